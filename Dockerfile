@@ -1,0 +1,13 @@
+# An image that runs `edgetl`; the photos and the store are mounted:
+#   docker build -t edgetl . && docker run --rm -v "$PWD:/work" edgetl run parts
+FROM python:3.11-slim-bookworm
+
+WORKDIR /opt/edgetl
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY edgetl edgetl
+COPY targets targets
+COPY calibration calibration
+RUN python -m pip install --no-cache-dir --constraint constraints.txt ".[all]"
+
+WORKDIR /work
+ENTRYPOINT ["edgetl"]

@@ -1,0 +1,33 @@
+# Everything a fresh machine with Python and pip needs; nothing is installed outside .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow check bench clean
+
+demo: $(READY) ## make, verify, time and choose models from drawn photos; no download
+	$(BIN)/edgetl run parts
+
+test: $(READY) ## the default tests, in parallel
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-slow: $(READY) ## the tests that take longer than a minute each
+	$(BIN)/python -m pytest -n auto -m slow
+
+check: $(READY) ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## one claim, one script, one table
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .edgetl dist
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable ".[all,dev]"
+	touch $@

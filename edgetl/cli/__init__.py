@@ -1,0 +1,96 @@
+"""Thin click commands; the only place that prints.
+
+A command's file is imported when the command is called, so that ``edgetl --help`` starts at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from typing import Final, cast
+
+import click
+
+from edgetl import __version__
+from edgetl.errors import EdgetlError, ExitCode
+
+COMMANDS: Final = {
+    "init": "Write a commented recipe next to your photos.",
+    "plan": "Show what a run would make and what it would reuse; check everything.",
+    "run": "Make, verify, time and choose the models of a recipe.",
+    "why": "Explain what changed since a stage last ran.",
+    "show": "Show what a recipe's artifacts hold.",
+    "targets": "List the targets, or show one.",
+    "schema": "Print the JSON schema of a recipe, target or calibration recipe.",
+    "draw": "Write drawn photos of small parts into a folder, to try edgetl on.",
+    "prune": "Remove artifacts that no recipe's last run used.",
+    "verify-store": "Read every artifact again and name the damaged ones.",
+}
+
+
+class _Commands(click.Group):
+    """Finds a command's file by the command's name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edgetl.cli.{cmd_name.replace('-', '_')}")
+        return cast("click.Command", module.command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Click would import every command to ask it for its short help.
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgetl")
+def edgetl() -> None:
+    """Turn labelled photos into small, verified models for edge devices.
+
+    \b
+    edgetl run parts                 the embedded example, no download
+    edgetl init photos               a recipe for your own folder
+    edgetl run photos/recipe.yaml    make, verify, time, choose
+
+    Exit codes: 0 done, 1 bug, 2 usage, 3 recipe, target or data wrong, 4 missing package,
+    5 a limit missed, 6 store or bundle damaged, 7 device unreachable.
+    """
+
+
+def main() -> None:
+    """Run the command line; expected errors end in one paragraph and an exit code."""
+    try:
+        edgetl.main(standalone_mode=False)
+    except EdgetlError as error:
+        fail(error.message, error.remedy, error.exit_code)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        fail(
+            f"no space left on the disk, at {error.filename}; what was finished is kept",
+            "free some space and run again",
+            ExitCode.DAMAGED,
+        )
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        fail("stopped", "run the same command again to go on where it was", 130)
+
+
+def fail(message: str, remedy: str, exit_code: int) -> None:
+    """Print one paragraph on standard error and end the process."""
+    click.echo(f"edgetl: {message}", err=True)
+    if remedy:
+        click.echo(f"  {remedy}", err=True)
+    sys.exit(exit_code)

@@ -1,0 +1,55 @@
+"""``edgetl plan``: what would run and what would be reused, checked before the first epoch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edgetl.cli import options
+from edgetl.pipeline.execute import survey
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.store.store import Store
+
+
+@click.command()
+@options.recipe
+@options.overrides
+@options.store
+@options.as_json
+def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_json: bool) -> None:
+    """Show what a run of RECIPE would make and what it would reuse.
+
+    Checks files, plug-ins, packages and every combination of format and precision, and makes
+    nothing.
+
+    \b
+    edgetl plan photos/recipe.yaml
+    edgetl plan parts --set student.width=0.35
+    """
+    store = Store(store_root)
+    stages = all_stages()
+    job = load_job(recipe, overrides, store, stages)
+    steps = survey(plan_nodes(job, stages), store, stages)
+    if as_json:
+        rows = [
+            {
+                "label": step.node.label,
+                "stage": step.node.stage,
+                "action": "reuse" if step.artifact else "run",
+                "key": step.request.key if step.request else None,
+            }
+            for step in steps
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for step in steps:
+        if step.artifact:
+            summary = stages[step.node.stage].summary(step.artifact.facts)
+            click.echo(f"{step.node.label:<28} reuse  {summary}")
+        else:
+            click.echo(f"{step.node.label:<28} run")
+    to_run = sum(step.artifact is None for step in steps)
+    click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; nothing speaks against it")

@@ -1,0 +1,89 @@
+"""``edgetl run``: make, verify, time and choose; hand over what holds the limits."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from edgetl.cli import options
+from edgetl.cli.console import Console
+from edgetl.errors import ExitCode
+from edgetl.pipeline.execute import run
+from edgetl.pipeline.hand_over import hand_over
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.report.choice import verdict_lines
+from edgetl.report.table import candidate_table
+from edgetl.store.store import Artifact, Store
+
+
+@click.command("run")
+@options.recipe
+@options.overrides
+@options.store
+@click.option(
+    "--dist",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("dist"),
+    show_default=True,
+    help="Folder that gets one bundle per target.",
+)
+@options.as_json
+def command(
+    recipe: str, overrides: tuple[str, ...], store_root: Path, dist: Path, *, as_json: bool
+) -> None:
+    """Make, verify, time and choose the models of RECIPE, a file or the name of a ready-made one.
+
+    Whatever is already there is reused; running again goes on after a failure. Ends with exit code
+    5 if a target's limits are not shown to hold.
+
+    \b
+    edgetl run parts
+    edgetl run photos/recipe.yaml --set distill.epochs=40
+    """
+    store = Store(store_root)
+    stages = all_stages()
+    job = load_job(recipe, overrides, store, stages)
+    with Console(stages, quiet=as_json) as console:
+        found = run(plan_nodes(job, stages), store, stages, console)
+    store.record_run(job.recipe.name, found)
+    packages = {
+        artifact.facts["target"]: artifact
+        for artifact in found.values()
+        if artifact.manifest.kind == "bundle"
+    }
+    for target, package in packages.items():
+        hand_over(package, dist / target)
+    if as_json:
+        click.echo(json.dumps(_as_json(found, packages, dist), indent=2))
+    else:
+        click.echo("")
+        click.echo(candidate_table([package.facts for package in packages.values()]))
+        for line in verdict_lines([package.facts for package in packages.values()], dist):
+            click.echo(line)
+    if any(package.facts["verdict"] != "held" for package in packages.values()):
+        sys.exit(ExitCode.LIMIT_MISSED)
+
+
+def _as_json(
+    found: Mapping[str, Artifact], packages: Mapping[str, Artifact], dist: Path
+) -> dict[str, object]:
+    return {
+        "artifacts": {
+            label: {
+                "folder": str(artifact.folder),
+                "digest": artifact.manifest.digest,
+                "facts": artifact.facts,
+            }
+            for label, artifact in found.items()
+            if artifact.manifest.kind != "bundle"
+        },
+        "targets": {
+            target: package.facts | {"dist": str(dist / target)}
+            for target, package in packages.items()
+        },
+    }

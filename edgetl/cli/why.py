@@ -1,0 +1,56 @@
+"""``edgetl why``: which field changed since a stage last ran."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from edgetl.cli import options
+from edgetl.errors import UsageError
+from edgetl.pipeline.execute import survey
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.why import explain
+from edgetl.store.store import Store
+
+
+@click.command()
+@options.recipe
+@click.argument("label", required=False)
+@options.overrides
+@options.store
+@options.as_json
+def command(
+    recipe: str,
+    label: str | None,
+    overrides: tuple[str, ...],
+    store_root: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Explain why stages of RECIPE would run, or only the one called LABEL.
+
+    \b
+    edgetl why photos/recipe.yaml
+    edgetl why photos/recipe.yaml "quantize onnx int8"
+    """
+    store = Store(store_root)
+    stages = all_stages()
+    job = load_job(recipe, overrides, store, stages)
+    steps = survey(plan_nodes(job, stages), store, stages)
+    reasons = explain(steps, store)
+    if label is not None:
+        reasons = tuple(reason for reason in reasons if reason.label == label)
+        if not reasons:
+            known = ", ".join(step.node.label for step in steps)
+            raise UsageError(f"no stage of {recipe} is called '{label}'", remedy=f"known: {known}")
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(reason) for reason in reasons], indent=2))
+        return
+    for reason in reasons:
+        click.echo(f"{reason.label:<28} {reason.text}")
+        for change in reason.changes:
+            click.echo(f"{'':<30} {change.field}: {change.before} -> {change.now}")

@@ -1,0 +1,134 @@
+"""Check YAML documents against their tables and collect every problem in people's words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from edgetl.config.table import Table
+from edgetl.config.yaml_file import Document, Place, dotted
+from edgetl.errors import Problem
+
+AnyTable = TypeVar("AnyTable", bound=Table)
+
+_EXPECTED = {
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "model_type": "a table of `key: value` lines",
+    "dict_type": "a table of `key: value` lines",
+    "tuple_type": "a list",
+}
+
+
+def check_table(
+    model: type[AnyTable],
+    document: Document,
+    data: object,
+    *,
+    above: Place = (),
+    beside: Mapping[str, type[Table]] | None = None,
+) -> tuple[AnyTable | None, list[Problem]]:
+    """Return the checked table, or None and everything that is wrong with it.
+
+    Args:
+        model: What the table must be.
+        document: Where `data` comes from; gives the lines.
+        data: The part of the document to check.
+        above: Place of `data` in the document.
+        beside: Other tables of the same file by name; an unknown key that one of them has is
+            pointed to.
+    """
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        by_place: dict[Place, list[ErrorDetails]] = {}
+        for details in error.errors(include_url=False):
+            by_place.setdefault(_keys_only((*above, *details["loc"])), []).append(details)
+        problems = [
+            Problem(
+                dotted(place),
+                _words(model, place, found, beside or {}, depth=len(above)),
+                document.line(place),
+            )
+            for place, found in by_place.items()
+        ]
+        return None, problems
+
+
+def field_names(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the keys that `model` knows, in the order of its definition."""
+    return tuple(model.model_fields)
+
+
+def _keys_only(loc: Place) -> Place:
+    # Pydantic adds the name of a union's member, such as literal['val']; keys never look so.
+    return tuple(
+        key
+        for key in loc
+        if not (isinstance(key, str) and (key == "constrained-float" or "[" in key))
+    )
+
+
+def _words(
+    model: type[BaseModel],
+    place: Place,
+    found: Sequence[ErrorDetails],
+    beside: Mapping[str, type[Table]],
+    *,
+    depth: int,
+) -> str:
+    first = found[0]
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        table = _inner(model, first["loc"][:-1])
+        return _unknown(str(place[-1]), table, beside, is_top=depth == 0 and len(place) == 1)
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error" and "ctx" in first:
+        return str(first["ctx"]["error"])
+    if kind == "string_pattern_mismatch":
+        return f"is {first['input']!r}; letters, digits, '.', '_' and '-' only"
+    # A value that fits no member of a union is reported once per member.
+    expected = [
+        _EXPECTED.get(details["type"], details["msg"].removeprefix("Input should be "))
+        for details in found
+    ]
+    return f"is {first['input']!r}; must be {' or '.join(expected)}"
+
+
+def _inner(model: type[BaseModel], loc: Place) -> type[BaseModel]:
+    for key in loc:
+        if not isinstance(key, str) or key not in model.model_fields:
+            continue
+        annotation = model.model_fields[key].annotation
+        choices = (annotation, *getattr(annotation, "__args__", ()))
+        tables = [
+            kind for kind in choices if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        model = tables[0] if tables else model
+    return model
+
+
+def _unknown(
+    key: str, table: type[BaseModel], beside: Mapping[str, type[Table]], *, is_top: bool
+) -> str:
+    allowed = [*field_names(table), *(beside if is_top else ())]
+    close = difflib.get_close_matches(key, allowed, n=1)
+    elsewhere = [name for name, other in beside.items() if key in other.model_fields]
+    if close:
+        hint = f"; did you mean '{close[0]}'?"
+    elif elsewhere:
+        hint = f"; '{key}' belongs to {' or '.join(f'`{name}`' for name in elsewhere)}"
+    else:
+        hint = ""
+    return f"unknown key{hint} (allowed: {', '.join(allowed)})"

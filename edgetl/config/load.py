@@ -1,0 +1,127 @@
+"""From names and paths to checked recipes, targets and calibration recipes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from edgetl.config.calibration import Calibration
+from edgetl.config.check import check_table
+from edgetl.config.recipe import Recipe
+from edgetl.config.table import Table
+from edgetl.config.target import Target
+from edgetl.config.yaml_file import Document, override, parse_override, read_document
+from edgetl.errors import ConfigError, Problem
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+Named = TypeVar("Named", Target, Calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A recipe with its stage tables, checked."""
+
+    source: str
+    folder: Path
+    """Relative paths in the recipe start here."""
+    recipe: Recipe
+    tables: Mapping[str, Table]
+    lines: Document
+    """The document, for problems that are found later and still want a line."""
+
+
+def load_recipe(
+    given: str, overrides: Sequence[str], stage_tables: Mapping[str, type[Table]]
+) -> LoadedRecipe:
+    """Return the recipe `given`, a path or the name of a ready-made one.
+
+    Args:
+        given: A YAML file, or a name in ``recipes/`` beside the working directory or the package.
+        overrides: Texts like ``finetune.epochs=3``, applied in order.
+        stage_tables: The table of every stage by stage name; defaults apply where the recipe has
+            none.
+
+    Raises:
+        ConfigError: With all problems of the file.
+    """
+    path, source = _recipe_path(given)
+    document = read_document(path, source)
+    for text in overrides:
+        override(document, *parse_override(text))
+    known = {name: table for name, table in stage_tables.items() if table.model_fields}
+    fixed = {key: value for key, value in document.data.items() if key not in known}
+    recipe, problems = check_table(Recipe, document, fixed, beside=known)
+    tables: dict[str, Table] = {}
+    for name, model in stage_tables.items():
+        given_table = document.data.get(name, {}) if name in known else {}
+        table, found = check_table(model, document, given_table, above=(name,), beside=known)
+        problems += found
+        if table is not None:
+            tables[name] = table
+    if recipe is None or problems:
+        raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
+    is_file = Path(given).is_file()
+    folder = path.resolve().parent if is_file else Path.cwd()
+    return LoadedRecipe(source, folder, recipe, tables, document)
+
+
+def load_target(name: str) -> Target:
+    """Return ``targets/<name>.yaml``; raises ConfigError with all its problems."""
+    return _load_named(Target, "targets", name)
+
+
+def load_calibration(name: str) -> Calibration:
+    """Return ``calibration/<name>.yaml``; raises ConfigError with all its problems."""
+    return _load_named(Calibration, "calibration", name)
+
+
+def known_files(folder: str) -> dict[str, Path]:
+    """Return the YAML files of `folder` by name; the working directory comes before the package."""
+    found: dict[str, Path] = {}
+    # An installed wheel has the folder inside the package, a checkout has it beside.
+    for place in (Path.cwd() / folder, _PACKAGE / folder, _PACKAGE.parent / folder):
+        for path in sorted(place.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def _load_named(model: type[Named], folder: str, name: str) -> Named:
+    files = known_files(folder)
+    source = f"{folder}/{name}.yaml"
+    if name not in files:
+        raise ConfigError(
+            source,
+            [Problem("", f"no such file; {_meant(name, files)}")],
+            remedy=f"name one of these in the recipe, or write {source}",
+        )
+    document = read_document(files[name], source)
+    table, problems = check_table(model, document, document.data)
+    if table is not None and table.name != name:
+        problems.append(Problem("name", f"is '{table.name}' but the file is named '{name}'"))
+    if table is None or problems:
+        raise ConfigError(source, problems)
+    return table
+
+
+def _recipe_path(given: str) -> tuple[Path, str]:
+    path = Path(given)
+    if path.is_file():
+        return path, given
+    ready = known_files("recipes")
+    if given in ready:
+        return ready[given], f"recipes/{given}.yaml"
+    if path.is_dir():
+        what = f"is a folder; a recipe is a YAML file: 'edgetl init {given}' writes one"
+        raise ConfigError(given, [Problem("", what)], remedy=f"edgetl run {given}/recipe.yaml")
+    what = f"no such file, and no ready-made recipe of that name; {_meant(given, ready)}"
+    raise ConfigError(given, [Problem("", what)], remedy="edgetl init FOLDER writes a recipe")
+
+
+def _meant(name: str, known: Mapping[str, Path]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(sorted(known)) or 'none'}"

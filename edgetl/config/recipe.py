@@ -1,0 +1,115 @@
+"""The recipe: what a user wants from which data, for which targets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edgetl.config.table import Table
+from edgetl.types import Task
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Leave(StrEnum):
+    """Kinds of unusable data that a recipe can allow edgetl to leave out."""
+
+    UNREADABLE = "unreadable"
+    EMPTY_CLASSES = "empty-classes"
+    DUPLICATES = "duplicates"
+
+
+class DrawnData(Table):
+    """Photos of small parts on a conveyor, drawn by edgetl itself."""
+
+    photos: int = Field(default=1200, ge=60)
+    """How many photos to draw, over all six classes."""
+    seed: int = Field(default=0, ge=0)
+    """The same seed draws the same bytes on every machine."""
+
+
+class DataTable(Table):
+    """Where the labelled photos are and how they are split."""
+
+    path: str | None = None
+    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class."""
+    drawn: DrawnData | None = None
+    """Use drawn photos instead of `path`."""
+    val: Fraction = 0.15
+    """Fraction split off for validation where the data have no `val/` of their own."""
+    test: Fraction | Literal["val"] = 0.20
+    """Fraction split off for the test where the data have no `test/`; `val` measures on `val/`."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the stratified split."""
+    exclude: tuple[str, ...] = ()
+    """Files to leave out, as glob patterns relative to `path`."""
+    leave_out: tuple[Leave, ...] = ()
+    """Kinds of unusable data to leave out and report instead of refusing the whole folder."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataTable:
+        if (self.path is None) == (self.drawn is None):
+            raise ValueError("give either `path` or `drawn`")
+        if isinstance(self.test, float) and self.val + self.test >= 1.0:
+            raise ValueError("val + test must leave photos to train on, so stay below 1")
+        return self
+
+
+class InputTable(Table):
+    """What the network sees of a photo; the same on this machine and on the device."""
+
+    size: int = Field(default=160, ge=32, le=1024, multiple_of=8)
+    """Height and width in pixels."""
+    fit: Literal["letterbox", "stretch", "crop"] = "letterbox"
+    """Keep the shape and pad, stretch to a square, or cut the centre square."""
+    filter: Literal["bilinear", "bicubic", "area"] = "bilinear"
+    """Resampling filter of the resize; each averages when it shrinks."""
+    pad: int = Field(default=114, ge=0, le=255)
+    """Grey level of the letterbox border."""
+
+
+class TeacherTable(Table):
+    """The pretrained model that is fine-tuned."""
+
+    family: Name
+    """File name in `edgetl/models/`."""
+    width: float = Field(default=1.0, gt=0.0, le=2.0)
+    """Width multiplier of the channels."""
+    weights: str = "imagenet"
+    """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
+
+
+class StudentTable(Table):
+    """The small model that learns from the teacher and goes to the devices."""
+
+    family: Name
+    """File name in `edgetl/models/`."""
+    width: float = Field(default=1.0, gt=0.0, le=2.0)
+    """Width multiplier of the channels."""
+    weights: str = "none"
+    """As for the teacher."""
+
+
+class Recipe(Table):
+    """The fixed part of a recipe; each stage adds the table that carries its name."""
+
+    name: Name
+    """Name of the model, used in file names and reports."""
+    task: Task
+    """What the model answers."""
+    data: DataTable
+    input: InputTable = InputTable()
+    teacher: TeacherTable
+    student: StudentTable | None = None
+    """Leave out to deploy the teacher itself."""
+    calibration: Name = "balanced-256"
+    """File name in `calibration/`: the photos that set the ranges of int8 files."""
+    targets: tuple[Name, ...] = Field(default=("host",), min_length=1)
+    """File names in `targets/`."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything random but the split: initial weights, order, augmentation."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where training runs; `auto` takes a GPU if there is one."""

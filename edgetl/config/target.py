@@ -1,0 +1,48 @@
+"""A target: one device profile, with the candidates it can run and the limits it sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from edgetl.config.recipe import Name
+from edgetl.config.table import Table
+from edgetl.types import Precision
+
+
+class Limits(Table):
+    """What a candidate must hold on a target; a limit left out is not checked."""
+
+    top1: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Lowest top-1 accuracy on the test split, fraction."""
+    drop_pp: float | None = Field(default=1.0, ge=0.0)
+    """Largest loss of accuracy against the float model, percentage points."""
+    p95_ms: float | None = Field(default=None, gt=0.0)
+    """Longest 95th percentile of single inferences, model only, milliseconds."""
+    size_mib: float | None = Field(default=None, gt=0.0)
+    """Largest model file, MiB."""
+    memory_mib: float | None = Field(default=None, gt=0.0)
+    """Largest peak resident memory of the process that answers, MiB."""
+
+
+class Target(Table):
+    """One device profile."""
+
+    name: Name
+    """The file's name without `.yaml`."""
+    description: str
+    """The board, its processor and system, in words."""
+    device: Name | None
+    """File name in `edgetl/devices/`: how to reach it; null where there is no way."""
+    threads: int = Field(ge=1, le=256)
+    """Threads that one inference may use."""
+    candidates: dict[Name, tuple[Precision, ...]] = Field(min_length=1)
+    """Format (file name in `edgetl/exporters/`) to the precisions to try."""
+    limits: Limits = Limits()
+
+    def pairs(self) -> Iterator[tuple[str, Precision]]:
+        """Yield (format, precision) of every candidate, in the order of the file."""
+        for name, precisions in self.candidates.items():
+            for precision in precisions:
+                yield name, precision

@@ -1,0 +1,129 @@
+"""Read YAML so that every key still knows its line, and nothing is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from edgetl.errors import ConfigError, Problem
+from edgetl.types import Fact
+
+Place = tuple[str | int, ...]
+"""Keys and indices from the top of a document to a value."""
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML mapping with the line of every key."""
+
+    source: str
+    """How messages call it: the path as the user gave it."""
+    data: dict[str, Fact]
+    lines: dict[Place, int] = field(default_factory=dict)
+
+    def line(self, place: Place) -> int | None:
+        """Return the line of `place`, or of the nearest table around it, counted from 1."""
+        for end in range(len(place), 0, -1):
+            if place[:end] in self.lines:
+                return self.lines[place[:end]]
+        return None
+
+
+def read_document(path: Path, source: str) -> Document:
+    """Return the YAML mapping in `path`.
+
+    Raises:
+        ConfigError: If the file cannot be read, is not YAML, is not a mapping, or says a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            source, [Problem("", f"cannot be read: {error.strerror}")], remedy="check the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(source, [Problem("", "is not UTF-8 text")]) from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        what = f"not YAML: {error.problem or error.context}"
+        raise ConfigError(source, [Problem("", what, line)]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(source, [Problem("", f"not YAML: {error}")]) from error
+    if not isinstance(root, yaml.MappingNode) or not isinstance(data, dict):
+        raise ConfigError(source, [Problem("", "must be a table of `key: value` lines")])
+    document = Document(source, data)
+    repeated: list[Problem] = []
+    for place, line in _places(root, ()):
+        if place in document.lines and isinstance(place[-1], str):
+            first = document.lines[place]
+            repeated.append(Problem(dotted(place), f"is already given in line {first}", line))
+        document.lines.setdefault(place, line)
+    if repeated:
+        raise ConfigError(source, repeated)
+    return document
+
+
+def parse_override(text: str) -> tuple[Place, Fact]:
+    """Return place and value of an override like ``finetune.epochs=3``; the value is YAML.
+
+    Raises:
+        ConfigError: If there is no ``=``, no key, or the value is not YAML.
+    """
+    name, equals, value = text.partition("=")
+    keys = tuple(name.strip().split("."))
+    if not equals or not all(keys):
+        raise ConfigError(
+            f"--set {text}",
+            [Problem("", "must have the form key=value, dots between nested keys")],
+            remedy="for example --set finetune.epochs=3",
+        )
+    try:
+        return keys, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"--set {text}",
+            [Problem("", f"the value '{value}' is not YAML")],
+            remedy="quote the value for the shell",
+        ) from error
+
+
+def override(document: Document, place: Place, value: Fact) -> None:
+    """Set `place` of `document` to `value`, making the tables on the way.
+
+    Raises:
+        ConfigError: If a value that is no table stands in the way.
+    """
+    table = document.data
+    for depth, key in enumerate(place[:-1], start=1):
+        inner = table.setdefault(str(key), {})
+        if inner is None:
+            inner = table[str(key)] = {}
+        if not isinstance(inner, dict):
+            what = f"is {inner!r}, not a table, so nothing can be set inside it"
+            raise ConfigError(f"--set {dotted(place)}", [Problem(dotted(place[:depth]), what)])
+        table = inner
+    table[str(place[-1])] = value
+    document.lines = {known: line for known, line in document.lines.items() if known != place}
+
+
+def dotted(place: Place) -> str:
+    """Return `place` as people write it: ``targets.0`` or ``data.path``."""
+    return ".".join(str(key) for key in place)
+
+
+def _places(node: yaml.Node, above: Place) -> Iterator[tuple[Place, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*above, str(key.value))
+            yield place, key.start_mark.line + 1
+            yield from _places(value, place)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*above, index), value.start_mark.line + 1
+            yield from _places(value, (*above, index))

@@ -1,0 +1,1 @@
+"""Order stages, decide what must run, run it, explain why."""

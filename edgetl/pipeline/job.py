@@ -1,0 +1,59 @@
+"""From a recipe's name to a job in which everything that it names was found and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
+from edgetl.config.yaml_file import Document
+from edgetl.errors import ConfigError, Problem
+from edgetl.stages import Job, Stage
+from edgetl.store.store import Store
+
+
+def load_job(
+    given: str, overrides: Sequence[str], store: Store, stages: Mapping[str, Stage]
+) -> Job:
+    """Return the job of recipe `given`, with all that it names.
+
+    Everything that can be known before the first epoch is checked here: files, plug-ins, extras,
+    combinations of format and precision, calibration apart from the test.
+
+    Raises:
+        ConfigError: With all problems of the recipe, or of the first broken target or calibration.
+    """
+    loaded = load_recipe(given, overrides, {name: stage.options for name, stage in stages.items()})
+    job = Job(
+        recipe=loaded.recipe,
+        tables=loaded.tables,
+        targets=tuple(load_target(name) for name in _once(loaded)),
+        calibration=load_calibration(loaded.recipe.calibration),
+        folder=loaded.folder,
+        digest=store.memory.digest,
+    )
+    problems = [problem for stage in stages.values() for problem in stage.check(job)]
+    if problems:
+        raise ConfigError(loaded.source, list(_with_lines(problems, loaded.lines)))
+    return job
+
+
+def _once(loaded: LoadedRecipe) -> tuple[str, ...]:
+    names = loaded.recipe.targets
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        line = loaded.lines.line(("targets",))
+        raise ConfigError(
+            loaded.source, [Problem("targets", f"names {', '.join(twice)} more than once", line)]
+        )
+    return names
+
+
+def _with_lines(problems: Sequence[Problem], document: Document) -> Iterator[Problem]:
+    seen: set[Problem] = set()
+    for problem in problems:
+        if problem in seen:
+            continue
+        seen.add(problem)
+        line = problem.line or document.line(tuple(problem.where.split(".")))
+        yield dataclasses.replace(problem, line=line)

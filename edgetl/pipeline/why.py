@@ -1,0 +1,96 @@
+"""Explain why a node must run: which field differs from the nearest artifact that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgetl.pipeline.execute import Step
+from edgetl.store.manifest import Manifest
+from edgetl.store.store import Request, Store
+from edgetl.types import Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between what is asked for and what is there."""
+
+    field: str
+    """Dotted: ``settings.lr``, ``inputs.dataset``, ``tools.torch``, ``version``."""
+    before: Fact
+    now: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one node runs or does not."""
+
+    label: str
+    text: str
+    changes: tuple[Change, ...] = ()
+
+
+def explain(steps: Sequence[Step], store: Store) -> tuple[Reason, ...]:
+    """Return, per step, whether it is reused, and if not, what is new about it."""
+    manifests = [found.manifest for _, found in store.artifacts() if found is not None]
+    return tuple(_reason(step, manifests) for step in steps)
+
+
+def _reason(step: Step, manifests: Sequence[Manifest]) -> Reason:
+    label = step.node.label
+    if step.artifact is not None:
+        return Reason(label, "reused")
+    if step.request is None:
+        waits = ", ".join(sorted(source.label for source in step.node.inputs.values()))
+        return Reason(label, f"depends on what comes out of: {waits}")
+    candidates = [
+        (differences(step.request, manifest), manifest)
+        for manifest in manifests
+        if manifest.stage == step.request.stage
+    ]
+    same_name = [pair for pair in candidates if pair[1].label == label] or candidates
+    if not same_name:
+        return Reason(label, "was never made")
+    # The fewest changes; of those the latest.
+    changes, nearest = min(
+        sorted(same_name, key=lambda pair: pair[1].made_at, reverse=True),
+        key=lambda pair: len(pair[0]),
+    )
+    text = f"differs from '{nearest.label}' made at {nearest.made_at}"
+    return Reason(label, text, tuple(changes))
+
+
+def differences(request: Request, manifest: Manifest) -> list[Change]:
+    """Return every field in which `request` differs from what `manifest` was made by."""
+    before = _flat(
+        {
+            "version": manifest.version,
+            "settings": manifest.settings,
+            "inputs": manifest.inputs,
+            "tools": manifest.tools,
+        }
+    )
+    now = _flat(
+        {
+            "version": request.version,
+            "settings": request.settings,
+            "inputs": request.inputs,
+            "tools": request.tools,
+        }
+    )
+    return [
+        Change(field, before.get(field), now.get(field))
+        for field in sorted({*before, *now})
+        if before.get(field) != now.get(field)
+    ]
+
+
+def _flat(value: Mapping[str, Fact], above: str = "") -> dict[str, Fact]:
+    flat: dict[str, Fact] = {}
+    for key, inner in value.items():
+        name = f"{above}.{key}" if above else key
+        if isinstance(inner, Mapping):
+            flat |= _flat(inner, name)
+        else:
+            flat[name] = inner
+    return flat

@@ -1,0 +1,117 @@
+"""The contract of a stage: artifacts in, one new artifact and facts out.
+
+A stage file defines ``STAGE``. It imports no framework at the top: planning and a fully cached run
+must stay fast, so frameworks are imported inside `Stage.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgetl.config.calibration import Calibration
+from edgetl.config.recipe import Recipe
+from edgetl.config.table import Table
+from edgetl.config.target import Target
+from edgetl.errors import Problem
+from edgetl.plugins import Slot
+from edgetl.store.store import Artifact
+from edgetl.types import Facts
+
+
+class Progress(Protocol):
+    """Where a long stage says how far it is; the command line decides how that looks."""
+
+    def step(self, done: int, total: int, text: str) -> None:
+        """Say that `done` of `total` steps are done; `text` holds the figures of now."""
+
+    def note(self, text: str) -> None:
+        """Say one line that the reader must know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folders a stage may write to."""
+
+    out: Path
+    """Becomes the artifact when the stage returns; empty at the start."""
+    scratch: Path
+    """Survives a crash of this very stage with these very inputs; for checkpoints."""
+    logs: Path
+    """Kept beside the artifact but no part of it: TensorBoard events, timings."""
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One thing to be made: a stage with its settings and the nodes it reads."""
+
+    stage: str
+    label: str
+    """Unique in a plan, for people: ``quantize onnx int8``."""
+    settings: Table
+    """Exactly the fields that the result depends on."""
+    inputs: Mapping[str, Node] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A checked recipe with everything it names, before anything runs."""
+
+    recipe: Recipe
+    tables: Mapping[str, Table]
+    """The recipe's stage tables by stage name; defaults where the recipe is silent."""
+    targets: tuple[Target, ...]
+    calibration: Calibration
+    folder: Path
+    """Folder of the recipe; relative paths in it start here."""
+    digest: Callable[[Path], str]
+    """SHA-256 of a file's content, remembered by path, size and time of change."""
+
+
+Planned = Mapping[str, Sequence[Node]]
+"""Nodes planned so far, by the kind that their stage makes."""
+
+
+def no_problems(job: Job) -> Iterator[Problem]:
+    """Yield nothing: the check of a stage that can always be carried through."""
+    del job
+    yield from ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How one kind of artifact is made.
+
+    Attributes:
+        name: The file's name, and the key of the recipe table if `options` has fields.
+        version: Raised when the same settings and inputs give another result than before.
+        needs: Kinds that `plan` looks up; they fix the order of stages.
+        makes: Kind of the artifact.
+        options: The recipe table that carries this stage's name.
+        plan: The nodes that a job wants from this stage; none if it wants none.
+        check: Every reason why the plan could not be carried through, found before the first epoch.
+        tools: Distributions whose version may change the result, for given settings.
+        run: Write files into ``work.out`` and return facts.
+        summary: The line that a person reads when the stage is done.
+    """
+
+    name: str
+    version: int
+    needs: tuple[str, ...]
+    makes: str
+    options: type[Table]
+    plan: Callable[[Job, Planned], Sequence[Node]]
+    tools: Callable[[Any], tuple[str, ...]]
+    run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
+    summary: Callable[[Facts], str]
+    check: Callable[[Job], Iterator[Problem]] = no_problems
+
+
+class NoOptions(Table):
+    """The recipe table of a stage that has nothing to choose."""
+
+
+STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", {})

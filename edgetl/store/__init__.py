@@ -1,0 +1,1 @@
+"""Artifacts by what was asked for: immutable folders with a manifest."""

@@ -1,0 +1,296 @@
+"""The content-addressed store: artifacts found again by what was asked for.
+
+Layout below the root (``.edgetl/``)::
+
+    artifacts/<stage>/<key>/   files and manifest.json; complete or absent, never changed
+    work/<key>/                what a stage is writing; belongs to nobody after a crash
+    scratch/<key>/             checkpoints; survive a crash, go when the artifact is there
+    logs/<stage>/<key>/        TensorBoard events and timings; no part of the artifact
+    locks/<key>                held while the artifact is made, released by the system at exit
+    runs/<recipe>.json         which artifacts the last run of a recipe used
+    digests.json               what is remembered of files' digests
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from edgetl.errors import StoreError
+from edgetl.hashing import digest_folder, digest_value
+from edgetl.store.manifest import MANIFEST_FILE, Manifest
+from edgetl.store.memory import DigestMemory
+from edgetl.types import Fact, Facts
+
+_REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an artifact is asked for by; its digest is the key."""
+
+    stage: str
+    version: int
+    settings: dict[str, Fact]
+    inputs: dict[str, str]
+    """Input name to the digest of the artifact that is read."""
+    tools: dict[str, str]
+    """Distribution to version."""
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything above."""
+        return digest_value(
+            {
+                "stage": self.stage,
+                "version": self.version,
+                "settings": self.settings,
+                "inputs": self.inputs,
+                "tools": self.tools,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An immutable folder in the store."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def facts(self) -> Facts:
+        """What the stage found out."""
+        return self.manifest.facts
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file that the manifest lists.
+
+        Raises:
+            StoreError: If the manifest does not list it, or it is gone.
+        """
+        path = self.folder / name
+        if name not in self.manifest.files or not path.is_file():
+            raise StoreError(
+                f"artifact '{self.manifest.label}' has no file '{name}'", remedy=_REPAIR
+            )
+        return path
+
+
+class Store:
+    """Artifacts below one root folder, safe against crashes and against a second process."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.memory = DigestMemory(root / "digests.json")
+
+    def find(self, request: Request) -> Artifact | None:
+        """Return the artifact that was asked for by `request`, or None if it was never made.
+
+        Its files are checked against the manifest; an unchanged file is not read again.
+
+        Raises:
+            StoreError: If the artifact is not what its manifest says.
+        """
+        folder = self._folder(request.stage, request.key)
+        if not folder.is_dir():
+            return None
+        artifact = _open(folder)
+        damage = self.damage(artifact, self.memory.digest)
+        if damage:
+            raise StoreError(
+                f"artifact '{artifact.manifest.label}' in {folder} is damaged: {damage}",
+                remedy=_REPAIR,
+            )
+        return artifact
+
+    def damage(self, artifact: Artifact, digest: Callable[[Path], str]) -> str:
+        """Return what differs between an artifact and its manifest, empty if nothing does.
+
+        Args:
+            artifact: The folder to look at.
+            digest: How a file's SHA-256 is found: remembered, or read again.
+        """
+        manifest = artifact.manifest
+        request = Request(
+            manifest.stage, manifest.version, manifest.settings, manifest.inputs, manifest.tools
+        )
+        if manifest.key != artifact.folder.name or request.key != manifest.key:
+            return f"{MANIFEST_FILE} does not belong to this key"
+        if _content_digest(manifest.kind, manifest.files, manifest.facts) != manifest.digest:
+            return f"{MANIFEST_FILE} was changed"
+        for name, expected in manifest.files.items():
+            path = artifact.folder / name
+            if not path.is_file():
+                return f"'{name}' is missing"
+            if digest(path) != expected:
+                return f"'{name}' was changed"
+        return ""
+
+    def artifacts(self) -> Iterator[tuple[Path, Artifact | None]]:
+        """Yield every artifact folder, with None where its manifest cannot be read."""
+        for folder in sorted(self.root.glob("artifacts/*/*")):
+            try:
+                yield folder, _open(folder)
+            except StoreError:
+                yield folder, None
+
+    @contextmanager
+    def making(self, key: str, *, waits: Callable[[], None]) -> Iterator[None]:
+        """Hold the right to make `key`; a second process waits, after calling `waits` once."""
+        lock = self.root / "locks" / key
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waits()
+                fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    def folders(self, request: Request) -> tuple[Path, Path, Path]:
+        """Return (out, scratch, logs) for making `request`; out is new and empty."""
+        out = self.root / "work" / request.key
+        if out.exists():
+            # Left by a process that died: the lock is ours, so nobody writes there.
+            shutil.rmtree(out)
+        scratch = self.root / "scratch" / request.key
+        logs = self.root / "logs" / request.stage / request.key
+        for folder in (out, scratch, logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        return out, scratch, logs
+
+    def commit(
+        self, request: Request, *, kind: str, label: str, facts: Facts, seconds: float
+    ) -> Artifact:
+        """Turn the work folder of `request` into an artifact: hash, manifest, fsync, rename.
+
+        Raises:
+            StoreError: If the stage left a file named like the manifest.
+        """
+        out = self.root / "work" / request.key
+        if (out / MANIFEST_FILE).exists():
+            raise StoreError(
+                f"stage '{request.stage}' wrote a file named {MANIFEST_FILE}",
+                remedy="this is a bug in the stage; please report it with this message",
+            )
+        # Through JSON and back, so that facts read from the store equal facts just made.
+        plain: Facts = json.loads(json.dumps(facts, allow_nan=False))
+        files = digest_folder(out)
+        manifest = Manifest(
+            stage=request.stage,
+            version=request.version,
+            kind=kind,
+            label=label,
+            settings=request.settings,
+            inputs=request.inputs,
+            tools=request.tools,
+            files=files,
+            facts=plain,
+            key=request.key,
+            digest=_content_digest(kind, files, plain),
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+        )
+        (out / MANIFEST_FILE).write_text(
+            manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
+        )
+        _sync_tree(out)
+        folder = self._folder(request.stage, request.key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        out.rename(folder)
+        _sync(folder.parent)
+        shutil.rmtree(self.root / "scratch" / request.key, ignore_errors=True)
+        return Artifact(folder, manifest)
+
+    def record_run(self, recipe: str, used: Mapping[str, Artifact]) -> None:
+        """Remember which artifacts the last complete run of `recipe` used, by label."""
+        file = self.root / "runs" / f"{recipe}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = {
+            label: f"{artifact.manifest.stage}/{artifact.manifest.key}"
+            for label, artifact in used.items()
+        }
+        text = json.dumps(rows, indent=2) + "\n"
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            return
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+
+    def runs(self) -> dict[str, dict[str, str]]:
+        """Return, per recipe name, label to ``<stage>/<key>`` of its last complete run."""
+        return {
+            file.stem: json.loads(file.read_text(encoding="utf-8"))
+            for file in sorted(self.root.glob("runs/*.json"))
+        }
+
+    def unused(self) -> list[Path]:
+        """Return what no last run of a recipe used: artifacts, and leftovers of dead processes."""
+        used = {place for run in self.runs().values() for place in run.values()}
+        folders = [
+            *sorted(self.root.glob("artifacts/*/*")),
+            *sorted(self.root.glob("logs/*/*")),
+            *sorted(self.root.glob("work/*")),
+            *sorted(self.root.glob("scratch/*")),
+        ]
+        return [
+            folder
+            for folder in folders
+            if f"{folder.parent.name}/{folder.name}" not in used
+            and not self._is_being_made(folder.name)
+        ]
+
+    def _is_being_made(self, key: str) -> bool:
+        lock = self.root / "locks" / key
+        if not lock.exists():
+            return False
+        with lock.open("w") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _folder(self, stage: str, key: str) -> Path:
+        return self.root / "artifacts" / stage / key
+
+
+def _open(folder: Path) -> Artifact:
+    file = folder / MANIFEST_FILE
+    try:
+        manifest = Manifest.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise StoreError(f"{file} cannot be read", remedy=_REPAIR) from error
+    return Artifact(folder, manifest)
+
+
+def _content_digest(kind: str, files: Mapping[str, str], facts: Facts) -> str:
+    return digest_value({"kind": kind, "files": dict(files), "facts": facts})
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            _sync(path)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

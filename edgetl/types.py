@@ -1,0 +1,37 @@
+"""Words that every layer shares: tasks, splits, precisions, facts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Fact: TypeAlias = Any
+"""A JSON value: str, int, float, bool, None, list or dict of these."""
+
+Facts: TypeAlias = dict[str, Fact]
+"""What a stage found out, by name; stored in the artifact's manifest."""
+
+
+class Task(StrEnum):
+    """What a model answers."""
+
+    CLASSIFICATION = "classification"
+
+
+class Split(StrEnum):
+    """Disjoint parts of the labelled data."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class Precision(StrEnum):
+    """How a model file stores and computes its numbers."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+    """int8 weights per channel, 8-bit activations, static ranges from calibration."""
+    W8A16 = "w8a16"
+    """int8 weights per channel, 16-bit activations, static ranges from calibration."""

@@ -1,0 +1,162 @@
+"""All problems of a file come in one message, each with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
+from edgetl.config.table import Table
+from edgetl.errors import ConfigError
+
+_GOOD = """\
+name: parts
+task: classification
+data: {path: photos}
+teacher: {family: mobilenet_v2, weights: none}
+"""
+
+
+class _Finetune(Table):
+    epochs: int = Field(default=12, ge=1)
+
+
+class _Silent(Table):
+    pass
+
+
+_TABLES: dict[str, type[Table]] = {"finetune": _Finetune, "index": _Silent}
+
+
+def _load(tmp_path: Path, text: str, *overrides: str) -> LoadedRecipe:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_recipe(str(path), overrides, _TABLES)
+
+
+def _problems(tmp_path: Path, text: str, *overrides: str) -> list[tuple[str, str, int | None]]:
+    with pytest.raises(ConfigError, match=r"recipe\.yaml") as caught:
+        _load(tmp_path, text, *overrides)
+    return [(problem.where, problem.what, problem.line) for problem in caught.value.problems]
+
+
+def test_silent_recipe_gets_defaults_and_its_own_folder(tmp_path: Path) -> None:
+    loaded = _load(tmp_path, _GOOD)
+    assert loaded.folder == tmp_path
+    assert loaded.recipe.targets == ("host",)
+    assert loaded.recipe.student is None
+    assert loaded.tables["finetune"] == _Finetune(epochs=12)
+
+
+def test_stage_table_and_override_are_read(tmp_path: Path) -> None:
+    loaded = _load(tmp_path, _GOOD + "finetune: {epochs: 5}\n", "finetune.epochs=7", "seed=4")
+    assert loaded.tables["finetune"] == _Finetune(epochs=7)
+    assert loaded.recipe.seed == 4
+
+
+def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
+    text = """\
+name: parts
+task: segmentation
+data: {path: photos, vall: 0.1}
+teacher: {family: mobilenet_v2, weights: none, width: wide}
+finetune: {epochs: 0}
+colour: red
+"""
+    assert _problems(tmp_path, text) == [
+        ("task", "is 'segmentation'; must be 'classification'", 2),
+        (
+            "data.vall",
+            ("unknown key; did you mean 'val'? "
+            "(allowed: path, drawn, val, test, seed, exclude, leave_out)"),
+            3,
+        ),
+        ("teacher.width", "is 'wide'; must be a number", 4),
+        ("finetune.epochs", "is 0; must be greater than or equal to 1", 5),
+        (
+            "colour",
+            ("unknown key (allowed: name, task, data, input, teacher, student, calibration, "
+            "targets, seed, device, finetune)"),
+            6,
+        ),
+    ]
+
+
+def test_key_of_another_table_is_pointed_to(tmp_path: Path) -> None:
+    ((where, what, _),) = _problems(tmp_path, _GOOD, "teacher.epochs=3")
+    assert where == "teacher.epochs"
+    assert what.startswith("unknown key; 'epochs' belongs to `finetune`")
+
+
+def test_missing_table_is_named(tmp_path: Path) -> None:
+    assert _problems(tmp_path, "name: a\ntask: classification\nteacher: {family: f}\n") == [
+        ("data", "is missing", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("{}", "give either `path` or `drawn`"),
+        ("{path: a, drawn: {}}", "give either `path` or `drawn`"),
+        ("{path: a, val: 0.5, test: 0.5}", "val + test must leave photos to train on"),
+        ("{path: a, test: train}", "is 'train'; must be a number or 'val'"),
+        ("{path: a, test: 3}", "is 3; must be less than 1 or 'val'"),
+        ("{path: a, leave_out: [bad]}", "must be 'unreadable', 'empty-classes' or 'duplicates'"),
+        ("photos", "is 'photos'; must be a table"),
+    ],
+)
+def test_data_table_that_makes_no_sense_is_refused(tmp_path: Path, data: str, what: str) -> None:
+    text = _GOOD.replace("{path: photos}", data)
+    ((_, found, line),) = _problems(tmp_path, text)
+    assert what in found
+    assert line == 3
+
+
+def test_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
+    ((where, what, _),) = _problems(tmp_path, _GOOD, "name=../up")
+    assert (where, what) == ("name", "is '../up'; letters, digits, '.', '_' and '-' only")
+
+
+def test_folder_instead_of_recipe_names_init(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder; a recipe is a YAML file: 'edgetl init"):
+        load_recipe(str(tmp_path), (), _TABLES)
+
+
+def test_unknown_recipe_names_the_ready_made_ones() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'parts'\? known: .*parts"):
+        load_recipe("partz", (), _TABLES)
+
+
+def test_target_of_the_working_directory_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "host.yaml").write_text(
+        "{name: host, description: mine, device: null, threads: 3, candidates: {onnx: [fp32]}}"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_target("host").threads == 3
+
+
+def test_target_whose_name_is_not_its_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "mine.yaml").write_text(
+        "{name: host, description: mine, device: null, threads: 3, candidates: {onnx: [fp32]}}"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"name: is 'host' but the file is named 'mine'"):
+        load_target("mine")
+
+
+def test_unknown_target_and_calibration_name_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"targets/hots\.yaml: no such file; did you mean 'host'"):
+        load_target("hots")
+    with pytest.raises(
+        ConfigError, match=r"calibration/x\.yaml: no such file; known: balanced-256"
+    ):
+        load_calibration("x")

@@ -1,0 +1,132 @@
+"""What is there is reused, what is not is made, and a failure leaves everything before it."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.errors import DataError, StoreError
+from edgetl.pipeline.execute import run, survey
+from edgetl.pipeline.order import plan_nodes
+from edgetl.stages import Job, Stage, Workspace
+from edgetl.store.store import Artifact, Store
+from edgetl.types import Facts
+
+Stages = Mapping[str, Stage]
+
+
+def _run(job: Job, stages: Stages, root: Path, recorder: Any) -> dict[str, Artifact]:
+    recorder.events.clear()
+    return run(plan_nodes(job, stages), Store(root), stages, recorder)
+
+
+def test_first_run_makes_everything_and_the_second_nothing(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    made = _run(job, stages, tmp_path, recorder)
+    assert recorder.events == [
+        "begins source", "made source 3", "begins sum", "made sum 4", "begins parity",
+        "made parity 0",
+    ]  # fmt: skip
+    again = _run(job, stages, tmp_path, recorder)
+    assert recorder.events == ["reused source 3", "reused sum 4", "reused parity 0"]
+    assert again == made
+
+
+def test_change_reruns_what_depends_on_it_and_no_more(
+    job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
+) -> None:
+    _run(job, stages, tmp_path, recorder)
+    numbers["add"] = 2
+    _run(job, stages, tmp_path, recorder)
+    assert recorder.events == [
+        "reused source 3", "begins sum", "made sum 5", "begins parity", "made parity 1",
+    ]  # fmt: skip
+
+
+def test_equal_result_stops_the_rerun(
+    job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
+) -> None:
+    _run(job, stages, tmp_path, recorder)
+    numbers.update(number=2, add=2)  # the sum is 4 again
+    _run(job, stages, tmp_path, recorder)
+    assert recorder.events[-1] == "reused parity 0"
+
+
+def test_failure_is_not_cached_and_keeps_what_was_made(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    def fails(_settings: object, _inputs: object, work: Workspace) -> Facts:
+        (work.out / "half.txt").write_text("half")
+        raise DataError("no", remedy="do")
+
+    broken = {**stages, "sum": dataclasses.replace(stages["sum"], run=fails)}
+    with pytest.raises(DataError, match="no"):
+        _run(job, broken, tmp_path, recorder)
+    _run(job, stages, tmp_path, recorder)
+    assert recorder.events[:3] == ["reused source 3", "begins sum", "made sum 4"]
+
+
+def test_survey_says_what_would_run_and_makes_nothing(
+    job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
+) -> None:
+    nodes = plan_nodes(job, stages)
+    steps = survey(nodes, Store(tmp_path), stages)
+    assert [(step.node.label, step.artifact) for step in steps] == [
+        ("source", None), ("sum", None), ("parity", None),
+    ]  # fmt: skip
+    assert [step.request is None for step in steps] == [False, True, True]
+    assert not (tmp_path / "artifacts").exists()
+    _run(job, stages, tmp_path, recorder)
+    numbers["add"] = 9
+    steps = survey(plan_nodes(job, stages), Store(tmp_path), stages)
+    assert [step.artifact is not None for step in steps] == [True, False, False]
+
+
+def test_new_version_of_a_stage_runs_again(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    _run(job, stages, tmp_path, recorder)
+    newer = {**stages, "sum": dataclasses.replace(stages["sum"], version=2)}
+    _run(job, newer, tmp_path, recorder)
+    assert "made sum 4" in recorder.events
+    assert recorder.events[-1] == "reused parity 0"
+
+
+def test_damaged_input_is_refused_before_it_is_read(
+    job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
+) -> None:
+    made = _run(job, stages, tmp_path, recorder)
+    (made["source"].folder / "value.txt").write_text("8")
+    numbers["add"] = 7
+    with pytest.raises(StoreError, match=r"artifact 'source' .* is damaged: 'value\.txt'"):
+        _run(job, stages, tmp_path, recorder)
+
+
+def test_full_disk_is_named_with_the_remedy(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    def fills(_settings: object, _inputs: object, work: Workspace) -> Facts:
+        raise OSError(errno.ENOSPC, "No space left on device", str(work.out))
+
+    full = {**stages, "sum": dataclasses.replace(stages["sum"], run=fills)}
+    with pytest.raises(StoreError, match="no space left on the disk of") as caught:
+        _run(job, full, tmp_path, recorder)
+    assert "edgetl prune" in caught.value.remedy
+    assert caught.value.exit_code == 6
+
+
+def test_other_system_errors_stay_what_they_are(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    def fails(_settings: object, _inputs: object, work: Workspace) -> Facts:
+        raise PermissionError(errno.EACCES, "Permission denied", str(work.out))
+
+    broken = {**stages, "sum": dataclasses.replace(stages["sum"], run=fails)}
+    with pytest.raises(PermissionError):
+        _run(job, broken, tmp_path, recorder)

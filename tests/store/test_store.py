@@ -1,0 +1,231 @@
+"""An artifact is there whole or not at all, and what was changed afterwards is found out."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgetl.errors import StoreError
+from edgetl.hashing import digest_file, digest_value
+from edgetl.store.store import Artifact, Request, Store
+
+_REQUEST = Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"})
+
+
+def _commit(store: Store, request: Request = _REQUEST, text: str = "weights") -> Artifact:
+    out, _, _ = store.folders(request)
+    (out / "sub").mkdir()
+    (out / "model.bin").write_text(text)
+    (out / "sub" / "labels.txt").write_text("a\nb\n")
+    return store.commit(request, kind="float", label="export onnx", facts={"n": 1}, seconds=0.5)
+
+
+def test_key_is_the_digest_of_what_was_asked_for() -> None:
+    assert _REQUEST.key == digest_value(
+        {
+            "stage": "export",
+            "version": 1,
+            "settings": {"format": "onnx"},
+            "inputs": {"model": "d" * 64},
+            "tools": {"torch": "2"},
+        }
+    )
+
+
+def test_artifact_is_found_by_an_equal_request(tmp_path: Path) -> None:
+    made = _commit(Store(tmp_path))
+    found = Store(tmp_path).find(
+        Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"})
+    )
+    assert found == made
+    assert found.facts == {"n": 1}
+    assert found.file("sub/labels.txt").read_text() == "a\nb\n"
+    assert found.manifest.digest == digest_value(
+        {"kind": "float", "files": found.manifest.files, "facts": {"n": 1}}
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Request("export", 2, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"}),
+        Request("export", 1, {"format": "tflite"}, {"model": "d" * 64}, {"torch": "2"}),
+        Request("export", 1, {"format": "onnx"}, {"model": "e" * 64}, {"torch": "2"}),
+        Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "3"}),
+    ],
+    ids=["version", "settings", "inputs", "tools"],
+)
+def test_any_other_request_finds_nothing(tmp_path: Path, other: Request) -> None:
+    store = Store(tmp_path)
+    _commit(store)
+    assert store.find(other) is None
+
+
+def test_same_content_has_the_same_digest_whatever_asked_for_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    other = Request("export", 1, {"format": "onnx", "new": 1}, {}, {})
+    assert _commit(store).manifest.digest == _commit(store, other).manifest.digest
+    changed = Request("export", 1, {"format": "onnx", "new": 2}, {}, {})
+    assert (
+        _commit(store, changed, "other").manifest.digest
+        != _commit(store, Request("export", 1, {}, {}, {})).manifest.digest
+    )
+
+
+def test_work_of_a_process_that_died_is_thrown_away_and_its_scratch_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    out, scratch, _ = store.folders(_REQUEST)
+    (out / "half.bin").write_text("half")
+    (scratch / "epoch-3").write_text("checkpoint")
+    assert store.find(_REQUEST) is None
+    out, scratch, _ = store.folders(_REQUEST)
+    assert list(out.iterdir()) == []
+    assert (scratch / "epoch-3").read_text() == "checkpoint"
+
+
+def test_commit_removes_the_scratch(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _, scratch, logs = store.folders(_REQUEST)
+    _commit(store)
+    assert not scratch.exists()
+    assert logs.is_dir()
+
+
+def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    out, _, _ = store.folders(_REQUEST)
+    (out / "manifest.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"stage 'export' wrote a file named manifest\.json"):
+        store.commit(_REQUEST, kind="float", label="x", facts={}, seconds=0.0)
+
+
+def test_facts_that_are_no_json_are_a_bug(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.folders(_REQUEST)
+    with pytest.raises(ValueError, match="Out of range float"):
+        store.commit(_REQUEST, kind="float", label="x", facts={"n": float("inf")}, seconds=0.0)
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: _flip(folder / "model.bin"), r"'model\.bin' was changed"),
+        (lambda folder: (folder / "model.bin").unlink(), r"'model\.bin' is missing"),
+        (
+            lambda folder: _edit(folder, lambda manifest: manifest["facts"].update(n=2)),
+            r"manifest\.json was changed",
+        ),
+        (
+            lambda folder: _edit(folder, lambda manifest: manifest["settings"].update(x=2)),
+            r"manifest\.json does not belong to this key",
+        ),
+        (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json cannot be read"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be read"),
+    ],
+    ids=["flipped bit", "file gone", "facts", "settings", "manifest gone", "manifest torn"],
+)
+def test_tampered_artifact_is_refused_with_the_remedy(
+    tmp_path: Path, damage: object, message: str
+) -> None:
+    made = _commit(Store(tmp_path))
+    assert callable(damage)
+    damage(made.folder)
+    with pytest.raises(StoreError, match=message) as caught:
+        Store(tmp_path).find(_REQUEST)
+    assert "edgetl verify-store --repair" in caught.value.remedy
+    assert caught.value.exit_code == 6
+
+
+def _edit(folder: Path, change: object) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert callable(change)
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_file_that_the_manifest_does_not_list_is_not_given_out(tmp_path: Path) -> None:
+    made = _commit(Store(tmp_path))
+    (made.folder / "extra.bin").write_text("x")
+    with pytest.raises(StoreError, match=r"artifact 'export onnx' has no file 'extra\.bin'"):
+        made.file("extra.bin")
+
+
+def test_second_process_waits_and_then_finds_the_artifact(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from edgetl.store.store import Store\n"
+        "store = Store(Path(sys.argv[1]))\n"
+        "with store.making('k', waits=lambda: None):\n"
+        "    print('held', flush=True); time.sleep(0.5)\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waited: list[bool] = []
+    started = time.monotonic()
+    with Store(tmp_path).making("k", waits=lambda: waited.append(True)):
+        assert waited == [True]
+        assert time.monotonic() - started > 0.2
+    holder.communicate()
+    assert holder.returncode == 0
+
+
+def _record(root: Path, number: int) -> None:
+    store = Store(root)
+    request = Request("s", 1, {"number": number % 2}, {}, {})
+    with store.making(request.key, waits=lambda: None):
+        if store.find(request) is None:
+            _commit(store, request)
+
+
+def test_processes_that_make_the_same_thing_agree(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_record, args=(tmp_path, number)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+    assert len(list((tmp_path / "artifacts" / "s").iterdir())) == 2
+
+
+def test_unused_is_what_no_last_run_names_and_what_dead_processes_left(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    kept = _commit(store)
+    old = _commit(store, Request("export", 1, {"format": "tflite"}, {}, {}))
+    store.folders(Request("export", 1, {"format": "dead"}, {}, {}))
+    store.record_run("parts", {"export onnx": kept})
+    unused = store.unused()
+    assert old.folder in unused
+    assert kept.folder not in unused
+    assert {path.parent.name for path in unused} == {"export", "work", "scratch"}
+    assert store.runs() == {"parts": {"export onnx": f"export/{_REQUEST.key}"}}
+
+
+def test_what_is_being_made_is_not_unused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    request = Request("export", 1, {"format": "busy"}, {}, {})
+    with store.making(request.key, waits=lambda: None):
+        store.folders(request)
+        busy = [path for path in store.unused() if path.parent.name in {"work", "scratch"}]
+    assert busy == []
+
+
+def test_damage_reads_files_again_when_asked_to(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = _commit(store)
+    assert store.damage(made, digest_file) == ""
+    assert [found for _, found in store.artifacts()] == [made]
