@@ -1,0 +1,200 @@
+"""The command line of the device: ``python -m edgetl.runtime predict|check|bench``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.runtime.errors import RuntimeFault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgetl.runtime.predictor import Prediction
+
+_EXIT_MISSING_PACKAGE = 4
+_EXIT_DAMAGED = 6
+_EXIT_STOPPED = 130
+
+_DESCRIPTION = "Use, check and time a model folder or bundle that edgetl made."
+_EPILOG = """\
+examples:
+  python -m edgetl.runtime predict . photo.jpg
+  python -m edgetl.runtime predict . *.jpg --top 3 --json
+  python -m edgetl.runtime check .
+  python -m edgetl.runtime bench . --threads 4
+
+exit codes: 0 done, 1 bug, 2 usage, 3 photo wrong, 4 missing package, 6 bundle damaged
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; expected errors become one paragraph."""
+    given = _parser().parse_args(arguments)
+    try:
+        code: int = given.command(given)
+        sys.stdout.flush()
+    except RuntimeFault as error:
+        return _fail(error.message, error.remedy, error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in {"numpy", "PIL"}:
+            raise
+        package = {"numpy": "numpy", "PIL": "pillow"}[error.name]
+        return _fail(
+            f"the package '{package}' is not installed",
+            f"pip install {package}",
+            _EXIT_MISSING_PACKAGE,
+        )
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("stopped", "run the same command again", _EXIT_STOPPED)
+    return code
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from edgetl.runtime.predictor import Predictor
+
+    predictor = Predictor.open(given.bundle, given.threads)
+    rows = []
+    for photo in given.images:
+        prediction = predictor.predict(photo)
+        if given.json:
+            rows.append(_row(photo, prediction, predictor.contract.labels, given.top))
+        else:
+            best = ", ".join(
+                f"{predictor.contract.labels[index]} {prediction.probabilities[index]:.4f}"
+                for index in prediction.top(given.top)
+            )
+            print(f"{photo}: {best}")
+    if given.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _row(
+    photo: Path, prediction: Prediction, labels: Sequence[str], count: int
+) -> dict[str, object]:
+    return {
+        "photo": str(photo),
+        "label": prediction.label,
+        "top": [
+            {"label": labels[index], "probability": prediction.probabilities[index]}
+            for index in prediction.top(count)
+        ],
+    }
+
+
+def _check(given: argparse.Namespace) -> int:
+    from edgetl.runtime.bundle import check_files
+    from edgetl.runtime.golden import replay
+
+    count = check_files(given.bundle)
+    print(f"files      {count} as the manifest says")
+    found = replay(given.bundle, given.threads)
+    for row in found.rows:
+        allowed = "told only" if row.tolerance is None else f"{row.tolerance:.3g} allowed"
+        verdict = "ok" if row.passed else "FAILED"
+        print(f"{row.name:<14} {row.what}: worst {row.worst:.3g}, {allowed}: {verdict}")
+    if not found.passed:
+        return _fail(
+            f"bundle {given.bundle} does not answer here as it did where it was made",
+            "compare the versions of engine, numpy and pillow with the manifest's",
+            _EXIT_DAMAGED,
+        )
+    print("the bundle answers as it did where it was made")
+    return 0
+
+
+def _bench(given: argparse.Namespace) -> int:
+    from edgetl.runtime.latency import measure
+
+    latency = measure(given.bundle, threads=given.threads, seconds=given.seconds, count=given.count)
+    if given.json:
+        print(json.dumps(latency.as_json()))
+        return 0
+    summary = latency.summary()
+    print(f"{latency.engine}, {latency.threads} thread(s), {latency.host['processor']}")
+    print(f"load {summary['load_ms']:.1f} ms, first {summary['first_ms']:.2f} ms")
+    for name, key in (("model", "model_ms"), ("end to end", "end_to_end_ms")):
+        figures = (
+            f"{quantile} {found['value']:.3f} [{found['low']:.3f} {found['high']:.3f}]"
+            for quantile, found in summary[key].items()
+        )
+        print(f"{name}, ms: {', '.join(figures)}")
+    peak = latency.peak_memory_bytes
+    print(f"peak memory {'unknown' if peak is None else f'{peak / 2**20:.0f} MiB'}")
+    if latency.interfered:
+        print("other programs took the processor meanwhile: these times are not the model's own")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m edgetl.runtime",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    predict = _command(commands, "predict", "Say what is on photos.", "predict . photo.jpg --top 3")
+    predict.set_defaults(command=_predict)
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photo files")
+    predict.add_argument("--top", type=_count, default=1, help="how many classes to say (1)")
+    check = _command(
+        commands, "check", "Check digests and replay the golden samples.", "check dist/host"
+    )
+    check.set_defaults(command=_check)
+    bench = _command(commands, "bench", "Time single inferences.", "bench . --threads 4 --json")
+    bench.set_defaults(command=_bench)
+    bench.add_argument("--seconds", type=_seconds, default=1.0, help="time at least this long (1)")
+    bench.add_argument("--count", type=_count, default=50, help="and at least this often (50)")
+    for command in (predict, bench):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example: python -m edgetl.runtime {example}",
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder to use")
+    command.add_argument("--threads", type=_count, default=1, help="threads of one inference (1)")
+    return command
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a time from 0 on")
+    return value
+
+
+def _fail(message: str, remedy: str, exit_code: int) -> int:
+    print(f"edgetl.runtime: {message}\n  {remedy}", file=sys.stderr)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""A bundle: a model folder with the runtime, and a manifest that holds the digest of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+
+from edgetl.runtime.errors import BundleError
+
+MANIFEST_FILE = "manifest.json"
+SCHEMA = 1
+
+_CHUNK_BYTES = 1 << 20
+_REMEDY = "copy the whole folder again from where it was made"
+
+
+def check_files(folder: Path) -> int:
+    """Compare every file that the manifest of `folder` lists with its digest.
+
+    Files that the manifest does not list are left alone: Python puts its caches there.
+
+    Returns:
+        How many files were compared.
+
+    Raises:
+        BundleError: If the manifest cannot be read, or files are missing or changed; names all.
+    """
+    expected = _listed(folder)
+    problems: list[str] = []
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"'{name}' is missing")
+        elif digest_file(path) != digest:
+            problems.append(f"'{name}' was changed")
+    if problems:
+        raise BundleError(f"bundle {folder} is damaged: {', '.join(problems)}", remedy=_REMEDY)
+    return len(expected)
+
+
+def runtime_files() -> dict[str, Path]:
+    """Return the files of this runtime by the POSIX path that they have in a bundle."""
+    package = Path(__file__).resolve().parents[1]
+    found = [package / "__init__.py", *(package / "runtime").rglob("*.py")]
+    return {path.relative_to(package.parent).as_posix(): path for path in sorted(found)}
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of the bytes of `path`, 64 hex digits."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        for piece in iter(lambda: file.read(_CHUNK_BYTES), b""):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        schema, files = manifest["schema"], dict(manifest["files"])
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{folder} is no bundle: it has no {MANIFEST_FILE}",
+            remedy="name the folder that edgetl handed over",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} cannot be read: {error!r}", remedy=_REMEDY) from error
+    if schema != SCHEMA:
+        raise BundleError(
+            f"{path} has schema {schema!r}; this runtime reads {SCHEMA}",
+            remedy="use the edgetl.runtime that lies in the bundle",
+        )
+    outside = [name for name in files if name.startswith("/") or ".." in PurePosixPath(name).parts]
+    if outside:
+        raise BundleError(f"{path} lists '{outside[0]}', outside the bundle", remedy=_REMEDY)
+    return files

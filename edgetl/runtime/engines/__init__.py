@@ -1,0 +1,153 @@
+"""The contract of an engine: one file per model format, found by the format's name.
+
+An engine file defines ``PACKAGES``, the distributions of which any one will do, best first, and
+``open_session(file, threads) -> Session``, which imports what it needs, numpy included: a plan
+asks for the packages of a format and must not wait for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from edgetl.runtime.errors import BundleError, ContractError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output as the model file states it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    """numpy's name: ``float32``, ``uint8``, ``int8`` ..."""
+    scale: float | None
+    """Real value of one step of an integer tensor; None if the file states none."""
+    zero_point: int | None
+    """The integer that stands for zero; None if the file states none."""
+
+
+class Session(Protocol):
+    """A loaded model. Not safe to call from two threads at once."""
+
+    @property
+    def input(self) -> TensorInfo:
+        """The only input."""
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The outputs in the order of the file."""
+
+    @property
+    def engine(self) -> str:
+        """Package and version, for example ``onnxruntime 1.31.1``."""
+
+    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs by their names in the file, as real numbers.
+
+        Args:
+            pixels: Shape ``(1, H, W, 3)``, RGB; quantised the way the file states.
+        """
+
+
+class _Engine(Protocol):
+    PACKAGES: tuple[str, ...]
+
+    def open_session(self, file: Path, threads: int) -> Session: ...
+
+
+def formats() -> tuple[str, ...]:
+    """Return the formats that have an engine file, sorted, without importing any."""
+    found = pkgutil.iter_modules(__path__)
+    return tuple(sorted(module.name for module in found if module.name[0] != "_"))
+
+
+def package(format: str) -> str:  # noqa: A002 - the contract's word
+    """Return the installed distribution that runs `format`, without importing it.
+
+    Raises:
+        EngineError: If none is installed.
+        ContractError: If there is no engine for `format`.
+    """
+    # Here, because it costs a tenth of a cold answer, which does not need it.
+    from importlib import metadata
+
+    packages = _engine(format).PACKAGES
+    for name in packages:
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        return name
+    raise _missing(format, packages[0], "it is not installed")
+
+
+def open_session(format: str, file: Path, threads: int) -> Session:  # noqa: A002
+    """Load `file` with the engine of `format`.
+
+    Args:
+        format: ``onnx``, ``openvino`` or ``tflite``.
+        file: The model file.
+        threads: How many threads one inference may use.
+
+    Raises:
+        EngineError: If the engine's package cannot be imported.
+        ContractError: If there is no engine for `format`, or the file's input is not pixels.
+        BundleError: If the file is missing, damaged, or nothing that the engine can run.
+    """
+    engine = _engine(format)
+    if not file.is_file():
+        raise BundleError(
+            f"{file} is missing", remedy="copy the whole folder again from where it was made"
+        )
+    try:
+        return engine.open_session(file, threads)
+    except ImportError as error:
+        raise _missing(format, engine.PACKAGES[0], str(error)) from error
+
+
+def one_input(inputs: Sequence[TensorInfo]) -> TensorInfo:
+    """Return the only input; raises ContractError if there are several or none."""
+    if len(inputs) != 1:
+        raise ContractError(
+            f"the model has {len(inputs)} inputs; the runtime feeds one image",
+            remedy="export the model with edgetl",
+        )
+    return inputs[0]
+
+
+def unloadable(file: Path, engine: str, error: Exception) -> BundleError:
+    """Return the error of a model file that `engine` refuses, with the engine's last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1] if lines else type(error).__name__
+    return BundleError(
+        f"{engine} cannot load {file}: {reason}",
+        remedy="the file is damaged or this engine is too old: copy the folder again, or update "
+        f"{engine.split(maxsplit=1)[0]}",
+    )
+
+
+def _engine(format: str) -> _Engine:  # noqa: A002
+    known = formats()
+    if format not in known:
+        raise ContractError(
+            f"there is no engine for format '{format}'; known: {', '.join(known)}",
+            remedy="use a newer edgetl.runtime, or export the model to a known format",
+        )
+    return cast("_Engine", importlib.import_module(f"{__name__}.{format}"))
+
+
+def _missing(format: str, package: str, reason: str) -> EngineError:  # noqa: A002
+    return EngineError(
+        f"a model of format '{format}' needs the package '{package}': {reason}",
+        remedy=f"pip install {package}",
+    )

@@ -1,0 +1,118 @@
+"""TFLite files through LiteRT, or tflite-runtime where LiteRT has no package."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from edgetl.runtime.engines import TensorInfo, one_input, unloadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+PACKAGES = ("ai-edge-litert", "tflite-runtime")
+
+
+class TfliteSession:
+    """One interpreter with its tensors allocated."""
+
+    def __init__(self, interpreter: Any, package: str) -> None:  # noqa: ANN401 - LiteRT has no types
+        from edgetl.runtime.engines._pixels import decoder, encoder
+
+        inputs, outputs = _tensors(interpreter)
+        self._package = package
+        self.input = one_input([_info(name, details) for name, details in inputs.items()])
+        self.outputs = tuple(_info(name, details) for name, details in outputs.items())
+        self._encode = encoder(self.input)
+        self._decoders = [decoder(info) for info in self.outputs]
+        self._interpreter = interpreter
+        self._given = inputs[self.input.name]["index"]
+        self._found = [details["index"] for details in outputs.values()]
+
+    @property
+    def engine(self) -> str:
+        """Package and version."""
+        return _called(self._package)
+
+    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs by name; see `Session.run`."""
+        self._interpreter.set_tensor(self._given, self._encode(pixels))
+        self._interpreter.invoke()
+        return {
+            info.name: decode(self._interpreter.get_tensor(index))
+            for info, decode, index in zip(self.outputs, self._decoders, self._found)
+        }
+
+
+def open_session(file: Path, threads: int) -> TfliteSession:
+    """Load `file`; see `edgetl.runtime.engines.open_session`."""
+    interpreter_class, package = _interpreter_class()
+    try:
+        with _quiet():
+            interpreter = interpreter_class(model_path=str(file), num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise unloadable(file, _called(package), error) from error
+    return TfliteSession(interpreter, package)
+
+
+def _called(package: str) -> str:
+    # The modules carry no version; their metadata do, which take long to read on a slow board.
+    from importlib.metadata import version
+
+    return f"{package} {version(package)}"
+
+
+def _interpreter_class() -> tuple[Any, str]:
+    """Return the class and its distribution; raises ImportError with LiteRT's reason."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as first:
+        try:
+            from tflite_runtime.interpreter import Interpreter
+        except ImportError as second:
+            raise first from second
+        return Interpreter, PACKAGES[1]
+    return Interpreter, PACKAGES[0]
+
+
+def _tensors(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401
+    """Return inputs and outputs by the names of the file's signature, else by tensor names."""
+    signatures = interpreter.get_signature_list()
+    if len(signatures) == 1:
+        runner = interpreter.get_signature_runner(next(iter(signatures)))
+        return dict(runner.get_input_details()), dict(runner.get_output_details())
+    inputs = {details["name"]: details for details in interpreter.get_input_details()}
+    outputs = {details["name"]: details for details in interpreter.get_output_details()}
+    return inputs, outputs
+
+
+def _info(name: str, details: Any) -> TensorInfo:  # noqa: ANN401 - LiteRT has no types
+    shape = tuple(int(size) for size in details["shape"])
+    dtype = details["dtype"].__name__
+    scale, zero_point = details["quantization"]
+    if not scale:  # LiteRT's way to say that a tensor is not quantised
+        return TensorInfo(name, shape, dtype, None, None)
+    return TensorInfo(name, shape, dtype, float(scale), int(zero_point))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # LiteRT 2.3 writes "INFO: Created TensorFlow Lite XNNPACK delegate" to the descriptor itself
+    # and has no setting for it; what goes wrong comes as an exception.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(null)
+        os.close(kept)

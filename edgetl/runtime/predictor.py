@@ -1,0 +1,124 @@
+"""A model folder, opened and ready to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgetl.runtime.contract import Contract
+from edgetl.runtime.decode import leaders, softmax
+from edgetl.runtime.engines import Session, open_session
+from edgetl.runtime.errors import BundleError, ContractError
+from edgetl.runtime.preprocess import fit_photo, read_photo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one photo."""
+
+    label: str
+    index: int
+    probabilities: tuple[float, ...]
+    """One per class, in the order of the contract's labels; they add up to 1."""
+
+    def top(self, count: int) -> list[int]:
+        """Return the indices of the `count` likeliest classes, likeliest first."""
+        return leaders(np.asarray(self.probabilities, np.float32), count)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with its contract. Not safe to use from two threads at once."""
+
+    folder: Path
+    contract: Contract
+    session: Session
+
+    @classmethod
+    def open(cls, folder: Path, threads: int = 1) -> Predictor:
+        """Load the model of `folder`.
+
+        Raises:
+            ContractError: If the contract cannot be read or the model file says otherwise.
+            BundleError: If the model file is missing or damaged.
+            EngineError: If the engine's package is not installed.
+        """
+        contract = Contract.load(folder)
+        session = open_session(contract.format, folder / contract.file, threads)
+        _agree(folder, contract, session)
+        return cls(folder, contract, session)
+
+    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs for fitted photos, by the contract's names.
+
+        Args:
+            pixels: Shape ``(N, H, W, 3)``, RGB, in the contract's size; run one by one.
+
+        Returns:
+            Arrays of shape ``(N, ...)``.
+
+        Raises:
+            ValueError: If `pixels` have another shape or type.
+        """
+        size = (self.contract.input.height, self.contract.input.width, 3)
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != size:
+            raise ValueError(
+                f"pixels are {pixels.dtype} {pixels.shape}; "
+                f"the model takes uint8 (N, {', '.join(map(str, size))})"
+            )
+        found = {
+            output.name: np.empty((len(pixels), *output.shape[1:]), np.float32)
+            for output in self.contract.outputs
+        }
+        for i in range(len(pixels)):
+            answers = self.session.run(pixels[i : i + 1])
+            for output in self.contract.outputs:
+                found[output.name][i] = answers[output.tensor][0]
+        return found
+
+    def predict(self, photo: Path) -> Prediction:
+        """Return what the model says of the photo file `photo`.
+
+        Raises:
+            PhotoError: If the photo cannot be read.
+            BundleError: If the model answers with something that is no number.
+        """
+        return self.classify(fit_photo(read_photo(photo), self.contract.preprocess))
+
+    def classify(self, pixels: NDArray[np.uint8]) -> Prediction:
+        """Return what the model says of one fitted photo of shape ``(H, W, 3)``."""
+        logits = self.run(pixels[np.newaxis])["logits"][0]
+        if not np.isfinite(logits).all():
+            raise BundleError(
+                f"the model in {self.folder} answers with values that are no numbers",
+                remedy=f"python -m edgetl.runtime check {self.folder}",
+            )
+        probabilities = softmax(logits)
+        (index,) = leaders(probabilities, 1)
+        return Prediction(
+            self.contract.labels[index], index, tuple(float(value) for value in probabilities)
+        )
+
+
+def _agree(folder: Path, contract: Contract, session: Session) -> None:
+    file = folder / contract.file
+    remedy = "export the model again; its contract.json belongs to another file"
+    size = (1, contract.input.height, contract.input.width, 3)
+    if session.input.shape != size:
+        raise ContractError(
+            f"{file} takes {session.input.shape}, but its contract says {size}", remedy=remedy
+        )
+    found = {info.name: info.shape for info in session.outputs}
+    for output in contract.outputs:
+        if found.get(output.tensor) != output.shape:
+            raise ContractError(
+                f"{file} has the outputs {found}, but its contract says "
+                f"'{output.tensor}' {output.shape}",
+                remedy=remedy,
+            )

@@ -1,0 +1,240 @@
+"""The one way from a photo file to the pixels that a network sees.
+
+Training, calibration, verification and the device all use these functions, so a model can never see
+other pixels in the field than in training. Every rounding is written down where it happens.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from edgetl.runtime.errors import PhotoError
+
+MAX_PIXELS = 89_478_485
+"""Largest photo that is decoded; Pillow's own limit, a quarter GiB of RGB."""
+
+BACKGROUND = 255
+"""Grey level behind transparent pixels: white, as a browser shows them."""
+
+FITS = ("letterbox", "stretch", "crop")
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+}
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TIFF_BITS_PER_SAMPLE = 258
+_TIFF_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
+
+# What the decoders of Pillow 11 to 13 raise on damaged files, found by flipping bytes and cutting
+# files of every format that is read; OSError contains UnidentifiedImageError.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a photo of any size becomes the network's input.
+
+    Attributes:
+        height: Of the network's input, pixels.
+        width: Of the network's input, pixels.
+        fit: `letterbox` keeps the shape and pads, `stretch` gives it up, `crop` cuts the centre.
+        filter: `bilinear`, `bicubic` or `area`; each averages over its support when it shrinks.
+        pad: Grey level of the letterbox border.
+    """
+
+    height: int
+    width: int
+    fit: str
+    filter: str
+    pad: int
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise ValueError(f"unknown fit '{self.fit}'; known: {', '.join(FITS)}")
+        if self.filter not in _FILTERS:
+            raise ValueError(f"unknown filter '{self.filter}'; known: {', '.join(_FILTERS)}")
+        if self.height < 1 or self.width < 1 or not 0 <= self.pad <= 255:  # noqa: PLR2004
+            raise ValueError(
+                f"input {self.height} x {self.width} with pad {self.pad}: "
+                "needs sides from 1 and a pad in 0...255"
+            )
+
+
+def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
+    """Decode a photo into upright RGB.
+
+    The first frame of an animation is taken. The EXIF orientation is applied. Greyscale, palette
+    and CMYK become RGB; CMYK as Adobe writes it (inverted in JPEG), without colour profiles. Of 16
+    bits the high byte is kept, ``v >> 8``, in grey as in colour. Transparency is blended on
+    `BACKGROUND`, rounded to the nearest.
+
+    Args:
+        source: A file, or an open stream at its start.
+        name: What messages call the photo; the path if empty.
+
+    Returns:
+        Shape ``(H, W, 3)``, uint8, read-only.
+
+    Raises:
+        PhotoError: If it is no photo, damaged, cut short, too large, or its pixels have no stated
+            range (float, 32-bit integer).
+    """
+    called = name or str(source if isinstance(source, Path) else getattr(source, "name", "photo"))
+    if isinstance(source, Path):
+        _check_file(source, called)
+    try:
+        with Image.open(source) as image:
+            _check_size(image, called)
+            image.load()
+            return _rgb(image, called)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _refused(called, str(error)) from error
+    except UnidentifiedImageError as error:
+        raise _refused(called, "not a photo in a format that Pillow reads") from error
+    except _DAMAGED as error:
+        raise _refused(called, f"damaged or cut short ({error})") from error
+
+
+def fit_photo(photo: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Bring a photo to the network's input size.
+
+    With ``h``, ``w`` of the photo and ``H``, ``W`` of the input, ``round`` halves upwards, in
+    integers, and every side is at least 1:
+
+    - `stretch`: resize to ``H x W``.
+    - `letterbox`: the side that binds becomes ``H`` or ``W``, the other one ``round(h * W / w)`` or
+      ``round(w * H / h)``; centred, an odd pixel of border is at the bottom or right. Small photos
+      are enlarged.
+    - `crop`: cut the largest centred rectangle of the input's shape, sides rounded the same way, an
+      odd pixel is lost at the bottom or right; then resize to ``H x W``.
+
+    Args:
+        photo: Shape ``(h, w, 3)``, uint8, RGB, upright.
+        preprocess: The size and how to reach it.
+
+    Returns:
+        Shape ``(H, W, 3)``, uint8; a new array.
+
+    Raises:
+        ValueError: If `photo` is no such array.
+    """
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:  # noqa: PLR2004
+        raise ValueError(f"photo must be uint8 (h, w, 3), got {photo.dtype} {photo.shape}")
+    height, width = preprocess.height, preprocess.width
+    if preprocess.fit == "stretch":
+        return _resize(photo, height, width, preprocess.filter)
+    h, w = photo.shape[:2]
+    width_binds = w * height >= h * width
+    if preprocess.fit == "letterbox":
+        inner_h = _part(h, width, w) if width_binds else height
+        inner_w = width if width_binds else _part(w, height, h)
+        top, left = (height - inner_h) // 2, (width - inner_w) // 2
+        canvas = np.full((height, width, 3), preprocess.pad, np.uint8)
+        canvas[top : top + inner_h, left : left + inner_w] = _resize(
+            photo, inner_h, inner_w, preprocess.filter
+        )
+        return canvas
+    cut_h = h if width_binds else _part(w, height, width)
+    cut_w = _part(h, width, height) if width_binds else w
+    top, left = (h - cut_h) // 2, (w - cut_w) // 2
+    cut = photo[top : top + cut_h, left : left + cut_w]
+    return _resize(cut, height, width, preprocess.filter)
+
+
+def _check_file(path: Path, called: str) -> None:
+    if not path.is_file():
+        raise _refused(called, "no such file")
+    if path.stat().st_size == 0:
+        raise _refused(called, "the file is empty")
+
+
+def _check_size(image: Image.Image, called: str) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise _refused(
+            called, f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,} are read"
+        )
+
+
+def _refused(called: str, reason: str) -> PhotoError:
+    return PhotoError(
+        f"cannot read photo '{called}': {reason}",
+        remedy="save it again as an 8-bit JPEG or PNG, or leave it out",
+    )
+
+
+def _rgb(image: Image.Image, called: str) -> NDArray[np.uint8]:
+    """Return the upright RGB pixels of a loaded image."""
+    turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    upright = image if turn is None else image.transpose(turn)
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        return _from_deep(image, upright, called)
+    if image.mode in {"LA", "PA", "RGBA", "La", "RGBa"} or "transparency" in image.info:
+        return _blend(np.asarray(upright.convert("RGBA")))
+    return np.asarray(upright.convert("RGB"))
+
+
+def _from_deep(image: Image.Image, upright: Image.Image, called: str) -> NDArray[np.uint8]:
+    """Return RGB of a grey image with more than 8 bits: the high byte, three times."""
+    if image.mode == "F" or (image.mode == "I" and image.format not in {"PNG", "PPM"}):
+        kind = "float" if image.mode == "F" else "32-bit or signed integer"
+        raise _refused(called, f"{kind} pixels have no stated range")
+    values = np.asarray(upright)
+    bits = 16
+    if image.format == "TIFF":
+        tags: dict[int, object] = getattr(image, "tag_v2", {})
+        found = tags.get(_TIFF_BITS_PER_SAMPLE)
+        bits = int(found[0]) if isinstance(found, tuple) else bits
+        if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            values = (1 << bits) - 1 - values
+    grey = (values >> (bits - 8)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _blend(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return RGBA blended on `BACKGROUND`: ``(c * a + 255 * (255 - a)) / 255``, to the nearest."""
+    colour = rgba[:, :, :3].astype(np.uint16)
+    alpha = rgba[:, :, 3:].astype(np.uint16)
+    # At most 255 * 255 + 127, which 16 bits hold.
+    blended = (colour * alpha + BACKGROUND * (255 - alpha) + 127) // 255
+    return blended.astype(np.uint8)
+
+
+def _part(side: int, numerator: int, denominator: int) -> int:
+    """Return ``side * numerator / denominator`` rounded half up, at least 1."""
+    return max(1, (2 * side * numerator + denominator) // (2 * denominator))
+
+
+def _resize(photo: NDArray[np.uint8], height: int, width: int, resample: str) -> NDArray[np.uint8]:
+    image = Image.fromarray(np.ascontiguousarray(photo))
+    return np.array(image.resize((width, height), _FILTERS[resample]))

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.errors import ContractError
+
+
+def test_saved_contract_comes_back_equal(tmp_path: Path, contract: Contract) -> None:
+    contract.save(tmp_path)
+    assert Contract.load(tmp_path) == contract
+
+
+def test_labels_lie_beside_one_per_line(tmp_path: Path, contract: Contract) -> None:
+    dataclasses.replace(
+        contract, labels=("a", "ü"), outputs=(OutputSpec("logits", "x", (1, 2)),)
+    ).save(tmp_path)
+    assert (tmp_path / "labels.txt").read_bytes() == "a\nü\n".encode()
+
+
+def test_equal_contracts_give_equal_bytes(tmp_path: Path, contract: Contract) -> None:
+    contract.save(tmp_path)
+    before = (tmp_path / "contract.json").read_bytes()
+    Contract.load(tmp_path).save(tmp_path)
+    assert (tmp_path / "contract.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"schema": 2}, "schema: is 2; this runtime reads schema 1", id="schema"),
+        pytest.param({"colour": "bgr"}, "colour: is not a key that this runtime knows", id="extra"),
+        pytest.param({"labels": None}, "labels: must be list, not None", id="no list"),
+        pytest.param({"labels": ["a", 1, "c"]}, "labels: must hold str only, not 1", id="label"),
+        pytest.param({"input": []}, "input: must be dict, not []", id="no table"),
+        pytest.param(
+            {"input": {"name": "image", "height": True, "width": 32}},
+            "input.height: must be int, not True",
+            id="truth is no height",
+        ),
+        pytest.param(
+            {"input": {"name": "image", "height": 32}}, "input.width: is missing", id="key"
+        ),
+        pytest.param(
+            {"preprocess": {"height": 32, "width": 32, "fit": "zoom", "filter": "area", "pad": 0}},
+            "preprocess: unknown fit 'zoom'",
+            id="fit",
+        ),
+        pytest.param(
+            {"input": {"name": "image", "height": 64, "width": 32}},
+            "preprocess: makes (32, 32), but the input is (64, 32)",
+            id="sizes",
+        ),
+        pytest.param({"file": "../model.onnx"}, "file: is '../model.onnx'", id="outside"),
+        pytest.param({"task": "detection"}, "task: is 'detection'", id="task"),
+        pytest.param(
+            {"labels": ["a", "b"]},
+            "outputs: are {'logits': (1, 3)}; classification has {'logits': (1, 2)}",
+            id="outputs",
+        ),
+    ],
+)
+def test_wrong_contract_is_refused_by_key(
+    tmp_path: Path, contract: Contract, change: dict[str, Any], message: str
+) -> None:
+    contract.save(tmp_path)
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ContractError, match=re.escape(message)) as caught:
+        Contract.load(tmp_path)
+    assert caught.value.exit_code == 6
+
+
+def test_missing_key_is_refused_by_name(tmp_path: Path, contract: Contract) -> None:
+    contract.save(tmp_path)
+    path = tmp_path / "contract.json"
+    data = json.loads(path.read_text())
+    del data["precision"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(ContractError, match="precision: is missing"):
+        Contract.load(tmp_path)
+
+
+def test_torn_contract_is_refused(tmp_path: Path, contract: Contract) -> None:
+    contract.save(tmp_path)
+    path = tmp_path / "contract.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ContractError, match=r"contract\.json cannot be read"):
+        Contract.load(tmp_path)
+
+
+def test_folder_without_a_contract_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"has no contract\.json"):
+        Contract.load(tmp_path)
+
+
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"none is not a folder"):
+        Contract.load(tmp_path / "none")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgetl.runtime import golden
+from edgetl.runtime.engines import TensorInfo
+from edgetl.runtime.errors import BundleError, PhotoError
+
+
+def test_replay_of_untouched_folder_passes(model_folder: Path) -> None:
+    found = golden.replay(model_folder)
+    assert found.passed
+    assert [(row.name, row.what) for row in found.rows] == [
+        ("golden-0.png", "fitted pixels"),
+        ("logits", "answers as recorded"),
+        ("logits", "distance to the float model"),
+    ]
+    assert max(row.worst for row in found.rows) < 1e-6
+
+
+def test_recording_again_gives_equal_bytes(model_folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+    samples = golden.load(model_folder, ["logits"])
+    photo = np.asarray(Image.open(model_folder / "golden-0.png"))
+    golden.record(model_folder, samples.pixels, samples.reference, [photo])
+    assert {path.name: path.read_bytes() for path in model_folder.iterdir()} == before
+
+
+def test_photo_that_decodes_otherwise_fails_the_replay(model_folder: Path) -> None:
+    photo = np.array(Image.open(model_folder / "golden-0.png"))
+    photo[5, 5, 1] += 2
+    Image.fromarray(photo).save(model_folder / "golden-0.png")
+    found = golden.replay(model_folder)
+    assert [row.name for row in found.rows if not row.passed] == ["golden-0.png"]
+    assert found.rows[0].worst == 2.0
+
+
+def test_other_answer_fails_the_replay(model_folder: Path) -> None:
+    _rewrite(model_folder, recorded=np.array([[2.0, 1.0, 0.501], [0.0, 0.5, 2.5]], np.float32))
+    found = golden.replay(model_folder)
+    # The recorded answers span 2.5, of which 1/10000 is allowed.
+    assert found.rows[1].tolerance == pytest.approx(2.5e-4)
+    assert found.rows[1].worst == pytest.approx(1e-3, abs=1e-6)
+    assert not found.passed
+
+
+def test_distance_to_the_float_model_is_told_and_not_judged(model_folder: Path) -> None:
+    _rewrite(model_folder, reference=np.zeros((2, 3), np.float32))
+    found = golden.replay(model_folder)
+    assert found.passed
+    assert found.rows[2].worst == pytest.approx(2.5)
+
+
+def test_answer_that_is_no_number_does_not_pass(model_folder: Path) -> None:
+    _rewrite(model_folder, recorded=np.full((2, 3), np.nan, np.float32))
+    assert not golden.replay(model_folder).passed
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "expected"),
+    [
+        pytest.param("fp32", None, 2e-4, id="float file: 1/10000 of the range"),
+        pytest.param("int8", 0.125, 0.125, id="integer output: one step"),
+        pytest.param("w8a16", 1e-5, 2e-4, id="tiny step: 1/10000 of the range"),
+        pytest.param("int8", None, 2 / 255, id="float output of an int8 file: an 8-bit step"),
+        pytest.param("fp16", None, 2 / 255, id="fp16"),
+    ],
+)
+def test_tolerance_by_precision_and_output(
+    precision: str, scale: float | None, expected: float
+) -> None:
+    info = TensorInfo("logits", (1, 2), "int8", scale, 0)
+    recorded = np.array([[-1.0, 1.0]], np.float32)
+    assert golden._tolerance(precision, info, recorded) == pytest.approx(expected)
+
+
+def test_too_large_photo_is_refused(model_folder: Path) -> None:
+    samples = golden.load(model_folder, ["logits"])
+    photo = np.zeros((641, 10, 3), np.uint8)
+    with pytest.raises(ValueError, match="sides up to 640"):
+        golden.record(model_folder, samples.pixels, samples.reference, [photo])
+
+
+def test_reference_of_another_shape_is_refused(model_folder: Path) -> None:
+    pixels = np.zeros((2, 32, 32, 3), np.uint8)
+    with pytest.raises(ValueError, match="reference must hold"):
+        golden.record(model_folder, pixels, {"logits": np.zeros((2, 4), np.float32)}, [pixels[0]])
+
+
+def test_torn_samples_are_refused(model_folder: Path) -> None:
+    path = model_folder / "golden.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
+        golden.replay(model_folder)
+
+
+def test_pickled_samples_are_refused(model_folder: Path) -> None:
+    np.savez(model_folder / "golden.npz", pixels=np.array([{}], dtype=object))
+    with pytest.raises(BundleError, match=r"golden\.npz cannot be read: .*allow_pickle"):
+        golden.replay(model_folder)
+
+
+def test_missing_photo_is_named(model_folder: Path) -> None:
+    (model_folder / "golden-0.png").unlink()
+    with pytest.raises(PhotoError, match=r"golden-0\.png': no such file"):
+        golden.replay(model_folder)
+
+
+def _rewrite(folder: Path, **changed: NDArray[np.float32]) -> None:
+    with np.load(folder / "golden.npz") as arrays:
+        held = dict(arrays)
+    np.savez(
+        folder / "golden.npz", **(held | {f"{key}.logits": value for key, value in changed.items()})
+    )

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edgetl.runtime.__main__ import main
+from edgetl.runtime.bundle import digest_file
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "green.png"
+    Image.new("RGB", (32, 32), (0, 200, 0)).save(path)
+    return path
+
+
+@pytest.fixture
+def bundle(model_folder: Path) -> Path:
+    files = {path.name: digest_file(path) for path in model_folder.iterdir()}
+    (model_folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
+    return model_folder
+
+
+def test_predict_names_the_class(
+    bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(bundle), str(photo), "--top", "2"]) == 0
+    # exp(2) / (exp(2) + 2) = 0.786986
+    assert capsys.readouterr().out == f"{photo}: green 0.7870, red 0.1065\n"
+
+
+def test_predict_as_json(bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(bundle), str(photo), str(photo), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["label"] for row in rows] == ["green", "green"]
+    assert rows[0]["photo"] == str(photo)
+    assert rows[0]["top"][0]["probability"] == pytest.approx(0.786986, abs=1e-5)
+
+
+def test_check_tells_each_step(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(bundle)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["files", "5", "as", "the", "manifest", "says"]
+    assert lines[1].startswith("golden-0.png   fitted pixels: worst 0, 1 allowed: ok")
+    assert lines[2].startswith("logits         answers as recorded: worst 0, 0.00025 allowed: ok")
+    assert lines[-1] == "the bundle answers as it did where it was made"
+
+
+def test_check_of_a_tampered_bundle_names_the_file(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle / "labels.txt").write_text("red\nblue\ngreen\n")
+    assert main(["check", str(bundle)]) == 6
+    assert "'labels.txt' was changed" in capsys.readouterr().err
+
+
+def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (32, 20), (10, 20, 99)).save(bundle / "golden-0.png")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["golden-0.png"] = digest_file(bundle / "golden-0.png")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["check", str(bundle)]) == 6
+    said = capsys.readouterr()
+    assert "worst 69, 1 allowed: FAILED" in said.out
+    assert "does not answer here as it did where it was made" in said.err
+
+
+def test_bench_tells_times_and_memory(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(bundle), "--seconds", "0.01", "--count", "20"]) == 0
+    said = capsys.readouterr().out
+    assert "model, ms: p50 " in said
+    assert "end to end, ms: p50 " in said
+    assert "peak memory " in said
+
+
+def test_bench_as_json_keeps_the_samples(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(bundle), "--seconds", "0", "--count", "20", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["samples_ns"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["predict", "none", "a.png"], 6, "none is not a folder", id="folder"),
+        pytest.param(["predict", "{bundle}", "none.png"], 3, "no such file", id="photo"),
+        pytest.param(
+            ["predict", "{bundle}", "{bundle}/labels.txt"], 3, "not a photo", id="no photo"
+        ),
+        pytest.param(["check", "{bundle}/.."], 6, "is no bundle", id="no bundle"),
+        pytest.param(["bench", "none"], 6, "none is not a folder", id="bench"),
+    ],
+)
+def test_expected_error_is_a_paragraph_with_its_exit_code(
+    bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert main([argument.format(bundle=bundle) for argument in arguments]) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith("edgetl.runtime: ")
+    assert len(said.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param([], "required: COMMAND", id="none"),
+        pytest.param(["bench", ".", "--count", "0"], "0 is not a whole number from 1", id="count"),
+        pytest.param(["bench", ".", "--seconds", "nan"], "nan is not a time", id="seconds"),
+        pytest.param(["predict", ".", "a", "--top", "x"], "invalid", id="top"),
+    ],
+)
+def test_wrong_usage_ends_with_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["predict"], ["check"], ["bench"]])
+def test_help_shows_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    assert "python -m edgetl.runtime" in capsys.readouterr().out
+
+
+def test_help_imports_neither_numpy_nor_an_engine() -> None:
+    code = (
+        "import sys\n"
+        "from edgetl.runtime.__main__ import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "sys.exit(bool({'numpy', 'PIL', 'onnxruntime'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=-3, check=False).returncode == 0
+
+
+def test_reader_that_stops_is_no_error(bundle: Path, photo: Path) -> None:
+    command = [sys.executable, "-m", "edgetl.runtime", "predict", str(bundle), str(photo)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 0
