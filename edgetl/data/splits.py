@@ -1,0 +1,107 @@
+"""Which photo goes to train, val and test where the data do not say so themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgetl.errors import DataError
+from edgetl.types import Split
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRule:
+    """How the splits of a layout become train, val and test."""
+
+    test_is_val: bool
+    """Photos in `val/` are the test split."""
+    drawn_off: Mapping[Split, float]
+    """Splits to be divided off from the training photos, with their fractions of these."""
+
+    def place(self, given: Split | None) -> Split:
+        """Return the split of a photo before anything is divided off."""
+        if given is Split.VAL and self.test_is_val:
+            return Split.TEST
+        return given or Split.TRAIN
+
+
+def find_rule(
+    given: frozenset[Split], *, val: float, test: float | Literal["val"], test_stated: bool
+) -> SplitRule:
+    """Decide how to split data that have the splits `given`.
+
+    Args:
+        given: Splits that the layout has; none for a flat folder.
+        val: Fraction for validation, where the layout has none.
+        test: Fraction for the test, where the layout has none; `val` takes `val/` for it.
+        test_stated: Whether the user wrote `test`; a default does not decide between the two.
+
+    Raises:
+        DataError: If a split is missing and it is not clear where it should come from.
+    """
+    test_is_val = test == "val"
+    if test_is_val and (Split.VAL not in given or Split.TEST in given):
+        has = "a test/ of their own" if Split.TEST in given else "no val/"
+        raise DataError(
+            f"`data.test: val` measures on val/, but the data have {has}",
+            remedy="remove `test: val` from the `data` table of the recipe",
+        )
+    if not test_stated and Split.VAL in given and Split.TEST not in given:
+        raise DataError(
+            "the data have train/ and val/ but no test/",
+            remedy="write `data: {test: val}` to measure on val/ and split validation off train/, "
+            "or `data: {test: 0.2}` to split a test off train/",
+        )
+    drawn_off: dict[Split, float] = {}
+    if Split.TEST not in given and test != "val":
+        drawn_off[Split.TEST] = test
+    if Split.VAL not in given or test_is_val:
+        drawn_off[Split.VAL] = val
+    for split, fraction in drawn_off.items():
+        if fraction == 0.0:
+            raise DataError(
+                f"`data.{split}` is 0, but the data have no {split}/ of their own",
+                remedy=f"write a fraction, for example `data: {{{split}: 0.15}}`",
+            )
+    return SplitRule(test_is_val, drawn_off)
+
+
+def divide(
+    groups: Sequence[tuple[str, int]], fractions: Mapping[Split, float], seed: int
+) -> dict[str, Split]:
+    """Divide the training photos of one class among splits, by content.
+
+    The order is that of SHA-256 of seed and content, so it does not depend on names, on the machine
+    or on the order of files, and a photo more moves few others. Of `n` photos a split gets
+    ``floor(n * fraction + 1/2)``, at least one; train keeps the rest. Photos that occur several
+    times stay in train as long as others are left: counted twice, they would bias a measurement.
+
+    Args:
+        groups: Content digest and how many photos share it, of one class.
+        fractions: What each split gets; those of `SplitRule.drawn_off`.
+        seed: Another seed gives another division.
+
+    Returns:
+        Content digest to split.
+    """
+    total = sum(count for _, count in groups)
+    queue = deque(sorted(groups, key=lambda group: (group[1] > 1, _mix(seed, group[0]))))
+    placed: dict[str, Split] = {}
+    for split in (Split.TEST, Split.VAL):
+        if split not in fractions:
+            continue
+        wanted = max(1, int(total * fractions[split] + 0.5))
+        taken = 0
+        while taken < wanted and len(queue) > 1:
+            content, count = queue.popleft()
+            placed[content] = split
+            taken += count
+    placed.update((content, Split.TRAIN) for content, _ in queue)
+    return placed
+
+
+def _mix(seed: int, content: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{content}".encode("ascii")).digest()
