@@ -1,0 +1,1 @@
+"""Pure torch: layers and losses. No files, no state, no randomness."""

@@ -1,0 +1,48 @@
+"""Layers that carry the model contract into the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_WHITE = 255.0
+
+
+class RawPixels(nn.Module):
+    """A network that takes raw pixels: what is exported, and what runs on a device.
+
+    Scaling, mean, standard deviation and layout are part of the graph, so nobody can get them wrong
+    later.
+
+    Attributes:
+        module: Takes float32 `(N, 3, H, W)`, normalised, and gives the outputs.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, module: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Wrap `module`.
+
+        Args:
+            module: The network; not copied.
+            mean: Of the normalisation, per channel, for pixels in [0, 1].
+            std: Of the normalisation, per channel, for pixels in [0, 1].
+        """
+        super().__init__()
+        self.module = module
+        # One subtraction and one multiplication per pixel: all the constants are folded here.
+        self.register_buffer("mean", torch.tensor(mean) * _WHITE)
+        self.register_buffer("scale", 1.0 / (torch.tensor(std) * _WHITE))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the outputs of `module`.
+
+        Args:
+            image: Shape `(N, H, W, 3)`, float32 in 0..255, RGB.
+        """
+        normalised = (image - self.mean) * self.scale
+        outputs: Tensor = self.module(normalised.permute(0, 3, 1, 2))
+        return outputs

@@ -1,0 +1,1 @@
+"""Training: one plain loop, what it optimises, and what its figures mean."""

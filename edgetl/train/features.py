@@ -1,0 +1,104 @@
+"""Cached features: what the frozen backbone sees of each photo, on disk and as batches.
+
+Letters: V views of a photo (as it is, mirrored), N photos of a split, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgetl.data.dataset import Dataset
+from edgetl.models import Family
+from edgetl.train.fit import Batch
+from edgetl.train.photos import answers, raw_pixels
+from edgetl.types import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the head sees of all photos of a split."""
+
+    values: NDArray[np.float32]
+    """Shape `(V, N, F)`."""
+    labels: NDArray[np.int64]
+    """Shape `(N,)`."""
+
+
+class FeatureBatches:
+    """Shuffled features; each photo shows one of its views, drawn anew in each epoch."""
+
+    def __init__(self, features: Features, *, batch_size: int, seed: int) -> None:
+        self._values = torch.from_numpy(features.values)
+        self._labels = torch.from_numpy(features.labels)
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Return the number of batches; the last one may be smaller."""
+        return math.ceil(len(self._labels) / self._batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield all photos once; the same number gives the same batches."""
+        num_views, num_photos, num_features = self._values.shape
+        dice = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, number])))
+        order = torch.from_numpy(dice.permutation(num_photos))
+        views = torch.from_numpy(dice.integers(num_views, size=num_photos))
+        # One table of all views: a photo's row is found by plain arithmetic.
+        table = self._values.reshape(num_views * num_photos, num_features)
+        for rows in torch.split(order, self._batch_size):
+            yield Batch(table[views[rows] * num_photos + rows], self._labels[rows])
+
+
+def write_features(
+    folder: Path,
+    split: Split,
+    *,
+    module: nn.Module,
+    family: Family,
+    dataset: Dataset,
+    views: Sequence[bool],
+    tell: Callable[[int], None],
+) -> None:
+    """Write the features of a split, batch by batch: memory does not grow with the photos.
+
+    Args:
+        folder: Where to.
+        split: Of `dataset`.
+        module: Of `family`, in evaluation mode, on any device.
+        family: Knows where backbone and head part.
+        dataset: The photos.
+        views: For each view, whether photos are mirrored.
+        tell: Called with the number of photos in every batch that is done.
+    """
+    device = next(module.parameters()).device
+    normalise = raw_pixels(nn.Identity(), family).to(device)
+    num_features = module.get_submodule(family.head).in_features
+
+    def network(pixels: Tensor) -> Tensor:
+        return family.features(module, normalise(pixels))
+
+    with _file(folder, split).open("wb") as file:
+        shape = (len(views), len(dataset.labels(split)), num_features)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for mirrored in views:
+            for block in answers(network, dataset, split, device=device, mirrored=mirrored):
+                file.write(block.astype("<f4", copy=False).tobytes())
+                tell(len(block))
+
+
+def read_features(folder: Path, split: Split, dataset: Dataset) -> Features:
+    """Return what `write_features` wrote for a split of the same `dataset`."""
+    return Features(np.load(_file(folder, split)), dataset.labels(split))
+
+
+def _file(folder: Path, split: Split) -> Path:
+    return folder / f"features-{split.value}.npy"

@@ -1,0 +1,89 @@
+"""The figures of each epoch: in `results.csv`, which is reproducible, and for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+RESULTS_FILE = "results.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """The figures of one epoch."""
+
+    epoch: int
+    """Counted from 1."""
+    lr: float
+    """Of the last step."""
+    train_loss: float
+    """Mean over the steps, with augmentation and dropout."""
+    val_loss: float | None
+    """Mean cross entropy in nats; None without a validation split."""
+    val_top1: float | None
+
+
+class Events(Protocol):
+    """Somebody who is told the figures of each epoch."""
+
+    def write(self, row: EpochRow) -> None:
+        """Take the figures of one more epoch."""
+
+
+def write_results(folder: Path, phases: Mapping[str, Sequence[EpochRow]]) -> None:
+    """Write `results.csv`: one line per epoch of each phase, in order, without timings.
+
+    Floats are written so that reading them gives the same float.
+    """
+    with (folder / RESULTS_FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["phase", *(column.name for column in fields(EpochRow))])
+        for phase, rows in phases.items():
+            writer.writerows([phase, *astuple(row)] for row in rows)
+
+
+@contextmanager
+def open_events(folder: Path | None, *, first_epoch: int) -> Iterator[Events]:
+    """Yield what writes TensorBoard events to `folder`, or to nowhere for None.
+
+    Args:
+        folder: Made if missing.
+        first_epoch: Events of this and later epochs, left by an interrupted training, are void.
+    """
+    if folder is None:
+        yield _Nowhere()
+        return
+    # Half a second of import that a training without events does not need.
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder), purge_step=first_epoch) as writer:
+        yield _TensorBoard(writer.add_scalar)
+
+
+class _Nowhere:
+    def write(self, row: EpochRow) -> None:
+        del row
+
+
+class _AddScalar(Protocol):
+    def __call__(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+
+
+class _TensorBoard:
+    def __init__(self, add_scalar: _AddScalar) -> None:
+        self._add_scalar = add_scalar
+
+    def write(self, row: EpochRow) -> None:
+        figures = {
+            "lr": row.lr,
+            "loss/train": row.train_loss,
+            "loss/val": row.val_loss,
+            "top1/val": row.val_top1,
+        }
+        for tag, value in figures.items():
+            if value is not None:
+                self._add_scalar(tag, value, row.epoch)

@@ -1,0 +1,148 @@
+"""Between the photos of a dataset and a network: normalised batches, and answers for a whole split.
+
+Letters: N batch or split, H, W, F features, K classes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgetl.data import loaders
+from edgetl.data.augment import Level
+from edgetl.data.dataset import Dataset
+from edgetl.nn.layers import RawPixels
+from edgetl.nn.losses import label_loss
+from edgetl.train.fit import Batch, Validation
+from edgetl.train.metrics import top1
+from edgetl.train.options import Training
+from edgetl.types import Split
+
+_EVAL_BATCH = 64
+"""Fixed: a matrix product's last bits may depend on the number of its rows."""
+
+
+class Normalised(Protocol):
+    """A family, or whatever else knows the normalisation that a network expects."""
+
+    @property
+    def mean(self) -> Sequence[float]:
+        """Per channel, for pixels in [0, 1]."""
+
+    @property
+    def std(self) -> Sequence[float]:
+        """Per channel, for pixels in [0, 1]."""
+
+
+class Teacher(Protocol):
+    """Whoever knows logits for photos."""
+
+    def logits(self, photos: loaders.Batch) -> Tensor:
+        """Return the logits `(N, K)` for the photos as they are in the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoBatches:
+    """Training photos, normalised, in `fit`'s terms; with a teacher's logits if there is one."""
+
+    source: loaders.TrainBatches
+    normalise: nn.Module
+    teacher: Teacher | None = None
+
+    def __len__(self) -> int:
+        """Return the number of steps of an epoch."""
+        return len(self.source)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of epoch `number`, counted from 1."""
+        for photos in self.source.epoch(number - 1):
+            yield Batch(
+                self.normalise(_raw_pixels(photos.images)),
+                photos.labels,
+                self.teacher.logits(photos) if self.teacher else None,
+            )
+
+
+def photo_batches(
+    dataset: Dataset, training: Training, normalised: Normalised, *, teacher: Teacher | None = None
+) -> PhotoBatches:
+    """Return the training photos of `dataset` as `training` wants them."""
+    # A GPU leaves the processor free to make batches; without one, training itself fills it.
+    threads = len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0
+    source = loaders.TrainBatches(
+        dataset,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        level=Level(training.augment),
+        threads=threads,
+    )
+    return PhotoBatches(source, raw_pixels(nn.Identity(), normalised), teacher)
+
+
+def raw_pixels(module: nn.Module, normalised: Normalised) -> RawPixels:
+    """Return `module` as it is exported: it takes pixels in 0..255."""
+    return RawPixels(module, normalised.mean, normalised.std)
+
+
+def answers(
+    network: Callable[[Tensor], Tensor],
+    dataset: Dataset,
+    split: Split,
+    *,
+    device: torch.device,
+    mirrored: bool = False,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what `network` says to the photos of a split, in order, batch by batch.
+
+    Args:
+        network: Takes raw pixels `(N, H, W, 3)`, float32 in 0..255, on `device`; draws nothing.
+        dataset: The photos.
+        split: Which of them.
+        device: Where the network is.
+        mirrored: Show every photo left to right.
+    """
+    with torch.inference_mode():
+        for photos in loaders.eval_batches(dataset, split, batch_size=_EVAL_BATCH):
+            images = photos.images.flip(3) if mirrored else photos.images
+            yield network(_raw_pixels(images.to(device))).float().cpu().numpy()
+
+
+def split_logits(
+    module: nn.Module,
+    normalised: Normalised,
+    dataset: Dataset,
+    split: Split,
+    *,
+    mirrored: bool = False,
+) -> NDArray[np.float32]:
+    """Return the logits `(N, K)` of `module`, in evaluation mode, for all photos of a split."""
+    device = next(module.parameters()).device
+    network = raw_pixels(module, normalised).to(device)
+    found = list(answers(network, dataset, split, device=device, mirrored=mirrored))
+    return np.concatenate(found) if found else np.empty((0, len(dataset.classes)), np.float32)
+
+
+def validator(dataset: Dataset, normalised: Normalised) -> Callable[[nn.Module], Validation] | None:
+    """Return what tells how good a network is on the validation photos; None if there are none."""
+    labels = dataset.labels(Split.VAL)
+    if not len(labels):
+        return None
+    return lambda module: validation(split_logits(module, normalised, dataset, Split.VAL), labels)
+
+
+def validation(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Validation:
+    """Return loss and accuracy of logits `(N, K)` for labels `(N,)`."""
+    loss = label_loss(torch.from_numpy(logits), torch.from_numpy(labels))
+    return Validation(loss.item(), top1(logits, labels).value)
+
+
+def _raw_pixels(images: Tensor) -> Tensor:
+    # Photos lie channels-last in memory: this is another view of the same bytes, then a cast.
+    return images.permute(0, 2, 3, 1).float()

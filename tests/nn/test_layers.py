@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgetl.nn.layers import RawPixels
+
+
+def test_raw_pixels_are_scaled_normalised_and_put_channels_first() -> None:
+    network = RawPixels(nn.Identity(), mean=(0.5, 0.0, 0.2), std=(0.5, 1.0, 0.1))
+    image = torch.tensor([[[[255.0, 0.0, 51.0], [0.0, 255.0, 76.5]]]])
+
+    normalised = network(image)
+
+    assert normalised.shape == (1, 3, 1, 2)
+    # By hand: (255/255 - 0.5) / 0.5 = 1, (0 - 0.5) / 0.5 = -1; 0 and 1 stay;
+    # (51/255 - 0.2) / 0.1 = 0, (76.5/255 - 0.2) / 0.1 = 1.
+    expected = torch.tensor([[[[1.0, -1.0]], [[0.0, 1.0]], [[0.0, 1.0]]]])
+    torch.testing.assert_close(normalised, expected, atol=1e-6, rtol=0)
+
+
+def test_constants_of_the_normalisation_travel_with_the_network() -> None:
+    network = RawPixels(nn.Identity(), mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
+
+    assert set(network.state_dict()) == {"mean", "scale"}
+    assert not list(network.parameters())

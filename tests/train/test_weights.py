@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from edgetl.hashing import digest_file
+from edgetl.models import FAMILIES
+from edgetl.train.options import NetworkSettings
+from edgetl.train.weights import WeightsError, build_network, load_into, read_weights
+
+FAMILY = "mobilenet_v3_small"
+HEAD = FAMILIES.load(FAMILY).head
+
+
+def network(seed: int = 0, classes: int = 2, width: float = 0.35) -> nn.Module:
+    return FAMILIES.load(FAMILY).build(width=width, num_classes=classes, seed=seed)
+
+
+def state(seed: int = 5, classes: int = 2, width: float = 0.35) -> dict[str, Tensor]:
+    return network(seed, classes, width).state_dict()
+
+
+def settings(weights: str, file: str = "") -> NetworkSettings:
+    return NetworkSettings(family=FAMILY, width=0.35, weights=weights, weights_file=file, seed=0)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
+def test_weights_file_of_another_task_gives_the_backbone_and_leaves_the_head(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    stored = state(classes=7)
+    if suffix == ".safetensors":
+        save_file(stored, path)
+    else:
+        torch.save(stored, path)
+
+    _, module, report = build_network(settings(digest_file(path), str(path)), 2)
+
+    found = module.state_dict()
+    random_head = network(0).state_dict()
+    assert report.source == "file"
+    assert report.skipped == (
+        f"{HEAD}.bias: shape [7], the network has [2]",
+        f"{HEAD}.weight: shape [7, 360], the network has [2, 360]",
+    )
+    assert report.initialised == (f"{HEAD}.weight", f"{HEAD}.bias")
+    assert report.backbone_share == 1.0
+    assert all(torch.equal(found[name], stored[name]) for name in report.loaded)
+    assert torch.equal(found[f"{HEAD}.weight"], random_head[f"{HEAD}.weight"])
+
+
+def test_head_for_as_many_classes_is_loaded_too() -> None:
+    module = network()
+    stored = state()
+
+    report = load_into(module, stored, HEAD, "file")
+
+    assert report.skipped == ()
+    assert report.initialised == ()
+    assert all(torch.equal(module.state_dict()[name], stored[name]) for name in stored)
+
+
+@pytest.mark.parametrize("wrapper", ["model", "state_dict"])
+def test_wrappers_and_the_prefix_of_parallel_training_are_taken_off(
+    tmp_path: Path, wrapper: str
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({wrapper: {f"module.{name}": value for name, value in state().items()}}, path)
+
+    assert read_weights(path).keys() == state().keys()
+
+
+def test_facts_of_a_load_count_what_is_as_expected_and_name_what_is_not() -> None:
+    stored = {**state(classes=7), "extra": torch.zeros(1)}
+
+    facts = load_into(network(), stored, HEAD, "imagenet").facts()
+
+    assert facts == {
+        "source": "imagenet",
+        "loaded": len(stored) - 3,
+        "skipped": [
+            f"{HEAD}.bias: shape [7], the network has [2]",
+            f"{HEAD}.weight: shape [7, 360], the network has [2, 360]",
+            "extra: not in the network",
+        ],
+        "initialised": [f"{HEAD}.weight", f"{HEAD}.bias"],
+        "backbone_share": 1.0,
+    }
+
+
+def test_random_start_is_reported_as_such() -> None:
+    _, module, report = build_network(settings("none"), 2)
+
+    assert report.facts() == {"source": "none", "loaded": 0}
+    assert report.sentence() == "all weights start at random"
+    assert all(torch.equal(value, state(seed=0)[name]) for name, value in module.named_parameters())
+
+
+def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
+    module = network()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+
+    with pytest.raises(
+        WeightsError,
+        match=r"only \d+\.\d% of the backbone matches, at least 90% must; not found: .*\n"
+        r"  use weights of the same family and width",
+    ):
+        load_into(module, state(width=1.0), HEAD, "file")
+
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_missing_normalisation_statistics_are_refused_although_they_are_few_values() -> None:
+    stored = {name: value for name, value in state().items() if "running" not in name}
+
+    with pytest.raises(WeightsError, match=r"only \d+\.\d% .* not found: .*running_mean.* more"):
+        load_into(network(), stored, HEAD, "file")
+
+
+def test_missing_batch_counters_are_no_loss() -> None:
+    stored = {name: value for name, value in state().items() if "num_batches" not in name}
+
+    report = load_into(network(), stored, HEAD, "file")
+
+    assert report.backbone_share == 1.0
+    assert report.initialised == ()
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    stored = state()
+    stored["features.0.0.weight"] = stored["features.0.0.weight"] * torch.nan
+
+    with pytest.raises(WeightsError, match=r"1 tensors hold values .*: features\.0\.0\.weight"):
+        load_into(network(), stored, HEAD, "file")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not weights at all", b"\x80\x02junk", None],
+    ids=["empty", "text", "half a pickle", "torn"],
+)
+def test_damaged_file_is_refused(tmp_path: Path, suffix: str, content: bytes | None) -> None:
+    path = tmp_path / f"weights{suffix}"
+    if content is None:
+        if suffix == ".pth":
+            torch.save(state(), path)
+        else:
+            save_file(state(), path)
+        content = path.read_bytes()[:-1000]
+    path.write_bytes(content)
+
+    with pytest.raises(
+        WeightsError, match=r"^cannot be read as weights: \S.*\n  get the file again; \.pth, "
+    ):
+        read_weights(path)
+
+
+def test_pickled_module_is_refused_without_running_its_code(tmp_path: Path) -> None:
+    path = tmp_path / "module.pth"
+    torch.save(network(), path)
+
+    with pytest.raises(
+        WeightsError, match=r"holds Python objects, .*\n  save the tensors alone: torch\.save"
+    ):
+        read_weights(path)
+
+
+def test_file_without_tensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"epoch": 3}, path)
+
+    with pytest.raises(WeightsError, match="holds a dict, not tensors by name"):
+        read_weights(path)
+
+
+def test_file_that_changed_after_the_plan_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(state(), path)
+
+    with pytest.raises(WeightsError, match="was changed after the run began"):
+        build_network(settings("0" * 64, str(path)), 2)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [URLError("no route to host"), RuntimeError('invalid hash value (expected "a", got "b")')],
+    ids=["no network", "wrong hash"],
+)
+def test_weights_that_cannot_be_fetched_are_reported_with_the_way_round(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fails(*_args: object, **_options: object) -> dict[str, Tensor]:
+        raise failure
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", fails)
+
+    with pytest.raises(
+        WeightsError,
+        match=r"the ImageNet weights of 'mobilenet_v3_small' cannot be fetched: .*(no route|hash)"
+        r".*\n  give a local file instead",
+    ):
+        build_network(settings("imagenet"), 2)
