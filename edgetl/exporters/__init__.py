@@ -1,0 +1,71 @@
+"""The contract of an exporter: from a torch module to one float32 file of one format.
+
+A file in this folder defines ``EXPORTER``; its name is the format's name, and
+``edgetl/runtime/engines/<format>.py`` runs what it writes. Frameworks are imported inside
+`Exporter.export`, so that a plan can be checked without them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edgetl.plugins import Slot
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Exporter(Protocol):
+    """Writes a torch module as a file of one format."""
+
+    @property
+    def format(self) -> str:
+        """Return the format's name, which is the plug-in's name."""
+
+    @property
+    def file(self) -> str:
+        """Return the name of the file that an engine opens."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the names of all files that are written, `file` first."""
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Return the importable modules that `export` needs besides torch."""
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Return the distributions whose version may change the bytes."""
+
+    def export(
+        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+    ) -> dict[str, str]:
+        """Write `module` into the folder `out`.
+
+        The same module gives the same bytes in every process and folder: no time, path, host or
+        stack trace is stored. Nothing is printed. The weights stay float32. The file's input is
+        called ``image`` where the format has a name for it.
+
+        Args:
+            module: In evaluation mode; takes raw pixels as `example` and returns one tensor, or a
+                tuple with one tensor per name in `outputs`. Left as it is.
+            example: Shape ``(1, H, W, 3)``, float32 in 0..255, RGB.
+            outputs: Our names of the outputs, in the order that `module` returns them.
+            out: An existing folder.
+
+        Returns:
+            Our output name to the tensor's name in the file.
+
+        Raises:
+            EdgetlError: If the format cannot hold the module.
+        """
+
+
+EXPORTERS: Slot[Exporter] = Slot(
+    "edgetl.exporters",
+    "EXPORTER",
+    "exporter",
+    {"onnx": "onnx", "openvino": "openvino", "tflite": "tflite"},
+)

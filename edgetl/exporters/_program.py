@@ -1,0 +1,59 @@
+"""From a torch module to the traced program that every converter reads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+INPUT_NAME = "image"
+"""What every exported file calls its input where the format has names."""
+
+
+def trace(module: nn.Module, example: Tensor, outputs: tuple[str, ...]) -> ExportedProgram:
+    """Return `module` as one graph that takes ``image`` and returns a dictionary by output name.
+
+    Args:
+        module: In evaluation mode; returns one tensor or a tuple of ``len(outputs)``.
+        example: Shape ``(1, H, W, 3)``, float32.
+        outputs: Names of the outputs.
+
+    Raises:
+        ValueError: If `module` is in training mode: dropout would be exported.
+    """
+    if module.training:
+        raise ValueError("module must be in evaluation mode; call module.eval() first")
+    named = _NamedOutputs(module, outputs).eval()
+    with torch.no_grad():
+        program = torch.export.export(named, (), {INPUT_NAME: example}, strict=False)
+    _pool_by_mean(program.graph)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    program.graph_module.recompile()
+    return program
+
+
+class _NamedOutputs(nn.Module):
+    """Gives the outputs of a module their names."""
+
+    def __init__(self, module: nn.Module, outputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.outputs = outputs
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        found = self.module(image)
+        tensors = found if isinstance(found, tuple) else (found,)
+        return dict(zip(self.outputs, tensors, strict=True))
+
+
+def _pool_by_mean(graph: torch.fx.Graph) -> None:
+    # torch 2.14 decomposes an adaptive pool to one pixel into mean and as_strided, which becomes
+    # ReduceMean, Reshape and Gather in ONNX and OpenVINO; a mean alone is the same and stays one.
+    for node in graph.nodes:
+        if node.target == torch.ops.aten.adaptive_avg_pool2d.default and list(node.args[1]) == [
+            1,
+            1,
+        ]:
+            node.target = torch.ops.aten.mean.dim
+            node.args = (node.args[0], [-2, -1], True)

@@ -1,0 +1,82 @@
+"""ONNX by torch.onnx: one file with the weights inside, opset 18."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import onnx
+    from torch import Tensor, nn
+
+_OPSET = 18
+"""The newest that onnxruntime 1.19, the last for Python 3.9 boards, and every later one runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxExporter:
+    """Writes ``model.onnx``."""
+
+    format: str = "onnx"
+    file: str = "model.onnx"
+    files: tuple[str, ...] = ("model.onnx",)
+    requires: tuple[str, ...] = ("onnx", "onnxscript")
+    tools: tuple[str, ...] = ("torch", "onnx", "onnxscript")
+
+    def export(
+        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+    ) -> dict[str, str]:
+        """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
+        import onnx
+        import torch
+
+        from edgetl.exporters._program import INPUT_NAME, trace
+
+        program = trace(module, example, outputs)
+        with warnings.catch_warnings():
+            # torch.onnx 2.14 warns about its own use of deprecated functions of others.
+            warnings.simplefilter("ignore")
+            exported = torch.onnx.export(
+                program,
+                kwargs={INPUT_NAME: example},
+                dynamo=True,
+                opset_version=_OPSET,
+                external_data=False,
+                input_names=[INPUT_NAME],
+                output_names=list(outputs),
+                verbose=False,
+            )
+        if exported is None:
+            raise TypeError("torch.onnx.export returned no program although dynamo=True")
+        model = exported.model_proto
+        _strip(model)
+        onnx.checker.check_model(model, full_check=True)
+        (out / self.file).write_bytes(model.SerializeToString(deterministic=True))
+        return {name: name for name in outputs}
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    # torch.onnx stores stack traces with absolute paths, and source lines, at every node and value.
+    model.doc_string = ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    groups: Iterable[Iterable[onnx.NodeProto | onnx.ValueInfoProto | onnx.TensorProto]] = (
+        graph.node,
+        graph.input,
+        graph.output,
+        graph.value_info,
+        graph.initializer,
+    )
+    for group in groups:
+        for item in group:
+            item.doc_string = ""
+            del item.metadata_props[:]
+
+
+EXPORTER = OnnxExporter()

@@ -1,0 +1,52 @@
+"""OpenVINO IR straight from torch: ``model.xml`` with ``model.bin`` beside it, float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import openvino
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class OpenvinoExporter:
+    """Writes ``model.xml`` and ``model.bin``."""
+
+    format: str = "openvino"
+    file: str = "model.xml"
+    files: tuple[str, ...] = ("model.xml", "model.bin")
+    requires: tuple[str, ...] = ("openvino",)
+    tools: tuple[str, ...] = ("torch", "openvino")
+
+    def export(
+        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+    ) -> dict[str, str]:
+        """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
+        import openvino
+
+        from edgetl.exporters._program import INPUT_NAME, trace
+
+        program = trace(module, example, outputs)
+        model = openvino.convert_model(program, input=[list(example.shape)])
+        _rename(model)
+        model.inputs[0].get_tensor().set_names({INPUT_NAME})
+        for found, name in zip(model.outputs, outputs, strict=True):
+            found.get_tensor().set_names({name})
+        openvino.save_model(model, out / self.file, compress_to_fp16=False)
+        return {name: name for name in outputs}
+
+
+def _rename(model: openvino.Model) -> None:
+    # Converted nodes carry numbers that count every conversion of the process, so the same model
+    # would give other bytes the second time.
+    model.set_friendly_name("model")
+    for number, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(f"{node.get_type_name()}_{number}")
+        for output in node.outputs():
+            output.get_tensor().set_names(set())
+
+
+EXPORTER = OpenvinoExporter()

@@ -1,0 +1,47 @@
+"""TFLite by litert_torch, in a process of its own: it prints, and takes its time to import."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.worker import run_worker
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteExporter:
+    """Writes ``model.tflite``; names of tensors are those of its only signature."""
+
+    format: str = "tflite"
+    file: str = "model.tflite"
+    files: tuple[str, ...] = ("model.tflite",)
+    requires: tuple[str, ...] = ("litert_torch",)
+    tools: tuple[str, ...] = ("torch", "litert-torch", "litert-converter")
+
+    def export(
+        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+    ) -> dict[str, str]:
+        """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
+        import torch
+
+        from edgetl.exporters._program import trace
+
+        program = trace(module, example, outputs)
+        with tempfile.TemporaryDirectory(prefix="edgetl-tflite-") as folder:
+            source = Path(folder) / "program.pt2"
+            torch.export.save(program, source)
+            run_worker(
+                "edgetl.exporters._litert_worker",
+                (str(source), str(out / self.file)),
+                failure="litert_torch could not convert the model to TFLite",
+                remedy="take 'tflite' out of the targets' candidates, or choose another family",
+            )
+        return {name: name for name in outputs}
+
+
+EXPORTER = TfliteExporter()

@@ -1,0 +1,92 @@
+"""The contract of a quantizer: from the float32 file of one format to a smaller one.
+
+A file in this folder defines ``QUANTIZER``. Neither frameworks nor numpy are imported before
+`Quantizer.quantize` runs, so that a plan can be checked without them; `_isolated` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edgetl.config.calibration import RangeTable
+from edgetl.plugins import Slot
+from edgetl.types import Precision
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CALIBRATED = frozenset({Precision.INT8, Precision.W8A16})
+"""Precisions whose activation ranges come from calibration photos."""
+
+
+class Quantizer(Protocol):
+    """Makes every other precision of a format from its float32 file."""
+
+    @property
+    def reads(self) -> str:
+        """Return the format that is read and written; one quantizer per format."""
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Return the importable modules that `quantize` needs."""
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Return the distributions whose version may change the bytes."""
+
+    @property
+    def precisions(self) -> frozenset[Precision]:
+        """Return what can be made; never fp32."""
+
+    @property
+    def estimators(self) -> frozenset[str]:
+        """Return the values of `RangeTable.estimator` that int8 can use.
+
+        ``w8a16`` always reaches all values: 16 bits have steps to spare.
+        """
+
+    def quantize(
+        self,
+        model: Path,
+        photos: NDArray[np.uint8],
+        precision: Precision,
+        settings: RangeTable,
+        out: Path,
+    ) -> Mapping[str, int]:
+        """Write the model in `precision` into the folder `out`, under the same file names.
+
+        Equal arguments give equal bytes. Names and shapes of inputs and outputs are kept. The
+        input's range is 0..255 whatever the photos hold. Nothing is printed.
+
+        Args:
+            model: What the format's exporter wrote, with its other files beside it.
+            photos: For calibration, shape ``(N, H, W, 3)``, RGB; none are read for fp16.
+            precision: One of `precisions`.
+            settings: How int8 ranges follow from the activations.
+            out: An existing folder.
+
+        Returns:
+            How many operations of which kind still compute in float32, by the format's name of the
+            kind; it explains an int8 file that is slower than its float one.
+
+        Raises:
+            EdgetlError: If the model cannot be quantized.
+        """
+
+
+QUANTIZERS: Slot[Quantizer] = Slot(
+    "edgetl.quantizers",
+    "QUANTIZER",
+    "quantizer",
+    {"onnxruntime": "onnx", "nncf": "openvino", "ai_edge": "tflite"},
+)
+
+
+def for_format(name: str) -> str | None:
+    """Return the name of the quantizer that reads the format `name`; None if there is none."""
+    return next(
+        (found for found in QUANTIZERS.names() if QUANTIZERS.load(found).reads == name), None
+    )
