@@ -1,0 +1,99 @@
+"""What all trainings share: the network they start from, where they run, the line they end with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.config.recipe import StudentTable, TeacherTable
+from edgetl.errors import Problem, UsageError
+from edgetl.models import FAMILIES
+from edgetl.stages import Job, Workspace
+from edgetl.train.options import IMAGENET, NO_WEIGHTS, NetworkSettings
+from edgetl.types import Facts, Split
+
+if TYPE_CHECKING:
+    from edgetl.train.fit import Surroundings
+
+_SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int) -> NetworkSettings:
+    """Return the settings of the network in `table`; a weights file enters by its digest.
+
+    Raises:
+        OSError: If the weights file cannot be read; `network_problems` says so in words.
+    """
+    path = _weights_file(job, table)
+    return NetworkSettings(
+        family=table.family,
+        width=table.width,
+        weights=job.digest(path) if path else table.weights,
+        weights_file=str(path or ""),
+        seed=seed,
+    )
+
+
+def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
+    """Yield why the network in `table`, which stands at `where`, cannot be built."""
+    try:
+        FAMILIES.check(table.family)
+    except UsageError as error:
+        yield Problem(f"{where}.family", f"{error.message}; {error.remedy}")
+    path = _weights_file(job, table)
+    if path is None:
+        if table.weights == IMAGENET and table.width != 1.0:
+            yield Problem(
+                f"{where}.weights",
+                f"`imagenet` weights exist for width 1.0 only, not {table.width:g}; "
+                "give a file, or `none`",
+            )
+    elif path.suffix not in _SUFFIXES:
+        yield Problem(
+            f"{where}.weights",
+            f"is '{table.weights}'; must be `imagenet`, `none`, or a file that ends in "
+            f"{', '.join(_SUFFIXES)}",
+        )
+    elif not path.is_file():
+        yield Problem(f"{where}.weights", f"there is no file '{path}'; check the path")
+
+
+def surroundings(work: Workspace, phase: str, device: str, *, resumes: bool) -> Surroundings:
+    """Return where one phase of a training runs.
+
+    Args:
+        work: Of the stage.
+        phase: Keeps checkpoints and events of several phases apart.
+        device: As the recipe says.
+        resumes: Save every epoch, so that an interrupted training goes on from there.
+    """
+    from edgetl.train.fit import Surroundings
+
+    return Surroundings(
+        device=device,
+        step=work.progress.step,
+        note=work.progress.note,
+        checkpoint=work.scratch / f"{phase}.pt" if resumes else None,
+        events=work.logs / phase,
+    )
+
+
+def result_sentence(facts: Facts) -> str:
+    """Return the line that people read when a training is done: the network and its accuracy."""
+    text = str(facts["family"])
+    if facts["width"] != 1.0:
+        text += f" x{facts['width']:g}"
+    for split in (Split.TEST, Split.VAL):
+        found = facts[split.value]
+        if found:
+            where = "" if split is Split.TEST else " of validation"
+            interval = f"[{found['low']:.3f}, {found['high']:.3f}]"
+            return f"{text}  top-1{where} {found['top1']:.3f} {interval}"
+    return text
+
+
+def _weights_file(job: Job, table: TeacherTable | StudentTable) -> Path | None:
+    if table.weights in (IMAGENET, NO_WEIGHTS):
+        return None
+    return job.folder / table.weights

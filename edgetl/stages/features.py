@@ -1,0 +1,97 @@
+"""Compute what the frozen backbone sees of every photo, once, for linear probes.
+
+The test photos are left out: the finished network answers them itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from pydantic import Field
+
+from edgetl.config.table import Table
+from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._training import network_settings
+from edgetl.store.store import Artifact
+from edgetl.train.options import FinetuneTable, NetworkSettings
+from edgetl.types import Facts, Split
+
+
+class Settings(Table):
+    """What the features depend on: neither head nor training."""
+
+    network: NetworkSettings
+    mirrored: bool
+    """Also compute the training photos left to right."""
+    device: str = Field(exclude=True)
+
+
+def _plan(job: Job, made: Planned) -> Sequence[Node]:
+    table = cast("FinetuneTable", job.tables["finetune"])
+    if not table.probes:
+        return []
+    settings = Settings(
+        # The seed draws the head alone, which no feature depends on.
+        network=network_settings(job, job.recipe.teacher, seed=0),
+        mirrored=table.augment != "none",
+        device=job.recipe.device,
+    )
+    return [Node("features", "features", settings, {"dataset": made["dataset"][0]})]
+
+
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+    import torch
+
+    from edgetl.data.dataset import Dataset
+    from edgetl.train.device import open_fabric
+    from edgetl.train.features import write_features
+    from edgetl.train.weights import build_network
+
+    dataset = Dataset.open(inputs["dataset"].folder)
+    family, module, report = build_network(settings.network, len(dataset.classes))
+    work.progress.note(f"{settings.network.family}: {report.sentence()}")
+    device = open_fabric(settings.device, mixed_precision=False).device
+    module = module.eval().to(device).to(memory_format=torch.channels_last)
+    views = {Split.TRAIN: (False, True) if settings.mirrored else (False,), Split.VAL: (False,)}
+    photos = {split: len(dataset.labels(split)) for split in views}
+    total = sum(len(views[split]) * photos[split] for split in views)
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        work.progress.step(done, total, "photos through the backbone")
+
+    for split, shown in views.items():
+        write_features(
+            work.out, split, module=module, family=family, dataset=dataset, views=shown, tell=tell
+        )
+    return {
+        "photos": {split.value: count for split, count in photos.items()},
+        "mirrored": settings.mirrored,
+        "weights": report.facts(),
+    }
+
+
+def _summary(facts: Facts) -> str:
+    views = ", mirrored too" if facts["mirrored"] else ""
+    return f"{sum(facts['photos'].values()):,} photos through the frozen backbone{views}"
+
+
+def _tools(settings: Settings) -> tuple[str, ...]:
+    del settings
+    return ("torch", "torchvision")
+
+
+STAGE = Stage(
+    name="features",
+    version=1,
+    needs=("dataset",),
+    makes="features",
+    options=NoOptions,
+    plan=_plan,
+    tools=_tools,
+    run=_run,
+    summary=_summary,
+)

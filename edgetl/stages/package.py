@@ -1,0 +1,231 @@
+"""Choose a target's model and put everything that the device needs into one folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from edgetl import __version__
+from edgetl.config.table import Table
+from edgetl.config.target import Target
+from edgetl.hashing import digest_folder, digest_value
+from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._candidates import (
+    benchmark_label,
+    candidate_name,
+    file_node,
+    float_node,
+    model_node,
+    node_called,
+)
+from edgetl.stages._choice import Choice, Measured, Outcome, Verdict, choose
+from edgetl.store.store import Artifact
+from edgetl.types import Facts, Precision
+
+BUNDLE_FOLDER = "bundle"
+
+_MIB = 2**20
+
+
+class Settings(Table):
+    """What a package depends on besides its inputs."""
+
+    recipe: str
+    """Name of the model."""
+    target: Target
+    runtime: str
+    """Digest of the runtime's files, which travel along."""
+
+
+def _plan(job: Job, made: Planned) -> Sequence[Node]:
+    from edgetl.runtime.bundle import runtime_files
+
+    runtime = digest_value({name: job.digest(path) for name, path in runtime_files().items()})
+    nodes: list[Node] = []
+    for target in job.targets:
+        settings = Settings(recipe=job.recipe.name, target=target, runtime=runtime)
+        label = f"package {target.name}"
+        nodes.append(Node("package", label, settings, _inputs(target, made)))
+    return nodes
+
+
+def _inputs(target: Target, made: Planned) -> dict[str, Node]:
+    model, teacher = model_node(made), made["teacher"][0]
+    inputs = {"dataset": made["dataset"][0], "teacher": teacher}
+    if model is not teacher:
+        inputs["student"] = model
+    for candidate in target.pairs():
+        name = candidate_name(candidate)
+        inputs[f"{name} file"] = file_node(made, candidate)
+        inputs[f"{name} verification"] = node_called(made["verification"], f"verify {name}")
+        if candidate[1] is not Precision.FP32:
+            inputs[f"{name} float"] = float_node(made, candidate[0])
+        if target.device is not None:
+            label = benchmark_label(candidate, target)
+            inputs[f"{name} latency"] = node_called(made["latency"], label)
+    return inputs
+
+
+def _tools(settings: Settings) -> tuple[str, ...]:
+    from edgetl.runtime.engines import package
+
+    return (*(package(name) for name in settings.target.candidates), "numpy", "pillow")
+
+
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+    target = settings.target
+    names = [candidate_name(candidate) for candidate in target.pairs()]
+    measured = [_measured(name, inputs) for name in names]
+    choice = choose(target, measured)
+    chosen = None if choice.chosen is None else names[choice.chosen]
+    if chosen is not None:
+        _write_bundle(work.out / BUNDLE_FOLDER, settings, chosen, choice, inputs)
+    return {
+        "target": target.name,
+        "device": target.device,
+        "threads": target.threads,
+        "limits": target.limits.model_dump(mode="json"),
+        "verdict": choice.outcome.value,
+        "why": choice.why,
+        "chosen": chosen,
+        "rows": [
+            _row(name, figures, choice, position, inputs)
+            for position, (name, figures) in enumerate(zip(names, measured, strict=True))
+        ],
+    }
+
+
+def _measured(name: str, inputs: Mapping[str, Artifact]) -> Measured:
+    verification = inputs[f"{name} verification"].facts
+    latency = inputs.get(f"{name} latency")
+    return Measured(
+        name=name,
+        top1=verification["top1"],
+        drop_pp=verification["drop"]["pp"],
+        size_bytes=verification["size_bytes"],
+        p95_ms=None if latency is None else latency.facts["model_ms"]["p95"]["value"],
+        memory_bytes=None if latency is None else latency.facts["peak_memory_bytes"],
+        interfered=latency is not None and latency.facts["interfered"],
+    )
+
+
+def _row(
+    name: str,
+    figures: Measured,
+    choice: Choice,
+    position: int,
+    inputs: Mapping[str, Artifact],
+) -> Facts:
+    """Return one line of the target's table, raw figures and the verdict in words."""
+    verification = inputs[f"{name} verification"].facts
+    latency = inputs.get(f"{name} latency")
+    judgement = choice.judgements[position]
+    return {
+        "candidate": name,
+        "format": verification["format"],
+        "precision": verification["precision"],
+        "top1": figures.top1,
+        "top1_low": verification["low"],
+        "top1_high": verification["high"],
+        "drop_pp": figures.drop_pp,
+        "drop_low_pp": verification["drop"]["low_pp"],
+        "drop_high_pp": verification["drop"]["high_pp"],
+        "breaks_at": verification["breaks_at"],
+        "size_bytes": figures.size_bytes,
+        "p95_ms": figures.p95_ms,
+        "p95_low_ms": None if latency is None else latency.facts["model_ms"]["p95"]["low"],
+        "p95_high_ms": None if latency is None else latency.facts["model_ms"]["p95"]["high"],
+        "provenance": None if latency is None else latency.facts["provenance"],
+        "interfered": figures.interfered,
+        "memory_bytes": figures.memory_bytes,
+        "verdict": judgement.verdict.value,
+        "reason": judgement.reason,
+    }
+
+
+def _write_bundle(
+    folder: Path,
+    settings: Settings,
+    chosen: str,
+    choice: Choice,
+    inputs: Mapping[str, Artifact],
+) -> None:
+    """Write the model folder, the runtime, and a manifest with the digest of every file."""
+    from edgetl.runtime.bundle import MANIFEST_FILE, SCHEMA, runtime_files
+
+    file = inputs[f"{chosen} file"]
+    sources = {name: file.file(name) for name in file.manifest.files} | runtime_files()
+    for name, source in sources.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+    target = settings.target
+    manifest: Facts = {
+        "schema": SCHEMA,
+        "name": settings.recipe,
+        "edgetl": __version__,
+        "target": target.model_dump(mode="json", exclude={"candidates"}),
+        "candidate": chosen,
+        "verdict": choice.outcome.value,
+        "why": choice.why,
+        "accuracy": inputs[f"{chosen} verification"].facts,
+        "latency": _latency_facts(chosen, inputs),
+        "made_with": {tool: version(tool) for tool in sorted(set(_tools(settings)))},
+        "lineage": _lineage(chosen, inputs),
+        "files": digest_folder(folder),
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+
+
+def _latency_facts(chosen: str, inputs: Mapping[str, Artifact]) -> Facts | None:
+    latency = inputs.get(f"{chosen} latency")
+    return None if latency is None else latency.facts
+
+
+def _lineage(chosen: str, inputs: Mapping[str, Artifact]) -> Facts:
+    """Return key and digest of every artifact that the model comes from or was judged by."""
+    of_chosen = {
+        name.removeprefix(f"{chosen} "): artifact
+        for name, artifact in inputs.items()
+        if name.startswith(f"{chosen} ")
+    }
+    of_all = {name: inputs[name] for name in ("dataset", "teacher", "student") if name in inputs}
+    return {
+        name: {
+            "stage": artifact.manifest.stage,
+            "key": artifact.manifest.key,
+            "digest": artifact.manifest.digest,
+        }
+        for name, artifact in (of_all | of_chosen).items()
+    }
+
+
+def _summary(facts: Facts) -> str:
+    """Return for example ``held by openvino int8: p95 0.61 ms, drop 0.3 pp, 1.1 MiB``."""
+    if facts["chosen"] is None:
+        return f"{Outcome.MISSED.value}: {facts['why']}"
+    row = next(row for row in facts["rows"] if row["candidate"] == facts["chosen"])
+    figures = [f"drop {row['drop_pp']:.1f} pp", f"{row['size_bytes'] / _MIB:.1f} MiB"]
+    if row["p95_ms"] is not None:
+        figures.insert(0, f"p95 {row['p95_ms']:.2f} ms")
+    said = f"{facts['chosen']}: {', '.join(figures)}"
+    if row["verdict"] == Verdict.CHOSEN.value:
+        return f"held by {said}"
+    return f"unverified, {facts['why']}; {said}"
+
+
+STAGE = Stage(
+    name="package",
+    version=1,
+    needs=("dataset", "teacher", "student", "float", "quantized", "verification", "latency"),
+    makes="bundle",
+    options=NoOptions,
+    plan=_plan,
+    tools=_tools,
+    run=_run,
+    summary=_summary,
+)

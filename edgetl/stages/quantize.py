@@ -1,0 +1,223 @@
+"""Quantize exported files: fp16 by itself, int8 and w8a16 with ranges from calibration photos."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from edgetl.config.calibration import Calibration, RangeTable
+from edgetl.config.table import Table
+from edgetl.config.target import Target
+from edgetl.errors import DataError, Problem
+from edgetl.exporters import EXPORTERS
+from edgetl.hashing import digest_value
+from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
+from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._candidates import candidate_name, float_node, wanted
+from edgetl.stages._model_folder import complete, mib
+from edgetl.store.store import Artifact
+from edgetl.types import Facts, Precision, Split
+
+if TYPE_CHECKING:  # planning must not wait for numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+_CALIBRATION_DIGEST_DIGITS = 12
+
+
+class Photos(Table):
+    """Which photos calibrate; the fields of a calibration recipe that choose them."""
+
+    name: str = Field(exclude=True)
+    """For messages; the same choice under another name is the same."""
+    split: Literal["train", "val"]
+    count: int
+    choice: Literal["random", "balanced"]
+    seed: int
+
+
+class Settings(Table):
+    """What a quantized file depends on besides its inputs."""
+
+    format: str
+    precision: Precision
+    quantizer: str
+    photos: Photos | None
+    """None for fp16, which reads no photo."""
+    range: RangeTable | None
+    """None but for int8; the wider precisions reach all values."""
+
+
+def _plan(job: Job, made: Planned) -> Sequence[Node]:
+    nodes: list[Node] = []
+    for candidate in wanted(job):
+        name, precision = candidate
+        if precision is Precision.FP32:
+            continue
+        quantizer = for_format(name)
+        if quantizer is None:
+            raise ValueError(f"no quantizer reads '{name}'; the check should have refused it")
+        settings = Settings(
+            format=name,
+            precision=precision,
+            quantizer=quantizer,
+            photos=_photos(job.calibration) if precision in CALIBRATED else None,
+            range=_range(job.calibration) if precision is Precision.INT8 else None,
+        )
+        inputs = {"dataset": made["dataset"][0], "float": float_node(made, name)}
+        nodes.append(Node("quantize", f"quantize {candidate_name(candidate)}", settings, inputs))
+    return nodes
+
+
+def _photos(calibration: Calibration) -> Photos:
+    return Photos.model_validate(calibration.model_dump(include=set(Photos.model_fields)))
+
+
+def _range(calibration: Calibration) -> RangeTable:
+    # An estimator that does not read the percentile does not depend on it either.
+    estimator = calibration.range.estimator
+    return calibration.range if estimator == "percentile" else RangeTable(estimator=estimator)
+
+
+def _check(job: Job) -> Iterator[Problem]:
+    """Yield combinations that cannot be made; raise if what a quantizer needs is missing."""
+    if job.recipe.data.test == "val" and job.calibration.split == "val":
+        what = (
+            f"'{job.calibration.name}' calibrates with the val split, which data.test measures on"
+        )
+        yield Problem("calibration", what)
+    for target in job.targets:
+        for name, precisions in target.candidates.items():
+            if name in EXPORTERS.names():
+                yield from _check_format(job.calibration, target, name, precisions)
+
+
+def _check_format(
+    calibration: Calibration, target: Target, name: str, precisions: Sequence[Precision]
+) -> Iterator[Problem]:
+    quantizer = for_format(name)
+    found = QUANTIZERS.load(quantizer) if quantizer else None
+    can = {Precision.FP32, *(found.precisions if found else ())}
+    for precision in precisions:
+        if precision not in can:
+            allowed = ", ".join(each.value for each in Precision if each in can)
+            yield Problem(
+                "targets",
+                f"targets/{target.name}.yaml: candidates.{name}: there is no {precision.value} of "
+                f"{name}; it has {allowed}",
+            )
+    if quantizer is None or found is None or set(precisions) == {Precision.FP32}:
+        return
+    estimator = calibration.range.estimator
+    if Precision.INT8 in precisions and estimator not in found.estimators:
+        yield Problem(
+            "calibration",
+            f"'{calibration.name}' estimates ranges by {estimator}, which quantizer '{quantizer}' "
+            f"of {name} int8 (target '{target.name}') does not know; it knows "
+            f"{', '.join(sorted(found.estimators))}",
+        )
+    for module in found.requires:
+        if find_spec(module) is None:
+            raise QUANTIZERS.missing(quantizer, module)
+
+
+def _tools(settings: Settings) -> tuple[str, ...]:
+    from edgetl.runtime.engines import package
+
+    tools = {*QUANTIZERS.load(settings.quantizer).tools, package(settings.format), "numpy"}
+    return tuple(sorted(tools))
+
+
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+    from edgetl.runtime import golden
+    from edgetl.runtime.contract import Contract
+    from edgetl.runtime.preprocess import read_photo
+
+    source = inputs["float"].folder
+    contract = Contract.load(source)
+    chosen, digests = _calibration(settings, inputs["dataset"].folder)
+    left = QUANTIZERS.load(settings.quantizer).quantize(
+        inputs["float"].file(contract.file),
+        chosen,
+        settings.precision,
+        settings.range or RangeTable(),
+        work.out,
+    )
+    samples = golden.load(source, [output.name for output in contract.outputs])
+    photos = [read_photo(source / golden.photo_file(i)) for i in range(len(samples.fitted))]
+    files = EXPORTERS.load(settings.format).files
+    error = complete(
+        work.out,
+        dataclasses.replace(contract, precision=settings.precision.value),
+        samples.pixels,
+        samples.reference,
+        photos,
+    )
+    return {
+        "size_bytes": _size_bytes(work.out, files),
+        "float_size_bytes": _size_bytes(source, files),
+        "max_abs_error": error,
+        "float_operations": dict(left),
+        "calibration_photos": len(digests),
+        "calibration_digest": digest_value(sorted(digests)) if digests else None,
+    }
+
+
+def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the photos that calibrate, ``(N, H, W, 3)``, and the digests of their contents."""
+    import numpy as np
+
+    from edgetl.data.choice import choose_calibration
+    from edgetl.data.dataset import Dataset
+
+    dataset = Dataset.open(folder)
+    if settings.photos is None:
+        return np.empty((0, dataset.size, dataset.size, 3), np.uint8), []
+    calibration = Calibration.model_validate(
+        {"name": settings.photos.name, **settings.photos.model_dump()}
+    )
+    split = Split(calibration.split)
+    positions = choose_calibration(dataset.labels(split), calibration)
+    items = [dataset.items(split)[position] for position in positions]
+    tested = {item.sha256 for item in dataset.items(Split.TEST)}
+    shared = [item.name for item in items if item.sha256 in tested]
+    if shared:
+        raise DataError(
+            f"{len(shared)} of {len(items)} calibration photos are also test photos, for example "
+            f"'{shared[0]}'",
+            remedy=f"set `split: train` in calibration/{calibration.name}.yaml",
+        )
+    return np.array(dataset.images(split)[positions]), [item.sha256 for item in items]
+
+
+def _size_bytes(folder: Path, files: Sequence[str]) -> int:
+    return sum((folder / name).stat().st_size for name in files)
+
+
+def _summary(facts: Facts) -> str:
+    times = facts["float_size_bytes"] / facts["size_bytes"]
+    parts = [f"{mib(facts['size_bytes'])}, {times:.1f}x smaller"]
+    if facts["calibration_digest"]:
+        digest = facts["calibration_digest"][:_CALIBRATION_DIGEST_DIGITS]
+        parts.append(f"{facts['calibration_photos']} photos {digest}")
+        parts.append(f"{sum(facts['float_operations'].values())} operations left in float")
+    return "; ".join(parts)
+
+
+STAGE = Stage(
+    name="quantize",
+    version=1,
+    needs=("dataset", "float"),
+    makes="quantized",
+    options=NoOptions,
+    plan=_plan,
+    tools=_tools,
+    run=_run,
+    summary=_summary,
+    check=_check,
+)

@@ -1,0 +1,94 @@
+"""What every device must do, whichever way it is reached; those that need no network are run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgetl.devices import DEVICES, Connection, Device
+from edgetl.errors import DeviceError, ExitCode
+
+_REACHABLE = ("local",)
+
+
+@pytest.fixture(params=_REACHABLE)
+def device(request: pytest.FixtureRequest) -> Device:
+    return DEVICES.load(request.param)
+
+
+@pytest.fixture
+def connection(device: Device) -> Iterator[Connection]:
+    with device.connect() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", DEVICES.names())
+def test_device_loads(name: str) -> None:
+    assert callable(DEVICES.load(name).connect)
+
+
+def test_description_is_plain_json_and_repeats_at_once(device: Device) -> None:
+    started = time.perf_counter()
+    found = device.describe()
+    assert time.perf_counter() - started < 1.0
+    assert json.loads(json.dumps(found)) == found == device.describe()
+
+
+def test_files_go_there_and_come_back(connection: Connection, tmp_path: Path) -> None:
+    source = tmp_path / "source.bin"
+    source.write_bytes(bytes(range(256)))
+    connection.put({"inner/there.bin": source})
+    connection.run(
+        ["-c", "import shutil; shutil.copy('inner/there.bin', 'inner/back.bin')"], timeout_s=60
+    )
+    connection.get(["inner/back.bin"], tmp_path)
+    assert (tmp_path / "inner" / "back.bin").read_bytes() == source.read_bytes()
+
+
+def test_what_is_printed_comes_back(connection: Connection) -> None:
+    assert connection.run(["-c", "print('gr\\u00fcn')"], timeout_s=60) == "grün\n"
+
+
+def test_every_connection_starts_with_an_empty_folder(device: Device, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    with device.connect() as first:
+        first.put({"a": tmp_path / "a"})
+    with device.connect() as second:
+        listed = second.run(["-c", "import os; print(os.listdir())"], timeout_s=60)
+    assert listed == "[]\n"
+
+
+def test_failure_carries_the_last_lines(connection: Connection) -> None:
+    with pytest.raises(DeviceError, match=r"ended with 1: .*KeyError: 'speed'") as caught:
+        connection.run(["-c", "{}['speed']"], timeout_s=60)
+    assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
+    assert caught.value.remedy
+
+
+def test_silence_is_told_as_such(connection: Connection) -> None:
+    with pytest.raises(DeviceError, match="ended with 9: it said nothing"):
+        connection.run(["-c", "raise SystemExit(9)"], timeout_s=60)
+
+
+def test_command_that_takes_too_long_is_stopped(connection: Connection) -> None:
+    started = time.monotonic()
+    with pytest.raises(DeviceError, match=r"took longer than 0\.5 s"):
+        connection.run(["-c", "import time; time.sleep(60)"], timeout_s=0.5)
+    assert time.monotonic() - started < 30
+
+
+def test_missing_file_is_named(connection: Connection, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="holds no file 'nothing'"):
+        connection.get(["nothing"], tmp_path)
+
+
+def test_nothing_of_this_process_reaches_the_device(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETL_SECRET", "1")
+    code = "import os; print('EDGETL_SECRET' in os.environ)"
+    assert connection.run(["-c", code], timeout_s=60) == "False\n"

@@ -1,0 +1,281 @@
+"""What every engine must do, on a model whose answer is known: the mean of each colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgetl.runtime import engines
+from edgetl.runtime.engines import TensorInfo, open_session
+from edgetl.runtime.engines._pixels import decoder, encoder
+from edgetl.runtime.errors import BundleError, ContractError, EngineError
+
+_SHAPE = (1, 32, 32, 3)
+_Quantization = tuple[float, int]
+
+
+def test_every_format_has_a_model_in_this_suite() -> None:
+    assert engines.formats() == tuple(sorted(_WRITERS))
+
+
+@pytest.fixture(params=engines.formats())
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """Return the format and the file."""
+    return request.param, _WRITERS[request.param](tmp_path, _SHAPE)
+
+
+def test_input_and_output_are_what_the_file_says(model: tuple[str, Path]) -> None:
+    session = open_session(*model, threads=1)
+    assert session.input == TensorInfo("image", _SHAPE, "float32", None, None)
+    assert session.outputs == (TensorInfo("logits", (1, 3), "float32", None, None),)
+
+
+def test_raw_pixels_give_the_known_answer(model: tuple[str, Path]) -> None:
+    pixels = np.zeros(_SHAPE, np.uint8)
+    pixels[:, :16] = (200, 100, 255)
+    found = open_session(*model, threads=1).run(pixels)
+    assert set(found) == {"logits"}
+    assert found["logits"].dtype == np.float32
+    assert found["logits"] == pytest.approx(np.array([[100.0, 50.0, 127.5]]), abs=1e-4)
+
+
+def test_an_answer_stays_as_it_was_when_the_next_is_asked(model: tuple[str, Path]) -> None:
+    session = open_session(*model, threads=1)
+    first = session.run(np.full(_SHAPE, 10, np.uint8))["logits"]
+    session.run(np.full(_SHAPE, 99, np.uint8))
+    assert first == pytest.approx(np.full((1, 3), 10.0), abs=1e-4)
+
+
+def test_more_threads_give_the_same_answer(model: tuple[str, Path]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, _SHAPE, np.uint8)
+    one, two = (open_session(*model, threads=threads).run(pixels) for threads in (1, 2))
+    assert one["logits"] == pytest.approx(two["logits"], abs=1e-4)
+
+
+def test_engine_says_its_version(model: tuple[str, Path]) -> None:
+    name, version = open_session(*model, threads=1).engine.split()
+    assert name == engines.package(model[0])
+    assert version[0].isdigit()
+
+
+def test_loading_prints_nothing(model: tuple[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    open_session(*model, threads=1).run(np.zeros(_SHAPE, np.uint8))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.4, 0.95], ids=["empty", "half", "tail lost"])
+def test_torn_file_is_refused_in_one_line(model: tuple[str, Path], kept: float) -> None:
+    name, file = model
+    content = file.read_bytes()
+    file.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(BundleError, match=r"cannot load .*model\.\w+: .+") as caught:
+        open_session(name, file, threads=1)
+    assert "\n" not in caught.value.message
+    assert caught.value.exit_code == 6
+
+
+def test_missing_file_is_named(model: tuple[str, Path]) -> None:
+    with pytest.raises(BundleError, match=r"none\.bin is missing"):
+        open_session(model[0], model[1].with_name("none.bin"), threads=1)
+
+
+def test_input_that_is_no_image_is_refused(model: tuple[str, Path], tmp_path: Path) -> None:
+    file = _WRITERS[model[0]](tmp_path, (1, 3, 32, 32))
+    with pytest.raises(ContractError, match=r"has shape \(1, 3, 32, 32\), not \(1, H, W, 3\)"):
+        open_session(model[0], file, threads=1)
+
+
+def test_missing_package_is_an_engine_error(
+    model: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for blocked in ("onnxruntime", "openvino", "ai_edge_litert.interpreter", "tflite_runtime"):
+        # None in its place makes an import fail the way a missing package does.
+        monkeypatch.setitem(__import__("sys").modules, blocked, None)
+    with pytest.raises(EngineError, match=f"a model of format '{model[0]}' needs") as caught:
+        open_session(*model, threads=1)
+    assert caught.value.exit_code == 4
+    assert caught.value.remedy.startswith("pip install ")
+
+
+def test_unknown_format_is_refused() -> None:
+    with pytest.raises(ContractError, match="no engine for format 'ncnn'"):
+        engines.package("ncnn")
+
+
+def test_int8_tflite_takes_pixels_minus_128_and_gives_real_numbers(tmp_path: Path) -> None:
+    file = _write_tflite(tmp_path, _SHAPE, given=("INT8", (1.0, -128)), answer=(2.0, -128))
+    session = open_session("tflite", file, threads=1)
+    assert session.input == TensorInfo("image", _SHAPE, "int8", 1.0, -128)
+    assert session.outputs == (TensorInfo("logits", (1, 3), "int8", 2.0, -128),)
+    pixels = np.full(_SHAPE, (200, 0, 255), np.uint8)
+    # In steps of 2: 100, 0, and 127.5 rounded to the even 128.
+    assert session.run(pixels)["logits"].tolist() == [[200.0, 0.0, 256.0]]
+
+
+def test_uint8_tflite_takes_pixels_as_they_are(tmp_path: Path) -> None:
+    scale = (1 / 128, 128)
+    file = _write_tflite(tmp_path, _SHAPE, given=("UINT8", scale), answer=scale)
+    pixels = np.full(_SHAPE, (192, 0, 255), np.uint8)
+    found = open_session("tflite", file, threads=1).run(pixels)
+    # Each pixel less 128, divided by 128.
+    assert found["logits"].tolist() == [[0.5, -1.0, 0.9921875]]
+
+
+def test_tflite_without_signature_goes_by_tensor_names(tmp_path: Path) -> None:
+    file = _write_tflite(tmp_path, _SHAPE, signature=False)
+    session = open_session("tflite", file, threads=1)
+    assert (session.input.name, session.outputs[0].name) == ("tensor_0", "tensor_1")
+
+
+@pytest.mark.parametrize("scale", [0.37, 0.5, 0.8, 1.0, 2.0, 3.0])
+def test_pixels_are_rounded_as_litert_rounds_them(tmp_path: Path, scale: float) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    file = tmp_path / "quantize.tflite"
+    tensors = [("FLOAT32", (1, 256), None), ("INT8", (1, 256), (scale, -128))]
+    _write_graph(file, "QUANTIZE", schema.QuantizeOptionsT(), tensors, constants={})
+    interpreter = Interpreter(str(file))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(0, np.arange(256, dtype=np.float32)[None])
+    interpreter.invoke()
+    pixels = np.arange(256, dtype=np.uint8)
+    encode = encoder(TensorInfo("image", _SHAPE, "int8", scale, -128))
+    assert encode(pixels).tolist() == interpreter.get_tensor(1)[0].tolist()
+
+
+def test_16_bit_input_and_output_use_their_scale() -> None:
+    encode = encoder(TensorInfo("image", _SHAPE, "int16", 0.0078125, 0))
+    assert encode(np.array([0, 1, 255], np.uint8)).tolist() == [0, 128, 32640]
+    decode = decoder(TensorInfo("logits", (1, 3), "int16", 0.5, 0))
+    assert decode(np.array([-3, 0, 32767], np.int16)).tolist() == [-1.5, 0.0, 16383.5]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        pytest.param("int8", "is int8 but states no scale", id="no scale"),
+        pytest.param("int64", "is int64; known: float32, float16, int8", id="type"),
+    ],
+)
+def test_input_that_cannot_hold_pixels_is_refused(dtype: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        encoder(TensorInfo("image", _SHAPE, dtype, None, None))
+
+
+def _write_onnx(folder: Path, shape: Sequence[int]) -> Path:
+    import onnx
+    from onnx import TensorProto, helper
+
+    file = folder / "model.onnx"
+    node = helper.make_node("ReduceMean", ["image"], ["logits"], axes=[1, 2], keepdims=0)
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, list(shape))
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape[3]])
+    graph = helper.make_graph([node], "mean", [image], [logits])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, file)
+    return file
+
+
+def _write_openvino(folder: Path, shape: Sequence[int]) -> Path:
+    import openvino
+    from openvino import opset13
+
+    image = opset13.parameter(list(shape), np.float32, name="image")
+    image.output(0).get_tensor().set_names({"image"})
+    logits = opset13.reduce_mean(image, np.array([1, 2], np.int64), keep_dims=False)
+    logits.output(0).get_tensor().set_names({"logits"})
+    model = openvino.Model([logits], [image], "mean")
+    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+    return folder / "model.xml"
+
+
+def _write_tflite(
+    folder: Path,
+    shape: Sequence[int],
+    *,
+    given: tuple[str, _Quantization | None] = ("FLOAT32", None),
+    answer: _Quantization | None = None,
+    signature: bool = True,
+) -> Path:
+    from ai_edge_litert import schema_py_generated as schema
+
+    file = folder / "model.tflite"
+    kind, scale = given
+    tensors = [(kind, shape, scale), (kind, (1, shape[3]), answer), ("INT32", (2,), None)]
+    axes = np.array([1, 2], np.int32)
+    _write_graph(
+        file, "MEAN", schema.ReducerOptionsT(), tensors, constants={2: axes}, signature=signature
+    )
+    return file
+
+
+def _write_graph(
+    file: Path,
+    operator: str,
+    options: object,
+    tensors: Sequence[tuple[str, Sequence[int], _Quantization | None]],
+    *,
+    constants: Mapping[int, NDArray[np.int32]],
+    signature: bool = False,
+) -> None:
+    """Write one operator from tensor 0 to tensor 1; further tensors are its constants."""
+    import flatbuffers  # type: ignore[import-untyped] # it has no types
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT()
+    model.version = 3
+    model.buffers = [schema.BufferT()]
+    graph = schema.SubGraphT()
+    graph.tensors = []
+    for position, (kind, shape, quantization) in enumerate(tensors):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape = f"tensor_{position}", list(shape)
+        tensor.type = getattr(schema.TensorType, kind)
+        if position in constants:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(constants[position].tobytes(), np.uint8)
+            tensor.buffer = len(model.buffers)
+            model.buffers.append(buffer)
+        if quantization is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = [quantization[0]]
+            tensor.quantization.zeroPoint = [quantization[1]]
+        graph.tensors.append(tensor)
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, operator)
+    code.version = 2
+    node = schema.OperatorT()
+    node.opcodeIndex = 0
+    node.inputs, node.outputs = [0, *constants], [1]
+    node.builtinOptions = options
+    node.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+    graph.operators, graph.inputs, graph.outputs = [node], [0], [1]
+    model.operatorCodes, model.subgraphs = [code], [graph]
+    if signature:
+        model.signatureDefs = [_signature(schema)]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    file.write_bytes(bytes(builder.Output()))
+
+
+def _signature(schema: object) -> object:
+    found = schema.SignatureDefT()  # type: ignore[attr-defined] # a generated module without types
+    found.signatureKey, found.subgraphIndex = "serving_default", 0
+    found.inputs, found.outputs = [], []
+    for name, position, places in (("image", 0, found.inputs), ("logits", 1, found.outputs)):
+        entry = schema.TensorMapT()  # type: ignore[attr-defined] # as above
+        entry.name, entry.tensorIndex = name, position
+        places.append(entry)
+    return found
+
+
+_WRITERS: Mapping[str, Callable[[Path, Sequence[int]], Path]] = {
+    "onnx": _write_onnx,
+    "openvino": _write_openvino,
+    "tflite": _write_tflite,
+}

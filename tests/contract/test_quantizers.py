@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgetl.config.calibration import RangeTable
+from edgetl.exporters import EXPORTERS
+from edgetl.hashing import digest_folder
+from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
+from edgetl.runtime.engines import open_session
+from edgetl.types import Precision
+
+NAMES = QUANTIZERS.names()
+PAIRS = [(name, each) for name in NAMES for each in sorted(QUANTIZERS.load(name).precisions)]
+ESTIMATED = [
+    (name, estimator)
+    for name in NAMES
+    for estimator in sorted(QUANTIZERS.load(name).estimators - {"minmax"})
+]
+
+# Largest error as a share of the range of an output. fp16 keeps 11 bits of each weight, w8a16 the
+# top 8; int8 adds half a step of 1/255 in each of ten layers, and up to a step where they add up.
+LARGEST_ERROR = {Precision.FP16: 0.01, Precision.W8A16: 0.03, Precision.INT8: 0.10}
+
+Quantized = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def quantized(
+    tiny: Any, exported: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
+) -> Quantized:
+    made: dict[tuple[str, Precision, str], Path] = {}
+
+    def quantize(name: str, precision: Precision, estimator: str = "minmax") -> Path:
+        quantizer = QUANTIZERS.load(name)
+        if any(find_spec(module) is None for module in quantizer.requires):
+            pytest.skip(f"edgetl[{QUANTIZERS.extras[name]}] is not installed")
+        key = (name, precision, estimator)
+        if key not in made:
+            out = tmp_path_factory.mktemp("quantized")
+            model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
+            photos = tiny.photos if precision in CALIBRATED else tiny.photos[:0]
+            quantizer.quantize(model, photos, precision, RangeTable(estimator=estimator), out)
+            made[key] = out
+        return made[key]
+
+    return quantize
+
+
+def answers(name: str, folder: Path, photos: Any) -> dict[str, Any]:
+    reads = QUANTIZERS.load(name).reads
+    session = open_session(reads, folder / EXPORTERS.load(reads).file, 1)
+    rows = [session.run(photo[np.newaxis]) for photo in photos]
+    return {tensor: np.concatenate([row[tensor] for row in rows]) for tensor in rows[0]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quantizer_reads_a_known_format_alone_and_lists_what_it_needs(name: str) -> None:
+    quantizer = QUANTIZERS.load(name)
+
+    assert quantizer.reads in EXPORTERS.names()
+    assert for_format(quantizer.reads) == name, "one quantizer per format"
+    assert Precision.FP32 not in quantizer.precisions
+    assert "minmax" in quantizer.estimators
+    assert name in QUANTIZERS.extras
+    assert all(version(tool) for tool in quantizer.tools)
+
+
+def test_format_without_a_quantizer_has_none() -> None:
+    assert for_format("punch-card") is None
+
+
+@pytest.mark.parametrize(("name", "precision"), PAIRS)
+def test_quantized_file_keeps_names_and_answers_within_its_error(
+    name: str, precision: Precision, tiny: Any, exported: Callable[[str], Any], quantized: Quantized
+) -> None:
+    tensors = exported(QUANTIZERS.load(name).reads).tensors
+
+    found = answers(name, quantized(name, precision), tiny.photos)
+
+    assert set(found) == set(tensors.values())
+    for output, tensor in tensors.items():
+        expected = tiny.outputs[output]
+        assert found[tensor].shape == expected.shape
+        share = np.abs(found[tensor] - expected).max() / np.ptp(expected)
+        assert share < LARGEST_ERROR[precision], output
+
+
+@pytest.mark.parametrize(("name", "estimator"), ESTIMATED)
+def test_every_estimator_gives_a_file_that_answers_within_its_error(
+    name: str, estimator: str, tiny: Any, exported: Callable[[str], Any], quantized: Quantized
+) -> None:
+    tensor = exported(QUANTIZERS.load(name).reads).tensors["logits"]
+
+    found = answers(name, quantized(name, Precision.INT8, estimator), tiny.photos)[tensor]
+
+    expected = tiny.outputs["logits"]
+    # Clipping the tails of a handful of photos costs more than rounding does.
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.10 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_int8_is_made_again_byte_for_byte_and_in_silence(
+    name: str,
+    tiny: Any,
+    exported: Callable[[str], Any],
+    quantized: Quantized,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    quantizer = QUANTIZERS.load(name)
+    first = quantized(name, Precision.INT8)
+    model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
+
+    quantizer.quantize(model, tiny.photos, Precision.INT8, RangeTable(), tmp_path)
+
+    assert digest_folder(tmp_path) == digest_folder(first)
+    assert set(digest_folder(tmp_path)) == set(EXPORTERS.load(quantizer.reads).files)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_int8_file_holds_no_path_and_a_dark_photo_is_not_clipped_by_the_input(
+    name: str, tiny: Any, exported: Callable[[str], Any], quantized: Quantized
+) -> None:
+    folder = quantized(name, Precision.INT8)
+    source = exported(QUANTIZERS.load(name).reads).folder
+    # Calibration saw 10..200: if the input ended there, 0 and 10 would be the same to the file.
+    dark = np.zeros((1, 32, 32, 3), np.uint8)
+
+    answer = answers(name, folder, np.concatenate([dark, dark + 10]))
+
+    for path in folder.iterdir():
+        assert str(source).encode() not in path.read_bytes()
+    assert any(np.abs(values[0] - values[1]).max() > 0 for values in answer.values())

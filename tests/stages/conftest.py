@@ -1,0 +1,186 @@
+"""What stages are run with: artifacts, folders to write to, and a dataset of a few squares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgetl.config.calibration import Calibration
+from edgetl.config.recipe import Recipe
+from edgetl.data.dataset import IMAGES_FILE, Item, write_images, write_index
+from edgetl.errors import ConfigError
+from edgetl.hashing import digest_file, digest_folder
+from edgetl.runtime.preprocess import Preprocess
+from edgetl.stages import STAGES, Job, Node, Workspace
+from edgetl.store.manifest import Manifest
+from edgetl.store.store import Artifact, Request, Store
+from edgetl.types import Facts, Split
+
+SIZE = 32
+COUNTS = {Split.TRAIN: 24, Split.VAL: 8, Split.TEST: 8}
+
+
+@dataclass
+class Told:
+    """Progress that remembers."""
+
+    steps: list[tuple[int, int, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def step(self, done: int, total: int, text: str) -> None:
+        self.steps.append((done, total, text))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@dataclass
+class Bench:
+    """Plans and runs single stages below one folder."""
+
+    root: Path
+    told: Told
+
+    def job(self, tables: Mapping[str, Mapping[str, object]] | None = None, **fields: Any) -> Job:
+        """Return a job for a tiny teacher; `fields` replace those of the recipe."""
+        recipe = {
+            "name": "squares",
+            "task": "classification",
+            "data": {"path": "."},
+            "input": {"size": SIZE},
+            "teacher": {"family": "mobilenet_v3_small", "width": 0.35, "weights": "none"},
+        }
+        given = tables or {}
+        return Job(
+            recipe=Recipe.model_validate({**recipe, **fields}),
+            tables={
+                name: STAGES.load(name).options.model_validate(given.get(name, {}))
+                for name in ("finetune", "distill")
+            },
+            targets=(),
+            calibration=Calibration(name="any", split="train", count=1, choice="random"),
+            folder=self.root,
+            digest=digest_file,
+        )
+
+    def dataset(self, counts: Mapping[Split, int] = COUNTS, seed: int = 0) -> Artifact:
+        """Return bright and dark squares in noise, as the index stage would store them."""
+        store = Store(self.root / "store")
+        request = Request("index", 1, {"counts": dict(counts), "seed": seed}, {}, {})
+        found = store.find(request)
+        if found:
+            return found
+        out, _, _ = store.folders(request)
+        draw = np.random.default_rng(seed)
+        total = sum(counts.values())
+        labels = np.arange(total) % 2
+        noise = draw.integers(-60, 60, (total, SIZE, SIZE, 3))
+        photos = np.clip(noise + 90 + 80 * labels[:, None, None, None], 0, 255).astype(np.uint8)
+        with (out / IMAGES_FILE).open("wb") as file:
+            write_images(file, list(photos), photos.shape)
+        items: dict[Split, list[Item]] = {}
+        start = 0
+        for split in Split:
+            rows = range(start, start + counts[split])
+            items[split] = [Item(f"{row}.png", int(labels[row]), f"{row:064x}") for row in rows]
+            start += counts[split]
+        write_index(
+            out,
+            classes=("dark", "bright"),
+            preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
+            items=items,
+            omissions=[],
+        )
+        return store.commit(request, kind="dataset", label="index", facts={}, seconds=0.0)
+
+    def plan(self, stage: str, job: Job, **made: list[Node]) -> list[Node]:
+        """Return the nodes of a stage; kinds that `made` does not name have one node, the index."""
+        index = Node("index", "index", job.tables["finetune"])
+        known: dict[str, list[Node]] = {"dataset": [index], "features": [], "teacher": []}
+        return list(STAGES.load(stage).plan(job, {**known, **made}))
+
+    def problems(self, stage: str, job: Job) -> str:
+        """Return all problems that a stage finds in a job, as a user reads them."""
+        found = list(STAGES.load(stage).check(job))
+        return ConfigError("recipe.yaml", found).message
+
+    def run(self, node: Node, inputs: Mapping[str, Artifact], name: str = "") -> Artifact:
+        """Run the stage of `node` and return what it made."""
+        store = Store(self.root / f"store{name}")
+        stage = STAGES.load(node.stage)
+        request = Request(
+            stage.name,
+            stage.version,
+            node.settings.model_dump(mode="json"),
+            {key: artifact.manifest.digest for key, artifact in inputs.items()},
+            {},
+        )
+        out, scratch, logs = store.folders(request)
+        facts: Facts = stage.run(node.settings, inputs, Workspace(out, scratch, logs, self.told))
+        return store.commit(request, kind=stage.makes, label=node.label, facts=facts, seconds=0.0)
+
+
+@pytest.fixture(scope="session")
+def shelve() -> Callable[[Path, str, str, Facts], Artifact]:
+    """Return what makes an artifact of a folder as it is, given label, kind and facts."""
+
+    def make(folder: Path, label: str, kind: str, facts: Facts) -> Artifact:
+        manifest = Manifest(
+            stage=label.partition(" ")[0],
+            version=1,
+            kind=kind,
+            label=label,
+            settings={},
+            inputs={},
+            tools={},
+            files=digest_folder(folder),
+            facts=facts,
+            key=f"key of {label}",
+            digest=f"digest of {label}",
+            made_at="2000-01-01T00:00:00+00:00",
+            seconds=0.0,
+        )
+        return Artifact(folder, manifest)
+
+    return make
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Callable[[str], Workspace]:
+    """Return what makes the folders of one run, by a name that keeps runs apart."""
+
+    def make(name: str) -> Workspace:
+        folders = {part: tmp_path / "work" / name / part for part in ("out", "scratch", "logs")}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        return Workspace(**folders, progress=Told())
+
+    return make
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Return a place to plan and run stages in."""
+    return Bench(tmp_path, Told())
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Callable[..., Path]:
+    """Return what writes a weights file for the tiny teacher, with a head for other classes."""
+
+    def write(name: str = "weights.safetensors", seed: int = 7) -> Path:
+        from safetensors.torch import save_file
+
+        from edgetl.models import FAMILIES
+
+        family = FAMILIES.load("mobilenet_v3_small")
+        path = tmp_path / name
+        save_file(family.build(width=0.35, num_classes=5, seed=seed).state_dict(), path)
+        return path
+
+    return write

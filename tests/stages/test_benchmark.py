@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgetl.config.calibration import Calibration
+from edgetl.config.recipe import Recipe
+from edgetl.config.target import Target
+from edgetl.devices.local import DEVICE
+from edgetl.errors import DeviceError
+from edgetl.runtime import golden
+from edgetl.runtime.bundle import runtime_files
+from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.latency import load_latency
+from edgetl.runtime.preprocess import Preprocess
+from edgetl.stages import Job, Node, NoOptions, Workspace
+from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
+from edgetl.store.store import Artifact
+from edgetl.types import Facts
+
+_SIZE = 32
+_BENCH = ["bench", "model", "--json", "--seconds", "0", "--count", "20"]
+
+
+@pytest.fixture
+def candidate(tmp_path: Path, shelve: Callable[[Path, str, str, Facts], Artifact]) -> Artifact:
+    """The mean of each colour, as a model folder."""
+    folder = tmp_path / "candidate"
+    folder.mkdir()
+    node = helper.make_node("ReduceMean", ["image"], ["logits"], axes=[1, 2], keepdims=0)
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, _SIZE, _SIZE, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph([node], "mean", [image], [logits])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    Contract(
+        task="classification",
+        labels=("red", "green", "blue"),
+        format="onnx",
+        file="model.onnx",
+        precision="fp32",
+        input=InputSpec("image", _SIZE, _SIZE),
+        preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
+        outputs=(OutputSpec("logits", "logits", (1, 3)),),
+    ).save(folder)
+    pixels = np.zeros((1, _SIZE, _SIZE, 3), np.uint8)
+    golden.record(folder, pixels, {"logits": np.zeros((1, 3), np.float32)}, [pixels[0]])
+    return shelve(folder, "export onnx", "float", {})
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(
+        format="onnx", device="local", host=DEVICE.describe(), threads=1, seconds=0.05, count=20
+    )
+
+
+def test_facts_and_raw_samples_are_kept(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    work = workspace("benchmark")
+    facts = STAGE.run(settings, {"candidate": candidate}, work)
+    raw = load_latency(work.out / "latency.json")
+    assert len(raw.samples_ns) == facts["count"] >= 20
+    assert facts["model_ms"]["p95"]["value"] == raw.quantile_ms(0.95)
+    assert facts["provenance"] == "measured"
+    assert facts["device"] == "local"
+    assert facts["peak_memory_bytes"] > 10 << 20
+    assert 1 <= facts["attempts"] <= 3
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+
+
+def test_summary_is_a_line_for_people(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    facts = STAGE.run(settings, {"candidate": candidate}, workspace("benchmark"))
+    facts["interfered"] = True
+    assert re.fullmatch(
+        r"p95 [\d.]+ ms \[[\d.]+, [\d.]+\], p50 [\d.]+, \d+ MiB; disturbed by other programs",
+        STAGE.summary(facts),
+    )
+
+
+def test_only_the_runtime_is_loaded_where_it_is_timed(candidate: Artifact) -> None:
+    # Runs the very command line, then looks at what it left in memory.
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['runtime', *{_BENCH!r}]\n"
+        "try:\n    runpy.run_module('edgetl.runtime', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "print(*sys.modules)"
+    )
+    files = {f"model/{path.name}": path for path in candidate.folder.iterdir()}
+    with DEVICE.connect() as connection:
+        connection.put({**runtime_files(), **files})
+        printed = connection.run(["-c", code], timeout_s=120)
+    loaded = set(printed.splitlines()[-1].split())
+    assert {"numpy", "PIL", "onnxruntime", "edgetl.runtime.latency"} <= loaded
+    assert not loaded & {"torch", "click", "pydantic", "yaml", "onnx", "rich", "openvino"}
+    assert not [
+        name
+        for name in loaded
+        if name.startswith("edgetl.") and not name.startswith("edgetl.runtime")
+    ]
+
+
+def test_failure_on_the_device_ends_with_its_reason(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    (candidate.folder / "model.onnx").write_bytes(b"torn")
+    with pytest.raises(DeviceError, match=r"ended with 6: edgetl\.runtime: onnxruntime .* cannot"):
+        STAGE.run(settings, {"candidate": candidate}, workspace("benchmark"))
+
+
+def test_another_machine_than_planned_is_refused(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    other = settings.model_copy(update={"host": settings.host | {"processor": "another"}})
+    with pytest.raises(DeviceError, match="is not the machine that was planned for"):
+        STAGE.run(other, {"candidate": candidate}, workspace("benchmark"))
+
+
+def test_targets_that_want_the_same_measurement_share_it() -> None:
+    nodes = STAGE.plan(
+        _job(
+            _target("one", "local", 1, ["fp32", "int8"]),
+            _target("two", "local", 1, ["fp32"]),
+            _target("four", "local", 4, ["fp32"]),
+            _target("far", None, 1, ["fp32"]),
+        ),
+        _MADE,
+    )
+    assert [node.label for node in nodes] == [
+        "benchmark onnx fp32 local x1",
+        "benchmark onnx int8 local x1",
+        "benchmark onnx fp32 local x4",
+    ]
+    assert [node.inputs["candidate"].label for node in nodes[:2]] == [
+        "export onnx",
+        "quantize onnx int8",
+    ]
+
+
+def test_fingerprint_of_the_machine_is_part_of_the_settings() -> None:
+    (node,) = STAGE.plan(_job(_target("one", "local", 1, ["fp32"])), _MADE)
+    assert node.settings.model_dump(mode="json") == {
+        "format": "onnx",
+        "device": "local",
+        "host": DEVICE.describe(),
+        "threads": 1,
+        "seconds": 1.0,
+        "count": 50,
+    }
+
+
+def test_unknown_device_is_found_before_anything_runs() -> None:
+    (problem,) = STAGE.check(_job(_target("one", "locl", 1, ["fp32"])))
+    assert problem.where == "targets"
+    assert problem.what == (
+        "target 'one': unknown device 'locl'. Did you mean 'local'? Known: local."
+    )
+
+
+def test_tools_are_what_runs_there(settings: Settings) -> None:
+    assert STAGE.tools(settings) == ("onnxruntime", "numpy", "pillow")
+
+
+_MADE = {
+    "float": [Node("export", "export onnx", NoOptions())],
+    "quantized": [Node("quantize", "quantize onnx int8", NoOptions())],
+}
+
+
+def _target(name: str, device: str | None, threads: int, precisions: list[str]) -> Target:
+    return Target.model_validate(
+        {
+            "name": name,
+            "description": "a board",
+            "device": device,
+            "threads": threads,
+            "candidates": {"onnx": precisions},
+        }
+    )
+
+
+def _job(*targets: Target) -> Job:
+    recipe = Recipe.model_validate(
+        {
+            "name": "parts",
+            "task": "classification",
+            "data": {"drawn": {}},
+            "teacher": {"family": "mobilenet_v2"},
+        }
+    )
+    calibration = Calibration(name="few", split="train", count=1, choice="random")
+    return Job(
+        recipe=recipe,
+        tables={"benchmark": BenchmarkTable()},
+        targets=targets,
+        calibration=calibration,
+        folder=Path(),
+        digest=lambda path: path.name,
+    )

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgetl.config.target import Target
+from edgetl.stages._choice import Choice, Measured, Outcome, Verdict, choose
+
+
+def board(*, device: str | None = "local", **limits: float | None) -> Target:
+    return Target.model_validate(
+        {
+            "name": "board",
+            "description": "a board",
+            "device": device,
+            "threads": 1,
+            "candidates": {"onnx": ["fp32", "int8"]},
+            "limits": limits,
+        }
+    )
+
+
+def figures(name: str, **changed: Any) -> Measured:
+    values: dict[str, Any] = {
+        "top1": 0.95,
+        "drop_pp": 0.0,
+        "size_bytes": 4 << 20,
+        "p95_ms": 2.0,
+        "memory_bytes": 80 << 20,
+        "interfered": False,
+    }
+    return Measured(name, **(values | changed))
+
+
+def told(choice: Choice) -> list[tuple[str, str]]:
+    return [(judgement.verdict.value, judgement.reason) for judgement in choice.judgements]
+
+
+def test_fastest_that_holds_every_limit_is_chosen() -> None:
+    found = choose(
+        board(drop_pp=1.0),
+        [figures("a"), figures("b", p95_ms=1.0), figures("c", p95_ms=0.5, drop_pp=14.23)],
+    )
+    assert found.outcome is Outcome.HELD
+    assert found.chosen == 1
+    assert told(found) == [
+        ("holds", ""),
+        ("chosen", "fastest within limits"),
+        ("rejected", "drop 14.23 > 1 pp"),
+    ]
+
+
+def test_of_equally_fast_ones_the_smaller_is_chosen_then_the_first() -> None:
+    same = [figures("a"), figures("b", size_bytes=1), figures("c", size_bytes=1)]
+    assert choose(board(), same).chosen == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "changed", "reason"),
+    [
+        pytest.param({"top1": 0.96}, {}, "top-1 0.95 < 0.96", id="top1"),
+        pytest.param({"drop_pp": 1.0}, {"drop_pp": 1.04}, "drop 1.04 > 1 pp", id="drop"),
+        pytest.param({"p95_ms": 1.5}, {}, "p95 2 > 1.5 ms", id="p95"),
+        pytest.param({"size_mib": 3.5}, {}, "size 4 > 3.5 MiB", id="size"),
+        pytest.param({"memory_mib": 64}, {}, "memory 80 > 64 MiB", id="memory"),
+    ],
+)
+def test_broken_limit_rejects_with_its_figures(
+    limits: dict[str, Any], changed: dict[str, Any], reason: str
+) -> None:
+    found = choose(board(**limits), [figures("a", **changed)])
+    assert found.outcome is Outcome.MISSED
+    assert found.chosen is None
+    assert told(found) == [("rejected", reason)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("top1", 0.95), ("drop_pp", 0.0), ("p95_ms", 2.0), ("size_mib", 4.0), ("memory_mib", 80.0)],
+)
+def test_figure_equal_to_its_limit_holds(limit: str, value: float) -> None:
+    limits: dict[str, Any] = {limit: value}
+    assert choose(board(**limits), [figures("a")]).outcome is Outcome.HELD
+
+
+def test_gain_of_accuracy_is_no_drop() -> None:
+    assert choose(board(drop_pp=0.0), [figures("a", drop_pp=-0.5)]).outcome is Outcome.HELD
+
+
+def test_missed_target_names_the_limit_and_who_comes_nearest() -> None:
+    found = choose(board(drop_pp=1.0), [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3)])
+    assert found.why == "no candidate holds drop_pp; nearest is b: drop 2.3 > 1 pp"
+
+
+def test_limits_that_only_fail_together_are_told_so() -> None:
+    found = choose(
+        board(drop_pp=1.0, p95_ms=1.0), [figures("a"), figures("b", drop_pp=9, p95_ms=1)]
+    )
+    assert found.outcome is Outcome.MISSED
+    assert found.why == "each limit is held by some candidate, but no candidate holds all"
+
+
+def test_without_a_device_the_smallest_is_chosen_and_stays_unverified() -> None:
+    untimed = {"p95_ms": None, "memory_bytes": None}
+    found = choose(
+        board(device=None, drop_pp=1.0, p95_ms=50),
+        [
+            figures("a", **untimed),
+            figures("b", size_bytes=1 << 20, **untimed),
+            figures("c", size_bytes=1, drop_pp=5.0, **untimed),
+        ],
+    )
+    assert found.outcome is Outcome.UNVERIFIED
+    assert found.chosen == 1
+    assert found.why == "no device"
+    assert told(found) == [
+        ("unverified", "no device"),
+        ("unverified", "no device; smallest that breaks no limit known"),
+        ("rejected", "drop 5 > 1 pp"),
+    ]
+
+
+def test_without_a_device_a_broken_accuracy_limit_is_missed() -> None:
+    found = choose(board(device=None), [figures("a", drop_pp=5.0, p95_ms=None, memory_bytes=None)])
+    assert found.outcome is Outcome.MISSED
+
+
+def test_disturbed_time_below_the_limit_holds_because_disturbance_only_slows() -> None:
+    found = choose(board(p95_ms=3.0), [figures("a", interfered=True)])
+    assert found.outcome is Outcome.HELD
+
+
+def test_disturbed_time_above_the_limit_is_unverified_and_not_rejected() -> None:
+    found = choose(board(p95_ms=1.0), [figures("a", interfered=True), figures("b", drop_pp=9.0)])
+    assert found.outcome is Outcome.UNVERIFIED
+    assert found.chosen == 0
+    assert found.judgements[0].verdict is Verdict.UNVERIFIED
+    assert found.why == "p95 2 > 1 ms, but other programs disturbed the timing"
+
+
+def test_candidate_shown_to_hold_goes_before_a_faster_doubtful_one() -> None:
+    found = choose(
+        board(memory_mib=100), [figures("a", p95_ms=1.0, memory_bytes=None), figures("b")]
+    )
+    assert found.chosen == 1
+    assert told(found)[0] == ("unverified", "memory is not measured")

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgetl.models import load_model
+from edgetl.stages import STAGES, Node
+from edgetl.store.store import Artifact
+
+STAGE = STAGES.load("distill")
+STUDENT: dict[str, object] = {"family": "mobilenet_v3_small", "width": 0.25}
+SHORT: dict[str, object] = {"epochs": 2, "batch_size": 8, "warmup_epochs": 0}
+
+
+def planned(bench: Any, options: dict[str, object], **fields: object) -> list[Node]:
+    job = bench.job({"distill": options}, **{"student": STUDENT, **fields})
+    teacher = [Node("finetune", "finetune", job.tables["finetune"])]
+    nodes: list[Node] = bench.plan("distill", job, teacher=teacher)
+    return nodes
+
+
+@pytest.fixture
+def inputs(bench: Any) -> dict[str, Artifact]:
+    """Return the dataset, and a teacher that was trained on it for a moment."""
+    dataset = bench.dataset()
+    job = bench.job({"finetune": {"strategy": "full", **SHORT}})
+    [node] = bench.plan("finetune", job)
+    return {"dataset": dataset, "teacher": bench.run(node, {"dataset": dataset})}
+
+
+def test_no_student_in_the_recipe_means_no_distillation(bench: Any) -> None:
+    assert planned(bench, {}, student=None) == []
+
+
+def test_control_is_the_same_student_with_another_loss_and_no_teacher(bench: Any) -> None:
+    student, control = planned(bench, {})
+
+    assert [student.label, control.label] == ["distill", "control"]
+    assert set(student.inputs) == {"dataset", "teacher"}
+    assert set(control.inputs) == {"dataset"}
+    dumps = [node.settings.model_dump(mode="json") for node in (student, control)]
+    losses = [dump.pop("loss") for dump in dumps]
+    assert dumps[0] == dumps[1]
+    assert losses[0]["method"] == "dkd"
+    assert losses[1] == {
+        "method": "labels",
+        "temperature": 0.0,
+        "label_weight": 1.0,
+        "soft_weight": 0.0,
+        "alpha": 0.0,
+        "beta": 0.0,
+    }
+
+
+def test_control_can_be_left_out(bench: Any) -> None:
+    assert [node.label for node in planned(bench, {"control": False})] == ["distill"]
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ({"method": "dkd"}, {"method": "dkd", "soft_weight": 9.0}),
+        ({"method": "soft-targets"}, {"method": "soft-targets", "alpha": 9.0, "beta": 9.0}),
+    ],
+    ids=["dkd", "soft-targets"],
+)
+def test_fields_that_a_method_does_not_read_change_nothing(
+    bench: Any, options: dict[str, object], other: dict[str, object]
+) -> None:
+    dumps = [
+        planned(bench, given)[0].settings.model_dump(mode="json") for given in (options, other)
+    ]
+
+    assert dumps[0] == dumps[1]
+
+
+@pytest.mark.parametrize("method", ["dkd", "soft-targets"])
+def test_teacher_changes_the_student_and_nothing_else_does(
+    bench: Any, inputs: dict[str, Artifact], method: str
+) -> None:
+    student, control = planned(bench, {**SHORT, "method": method})
+    dataset = {"dataset": inputs["dataset"]}
+
+    taught = bench.run(student, inputs)
+    alone = bench.run(control, dataset)
+
+    weights = [
+        load_model(artifact.folder)[1].state_dict()["features.0.0.weight"]
+        for artifact in (taught, alone)
+    ]
+    assert not torch.equal(*weights)
+    assert taught.facts["method"] == method
+    assert alone.facts["method"] == "labels"
+    assert STAGE.summary(alone.facts).endswith("], on labels alone")
+
+
+def test_student_that_ignores_its_teacher_is_its_own_control(
+    bench: Any, inputs: dict[str, Artifact]
+) -> None:
+    student, control = planned(bench, {**SHORT, "method": "soft-targets", "soft_weight": 0.0})
+
+    taught = bench.run(student, inputs)
+    alone = bench.run(control, {"dataset": inputs["dataset"]})
+
+    assert taught.file("model.safetensors").read_bytes() == (
+        alone.file("model.safetensors").read_bytes()
+    )
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "light"])
+def test_rerun_gives_the_same_bytes_with_cached_and_with_live_teacher(
+    bench: Any, inputs: dict[str, Artifact], augment: str
+) -> None:
+    [student] = planned(bench, {**SHORT, "augment": augment, "control": False})
+
+    first = bench.run(student, inputs)
+    second = bench.run(student, inputs, "2")
+
+    assert first.manifest.digest == second.manifest.digest
+    with np.load(first.file("logits.npz")) as arrays:
+        assert arrays["test_logits"].shape == (8, 2)
+
+
+def test_student_that_cannot_be_built_is_refused_before_training(bench: Any) -> None:
+    job = bench.job(student={"family": "mobilenet_v9"})
+
+    assert "student.family: unknown model family 'mobilenet_v9'" in bench.problems("distill", job)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgetl.data import loaders
+from edgetl.models import load_model
+from edgetl.stages import STAGES, Node
+from edgetl.store.store import Artifact
+from edgetl.types import Split
+
+STAGE = STAGES.load("finetune")
+FULL: dict[str, object] = {"strategy": "full", "epochs": 2, "batch_size": 8, "warmup_epochs": 0}
+
+
+def pretrained(**fields: object) -> dict[str, object]:
+    return {
+        "family": "mobilenet_v3_small",
+        "width": 0.35,
+        "weights": "weights.safetensors",
+        **fields,
+    }
+
+
+def settings_of(bench: Any, options: dict[str, object], **fields: object) -> Any:
+    job = bench.job({"finetune": options}, **fields)
+    features = [Node("features", "features", job.tables["finetune"])]
+    return bench.plan("finetune", job, features=features)[0].settings
+
+
+def finetuned(bench: Any, options: dict[str, object], name: str = "", **fields: object) -> Artifact:
+    """Run features, if the strategy needs them, and the fine-tuning."""
+    job = bench.job({"finetune": options}, **fields)
+    inputs = {"dataset": bench.dataset()}
+    features = bench.plan("features", job)
+    if features:
+        inputs["features"] = bench.run(features[0], inputs, name)
+    [node] = bench.plan("finetune", job, features=features)
+    artifact: Artifact = bench.run(node, inputs, name)
+    return artifact
+
+
+def test_linear_probe_changes_the_head_alone(bench: Any, weights: Callable[..., Path]) -> None:
+    from safetensors.torch import load_file
+
+    stored = load_file(weights())
+
+    artifact = finetuned(bench, {"strategy": "linear-probe"}, teacher=pretrained())
+
+    _, module = load_model(artifact.folder)
+    found = module.state_dict()
+    head = ("classifier.3.weight", "classifier.3.bias")
+    assert all(torch.equal(found[name], stored[name]) for name in stored if name not in head)
+    assert list(artifact.facts["phases"]) == ["probe"]
+    assert artifact.facts["test"]["top1"] == 1.0
+    assert artifact.facts["weights"]["source"] == "file"
+
+
+def test_probe_then_full_trains_both_and_starts_from_the_probe(
+    bench: Any, weights: Callable[..., Path]
+) -> None:
+    weights()
+
+    artifact = finetuned(
+        bench,
+        {**FULL, "strategy": "probe-then-full", "lr": 1e-9, "ema": None},
+        teacher=pretrained(),
+    )
+    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
+
+    assert list(artifact.facts["phases"]) == ["probe", "full"]
+    # At a learning rate of nothing the head stays what the probe made it.
+    heads = [load_model(made.folder)[1].state_dict() for made in (artifact, probe)]
+    torch.testing.assert_close(
+        heads[0]["classifier.3.weight"], heads[1]["classifier.3.weight"], atol=1e-6, rtol=0
+    )
+
+
+def test_logits_of_validation_and_test_are_those_of_the_saved_model(bench: Any) -> None:
+    artifact = finetuned(bench, FULL)
+
+    spec, module = load_model(artifact.folder)
+    assert spec.classes == ("dark", "bright")
+    assert spec.preprocess.fit == "stretch"
+    with np.load(artifact.file("logits.npz")) as arrays:
+        assert set(arrays) == {"val_logits", "val_labels", "test_logits", "test_labels"}
+        assert arrays["test_logits"].shape == (8, 2)
+        assert arrays["test_logits"].dtype == np.float32
+        assert arrays["test_labels"].dtype == np.int64
+        right = (arrays["test_logits"].argmax(axis=1) == arrays["test_labels"]).mean()
+        logits = arrays["val_logits"]
+    assert artifact.facts["test"]["top1"] == pytest.approx(right)
+    from edgetl.data.dataset import Dataset
+    from edgetl.nn.layers import RawPixels
+
+    photos = Dataset.open(bench.dataset().folder).images(Split.VAL)
+    network = RawPixels(module, spec.mean, spec.std)
+    with torch.inference_mode():
+        again = network(torch.from_numpy(photos.astype(np.float32))).numpy()
+    np.testing.assert_allclose(logits, again, atol=1e-5)
+
+
+def test_rerun_gives_the_same_bytes(bench: Any) -> None:
+    first = finetuned(bench, FULL)
+    second = finetuned(bench, FULL, "2")
+
+    assert first.manifest.digest == second.manifest.digest
+
+
+def test_interrupted_training_ends_with_the_same_bytes(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = finetuned(bench, FULL)
+    job = bench.job({"finetune": FULL})
+    [node] = bench.plan("finetune", job)
+    dataset = bench.dataset()
+    calls = 0
+    step = bench.told.step
+
+    def interrupts(done: int, total: int, text: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+        step(done, total, text)
+
+    monkeypatch.setattr(bench.told, "step", interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(node, {"dataset": dataset}, "again")
+    resumed = bench.run(node, {"dataset": dataset}, "again")
+
+    assert resumed.manifest.digest == whole.manifest.digest
+    assert "training goes on after epoch 1, where it was interrupted" in bench.told.notes
+
+
+def test_results_have_one_line_per_epoch_of_each_phase(
+    bench: Any, weights: Callable[..., Path]
+) -> None:
+    weights()
+
+    artifact = finetuned(
+        bench,
+        {**FULL, "strategy": "probe-then-full", "probe_epochs": 3},
+        teacher=pretrained(),
+    )
+
+    lines = artifact.file("results.csv").read_text("utf-8").splitlines()
+    assert lines[0] == "phase,epoch,lr,train_loss,val_loss,val_top1"
+    assert [line.rsplit(",", 4)[0] for line in lines[1:]] == [
+        "probe,1",
+        "probe,2",
+        "probe,3",
+        "full,1",
+        "full,2",
+    ]
+
+
+def test_events_lie_beside_the_artifact(bench: Any) -> None:
+    artifact = finetuned(bench, FULL)
+
+    assert not list(artifact.folder.rglob("*tfevents*"))
+    assert len(list(bench.root.glob("store/logs/finetune/*/full/*tfevents*"))) == 1
+
+
+def test_data_without_validation_and_test_are_trained_to_the_last_epoch(bench: Any) -> None:
+    job = bench.job({"finetune": FULL})
+    [node] = bench.plan("finetune", job)
+    dataset = bench.dataset({Split.TRAIN: 16, Split.VAL: 0, Split.TEST: 0})
+
+    artifact = bench.run(node, {"dataset": dataset})
+
+    assert artifact.facts["phases"] == {"full": {"epochs": 2, "best_epoch": 2}}
+    assert artifact.facts["val"] is None
+    assert artifact.facts["test"] is None
+    assert STAGE.summary(artifact.facts) == "mobilenet_v3_small x0.35"
+
+
+def test_summary_has_network_accuracy_and_interval() -> None:
+    found = {"top1": 0.9909, "low": 0.978, "high": 0.9961, "photos": 440}
+    facts = {"family": "mobilenet_v3_large", "width": 1.0, "test": found, "val": None}
+
+    assert STAGE.summary(facts) == "mobilenet_v3_large  top-1 0.991 [0.978, 0.996]"
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ({"strategy": "linear-probe"}, {"strategy": "linear-probe", "epochs": 99, "lr": 0.5}),
+        (FULL, {**FULL, "probe_epochs": 9, "probe_lr": 0.5}),
+    ],
+    ids=["probe", "full"],
+)
+def test_fields_that_a_strategy_does_not_read_change_nothing(
+    bench: Any,
+    weights: Callable[..., Path],
+    options: dict[str, object],
+    other: dict[str, object],
+) -> None:
+    weights()
+    dumps = [
+        settings_of(bench, given, teacher=pretrained()).model_dump(mode="json")
+        for given in (options, other)
+    ]
+
+    assert dumps[0] == dumps[1]
+
+
+def test_place_of_the_weights_and_the_device_are_in_no_key(
+    bench: Any, weights: Callable[..., Path]
+) -> None:
+    weights()
+
+    dump = settings_of(bench, {}, teacher=pretrained(), device="cpu").model_dump(mode="json")
+
+    assert "device" not in dump
+    assert set(dump["network"]) == {"family", "width", "weights", "seed"}
+    assert len(dump["network"]["weights"]) == 64
+
+
+def test_learning_rate_left_out_suits_strategy_and_optimizer(
+    bench: Any, weights: Callable[..., Path]
+) -> None:
+    weights()
+
+    def rate(**options: object) -> float:
+        found: float = settings_of(bench, options, teacher=pretrained()).full.lr
+        return found
+
+    assert rate(lr=0.123) == 0.123
+    assert rate(strategy="full") > rate(strategy="probe-then-full")
+    assert rate(strategy="full", optimizer="sgd") > rate(strategy="full")
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "probe-then-full"])
+def test_probe_on_random_features_is_refused_before_training(bench: Any, strategy: str) -> None:
+    job = bench.job({"finetune": {"strategy": strategy}})
+
+    assert bench.problems("finetune", job) == (
+        f"recipe.yaml: finetune.strategy: `{strategy}` trains the last layer on what the backbone "
+        "has learned, but with `teacher.weights: none` it has learned nothing; "
+        "set `strategy: full`, or give weights"
+    )
+
+
+@pytest.mark.parametrize(
+    ("teacher", "problem"),
+    [
+        (
+            {"family": "mobilenet_v3_smal", "weights": "none"},
+            "teacher.family: unknown model family 'mobilenet_v3_smal'; "
+            "Did you mean 'mobilenet_v3_small'? Known: ",
+        ),
+        (
+            {"family": "mobilenet_v2", "width": 0.5, "weights": "imagenet"},
+            "teacher.weights: `imagenet` weights exist for width 1.0 only, not 0.5; "
+            "give a file, or `none`",
+        ),
+        (
+            {"family": "mobilenet_v2", "weights": "away.pth"},
+            "teacher.weights: there is no file '",
+        ),
+        (
+            {"family": "mobilenet_v2", "weights": "image-net"},
+            "teacher.weights: is 'image-net'; must be `imagenet`, `none`, or a file that ends in "
+            ".pth, .pt, .safetensors",
+        ),
+    ],
+    ids=["family", "width", "file", "word"],
+)
+def test_teacher_that_cannot_be_built_is_refused_before_training(
+    bench: Any, teacher: dict[str, object], problem: str
+) -> None:
+    job = bench.job({"finetune": {"strategy": "full"}}, teacher=teacher)
+
+    assert problem in bench.problems("finetune", job)
+
+
+def test_augmentation_levels_of_the_table_are_those_of_the_loader(bench: Any) -> None:
+    for level in loaders.Level:
+        assert settings_of(bench, {**FULL, "augment": level.value}).full.augment == level.value

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.config.target import Target
+from edgetl.runtime.bundle import check_files, runtime_files
+from edgetl.stages import Node, NoOptions, Workspace
+from edgetl.stages.package import STAGE, Settings, _inputs
+from edgetl.store.store import Artifact
+from edgetl.types import Facts, Precision
+
+Shelve = Callable[[Path, str, str, Facts], Artifact]
+Make = Callable[[str], Workspace]
+Figures = dict[str, tuple[float, float | None]]
+"""Candidate to (drop in pp, p95 in ms)."""
+
+_FIGURES: Figures = {"onnx fp32": (0.0, 2.0), "onnx int8": (0.4, 1.0)}
+
+
+def test_bundle_holds_model_runtime_and_the_digest_of_every_file(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    work = workspace("package")
+    facts = STAGE.run(_settings(), _artifacts(tmp_path, shelve, _FIGURES), work)
+    assert (facts["verdict"], facts["chosen"]) == ("held", "onnx int8")
+    bundle = work.out / "bundle"
+    files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    assert files == {"model.onnx", "contract.json", "manifest.json", *runtime_files()}
+    assert (bundle / "model.onnx").read_text() == "onnx int8"
+    assert check_files(bundle) == len(files) - 1
+
+
+def test_manifest_tells_where_the_model_comes_from(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    work = workspace("package")
+    artifacts = _artifacts(tmp_path, shelve, _FIGURES)
+    STAGE.run(_settings(), artifacts, work)
+    manifest = json.loads((work.out / "bundle" / "manifest.json").read_text())
+    lineage = manifest["lineage"]
+    assert list(lineage) == [
+        "dataset",
+        "teacher",
+        "student",
+        "file",
+        "verification",
+        "float",
+        "latency",
+    ]
+    assert lineage["file"] == {
+        "stage": "quantize",
+        "key": artifacts["onnx int8 file"].manifest.key,
+        "digest": artifacts["onnx int8 file"].manifest.digest,
+    }
+    assert manifest["name"] == "parts"
+    assert manifest["candidate"] == "onnx int8"
+    assert manifest["target"]["name"] == "board"
+    assert manifest["target"]["limits"]["drop_pp"] == 1.0
+    assert manifest["verdict"] == "held"
+    assert set(manifest["made_with"]) == {"onnxruntime", "numpy", "pillow"}
+
+
+def test_rerun_gives_equal_bytes(tmp_path: Path, shelve: Shelve, workspace: Make) -> None:
+    artifacts = _artifacts(tmp_path, shelve, _FIGURES)
+    first, second = workspace("first"), workspace("second")
+    assert STAGE.run(_settings(), artifacts, first) == STAGE.run(_settings(), artifacts, second)
+    for path in sorted(first.out.rglob("*")):
+        if path.is_file():
+            assert (second.out / path.relative_to(first.out)).read_bytes() == path.read_bytes()
+
+
+def test_every_candidate_has_a_row_with_its_reason(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (0.0, 2.0), "onnx int8": (14.2, 1.0)})
+    facts = STAGE.run(_settings(), artifacts, workspace("package"))
+    assert [
+        (row["candidate"], row["verdict"], row["reason"], row["p95_ms"]) for row in facts["rows"]
+    ] == [
+        ("onnx fp32", "chosen", "fastest within limits", 2.0),
+        ("onnx int8", "rejected", "drop 14.2 > 1 pp", 1.0),
+    ]
+    assert facts["rows"][0]["provenance"] == "measured"
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert STAGE.summary(facts) == "held by onnx fp32: p95 2.00 ms, drop 0.0 pp, 4.0 MiB"
+
+
+def test_missed_target_says_which_limit_and_has_no_bundle(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    work = workspace("package")
+    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (3.0, 2.0), "onnx int8": (14.2, 1.0)})
+    facts = STAGE.run(_settings(), artifacts, work)
+    why = "no candidate holds drop_pp; nearest is onnx fp32: drop 3 > 1 pp"
+    assert (facts["verdict"], facts["chosen"], facts["why"]) == ("missed", None, why)
+    assert list(work.out.iterdir()) == []
+    assert STAGE.summary(facts) == f"missed: {why}"
+
+
+def test_target_without_a_device_gets_a_bundle_marked_unverified(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    work = workspace("package")
+    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (0.0, None), "onnx int8": (0.4, None)})
+    facts = STAGE.run(_settings(device=None), artifacts, work)
+    assert (facts["verdict"], facts["why"]) == ("unverified", "no device")
+    manifest = json.loads((work.out / "bundle" / "manifest.json").read_text())
+    assert (manifest["verdict"], manifest["latency"]) == ("unverified", None)
+    assert facts["rows"][0]["p95_ms"] is None
+    assert STAGE.summary(facts) == "unverified, no device; onnx fp32: drop 0.0 pp, 4.0 MiB"
+
+
+def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
+    made = {
+        kind: [Node(label.partition(" ")[0], label, NoOptions()) for label in labels]
+        for kind, labels in {
+            "dataset": ["index"],
+            "teacher": ["finetune"],
+            "student": ["distill", "control"],
+            "float": ["export onnx"],
+            "quantized": ["quantize onnx int8"],
+            "verification": ["verify onnx fp32", "verify onnx int8"],
+            "latency": ["benchmark onnx fp32 local x1", "benchmark onnx int8 local x1"],
+        }.items()
+    }
+    found = {name: node.label for name, node in _inputs(_target("local"), made).items()}
+    assert found == {
+        "dataset": "index",
+        "teacher": "finetune",
+        "student": "distill",
+        "onnx fp32 file": "export onnx",
+        "onnx fp32 verification": "verify onnx fp32",
+        "onnx fp32 latency": "benchmark onnx fp32 local x1",
+        "onnx int8 file": "quantize onnx int8",
+        "onnx int8 verification": "verify onnx int8",
+        "onnx int8 float": "export onnx",
+        "onnx int8 latency": "benchmark onnx int8 local x1",
+    }
+
+
+@pytest.mark.parametrize("change", ["target", "runtime"])
+def test_key_changes_with_target_and_runtime(change: str) -> None:
+    other = _settings(device=None) if change == "target" else _settings(runtime="f" * 64)
+    assert other.model_dump(mode="json") != _settings().model_dump(mode="json")
+
+
+def _target(device: str | None) -> Target:
+    return Target.model_validate(
+        {
+            "name": "board",
+            "description": "a board",
+            "device": device,
+            "threads": 1,
+            "candidates": {"onnx": [Precision.FP32, Precision.INT8]},
+        }
+    )
+
+
+def _settings(*, device: str | None = "local", runtime: str = "0" * 64) -> Settings:
+    return Settings(recipe="parts", target=_target(device), runtime=runtime)
+
+
+def _artifacts(root: Path, shelve: Shelve, figures: Figures) -> dict[str, Artifact]:
+    """Return artifacts with the facts that earlier stages leave, and model files of a few bytes."""
+
+    def put(label: str, kind: str, facts: dict[str, Any], **files: str) -> Artifact:
+        folder = root / "artifacts" / label
+        folder.mkdir(parents=True)
+        for name, text in files.items():
+            (folder / name.replace("_", ".")).write_text(text)
+        return shelve(folder, label, kind, facts)
+
+    found = {
+        "dataset": put("index", "dataset", {}),
+        "teacher": put("finetune", "teacher", {}),
+        "student": put("distill", "student", {}),
+    }
+    for name, (drop_pp, p95_ms) in figures.items():
+        float_label = f"export {name.partition(' ')[0]}"
+        label = float_label if name.endswith("fp32") else f"quantize {name}"
+        kind = "float" if label == float_label else "quantized"
+        found[f"{name} file"] = put(label, kind, {}, model_onnx=name, contract_json="{}")
+        found[f"{name} verification"] = put(
+            f"verify {name}", "verification", _verified(name, drop_pp)
+        )
+        if kind == "quantized":
+            found[f"{name} float"] = found["onnx fp32 file"]
+        if p95_ms is not None:
+            found[f"{name} latency"] = put(f"benchmark {name}", "latency", _timed(p95_ms))
+    return found
+
+
+def _verified(name: str, drop_pp: float) -> Facts:
+    return {
+        "format": name.partition(" ")[0],
+        "precision": name.partition(" ")[2],
+        "top1": 0.9,
+        "low": 0.85,
+        "high": 0.94,
+        "drop": {"pp": drop_pp, "low_pp": drop_pp - 1, "high_pp": drop_pp + 1},
+        "breaks_at": None,
+        "size_bytes": 4 << 20,
+    }
+
+
+def _timed(p95_ms: float) -> Facts:
+    return {
+        "model_ms": {"p95": {"value": p95_ms, "low": p95_ms - 0.1, "high": p95_ms + 0.1}},
+        "peak_memory_bytes": 80 << 20,
+        "interfered": False,
+        "provenance": "measured",
+    }
