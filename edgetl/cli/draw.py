@@ -19,7 +19,8 @@ def command(folder: Path, photos: int, seed: int) -> None:
     \b
     edgetl draw photos && edgetl init photos && edgetl run photos/recipe.yaml
     """
-    from edgetl.data.drawn import CLASSES, draw_folder
+    from edgetl.data.drawn import draw_folder
+    from edgetl.data.parts import CLASSES
 
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"'{folder}' is not empty", remedy="give a folder that is new or empty")

@@ -16,8 +16,7 @@ from edgetl.pipeline.execute import run
 from edgetl.pipeline.hand_over import hand_over
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages, plan_nodes
-from edgetl.report.choice import verdict_lines
-from edgetl.report.table import candidate_table
+from edgetl.report.choice import candidate_table, verdict_lines
 from edgetl.store.store import Artifact, Store
 
 
@@ -62,8 +61,9 @@ def command(
         click.echo(json.dumps(_as_json(found, packages, dist), indent=2))
     else:
         click.echo("")
-        click.echo(candidate_table([package.facts for package in packages.values()]))
-        for line in verdict_lines([package.facts for package in packages.values()], dist):
+        facts = [package.facts for package in packages.values()]
+        click.echo(candidate_table(facts))
+        for line in verdict_lines(facts, dist):
             click.echo(line)
     if any(package.facts["verdict"] != "held" for package in packages.values()):
         sys.exit(ExitCode.LIMIT_MISSED)

@@ -1,0 +1,97 @@
+"""``edgetl init``: a commented recipe next to the user's photos."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from edgetl.config.load import known_files
+from edgetl.data.photos import open_photos
+from edgetl.data.sources import Listing
+from edgetl.errors import UsageError
+from edgetl.types import Split
+
+_FRACTIONS = "val: 0.15, test: 0.20"
+
+
+@click.command()
+@click.argument("photos", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a recipe that is already there.")
+def command(photos: Path, *, force: bool) -> None:
+    """Look at PHOTOS, a folder or zip of labelled photos, and write a commented recipe next to it.
+
+    \b
+    edgetl init photos           writes photos/recipe.yaml
+    edgetl init parts.zip        writes parts.yaml
+    """
+    is_folder = photos.is_dir()
+    recipe = photos / "recipe.yaml" if is_folder else photos.with_suffix(".yaml")
+    with open_photos(photos, None, ()) as opened:
+        listing = opened.listing
+    if recipe.exists() and not force:
+        raise UsageError(
+            f"'{recipe}' is already there", remedy="edit it, or replace it with --force"
+        )
+    recipe.write_text(
+        _recipe(
+            name=re.sub(r"[^A-Za-z0-9._-]+", "-", photos.resolve().stem).strip("-._") or "photos",
+            path="." if is_folder else photos.name,
+            listing=listing,
+        ),
+        encoding="utf-8",
+    )
+    click.echo(f"{len(listing.samples)} photos of {len(listing.classes)} classes in {photos}")
+    click.echo(f"wrote {recipe}")
+    click.echo(f"next: edgetl plan {recipe}")
+
+
+def _recipe(*, name: str, path: str, listing: Listing) -> str:
+    schedule = _splits(listing)
+    calibrations = ", ".join(sorted(known_files("calibration")))
+    targets = ", ".join(sorted(known_files("targets")))
+    quoted = json.dumps(path)  # a JSON string is a YAML string, whatever is in it
+    return f"""\
+# What to make from which photos, and for which devices. 'edgetl schema' lists every key.
+name: {name}
+task: classification
+
+# {len(listing.samples)} photos of {len(listing.classes)} classes; paths start at this file.
+data: {{path: {quoted}, {schedule}}}
+# Unreadable photos, empty classes and duplicates are refused, unless they may be left out:
+#   leave_out: [unreadable, empty-classes, duplicates]
+
+# What the network sees. letterbox keeps the shape and pads, stretch distorts, crop cuts the centre.
+input: {{size: 160, fit: letterbox}}
+
+# The pretrained model that is fine-tuned. weights: imagenet downloads them once (torchvision);
+# a .pth or .safetensors file and none (start from nothing) need no network.
+teacher: {{family: mobilenet_v2, weights: imagenet}}
+finetune: {{strategy: probe-then-full, epochs: 12}}
+
+# The small model that learns from the teacher and goes to the devices; without these two lines the
+# teacher itself goes. control trains it once more on labels only, to show what the teacher adds.
+student: {{family: mobilenet_v3_small, weights: imagenet}}
+distill: {{method: dkd, epochs: 30, control: true}}
+
+# The photos that set the ranges of int8 files. Known: {calibrations}
+calibration: balanced-256
+
+# Devices with their limits. Known: {targets}
+targets: [host]
+"""
+
+
+def _splits(listing: Listing) -> str:
+    if not listing.given:
+        return f"{_FRACTIONS}, seed: 0"
+    if Split.TEST in listing.given and Split.VAL in listing.given:
+        return "seed: 0"
+    if Split.TEST in listing.given:
+        return "val: 0.15, seed: 0"
+    if Split.VAL in listing.given:
+        # There is no test/: measure on val/ and take photos of train/ to watch the training.
+        return "test: val, val: 0.15, seed: 0"
+    return f"{_FRACTIONS}, seed: 0"

@@ -1,0 +1,73 @@
+"""``edgetl show``: what a recipe's artifacts hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from edgetl.cli import options
+from edgetl.errors import UsageError
+from edgetl.pipeline.execute import Step, survey
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.store.store import Artifact, Store
+
+
+@click.command()
+@options.recipe
+@click.argument("label", required=False)
+@options.overrides
+@options.store
+@options.as_json
+def command(
+    recipe: str,
+    label: str | None,
+    overrides: tuple[str, ...],
+    store_root: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """List the artifacts of RECIPE that are there, or show the one called LABEL whole.
+
+    \b
+    edgetl show photos/recipe.yaml
+    edgetl show photos/recipe.yaml "verify onnx int8"
+    """
+    store = Store(store_root)
+    stages = all_stages()
+    job = load_job(recipe, overrides, store, stages)
+    steps = survey(plan_nodes(job, stages), store, stages)
+    if label is not None:
+        artifact = _named(steps, label, recipe)
+        click.echo(f"# {artifact.folder}", err=True)
+        click.echo(json.dumps(artifact.manifest.model_dump(mode="json"), indent=2))
+        return
+    there = [(step.node, step.artifact) for step in steps if step.artifact is not None]
+    if as_json:
+        rows = {
+            node.label: {"folder": str(artifact.folder), "facts": artifact.facts}
+            for node, artifact in there
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for node, artifact in there:
+        click.echo(f"{node.label:<28} {stages[node.stage].summary(artifact.facts)}")
+        click.echo(f"{'':<28} {artifact.folder}")
+    missing = len(steps) - len(there)
+    if missing:
+        click.echo(f"{missing} more are to be made: edgetl run {recipe}")
+
+
+def _named(steps: Sequence[Step], label: str, recipe: str) -> Artifact:
+    by_label = {step.node.label: step.artifact for step in steps}
+    if label not in by_label:
+        raise UsageError(
+            f"no stage of {recipe} is called '{label}'", remedy=f"known: {', '.join(by_label)}"
+        )
+    artifact = by_label[label]
+    if artifact is None:
+        raise UsageError(f"'{label}' is not made yet", remedy=f"edgetl run {recipe}")
+    return artifact

@@ -1,0 +1,1 @@
+"""Ready-made recipes: ``edgetl run NAME`` without a file of one's own."""

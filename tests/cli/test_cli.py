@@ -1,0 +1,158 @@
+"""The command line: quick to start, one paragraph and an exit code for what a user can cause."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from edgetl.cli import COMMANDS, edgetl
+from edgetl.store.store import Request, Store
+
+_FRAMEWORKS = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "litert_torch", "numpy", "PIL")
+
+
+def _edgetl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgetl", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_lists_every_command_and_imports_no_framework(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['edgetl', '--help']\n"
+        "from edgetl.cli import main\n"
+        "try:\n    main()\n"
+        f"finally: print([name for name in {_FRAMEWORKS!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0
+    assert done.stdout.endswith("[]\n")
+    for name in COMMANDS:
+        assert f"  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    done = CliRunner().invoke(edgetl, [name, "--help"])
+    assert done.exit_code == 0
+    assert f"edgetl {name}" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["rum"], 2, "No such command 'rum'"),
+        (["run"], 2, "Missing argument 'RECIPE'"),
+        (["run", "nowhere.yaml"], 3, "nowhere.yaml: no such file"),
+        (["run", "parts", "--set", "seed"], 3, "must have the form key=value"),
+        (["run", "parts", "--set", "targets=[hots]"], 3, "did you mean 'host'?"),
+        (["run", "parts", "--set", "targets=[host,host]"], 3, "names host more than once"),
+        (["plan", "parts", "--set", "teacher.family=mobilenet_v4"], 3, "mobilenet_v4"),
+        (["targets", "mars"], 3, "targets/mars.yaml: no such file"),
+        (["why", "parts", "quantise"], 2, "no stage of parts is called 'quantise'"),
+        (["show", "parts", "index"], 2, "'index' is not made yet"),
+        (["init", "nowhere"], 3, "nowhere"),
+    ],
+)
+def test_mistake_ends_in_one_paragraph_and_its_exit_code(
+    tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    done = _edgetl(*words, cwd=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_schema_of_a_recipe_accepts_the_ready_made_one_and_refuses_a_typo() -> None:
+    done = CliRunner().invoke(edgetl, ["schema"])
+    schema = json.loads(done.output)
+    ready = Path(__file__).parents[2] / "edgetl" / "recipes" / "parts.yaml"
+    recipe = yaml.safe_load(ready.read_text(encoding="utf-8"))
+    jsonschema.validate(recipe, schema)
+    with pytest.raises(jsonschema.ValidationError, match="epocs"):
+        jsonschema.validate(recipe | {"finetune": {"epocs": 3}}, schema)
+
+
+@pytest.mark.parametrize("kind", ["target", "calibration"])
+def test_schema_of_the_other_files_is_printed(kind: str) -> None:
+    done = CliRunner().invoke(edgetl, ["schema", kind])
+    assert "name" in json.loads(done.output)["properties"]
+
+
+def test_targets_are_listed_and_shown() -> None:
+    listed = CliRunner().invoke(edgetl, ["targets"]).output
+    assert "host" in listed
+    assert "rpi4" in listed
+    shown = CliRunner().invoke(edgetl, ["targets", "rpi4"]).output
+    assert "nothing: it will be unverified" in shown
+    assert "limit       p95_ms 50.0" in shown
+    as_json = json.loads(CliRunner().invoke(edgetl, ["targets", "rpi4", "--json"]).output)
+    assert as_json[0]["device"] is None
+
+
+def _commit(root: Path, text: str) -> Path:
+    store = Store(root)
+    request = Request("export", 1, {"text": text}, {}, {})
+    out, _, _ = store.folders(request)
+    (out / "model.bin").write_text(text)
+    made = store.commit(request, kind="float", label="export onnx", facts={}, seconds=0)
+    store.record_run(text, {"export onnx": made})
+    return made.folder
+
+
+def test_verify_store_names_what_is_damaged_and_repairs(tmp_path: Path) -> None:
+    root = tmp_path / ".edgetl"
+    good, bad = _commit(root, "good"), _commit(root, "bad")
+    (bad / "model.bin").write_text("BAD")
+    done = _edgetl("verify-store", cwd=tmp_path)
+    assert done.returncode == 6
+    assert f"{bad.relative_to(tmp_path)}: 'model.bin' was changed" in done.stdout
+    assert "1 artifacts sound, 1 damaged" in done.stdout
+    assert "edgetl verify-store --repair" in done.stderr
+    done = _edgetl("verify-store", "--repair", cwd=tmp_path)
+    assert done.returncode == 0
+    assert good.is_dir()
+    assert not bad.exists()
+
+
+def test_prune_removes_only_what_no_run_names(tmp_path: Path) -> None:
+    root = tmp_path / ".edgetl"
+    kept, old = _commit(root, "kept"), _commit(root, "old")
+    (root / "runs" / "old.json").unlink()
+    done = _edgetl("prune", "--dry-run", cwd=tmp_path)
+    assert "would be removed" in done.stdout
+    assert old.is_dir()
+    done = _edgetl("prune", cwd=tmp_path)
+    assert done.returncode == 0
+    assert kept.is_dir()
+    assert not old.exists()
+
+
+def test_draw_then_init_writes_a_recipe_that_plans(tmp_path: Path) -> None:
+    assert _edgetl("draw", "photos", "--photos", "60", cwd=tmp_path).returncode == 0
+    refused = _edgetl("draw", "photos", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "'photos' is not empty" in refused.stderr
+    done = _edgetl("init", "photos", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "60 photos of 6 classes in photos" in done.stdout
+    again = _edgetl("init", "photos", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "'photos/recipe.yaml' is already there" in again.stderr
+    plan = _edgetl("plan", "photos/recipe.yaml", "--set", "calibration=random-128", cwd=tmp_path)
+    assert plan.returncode == 3  # 60 photos are too few for 128 of the training split
+    assert "128" in plan.stderr
