@@ -23,9 +23,10 @@ _LAYERS = (
     ("store",),
     ("config",),
     ("plugins",),
+    ("worker",),
     ("runtime",),
-    ("types",),
     ("errors", "hashing"),
+    ("types",),
 )
 _RANK = {name: rank for rank, names in enumerate(_LAYERS) for name in names}
 _FRAMEWORKS = {

@@ -14,6 +14,7 @@ import click
 
 from edgetl import __version__
 from edgetl.errors import EdgetlError, ExitCode
+from edgetl.runtime.errors import RuntimeFault
 
 COMMANDS: Final = {
     "init": "Write a commented recipe next to your photos.",
@@ -69,7 +70,7 @@ def main() -> None:
     """Run the command line; expected errors end in one paragraph and an exit code."""
     try:
         edgetl.main(standalone_mode=False)
-    except EdgetlError as error:
+    except (EdgetlError, RuntimeFault) as error:
         fail(error.message, error.remedy, error.exit_code)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:

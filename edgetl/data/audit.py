@@ -94,7 +94,13 @@ def examine(
     ]
     findings = _check_names(listing)
     if unreadable and Leave.UNREADABLE not in leave_out:
-        findings.append(Finding("unreadable photo", tuple(unreadable.values()), Leave.UNREADABLE))
+        findings.append(
+            Finding(
+                "unreadable photo",
+                tuple(unreadable[name] for name in sorted(unreadable)),
+                Leave.UNREADABLE,
+            )
+        )
     samples = [sample for sample in listing.samples if sample.name not in unreadable]
     copies = _copies(samples, contents)
     omitted, across, conflicts = _compare(copies, rule)

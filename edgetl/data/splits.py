@@ -12,7 +12,7 @@ from edgetl.errors import DataError
 from edgetl.types import Split
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRule:
     """How the splits of a layout become train, val and test."""
 
@@ -66,7 +66,7 @@ def find_rule(
                 f"`data.{split}` is 0, but the data have no {split}/ of their own",
                 remedy=f"write a fraction, for example `data: {{{split}: 0.15}}`",
             )
-    return SplitRule(test_is_val, drawn_off)
+    return SplitRule(test_is_val=test_is_val, drawn_off=drawn_off)
 
 
 def divide(

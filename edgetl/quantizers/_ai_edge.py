@@ -13,7 +13,7 @@ from ai_edge_quantizer import quantizer, recipe
 from numpy.typing import NDArray
 
 from edgetl.config.calibration import RangeTable
-from edgetl.quantizers._ranges import Floats, Range, estimate
+from edgetl.quantizers._ranges import Floats, Range, estimate, pixel_head, pixel_ranges
 from edgetl.types import Precision
 
 _PIXELS: Mapping[Precision, Range] = {
@@ -80,7 +80,11 @@ def _ranges(
         for index, name in activations.items():
             yield name, interpreter.get_tensor(index)
 
-    ranges = {**estimate(observe, photos, settings), image["name"]: _PIXELS[precision]}
+    ranges = {
+        **estimate(observe, photos, settings),
+        **pixel_ranges(observe, _head(interpreter, image["name"]), photos.shape[1:]),
+        image["name"]: _PIXELS[precision],
+    }
     found = {
         name: {"min": np.array([[lowest]], np.float32), "max": np.array([[highest]], np.float32)}
         for name, (lowest, highest) in ranges.items()
@@ -99,6 +103,20 @@ def _activations(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT h
         for details in interpreter.get_tensor_details()
         if details["index"] in computed and details["dtype"] is np.float32
     }
+
+
+def _head(interpreter: Any, image: str) -> frozenset[str]:  # noqa: ANN401 - LiteRT has no types
+    names = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
+    operations = [
+        (
+            str(found["op_name"]),
+            [names[int(index)] for index in found["inputs"] if index >= 0],
+            [names[int(index)] for index in found["outputs"]],
+        )
+        for found in interpreter._get_ops_details()  # noqa: SLF001 - LiteRT has no public list
+    ]
+    computed = {image, *(name for _, _, outputs in operations for name in outputs)}
+    return pixel_head(operations, image, set(names.values()) - computed)
 
 
 def _weight_ranges(

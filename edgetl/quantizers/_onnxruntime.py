@@ -22,10 +22,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgetl.config.calibration import RangeTable
 from edgetl.errors import EdgetlError
-from edgetl.quantizers._ranges import Floats, Range, estimate
+from edgetl.quantizers._ranges import Floats, Range, estimate, pixel_head, pixel_ranges
 from edgetl.types import Precision
 
-_PIXELS: Range = (0.0, 255.0)
 _ACTIVATIONS = {Precision.INT8: QuantType.QUInt8, Precision.W8A16: QuantType.QUInt16}
 _MOVES = frozenset({"Cast", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose"})
 """Operations that only move values, whatever their type."""
@@ -48,7 +47,8 @@ def quantize(
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(model, prepared, skip_symbolic_shape=True)
         ranges = Path(folder) / "ranges.json"
-        _save_ranges(_ranges(prepared, photos, wanted), ranges)
+        head = _head(onnx.load(prepared).graph)
+        _save_ranges(_ranges(prepared, photos, wanted, head), ranges)
         quantize_static(
             prepared,
             target,
@@ -56,6 +56,8 @@ def quantize(
             per_channel=True,
             activation_type=_ACTIVATIONS[precision],
             weight_type=QuantType.QInt8,
+            # In float32 a normalised pixel is rounded once; quantised, after each operation.
+            nodes_to_exclude=_nodes_of(onnx.load(prepared).graph, head),
             calibrate_method=CalibrationMethod.MinMax,
             calibration_cache_path=ranges,
         )
@@ -68,7 +70,20 @@ def _write(model: onnx.ModelProto, target: Path) -> None:
     target.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _ranges(model: Path, photos: NDArray[np.uint8], settings: RangeTable) -> dict[str, Range]:
+def _head(graph: onnx.GraphProto) -> frozenset[str]:
+    constants = {tensor.name for tensor in graph.initializer}
+    operations = [(node.op_type, node.input, node.output) for node in graph.node]
+    return pixel_head(operations, graph.input[0].name, constants)
+
+
+def _nodes_of(graph: onnx.GraphProto, activations: frozenset[str]) -> list[str]:
+    """Return the names of the nodes that compute `activations`."""
+    return [node.name for node in graph.node if set(node.output) <= activations]
+
+
+def _ranges(
+    model: Path, photos: NDArray[np.uint8], settings: RangeTable, head: frozenset[str]
+) -> dict[str, Range]:
     """Return the range of every float activation, by name."""
     watched = onnx.shape_inference.infer_shapes(onnx.load(model))
     graph = watched.graph
@@ -87,7 +102,8 @@ def _ranges(model: Path, photos: NDArray[np.uint8], settings: RangeTable) -> dic
     def observe(photo: Floats) -> Iterator[tuple[str, Floats]]:
         yield from zip(names, session.run(names, {image.name: photo}), strict=True)
 
-    return {**estimate(observe, photos, settings), image.name: _PIXELS}
+    ranges = estimate(observe, photos, settings)
+    return {**ranges, **pixel_ranges(observe, head, photos.shape[1:]), image.name: (0.0, 255.0)}
 
 
 def _save_ranges(ranges: Mapping[str, Range], file: Path) -> None:

@@ -6,7 +6,7 @@ where the estimator needs more, into histograms over these extremes in a second 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +18,20 @@ NUM_BINS = 2048
 """Bins of a histogram; a range ends at the border of a bin, 1/2048 of all values apart."""
 LEVELS = 256
 """Values that 8 bits can tell apart."""
+_PIXELWISE = frozenset({"add", "cast", "div", "mul", "sub", "transpose"})
+"""Kinds of operations that a normalisation consists of, in lower case."""
 _STEP = 8
 """Candidate borders of a range lie this many bins apart."""
 _COARSE_BINS = 2 * LEVELS
-"""Bins for `entropy`. With more of them it sees the spike that hard-swish makes at its lowest value,
-and gives up nine tenths of the range to keep its shape: MobileNetV3 then answers at random."""
+"""Bins for `entropy`. With more of them it sees the spike that hard-swish makes at its lowest
+value, and gives up nine tenths of the range to keep its shape: MobileNetV3 answers at random."""
 
 Floats = NDArray[np.float32]
 Range = tuple[float, float]
 Observe = Callable[[Floats], Iterable[tuple[str, Floats]]]
 """Runs a model on one photo and yields its activations by name."""
+Operation = tuple[str, Sequence[str], Sequence[str]]
+"""Kind, names of inputs, names of outputs."""
 _Cost = Callable[[NDArray[np.float64], int, int], float]
 
 
@@ -60,6 +64,36 @@ def estimate(observe: Observe, photos: NDArray[np.uint8], settings: RangeTable) 
     if settings.estimator == "mse":
         return {name: cheapest_range(found, squared_error) for name, found in histograms.items()}
     return {name: cheapest_range(_coarse(found), divergence) for name, found in histograms.items()}
+
+
+def pixel_head(
+    operations: Iterable[Operation], image: str, constants: Container[str]
+) -> frozenset[str]:
+    """Return the activations that follow from single pixels: the image and its normalisation.
+
+    Args:
+        operations: In an order in which every operation follows those that it reads.
+        image: Name of the input.
+        constants: Names of the tensors that no photo changes.
+    """
+    head = {image}
+    for kind, inputs, outputs in operations:
+        changing = [name for name in inputs if name not in constants]
+        if kind.lower() in _PIXELWISE and len(changing) == 1 and changing[0] in head:
+            head.update(outputs)
+    return frozenset(head)
+
+
+def pixel_ranges(
+    observe: Observe, head: Container[str], shape: tuple[int, ...]
+) -> dict[str, Range]:
+    """Return the range of every activation in `head` over all pixels from 0 to 255.
+
+    These ranges are known and must not depend on how dark the calibration photos are. Each value
+    of the head grows or falls with one pixel, so black and white photos reach its ends.
+    """
+    ends = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
+    return {name: found for name, found in _extremes(observe, ends).items() if name in head}
 
 
 def percentile_range(histogram: Histogram, share: float) -> Range:

@@ -30,6 +30,7 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "area": Image.Resampling.BOX,
 }
+_MAX_LEVEL = 255
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,7 +85,7 @@ class Preprocess:
             raise ValueError(f"unknown fit '{self.fit}'; known: {', '.join(FITS)}")
         if self.filter not in _FILTERS:
             raise ValueError(f"unknown filter '{self.filter}'; known: {', '.join(_FILTERS)}")
-        if self.height < 1 or self.width < 1 or not 0 <= self.pad <= 255:  # noqa: PLR2004
+        if self.height < 1 or self.width < 1 or not 0 <= self.pad <= _MAX_LEVEL:
             raise ValueError(
                 f"input {self.height} x {self.width} with pad {self.pad}: "
                 "needs sides from 1 and a pad in 0...255"
@@ -108,11 +109,10 @@ def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
 
     Raises:
         PhotoError: If it is no photo, damaged, cut short, too large, or its pixels have no stated
-            range (float, 32-bit integer).
+            range (float, 32-bit integer), or 16 bits with one transparent level.
     """
     called = name or str(source if isinstance(source, Path) else getattr(source, "name", "photo"))
-    if isinstance(source, Path):
-        _check_file(source, called)
+    _check_source(source, called)
     try:
         with Image.open(source) as image:
             _check_size(image, called)
@@ -172,10 +172,15 @@ def fit_photo(photo: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.ui
     return _resize(cut, height, width, preprocess.filter)
 
 
-def _check_file(path: Path, called: str) -> None:
-    if not path.is_file():
-        raise _refused(called, "no such file")
-    if path.stat().st_size == 0:
+def _check_source(source: Path | BinaryIO, called: str) -> None:
+    if isinstance(source, Path):
+        if not source.is_file():
+            raise _refused(called, "no such file")
+        empty = source.stat().st_size == 0
+    else:
+        empty = not source.read(1)
+        source.seek(0)
+    if empty:
         raise _refused(called, "the file is empty")
 
 
@@ -197,11 +202,22 @@ def _rgb(image: Image.Image, called: str) -> NDArray[np.uint8]:
     """Return the upright RGB pixels of a loaded image."""
     turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
     upright = image if turn is None else image.transpose(turn)
+    if _has_deep_key(image):
+        raise _refused(called, "16 bits with a transparent level are not read")
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         return _from_deep(image, upright, called)
     if image.mode in {"LA", "PA", "RGBA", "La", "RGBa"} or "transparency" in image.info:
         return _blend(np.asarray(upright.convert("RGBA")))
     return np.asarray(upright.convert("RGB"))
+
+
+def _has_deep_key(image: Image.Image) -> bool:
+    """Return whether a 16-bit level means transparent, which Pillow 13 compares with 8-bit ones."""
+    key = image.info.get("transparency")
+    levels = key if isinstance(key, tuple) else (key,)
+    return (image.mode.startswith("I;16") and key is not None) or any(
+        isinstance(level, int) and level > _MAX_LEVEL for level in levels
+    )
 
 
 def _from_deep(image: Image.Image, upright: Image.Image, called: str) -> NDArray[np.uint8]:

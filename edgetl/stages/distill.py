@@ -29,7 +29,7 @@ from edgetl.train.options import (
 from edgetl.types import Facts
 
 _FROM_SCRATCH = {"adamw": 2e-3, "sgd": 0.05}
-_PRETRAINED = {"adamw": 5e-4, "sgd": 0.01}
+_PRETRAINED = {"adamw": 1e-3, "sgd": 0.02}
 
 
 class Settings(Table):

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from edgetl.train.fit import Fitted
 
 _FROM_SCRATCH = {"adamw": 2e-3, "sgd": 0.05}
-_PRETRAINED = {"adamw": 5e-4, "sgd": 0.01}
-_AFTER_PROBE = {"adamw": 3e-4, "sgd": 0.005}
+_PRETRAINED = {"adamw": 2e-3, "sgd": 0.02}
+_AFTER_PROBE = {"adamw": 1e-3, "sgd": 0.01}
 """Lower, as the head is already right and large steps would undo the backbone first."""
 
 

@@ -183,7 +183,7 @@ def _examine(
         photos.listing,
         contents,
         unreadable,
-        rule=SplitRule(settings.test_is_val, settings.drawn_off),
+        rule=SplitRule(test_is_val=settings.test_is_val, drawn_off=settings.drawn_off),
         seed=settings.seed,
         leave_out=settings.leave_out,
     )

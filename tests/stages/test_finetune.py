@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgetl.data import loaders
-from edgetl.models import load_model
+from edgetl.data.augment import Level
+from edgetl.models import FAMILIES, load_model
 from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
 from edgetl.types import Split
@@ -56,8 +56,9 @@ def test_linear_probe_changes_the_head_alone(bench: Any, weights: Callable[..., 
     found = module.state_dict()
     head = ("classifier.3.weight", "classifier.3.bias")
     assert all(torch.equal(found[name], stored[name]) for name in stored if name not in head)
+    untrained = FAMILIES.load("mobilenet_v3_small").build(width=0.35, num_classes=2, seed=0)
+    assert all(not torch.equal(found[name], untrained.state_dict()[name]) for name in head)
     assert list(artifact.facts["phases"]) == ["probe"]
-    assert artifact.facts["test"]["top1"] == 1.0
     assert artifact.facts["weights"]["source"] == "file"
 
 
@@ -252,13 +253,11 @@ def test_probe_on_random_features_is_refused_before_training(bench: Any, strateg
     [
         (
             {"family": "mobilenet_v3_smal", "weights": "none"},
-            "teacher.family: unknown model family 'mobilenet_v3_smal'; "
-            "Did you mean 'mobilenet_v3_small'? Known: ",
+            "teacher.family: unknown model family 'mobilenet_v3_smal'; Did you mean 'mobilenet",
         ),
         (
             {"family": "mobilenet_v2", "width": 0.5, "weights": "imagenet"},
-            "teacher.weights: `imagenet` weights exist for width 1.0 only, not 0.5; "
-            "give a file, or `none`",
+            "teacher.weights: `imagenet` weights exist for width 1.0 only, not 0.5; give a file",
         ),
         (
             {"family": "mobilenet_v2", "weights": "away.pth"},
@@ -266,8 +265,7 @@ def test_probe_on_random_features_is_refused_before_training(bench: Any, strateg
         ),
         (
             {"family": "mobilenet_v2", "weights": "image-net"},
-            "teacher.weights: is 'image-net'; must be `imagenet`, `none`, or a file that ends in "
-            ".pth, .pt, .safetensors",
+            "teacher.weights: is 'image-net'; must be `imagenet`, `none`, or a file that ends in",
         ),
     ],
     ids=["family", "width", "file", "word"],
@@ -281,5 +279,5 @@ def test_teacher_that_cannot_be_built_is_refused_before_training(
 
 
 def test_augmentation_levels_of_the_table_are_those_of_the_loader(bench: Any) -> None:
-    for level in loaders.Level:
+    for level in Level:
         assert settings_of(bench, {**FULL, "augment": level.value}).full.augment == level.value

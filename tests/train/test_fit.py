@@ -188,14 +188,16 @@ def test_callers_random_state_and_determinism_are_left_alone() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def run_with_validations(*figures: Validation, patience: int | None = None) -> Fitted:
+def run_with_validations(
+    *figures: Validation, patience: int | None = None, best_by: str = "top1"
+) -> Fitted:
     """Train with given validation figures, one per epoch, without averaging."""
     queue = list(figures)
     return fit(
         network(),
         Squares(),
         loss,
-        training=training(epochs=len(figures), patience=patience, ema=None),
+        training=training(epochs=len(figures), patience=patience, best_by=best_by, ema=None),
         validate=lambda _module: queue.pop(0),
         surroundings=Told().surroundings(),
     )
@@ -204,6 +206,14 @@ def run_with_validations(*figures: Validation, patience: int | None = None) -> F
 def test_best_epoch_has_most_photos_right_then_least_loss() -> None:
     result = run_with_validations(
         Validation(0.5, 0.8), Validation(0.9, 0.9), Validation(0.7, 0.9), Validation(0.1, 0.8)
+    )
+
+    assert result.best_epoch == 3
+
+
+def test_best_epoch_by_loss_has_least_loss_then_most_photos_right() -> None:
+    result = run_with_validations(
+        Validation(0.5, 0.9), Validation(0.3, 0.7), Validation(0.3, 0.8), best_by="loss"
     )
 
     assert result.best_epoch == 3
@@ -264,7 +274,7 @@ def test_progress_tells_steps_and_the_figures_of_now() -> None:
 def test_loss_that_is_no_number_ends_the_training_with_a_remedy() -> None:
     with pytest.raises(
         DivergedError,
-        match=r"the loss became nan in step 1 of epoch 1\n  lower `lr` \(now 0\.01\) or raise `warm",
+        match=r"the loss became nan in step 1 of epoch 1\n  lower `lr` \(now 0\.01\) or raise",
     ):
         fitted(Squares(scale=float("inf")))
 

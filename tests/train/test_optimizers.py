@@ -44,7 +44,7 @@ def test_sgd_has_nesterov_momentum() -> None:
 
 def test_frozen_parameters_are_left_out() -> None:
     module = nn.Linear(2, 2)
-    module.weight.requires_grad_(requires_grad=False)
+    module.weight.requires_grad = False
 
     groups = make_optimizer(module, training()).param_groups
 

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from edgetl.config.recipe import Leave
+from edgetl.data.audit import Audit, examine
+from edgetl.data.sources import Listing, Sample
+from edgetl.data.splits import SplitRule
+from edgetl.errors import DataError
+from edgetl.types import Split
+
+GIVEN = SplitRule(test_is_val=False, drawn_off={})
+FLAT = SplitRule(test_is_val=False, drawn_off={Split.TEST: 0.2, Split.VAL: 0.2})
+SPLITS = {split.value: split for split in Split}
+
+
+def sound(rule: SplitRule) -> dict[str, str]:
+    """Return names with contents of two classes with three photos in each split."""
+    splits = ["train/", "val/", "test/"] if rule is GIVEN else [""]
+    names = [
+        f"{split}{label}/{k}.jpg"
+        for split in splits
+        for label in ("gear", "nut")
+        for k in range(9 // len(splits))
+    ]
+    return {name: f"content of {name}" for name in names}
+
+
+def audit(
+    contents: Mapping[str, str],
+    *,
+    rule: SplitRule = GIVEN,
+    unreadable: Mapping[str, str] | None = None,
+    leave_out: tuple[Leave, ...] = (),
+    more_classes: tuple[str, ...] = (),
+    unlabelled: tuple[str, ...] = (),
+) -> Audit:
+    bad = unreadable or {}
+    samples = []
+    for name in sorted({*contents, *bad}):
+        *_, label, _ = name.split("/")
+        samples.append(Sample(name, label, SPLITS.get(name.split("/")[0])))
+    listing = Listing(
+        samples=tuple(samples),
+        classes=tuple(sorted({sample.label for sample in samples} | set(more_classes))),
+        given=frozenset(),
+        unlabelled=unlabelled,
+        others=(),
+    )
+    return examine(listing, contents, bad, rule=rule, seed=0, leave_out=leave_out)
+
+
+def names(found: Audit, split: Split) -> list[str]:
+    return [sample.name for sample in found.placed[split]]
+
+
+def test_sound_data_have_no_findings() -> None:
+    found = audit(sound(GIVEN))
+    found.refuse_if_wrong("photos")
+    assert found.classes == ("gear", "nut")
+    assert names(found, Split.VAL)[0] == "val/gear/0.jpg"
+    assert found.omissions == ()
+    assert found.num_repeated == 0
+
+
+def test_flat_data_are_split_per_class() -> None:
+    found = audit(sound(FLAT), rule=FLAT)
+    assert [len(found.placed[split]) for split in Split] == [10, 4, 4]
+    assert {sample.label for sample in found.placed[Split.TEST]} == {"gear", "nut"}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        pytest.param(
+            {"unreadable": {"train/nut/9.jpg": "cannot read photo 'train/nut/9.jpg': empty"}},
+            r"1 x unreadable photo:\n    cannot read photo 'train/nut/9\.jpg': empty\n"
+            r"  leave them out with `data: \{leave_out: \[unreadable\]\}`",
+            id="unreadable",
+        ),
+        pytest.param(
+            {"more_classes": ("bolt",)},
+            r"1 x class without photos:\n    bolt\n  leave them out .*\[empty-classes\]",
+            id="empty class",
+        ),
+        pytest.param(
+            {"more_classes": ("Nut",), "leave_out": (Leave.EMPTY_CLASSES,)},
+            r"1 x class names that differ only in case:\n    Nut and nut\n  mend the folders",
+            id="case",
+        ),
+        pytest.param(
+            {"unlabelled": ("train/9.jpg",)},
+            r"1 x photo outside of any class folder:\n    train/9\.jpg",
+            id="unlabelled",
+        ),
+    ],
+)
+def test_wrong_data_are_refused(change: dict[str, object], what: str) -> None:
+    found = audit(sound(GIVEN), **change)  # type: ignore[arg-type]  # each row fits one keyword
+    with pytest.raises(DataError, match=what):
+        found.refuse_if_wrong("photos")
+
+
+def test_all_problems_come_in_one_report_with_ten_examples_each() -> None:
+    contents = sound(GIVEN)
+    contents["train/nut/0.jpg"] = contents["test/nut/0.jpg"]
+    contents["train/gear/1.jpg"] = contents["val/nut/1.jpg"]
+    unreadable = {f"train/nut/bad{k}.jpg": f"bad {k}" for k in range(12)}
+    with pytest.raises(DataError, match=r"12 x unreadable photo:") as caught:
+        audit(contents, unreadable=unreadable, more_classes=("bolt",)).refuse_if_wrong("photos")
+    lines = caught.value.message.splitlines()
+    assert lines[0] == "the data in 'photos' cannot be used as they are:"
+    assert lines[1:13] == [
+        "  12 x unreadable photo:",
+        *(f"    bad {k}" for k in (0, 1, 10, 11, 2, 3, 4, 5, 6, 7)),
+        "    and 2 more",
+    ]
+    assert lines[13:] == [
+        "  1 x group of equal photos in several splits:",
+        "    test/nut/0.jpg = train/nut/0.jpg",
+        "  1 x group of equal photos with different labels:",
+        "    train/gear/1.jpg = val/nut/1.jpg",
+        "  1 x class without photos:",
+        "    bolt",
+    ]
+    assert caught.value.remedy == (
+        "leave them out with `data: {leave_out: [duplicates, empty-classes, unreadable]}`"
+    )
+
+
+def test_unreadable_photos_and_empty_classes_are_left_out_on_request() -> None:
+    found = audit(
+        sound(GIVEN),
+        unreadable={"train/bolt/1.jpg": "cut short"},
+        leave_out=(Leave.UNREADABLE, Leave.EMPTY_CLASSES),
+    )
+    found.refuse_if_wrong("photos")
+    assert found.classes == ("gear", "nut")
+    assert [(one.name, one.kind.value, one.reason) for one in found.omissions] == [
+        ("train/bolt/1.jpg", "unreadable", "cut short"),
+        ("bolt", "empty-classes", "no photos"),
+    ]
+
+
+def test_of_duplicates_across_splits_the_copy_in_the_later_split_stays() -> None:
+    contents = sound(GIVEN)
+    contents["train/nut/0.jpg"] = contents["val/nut/0.jpg"] = contents["test/nut/0.jpg"]
+    contents["train/gear/0.jpg"] = contents["val/gear/0.jpg"]
+    found = audit(contents, leave_out=(Leave.DUPLICATES,))
+    found.refuse_if_wrong("photos")
+    assert {(one.name, one.reason) for one in found.omissions} == {
+        ("train/nut/0.jpg", "equal to test/nut/0.jpg"),
+        ("val/nut/0.jpg", "equal to test/nut/0.jpg"),
+        ("train/gear/0.jpg", "equal to val/gear/0.jpg"),
+    }
+
+
+def test_of_duplicates_with_different_labels_none_stays() -> None:
+    contents = sound(GIVEN)
+    contents["train/nut/0.jpg"] = contents["train/gear/0.jpg"]
+    found = audit(contents, leave_out=(Leave.DUPLICATES,))
+    assert [one.name for one in found.omissions] == ["train/gear/0.jpg", "train/nut/0.jpg"]
+
+
+def test_duplicates_in_a_flat_folder_stay_together_and_are_counted() -> None:
+    contents = sound(FLAT)
+    contents |= {f"nut/copy{k}.jpg": contents[f"nut/{k}.jpg"] for k in range(9)}
+    found = audit(contents, rule=FLAT)
+    found.refuse_if_wrong("photos")
+    assert found.num_repeated == 9
+    split_of = {sample.name: split for split in Split for sample in found.placed[split]}
+    assert all(split_of[f"nut/{k}.jpg"] is split_of[f"nut/copy{k}.jpg"] for k in range(9))
+
+
+def test_duplicates_in_a_flat_folder_are_left_out_on_request() -> None:
+    contents = sound(FLAT)
+    contents["nut/copy.jpg"] = contents["nut/0.jpg"]
+    found = audit(contents, rule=FLAT, leave_out=(Leave.DUPLICATES,))
+    assert [(one.name, one.reason) for one in found.omissions] == [
+        ("nut/copy.jpg", "equal to nut/0.jpg")
+    ]
+    assert found.num_repeated == 0
+
+
+def test_class_that_a_split_lacks_is_refused() -> None:
+    contents = {name: text for name, text in sound(GIVEN).items() if "val/nut" not in name}
+    with pytest.raises(
+        DataError, match=r"class that a split lacks:\n    nut \(6 photos\): none in val"
+    ):
+        audit(contents).refuse_if_wrong("photos")
+
+
+def test_single_class_is_refused() -> None:
+    contents = {name: text for name, text in sound(FLAT).items() if "nut" in name}
+    with pytest.raises(DataError, match=r"class, but at least two are needed:\n    nut"):
+        audit(contents, rule=FLAT).refuse_if_wrong("photos")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgetl.data.dice import TURN, Dice, turn
+from edgetl.data.drawn import draw_folder, draw_part
+from edgetl.data.parts import CLASSES, VERSION, class_of
+from edgetl.data.shapes import OUTLINES
+
+
+def test_every_machine_draws_the_same_bytes() -> None:
+    """Raise `parts.VERSION` with this digest, or stored datasets keep pixels of other drawings."""
+    found = hashlib.sha256()
+    for index in range(24):
+        found.update(draw_part(index, 0).pixels.tobytes())
+    assert (VERSION, found.hexdigest()) == (1, "GOLDEN")
+
+
+@pytest.mark.parametrize("size", [64, 160])
+def test_boxes_lie_in_the_photo_and_hold_the_part(size: int) -> None:
+    for index in range(60):
+        photo = draw_part(index, 1, size=size)
+        assert photo.pixels.shape == (size, size, 3)
+        assert CLASSES[photo.label] == class_of(index)
+        assert photo.box_labels.tolist() == [photo.label] * len(photo.boxes)
+        assert 1 <= len(photo.boxes) <= 2
+        assert (photo.boxes >= 0).all()
+        assert (photo.boxes <= size).all()
+        width, height = (photo.boxes[:, 2:] - photo.boxes[:, :2]).T
+        assert (np.maximum(width, height) > 0.3 * size).all()
+
+
+def test_photos_differ_by_index_and_seed() -> None:
+    photos = [draw_part(index, seed).pixels.tobytes() for index in range(8) for seed in range(3)]
+    assert len(set(photos)) == 24
+
+
+def test_classes_take_turns() -> None:
+    counts = Counter(draw_part(index, 0, size=32).label for index in range(12))
+    assert counts == dict.fromkeys(range(6), 2)
+
+
+def test_parts_stand_out_from_the_belt() -> None:
+    """An edge of the part is where the photo changes most, so that there is something to learn."""
+    for index in range(30):
+        photo = draw_part(index, 2)
+        grey = photo.pixels.astype(np.float64).mean(2)
+        left, top, right, bottom = photo.boxes[-1].astype(int)
+        inside = grey[top:bottom, left:right]
+        assert inside.std() > 4.0
+
+
+def test_drawn_folder_has_one_folder_per_class(tmp_path: Path) -> None:
+    draw_folder(tmp_path, 7, 0)
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg"))
+    assert found == [
+        "bracket/000000.jpg",
+        "bracket/000006.jpg",
+        "gear/000001.jpg",
+        "nut/000002.jpg",
+        "screw/000003.jpg",
+        "spring/000004.jpg",
+        "washer/000005.jpg",
+    ]
+    with Image.open(tmp_path / found[0]) as image:
+        assert image.size == (160, 160)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_outline_lies_in_its_unit_square(name: str) -> None:
+    side = np.linspace(-1.5, 1.5, 151, dtype=np.float32)
+    u, v = np.meshgrid(side, side)
+    for index in range(20):
+        shape = OUTLINES[name](u, v, Dice(0, index))
+        assert shape.distance.dtype == np.float32
+        inside = shape.distance < 0
+        assert 0.02 < inside.mean() < 0.5
+        assert np.abs(u[inside]).max() <= 1.0
+        assert np.abs(v[inside]).max() <= 1.0
+
+
+def test_outlines_and_classes_are_the_same_set() -> None:
+    assert tuple(sorted(OUTLINES)) == CLASSES
+
+
+def test_dice_keep_their_stream() -> None:
+    """Raw PCG64 words of seed [3, 5]; numpy promises them for ever."""
+    dice = Dice(3, 5)
+    words = np.random.PCG64(np.random.SeedSequence([3, 5])).random_raw(3)
+    assert dice.unit() == (int(words[0]) >> 11) / 2**53
+    assert dice.octets(9)[:8].tobytes() == int(words[1]).to_bytes(8, "little")
+    assert 0 <= dice.below(6) < 6
+    assert -2.0 <= dice.between(-2.0, -1.0) < -1.0
+
+
+def test_turns_are_rounded_to_12_bits() -> None:
+    assert turn(0) == (1.0, 0.0)
+    assert turn(TURN // 4) == (0.0, 1.0)
+    # cos 30 degrees is 0.866; the nearest step is 85 of 1024, whose cosine is 0.8670 = 3551 / 4096
+    assert turn(85) == (3551 / 4096, 2041 / 4096)
+    assert turn(TURN + 85) == turn(85)

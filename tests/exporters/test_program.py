@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgetl.exporters._program import INPUT_NAME, trace
+
+
+class Pooled(nn.Module):
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        found = image.permute(0, 3, 1, 2)
+        once = nn.functional.adaptive_avg_pool2d(found, 1)
+        halves = nn.functional.adaptive_avg_pool2d(found, (2, 1))
+        return once, halves
+
+
+EXAMPLE = torch.arange(48.0).reshape(1, 4, 4, 3)
+
+
+def targets(module: nn.Module, *outputs: str) -> list[str]:
+    program = trace(module.eval(), EXAMPLE, outputs).run_decompositions()
+    return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+
+def test_pool_to_one_pixel_is_a_mean_and_nothing_else() -> None:
+    class Global(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return nn.functional.adaptive_avg_pool2d(image.permute(0, 3, 1, 2), (1, 1))
+
+    assert targets(Global(), "pooled") == ["aten.permute.default", "aten.mean.dim"]
+
+
+def test_outputs_carry_their_names_and_values() -> None:
+    module = Pooled().eval()
+
+    found = trace(module, EXAMPLE, ("once", "halves")).module()(**{INPUT_NAME: EXAMPLE})
+
+    once, halves = module(EXAMPLE)
+    assert list(found) == ["once", "halves"]
+    assert torch.allclose(found["once"], once)
+    assert torch.allclose(found["halves"], halves), "a pool to more pixels stays a pool"
+
+
+def test_program_remembers_no_source_line() -> None:
+    program = trace(Pooled().eval(), EXAMPLE, ("once", "halves"))
+
+    assert all("stack_trace" not in node.meta for node in program.graph.nodes)
+
+
+def test_wrong_number_of_names_is_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        trace(Pooled().eval(), EXAMPLE, ("once",))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgetl.config.calibration import RangeTable
+from edgetl.quantizers import QUANTIZERS
+from edgetl.types import Precision
+
+onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
+
+QUANTIZER = QUANTIZERS.load("onnxruntime")
+FloatFile = Callable[[str], Path]
+
+
+def initializers(file: Path) -> dict[str, NDArray[np.generic]]:
+    graph = onnx.load(file).graph
+    return {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+
+
+def first_quantizer(file: Path) -> tuple[float, int]:
+    """Return scale and zero point of what the first convolution reads."""
+    values = initializers(file)
+    node = next(node for node in onnx.load(file).graph.node if node.op_type == "QuantizeLinear")
+    return float(values[node.input[1]]), int(values[node.input[2]])
+
+
+# Normalised by the network: red 0 is -0.5/0.2 = -2.5, green 255 is 0.6/0.2 = 3.
+@pytest.mark.parametrize(("precision", "steps"), [(Precision.INT8, 255), (Precision.W8A16, 65535)])
+def test_first_quantizer_reaches_black_and_white_whatever_the_photos_hold(
+    precision: Precision,
+    steps: int,
+    float_file: FloatFile,
+    photos: NDArray[np.uint8],
+    tmp_path: Path,
+) -> None:
+    QUANTIZER.quantize(float_file("onnx"), photos, precision, RangeTable(), tmp_path)
+
+    scale, zero_point = first_quantizer(tmp_path / "model.onnx")
+    assert scale == pytest.approx(5.5 / steps)
+    assert zero_point == round(2.5 / 5.5 * steps)
+
+
+def test_int8_tells_which_operations_stay_in_float(
+    float_file: FloatFile, photos: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    left = QUANTIZER.quantize(float_file("onnx"), photos, Precision.INT8, RangeTable(), tmp_path)
+
+    assert left == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
+
+
+def test_fp16_halves_matrices_and_keeps_vectors(float_file: FloatFile, tmp_path: Path) -> None:
+    none = np.empty((0, 16, 16, 3), np.uint8)
+    QUANTIZER.quantize(float_file("onnx"), none, Precision.FP16, RangeTable(), tmp_path)
+
+    dtypes = {
+        str(values.dtype)
+        for values in initializers(tmp_path / "model.onnx").values()
+        if values.ndim > 1 and max(values.shape) > 3
+    }
+    kept = {
+        str(values.dtype)
+        for name, values in initializers(tmp_path / "model.onnx").items()
+        if name.endswith("bias")
+    }
+    assert dtypes == {"float16"}
+    assert kept == {"float32"}
+
+
+def test_weight_that_fp16_cannot_hold_is_refused_by_its_name(
+    float_file: FloatFile, tmp_path: Path
+) -> None:
+    from edgetl.errors import EdgetlError
+
+    model = onnx.load(float_file("onnx"))
+    weight = next(each for each in model.graph.initializer if len(each.dims) == 4)
+    values = onnx.numpy_helper.to_array(weight) + np.float32(70_000)
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    out = tmp_path / "out"
+    out.mkdir()
+
+    with pytest.raises(EdgetlError, match=r"could not make fp16 of model.onnx.*ends at 65504"):
+        QUANTIZER.quantize(
+            tmp_path / "model.onnx",
+            np.empty((0, 16, 16, 3), np.uint8),
+            Precision.FP16,
+            RangeTable(),
+            out,
+        )

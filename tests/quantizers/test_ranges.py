@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgetl.config.calibration import RangeTable
+from edgetl.quantizers._ranges import (
+    LEVELS,
+    NUM_BINS,
+    Floats,
+    Histogram,
+    cheapest_range,
+    divergence,
+    estimate,
+    percentile_range,
+    pixel_head,
+    pixel_ranges,
+    squared_error,
+)
+
+PHOTOS = np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)
+
+
+def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.0) -> Histogram:
+    """A histogram whose bins are one unit wide where it goes from 0 to 2048."""
+    found = np.zeros(NUM_BINS)
+    for position, count in counts.items():
+        found[position] = count
+    return Histogram(lowest, highest, found)
+
+
+def observe(photo: Floats) -> Iterator[tuple[str, Floats]]:
+    yield "shifted", photo - 50
+    yield "doubled", photo * 2
+
+
+def test_minmax_reaches_every_value_of_every_photo() -> None:
+    assert estimate(observe, PHOTOS, RangeTable()) == {
+        "shifted": (-50.0, 150.0),
+        "doubled": (0.0, 400.0),
+    }
+
+
+def test_range_holds_zero_even_if_no_value_is_near_it() -> None:
+    def far(photo: Floats) -> Iterator[tuple[str, Floats]]:
+        yield "above", photo + 10
+        yield "below", -photo - 10
+
+    assert estimate(far, PHOTOS, RangeTable()) == {"above": (0.0, 210.0), "below": (-210.0, 0.0)}
+
+
+def test_order_of_photos_does_not_matter() -> None:
+    settings = RangeTable(estimator="mse")
+
+    assert estimate(observe, PHOTOS, settings) == estimate(observe, PHOTOS[::-1], settings)
+
+
+@pytest.mark.parametrize("estimator", ["percentile", "entropy", "mse"])
+def test_activation_that_is_always_zero_keeps_its_range(
+    estimator: Literal["percentile", "entropy", "mse"],
+) -> None:
+    def nothing(photo: Floats) -> Iterator[tuple[str, Floats]]:
+        yield "dead", photo * 0
+
+    assert estimate(nothing, PHOTOS, RangeTable(estimator=estimator)) == {"dead": (0.0, 0.0)}
+
+
+def test_percentile_leaves_half_of_the_rest_out_at_each_end() -> None:
+    # 1000 values, 98 percent kept: 10 may go at each end. Below zero lie 8 and 4 of them.
+    histogram = spread({0: 8, 500: 4, 1024: 976, 1500: 7, 2047: 5}, lowest=-1024.0, highest=1024.0)
+
+    lowest, highest = percentile_range(histogram, 0.98)
+
+    assert (lowest, highest) == (500.0 - 1024.0, 1501.0 - 1024.0)
+
+
+def test_percentile_of_one_side_only_never_leaves_zero_out() -> None:
+    assert percentile_range(spread({1000: 1000}), 0.98) == (0.0, 1001.0)
+
+
+def test_mse_clips_a_lone_outlier_and_keeps_a_flat_distribution() -> None:
+    flat = spread(dict.fromkeys(range(NUM_BINS), 1.0))
+    lonely = spread({**dict.fromkeys(range(300), 1000.0), 2047: 1.0})
+
+    assert cheapest_range(flat, squared_error)[1] > 2000.0
+    # 300,000 values in steps of s/255 and one clipped from 2047 to s cost together
+    # 300000/12 (s/255)^2 + (2047 - s)^2, which is smallest at s = 1479.
+    assert cheapest_range(lonely, squared_error)[1] == pytest.approx(1479, abs=60)
+
+
+def test_squared_error_of_one_step_per_bin_is_that_of_what_is_clipped() -> None:
+    counts = np.zeros(NUM_BINS)
+    counts[LEVELS + 9] = 2.0
+
+    # Steps lie at 0, 256/255, ... 256; the value 265.5 is clipped to 256, twice.
+    assert squared_error(counts, 0, LEVELS) == pytest.approx(2 * 9.5**2)
+
+
+def test_divergence_is_zero_where_every_step_is_flat() -> None:
+    counts: NDArray[np.float64] = np.ones(2 * LEVELS)
+
+    assert divergence(counts, 0, 2 * LEVELS) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_divergence_of_a_step_that_hides_two_values_is_that_of_its_mean() -> None:
+    counts: NDArray[np.float64] = np.ones(2 * LEVELS)
+    counts[:2] = 3.0, 1.0
+
+    # Of 514 values, the first step spreads 3 and 1 as 2 and 2.
+    by_hand = 3 / 514 * np.log(3 / 2) + 1 / 514 * np.log(1 / 2)
+    assert divergence(counts, 0, 2 * LEVELS) == pytest.approx(by_hand)
+
+
+def test_entropy_gives_up_half_of_the_range_at_most() -> None:
+    positions = np.arange(NUM_BINS)
+    counts = np.where(positions < 400, 5000 * np.exp(-positions / 40), 0).astype(int)
+    counts[-1] = 1
+
+    def lonely(photo: Floats) -> Iterator[tuple[str, Floats]]:
+        del photo
+        yield "lonely", np.repeat(positions, counts).astype(np.float32)
+
+    found = estimate(lonely, PHOTOS[:1], RangeTable(estimator="entropy"))
+
+    assert 2047 / 2 <= found["lonely"][1] < 2047
+
+
+def test_head_of_the_pixels_ends_at_the_first_operation_that_mixes_them() -> None:
+    operations = [
+        ("SUB", ("image", "mean"), ("centred",)),
+        ("Mul", ("centred", "scale"), ("normalised",)),
+        ("Conv", ("normalised", "weights"), ("mixed",)),
+        ("Add", ("mixed", "bias"), ("shifted",)),
+        ("Mul", ("centred", "shifted"), ("product",)),
+    ]
+    constants = {"mean", "scale", "weights", "bias"}
+
+    assert pixel_head(operations, "image", constants) == {"image", "centred", "normalised"}
+
+
+def test_head_reaches_from_black_to_white_whatever_the_photos_hold() -> None:
+    assert pixel_ranges(observe, {"shifted"}, (1, 1, 3)) == {"shifted": (-50.0, 205.0)}

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgetl.runtime.errors import PhotoError
+from edgetl.runtime.preprocess import FITS, Preprocess, fit_photo, read_photo
+
+
+def encoded(image: Image.Image, suffix: str, **options: object) -> io.BytesIO:
+    stream = io.BytesIO()
+    image.save(stream, suffix, **options)
+    stream.seek(0)
+    return stream
+
+
+def png(
+    width: int, height: int, *, depth: int, colour: int, rows: bytes, extra: bytes = b""
+) -> bytes:
+    """Write a PNG by hand, for kinds that Pillow reads but does not write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def solid(*colour: int, height: int = 2, width: int = 3) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+# A 2 x 3 photo whose six pixels differ, so that every turn and mirror shows.
+MARKED = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        pytest.param(1, MARKED, id="upright"),
+        pytest.param(2, MARKED[:, ::-1], id="mirrored"),
+        pytest.param(3, MARKED[::-1, ::-1], id="half turn"),
+        pytest.param(4, MARKED[::-1], id="upside down mirrored"),
+        pytest.param(5, MARKED.T, id="transposed"),
+        pytest.param(6, np.rot90(MARKED, -1), id="camera turned left"),
+        pytest.param(7, MARKED[::-1, ::-1].T, id="transverse"),
+        pytest.param(8, np.rot90(MARKED, 1), id="camera turned right"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["PNG", "TIFF"])
+def test_exif_orientation_is_applied(
+    orientation: int, upright: NDArray[np.uint8], suffix: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = read_photo(encoded(Image.fromarray(MARKED), suffix, exif=exif))
+    np.testing.assert_array_equal(photo, np.repeat(upright[:, :, None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("mode", "pixel", "suffix", "expected"),
+    [
+        pytest.param("1", 1, "PNG", (255, 255, 255), id="1 bit"),
+        pytest.param("L", 77, "PNG", (77, 77, 77), id="grey"),
+        pytest.param("LA", (100, 0), "PNG", (255, 255, 255), id="grey, wholly transparent"),
+        # (100 * 51 + 255 * 204) / 255 = 224
+        pytest.param("LA", (100, 51), "PNG", (224, 224, 224), id="grey, mostly transparent"),
+        # (10 * 128 + 255 * 127) / 255 = 132.02, (20 ...) = 137.04, (30 ...) = 142.06
+        pytest.param("RGBA", (10, 20, 30, 128), "PNG", (132, 137, 142), id="half transparent"),
+        pytest.param("CMYK", (255, 0, 0, 0), "TIFF", (0, 255, 255), id="cyan in a TIFF"),
+        # 255 - 128 = 127 of red is left, and a third of the light by black: 127 * 170 / 255
+        pytest.param("CMYK", (128, 0, 0, 85), "TIFF", (85, 170, 170), id="cyan under black"),
+    ],
+)
+def test_colour_modes_become_rgb(
+    mode: str, pixel: tuple[int, ...], suffix: str, expected: tuple[int, int, int]
+) -> None:
+    photo = read_photo(encoded(Image.new(mode, (3, 2), pixel), suffix))
+    np.testing.assert_array_equal(photo, solid(*expected))
+
+
+def test_cmyk_jpeg_of_adobe_is_not_inverted() -> None:
+    stream = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
+    assert b"Adobe" in stream.getvalue()
+    red, green, blue = read_photo(stream)[8, 8].tolist()
+    assert red < 5
+    assert green > 250
+    assert blue > 250
+
+
+def test_palette_with_transparency_is_blended() -> None:
+    image = Image.new("P", (3, 2), 1)
+    image.putpalette([200, 0, 0, 0, 60, 90])
+    opaque = read_photo(encoded(image, "PNG"))
+    clear = read_photo(encoded(image, "PNG", transparency=1))
+    np.testing.assert_array_equal(opaque, solid(0, 60, 90))
+    np.testing.assert_array_equal(clear, solid(255, 255, 255))
+
+
+def test_grey_png_with_a_transparent_level_is_blended() -> None:
+    image = Image.fromarray(np.array([[7, 8]], np.uint8))
+    photo = read_photo(encoded(image, "PNG", transparency=7))
+    assert photo[0, :, 0].tolist() == [255, 8]
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "TIFF"])
+def test_16_bit_grey_keeps_the_high_byte(suffix: str) -> None:
+    values = np.array([[0, 255, 256, 511, 32768, 65535]], np.uint16)
+    photo = read_photo(encoded(Image.fromarray(values), suffix))
+    assert photo[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
+    assert (photo[:, :, 0] == photo[:, :, 2]).all()
+
+
+def test_16_bit_colour_and_16_bit_grey_agree() -> None:
+    values = [0, 255, 256, 511, 32768, 65535]
+    row = b"\0" + b"".join(struct.pack(">HHH", value, value, value) for value in values)
+    photo = read_photo(io.BytesIO(png(6, 1, depth=16, colour=2, rows=row)))
+    assert photo[0, :, 1].tolist() == [0, 0, 1, 1, 128, 255]
+
+
+def test_16_bit_grey_with_alpha_is_blended() -> None:
+    row = b"\0" + struct.pack(">HHHH", 0x6400, 0xFFFF, 0x6400, 0)
+    photo = read_photo(io.BytesIO(png(2, 1, depth=16, colour=4, rows=row)))
+    assert photo[0, :, 0].tolist() == [100, 255]
+
+
+@pytest.mark.parametrize(
+    ("colour", "row", "key"),
+    [
+        pytest.param(0, struct.pack(">HH", 0x0A01, 0x0A02), struct.pack(">H", 0x0A01), id="grey"),
+        pytest.param(
+            2,
+            struct.pack(">6H", *[0x0A01] * 3, *[0x0B02] * 3),
+            struct.pack(">3H", *[0x0A01] * 3),
+            id="colour",
+        ),
+    ],
+)
+def test_16_bit_transparent_level_is_refused(colour: int, row: bytes, key: bytes) -> None:
+    body = b"tRNS" + key
+    extra = struct.pack(">I", len(key)) + body + struct.pack(">I", zlib.crc32(body))
+    with pytest.raises(PhotoError, match=r"16 bits with a transparent level"):
+        read_photo(io.BytesIO(png(2, 1, depth=16, colour=colour, rows=b"\0" + row, extra=extra)))
+
+
+def test_white_is_zero_tiff_is_not_a_negative() -> None:
+    values = np.array([[0, 0xFF00]], np.uint16)
+    stream = encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0})
+    assert read_photo(stream)[0, :, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        pytest.param("F", "float pixels have no stated range", id="float"),
+        pytest.param("I", "32-bit or signed integer pixels have no stated range", id="integer"),
+    ],
+)
+def test_pixels_without_a_range_are_refused(mode: str, what: str) -> None:
+    with pytest.raises(PhotoError, match=what):
+        read_photo(encoded(Image.new(mode, (3, 2)), "TIFF"))
+
+
+def test_first_frame_of_an_animation_is_read() -> None:
+    frames = [Image.new("RGB", (3, 2), colour) for colour in ("#ff0000", "#0000ff")]
+    stream = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_photo(stream), solid(255, 0, 0))
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_photo_cut_short_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    content = encoded(Image.fromarray(noise), suffix).getvalue()
+    path = tmp_path / "cut.img"
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(PhotoError, match=r"cannot read photo '.*cut\.img': ") as caught:
+        read_photo(path)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_damaged_photos_are_read_or_refused_but_nothing_else(suffix: str) -> None:
+    dice = np.random.default_rng(0)
+    noise = dice.integers(0, 256, (24, 24, 3), np.uint8)
+    content = encoded(Image.fromarray(noise), suffix).getvalue()
+    for _ in range(150):
+        damaged = np.frombuffer(content, np.uint8).copy()
+        damaged[dice.integers(0, min(200, len(damaged)), 3)] = dice.integers(0, 256, 3)
+        try:
+            photo = read_photo(io.BytesIO(damaged.tobytes()))
+        except PhotoError:
+            continue
+        assert photo.dtype == np.uint8
+        assert photo.shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        pytest.param(b"", "the file is empty", id="empty"),
+        pytest.param(b"hello, world", "not a photo in a format that Pillow reads", id="text"),
+    ],
+)
+def test_file_that_is_no_photo_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(PhotoError, match=rf"a\.jpg': {what}"):
+        read_photo(path)
+    with pytest.raises(PhotoError, match=rf"in the zip': {what}"):
+        read_photo(io.BytesIO(content), name="a.jpg in the zip")
+
+
+def test_missing_photo_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"gone\.jpg': no such file"):
+        read_photo(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("side", [9_500, 60_000], ids=["too large", "a bomb"])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_photo_with_too_many_pixels_is_refused(side: int) -> None:
+    with pytest.raises(PhotoError, match=r"pixels"):
+        read_photo(io.BytesIO(png(side, side, depth=8, colour=0, rows=b"")))
+
+
+def test_stretch_averages_when_it_shrinks() -> None:
+    photo = np.zeros((2, 4, 3), np.uint8)
+    photo[:, 1::2] = 100
+    fitted = fit_photo(photo, Preprocess(1, 2, "stretch", "area", 0))
+    np.testing.assert_array_equal(fitted, solid(50, 50, 50, height=1, width=2))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "inner"),
+    [
+        # 2 * 8 / 4 = 4 rows, 4 left over, 2 above
+        pytest.param(2, 4, (slice(2, 6), slice(0, 8)), id="wide"),
+        pytest.param(4, 2, (slice(0, 8), slice(2, 6)), id="high"),
+        # 5 * 8 / 16 = 2.5, half upwards 3; 5 left over, 2 above and 3 below
+        pytest.param(5, 16, (slice(2, 5), slice(0, 8)), id="half a row"),
+        pytest.param(8, 8, (slice(0, 8), slice(0, 8)), id="the very size"),
+        # 1 * 8 / 4000 rounds to 0, but one row stays; 7 left over, 3 above
+        pytest.param(1, 4000, (slice(3, 4), slice(0, 8)), id="a line"),
+        pytest.param(1, 1, (slice(0, 8), slice(0, 8)), id="a single pixel"),
+    ],
+)
+def test_letterbox_centres_and_rounds_as_stated(
+    height: int, width: int, inner: tuple[slice, slice]
+) -> None:
+    expected = solid(9, 9, 9, height=8, width=8)
+    expected[inner] = 200
+    photo = solid(200, 200, 200, height=height, width=width)
+    fitted = fit_photo(photo, Preprocess(8, 8, "letterbox", "bilinear", 9))
+    np.testing.assert_array_equal(fitted, expected)
+
+
+def test_crop_cuts_the_centre() -> None:
+    photo = np.zeros((2, 7, 3), np.uint8)
+    photo[:, 2:4] = 250  # (7 - 2) / 2 = 2 columns are lost at the left, 3 at the right
+    fitted = fit_photo(photo, Preprocess(4, 4, "crop", "bicubic", 0))
+    np.testing.assert_array_equal(fitted, solid(250, 250, 250, height=4, width=4))
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic", "area"])
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (1, 1), (3, 5)])
+def test_every_shape_fits(fit: str, resample: str, shape: tuple[int, int]) -> None:
+    fitted = fit_photo(
+        solid(5, 6, 7, height=shape[0], width=shape[1]), Preprocess(24, 16, fit, resample, 6)
+    )
+    assert fitted.shape == (24, 16, 3)
+    assert fitted.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        pytest.param(
+            (8, 8, "squeeze", "area", 0), "unknown fit 'squeeze'; known: letterbox", id="fit"
+        ),
+        pytest.param((8, 8, "crop", "nearest", 0), "unknown filter 'nearest'", id="filter"),
+        pytest.param((0, 8, "crop", "area", 0), "input 0 x 8 with pad 0", id="size"),
+        pytest.param((8, 8, "crop", "area", 256), "with pad 256", id="pad"),
+    ],
+)
+def test_preprocess_refuses_what_it_does_not_know(
+    arguments: tuple[int, int, str, str, int], what: str
+) -> None:
+    with pytest.raises(ValueError, match=what):
+        Preprocess(*arguments)
+
+
+def test_fit_refuses_what_is_no_rgb_photo() -> None:
+    with pytest.raises(ValueError, match=r"photo must be uint8 \(h, w, 3\), got uint8 \(4, 4\)"):
+        fit_photo(np.zeros((4, 4), np.uint8), Preprocess(8, 8, "crop", "area", 0))
+
+
+def test_preprocess_imports_numpy_and_pillow_only() -> None:
+    code = (
+        "import sys; import edgetl.runtime.preprocess; "
+        "print(sorted({name.split('.')[0] for name in sys.modules} & "
+        "{'torch', 'pydantic', 'yaml', 'click', 'rich', 'onnxruntime'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

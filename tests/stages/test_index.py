@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgetl.config.calibration import Calibration
+from edgetl.config.recipe import Recipe
+from edgetl.data.dataset import Dataset
+from edgetl.data.drawn import draw_part
+from edgetl.errors import DataError
+from edgetl.hashing import digest_file, digest_folder
+from edgetl.runtime.preprocess import fit_photo, read_photo
+from edgetl.stages import Job, Node, Workspace
+from edgetl.stages.index import STAGE
+from edgetl.types import Facts, Split
+
+
+class Listener:
+    """Keeps what a stage says."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+        self.notes: list[str] = []
+
+    def step(self, done: int, total: int, text: str) -> None:
+        del text
+        self.steps.append((done, total))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def make_job(
+    folder: Path,
+    data: Mapping[str, object],
+    *,
+    digest: Callable[[Path], str] = digest_file,
+    count: int = 4,
+    **image: object,
+) -> Job:
+    recipe = Recipe.model_validate(
+        {
+            "name": "parts",
+            "task": "classification",
+            "data": data,
+            "input": {"size": 32, **image},
+            "teacher": {"family": "mobilenet_v2"},
+        }
+    )
+    calibration = Calibration(name="few", split="train", count=count, choice="random")
+    return Job(
+        recipe=recipe,
+        tables={},
+        targets=(),
+        calibration=calibration,
+        folder=folder,
+        digest=digest,
+    )
+
+
+def plan(job: Job) -> Node:
+    (node,) = STAGE.plan(job, {})
+    return node
+
+
+def run(job: Job, work: Path) -> tuple[Facts, Dataset, Listener]:
+    listener = Listener()
+    space = Workspace(work / "out", work / "scratch", work / "logs", listener)
+    for folder in (space.out, space.scratch, space.logs):
+        folder.mkdir(parents=True)
+    facts = STAGE.run(plan(job).settings, {}, space)
+    json.dumps(facts)
+    return facts, Dataset.open(space.out), listener
+
+
+def key(job: Job) -> dict[str, object]:
+    return plan(job).settings.model_dump(mode="json")
+
+
+def photo(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_splits(root: Path, splits: tuple[str, ...] = ("train", "val", "test")) -> Path:
+    for number, split in enumerate(splits):
+        for label in ("gear", "nut"):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for k in range(5):
+                (folder / f"{k}.png").write_bytes(photo(number * 100 + k + 10 * (label == "nut")))
+    return root
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    root = tmp_path / "flat"
+    for number, label in enumerate(("bracket", "gear", "nut", "screw", "spring", "washer")):
+        (root / label).mkdir(parents=True)
+        for k in range(10):
+            (root / label / f"{k}.png").write_bytes(photo(10 * number + k))
+    return root
+
+
+def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
+    (flat / "notes.txt").write_text("hello")
+    facts, dataset, listener = run(make_job(tmp_path, {"path": "flat"}), tmp_path / "work")
+    assert dataset.classes == ("bracket", "gear", "nut", "screw", "spring", "washer")
+    # of 10 photos a class: test 2, val 1.5 rounded up
+    assert [len(dataset.labels(split)) for split in Split] == [36, 12, 12]
+    for split in Split:
+        for name, label, image in zip(
+            dataset.names(split), dataset.labels(split), dataset.images(split), strict=True
+        ):
+            assert name.startswith(f"{dataset.classes[label]}/")
+            np.testing.assert_array_equal(
+                image, fit_photo(read_photo(flat / name), dataset.preprocess)
+            )
+    assert facts["counts"]["val"]["nut"] == 2
+    assert facts["other_files"] == 1
+    assert listener.notes == ["1 files that are no photos: notes.txt"]
+    assert listener.steps[-1] == (60, 60)
+    assert STAGE.summary(facts) == "60 photos, 6 classes (train 36, val 12, test 12)"
+
+
+def test_rerun_gives_the_same_bytes(flat: Path, tmp_path: Path) -> None:
+    assert flat.is_dir()
+    job = make_job(tmp_path, {"path": "flat"})
+    first, _, _ = run(job, tmp_path / "one")
+    second, _, _ = run(job, tmp_path / "two")
+    assert first == second
+    assert digest_folder(tmp_path / "one/out") == digest_folder(tmp_path / "two/out")
+
+
+def test_zip_and_folder_give_the_same_photos(flat: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "flat.zip", "w") as archive:
+        for path in sorted(flat.rglob("*.png")):
+            archive.write(path, f"wrapped/{path.relative_to(flat)}")
+    run(make_job(tmp_path, {"path": "flat"}), tmp_path / "one")
+    run(make_job(tmp_path, {"path": "flat.zip"}), tmp_path / "two")
+    one, two = Dataset.open(tmp_path / "one/out"), Dataset.open(tmp_path / "two/out")
+    for split in Split:
+        np.testing.assert_array_equal(one.images(split), two.images(split))
+        assert [f"wrapped/{name}" for name in one.names(split)] == list(two.names(split))
+
+
+def test_drawn_photos_need_no_files(tmp_path: Path) -> None:
+    facts, dataset, _ = run(
+        make_job(tmp_path, {"drawn": {"photos": 60, "seed": 3}}), tmp_path / "work"
+    )
+    assert sum(facts["counts"]["train"].values()) == 36
+    name = dataset.names(Split.TEST)[0]
+    expected = fit_photo(draw_part(int(name.split("-")[0]), 3).pixels, dataset.preprocess)
+    np.testing.assert_array_equal(dataset.images(Split.TEST)[0], expected)
+
+
+def test_splits_of_the_data_are_kept(tmp_path: Path) -> None:
+    write_splits(tmp_path / "photos")
+    _, dataset, _ = run(make_job(tmp_path, {"path": "photos"}), tmp_path / "work")
+    for split in Split:
+        assert len(dataset.names(split)) == 10
+        assert all(name.startswith(f"{split.value}/") for name in dataset.names(split))
+
+
+def test_test_is_val_measures_on_val_and_validates_on_train(tmp_path: Path) -> None:
+    write_splits(tmp_path / "photos", ("train", "val"))
+    job = make_job(tmp_path, {"path": "photos", "test": "val", "val": 0.2})
+    _, dataset, _ = run(job, tmp_path / "work")
+    assert [len(dataset.names(split)) for split in Split] == [8, 2, 10]
+    assert all(name.startswith("train/") for name in dataset.names(Split.VAL))
+    assert all(name.startswith("val/") for name in dataset.names(Split.TEST))
+
+
+def test_missing_test_split_is_refused_when_planned(tmp_path: Path) -> None:
+    write_splits(tmp_path / "photos", ("train", "val"))
+    with pytest.raises(
+        DataError, match=r"train/ and val/ but no test/\n  write `data: \{test: val"
+    ):
+        plan(make_job(tmp_path, {"path": "photos"}))
+
+
+def test_missing_path_is_refused_when_planned(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data path '.*gone' does not exist"):
+        plan(make_job(tmp_path, {"path": "gone"}))
+
+
+@pytest.fixture
+def dirty(tmp_path: Path) -> Path:
+    """Data with one problem of each kind that can be left out."""
+    root = write_splits(tmp_path / "dirty")
+    (root / "train/gear/cut.jpg").write_bytes(photo(500)[:200])
+    (root / "train/gear/text.jpg").write_bytes(b"hello")
+    (root / "train/nut/empty.jpg").write_bytes(b"")
+    (root / "train/bolt").mkdir()
+    (root / "train/nut/same.png").write_bytes((root / "test/nut/0.png").read_bytes())
+    (root / "train/gear/other.png").write_bytes((root / "val/nut/1.png").read_bytes())
+    return root
+
+
+def test_all_problems_are_refused_in_one_report(dirty: Path, tmp_path: Path) -> None:
+    assert dirty.is_dir()
+    with pytest.raises(DataError, match=r"3 x unreadable photo:") as caught:
+        run(make_job(tmp_path, {"path": "dirty"}), tmp_path / "work")
+    text = caught.value.message
+    assert "'train/gear/cut.jpg': damaged or cut short" in text
+    assert "'train/gear/text.jpg': not a photo in a format that Pillow reads" in text
+    assert "'train/nut/empty.jpg': the file is empty" in text
+    assert "test/nut/0.png = train/nut/same.png" in text
+    assert "train/gear/other.png = val/nut/1.png" in text
+    assert "1 x class without photos:\n    bolt" in text
+    assert "`data: {leave_out: [duplicates, empty-classes, unreadable]}`" in caught.value.remedy
+    assert caught.value.exit_code == 3
+
+
+def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Path) -> None:
+    leave_out = ["unreadable", "empty-classes", "duplicates"]
+    facts, dataset, _ = run(
+        make_job(tmp_path, {"path": "dirty", "leave_out": leave_out}), tmp_path / "work"
+    )
+    assert dirty.is_dir()
+    assert dataset.classes == ("gear", "nut")
+    assert [len(dataset.names(split)) for split in Split] == [10, 9, 10]
+    assert len(dataset.images(Split.TEST)) == 10
+    assert facts["left_out"] == {
+        "unreadable": ["train/gear/cut.jpg", "train/gear/text.jpg", "train/nut/empty.jpg"],
+        "duplicates": ["train/nut/same.png", "train/gear/other.png", "val/nut/1.png"],
+        "empty-classes": ["bolt"],
+    }
+    assert STAGE.summary(facts) == (
+        "29 photos, 2 classes (train 10, val 9, test 10); "
+        "3 unreadable left out; 3 duplicates left out; 1 empty-classes left out"
+    )
+    recorded = json.loads((tmp_path / "work/out/index.json").read_text())["left_out"]
+    assert recorded[1] == {
+        "kind": "unreadable",
+        "name": "train/gear/text.jpg",
+        "reason": "cannot read photo 'train/gear/text.jpg': "
+        "not a photo in a format that Pillow reads",
+    }
+
+
+def test_excluded_files_do_not_matter(dirty: Path, tmp_path: Path) -> None:
+    exclude = ["train/*.jpg", "train/nut/same.png", "*/other.png"]
+    (dirty / "train/bolt").rmdir()
+    job = make_job(tmp_path, {"path": "dirty", "exclude": exclude})
+    before = key(job)
+    (dirty / "train/gear/another.jpg").write_bytes(b"")
+    assert key(job) == before
+    facts, _, _ = run(job, tmp_path / "work")
+    assert facts["left_out"] == {}
+
+
+def test_data_that_change_while_they_are_read_are_refused(flat: Path, tmp_path: Path) -> None:
+    job = make_job(tmp_path, {"path": "flat"})
+    node = plan(job)
+    (flat / "nut/2.png").write_bytes(photo(999))
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(DataError, match=r"flat' changed while it was read\n  run again"):
+        STAGE.run(node.settings, {}, Workspace(out, out, out, Listener()))
+
+
+def test_key_names_what_the_result_depends_on_and_nothing_else(flat: Path, tmp_path: Path) -> None:
+    base = key(make_job(tmp_path, {"path": "flat"}))
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (moved / "flat").symlink_to(flat)
+    (flat / "notes.txt").write_text("hello")
+    assert key(make_job(moved, {"path": "flat"})) == base
+    assert key(make_job(tmp_path, {"path": "flat"}, count=9)) == base
+    for data, image in (
+        ({"seed": 1}, {}),
+        ({"val": 0.3}, {}),
+        ({"leave_out": ["unreadable"]}, {}),
+        ({}, {"size": 64}),
+        ({}, {"fit": "crop"}),
+        ({}, {"filter": "area"}),
+        ({}, {"pad": 0}),
+    ):
+        assert key(make_job(tmp_path, {"path": "flat", **data}, **image)) != base
+    (flat / "nut/2.png").write_bytes(photo(999))
+    assert key(make_job(tmp_path, {"path": "flat"})) != base
+
+
+def test_fields_that_are_not_used_are_not_in_the_key(tmp_path: Path) -> None:
+    write_splits(tmp_path / "photos")
+    base = key(make_job(tmp_path, {"path": "photos"}, fit="crop"))
+    other = {"path": "photos", "seed": 5, "val": 0.3, "test": 0.3}
+    assert key(make_job(tmp_path, other, fit="crop", pad=0)) == base
+
+
+def test_key_of_drawn_photos_names_count_and_seed(tmp_path: Path) -> None:
+    keys = [
+        key(make_job(tmp_path, {"drawn": drawn}))["content"]
+        for drawn in ({"photos": 60}, {"photos": 61}, {"photos": 60, "seed": 1})
+    ]
+    assert len(set(keys)) == 3
+
+
+def test_planning_digests_every_photo_once_and_nothing_else(flat: Path, tmp_path: Path) -> None:
+    (flat / "notes.txt").write_text("hello")
+    seen: list[Path] = []
+
+    def digest(path: Path) -> str:
+        seen.append(path)
+        return digest_file(path)
+
+    plan(make_job(tmp_path, {"path": "flat"}, digest=digest))
+    assert sorted(seen) == sorted(flat.rglob("*.png"))
+
+
+@pytest.mark.parametrize(("count", "problems"), [(36, 0), (37, 1)])
+def test_too_few_calibration_photos_are_found_before_anything_runs(
+    flat: Path, tmp_path: Path, count: int, problems: int
+) -> None:
+    assert flat.is_dir()
+    found = list(STAGE.check(make_job(tmp_path, {"path": "flat"}, count=count)))
+    assert len(found) == problems
+    for problem in found:
+        assert problem.where == "calibration"
+        assert problem.what == "'few' wants 37 photos of the train split, which has 36"
+
+
+def test_planning_imports_neither_numpy_nor_pillow(flat: Path, tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from edgetl.config.recipe import DataTable
+from edgetl.data.photos import open_photos
+import edgetl.stages.index
+with open_photos(Path({str(flat)!r}), None, ()) as photos:
+    photos.digest(lambda path: "0")
+print("numpy" in sys.modules, "PIL" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    assert tmp_path.is_dir()

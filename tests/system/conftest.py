@@ -1,0 +1,118 @@
+"""A tiny recipe folder, and whole commands on it, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Done = subprocess.CompletedProcess[str]
+
+_RECIPE = """\
+name: tiny
+task: classification
+data: {path: photos, val: 0.2, test: 0.3, seed: 0}
+input: {size: 32, fit: stretch}
+teacher: {family: mobilenet_v3_small, width: 0.25, weights: none}
+finetune: {strategy: full, epochs: 2}
+student: {family: mobilenet_v2, width: 0.1}
+distill: {epochs: 1, control: true}
+benchmark: {seconds: 0.02, count: 20}
+calibration: tiny
+targets: [host]
+"""
+_CALIBRATION = """\
+name: tiny
+split: train
+count: 12
+choice: balanced
+"""
+# An untrained student may lose any accuracy in int8; limits are what some tests are about.
+_TARGET = """\
+name: host
+description: the machine that runs the tests
+device: local
+threads: 1
+candidates:
+  onnx: [fp32, int8]
+limits: {drop_pp: 100}
+"""
+
+
+def _edgetl(folder: Path, *words: str, **environment: str) -> Done:
+    return subprocess.run(
+        [sys.executable, "-m", "edgetl", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    manifests = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / ".edgetl" / "artifacts").glob("*/*/manifest.json"))
+    ]
+    return {manifest["label"]: manifest["digest"] for manifest in manifests}
+
+
+@pytest.fixture(scope="session")
+def edgetl() -> Callable[..., Done]:
+    """Return what runs `python -m edgetl WORDS` in a folder; keywords are environment variables."""
+    return _edgetl
+
+
+@pytest.fixture(scope="session")
+def digests() -> Callable[[Path], dict[str, str]]:
+    """Return what reads the digest of every artifact in a folder's store, by label."""
+    return _digests
+
+
+@pytest.fixture(scope="session")
+def _drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    done = _edgetl(folder, "draw", "photos", "--photos", "60")
+    assert done.returncode == 0, done.stderr
+    return folder / "photos"
+
+
+def _write_project(folder: Path, photos: Path) -> Path:
+    shutil.copytree(photos, folder / "photos")
+    for name, text in (
+        ("recipe.yaml", _RECIPE),
+        ("calibration/tiny.yaml", _CALIBRATION),
+        ("targets/host.yaml", _TARGET),
+    ):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, _drawn: Path) -> Path:
+    """Return a folder with 60 photos, recipe, target and calibration, and nothing made of it."""
+    return _write_project(tmp_path, _drawn)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory, _drawn: Path) -> tuple[Path, Done]:
+    """Return such a folder after one run of the whole chain, to look at, and what the run said."""
+    folder = _write_project(tmp_path_factory.mktemp("chain"), _drawn)
+    done = _edgetl(folder, "run", "recipe.yaml")
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def finished(chain: tuple[Path, Done], tmp_path: Path) -> Path:
+    """Return a copy of that folder, to change."""
+    return shutil.copytree(chain[0], tmp_path, dirs_exist_ok=True)

@@ -1,0 +1,230 @@
+"""Labelled data that cannot be used as they are: refused in one report, or left out as asked."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Done = subprocess.CompletedProcess[str]
+Edgetl = Callable[..., Done]
+Digests = Callable[[Path], dict[str, str]]
+
+
+def _refused(done: Done) -> str:
+    """Return what a refusal for wrong data said, in one paragraph."""
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("edgetl: ")
+    assert "\n\n" not in done.stderr
+    assert "[" not in done.stdout  # no stage has come to its end
+    return done.stderr
+
+
+def _split(project: Path) -> None:
+    """Give the photos a train/ val/ test/ of their own: 5, 2 and 3 of each class."""
+    for folder in sorted(project.glob("photos/*")):
+        for number, photo in enumerate(sorted(folder.iterdir())):
+            split = "train" if number < 5 else "val" if number < 7 else "test"
+            place = project / "divided" / split / folder.name / photo.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(photo, place)
+    shutil.rmtree(project / "photos")
+    (project / "divided").rename(project / "photos")
+
+
+def _first(project: Path, folder: str) -> Path:
+    return sorted((project / "photos" / folder).iterdir())[0]
+
+
+def _text_as_photo(project: Path) -> None:
+    (project / "photos" / "gear" / "torn.jpg").write_text("no photo")
+
+
+def _cut_photo(project: Path) -> None:
+    photo = _first(project, "gear")
+    photo.write_bytes(photo.read_bytes()[:-200])
+
+
+def _dangling_link(project: Path) -> None:
+    (project / "photos" / "gear" / "gone.png").symlink_to("nowhere.png")
+
+
+def _empty_class(project: Path) -> None:
+    (project / "photos" / "cog").mkdir()
+
+
+def _case(project: Path) -> None:
+    (project / "photos" / "Gear").mkdir()
+    _first(project, "gear").rename(project / "photos" / "Gear" / "other.png")
+
+
+def _across_splits(project: Path) -> None:
+    _split(project)
+    shutil.copy(_first(project, "train/gear"), project / "photos" / "test" / "gear" / "copy.png")
+
+
+def _other_label(project: Path) -> None:
+    shutil.copy(_first(project, "gear"), project / "photos" / "nut" / "copy.png")
+
+
+def _loose_photo(project: Path) -> None:
+    shutil.copy(_first(project, "gear"), project / "photos" / "loose.png")
+
+
+def _one_class(project: Path) -> None:
+    for folder in list(project.glob("photos/*"))[1:]:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "messages"),
+    [
+        (_text_as_photo, ["gear/torn.jpg", "not a photo in a format", "leave_out: [unreadable]"]),
+        (_cut_photo, ["1 x unreadable photo", "damaged or cut short", "leave_out: [unreadable]"]),
+        (_dangling_link, ["gear/gone.png", "No such file", "leave_out: [unreadable]"]),
+        (_empty_class, ["1 x class without photos:\n    cog", "leave_out: [empty-classes]"]),
+        (_case, ["class names that differ only in case", "Gear and gear", "mend the folders"]),
+        (_across_splits, ["in several splits", "test/gear/copy.png = train/gear/", "[duplicates]"]),
+        (_other_label, ["with different labels", " = nut/copy.png", "leave_out: [duplicates]"]),
+        (_loose_photo, ["photo outside of any class folder", "loose.png", "exclude: [...]"]),
+        (_one_class, ["at least two are needed", "mend the folders"]),
+    ],
+)
+def test_unusable_data_are_refused_by_name_with_the_remedy(
+    project: Path, edgetl: Edgetl, spoil: Callable[[Path], None], messages: list[str]
+) -> None:
+    spoil(project)
+    said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "calibration=few"))
+    for message in messages:
+        assert message in said
+
+
+def test_all_problems_are_told_at_once(project: Path, edgetl: Edgetl) -> None:
+    for spoil in (_text_as_photo, _empty_class, _other_label, _case):
+        spoil(project)
+    said = _refused(edgetl(project, "run", "recipe.yaml"))
+    assert said.count(" x ") == 4
+    assert "leave_out: [duplicates, empty-classes, unreadable]" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["data.path=nowhere"], ["'{folder}/nowhere' does not exist", "set `data: {path: ...}`"]),
+        (["data.path=recipe.yaml"], ["is neither a folder nor a zip"]),
+        (["data.path=calibration"], ["no labelled photos found", "one folder per class"]),
+        (["data.exclude=['*.gif']"], ["'*.gif'"]),
+        (["data.test=val"], ["`data.test: val` measures on val/", "remove `test: val`"]),
+        (["data.val=0"], ["`data.val` is 0", "write a fraction"]),
+    ],
+)
+def test_data_that_cannot_be_listed_are_refused_before_anything_runs(
+    project: Path, edgetl: Edgetl, words: list[str], messages: list[str]
+) -> None:
+    said = _refused(edgetl(project, "plan", "recipe.yaml", "--set", *words))
+    for message in messages:
+        assert message.format(folder=project) in said
+    assert not list(project.glob(".edgetl/artifacts/*"))
+
+
+def test_damaged_and_outward_zips_are_refused(project: Path, edgetl: Edgetl) -> None:
+    archive = Path(shutil.make_archive(str(project / "parts"), "zip", project / "photos"))
+    whole = archive.read_bytes()
+    (project / "torn.zip").write_bytes(whole[: len(whole) // 2])
+    said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "data.path=torn.zip"))
+    assert "torn.zip' is neither a folder nor a zip" in said
+
+    middle = len(whole) // 2
+    flipped = bytes([whole[middle] ^ 0xFF])
+    (project / "flipped.zip").write_bytes(whole[:middle] + flipped + whole[middle + 1 :])
+    said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "data.path=flipped.zip"))
+    assert "1 x unreadable photo" in said
+
+    with zipfile.ZipFile(project / "outward.zip", "w") as packed:
+        packed.writestr("../gear/a.png", b"")
+    said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "data.path=outward.zip"))
+    assert "leads outside" in said
+
+
+def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
+    project: Path, edgetl: Edgetl
+) -> None:
+    """One run over odd but good photos and every kind of bad ones, and what it says of them."""
+    _text_as_photo(project)
+    _empty_class(project)
+    _other_label(project)
+    colours = _write_odd_photos(project / "photos" / "gear")
+    kinds = "[unreadable, empty-classes, duplicates]"
+    settings = (
+        f"data.leave_out={kinds}", "student=null", "finetune.epochs=1", "input.size=32",
+        "targets=[fp32]",
+    )  # fmt: skip
+    (project / "targets" / "fp32.yaml").write_text(
+        "name: fp32\ndescription: quick\ndevice: null\nthreads: 1\ncandidates: {onnx: [fp32]}\n"
+    )
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = edgetl(project, "run", "recipe.yaml", *words)
+    assert done.returncode == 5, done.stderr  # no device
+    line = done.stdout.splitlines()[0]
+    for part in ("1 unreadable left out", "1 empty-classes left out", "2 duplicates left out"):
+        assert part in line
+
+    shown = json.loads(edgetl(project, "show", "recipe.yaml", *words, "--json").stdout)["index"]
+    assert shown["facts"]["left_out"]["unreadable"] == ["gear/torn.jpg"]
+    assert shown["facts"]["left_out"]["empty-classes"] == ["cog"]
+    assert "nut/copy.png" in shown["facts"]["left_out"]["duplicates"]
+    folder = project / shown["folder"]
+    images = np.load(folder / "images.npy")
+    splits = json.loads((folder / "index.json").read_text("utf-8"))["splits"]
+    names = [row[0] for split in ("train", "val", "test") for row in splits[split]]
+    for name, (top, bottom) in colours.items():
+        pixels = images[names.index(f"gear/{name}")].astype(int)
+        assert np.abs(pixels[2:14] - top).max() <= 4, name  # a JPEG is off by as much
+        assert np.abs(pixels[18:30] - bottom).max() <= 4, name
+
+
+def _write_odd_photos(folder: Path) -> dict[str, tuple[tuple[int, int, int], ...]]:
+    """Write two-coloured 64 x 64 photos in every odd mode; return top and bottom as they must look.
+
+    Each photo is a little different in a corner that is not looked at, so that none are equal.
+    """
+    red, blue, dark, light = (200, 40, 40), (40, 40, 200), (50,) * 3, (180,) * 3
+    colour = np.full((64, 64, 3), red, np.uint8)
+    colour[32:] = blue
+    grey = np.full((64, 64), 50, np.uint8)
+    grey[32:] = 180
+    rgb = Image.fromarray(colour)
+
+    upside_down = Image.Exif()
+    upside_down[0x0112] = 3
+    rgb.transpose(Image.Transpose.ROTATE_180).save(
+        folder / "exif.jpg", exif=upside_down, quality=100, subsampling=0
+    )
+    Image.fromarray(grey).save(folder / "grey.png")
+    rgb.quantize(4).save(folder / "palette.png")
+    alpha = np.dstack([colour, np.full((64, 64), 255, np.uint8)])
+    alpha[32:, :, 3] = 0
+    Image.fromarray(alpha).save(folder / "alpha.png")
+    rgb.convert("CMYK").save(folder / "cmyk.jpg", quality=100, subsampling=0)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(folder / "deep.png")
+    stream = io.BytesIO()
+    rgb.convert("1").convert("RGB").save(stream, "GIF")
+    rgb.save(folder / "animated.gif", save_all=True, append_images=[rgb.rotate(90)])
+    return {
+        "exif.jpg": (red, blue),
+        "grey.png": (dark, light),
+        "palette.png": (red, blue),
+        "alpha.png": (red, (255, 255, 255)),
+        "cmyk.jpg": (red, blue),
+        "deep.png": (dark, light),
+        "animated.gif": (red, blue),
+    }
