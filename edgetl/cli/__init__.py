@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "verify-store": "Read every artifact again and name the damaged ones.",
 }
 
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
 
 class _Commands(click.Group):
     """Finds a command's file by the command's name."""
@@ -73,13 +75,7 @@ def main() -> None:
     except (EdgetlError, RuntimeFault) as error:
         fail(error.message, error.remedy, error.exit_code)
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        fail(
-            f"no space left on the disk, at {error.filename}; what was finished is kept",
-            "free some space and run again",
-            ExitCode.DAMAGED,
-        )
+        _fail_for_files(error)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -87,6 +83,24 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
         fail("stopped", "run the same command again to go on where it was", 130)
+
+
+def _fail_for_files(error: OSError) -> None:
+    """Say what the machine forbids; any other reason is a bug, and its traceback is kept."""
+    place = error.filename2 or error.filename
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        fail(
+            f"no space left on the disk, at {place}; what was finished is kept",
+            "free some space and run again",
+            ExitCode.DAMAGED,
+        )
+    if error.errno in _FORBIDDEN and place:
+        fail(
+            f"cannot use '{place}': {error.strerror}",
+            "check its owner and mode, or give other folders with --store and --dist",
+            ExitCode.USAGE,
+        )
+    raise error
 
 
 def fail(message: str, remedy: str, exit_code: int) -> None:

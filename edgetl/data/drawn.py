@@ -16,7 +16,7 @@ from PIL import Image
 
 from edgetl.data.dice import TURN, Dice, turn
 from edgetl.data.parts import CLASSES, class_of
-from edgetl.data.shapes import OUTLINES, Plane
+from edgetl.data.shapes import OUTLINES, Plane, triangle_wave
 
 SIZE = 160
 """Default height and width of a photo, pixels."""
@@ -67,10 +67,10 @@ def draw_part(index: int, seed: int, *, size: int = SIZE) -> DrawnPhoto:
     _litter(canvas, dice, size)
     boxes: list[tuple[int, int, int, int]] = []
     place = _place(dice, size)
-    if dice.happens(0.08):
+    if dice.happens(0.06):
         boxes.extend(_part(canvas, name, dice, light, _beside(place, size)))
     boxes.extend(_part(canvas, name, dice, light, place))
-    if dice.happens(0.15):
+    if dice.happens(0.12):
         _cover(canvas, dice, place)
     pixels = _expose(canvas, dice)
     return DrawnPhoto(
@@ -103,7 +103,7 @@ class _Place:
 
 
 def _place(dice: Dice, size: int) -> _Place:
-    radius = size * dice.between(0.33, 0.47)
+    radius = size * dice.between(0.36, 0.47)
     margin = 0.95 * radius
     return _Place(dice.between(margin, size - margin), dice.between(margin, size - margin), radius)
 
@@ -130,11 +130,11 @@ def _belt(dice: Dice, height: int, width: int) -> Plane:
     if kind == 0:
         pattern: Plane = np.zeros((height, width), np.float32)
     elif kind == 1:
-        pattern = _ridge(along)
+        pattern = triangle_wave(along)
     elif kind == 2:  # noqa: PLR2004 - the third kind of belt
-        pattern = _ridge(along) * _ridge(across)
+        pattern = triangle_wave(along) * triangle_wave(across)
     else:
-        pattern = np.maximum(_ridge(along), _ridge(across))
+        pattern = np.maximum(triangle_wave(along), triangle_wave(across))
     grain = _cloud(dice, height, width, cells=height // 2)
     stains = _cloud(dice, height, width, cells=5)
     tone = 1.0 + dice.between(0.02, 0.12) * pattern
@@ -147,11 +147,6 @@ def _belt(dice: Dice, height: int, width: int) -> Plane:
     base = np.array(_BELTS[dice.below(len(_BELTS))], np.float32)
     belt: Plane = tone[:, :, None] * base
     return belt
-
-
-def _ridge(x: Plane) -> Plane:
-    """Return a triangle wave of period 1 between -1 and 1."""
-    return 4.0 * np.abs(x - np.rint(x)) - np.float32(1.0)
 
 
 def _cloud(dice: Dice, height: int, width: int, *, cells: int) -> Plane:
@@ -240,7 +235,7 @@ def _pose(x: Plane, y: Plane, dice: Dice, radius: float) -> tuple[Plane, Plane]:
     """Return the part's own coordinates: turned, and foreshortened in some direction."""
     c, s = turn(dice.below(TURN))
     p, q = turn(dice.below(TURN))
-    tilt = 1.0 / dice.between(0.8, 1.0)
+    tilt = 1.0 / dice.between(0.85, 1.0)
     # Across the direction (p, q) the part looks narrower by the tilt.
     xx, xy, yy = p * p + tilt * q * q, (1.0 - tilt) * p * q, q * q + tilt * p * p
     a, b = (c * xx + s * xy) / radius, (c * xy + s * yy) / radius

@@ -33,9 +33,9 @@ class Shape:
 def washer(u: Plane, v: Plane, dice: Dice) -> Shape:
     """Return a disc with a hole."""
     radius = _length(u, v)
-    hole = dice.between(0.40, 0.60)
+    hole = dice.between(0.45, 0.64)
     distance = np.maximum(radius - 0.9, hole - radius)
-    if dice.happens(0.25):  # a spring washer is cut open
+    if dice.happens(0.15):  # a spring washer is cut open
         distance = np.maximum(distance, 0.05 - np.maximum(np.abs(v), -u))
     return Shape(distance)
 
@@ -45,7 +45,7 @@ def nut(u: Plane, v: Plane, dice: Dice) -> Shape:
     radius = _length(u, v)
     hexagon = _hexagon(u, v, dice.between(0.76, 0.80))
     outer = np.maximum(hexagon, radius - dice.between(0.86, 0.94))
-    hole = dice.between(0.38, 0.55)
+    hole = dice.between(0.34, 0.50)
     relief = np.where(radius < hole + 0.12, np.float32(-0.35), np.float32(0.0))
     return Shape(np.maximum(outer, hole - radius), relief)
 
@@ -61,20 +61,20 @@ def gear(u: Plane, v: Plane, dice: Dice) -> Shape:
         c, s = turn(k * TURN // (2 * bars))
         tooth = np.maximum(np.abs(c * v - s * u) - half_width, np.abs(c * u + s * v) - 0.93)
         distance = np.minimum(distance, tooth)
-    hole = dice.between(0.15, 0.50)
+    hole = dice.between(0.15, 0.40)
     hub = np.where(radius < hole + 0.15, np.float32(0.25), np.float32(0.0))
     return Shape(np.maximum(distance, hole - radius), hub)
 
 
 def screw(u: Plane, v: Plane, dice: Dice) -> Shape:
     """Return a screw from the side, or now and then its head from above."""
-    if dice.happens(0.12):
+    if dice.happens(0.06):
         return _screw_head(u, v, dice)
     head_end = -0.93 + dice.between(0.18, 0.32)
     head_half = dice.between(0.28, 0.40)
     half = dice.between(0.11, 0.18)
     pitch = dice.between(0.09, 0.15)
-    thread = _wave((u + dice.between(-0.5, 0.5) * v) / pitch)
+    thread = triangle_wave((u + dice.between(-0.5, 0.5) * v) / pitch)
     if dice.happens(0.5):  # countersunk: the head narrows to the shaft
         taper = (u + 0.93) * ((head_half - half) / (head_end + 0.93))
         head = np.maximum(_slab(u, -0.93, head_end), np.abs(v) - (head_half - taper))
@@ -135,6 +135,11 @@ OUTLINES: dict[str, Callable[[Plane, Plane, Dice], Shape]] = {
 """How each class of `parts.CLASSES` is drawn."""
 
 
+def triangle_wave(x: Plane) -> Plane:
+    """Return a triangle wave of period 1 between -1 and 1."""
+    return 4.0 * np.abs(x - np.rint(x)) - 1.0
+
+
 def _screw_head(u: Plane, v: Plane, dice: Dice) -> Shape:
     """Return a round or hexagonal head with a recess, which is dark but no hole."""
     radius = _length(u, v)
@@ -170,8 +175,3 @@ def _slab(x: Plane, low: float, high: float) -> Plane:
 def _length(x: Plane, y: Plane) -> Plane:
     length: Plane = np.sqrt(x * x + y * y)
     return length
-
-
-def _wave(x: Plane) -> Plane:
-    """Return a triangle wave of period 1 between -1 and 1."""
-    return 4.0 * np.abs(x - np.rint(x)) - 1.0

@@ -73,7 +73,9 @@ def run(
 
     Raises:
         EdgetlError: If a stage fails for a reason that a user can mend.
+        OSError: If the store cannot be written.
     """
+    store.root.mkdir(parents=True, exist_ok=True)
     attempt = _Attempt(store, stages, listener)
     found: dict[str, Artifact] = {}
     try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import filecmp
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgetl.errors import UsageError
@@ -33,17 +36,46 @@ def hand_over(package: Artifact, destination: Path) -> bool:
         )
     source = package.folder / _BUNDLE_FOLDER
     chosen = source.is_dir()
-    if chosen and _same(source, destination):
-        return True
-    part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    if chosen:
-        shutil.copytree(source, part)
-    if destination.exists():
-        shutil.rmtree(destination)
-    if chosen:
-        part.rename(destination)
+    if (chosen and _same(source, destination)) or not (chosen or destination.exists()):
+        return chosen
+    part, old = (destination.with_name(f".{destination.name}.{kind}") for kind in ("part", "old"))
+    with _alone_in(destination.parent):
+        for left in (part, old):  # by a run that was killed here
+            shutil.rmtree(left, ignore_errors=True)
+        if chosen:
+            _copy(source, part)
+        # Renamed before it is removed: half a bundle would look like somebody else's files.
+        if destination.exists():
+            destination.rename(old)
+        if chosen:
+            part.rename(destination)
+        shutil.rmtree(old, ignore_errors=True)
     return chosen
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold `folder` against a second process that hands over; made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    # Not shutil.copytree: it collects errors and so hides that the disk is full.
+    try:
+        for path in sorted(source.rglob("*")):
+            if path.is_file():
+                place = destination / path.relative_to(source)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, place)
+    except OSError:
+        shutil.rmtree(destination, ignore_errors=True)
+        raise
 
 
 def _same(left: Path, right: Path) -> bool:

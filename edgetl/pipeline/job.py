@@ -34,7 +34,11 @@ def load_job(
     )
     problems = [problem for stage in stages.values() for problem in stage.check(job)]
     if problems:
-        raise ConfigError(loaded.source, list(_with_lines(problems, loaded.lines)))
+        raise ConfigError(
+            loaded.source,
+            list(_with_lines(problems, loaded.lines)),
+            remedy=f"edit {loaded.source}, or the file that it names, and run again",
+        )
     return job
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -99,6 +100,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             surroundings=surroundings(work, "probe", settings.device, resumes=False),
         )
     if settings.full:
+        before = {name: value.clone() for name, value in module.state_dict().items()}
         phases["full"] = train_whole(
             module,
             family,
@@ -106,6 +108,10 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             dataset=dataset,
             surroundings=surroundings(work, "full", settings.device, resumes=True),
         )
+        if _is_worse(phases["full"], phases.get("probe")):
+            work.progress.note("training the whole network made it worse; the probe is kept")
+            module.load_state_dict(before)
+            phases["full"] = dataclasses.replace(phases["full"], best_epoch=0)
     return write_outcome(
         work.out,
         module.eval(),
@@ -114,6 +120,11 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         report=report,
         phases=phases,
     )
+
+
+def _is_worse(full: Fitted, probe: Fitted | None) -> bool:
+    after, before = full.validation, probe.validation if probe else None
+    return bool(after and before and after.merit("top1") < before.merit("top1"))
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edgetl.errors import StoreError
 from edgetl.hashing import digest_folder, digest_value
@@ -228,11 +228,12 @@ class Store:
         part.replace(file)
 
     def runs(self) -> dict[str, dict[str, str]]:
-        """Return, per recipe name, label to ``<stage>/<key>`` of its last complete run."""
-        return {
-            file.stem: json.loads(file.read_text(encoding="utf-8"))
-            for file in sorted(self.root.glob("runs/*.json"))
-        }
+        """Return, per recipe name, label to ``<stage>/<key>`` of its last complete run.
+
+        Raises:
+            StoreError: If a record is damaged; what its run used is not known then.
+        """
+        return {file.stem: _read_run(file) for file in sorted(self.root.glob("runs/*.json"))}
 
     def unused(self) -> list[Path]:
         """Return what no last run of a recipe used: artifacts, and leftovers of dead processes."""
@@ -272,6 +273,15 @@ def _open(folder: Path) -> Artifact:
     except (OSError, ValidationError) as error:
         raise StoreError(f"{file} cannot be read", remedy=_REPAIR) from error
     return Artifact(folder, manifest)
+
+
+def _read_run(file: Path) -> dict[str, str]:
+    try:
+        return TypeAdapter(dict[str, str]).validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise StoreError(
+            f"{file} cannot be read", remedy=f"run the recipe again, or remove {file}"
+        ) from error
 
 
 def _content_digest(kind: str, files: Mapping[str, str], facts: Facts) -> str:

@@ -100,6 +100,15 @@ class Fitted:
     """With the weights of the best epoch, on the CPU, in evaluation mode."""
     rows: tuple[EpochRow, ...]
     best_epoch: int
+    """Counted from 1; 0 if none of them was better than what the training started from."""
+
+    @property
+    def validation(self) -> Validation | None:
+        """Figures of the best epoch on the validation photos; None without such photos."""
+        row = self.rows[self.best_epoch - 1]
+        if row.val_loss is None or row.val_top1 is None:
+            return None
+        return Validation(row.val_loss, row.val_top1)
 
 
 def fit(

@@ -59,3 +59,19 @@ def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds files that are no bundle"):
         hand_over(_package(tmp_path / "s", "one"), there)
     assert (there / "thesis.txt").read_text() == "mine"
+
+
+def test_what_a_killed_run_left_goes_and_the_bundle_comes_back(tmp_path: Path) -> None:
+    there = tmp_path / "dist" / "host"
+    package = _package(tmp_path / "s", "one")
+    hand_over(package, there)
+    there.rename(there.with_name(".host.old"))  # killed between the two renames
+    (there.parent / ".host.part" / "edgetl").mkdir(parents=True)  # killed while it copied
+    assert hand_over(package, there)
+    assert (there / "edgetl" / "model.bin").read_text() == "one"
+    assert [path.name for path in there.parent.iterdir()] == ["host"]
+
+
+def test_nothing_is_made_where_nothing_was_chosen(tmp_path: Path) -> None:
+    assert not hand_over(_package(tmp_path / "s", None), tmp_path / "dist" / "host")
+    assert not (tmp_path / "dist").exists()

@@ -64,14 +64,22 @@ MARKED = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
         pytest.param(8, np.rot90(MARKED, 1), id="camera turned right"),
     ],
 )
-@pytest.mark.parametrize("suffix", ["PNG", "TIFF"])
+@pytest.mark.parametrize("suffix", ["PNG", "TIFF", "WEBP"])
 def test_exif_orientation_is_applied(
     orientation: int, upright: NDArray[np.uint8], suffix: str
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    photo = read_photo(encoded(Image.fromarray(MARKED), suffix, exif=exif))
+    options = {"lossless": True} if suffix == "WEBP" else {}
+    photo = read_photo(encoded(Image.fromarray(MARKED), suffix, exif=exif, **options))
     np.testing.assert_array_equal(photo, np.repeat(upright[:, :, None], 3, axis=2))
+
+
+def test_jpeg_of_a_turned_camera_is_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = read_photo(encoded(Image.new("L", (30, 20), 90), "JPEG", exif=exif))
+    assert photo.shape == (30, 20, 3)
 
 
 @pytest.mark.parametrize(

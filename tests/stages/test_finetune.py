@@ -82,6 +82,23 @@ def test_probe_then_full_trains_both_and_starts_from_the_probe(
     )
 
 
+def test_probe_is_kept_when_training_on_makes_it_worse(
+    bench: Any, weights: Callable[..., Path]
+) -> None:
+    weights()
+
+    artifact = finetuned(
+        bench,
+        {**FULL, "strategy": "probe-then-full", "lr": 10.0, "ema": None},
+        teacher=pretrained(),
+    )
+    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
+
+    assert artifact.facts["phases"]["full"]["best_epoch"] == 0
+    kept, expected = (load_model(made.folder)[1].state_dict() for made in (artifact, probe))
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+
+
 def test_logits_of_validation_and_test_are_those_of_the_saved_model(bench: Any) -> None:
     artifact = finetuned(bench, FULL)
 

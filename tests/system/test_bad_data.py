@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import subprocess
@@ -42,7 +41,7 @@ def _split(project: Path) -> None:
 
 
 def _first(project: Path, folder: str) -> Path:
-    return sorted((project / "photos" / folder).iterdir())[0]
+    return min((project / "photos" / folder).iterdir())
 
 
 def _text_as_photo(project: Path) -> None:
@@ -103,6 +102,8 @@ def test_unusable_data_are_refused_by_name_with_the_remedy(
     project: Path, edgetl: Edgetl, spoil: Callable[[Path], None], messages: list[str]
 ) -> None:
     spoil(project)
+    few = "name: few\nsplit: train\ncount: 2\nchoice: random\n"
+    (project / "calibration" / "few.yaml").write_text(few)
     said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "calibration=few"))
     for message in messages:
         assert message in said
@@ -112,14 +113,15 @@ def test_all_problems_are_told_at_once(project: Path, edgetl: Edgetl) -> None:
     for spoil in (_text_as_photo, _empty_class, _other_label, _case):
         spoil(project)
     said = _refused(edgetl(project, "run", "recipe.yaml"))
-    assert said.count(" x ") == 4
+    for kind in ("unreadable photo", "class without photos", "different labels", "only in case"):
+        assert kind in said
     assert "leave_out: [duplicates, empty-classes, unreadable]" in said
 
 
 @pytest.mark.parametrize(
     ("words", "messages"),
     [
-        (["data.path=nowhere"], ["'{folder}/nowhere' does not exist", "set `data: {path: ...}`"]),
+        (["data.path=nowhere"], ["/nowhere' does not exist", "set `data: {path: ...}`"]),
         (["data.path=recipe.yaml"], ["is neither a folder nor a zip"]),
         (["data.path=calibration"], ["no labelled photos found", "one folder per class"]),
         (["data.exclude=['*.gif']"], ["'*.gif'"]),
@@ -132,7 +134,7 @@ def test_data_that_cannot_be_listed_are_refused_before_anything_runs(
 ) -> None:
     said = _refused(edgetl(project, "plan", "recipe.yaml", "--set", *words))
     for message in messages:
-        assert message.format(folder=project) in said
+        assert message in said
     assert not list(project.glob(".edgetl/artifacts/*"))
 
 
@@ -193,10 +195,7 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
 
 
 def _write_odd_photos(folder: Path) -> dict[str, tuple[tuple[int, int, int], ...]]:
-    """Write two-coloured 64 x 64 photos in every odd mode; return top and bottom as they must look.
-
-    Each photo is a little different in a corner that is not looked at, so that none are equal.
-    """
+    """Write two-coloured 64 x 64 photos in every odd mode; return how halves must look."""
     red, blue, dark, light = (200, 40, 40), (40, 40, 200), (50,) * 3, (180,) * 3
     colour = np.full((64, 64, 3), red, np.uint8)
     colour[32:] = blue
@@ -216,8 +215,6 @@ def _write_odd_photos(folder: Path) -> dict[str, tuple[tuple[int, int, int], ...
     Image.fromarray(alpha).save(folder / "alpha.png")
     rgb.convert("CMYK").save(folder / "cmyk.jpg", quality=100, subsampling=0)
     Image.fromarray(grey.astype(np.uint16) * 257).save(folder / "deep.png")
-    stream = io.BytesIO()
-    rgb.convert("1").convert("RGB").save(stream, "GIF")
     rgb.save(folder / "animated.gif", save_all=True, append_images=[rgb.rotate(90)])
     return {
         "exif.jpg": (red, blue),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -187,10 +186,9 @@ def test_zip_of_the_photos_gives_the_same_dataset(
 
 def test_project_moved_as_a_whole_reuses_everything(finished: Path, edgetl: Edgetl) -> None:
     moved = finished / "moved"
-    moved.mkdir()
-    for name in os.listdir(finished):
-        if name != "moved":
-            (finished / name).rename(moved / name)
+    for path in [*finished.iterdir()]:
+        moved.mkdir(exist_ok=True)
+        path.rename(moved / path.name)
     assert _made(edgetl(moved, "run", "recipe.yaml")) == []
 
 
