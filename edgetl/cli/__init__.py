@@ -90,7 +90,8 @@ def _fail_for_files(error: OSError) -> None:
     place = error.filename2 or error.filename
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         fail(
-            f"no space left on the disk, at {place}; what was finished is kept",
+            f"no space left on the disk{f', at {place}' if place else ''}; "
+            "what was finished is kept",
             "free some space and run again",
             ExitCode.DAMAGED,
         )

@@ -142,6 +142,10 @@ def _check_names(listing: Listing) -> list[Finding]:
     clashes = tuple(" and ".join(names) for names in spellings.values() if len(names) > 1)
     if clashes:
         findings.append(Finding("class names that differ only in case", clashes, None))
+    # A line break would make two labels of one, and bytes that are no text cannot be written.
+    odd = tuple(repr(name) for name in listing.classes if not name.isprintable())
+    if odd:
+        findings.append(Finding("class name with characters that cannot be printed", odd, None))
     if listing.unlabelled:
         findings.append(Finding("photo outside of any class folder", listing.unlabelled, None))
     return findings

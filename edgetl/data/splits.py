@@ -104,4 +104,5 @@ def divide(
 
 
 def _mix(seed: int, content: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{content}".encode("ascii")).digest()
+    # Before photos are read their names stand for the contents, and those may be of any bytes.
+    return hashlib.sha256(f"{seed}/{content}".encode("utf-8", "surrogateescape")).digest()

@@ -221,7 +221,7 @@ class Store:
             for label, artifact in used.items()
         }
         text = json.dumps(rows, indent=2) + "\n"
-        if file.is_file() and file.read_text(encoding="utf-8") == text:
+        if file.is_file() and file.read_bytes() == text.encode("utf-8"):
             return
         part = file.with_suffix(f".{os.getpid()}.part")
         part.write_text(text, encoding="utf-8")

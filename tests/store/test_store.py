@@ -215,6 +215,21 @@ def test_unused_is_what_no_last_run_names_and_what_dead_processes_left(tmp_path:
     assert store.runs() == {"parts": {"export onnx": f"export/{_REQUEST.key}"}}
 
 
+@pytest.mark.parametrize("content", [b"", b"no JSON", b"[]", b'{"index": 1}', b"\xff"])
+def test_damaged_record_of_a_run_is_refused_and_then_written_anew(
+    tmp_path: Path, content: bytes
+) -> None:
+    store = Store(tmp_path)
+    used = {"export onnx": _commit(store)}
+    record = tmp_path / "runs" / "parts.json"
+    record.parent.mkdir()
+    record.write_bytes(content)
+    with pytest.raises(StoreError, match=r"parts\.json cannot be read.*\n.*run the recipe again"):
+        store.unused()
+    store.record_run("parts", used)
+    assert store.unused() == []
+
+
 def test_what_is_being_made_is_not_unused(tmp_path: Path) -> None:
     store = Store(tmp_path)
     request = Request("export", 1, {"format": "busy"}, {}, {})

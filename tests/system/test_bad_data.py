@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -84,6 +85,14 @@ def _one_class(project: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _unprintable_class(project: Path) -> None:
+    (project / "photos" / "gear").rename(project / "photos" / "ge\nar")
+
+
+def _class_that_is_no_text(project: Path) -> None:
+    (project / "photos" / "gear").rename(project / "photos" / os.fsdecode(b"ge\xffar"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "messages"),
     [
@@ -94,6 +103,8 @@ def _one_class(project: Path) -> None:
         (_case, ["class names that differ only in case", "Gear and gear", "mend the folders"]),
         (_across_splits, ["in several splits", "test/gear/copy.png = train/gear/", "[duplicates]"]),
         (_other_label, ["with different labels", " = nut/copy.png", "leave_out: [duplicates]"]),
+        (_unprintable_class, ["characters that cannot be printed", "'ge\\nar'", "mend the"]),
+        (_class_that_is_no_text, ["characters that cannot be printed", "'ge\\udcffar'"]),
         (_loose_photo, ["photo outside of any class folder", "loose.png", "exclude: [...]"]),
         (_one_class, ["at least two are needed", "mend the folders"]),
     ],
@@ -164,6 +175,9 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
     _text_as_photo(project)
     _empty_class(project)
     _other_label(project)
+    for number, name in enumerate(("Zahnr\u00e4der \u2116 5.png", os.fsdecode(b"\xfft.png"))):
+        photo = sorted((project / "photos" / "screw").iterdir())[number]
+        photo.rename(photo.with_name(name))
     colours = _write_odd_photos(project / "photos" / "gear")
     kinds = "[unreadable, empty-classes, duplicates]"
     settings = (

@@ -144,19 +144,3 @@ def test_damaged_record_of_runs_is_written_anew(
     assert "run the recipe again" in said
     assert edgetl(finished, "run", "recipe.yaml").returncode == 0
     assert "0 folders removed" in edgetl(finished, "prune").stdout
-
-
-def test_torn_checkpoint_is_said_and_training_starts_again(
-    finished: Path, edgetl: Edgetl, digests: Digests
-) -> None:
-    before = digests(finished)
-    folder = _artifact(finished, "finetune")
-    scratch = finished / ".edgetl" / "scratch" / folder.name
-    scratch.mkdir()
-    (scratch / "full.pt").write_bytes(b"PK\x03\x04 torn")
-    shutil.rmtree(folder)
-    done = edgetl(finished, "run", "recipe.yaml")
-    assert done.returncode == 0, done.stderr
-    assert "full.pt is damaged" in done.stderr
-    assert "training starts again from the first epoch" in done.stderr
-    assert digests(finished) == before

@@ -1,0 +1,48 @@
+"""Draw ``docs/parts.png``: drawn photos with what a bundle answers; run after ``make demo``.
+
+    python docs/picture.py dist/host docs/parts.png
+
+The photos are drawn with another seed than those of the recipe, so the model has seen none of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from edgetl.data.drawn import draw_part
+from edgetl.data.parts import class_of
+from edgetl.runtime.predictor import Predictor
+from edgetl.runtime.preprocess import fit_photo
+
+_SEED = 1000
+_COLUMNS, _ROWS = 6, 2
+_WIDTH, _BAR = 160, 22
+_RIGHT, _WRONG = (30, 110, 60), (160, 40, 40)
+
+
+def main(bundle: Path, picture: Path) -> None:
+    """Answer the photos and write the sheet; a bar is green if the answer is right."""
+    predictor = Predictor.open(bundle)
+    font = ImageFont.load_default(size=13)
+    sheet = Image.new("RGB", (_COLUMNS * _WIDTH, _ROWS * (_WIDTH + _BAR)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index in range(_COLUMNS * _ROWS):
+        photo = draw_part(index, _SEED).pixels
+        answer = predictor.classify(fit_photo(photo, predictor.contract.preprocess))
+        shown = Image.fromarray(photo).resize((_WIDTH, _WIDTH))
+        left = index % _COLUMNS * _WIDTH
+        top = index // _COLUMNS * (shown.height + _BAR)
+        sheet.paste(shown, (left, top))
+        colour = _RIGHT if answer.label == class_of(index) else _WRONG
+        bar = top + shown.height
+        draw.rectangle((left, bar, left + _WIDTH - 1, bar + _BAR - 1), fill=colour)
+        text = f"{answer.label} {max(answer.probabilities):.2f}"
+        draw.text((left + 6, bar + 3), text, fill="white", font=font)
+    sheet.save(picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
