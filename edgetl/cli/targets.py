@@ -32,4 +32,4 @@ def command(name: str | None, *, as_json: bool) -> None:
             click.echo(f"  threads     {target.threads}")
             click.echo(f"  candidates  {pairs}")
             for key, value in target.limits.model_dump(exclude_none=True).items():
-                click.echo(f"  limit       {key} {value}")
+                click.echo(f"  limit       {key} {json.dumps(value)}")

@@ -12,8 +12,11 @@ from edgetl.types import Precision
 
 
 class Limits(Table):
-    """What a candidate must hold on a target; a limit left out is not checked."""
+    """What a candidate must hold on a target; a limit that is null or false is not checked."""
 
+    better_than_guessing: bool = True
+    """Refuse a model that is right no more often than always naming the class most frequent in
+    the test split."""
     top1: float | None = Field(default=None, ge=0.0, le=1.0)
     """Lowest top-1 accuracy on the test split, fraction."""
     drop_pp: float | None = Field(default=1.0, ge=0.0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from edgetl.config.target import Target
+from edgetl.hashing import digest_value
 from edgetl.stages import Job, Node, Planned
 from edgetl.store.store import Artifact
 from edgetl.types import Precision
@@ -59,6 +60,13 @@ def node_called(nodes: Sequence[Node], label: str) -> Node:
         if node.label == label:
             return node
     raise ValueError(f"no node is called '{label}'")
+
+
+def runtime_digest(job: Job) -> str:
+    """Return the digest of the runtime's files, which answer, take their time, and travel along."""
+    from edgetl.runtime.bundle import runtime_files
+
+    return digest_value({name: job.digest(path) for name, path in runtime_files().items()})
 
 
 def size_bytes(artifact: Artifact) -> int:

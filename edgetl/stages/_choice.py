@@ -37,6 +37,10 @@ class Measured:
     name: str
     """``onnx int8``."""
     top1: float
+    majority_class: str
+    """Of the test split."""
+    majority_share: float
+    """The top-1 of always answering that class."""
     drop_pp: float
     size_bytes: int
     p95_ms: float | None
@@ -115,6 +119,13 @@ class _Check:
 
 
 def _checks(limits: Limits, candidate: Measured) -> Iterator[_Check]:
+    if limits.better_than_guessing:
+        text = (
+            f"top-1 {candidate.top1:.3f} is no better than always answering "
+            f"'{candidate.majority_class}' ({candidate.majority_share:.3f})"
+        )
+        least = math.nextafter(candidate.majority_share, math.inf)  # equal is no better
+        yield _Check("better_than_guessing", text, least - candidate.top1)
     if limits.top1 is not None:
         text = f"top-1 {candidate.top1:.4g} < {limits.top1:g}"
         yield _Check("top1", text, limits.top1 - candidate.top1)

@@ -13,7 +13,7 @@ from edgetl.config.table import Table
 from edgetl.devices import DEVICES, Device
 from edgetl.errors import DeviceError, Problem, UsageError
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import benchmark_label, file_node
+from edgetl.stages._candidates import benchmark_label, file_node, runtime_digest
 from edgetl.store.store import Artifact
 from edgetl.types import Facts
 
@@ -42,6 +42,8 @@ class Settings(Table):
     """File name in `edgetl/devices/`."""
     host: dict[str, str | int | None]
     """Fingerprint of the machine: a store that is moved to another one times again."""
+    runtime: str
+    """Digest of the runtime's files, which are timed along."""
     threads: int
     seconds: float
     count: int
@@ -49,6 +51,7 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = _table(job)
+    runtime = runtime_digest(job)
     hosts: dict[str, dict[str, str | int | None]] = {}
     nodes: dict[str, Node] = {}
     for target in job.targets:
@@ -62,6 +65,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
                 format=candidate[0],
                 device=target.device,
                 host=hosts[target.device],
+                runtime=runtime,
                 threads=target.threads,
                 seconds=table.seconds,
                 count=table.count,

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgetl import __version__
 from edgetl.config.table import Table
 from edgetl.config.target import Target
-from edgetl.hashing import digest_folder, digest_value
+from edgetl.hashing import digest_folder
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import (
     benchmark_label,
@@ -20,10 +20,11 @@ from edgetl.stages._candidates import (
     float_node,
     model_node,
     node_called,
+    runtime_digest,
 )
 from edgetl.stages._choice import Choice, Measured, Outcome, Verdict, choose
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision
+from edgetl.types import Fact, Facts, Precision
 
 BUNDLE_FOLDER = "bundle"
 
@@ -41,9 +42,7 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    from edgetl.runtime.bundle import runtime_files
-
-    runtime = digest_value({name: job.digest(path) for name, path in runtime_files().items()})
+    runtime = runtime_digest(job)
     nodes: list[Node] = []
     for target in job.targets:
         settings = Settings(recipe=job.recipe.name, target=target, runtime=runtime)
@@ -101,15 +100,29 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 def _measured(name: str, inputs: Mapping[str, Artifact]) -> Measured:
     verification = inputs[f"{name} verification"].facts
     latency = inputs.get(f"{name} latency")
+    majority_class, majority_share = _majority(verification["classes"])
     return Measured(
         name=name,
         top1=verification["top1"],
+        majority_class=majority_class,
+        majority_share=majority_share,
         drop_pp=verification["drop"]["pp"],
         size_bytes=verification["size_bytes"],
         p95_ms=None if latency is None else latency.facts["model_ms"]["p95"]["value"],
         memory_bytes=None if latency is None else latency.facts["peak_memory_bytes"],
         interfered=latency is not None and latency.facts["interfered"],
     )
+
+
+def _majority(classes: Sequence[Mapping[str, Fact]]) -> tuple[str, float]:
+    """Return the class with most test photos and its share, rounded as top-1 is to compare equal.
+
+    Args:
+        classes: Label and support of every class; of equal ones the first is taken.
+    """
+    largest = max(classes, key=lambda row: row["support"])
+    share = largest["support"] / sum(row["support"] for row in classes)
+    return largest["label"], round(share, 6)
 
 
 def _row(

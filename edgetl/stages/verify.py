@@ -17,6 +17,7 @@ from edgetl.stages._candidates import (
     file_node,
     float_node,
     model_node,
+    runtime_digest,
     size_bytes,
     wanted,
 )
@@ -57,10 +58,13 @@ class Settings(Table):
 
     format: str
     precision: Precision
+    runtime: str
+    """Digest of the runtime's files, which give the answers."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = model_node(made), made["teacher"][0]
+    runtime = runtime_digest(job)
     nodes: list[Node] = []
     for candidate in wanted(job):
         name, precision = candidate
@@ -69,7 +73,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             inputs["teacher"] = teacher
         if precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, candidate)
-        settings = Settings(format=name, precision=precision)
+        settings = Settings(format=name, precision=precision, runtime=runtime)
         nodes.append(Node("verify", f"verify {candidate_name(candidate)}", settings, inputs))
     return nodes
 

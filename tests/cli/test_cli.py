@@ -100,6 +100,7 @@ def test_targets_are_listed_and_shown() -> None:
     shown = CliRunner().invoke(edgetl, ["targets", "rpi4"]).output
     assert "nothing: it will be unverified" in shown
     assert "limit       p95_ms 50.0" in shown
+    assert "limit       better_than_guessing true" in shown
     as_json = json.loads(CliRunner().invoke(edgetl, ["targets", "rpi4", "--json"]).output)
     assert as_json[0]["device"] is None
 

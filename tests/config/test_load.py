@@ -69,16 +69,20 @@ colour: red
         ("task", "is 'segmentation'; must be 'classification'", 2),
         (
             "data.vall",
-            ("unknown key; did you mean 'val'? "
-            "(allowed: path, drawn, val, test, seed, exclude, leave_out)"),
+            (
+                "unknown key; did you mean 'val'? "
+                "(allowed: path, drawn, val, test, seed, exclude, leave_out)"
+            ),
             3,
         ),
         ("teacher.width", "is 'wide'; must be a number", 4),
         ("finetune.epochs", "is 0; must be greater than or equal to 1", 5),
         (
             "colour",
-            ("unknown key (allowed: name, task, data, input, teacher, student, calibration, "
-            "targets, seed, device, finetune)"),
+            (
+                "unknown key (allowed: name, task, data, input, teacher, student, calibration, "
+                "targets, seed, device, finetune)"
+            ),
             6,
         ),
     ]

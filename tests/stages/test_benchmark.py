@@ -21,6 +21,7 @@ from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.latency import load_latency
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Job, Node, NoOptions, Workspace
+from edgetl.stages._candidates import runtime_digest
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
 from edgetl.store.store import Artifact
 from edgetl.types import Facts
@@ -58,7 +59,13 @@ def candidate(tmp_path: Path, shelve: Callable[[Path, str, str, Facts], Artifact
 @pytest.fixture
 def settings() -> Settings:
     return Settings(
-        format="onnx", device="local", host=DEVICE.describe(), threads=1, seconds=0.05, count=20
+        format="onnx",
+        device="local",
+        host=DEVICE.describe(),
+        runtime="0" * 64,
+        threads=1,
+        seconds=0.05,
+        count=20,
     )
 
 
@@ -148,12 +155,14 @@ def test_targets_that_want_the_same_measurement_share_it() -> None:
     ]
 
 
-def test_fingerprint_of_the_machine_is_part_of_the_settings() -> None:
-    (node,) = STAGE.plan(_job(_target("one", "local", 1, ["fp32"])), _MADE)
+def test_machine_and_runtime_are_part_of_the_settings() -> None:
+    job = _job(_target("one", "local", 1, ["fp32"]))
+    (node,) = STAGE.plan(job, _MADE)
     assert node.settings.model_dump(mode="json") == {
         "format": "onnx",
         "device": "local",
         "host": DEVICE.describe(),
+        "runtime": runtime_digest(job),
         "threads": 1,
         "seconds": 1.0,
         "count": 50,

@@ -8,7 +8,7 @@ from edgetl.config.target import Target
 from edgetl.stages._choice import Choice, Measured, Outcome, Verdict, choose
 
 
-def board(*, device: str | None = "local", **limits: float | None) -> Target:
+def board(*, device: str | None = "local", **limits: float | bool | None) -> Target:
     return Target.model_validate(
         {
             "name": "board",
@@ -24,6 +24,8 @@ def board(*, device: str | None = "local", **limits: float | None) -> Target:
 def figures(name: str, **changed: Any) -> Measured:
     values: dict[str, Any] = {
         "top1": 0.95,
+        "majority_class": "nut",
+        "majority_share": 0.25,
         "drop_pp": 0.0,
         "size_bytes": 4 << 20,
         "p95_ms": 2.0,
@@ -82,6 +84,51 @@ def test_broken_limit_rejects_with_its_figures(
 def test_figure_equal_to_its_limit_holds(limit: str, value: float) -> None:
     limits: dict[str, Any] = {limit: value}
     assert choose(board(**limits), [figures("a")]).outcome is Outcome.HELD
+
+
+@pytest.mark.parametrize(
+    ("top1", "reason"),
+    [
+        pytest.param(
+            0.458333,
+            "top-1 0.458 is no better than always answering 'bees' (0.542)",
+            id="below",
+        ),
+        pytest.param(
+            0.541667,
+            "top-1 0.542 is no better than always answering 'bees' (0.542)",
+            id="equal",
+        ),
+    ],
+)
+def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise(
+    top1: float, reason: str
+) -> None:
+    collapsed = figures("a", top1=top1, majority_class="bees", majority_share=0.541667)
+    found = choose(board(), [collapsed])
+    assert found.outcome is Outcome.MISSED
+    assert found.chosen is None
+    assert told(found) == [("rejected", reason)]
+    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {reason}"
+    assert choose(board(better_than_guessing=False), [collapsed]).outcome is Outcome.HELD
+
+
+def test_top1_above_guessing_holds() -> None:
+    barely = figures("a", top1=0.541668, majority_class="bees", majority_share=0.541667)
+    assert choose(board(), [barely]).outcome is Outcome.HELD
+
+
+def test_guessing_is_told_before_the_drop_it_explains() -> None:
+    guess = figures("a", top1=0.25, drop_pp=70.0)
+    assert told(choose(board(), [guess, figures("b")])) == [
+        ("rejected", "top-1 0.250 is no better than always answering 'nut' (0.250)"),
+        ("chosen", "fastest within limits"),
+    ]
+
+
+def test_without_a_device_a_guess_is_missed() -> None:
+    guess = figures("a", top1=0.25, p95_ms=None, memory_bytes=None)
+    assert choose(board(device=None), [guess]).outcome is Outcome.MISSED
 
 
 def test_gain_of_accuracy_is_no_drop() -> None:

@@ -10,7 +10,7 @@ import pytest
 from edgetl.config.target import Target
 from edgetl.runtime.bundle import check_files, runtime_files
 from edgetl.stages import Node, NoOptions, Workspace
-from edgetl.stages.package import STAGE, Settings, _inputs
+from edgetl.stages.package import STAGE, Settings, _inputs, _majority
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision
 
@@ -102,6 +102,35 @@ def test_missed_target_says_which_limit_and_has_no_bundle(
     assert STAGE.summary(facts) == f"missed: {why}"
 
 
+@pytest.mark.parametrize("right", [22, 26])
+def test_model_that_guesses_is_missed_and_told_which_class_is_most_frequent(
+    tmp_path: Path, shelve: Shelve, workspace: Make, right: int
+) -> None:
+    work = workspace("package")
+    artifacts = _artifacts(tmp_path, shelve, _FIGURES, top1=round(right / 48, 6))
+    facts = STAGE.run(_settings(), artifacts, work)
+    reason = f"top-1 {right / 48:.3f} is no better than always answering 'bees' (0.542)"
+    assert [row["reason"] for row in facts["rows"]] == [reason, reason]
+    why = f"no candidate holds better_than_guessing; nearest is onnx fp32: {reason}"
+    assert (facts["verdict"], facts["chosen"], facts["why"]) == ("missed", None, why)
+    assert list(work.out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("supports", "expected"),
+    [
+        pytest.param({"ants": 22, "bees": 26}, ("bees", 0.541667), id="rounded like top-1"),
+        pytest.param({"ants": 3, "bees": 3}, ("ants", 0.5), id="first of equals"),
+        pytest.param({"ants": 0, "bees": 3}, ("bees", 1.0), id="only one present"),
+    ],
+)
+def test_majority_is_the_largest_support_as_a_share_of_all(
+    supports: dict[str, int], expected: tuple[str, float]
+) -> None:
+    rows = [{"label": label, "support": support} for label, support in supports.items()]
+    assert _majority(rows) == expected
+
+
 def test_target_without_a_device_gets_a_bundle_marked_unverified(
     tmp_path: Path, shelve: Shelve, workspace: Make
 ) -> None:
@@ -165,7 +194,9 @@ def _settings(*, device: str | None = "local", runtime: str = "0" * 64) -> Setti
     return Settings(recipe="parts", target=_target(device), runtime=runtime)
 
 
-def _artifacts(root: Path, shelve: Shelve, figures: Figures) -> dict[str, Artifact]:
+def _artifacts(
+    root: Path, shelve: Shelve, figures: Figures, top1: float = 0.9
+) -> dict[str, Artifact]:
     """Return artifacts with the facts that earlier stages leave, and model files of a few bytes."""
 
     def put(label: str, kind: str, facts: dict[str, Any], **files: str) -> Artifact:
@@ -186,7 +217,7 @@ def _artifacts(root: Path, shelve: Shelve, figures: Figures) -> dict[str, Artifa
         kind = "float" if label == float_label else "quantized"
         found[f"{name} file"] = put(label, kind, {}, model_onnx=name, contract_json="{}")
         found[f"{name} verification"] = put(
-            f"verify {name}", "verification", _verified(name, drop_pp)
+            f"verify {name}", "verification", _verified(name, drop_pp, top1)
         )
         if kind == "quantized":
             found[f"{name} float"] = found["onnx fp32 file"]
@@ -195,15 +226,19 @@ def _artifacts(root: Path, shelve: Shelve, figures: Figures) -> dict[str, Artifa
     return found
 
 
-def _verified(name: str, drop_pp: float) -> Facts:
+def _verified(name: str, drop_pp: float, top1: float = 0.9) -> Facts:
     return {
         "format": name.partition(" ")[0],
         "precision": name.partition(" ")[2],
-        "top1": 0.9,
+        "top1": top1,
         "low": 0.85,
         "high": 0.94,
         "drop": {"pp": drop_pp, "low_pp": drop_pp - 1, "high_pp": drop_pp + 1},
         "breaks_at": None,
+        "classes": [
+            {"label": label, "support": support, "recall": 0.9, "precision": 0.9}
+            for label, support in (("ants", 22), ("bees", 26), ("wasps", 0))
+        ],
         "size_bytes": 4 << 20,
     }
 

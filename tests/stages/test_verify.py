@@ -158,7 +158,7 @@ def test_confusion_and_classes_by_hand() -> None:
 
 
 def _settings(precision: Precision) -> Settings:
-    return Settings(format="onnx", precision=precision)
+    return Settings(format="onnx", precision=precision, runtime="0" * 64)
 
 
 def _write_dataset(

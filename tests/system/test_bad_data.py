@@ -186,6 +186,7 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
     )  # fmt: skip
     (project / "targets" / "fp32.yaml").write_text(
         "name: fp32\ndescription: quick\ndevice: null\nthreads: 1\ncandidates: {onnx: [fp32]}\n"
+        "limits: {better_than_guessing: false}\n"
     )
     words = [word for setting in settings for word in ("--set", setting)]
     done = edgetl(project, "run", "recipe.yaml", *words)

@@ -144,12 +144,33 @@ def test_limit_nobody_can_hold_runs_only_package_and_takes_the_stale_bundle_away
     assert _runtime(finished, "check", "dist/host").returncode == 0
 
 
+def test_model_that_only_guesses_is_not_handed_over_on_the_default_limits(
+    finished: Path, edgetl: Edgetl
+) -> None:
+    """After one epoch the student gives all 18 test photos, 3 of each class, the same answer."""
+    target = finished / "targets" / "host.yaml"
+    lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("limits:")]
+    target.write_text("".join(kept), encoding="utf-8")
+    done = edgetl(finished, "run", "recipe.yaml")
+    assert done.returncode == 5
+    assert _made(done) == ["package host"]
+    reason = "top-1 0.167 is no better than always answering 'bracket' (0.167)"
+    assert done.stdout.count(f"rejected: {reason}") == 2
+    assert (
+        "host: no bundle; no candidate holds better_than_guessing; "
+        f"nearest is onnx fp32: {reason}\n"
+    ) in done.stdout
+    assert not (finished / "dist" / "host").exists()
+
+
 def test_target_without_a_device_is_unverified_and_shares_what_is_there(
     finished: Path, edgetl: Edgetl
 ) -> None:
     (finished / "targets" / "board.yaml").write_text(
         "name: board\ndescription: no way to reach it\ndevice: null\nthreads: 4\n"
-        "candidates: {onnx: [int8]}\nlimits: {drop_pp: 100, p95_ms: 50}\n",
+        "candidates: {onnx: [int8]}\n"
+        "limits: {drop_pp: 100, p95_ms: 50, better_than_guessing: false}\n",
         encoding="utf-8",
     )
     done = edgetl(finished, "run", "recipe.yaml", "--set", "targets=[host, board]")
