@@ -15,6 +15,8 @@ from edgetl.errors import UsageError
 from edgetl.types import Split
 
 _FRACTIONS = "val: 0.15, test: 0.20"
+_TRAIN_SHARE = 0.65
+_PHOTOS_FOR_256 = 260
 
 
 @click.command()
@@ -77,11 +79,17 @@ student: {{family: mobilenet_v3_small, weights: imagenet}}
 distill: {{method: dkd, epochs: 30, control: true}}
 
 # The photos that set the ranges of int8 files. Known: {calibrations}
-calibration: balanced-256
+calibration: {_calibration(listing)}
 
 # Devices with their limits. Known: {targets}
 targets: [host]
 """
+
+
+def _calibration(listing: Listing) -> str:
+    # Balanced-256 needs 256 training photos; what is split off for val and test is not among them.
+    rest = sum(sample.split in {None, Split.TRAIN} for sample in listing.samples)
+    return "balanced-256" if rest * _TRAIN_SHARE >= _PHOTOS_FOR_256 else "random-128"
 
 
 def _splits(listing: Listing) -> str:

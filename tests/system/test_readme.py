@@ -1,0 +1,67 @@
+"""The commands of README are run, in order, in one folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from edgetl.config.load import load_recipe
+from edgetl.pipeline.order import all_stages
+
+_README = Path(__file__).parents[2] / "README.md"
+
+
+def _blocks(language: str) -> list[str]:
+    text = _README.read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_commands_of_the_readme_end_well(tmp_path: Path) -> None:
+    # `make` needs a checkout and sets up an environment; what it calls is tested elsewhere.
+    commands = [
+        line
+        for block in _blocks("sh")
+        for line in block.splitlines()
+        if line and not line.startswith("make ")
+    ]
+    assert commands
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        done = subprocess.run(
+            command.split(),
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (_README.parent / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^make (\S+)", "\n".join(_blocks("sh")), flags=re.MULTILINE)
+    assert targets == ["demo", "test"]
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (recipe,) = _blocks("yaml")
+    assert yaml.safe_load(recipe)["name"] == "parts"
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    tables = {name: stage.options for name, stage in all_stages().items()}
+    assert load_recipe(str(tmp_path / "recipe.yaml"), (), tables).recipe.targets == ("host", "rpi4")
+
+
+def test_every_command_of_the_readme_table_exists() -> None:
+    from edgetl.cli import COMMANDS
+
+    text = _README.read_text(encoding="utf-8")
+    named = set(re.findall(r"`edgetl ([a-z][a-z-]*)", text))
+    assert named == set(COMMANDS)
