@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from edgetl.cli import options
-from edgetl.pipeline.execute import survey
-from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.cli.survey import survey_recipe
+from edgetl.pipeline.order import all_stages
 from edgetl.store.store import Store
 
 
@@ -29,10 +28,8 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
     edgetl plan photos/recipe.yaml
     edgetl plan parts --set student.width=0.35
     """
-    store = Store(store_root)
     stages = all_stages()
-    job = load_job(recipe, overrides, store, stages)
-    steps = survey(plan_nodes(job, stages), store, stages)
+    steps = survey_recipe(recipe, overrides, Store(store_root))
     if as_json:
         rows = [
             {

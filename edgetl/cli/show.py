@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from edgetl.cli import options
+from edgetl.cli.survey import survey_recipe, unknown_label
 from edgetl.errors import UsageError
-from edgetl.pipeline.execute import Step, survey
-from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.execute import Step
+from edgetl.pipeline.order import all_stages
 from edgetl.store.store import Artifact, Store
 
 
@@ -36,10 +36,7 @@ def command(
     edgetl show photos/recipe.yaml
     edgetl show photos/recipe.yaml "verify onnx int8"
     """
-    store = Store(store_root)
-    stages = all_stages()
-    job = load_job(recipe, overrides, store, stages)
-    steps = survey(plan_nodes(job, stages), store, stages)
+    steps = survey_recipe(recipe, overrides, Store(store_root))
     if label is not None:
         artifact = _named(steps, label, recipe)
         click.echo(f"# {artifact.folder}", err=True)
@@ -54,7 +51,7 @@ def command(
         click.echo(json.dumps(rows, indent=2))
         return
     for node, artifact in there:
-        click.echo(f"{node.label:<28} {stages[node.stage].summary(artifact.facts)}")
+        click.echo(f"{node.label:<28} {all_stages()[node.stage].summary(artifact.facts)}")
         click.echo(f"{'':<28} {artifact.folder}")
     missing = len(steps) - len(there)
     if missing:
@@ -64,9 +61,7 @@ def command(
 def _named(steps: Sequence[Step], label: str, recipe: str) -> Artifact:
     by_label = {step.node.label: step.artifact for step in steps}
     if label not in by_label:
-        raise UsageError(
-            f"no stage of {recipe} is called '{label}'", remedy=f"known: {', '.join(by_label)}"
-        )
+        raise unknown_label(label, recipe, by_label)
     artifact = by_label[label]
     if artifact is None:
         raise UsageError(f"'{label}' is not made yet", remedy=f"edgetl run {recipe}")

@@ -9,10 +9,7 @@ from pathlib import Path
 import click
 
 from edgetl.cli import options
-from edgetl.errors import UsageError
-from edgetl.pipeline.execute import survey
-from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.cli.survey import survey_recipe, unknown_label
 from edgetl.pipeline.why import explain
 from edgetl.store.store import Store
 
@@ -38,15 +35,12 @@ def command(
     edgetl why photos/recipe.yaml "quantize onnx int8"
     """
     store = Store(store_root)
-    stages = all_stages()
-    job = load_job(recipe, overrides, store, stages)
-    steps = survey(plan_nodes(job, stages), store, stages)
+    steps = survey_recipe(recipe, overrides, store)
     reasons = explain(steps, store)
     if label is not None:
         reasons = tuple(reason for reason in reasons if reason.label == label)
         if not reasons:
-            known = ", ".join(step.node.label for step in steps)
-            raise UsageError(f"no stage of {recipe} is called '{label}'", remedy=f"known: {known}")
+            raise unknown_label(label, recipe, (step.node.label for step in steps))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(reason) for reason in reasons], indent=2))
         return

@@ -1,0 +1,25 @@
+"""What plan, why and show look at: a recipe's steps, and one of them by its label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from edgetl.errors import UsageError
+from edgetl.pipeline.execute import Step, survey
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.store.store import Store
+
+
+def survey_recipe(recipe: str, overrides: Sequence[str], store: Store) -> tuple[Step, ...]:
+    """Return what of `recipe` is there and what is to be made; errors as the pipeline's."""
+    stages = all_stages()
+    job = load_job(recipe, overrides, store, stages)
+    return survey(plan_nodes(job, stages), store, stages)
+
+
+def unknown_label(label: str, recipe: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a label that no step of `recipe` has."""
+    return UsageError(
+        f"no stage of {recipe} is called '{label}'", remedy=f"known: {', '.join(known)}"
+    )
