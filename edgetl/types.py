@@ -16,6 +16,9 @@ class Task(StrEnum):
     """What a model answers."""
 
     CLASSIFICATION = "classification"
+    """Which class a photo shows."""
+    DETECTION = "detection"
+    """Where on a photo which objects are."""
 
 
 class Split(StrEnum):

@@ -16,9 +16,10 @@ _LAYERS = (
     ("cli", "__main__"),
     ("pipeline", "report"),
     ("stages",),
-    ("exporters", "quantizers", "devices", "train"),
+    ("exporters", "quantizers", "graph_lint", "devices", "train"),
     ("models",),
     ("nn",),
+    ("evaluation",),
     ("data",),
     ("store",),
     ("config",),
@@ -33,7 +34,9 @@ _FRAMEWORKS = {
     "torch", "torchvision", "lightning_fabric", "onnx", "onnxruntime", "openvino", "nncf",
     "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "tensorboard", "safetensors",
 }  # fmt: skip
-_FRAMEWORK_ROOMS = ("exporters/", "quantizers/", "nn/", "models/", "train/", "runtime/engines/")
+_FRAMEWORK_ROOMS = (
+    "exporters/", "quantizers/", "graph_lint/", "nn/", "models/", "train/", "runtime/engines/",
+)  # fmt: skip
 _FRAMEWORK_FILES = ("data/loaders.py", "data/augment.py")
 _RUNTIME_MAY = {"numpy", "PIL", "onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime"}
 

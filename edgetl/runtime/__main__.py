@@ -14,8 +14,6 @@ from edgetl.runtime.errors import RuntimeFault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgetl.runtime.predictor import Prediction
-
 _EXIT_MISSING_PACKAGE = 4
 _EXIT_DAMAGED = 6
 _EXIT_STOPPED = 130
@@ -25,6 +23,7 @@ _EPILOG = """\
 examples:
   python -m edgetl.runtime predict . photo.jpg
   python -m edgetl.runtime predict . *.jpg --top 3 --json
+  python -m edgetl.runtime predict . *.jpg --threshold 0.5 --draw out
   python -m edgetl.runtime check .
   python -m edgetl.runtime bench . --threads 4
 
@@ -59,36 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
+    from edgetl.runtime.answers import answers
     from edgetl.runtime.predictor import Predictor
 
-    predictor = Predictor.open(given.bundle, given.threads)
     rows = []
-    for photo in given.images:
-        prediction = predictor.predict(photo)
-        if given.json:
-            rows.append(_row(photo, prediction, predictor.contract.labels, given.top))
-        else:
-            best = ", ".join(
-                f"{predictor.contract.labels[index]} {prediction.probabilities[index]:.4f}"
-                for index in prediction.top(given.top)
-            )
-            print(f"{photo}: {best}")
+    for answer in answers(
+        Predictor.open(given.bundle, given.threads),
+        given.images,
+        top=given.top,
+        threshold=given.threshold,
+        folder=given.draw,
+    ):
+        rows.append(answer.row)
+        if not given.json:
+            print("\n".join(answer.lines))
     if given.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     return 0
-
-
-def _row(
-    photo: Path, prediction: Prediction, labels: Sequence[str], count: int
-) -> dict[str, object]:
-    return {
-        "photo": str(photo),
-        "label": prediction.label,
-        "top": [
-            {"label": labels[index], "probability": prediction.probabilities[index]}
-            for index in prediction.top(count)
-        ],
-    }
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -146,7 +132,15 @@ def _parser() -> argparse.ArgumentParser:
     predict = _command(commands, "predict", "Say what is on photos.", "predict . photo.jpg --top 3")
     predict.set_defaults(command=_predict)
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photo files")
-    predict.add_argument("--top", type=_count, default=1, help="how many classes to say (1)")
+    predict.add_argument(
+        "--top", type=_count, help="how many classes to say (1), or at most how many objects (all)"
+    )
+    predict.add_argument(
+        "--threshold", type=_score, help="least score of an object, 0 to 1 (the contract's)"
+    )
+    predict.add_argument(
+        "--draw", type=Path, metavar="FOLDER", help="draw each photo with its answer there"
+    )
     check = _command(
         commands, "check", "Check digests and replay the golden samples.", "check dist/host"
     )
@@ -181,6 +175,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
+    return value
+
+
+def _score(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a score in 0...1")
     return value
 
 

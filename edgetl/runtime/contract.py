@@ -9,20 +9,26 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.errors import ContractError
 from edgetl.runtime.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from edgetl.runtime.detections import Suppression
 
 CONTRACT_FILE = "contract.json"
 LABELS_FILE = "labels.txt"
 SCHEMA = 1
 CLASSIFICATION = "classification"
+DETECTION = "detection"
+TASKS = (CLASSIFICATION, DETECTION)
 
 _REMEDY = "copy the whole folder again from where it was made"
 _Kinds = tuple[type[object], ...]
 _TEXT: _Kinds = (str,)
 _COUNT: _Kinds = (int,)
+_NUMBER: _Kinds = (int, float)
 _LIST: _Kinds = (list,)
 _TABLE: _Kinds = (dict,)
 
@@ -42,7 +48,11 @@ class OutputSpec:
     """One output of the model."""
 
     name: str
-    """What edgetl calls it; ``logits`` of shape ``(1, K)`` for a classifier."""
+    """What edgetl calls it.
+
+    A classifier has ``logits``, shape ``(1, K)``. A detector has ``boxes``, shape ``(1, M, 4)``,
+    xyxy in 0..1 of the input, and ``scores``, shape ``(1, M, K)``, in 0..1.
+    """
     tensor: str
     """What the file calls it."""
     shape: tuple[int, ...]
@@ -54,7 +64,7 @@ class Contract:
 
     task: str
     labels: tuple[str, ...]
-    """Class names in the order of the logits."""
+    """Class names in the order of the logits or scores."""
     format: str
     """``onnx``, ``openvino`` or ``tflite``; also names the engine."""
     file: str
@@ -63,6 +73,8 @@ class Contract:
     input: InputSpec
     preprocess: Preprocess
     outputs: tuple[OutputSpec, ...]
+    suppression: Suppression | None = None
+    """Which answers of a detector become detections; None for a classifier."""
 
     @classmethod
     def load(cls, folder: Path) -> Contract:
@@ -88,6 +100,8 @@ class Contract:
     def save(self, folder: Path) -> None:
         """Write ``contract.json`` and ``labels.txt`` into `folder`."""
         data = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        if self.suppression is None:
+            del data["suppression"]
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
         (folder / CONTRACT_FILE).write_text(text, encoding="utf-8")
         labels = "".join(f"{label}\n" for label in self.labels)
@@ -129,6 +143,9 @@ class _Reader:
     def table(self, key: str) -> _Reader:
         return _Reader(self.path, self.name(key), self.take(key, _TABLE))
 
+    def has(self, key: str) -> bool:
+        return key in self._left
+
     def tables(self, key: str) -> list[_Reader]:
         rows = self._each(key, dict)
         return [_Reader(self.path, f"{self.name(key)}.{i}", row) for i, row in enumerate(rows)]
@@ -159,6 +176,9 @@ def _contract(reader: _Reader) -> Contract:
         input=_input(reader.table("input")),
         preprocess=_preprocess(reader.table("preprocess")),
         outputs=tuple(_output(row) for row in reader.tables("outputs")),
+        suppression=_suppression(reader.table("suppression"))
+        if reader.has("suppression")
+        else None,
     )
     reader.done()
     _check(contract, reader)
@@ -182,10 +202,27 @@ def _preprocess(reader: _Reader) -> Preprocess:
         "fit": reader.take("fit", _TEXT),
         "filter": reader.take("filter", _TEXT),
         "pad": reader.take("pad", _COUNT),
+        # Contracts from before there was a choice do not name it.
+        "anchor": reader.take("anchor", _TEXT) if reader.has("anchor") else "centre",
     }
     reader.done()
     try:
         return Preprocess(**values)
+    except ValueError as error:
+        raise reader.error(reader.where, str(error)) from error
+
+
+def _suppression(reader: _Reader) -> Suppression:
+    # Here, because a classifier does not need it.
+    from edgetl.runtime.detections import Suppression
+
+    score = reader.take("score", _NUMBER)
+    iou = reader.take("iou", _NUMBER)
+    limit = reader.take("limit", _COUNT)
+    mode = reader.take("mode", _TEXT)
+    reader.done()
+    try:
+        return Suppression(float(score), float(iou), limit, mode)
     except ValueError as error:
         raise reader.error(reader.where, str(error)) from error
 
@@ -207,9 +244,28 @@ def _check(contract: Contract, reader: _Reader) -> None:
         raise reader.error("preprocess", f"makes {fitted}, but the input is {size}")
     if Path(contract.file).name != contract.file:
         raise reader.error("file", f"is {contract.file!r}; must be a name without a folder")
-    if contract.task != CLASSIFICATION:
-        raise reader.error("task", f"is {contract.task!r}; this runtime knows {CLASSIFICATION}")
-    expected = {"logits": (1, len(contract.labels))}
+    if contract.task not in TASKS:
+        known = ", ".join(TASKS)
+        raise reader.error("task", f"is {contract.task!r}; this runtime knows {known}")
+    _check_suppression(contract, reader)
     found = {output.name: output.shape for output in contract.outputs}
+    expected = _expected_outputs(contract)
     if found != expected:
         raise reader.error("outputs", f"are {found}; {contract.task} has {expected}")
+
+
+def _check_suppression(contract: Contract, reader: _Reader) -> None:
+    if contract.task == DETECTION and contract.suppression is None:
+        raise reader.error("suppression", f"is missing; {DETECTION} needs it")
+    if contract.task != DETECTION and contract.suppression is not None:
+        raise reader.error("suppression", f"is of no use to {contract.task}; only to {DETECTION}")
+
+
+def _expected_outputs(contract: Contract) -> dict[str, tuple[int, ...]]:
+    num_classes = len(contract.labels)
+    if contract.task == CLASSIFICATION:
+        return {"logits": (1, num_classes)}
+    # The number of locations is the file's own, but boxes and scores have the same.
+    shapes = [output.shape for output in contract.outputs if output.name == "boxes"]
+    num_locations = max(1, shapes[0][1]) if shapes and len(shapes[0]) > 1 else 1
+    return {"boxes": (1, num_locations, 4), "scores": (1, num_locations, num_classes)}

@@ -24,6 +24,12 @@ class RuntimeFault(Exception):  # noqa: N818 - one fault among several that end 
         return f"{self.message}\n  {self.remedy}"
 
 
+class UsageFault(RuntimeFault):
+    """What was asked for cannot be done with this model or in this place."""
+
+    exit_code = 2
+
+
 class PhotoError(RuntimeFault):
     """A photo cannot be decoded."""
 

@@ -7,7 +7,11 @@
 - ``recorded.<output>``: what this very file answered where it was made;
 - ``fitted``: the network inputs that the photos ``golden-<i>.png`` must become, ``(P, H, W, 3)``.
 
-So a replay proves decoding and resizing apart from the model. Tolerances, and why:
+So a replay proves decoding and resizing apart from the model. The archive is compressed. What a
+detector answers is stored to the nearest `STORED_STEP`: nearly all scores are far below it, so the
+millions of digits that say nothing take no space.
+
+Tolerances, none below `STORED_STEP`, and why:
 
 - pixels: 1 level of 255. PNG is lossless; Pillow's resampling may round the last bit otherwise in
   another build.
@@ -16,12 +20,14 @@ So a replay proves decoding and resizing apart from the model. Tolerances, and w
   Integer kernels give the same bits everywhere but for the rounding of a last float operation.
 - float outputs of other files: 1/255 of the range, an 8-bit step over it: on another processor an
   inner value may round to the neighbouring step, or 16-bit floats may be computed as such.
+- detections after suppression: see `edgetl.runtime.agreement`.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgetl.runtime.contract import DETECTION, Contract
 from edgetl.runtime.engines import TensorInfo
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.predictor import Predictor
@@ -37,6 +44,9 @@ from edgetl.runtime.preprocess import fit_photo, read_photo
 GOLDEN_FILE = "golden.npz"
 MAX_SIDE = 640
 """Longest side of a golden photo, pixels; keeps bundles small."""
+
+STORED_STEP = 2.0**-20
+"""What the stored boxes and scores of a detector, both in 0..1, are multiples of."""
 
 _PIXEL_LEVELS = 1.0
 _FLOAT_SHARE = 1e-4
@@ -58,10 +68,10 @@ class ReplayRow:
     """One comparison of a replay."""
 
     name: str
-    """For example ``golden-0.png`` or ``logits``."""
+    """For example ``golden-0.png``, ``logits`` or ``detections``."""
     what: str
     worst: float
-    """Largest absolute difference; pixel levels for photos."""
+    """Largest absolute difference; pixel levels for photos, a count for detections."""
     tolerance: float | None
     """None where the difference is only told, not judged."""
 
@@ -118,12 +128,13 @@ def record(
     arrays["fitted"] = np.stack(
         [fit_photo(photo, predictor.contract.preprocess) for photo in photos]
     )
+    kept = _stored if predictor.contract.task == DETECTION else np.asarray
     for name, values in recorded.items():
-        arrays[f"reference.{name}"] = reference[name].astype(np.float32)
-        arrays[f"recorded.{name}"] = values
+        arrays[f"reference.{name}"] = kept(reference[name].astype(np.float32))
+        arrays[f"recorded.{name}"] = kept(values)
     # numpy dates the members of the archive 1980, so equal arrays give equal bytes.
     with (folder / GOLDEN_FILE).open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def load(folder: Path, outputs: Sequence[str]) -> Golden:
@@ -142,7 +153,7 @@ def load(folder: Path, outputs: Sequence[str]) -> Golden:
                 reference={name: arrays[f"reference.{name}"] for name in outputs},
                 recorded={name: arrays[f"recorded.{name}"] for name in outputs},
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(
             f"{path} cannot be read: {error}",
             remedy="copy the whole folder again from where it was made",
@@ -164,17 +175,49 @@ def replay(folder: Path, threads: int = 1) -> Replay:
         rows.append(ReplayRow(name, "fitted pixels", _worst(photo, expected), _PIXEL_LEVELS))
     found = predictor.run(golden.pixels)
     infos = {info.name: info for info in predictor.session.outputs}
+    allowed: dict[str, float] = {}
     for output in predictor.contract.outputs:
-        values, recorded = found[output.name], golden.recorded[output.name]
-        allowed = _tolerance(predictor.contract.precision, infos[output.tensor], recorded)
-        rows.append(
-            ReplayRow(output.name, "answers as recorded", _worst(values, recorded), allowed)
-        )
-        reference = golden.reference[output.name]
-        rows.append(
-            ReplayRow(output.name, "distance to the float model", _worst(values, reference), None)
-        )
+        name, values, recorded = output.name, found[output.name], golden.recorded[output.name]
+        allowed[name] = _tolerance(predictor.contract.precision, infos[output.tensor], recorded)
+        reference = golden.reference[name]
+        rows += [
+            ReplayRow(name, "answers as recorded", _worst(values, recorded), allowed[name]),
+            ReplayRow(name, "distance to the float model", _worst(values, reference), None),
+        ]
+    if predictor.contract.suppression is not None:
+        rows += _detection_rows(predictor.contract, golden, found, allowed)
     return Replay(tuple(rows))
+
+
+def _detection_rows(
+    contract: Contract,
+    golden: Golden,
+    found: Mapping[str, NDArray[np.float32]],
+    allowed: Mapping[str, float],
+) -> Iterator[ReplayRow]:
+    """Yield whether the same objects are found as recorded, and as by the float model."""
+    from edgetl.runtime.agreement import Comparison
+
+    comparison = Comparison.of(contract, allowed)
+    recorded = comparison.count(golden.recorded, found)
+    yield ReplayRow(
+        "detections",
+        f"{recorded.total} recorded, not found again or new",
+        float(recorded.lost),
+        comparison.tolerance(recorded.total),
+    )
+    reference = comparison.count(golden.reference, found)
+    yield ReplayRow(
+        "detections",
+        f"{reference.total} of the float model, not found or new",
+        float(reference.lost),
+        None,
+    )
+
+
+def _stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    steps: NDArray[np.float32] = np.rint(values / np.float32(STORED_STEP))
+    return steps * np.float32(STORED_STEP)
 
 
 def _worst(
@@ -188,4 +231,4 @@ def _worst(
 
 def _tolerance(precision: str, info: TensorInfo, recorded: NDArray[np.float32]) -> float:
     share = _FLOAT_SHARE if precision == "fp32" or info.scale is not None else _STEP_SHARE
-    return max(info.scale or 0.0, share * float(np.ptp(recorded)))
+    return max(info.scale or 0.0, share * float(np.ptp(recorded)), STORED_STEP)

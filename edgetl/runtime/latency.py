@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime import golden, host
-from edgetl.runtime.decode import softmax
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_photo, read_photo
 
 if TYPE_CHECKING:
     from edgetl.runtime.host import Disturbance
@@ -65,7 +63,7 @@ class Latency:
     samples_ns: tuple[int, ...]
     """Pixels to outputs."""
     end_to_end_ns: tuple[int, ...]
-    """Photo file to class: decoding, fitting, model."""
+    """Photo file to class or objects: decoding, fitting, model, what follows."""
     peak_memory_bytes: int | None
     """Resident memory of the whole process at its largest."""
     temperature_c: tuple[float | None, float | None]
@@ -147,8 +145,7 @@ def measure(folder: Path, *, threads: int, seconds: float, count: int) -> Latenc
         predictor.session.run(next(inputs))
 
     def run_all() -> None:
-        photo = fit_photo(read_photo(next(photos)), predictor.contract.preprocess)
-        softmax(predictor.run(photo[None])["logits"])
+        predictor.predict(next(photos))
 
     first_ns = _timed(run_model)
     warm_up_count, stable = _warm_up(run_model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,13 @@ import numpy as np
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.decode import leaders, softmax
 from edgetl.runtime.engines import Session, open_session
-from edgetl.runtime.errors import BundleError, ContractError
+from edgetl.runtime.errors import BundleError, ContractError, UsageFault
 from edgetl.runtime.preprocess import fit_photo, read_photo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from edgetl.runtime.detections import Detections
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,22 @@ class Predictor:
         _agree(folder, contract, session)
         return cls(folder, contract, session)
 
+    def with_threshold(self, score: float) -> Predictor:
+        """Return the same detector with another score that an object has at least.
+
+        Raises:
+            UsageFault: If the model is a classifier.
+            ValueError: If `score` is not in 0..1.
+        """
+        rule = self.contract.suppression
+        if rule is None:
+            raise UsageFault(
+                f"{self.folder} is a classifier, which has no threshold",
+                remedy="leave out --threshold; --top says how many classes are told",
+            )
+        contract = replace(self.contract, suppression=replace(rule, score=score))
+        return replace(self, contract=contract)
+
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs for fitted photos, by the contract's names.
 
@@ -82,28 +100,77 @@ class Predictor:
                 found[output.name][i] = answers[output.tensor][0]
         return found
 
-    def predict(self, photo: Path) -> Prediction:
-        """Return what the model says of the photo file `photo`.
+    def predict(self, photo: Path) -> Prediction | Detections:
+        """Return what the model says of the photo file `photo`; see `answer`.
 
         Raises:
             PhotoError: If the photo cannot be read.
             BundleError: If the model answers with something that is no number.
         """
-        return self.classify(fit_photo(read_photo(photo), self.contract.preprocess))
+        return self.answer(read_photo(photo))
+
+    def answer(self, photo: NDArray[np.uint8]) -> Prediction | Detections:
+        """Return what the model says of an upright RGB photo of any shape ``(h, w, 3)``.
+
+        A classifier gives a `Prediction`, a detector `Detections` in pixels of the photo.
+        """
+        pixels = fit_photo(photo, self.contract.preprocess)
+        if self.contract.suppression is None:
+            return self.classify(pixels)
+        return self.detect(pixels, (photo.shape[0], photo.shape[1]))
 
     def classify(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """Return what the model says of one fitted photo of shape ``(H, W, 3)``."""
-        logits = self.run(pixels[np.newaxis])["logits"][0]
-        if not np.isfinite(logits).all():
-            raise BundleError(
-                f"the model in {self.folder} answers with values that are no numbers",
-                remedy=f"python -m edgetl.runtime check {self.folder}",
-            )
+        """Return what the model says of one fitted photo of shape ``(H, W, 3)``.
+
+        Raises:
+            BundleError: If the model answers with something that is no number.
+            ValueError: If the model is no classifier.
+        """
+        if self.contract.suppression is not None:
+            raise ValueError(f"the task of {self.folder} is {self.contract.task}; it has no logits")
+        logits = self._numbers(pixels)["logits"]
         probabilities = softmax(logits)
         (index,) = leaders(probabilities, 1)
         return Prediction(
             self.contract.labels[index], index, tuple(float(value) for value in probabilities)
         )
+
+    def detect(self, pixels: NDArray[np.uint8], photo_size: tuple[int, int]) -> Detections:
+        """Return what the model finds on one fitted photo.
+
+        Args:
+            pixels: Shape ``(H, W, 3)``, RGB, in the contract's size.
+            photo_size: Height and width that the photo had before it was fitted; the boxes are in
+                its pixels.
+
+        Raises:
+            BundleError: If the model answers with something that is no number.
+            ValueError: If the model is no detector.
+        """
+        # Here, because a classifier does not need it.
+        from edgetl.runtime.detections import detect
+
+        rule = self.contract.suppression
+        if rule is None:
+            raise ValueError(f"the task of {self.folder} is {self.contract.task}; it has no boxes")
+        found = self._numbers(pixels)
+        return detect(
+            found["boxes"],
+            found["scores"],
+            photo_size=photo_size,
+            preprocess=self.contract.preprocess,
+            rule=rule,
+        )
+
+    def _numbers(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs for one fitted photo, without the batch, all finite."""
+        found = {name: values[0] for name, values in self.run(pixels[np.newaxis]).items()}
+        if not all(np.isfinite(values).all() for values in found.values()):
+            raise BundleError(
+                f"the model in {self.folder} answers with values that are no numbers",
+                remedy=f"python -m edgetl.runtime check {self.folder}",
+            )
+        return found
 
 
 def _agree(folder: Path, contract: Contract, session: Session) -> None:

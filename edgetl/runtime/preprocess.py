@@ -25,6 +25,7 @@ BACKGROUND = 255
 """Grey level behind transparent pixels: white, as a browser shows them."""
 
 FITS = ("letterbox", "stretch", "crop")
+ANCHORS = ("centre", "top-left")
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -76,6 +77,7 @@ class Preprocess:
         fit: `letterbox` keeps the shape and pads, `stretch` gives it up, `crop` cuts the centre.
         filter: `bilinear`, `bicubic` or `area`; each averages over its support when it shrinks.
         pad: Grey level of the letterbox border.
+        anchor: Where a letterbox puts the photo, `centre` or `top-left`; other fits ignore it.
     """
 
     height: int
@@ -83,17 +85,61 @@ class Preprocess:
     fit: str
     filter: str
     pad: int
+    anchor: str = "centre"
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
             raise ValueError(f"unknown fit '{self.fit}'; known: {', '.join(FITS)}")
         if self.filter not in _FILTERS:
             raise ValueError(f"unknown filter '{self.filter}'; known: {', '.join(_FILTERS)}")
+        if self.anchor not in ANCHORS:
+            raise ValueError(f"unknown anchor '{self.anchor}'; known: {', '.join(ANCHORS)}")
         if self.height < 1 or self.width < 1 or not 0 <= self.pad <= _MAX_LEVEL:
             raise ValueError(
                 f"input {self.height} x {self.width} with pad {self.pad}: "
                 "needs sides from 1 and a pad in 0...255"
             )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a photo lies in the network's input: ``x_input = x_photo * scale_x + left``, y alike.
+
+    Coordinates are those of the edges between pixels, so a photo reaches from 0 to its width.
+    """
+
+    scale_x: float
+    scale_y: float
+    left: float
+    top: float
+
+    def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return boxes `(..., 4)`, xyxy, in pixels of the input, from those in the photo's."""
+        scale, shift = self._columns()
+        return (boxes * scale + shift).astype(np.float32)
+
+    def to_photo(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return boxes `(..., 4)`, xyxy, in pixels of the photo, from those in the input's."""
+        scale, shift = self._columns()
+        return ((boxes - shift) / scale).astype(np.float32)
+
+    def _columns(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        scale = np.array([self.scale_x, self.scale_y] * 2)
+        return scale, np.array([self.left, self.top] * 2)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The part of a photo that is seen, and the part of the input that it fills; whole pixels."""
+
+    cut_top: int
+    cut_left: int
+    cut_height: int
+    cut_width: int
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
@@ -138,8 +184,8 @@ def fit_photo(photo: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.ui
 
     - `stretch`: resize to ``H x W``.
     - `letterbox`: the side that binds becomes ``H`` or ``W``, the other one ``round(h * W / w)`` or
-      ``round(w * H / h)``; centred, an odd pixel of border is at the bottom or right. Small photos
-      are enlarged.
+      ``round(w * H / h)``; at the top left, or centred with an odd pixel of border at the bottom or
+      right. Small photos are enlarged.
     - `crop`: cut the largest centred rectangle of the input's shape, sides rounded the same way, an
       odd pixel is lost at the bottom or right; then resize to ``H x W``.
 
@@ -155,25 +201,54 @@ def fit_photo(photo: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.ui
     """
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:  # noqa: PLR2004
         raise ValueError(f"photo must be uint8 (h, w, 3), got {photo.dtype} {photo.shape}")
+    layout = _layout(photo.shape[0], photo.shape[1], preprocess)
+    cut = photo[
+        layout.cut_top : layout.cut_top + layout.cut_height,
+        layout.cut_left : layout.cut_left + layout.cut_width,
+    ]
+    resized = _resize(cut, layout.height, layout.width, preprocess.filter)
+    if resized.shape[:2] == (preprocess.height, preprocess.width):
+        return resized
+    canvas = np.full((preprocess.height, preprocess.width, 3), preprocess.pad, np.uint8)
+    rows = slice(layout.top, layout.top + layout.height)
+    canvas[rows, layout.left : layout.left + layout.width] = resized
+    return canvas
+
+
+def place(height: int, width: int, preprocess: Preprocess) -> Placement:
+    """Return where `fit_photo` puts a photo of `height` x `width` pixels, with its very rounding.
+
+    Raises:
+        ValueError: If the photo has no pixels.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"a photo of {height} x {width} has no pixels")
+    layout = _layout(height, width, preprocess)
+    scale_x, scale_y = layout.width / layout.cut_width, layout.height / layout.cut_height
+    return Placement(
+        scale_x,
+        scale_y,
+        layout.left - layout.cut_left * scale_x,
+        layout.top - layout.cut_top * scale_y,
+    )
+
+
+def _layout(h: int, w: int, preprocess: Preprocess) -> _Layout:
+    """Return how a photo of `h` x `w` is cut and placed; see `fit_photo`."""
     height, width = preprocess.height, preprocess.width
     if preprocess.fit == "stretch":
-        return _resize(photo, height, width, preprocess.filter)
-    h, w = photo.shape[:2]
+        return _Layout(0, 0, h, w, 0, 0, height, width)
     width_binds = w * height >= h * width
     if preprocess.fit == "letterbox":
         inner_h = _part(h, width, w) if width_binds else height
         inner_w = width if width_binds else _part(w, height, h)
-        top, left = (height - inner_h) // 2, (width - inner_w) // 2
-        canvas = np.full((height, width, 3), preprocess.pad, np.uint8)
-        canvas[top : top + inner_h, left : left + inner_w] = _resize(
-            photo, inner_h, inner_w, preprocess.filter
-        )
-        return canvas
+        centred = preprocess.anchor == "centre"
+        top = (height - inner_h) // 2 if centred else 0
+        left = (width - inner_w) // 2 if centred else 0
+        return _Layout(0, 0, h, w, top, left, inner_h, inner_w)
     cut_h = h if width_binds else _part(w, height, width)
     cut_w = _part(h, width, height) if width_binds else w
-    top, left = (h - cut_h) // 2, (w - cut_w) // 2
-    cut = photo[top : top + cut_h, left : left + cut_w]
-    return _resize(cut, height, width, preprocess.filter)
+    return _Layout((h - cut_h) // 2, (w - cut_w) // 2, cut_h, cut_w, 0, 0, height, width)
 
 
 def _check_source(source: Path | BinaryIO, called: str) -> None:

@@ -1,4 +1,8 @@
-"""A model whose answers can be computed by hand: logits are the mean of each colour, over 100."""
+"""Two models whose answers can be computed by hand.
+
+The logits of the classifier are the mean of each colour, over 100. The detector has three fixed
+boxes; two that overlap see red, one sees blue, and scores are shares of the mean of that colour.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.detections import Suppression
 from edgetl.runtime.preprocess import Preprocess
 
 SIZE = 32
@@ -25,10 +30,30 @@ CONTRACT = Contract(
     outputs=(OutputSpec("logits", "logits", (1, 3)),),
 )
 
+DETECTOR = Contract(
+    task="detection",
+    labels=("rote Öse", "blue screw"),
+    format="onnx",
+    file="model.onnx",
+    precision="fp32",
+    input=InputSpec("image", SIZE, SIZE),
+    preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 0, "top-left"),
+    outputs=(OutputSpec("boxes", "boxes", (1, 3, 4)), OutputSpec("scores", "scores", (1, 3, 2))),
+    suppression=Suppression(0.3, 0.5, 10, "class-aware"),
+)
+BOXES = np.array(
+    [[[0.25, 0.25, 0.5, 0.5], [0.25, 0.25, 0.5, 0.53125], [0.5, 0.0, 1.0, 0.5]]], np.float32
+)
+
 
 @pytest.fixture
 def contract() -> Contract:
     return CONTRACT
+
+
+@pytest.fixture
+def detector_contract() -> Contract:
+    return DETECTOR
 
 
 @pytest.fixture
@@ -50,6 +75,43 @@ def model_folder(tmp_path: Path) -> Path:
     pixels = np.stack([coloured(200, 100, 50), coloured(0, 50, 250)])
     reference = np.array([[2.0, 1.0, 0.5], [0.0, 0.5, 2.5]], np.float32)
     golden.record(folder, pixels, {"logits": reference}, [coloured(10, 20, 30)[:20]])
+    return folder
+
+
+@pytest.fixture
+def detector_folder(tmp_path: Path) -> Path:
+    """Contract, model and golden samples of the detector: one photo, and two inputs."""
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    # From the means of red, green and blue to the scores of two classes at three boxes, over 255.
+    shares = np.zeros((3, 3, 2), np.float32)
+    shares[0, 0, 0], shares[0, 1, 0], shares[2, 2, 1] = 0.8, 1.0, 1.0
+    constants = [
+        numpy_helper.from_array((shares / 255).reshape(3, 6), "shares"),
+        numpy_helper.from_array(np.array([1, 3, 2], np.int64), "shape"),
+        numpy_helper.from_array(BOXES, "fixed"),
+    ]
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["mean", "shares"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["scores"]),
+        helper.make_node("Identity", ["fixed"], ["boxes"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, SIZE, SIZE, 3])
+    answers = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 3, 4]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3, 2]),
+    ]
+    graph = helper.make_graph(nodes, "objects", [image], answers, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    DETECTOR.save(folder)
+    pixels = np.stack([coloured(255, 0, 102), coloured(0, 0, 255)])
+    reference = {
+        "boxes": np.repeat(BOXES, 2, axis=0),
+        "scores": np.array([[[0.8, 0], [1, 0], [0, 0.4]], [[0, 0], [0, 0], [0, 1]]], np.float32),
+    }
+    golden.record(folder, pixels, reference, [coloured(10, 20, 30)[:20]])
     return folder
 
 

@@ -19,16 +19,8 @@ from edgetl.runtime.bundle import digest_file, runtime_files
 
 @pytest.fixture
 def bundle(model_folder: Path) -> Path:
-    """The model folder with the runtime beside it, as it is handed over, and a photo."""
-    for name, source in runtime_files().items():
-        (model_folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, model_folder / name)
-    files = {
-        path.relative_to(model_folder).as_posix(): digest_file(path)
-        for path in model_folder.rglob("*")
-        if path.is_file()
-    }
-    (model_folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
+    """The classifier as it is handed over, and a photo."""
+    _hand_over(model_folder)
     Image.new("RGB", (32, 32), (0, 200, 0)).save(model_folder / "green.png")
     return model_folder
 
@@ -44,6 +36,22 @@ def test_bundle_answers_with_numpy_pillow_and_one_engine_alone(
     for name in ("torch", "click", "pydantic", "yaml", "edgetl.stages", "onnx"):
         found = _run(python, bundle, "-c", f"import {name}")
         assert f"No module named '{name}'" in found.stderr
+
+
+def test_detector_answers_and_draws_with_them_alone(detector_folder: Path, tmp_path: Path) -> None:
+    _hand_over(detector_folder)
+    Image.new("RGB", (320, 320), (0, 0, 255)).save(detector_folder / "blue.png")
+    python = _environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
+    words = ("-m", "edgetl.runtime", "predict", ".", "blue.png", "--draw", "out")
+    answered = _run(python, detector_folder, *words)
+    assert answered.stderr == ""
+    assert answered.stdout == (
+        "blue.png: blue screw 1.0000 at 160.0 0.0 320.0 160.0\n"
+        "blue.png: drawn in out/blue.drawn.jpg\n"
+    )
+    assert (detector_folder / "out" / "blue.drawn.jpg").stat().st_size > 1000
+    checked = _run(python, detector_folder, "-m", "edgetl.runtime", "check", ".")
+    assert checked.stdout.endswith("the bundle answers as it did where it was made\n")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +71,19 @@ def test_missing_package_is_named_with_the_command_that_brings_it(
     assert f"the package '{missing}'" in found.stderr
     assert found.stderr.splitlines()[-1] == f"  pip install {missing}"
     assert "Traceback" not in found.stderr
+
+
+def _hand_over(folder: Path) -> None:
+    """Put the runtime and a manifest into a model folder."""
+    for name, source in runtime_files().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)
+    files = {
+        path.relative_to(folder).as_posix(): digest_file(path)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    (folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
 
 
 def _environment(folder: Path, distributions: Sequence[str]) -> Path:

@@ -58,7 +58,16 @@ def test_equal_contracts_give_equal_bytes(tmp_path: Path, contract: Contract) ->
             id="sizes",
         ),
         pytest.param({"file": "../model.onnx"}, "file: is '../model.onnx'", id="outside"),
-        pytest.param({"task": "detection"}, "task: is 'detection'", id="task"),
+        pytest.param(
+            {"task": "segmentation"},
+            "task: is 'segmentation'; this runtime knows classification, detection",
+            id="task",
+        ),
+        pytest.param(
+            {"suppression": {"score": 0.3, "iou": 1, "limit": 9, "mode": "per-class"}},
+            "suppression: is of no use to classification; only to detection",
+            id="suppression",
+        ),
         pytest.param(
             {"labels": ["a", "b"]},
             "outputs: are {'logits': (1, 3)}; classification has {'logits': (1, 2)}",
@@ -75,6 +84,108 @@ def test_wrong_contract_is_refused_by_key(
     with pytest.raises(ContractError, match=re.escape(message)) as caught:
         Contract.load(tmp_path)
     assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(
+            {"suppression": {"score": 0.3, "iou": 0.5, "limit": 9}},
+            "suppression.mode: is missing",
+            id="mode",
+        ),
+        pytest.param(
+            {"suppression": {"score": "low", "iou": 0.5, "limit": 9, "mode": "per-class"}},
+            "suppression.score: must be int or float, not 'low'",
+            id="score",
+        ),
+        pytest.param(
+            {"suppression": {"score": 0.3, "iou": 0.5, "limit": 9, "mode": "soft"}},
+            "suppression: unknown mode 'soft'; known: class-aware, per-class, class-agnostic",
+            id="unknown mode",
+        ),
+        pytest.param(
+            {"suppression": {"score": 0.3, "iou": 2, "limit": 9, "mode": "per-class"}},
+            "suppression: score 0.3, iou 2.0, limit 9: needs a score and an iou in 0...1",
+            id="iou",
+        ),
+        pytest.param(
+            {"suppression": {"score": 0.3, "iou": 1, "limit": 9, "mode": "per-class", "soft": 1}},
+            "suppression.soft: is not a key that this runtime knows",
+            id="extra",
+        ),
+        pytest.param({"labels": ["a"]}, "'scores': (1, 3, 1)}", id="classes"),
+        pytest.param(
+            {"outputs": [{"name": "boxes", "tensor": "b", "shape": [1, 3, 4]}]},
+            "outputs: are {'boxes': (1, 3, 4)}; detection has "
+            "{'boxes': (1, 3, 4), 'scores': (1, 3, 2)}",
+            id="no scores",
+        ),
+        pytest.param(
+            {
+                "outputs": [
+                    {"name": "boxes", "tensor": "b", "shape": [1, 3, 4]},
+                    {"name": "scores", "tensor": "s", "shape": [1, 5, 2]},
+                ]
+            },
+            "detection has {'boxes': (1, 3, 4), 'scores': (1, 3, 2)}",
+            id="other number of scores",
+        ),
+        pytest.param(
+            {
+                "outputs": [
+                    {"name": "boxes", "tensor": "b", "shape": [1, 0, 4]},
+                    {"name": "scores", "tensor": "s", "shape": [1, 0, 2]},
+                ]
+            },
+            "outputs: are {'boxes': (1, 0, 4)",
+            id="no locations",
+        ),
+        pytest.param(
+            {"outputs": [{"name": "boxes", "tensor": "b", "shape": []}]},
+            "outputs: are {'boxes': ()}; detection has {'boxes': (1, 1, 4)",
+            id="no shape",
+        ),
+    ],
+)
+def test_wrong_contract_of_a_detector_is_refused_by_key(
+    tmp_path: Path, detector_contract: Contract, change: dict[str, Any], message: str
+) -> None:
+    detector_contract.save(tmp_path)
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ContractError, match=re.escape(message)):
+        Contract.load(tmp_path)
+
+
+def test_detector_without_a_suppression_is_refused(
+    tmp_path: Path, detector_contract: Contract
+) -> None:
+    dataclasses.replace(detector_contract, suppression=None).save(tmp_path)
+    with pytest.raises(ContractError, match="suppression: is missing; detection needs it"):
+        Contract.load(tmp_path)
+
+
+def test_saved_contract_of_a_detector_comes_back_equal(
+    tmp_path: Path, detector_contract: Contract
+) -> None:
+    detector_contract.save(tmp_path)
+    assert Contract.load(tmp_path) == detector_contract
+    assert json.loads((tmp_path / "contract.json").read_text())["suppression"] == {
+        "score": 0.3,
+        "iou": 0.5,
+        "limit": 10,
+        "mode": "class-aware",
+    }
+
+
+def test_contract_from_before_anchors_centres_the_photo(tmp_path: Path, contract: Contract) -> None:
+    contract.save(tmp_path)
+    path = tmp_path / "contract.json"
+    data = json.loads(path.read_text())
+    del data["preprocess"]["anchor"]
+    path.write_text(json.dumps(data))
+    assert Contract.load(tmp_path).preprocess.anchor == "centre"
 
 
 def test_missing_key_is_refused_by_name(tmp_path: Path, contract: Contract) -> None:

@@ -94,7 +94,17 @@ def test_reference_of_another_shape_is_refused(model_folder: Path) -> None:
 
 def test_torn_samples_are_refused(model_folder: Path) -> None:
     path = model_folder / "golden.npz"
-    path.write_bytes(path.read_bytes()[:1000])
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
+        golden.replay(model_folder)
+
+
+@pytest.mark.parametrize("place", [60, 80, 120])
+def test_samples_with_a_turned_byte_are_refused(model_folder: Path, place: int) -> None:
+    path = model_folder / "golden.npz"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(bytes(content))
     with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
         golden.replay(model_folder)
 
@@ -109,6 +119,61 @@ def test_missing_photo_is_named(model_folder: Path) -> None:
     (model_folder / "golden-0.png").unlink()
     with pytest.raises(PhotoError, match=r"golden-0\.png': no such file"):
         golden.replay(model_folder)
+
+
+def test_replay_of_a_detector_counts_its_objects(detector_folder: Path) -> None:
+    found = golden.replay(detector_folder)
+    assert found.passed
+    # 255 * 0.8 * 1/255 and 0.4 are above 0.3; of the two red ones the better is left.
+    assert [(row.name, row.what, row.tolerance) for row in found.rows[5:]] == [
+        ("detections", "3 recorded, not found again or new", 0),
+        ("detections", "3 of the float model, not found or new", None),
+    ]
+    assert [row.name for row in found.rows[1:5]] == ["boxes", "boxes", "scores", "scores"]
+    assert max(row.worst for row in found.rows) < 1e-6
+
+
+def test_object_that_is_not_found_again_fails_the_replay(detector_folder: Path) -> None:
+    with np.load(detector_folder / "golden.npz") as arrays:
+        held = dict(arrays)
+    held["recorded.scores"][1, 0, 1] = 0.5  # blue where red was looked for
+    np.savez(detector_folder / "golden.npz", **held)
+    found = golden.replay(detector_folder)
+    assert [(row.name, row.worst) for row in found.rows if not row.passed] == [
+        ("scores", 0.5),
+        ("detections", 1.0),
+    ]
+
+
+def test_recording_a_detector_again_gives_equal_bytes(detector_folder: Path) -> None:
+    before = (detector_folder / "golden.npz").read_bytes()
+    samples = golden.load(detector_folder, ["boxes", "scores"])
+    photo = np.asarray(Image.open(detector_folder / "golden-0.png"))
+    golden.record(detector_folder, samples.pixels, samples.reference, [photo])
+    assert (detector_folder / "golden.npz").read_bytes() == before
+
+
+def test_detector_with_scores_below_the_step_passes_its_replay(detector_folder: Path) -> None:
+    samples = golden.load(detector_folder, ["boxes", "scores"])
+    faint = np.array([[0, 0, 1], [0, 0, 2]], np.uint8)[:, np.newaxis, np.newaxis]
+    pixels = np.zeros_like(samples.pixels)
+    pixels[:, :1, :1] = faint  # 1 / 255 / 1024 = 3.8e-6, stored as 4 steps
+    reference = {**samples.reference, "scores": np.zeros((2, 3, 2), np.float32)}
+    golden.record(detector_folder, pixels, reference, [pixels[0]])
+    found = golden.replay(detector_folder)
+    assert found.passed
+    assert found.rows[3].tolerance == golden.STORED_STEP
+
+
+def test_answers_of_a_detector_are_stored_to_the_step(detector_folder: Path) -> None:
+    samples = golden.load(detector_folder, ["boxes", "scores"])
+    reference = {name: values + np.float32(1e-8) for name, values in samples.reference.items()}
+    reference["scores"][0, 0, 0] = 0.123456789
+    golden.record(detector_folder, samples.pixels, reference, [samples.pixels[0]])
+    kept = golden.load(detector_folder, ["boxes", "scores"]).reference["scores"]
+    # 0.123456789 * 2**20 = 129453.83
+    assert kept[0, 0, 0] == 129454 / 2**20
+    assert kept[1, 0].tolist() == [0.0, 0.0]
 
 
 def _rewrite(folder: Path, **changed: NDArray[np.float32]) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from edgetl.runtime import latency
+from edgetl.runtime import golden, latency
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.host import Disturbance
 from edgetl.runtime.latency import Latency, measure, nearest_rank, quantile_interval
@@ -101,6 +102,19 @@ def test_measuring_takes_at_least_count_and_seconds(model_folder: Path) -> None:
     assert found.load_ns > 0
     assert found.first_ns > 0
     assert found.engine.startswith("onnxruntime ")
+
+
+def test_end_to_end_of_a_detector_goes_as_far_as_its_objects(detector_folder: Path) -> None:
+    samples = golden.load(detector_folder, ["boxes", "scores"])
+    found = measure(detector_folder, threads=1, seconds=0.0, count=20)
+    assert len(found.end_to_end_ns) == 20
+    # Answers that are no numbers are refused where objects are made of them, not before.
+    model = onnx.load(detector_folder / "model.onnx")
+    fixed = next(each for each in model.graph.initializer if each.name == "fixed")
+    fixed.CopyFrom(onnx.numpy_helper.from_array(samples.reference["boxes"][:1] * np.nan, "fixed"))
+    onnx.save(model, detector_folder / "model.onnx")
+    with pytest.raises(BundleError, match="answers with values that are no numbers"):
+        measure(detector_folder, threads=1, seconds=0.0, count=20)
 
 
 def test_warm_up_ends_when_two_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,49 @@ def test_predict_as_json(bundle: Path, photo: Path, capsys: pytest.CaptureFixtur
     assert rows[0]["top"][0]["probability"] == pytest.approx(0.786986, abs=1e-5)
 
 
+def test_predict_of_a_detector_has_a_line_for_each_object(
+    detector_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pink, black = tmp_path / "pink photo.png", tmp_path / "black.png"
+    Image.new("RGB", (64, 64), (255, 0, 153)).save(pink)
+    Image.new("RGB", (64, 64)).save(black)
+    assert main(["predict", str(detector_folder), str(pink), str(black)]) == 0
+    assert capsys.readouterr().out == (
+        f"{pink}: rote Öse 1.0000 at 16.0 16.0 32.0 34.0\n"
+        f"{pink}: blue screw 0.6000 at 32.0 0.0 64.0 32.0\n"
+        f"{black}: nothing found\n"
+    )
+
+
+def test_predict_of_a_detector_as_json_with_a_picture(
+    detector_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pink = tmp_path / "pink.png"
+    Image.new("RGB", (64, 64), (255, 0, 153)).save(pink)
+    out = tmp_path / "out"
+    words = ["predict", str(detector_folder), str(pink), "--json", "--draw", str(out)]
+    assert main([*words, "--threshold", "0.7"]) == 0
+    said = capsys.readouterr().out
+    assert '"rote Öse"' in said
+    (row,) = json.loads(said)
+    assert [found["box"] for found in row["objects"]] == [[16, 16, 32, 34]]
+    with Image.open(row["drawn"]) as picture:
+        assert picture.size == (64, 64)
+
+
+def test_check_of_a_detector_tells_what_became_of_its_objects(
+    detector_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {path.name: digest_file(path) for path in detector_folder.iterdir()}
+    manifest = json.dumps({"schema": 1, "files": files})
+    (detector_folder / "manifest.json").write_text(manifest)
+    assert main(["check", str(detector_folder)]) == 0
+    assert (
+        "detections     3 recorded, not found again or new: worst 0, 0 allowed: ok\n"
+        in capsys.readouterr().out
+    )
+
+
 def test_check_tells_each_step(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(bundle)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -91,6 +134,18 @@ def test_bench_as_json_keeps_the_samples(bundle: Path, capsys: pytest.CaptureFix
         pytest.param(
             ["predict", "{bundle}", "{bundle}/labels.txt"], 3, "not a photo", id="no photo"
         ),
+        pytest.param(
+            ["predict", "{bundle}", "{bundle}/golden-0.png", "--threshold", "0.5"],
+            2,
+            "is a classifier, which has no threshold",
+            id="threshold",
+        ),
+        pytest.param(
+            ["predict", "{bundle}", "{bundle}/golden-0.png", "--draw", "{bundle}/labels.txt"],
+            2,
+            "cannot write",
+            id="picture",
+        ),
         pytest.param(["check", "{bundle}/.."], 6, "is no bundle", id="no bundle"),
         pytest.param(["bench", "none"], 6, "none is not a folder", id="bench"),
     ],
@@ -116,6 +171,9 @@ def test_expected_error_is_a_paragraph_with_its_exit_code(
         pytest.param(["bench", ".", "--count", "0"], "0 is not a whole number from 1", id="count"),
         pytest.param(["bench", ".", "--seconds", "nan"], "nan is not a time", id="seconds"),
         pytest.param(["predict", ".", "a", "--top", "x"], "invalid", id="top"),
+        pytest.param(
+            ["predict", ".", "a", "--threshold", "2"], "2 is not a score in 0...1", id="threshold"
+        ),
     ],
 )
 def test_wrong_usage_ends_with_2(

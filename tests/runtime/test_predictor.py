@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 from PIL import Image
 
 from edgetl.runtime.contract import Contract, OutputSpec
-from edgetl.runtime.errors import BundleError, ContractError
+from edgetl.runtime.detections import Detections
+from edgetl.runtime.errors import BundleError, ContractError, UsageFault
 from edgetl.runtime.predictor import Prediction, Predictor
 
 
@@ -45,6 +48,7 @@ def test_photo_of_another_shape_is_fitted_and_named(model_folder: Path, tmp_path
     # Half of the square is the black border, so the mean of blue is 127.5.
     Image.new("RGB", (64, 32), (0, 0, 255)).save(tmp_path / "blue.png")
     prediction = Predictor.open(model_folder).predict(tmp_path / "blue.png")
+    assert isinstance(prediction, Prediction)
     assert prediction.label == "blue"
     assert prediction.index == 2
     # exp(0) + exp(0) + exp(1.275) = 5.578700
@@ -91,3 +95,89 @@ def test_answer_that_is_no_number_is_refused(model_folder: Path) -> None:
     onnx.save(model, model_folder / "model.onnx")
     with pytest.raises(BundleError, match="answers with values that are no numbers"):
         Predictor.open(model_folder).classify(np.zeros((32, 32, 3), np.uint8))
+
+
+def test_objects_of_a_photo_come_in_its_own_pixels(detector_folder: Path, tmp_path: Path) -> None:
+    # Twice the input's size. The better one of the two overlapping boxes is the taller one.
+    Image.new("RGB", (64, 64), (255, 0, 153)).save(tmp_path / "pink.png")
+    found = Predictor.open(detector_folder).predict(tmp_path / "pink.png")
+    assert isinstance(found, Detections)
+    assert found.labels.tolist() == [0, 1]
+    assert found.scores == pytest.approx([1.0, 0.6])
+    assert found.boxes.tolist() == [[16, 16, 32, 34], [32, 0, 64, 32]]
+
+
+def test_fitted_photo_needs_the_size_that_it_had(detector_folder: Path) -> None:
+    pixels = np.full((32, 32, 3), (0, 0, 255), np.uint8)
+    # Letterboxed at the top left from 100 x 200, of which the box shows the upper right quarter
+    # of the 200 x 200 that the input stands for, as far as the photo goes.
+    found = Predictor.open(detector_folder).detect(pixels, (100, 200))
+    assert found.boxes.tolist() == [[100, 0, 200, 100]]
+
+
+def test_photo_without_an_object_has_no_detections(detector_folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (50, 20), (10, 255, 10)).save(tmp_path / "green.png")
+    found = Predictor.open(detector_folder).predict(tmp_path / "green.png")
+    assert isinstance(found, Detections)
+    assert len(found) == 0
+
+
+@pytest.mark.parametrize("size", [(4000, 1), (1, 4000), (1, 1)], ids=str)
+def test_photo_of_a_line_is_answered(
+    detector_folder: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    Image.new("RGB", size, (255, 0, 255)).save(tmp_path / "line.png")
+    predictor = Predictor.open(detector_folder).with_threshold(0.001)
+    found = predictor.predict(tmp_path / "line.png")
+    assert isinstance(found, Detections)
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= np.array([*size, *size])).all()
+
+
+def test_other_threshold_leaves_the_first_predictor_as_it_was(detector_folder: Path) -> None:
+    predictor = Predictor.open(detector_folder)
+    pixels = np.full((32, 32, 3), (0, 0, 60), np.uint8)  # 60 / 255 = 0.235
+    assert len(predictor.with_threshold(0.2).detect(pixels, (32, 32))) == 1
+    assert len(predictor.detect(pixels, (32, 32))) == 0
+
+
+def test_classifier_has_no_threshold(model_folder: Path) -> None:
+    with pytest.raises(UsageFault, match="is a classifier, which has no threshold") as caught:
+        Predictor.open(model_folder).with_threshold(0.5)
+    assert caught.value.exit_code == 2
+
+
+def test_task_of_the_other_kind_is_refused(model_folder: Path, detector_folder: Path) -> None:
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(ValueError, match="is classification; it has no boxes"):
+        Predictor.open(model_folder).detect(pixels, (32, 32))
+    with pytest.raises(ValueError, match="is detection; it has no logits"):
+        Predictor.open(detector_folder).classify(pixels)
+
+
+@pytest.mark.parametrize("name", ["fixed", "shares"], ids=["boxes", "scores"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_objects_that_are_no_numbers_are_refused(
+    detector_folder: Path, name: str, value: float
+) -> None:
+    model = onnx.load(detector_folder / "model.onnx")
+    for initializer in model.graph.initializer:
+        if initializer.name == name:
+            values = onnx.numpy_helper.to_array(initializer).copy()
+            values.flat[0] = value
+            initializer.CopyFrom(onnx.numpy_helper.from_array(values, name))
+    onnx.save(model, detector_folder / "model.onnx")
+    with pytest.raises(BundleError, match="answers with values that are no numbers"):
+        Predictor.open(detector_folder).detect(np.ones((32, 32, 3), np.uint8), (32, 32))
+
+
+def test_classifier_imports_nothing_of_detection(model_folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    code = (
+        "import sys\nfrom edgetl.runtime.__main__ import main\n"
+        f"main(['predict', {str(model_folder)!r}, {str(tmp_path / 'a.png')!r}])\n"
+        "print([name for name in ('edgetl.runtime.detections', 'edgetl.runtime.draw', "
+        "'PIL.ImageDraw', 'edgetl.runtime.agreement') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "[]"

@@ -1,0 +1,142 @@
+"""Whether two answers of a detector come to the same objects.
+
+Letters: G photos, M locations, K classes, D and E detections.
+
+Two detections are the same object if they have one class and overlap by `SAME_IOU`, or if their
+boxes differ by no more than the boxes of all locations may: a step of an 8-bit box is a large part
+of a small object. An object whose score lies so close to the threshold that the allowed difference
+of scores carries it over is not missed.
+
+How many objects may differ: one in a hundred for fp32 files, where suppression has to choose
+between two candidates that are all but equal; one in ten, and always one, for the other files,
+whose answers may differ by a step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgetl.runtime.detections import Detections, Suppression, suppress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from edgetl.runtime.contract import Contract
+
+SAME_IOU = 0.9
+
+_FLOAT_SHARE = 0.01
+_STEP_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many objects were compared, and how many of them only one side has."""
+
+    total: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How detections of the same photos are compared.
+
+    Attributes:
+        rule: Which answers are detections.
+        score_slack: By how much scores may differ.
+        box_slack: By how much coordinates may differ, in 0..1 of the input.
+        precision: Of the file, as its contract says.
+    """
+
+    rule: Suppression
+    score_slack: float
+    box_slack: float
+    precision: str
+
+    @classmethod
+    def of(cls, contract: Contract, allowed: Mapping[str, float]) -> Comparison:
+        """Return the comparison for a detector's `contract`.
+
+        Args:
+            contract: With a suppression.
+            allowed: By how much `scores` and `boxes` may differ.
+
+        Raises:
+            ValueError: If the contract is no detector's.
+        """
+        if contract.suppression is None:
+            raise ValueError(f"the task is {contract.task}; it has no detections")
+        return cls(contract.suppression, allowed["scores"], allowed["boxes"], contract.precision)
+
+    def tolerance(self, total: int) -> int:
+        """Return how many of `total` objects may differ."""
+        if self.precision == "fp32":
+            return int(_FLOAT_SHARE * total)
+        return max(1, int(_STEP_SHARE * total))
+
+    def count(
+        self,
+        expected: Mapping[str, NDArray[np.float32]],
+        found: Mapping[str, NDArray[np.float32]],
+    ) -> Tally:
+        """Return how many objects are in `expected`, and how many are in one of the two only.
+
+        Args:
+            expected: ``boxes`` `(G, M, 4)` in 0..1 of the input and ``scores`` `(G, M, K)`.
+            found: The same of another run.
+        """
+        total = lost = 0
+        for i in range(len(expected["boxes"])):
+            first = expected["boxes"][i], expected["scores"][i]
+            second = found["boxes"][i], found["scores"][i]
+            total += len(suppress(*first, self.rule))
+            lost += self._missing(first, second) + self._missing(second, first)
+        return Tally(total, lost)
+
+    def _missing(
+        self,
+        wanted: tuple[NDArray[np.float32], NDArray[np.float32]],
+        among: tuple[NDArray[np.float32], NDArray[np.float32]],
+    ) -> int:
+        """Return how many clear objects of `wanted` have no partner in `among`."""
+        # Twice as many, so that an object that was the last one within the limit is still there.
+        generous = dataclasses.replace(
+            self.rule,
+            score=max(0.0, self.rule.score - self.score_slack),
+            limit=2 * self.rule.limit,
+        )
+        objects, others = suppress(*wanted, self.rule), suppress(*among, generous)
+        clear = objects.scores >= self.rule.score + self.score_slack
+        agree = self._same(objects, others)
+        free = np.ones(len(others), bool)
+        missing = 0
+        for position in np.flatnonzero(clear):
+            partners = np.flatnonzero(agree[position] & free)
+            if len(partners):
+                free[partners[0]] = False
+            else:
+                missing += 1
+        return missing
+
+    def _same(self, objects: Detections, others: Detections) -> NDArray[np.bool_]:
+        """Return which of D objects are which of E others, `(D, E)`."""
+        a = objects.boxes.astype(np.float64)[:, np.newaxis]
+        b = others.boxes.astype(np.float64)[np.newaxis]
+        shared = _area(np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:]))
+        union = _area(a[..., :2], a[..., 2:]) + _area(b[..., :2], b[..., 2:]) - shared
+        overlap = (shared >= SAME_IOU * union) & (union > 0)
+        near = np.abs(a - b).max(axis=-1) <= self.box_slack
+        one_class = objects.labels[:, np.newaxis] == others.labels[np.newaxis]
+        same: NDArray[np.bool_] = one_class & (overlap | near)
+        return same
+
+
+def _area(upper_left: NDArray[np.float64], lower_right: NDArray[np.float64]) -> NDArray[np.float64]:
+    area: NDArray[np.float64] = np.prod(np.maximum(lower_right - upper_left, 0), axis=-1)
+    return area

@@ -1,0 +1,144 @@
+"""What a command says of photos: lines for people, rows for programs, pictures for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgetl.runtime.errors import UsageFault
+from edgetl.runtime.predictor import Prediction, Predictor
+from edgetl.runtime.preprocess import read_photo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgetl.runtime.detections import Detections
+
+_SUFFIX = ".drawn"
+_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one photo."""
+
+    lines: tuple[str, ...]
+    row: dict[str, object]
+    """The same as plain JSON."""
+
+
+def answers(
+    predictor: Predictor,
+    photos: Sequence[Path],
+    *,
+    top: int | None = None,
+    threshold: float | None = None,
+    folder: Path | None = None,
+) -> Iterator[Answer]:
+    """Answer photo after photo.
+
+    Args:
+        predictor: Of either task.
+        photos: Photo files.
+        top: How many classes, 1 if None; or at most how many objects, all if None.
+        threshold: The score that an object has at least; the contract's if None.
+        folder: Where each photo is drawn with its answer; made if it is missing.
+
+    Raises:
+        PhotoError: If a photo cannot be read.
+        BundleError: If the model answers with something that is no number.
+        UsageFault: If a classifier gets a threshold, or a picture cannot be written.
+    """
+    asked = predictor if threshold is None else predictor.with_threshold(threshold)
+    files = [None] * len(photos) if folder is None else drawn_files(photos, folder)
+    for path, file in zip(photos, files):
+        photo = read_photo(path)
+        found = asked.answer(photo)
+        labels = asked.contract.labels
+        if isinstance(found, Prediction):
+            lines, row = _classes(found, labels, top or 1)
+        else:
+            lines, row = _objects(found, labels, len(found) if top is None else top)
+        row = {"photo": str(path), **row}
+        lines = [f"{path}: {line}" for line in lines]
+        if file is not None:
+            _save(_picture(photo, found, labels, top), file)
+            row["drawn"] = str(file)
+            lines.append(f"{path}: drawn in {file}")
+        yield Answer(tuple(lines), row)
+
+
+def drawn_files(photos: Sequence[Path], folder: Path) -> list[Path]:
+    """Return a file in `folder` for the picture of each photo, named after the photo.
+
+    None is one of `photos`, and no two are the same: ``dog.drawn.jpg``, ``dog.drawn-2.jpg``. Where
+    file systems ignore case, so does this.
+    """
+    taken = {str(photo.resolve()).casefold() for photo in photos}
+    files: list[Path] = []
+    for photo in photos:
+        number = 1
+        file = folder / f"{photo.stem}{_SUFFIX}.jpg"
+        while str(file.resolve()).casefold() in taken:
+            number += 1
+            file = folder / f"{photo.stem}{_SUFFIX}-{number}.jpg"
+        taken.add(str(file.resolve()).casefold())
+        files.append(file)
+    return files
+
+
+def _classes(
+    found: Prediction, labels: Sequence[str], count: int
+) -> tuple[list[str], dict[str, object]]:
+    best = found.top(count)
+    line = ", ".join(f"{labels[index]} {found.probabilities[index]:.4f}" for index in best)
+    rows = [{"label": labels[i], "probability": found.probabilities[i]} for i in best]
+    return [line], {"label": found.label, "top": rows}
+
+
+def _objects(
+    found: Detections, labels: Sequence[str], count: int
+) -> tuple[list[str], dict[str, object]]:
+    lines: list[str] = []
+    rows: list[dict[str, object]] = []
+    for label, score, box in zip(
+        found.labels[:count].tolist(), found.scores[:count].tolist(), found.boxes[:count].tolist()
+    ):
+        corners = " ".join(f"{value:.1f}" for value in box)
+        lines.append(f"{labels[label]} {score:.4f} at {corners}")
+        rows.append({"label": labels[label], "score": score, "box": box})
+    return lines or ["nothing found"], {"objects": rows}
+
+
+def _picture(
+    photo: NDArray[np.uint8], found: Prediction | Detections, labels: Sequence[str], top: int | None
+) -> NDArray[np.uint8]:
+    # Here, because Pillow's drawing takes long to import.
+    from edgetl.runtime.detections import Detections
+    from edgetl.runtime.draw import draw_detections, draw_label
+
+    if isinstance(found, Prediction):
+        text = "\n".join(
+            f"{labels[index]} {found.probabilities[index]:.2f}" for index in found.top(top or 1)
+        )
+        return draw_label(photo, text)
+    shown = Detections(found.boxes[:top], found.scores[:top], found.labels[:top])
+    return draw_detections(photo, shown, labels)
+
+
+def _save(picture: NDArray[np.uint8], file: Path) -> None:
+    from PIL import Image
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Thin coloured lines would lose their colour at half its resolution.
+        Image.fromarray(picture).save(file, quality=_QUALITY, subsampling=0)
+    except OSError as error:
+        raise UsageFault(
+            f"cannot write '{file}': {error.strerror or error}",
+            remedy="name another folder to draw in",
+        ) from error

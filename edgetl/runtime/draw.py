@@ -1,0 +1,245 @@
+"""Pictures of what a model says: boxes with their classes, or the class of a whole photo.
+
+Sizes grow with the photo. The font is Pillow's own, which looks the same on every machine but has
+only the letters of English: others are spelt with those, `Öse` as `Oese`.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import unicodedata
+from dataclasses import dataclass
+from math import ceil, floor, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from edgetl.runtime.errors import UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from edgetl.runtime.detections import Detections
+
+    Colour = tuple[int, int, int]
+    Area = tuple[int, int, int, int]
+
+_TEXT_SHARE = 1 / 38
+_LINE_SHARE = 1 / 240
+_MIN_TEXT = 12
+_THIN = 2
+"""Width of the thinnest line, pixels."""
+_GOLDEN_SHARE = 0.618034
+"""Of the colour circle, between one class and the next: neighbours never look alike."""
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+_BRIGHT = 115
+_SMALL = 4
+"""Boxes smaller than so many tags should not be hidden under one."""
+_HIDES = 0.4
+"""Of its own size a tag may hide at most this much of small boxes."""
+_SPELT = str.maketrans(
+    {"Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ẞ": "SS",
+     "Æ": "Ae", "æ": "ae", "Ø": "Oe", "ø": "oe", "Œ": "Oe", "œ": "oe", "Ł": "L", "ł": "l"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Tag:
+    """A line of text on a filled ground."""
+
+    text: str
+    colour: Colour
+    area: Area
+    """xyxy, whole pixels."""
+
+
+def draw_detections(
+    photo: NDArray[np.uint8], detections: Detections, labels: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Return a copy of `photo` with the box, class and score of every detection.
+
+    A tag lies above its box, or else where it hides least; the best ones choose first. One that
+    would lie on another, or hide too much of small boxes, is left out: then the colour tells the
+    class. In a photo that is lower than a line of text there are none.
+
+    Args:
+        photo: Shape ``(h, w, 3)``, uint8, RGB.
+        detections: In pixels of `photo`.
+        labels: Names by the detections' labels.
+
+    Raises:
+        UsageFault: If this Pillow cannot write text.
+    """
+    image = Image.fromarray(photo)
+    pen = ImageDraw.Draw(image)
+    brush = _Brush.of(image)
+    areas = [_pixels(box, image.size) for box in detections.boxes.tolist()]
+    # The best last, so that it lies on top.
+    for area, label in zip(reversed(areas), reversed(detections.labels.tolist())):
+        brush.box(pen, area, _colour(label))
+    tags: list[_Tag] = []
+    for i, (score, label) in enumerate(zip(detections.scores.tolist(), detections.labels.tolist())):
+        text = _spelt(f"{labels[label]} {score:.2f}")
+        place = _place(areas, i, tags, brush.size(text), image.size)
+        if place is not None:
+            tags.append(_Tag(text, _colour(label), place))
+    for tag in tags:
+        brush.tag(pen, tag)
+    return np.array(image)
+
+
+def draw_label(photo: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """Return a copy of `photo` with `text`, of one line or more, in its upper left corner.
+
+    Args:
+        photo: Shape ``(h, w, 3)``, uint8, RGB.
+        text: Cut off at the edge of the photo.
+
+    Raises:
+        UsageFault: If this Pillow cannot write text.
+    """
+    image = Image.fromarray(photo)
+    brush = _Brush.of(image)
+    spelt = _spelt(text)
+    width, height = brush.size(spelt)
+    brush.tag(ImageDraw.Draw(image), _Tag(spelt, _BLACK, (0, 0, width, height)))
+    return np.array(image)
+
+
+@dataclass(frozen=True)
+class _Brush:
+    """Font and widths that suit one photo."""
+
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    line: int
+    margin: int
+
+    @classmethod
+    def of(cls, image: Image.Image) -> _Brush:
+        side = sqrt(image.width * image.height)
+        size = max(_MIN_TEXT, round(side * _TEXT_SHARE))
+        try:
+            font = ImageFont.load_default(size)
+        except ImportError as error:
+            raise UsageFault(
+                f"this Pillow cannot write text: {error}", remedy="pip install --upgrade pillow"
+            ) from error
+        return cls(font, max(_THIN, round(side * _LINE_SHARE)), ceil(size / 6))
+
+    def size(self, text: str) -> tuple[int, int]:
+        """Return width and height of a tag that says `text`."""
+        lines = text.split("\n")
+        width = max(self.font.getlength(line) for line in lines)
+        return ceil(width) + 2 * self.margin, self._line_height() * len(lines) + self.margin
+
+    def box(self, pen: ImageDraw.ImageDraw, area: Area, colour: Colour) -> None:
+        """Draw a frame inside `area`, between two hair lines where the photo has room for them."""
+        left, top, right, bottom = area
+        ground = _contrast(colour)
+        lined = self.line > _THIN
+        for inset in range(self.line + 2 * lined):
+            if right - left <= 2 * inset or bottom - top <= 2 * inset:
+                return
+            frame = (left + inset, top + inset, right - inset - 1, bottom - inset - 1)
+            is_hair_line = lined and inset in {0, self.line + 1}
+            pen.rectangle(frame, outline=ground if is_hair_line else colour)
+
+    def tag(self, pen: ImageDraw.ImageDraw, tag: _Tag) -> None:
+        """Draw `tag`."""
+        left, top, right, bottom = tag.area
+        pen.rectangle((left, top, right - 1, bottom - 1), fill=tag.colour)
+        for row, line in enumerate(tag.text.split("\n")):
+            place = (left + self.margin, top + self.margin // 2 + row * self._line_height())
+            pen.text(place, line, fill=_contrast(tag.colour), font=self.font)
+
+    def _line_height(self) -> int:
+        _, top, _, bottom = self.font.getbbox("Ag")
+        return ceil(bottom + min(0, top)) + self.margin // 2
+
+
+def _pixels(box: Sequence[float], size: tuple[int, int]) -> Area:
+    """Return the whole pixels that `box` touches, at least one, inside a photo of `size`."""
+    width, height = size
+    left = min(max(floor(box[0]), 0), width - 1)
+    top = min(max(floor(box[1]), 0), height - 1)
+    return (
+        left,
+        top,
+        max(left + 1, min(ceil(box[2]), width)),
+        max(top + 1, min(ceil(box[3]), height)),
+    )
+
+
+def _place(
+    areas: Sequence[Area],
+    index: int,
+    tags: Sequence[_Tag],
+    size: tuple[int, int],
+    photo: tuple[int, int],
+) -> Area | None:
+    """Return where a tag of `size` for box `index` hides least, or None where it hides too much."""
+    if size[1] > photo[1]:
+        return None
+    tag_area = size[0] * size[1]
+    places = np.array(
+        [_inside(left, top, size, photo) for left, top in _corners(areas[index], size)]
+    )
+    boxes = np.array(areas)
+    small = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) < _SMALL * tag_area
+    own = np.arange(len(boxes)) == index
+    hidden = _hidden(places, boxes[small & ~own])
+    if tags:
+        hidden[_hidden(places, np.array([tag.area for tag in tags])) > 0] = tag_area
+    least = int((hidden + _hidden(places, boxes[small & own])).argmin())
+    if hidden[least] > _HIDES * tag_area:
+        return None
+    left, top, right, bottom = places[least].tolist()
+    return left, top, right, bottom
+
+
+def _hidden(places: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many pixels of `others` each of `places` would hide."""
+    a, b = places[:, np.newaxis], others[np.newaxis]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    hidden: NDArray[np.int64] = np.prod(np.maximum(sides, 0), axis=-1).sum(axis=1)
+    return hidden
+
+
+def _corners(area: Area, tag: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    left, top, right, bottom = area
+    width, height = tag
+    for x in (left, right - width):
+        yield x, top - height
+        yield x, top
+        yield x, bottom
+        yield x, bottom - height
+
+
+def _inside(left: int, top: int, tag: tuple[int, int], photo: tuple[int, int]) -> Area:
+    x = max(0, min(left, photo[0] - tag[0]))
+    y = max(0, min(top, photo[1] - tag[1]))
+    return x, y, x + tag[0], y + tag[1]
+
+
+def _spelt(text: str) -> str:
+    """Return `text` in the letters of the font; what cannot be spelt becomes a question mark."""
+    plain = unicodedata.normalize("NFC", text).translate(_SPELT)
+    marked = unicodedata.normalize("NFKD", plain)
+    bare = "".join(letter for letter in marked if not unicodedata.combining(letter))
+    return bare.encode("ascii", "replace").decode("ascii")
+
+
+def _colour(label: int) -> Colour:
+    """Return the colour of class `label`: hues apart, every other round of them darker."""
+    value = 0.95 if label % 2 == 0 else 0.7
+    red, green, blue = colorsys.hsv_to_rgb(label * _GOLDEN_SHARE % 1.0, 0.85, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _contrast(colour: Colour) -> Colour:
+    """Return black or white, whichever is easier to read on `colour`."""
+    red, green, blue = colour
+    return _BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > _BRIGHT else _WHITE

@@ -1,0 +1,142 @@
+"""``edgetl predict`` says what the bundle's own command says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from edgetl.cli import edgetl
+from edgetl.runtime.__main__ import main
+from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.detections import Suppression
+from edgetl.runtime.errors import UsageFault
+from edgetl.runtime.preprocess import Preprocess
+
+_SIZE = 16
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A detector that sees the mean of each colour as the score of one box."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    constants = [
+        numpy_helper.from_array(np.array([255], np.float32), "levels"),
+        numpy_helper.from_array(np.array([1, 1, 3], np.int64), "shape"),
+        numpy_helper.from_array(np.array([[[0.25, 0.25, 0.75, 1.0]]], np.float32), "fixed"),
+    ]
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Div", ["mean", "levels"], ["shares"]),
+        helper.make_node("Reshape", ["shares", "shape"], ["scores"]),
+        helper.make_node("Identity", ["fixed"], ["boxes"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, _SIZE, _SIZE, 3])
+    answers = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 1, 4]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 1, 3]),
+    ]
+    graph = helper.make_graph(nodes, "colours", [image], answers, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    Contract(
+        task="detection",
+        labels=("rote Öse", "green nut", "blue screw"),
+        format="onnx",
+        file="model.onnx",
+        precision="fp32",
+        input=InputSpec("image", _SIZE, _SIZE),
+        preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
+        outputs=(
+            OutputSpec("boxes", "boxes", (1, 1, 4)),
+            OutputSpec("scores", "scores", (1, 1, 3)),
+        ),
+        suppression=Suppression(0.3, 0.5, 10, "per-class"),
+    ).save(folder)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (80, 40), (204, 0, 102)).save(tmp_path / "a photo.png")
+    return tmp_path / "a photo.png"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="plain"),
+        pytest.param(["--top", "1"], id="top"),
+        pytest.param(["--threshold", "0.9"], id="nothing found"),
+        pytest.param(["--json"], id="json"),
+    ],
+)
+def test_both_commands_say_the_same(
+    bundle: Path, photo: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["predict", str(bundle), str(photo), *options]
+    assert main(words) == 0
+    done = CliRunner().invoke(edgetl, words)
+    assert done.exit_code == 0
+    assert done.stdout == capsys.readouterr().out
+
+
+def test_each_object_has_a_line(bundle: Path, photo: Path) -> None:
+    done = CliRunner().invoke(edgetl, ["predict", str(bundle), str(photo)])
+    assert done.stdout == (
+        f"{photo}: rote Öse 0.8000 at 20.0 10.0 60.0 40.0\n"
+        f"{photo}: blue screw 0.4000 at 20.0 10.0 60.0 40.0\n"
+    )
+
+
+def test_photos_of_one_name_are_drawn_apart(bundle: Path, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    twin = photo.rename(tmp_path / "other" / photo.name)
+    Image.new("RGB", (80, 40)).save(photo)
+    words = ["predict", str(bundle), str(photo), str(twin), "--draw", str(tmp_path), "--json"]
+    done = CliRunner().invoke(edgetl, words)
+    drawn = [Path(row["drawn"]).name for row in json.loads(done.stdout)]
+    assert drawn == ["a photo.drawn.jpg", "a photo.drawn-2.jpg"]
+    assert np.asarray(Image.open(tmp_path / drawn[0])).max() < 10
+    assert np.asarray(Image.open(tmp_path / drawn[1])).max() > 200
+
+
+def test_what_cannot_be_done_is_an_expected_error(bundle: Path, photo: Path) -> None:
+    words = ["predict", str(bundle), str(photo), "--draw", str(photo)]
+    with pytest.raises(UsageFault, match="cannot write"):
+        CliRunner().invoke(edgetl, words, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["nowhere", "a.png"], 6, "nowhere is not a folder"),
+        (["{bundle}", "a.png"], 3, "cannot read photo 'a.png': no such file"),
+        (["{bundle}"], 2, "Missing argument 'IMAGE...'"),
+        (["{bundle}", "a.png", "--threshold", "2"], 2, "2.0 is not in the range 0.0<=x<=1.0"),
+    ],
+    ids=["bundle", "photo", "no photo", "threshold"],
+)
+def test_mistake_ends_in_one_paragraph(
+    bundle: Path, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    command = [sys.executable, "-m", "edgetl", "predict"]
+    done = subprocess.run(
+        [*command, *(word.format(bundle=bundle) for word in words)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
