@@ -9,14 +9,54 @@ from pathlib import Path
 import click
 
 from edgetl.config.load import known_files
-from edgetl.data.photos import open_photos
+from edgetl.data.photos import find_task, open_photos
 from edgetl.data.sources import Listing
 from edgetl.errors import UsageError
-from edgetl.types import Split
+from edgetl.types import Split, Task
 
 _FRACTIONS = "val: 0.15, test: 0.20"
 _TRAIN_SHARE = 0.65
 _PHOTOS_FOR_256 = 260
+
+_CLASSIFICATION = """\
+# Unreadable photos, empty classes and duplicates are refused, unless they may be left out:
+#   leave_out: [unreadable, empty-classes, duplicates]
+
+# What the network sees. letterbox keeps the shape and pads, stretch distorts, crop cuts the centre.
+input: {size: 160, fit: letterbox}
+
+# The pretrained model that is fine-tuned. weights: imagenet downloads them once (torchvision);
+# a .pth or .safetensors file and none (start from nothing) need no network.
+teacher: {family: mobilenet_v2, weights: imagenet}
+finetune: {strategy: probe-then-full, epochs: 12}
+
+# The small model that learns from the teacher and goes to the devices; without these two lines the
+# teacher itself goes. control trains it once more on labels only, to show what the teacher adds.
+student: {family: mobilenet_v3_small, weights: imagenet}
+distill: {method: dkd, epochs: 30, control: true}
+"""
+
+_DETECTION = """\
+# What is wrong with photos or boxes is refused by name, unless it may be left out, changed, or is
+# meant to be so; these are keys of `data`:
+#   leave_out: [unreadable, empty-classes, duplicates, bad-labels, bad-boxes, repeated-boxes,
+#     stray-labels, unlabelled, wrong-sizes]
+#   repair: [clip-boxes, scale-boxes]
+#   accept: [background, missing-classes]    # photos without labels show nothing to be found
+
+# What the network sees; a multiple of 32. letterbox keeps the shape of photos and pads.
+input: {size: 416, fit: letterbox}
+
+# The pretrained detector that is fine-tuned. weights: coco downloads them once (YOLOX); a .pth or
+# .safetensors file and none (start from nothing) need no network.
+teacher: {family: yolox_nano, weights: coco}
+finetune: {epochs: 30, augment: strong}
+
+# The small detector that learns from the teacher and goes to the devices; without these two lines
+# the teacher itself goes. control trains it once more on labels only: what does the teacher add?
+student: {family: mobilenet_v2_yolox, width: 0.5, weights: none}
+distill: {method: pkd, epochs: 60, control: true}
+"""
 
 
 @click.command()
@@ -25,13 +65,16 @@ _PHOTOS_FOR_256 = 260
 def command(photos: Path, *, force: bool) -> None:
     """Look at PHOTOS, a folder or zip of labelled photos, and write a commented recipe next to it.
 
+    Folders that name classes make a recipe for classification; boxes in COCO, Pascal VOC or YOLO
+    files make one for detection.
+
     \b
     edgetl init photos           writes photos/recipe.yaml
     edgetl init parts.zip        writes parts.yaml
     """
     is_folder = photos.is_dir()
     recipe = photos / "recipe.yaml" if is_folder else photos.with_suffix(".yaml")
-    with open_photos(photos, None, ()) as opened:
+    with open_photos(photos, None, (), find_task(photos)) as opened:
         listing = opened.listing
     if recipe.exists() and not force:
         raise UsageError(
@@ -45,9 +88,19 @@ def command(photos: Path, *, force: bool) -> None:
         ),
         encoding="utf-8",
     )
-    click.echo(f"{len(listing.samples)} photos of {len(listing.classes)} classes in {photos}")
+    click.echo(f"{_what(listing)} in {photos}")
     click.echo(f"wrote {recipe}")
     click.echo(f"next: edgetl plan {recipe}")
+
+
+def _what(listing: Listing) -> str:
+    """Return for example `60 photos of 6 classes`, `60 photos with 151 boxes of 6 classes`."""
+    count = len(listing.classes)
+    classes = f"{count} {'class' if count == 1 else 'classes'}"
+    if listing.task is Task.CLASSIFICATION:
+        return f"{len(listing.samples)} photos of {classes}"
+    boxes = sum(len(sample.boxes) for sample in listing.samples)
+    return f"{len(listing.samples)} photos with {boxes} boxes of {classes}"
 
 
 def _recipe(*, name: str, path: str, listing: Listing) -> str:
@@ -55,29 +108,15 @@ def _recipe(*, name: str, path: str, listing: Listing) -> str:
     calibrations = ", ".join(sorted(known_files("calibration")))
     targets = ", ".join(sorted(known_files("targets")))
     quoted = json.dumps(path)  # a JSON string is a YAML string, whatever is in it
+    body = _CLASSIFICATION if listing.task is Task.CLASSIFICATION else _DETECTION
     return f"""\
 # What to make from which photos, and for which devices. 'edgetl schema' lists every key.
 name: {name}
-task: classification
+task: {listing.task}
 
-# {len(listing.samples)} photos of {len(listing.classes)} classes; paths start at this file.
+# {_what(listing)}; paths start at this file.
 data: {{path: {quoted}, {schedule}}}
-# Unreadable photos, empty classes and duplicates are refused, unless they may be left out:
-#   leave_out: [unreadable, empty-classes, duplicates]
-
-# What the network sees. letterbox keeps the shape and pads, stretch distorts, crop cuts the centre.
-input: {{size: 160, fit: letterbox}}
-
-# The pretrained model that is fine-tuned. weights: imagenet downloads them once (torchvision);
-# a .pth or .safetensors file and none (start from nothing) need no network.
-teacher: {{family: mobilenet_v2, weights: imagenet}}
-finetune: {{strategy: probe-then-full, epochs: 12}}
-
-# The small model that learns from the teacher and goes to the devices; without these two lines the
-# teacher itself goes. control trains it once more on labels only, to show what the teacher adds.
-student: {{family: mobilenet_v3_small, weights: imagenet}}
-distill: {{method: dkd, epochs: 30, control: true}}
-
+{body}
 # The photos that set the ranges of int8 files. Known: {calibrations}
 calibration: {_calibration(listing)}
 

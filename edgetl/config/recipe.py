@@ -20,13 +20,44 @@ class Leave(StrEnum):
     UNREADABLE = "unreadable"
     EMPTY_CLASSES = "empty-classes"
     DUPLICATES = "duplicates"
+    BAD_LABELS = "bad-labels"
+    """Photos whose labels cannot be read, or name a class that there is none of."""
+    BAD_BOXES = "bad-boxes"
+    """Boxes without area or wholly outside of their photo; a photo that loses its last box goes,
+    too, since nobody knows what it shows."""
+    REPEATED_BOXES = "repeated-boxes"
+    """All but one of the equal boxes on a photo."""
+    STRAY_LABELS = "stray-labels"
+    """Labels without a photo."""
+    UNLABELLED = "unlabelled"
+    """Photos without labels."""
+    WRONG_SIZES = "wrong-sizes"
+    """Photos of another size than their labels were made for."""
+
+
+class Repair(StrEnum):
+    """Kinds of boxes that a recipe can allow edgetl to change."""
+
+    CLIP_BOXES = "clip-boxes"
+    """Cut boxes at the border of their photo."""
+    SCALE_BOXES = "scale-boxes"
+    """Where labels were made for another size of the same photo, scale their boxes to it."""
+
+
+class Accept(StrEnum):
+    """Oddities of labelled boxes that a recipe can declare to be meant."""
+
+    BACKGROUND = "background"
+    """Photos without labels show nothing that is looked for."""
+    MISSING_CLASSES = "missing-classes"
+    """Some split lacks a class, so nothing can be said of it there."""
 
 
 class DrawnData(Table):
     """Photos of small parts on a conveyor, drawn by edgetl itself."""
 
     photos: int = Field(default=1200, ge=60)
-    """How many photos to draw, over all six classes."""
+    """How many photos to draw, over all six classes: of one part each, or of scenes with boxes."""
     seed: int = Field(default=0, ge=0)
     """The same seed draws the same bytes on every machine."""
 
@@ -35,7 +66,8 @@ class DataTable(Table):
     """Where the labelled photos are and how they are split."""
 
     path: str | None = None
-    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class."""
+    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class; for
+    detection COCO, Pascal VOC or YOLO."""
     drawn: DrawnData | None = None
     """Use drawn photos instead of `path`."""
     val: Fraction = 0.15
@@ -48,6 +80,10 @@ class DataTable(Table):
     """Files to leave out, as glob patterns relative to `path`."""
     leave_out: tuple[Leave, ...] = ()
     """Kinds of unusable data to leave out and report instead of refusing the whole folder."""
+    repair: tuple[Repair, ...] = ()
+    """Kinds of wrong boxes to change and report."""
+    accept: tuple[Accept, ...] = ()
+    """Oddities of labelled boxes that are meant to be so."""
 
     @model_validator(mode="after")
     def _one_source(self) -> DataTable:
@@ -69,6 +105,8 @@ class InputTable(Table):
     """Resampling filter of the resize; each averages when it shrinks."""
     pad: int = Field(default=114, ge=0, le=255)
     """Grey level of the letterbox border."""
+    anchor: Literal["centre", "top-left"] = "centre"
+    """Where the letterbox puts the photo."""
 
 
 class TeacherTable(Table):

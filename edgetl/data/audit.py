@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Accept, Leave
+from edgetl.data.box_lint import BoxLint
+from edgetl.data.findings import Allowed, Finding, Omission, refuse
 from edgetl.data.sources import Listing, Sample
 from edgetl.data.splits import SplitRule, divide
-from edgetl.errors import DataError
-from edgetl.types import Split
+from edgetl.types import Split, Task
 
-_MAX_EXAMPLES = 10
-_MIN_CLASSES = 2
+_MIN_CLASSES = {Task.CLASSIFICATION: 2, Task.DETECTION: 1}
 _PROTECTED = (Split.TRAIN, Split.VAL, Split.TEST)
 """Of two copies the one in the later split is kept: a test photo is dearer than one to train on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Omission:
-    """A photo or class that is left out, and why."""
-
-    name: str
-    kind: Leave
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One kind of problem with everything that shows it."""
-
-    title: str
-    examples: tuple[str, ...]
-    leave: Leave | None
-    """What the recipe can say to leave these out; None if they can only be mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +30,8 @@ class Audit:
     """Photos that are used although another one in the same split is equal."""
     findings: tuple[Finding, ...]
     """Problems that forbid using the data."""
+    repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Boxes that were changed, by kind of repair."""
 
     def refuse_if_wrong(self, called: str) -> None:
         """Raise all findings as one error.
@@ -59,15 +42,7 @@ class Audit:
         Raises:
             DataError: If there is a finding.
         """
-        if not self.findings:
-            return
-        lines = [f"the data in '{called}' cannot be used as they are:"]
-        for finding in self.findings:
-            lines.append(f"  {len(finding.examples):,} x {finding.title}:")
-            lines.extend(f"    {example}" for example in finding.examples[:_MAX_EXAMPLES])
-            if len(finding.examples) > _MAX_EXAMPLES:
-                lines.append(f"    and {len(finding.examples) - _MAX_EXAMPLES:,} more")
-        raise DataError("\n".join(lines), remedy=_remedy(self.findings))
+        refuse(self.findings, called)
 
 
 def examine(
@@ -77,7 +52,8 @@ def examine(
     *,
     rule: SplitRule,
     seed: int,
-    leave_out: Collection[Leave],
+    allowed: Allowed,
+    lint: BoxLint | None = None,
 ) -> Audit:
     """Place every usable photo and find everything that is wrong.
 
@@ -87,13 +63,15 @@ def examine(
         unreadable: Photo name to the reason.
         rule: How splits are made.
         seed: Of the division.
-        leave_out: Kinds of problems that lead to omissions instead of findings.
+        allowed: What may be left out or accepted instead of being a finding.
+        lint: What is already known of the boxes of `listing`.
     """
     omissions = [
         Omission(name, Leave.UNREADABLE, reason) for name, reason in sorted(unreadable.items())
     ]
-    findings = _check_names(listing)
-    if unreadable and Leave.UNREADABLE not in leave_out:
+    omissions.extend(lint.omissions if lint else ())
+    findings = [*_check_names(listing), *(lint.findings if lint else ())]
+    if unreadable and Leave.UNREADABLE not in allowed.leave_out:
         findings.append(
             Finding(
                 "unreadable photo",
@@ -103,34 +81,49 @@ def examine(
         )
     samples = [sample for sample in listing.samples if sample.name not in unreadable]
     copies = _copies(samples, contents)
-    omitted, across, conflicts = _compare(copies, rule)
-    if Leave.DUPLICATES in leave_out:
+    omitted, groups = _compare(copies, rule)
+    if Leave.DUPLICATES in allowed.leave_out:
         omissions.extend(omitted)
         gone = {omission.name for omission in omitted}
         samples = [sample for sample in samples if sample.name not in gone]
     else:
         findings.extend(
-            Finding(title, examples, Leave.DUPLICATES)
-            for title, examples in (
-                ("group of equal photos in several splits", across),
-                ("group of equal photos with different labels", conflicts),
-            )
+            Finding(f"group of equal photos {title}", tuple(examples), Leave.DUPLICATES)
+            for title, examples in groups.items()
             if examples
         )
+    if listing.task is Task.DETECTION:
+        # A drawn scene is labelled with its first part before anybody knows its boxes.
+        labels = rarest(samples, listing.classes)
+        samples = [replace(one, label=one.label or labels[one.name]) for one in samples]
     placed = _place(samples, contents, rule, seed)
-    empty, incomplete = _missing(listing.classes, placed)
     classes = listing.classes
-    if empty and Leave.EMPTY_CLASSES in leave_out:
-        omissions.extend(Omission(name, Leave.EMPTY_CLASSES, "no photos") for name in empty)
+    empty, incomplete = _missing(classes, placed)
+    what = "photos" if listing.task is Task.CLASSIFICATION else "boxes"
+    lacking = Accept.MISSING_CLASSES if listing.task is Task.DETECTION else None
+    if lacking in allowed.accept:
+        empty, incomplete = (), ()
+    if empty and Leave.EMPTY_CLASSES in allowed.leave_out:
+        omissions.extend(Omission(name, Leave.EMPTY_CLASSES, f"no {what}") for name in empty)
         classes = tuple(name for name in classes if name not in empty)
     elif empty:
-        findings.append(Finding("class without photos", empty, Leave.EMPTY_CLASSES))
+        findings.append(Finding(f"class without {what}", empty, Leave.EMPTY_CLASSES, None, lacking))
     if incomplete:
-        findings.append(Finding("class that a split lacks", incomplete, None))
-    if len(classes) < _MIN_CLASSES:
-        findings.append(Finding("class, but at least two are needed", classes, None))
+        findings.append(Finding("class that a split lacks", incomplete, None, None, lacking))
+    if len(classes) < _MIN_CLASSES[listing.task]:
+        needed = (
+            "at least two are needed" if listing.task is Task.CLASSIFICATION else "one is needed"
+        )
+        findings.append(Finding(f"class, but {needed}", classes, None))
     used = [contents[sample.name] for split in placed.values() for sample in split]
-    return Audit(classes, placed, tuple(omissions), len(used) - len(set(used)), tuple(findings))
+    return Audit(
+        classes,
+        placed,
+        tuple(omissions),
+        len(used) - len(set(used)),
+        tuple(findings),
+        lint.repaired if lint else {},
+    )
 
 
 def _check_names(listing: Listing) -> list[Finding]:
@@ -161,31 +154,38 @@ def _copies(samples: Sequence[Sample], contents: Mapping[str, str]) -> list[list
 
 def _compare(
     copies: Sequence[Sequence[Sample]], rule: SplitRule
-) -> tuple[list[Omission], tuple[str, ...], tuple[str, ...]]:
+) -> tuple[list[Omission], dict[str, list[str]]]:
     """Return what leaving out duplicates would omit, and the groups that forbid keeping them.
 
-    One copy stays, the one in the most protected split. Of copies with different labels none stays:
-    nobody knows which label is right.
+    One copy stays, the one in the most protected split, also where only the places of boxes differ.
+    Of copies with different labels none stays: nobody knows which label is right.
     """
     omitted: list[Omission] = []
     across: list[str] = []
     conflicts: list[str] = []
+    moved: list[str] = []
     for group in copies:
         names = " = ".join(sample.name for sample in group)
-        if len({sample.label for sample in group}) > 1:
+        if len({_labels(sample) for sample in group}) > 1:
             conflicts.append(names)
             reason = f"equal photos have different labels: {names}"
             omitted.extend(Omission(sample.name, Leave.DUPLICATES, reason) for sample in group)
             continue
         if len({rule.place(sample.split) for sample in group}) > 1:
             across.append(names)
+        elif len({_says(sample) for sample in group}) > 1:
+            moved.append(names)
         kept = max(group, key=lambda sample: _PROTECTED.index(rule.place(sample.split)))
         omitted.extend(
             Omission(sample.name, Leave.DUPLICATES, f"equal to {kept.name}")
             for sample in group
             if sample is not kept
         )
-    return omitted, tuple(across), tuple(conflicts)
+    return omitted, {
+        "in several splits": across,
+        "with different labels": conflicts,
+        "with different boxes": moved,
+    }
 
 
 def _place(
@@ -209,11 +209,44 @@ def _place(
     }
 
 
+def rarest(samples: Sequence[Sample], classes: Sequence[str]) -> dict[str, str]:
+    """Return by photo the class on it that has the fewest boxes of all; empty without boxes.
+
+    Of classes with as many boxes it is the first.
+    """
+    counts = Counter(box.label for sample in samples for box in sample.boxes if not box.crowd)
+    order = {name: (counts[name], position) for position, name in enumerate(classes)}
+    return {
+        sample.name: min(_shown(sample), key=order.__getitem__, default="") for sample in samples
+    }
+
+
+def _shown(sample: Sample) -> frozenset[str]:
+    """Return the classes that a photo shows; crowds are not counted."""
+    if sample.label and not sample.boxes:  # the task is classification
+        return frozenset({sample.label})
+    return frozenset(box.label for box in sample.boxes if not box.crowd)
+
+
+def _labels(sample: Sample) -> tuple[str, ...]:
+    """Return the label, or the labels of all boxes."""
+    return (sample.label, *sorted(box.label for box in sample.boxes))
+
+
+def _says(sample: Sample) -> tuple[object, ...]:
+    """Return what equal photos must agree on."""
+    boxes = sorted((box.label, box.corners, box.crowd) for box in sample.boxes)
+    return (sample.label, *boxes)
+
+
 def _missing(
     classes: Sequence[str], placed: Mapping[Split, Sequence[Sample]]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return classes without any photo, and descriptions of those that some split lacks."""
-    present = {split: {sample.label for sample in found} for split, found in placed.items()}
+    present = {
+        split: {name for sample in found for name in _shown(sample)}
+        for split, found in placed.items()
+    }
     empty: list[str] = []
     incomplete: list[str] = []
     for name in classes:
@@ -221,16 +254,6 @@ def _missing(
         if len(lacking) == len(Split):
             empty.append(name)
         elif lacking:
-            total = sum(sample.label == name for found in placed.values() for sample in found)
+            total = sum(name in _shown(sample) for found in placed.values() for sample in found)
             incomplete.append(f"{name} ({total:,} photos): none in {', '.join(lacking)}")
     return tuple(empty), tuple(incomplete)
-
-
-def _remedy(findings: Sequence[Finding]) -> str:
-    leaves = sorted({finding.leave.value for finding in findings if finding.leave})
-    steps = []
-    if leaves:
-        steps.append(f"leave them out with `data: {{leave_out: [{', '.join(leaves)}]}}`")
-    if any(finding.leave is None for finding in findings):
-        steps.append("mend the folders, or name files in `data: {exclude: [...]}`")
-    return "; ".join(steps)

@@ -28,6 +28,8 @@ class Container(Protocol):
     """Sorted."""
     folders: tuple[str, ...]
     """Sorted, with those that hold nothing; without the root."""
+    excluded: tuple[str, ...]
+    """Files that are there but not listed; sorted."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
@@ -75,7 +77,7 @@ class FolderContainer:
         folders: set[str] = set()
         for name, is_folder in _walk(self._root, "", frozenset()):
             folders.add(name) if is_folder else files.append(name)
-        self.files, self.folders = _exclude(files, folders, exclude)
+        self.files, self.folders, self.excluded = _exclude(files, folders, exclude)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; errors as `Container.read`."""
@@ -127,7 +129,7 @@ class ZipContainer:
                 )
             else:
                 self._entries[name] = entry
-        self.files, self.folders = _exclude(list(self._entries), folders, exclude)
+        self.files, self.folders, self.excluded = _exclude(list(self._entries), folders, exclude)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; errors as `Container.read`."""
@@ -170,8 +172,8 @@ def _walk(root: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator
 
 def _exclude(
     files: list[str], folders: set[str], patterns: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return files and folders, sorted, without those that a pattern matches."""
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return files and folders without those that a pattern matches, and these files; sorted."""
     excluded: set[str] = set()
     for pattern in patterns:
         matches = re.compile(translate(pattern)).match
@@ -185,7 +187,7 @@ def _exclude(
     kept = sorted(set(files) - excluded)
     emptied = {parent for name in excluded for parent in _parents(name)}
     emptied -= {parent for name in kept for parent in _parents(name)}
-    return tuple(kept), tuple(sorted(folders - emptied))
+    return tuple(kept), tuple(sorted(folders - emptied)), tuple(sorted(excluded))
 
 
 def _parents(name: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 `images.npy` holds uint8 `(N, H, W, 3)`, RGB, fitted to the network's input, in the order train,
 val, test; `index.json` holds classes, preprocessing, and per split the names, labels and digests.
+Detection adds `annotations.npz`: the sizes of the photos and the boxes on them, in the same order.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.data.audit import Omission
+from edgetl.data.findings import Omission
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Fact, Split
+from edgetl.types import Fact, Split, Task
 
 IMAGES_FILE = "images.npy"
 INDEX_FILE = "index.json"
-_SCHEMA = 1
+ANNOTATIONS_FILE = "annotations.npz"
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,23 @@ class Item:
     name: str
     """POSIX path below the data folder."""
     label: int
-    """Position of its class in the classes."""
+    """Position of its class in the classes; for detection that of the rarest class on the photo,
+    the number of classes for a photo without boxes."""
     sha256: str
     """Of the file's content; of the drawing order for drawn photos."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is labelled on one photo."""
+
+    boxes: NDArray[np.float32]
+    """Shape `(T, 4)`, xyxy, pixels of the upright photo, inside it and larger than nothing."""
+    labels: NDArray[np.int64]
+    """Shape `(T,)`."""
+    crowd: NDArray[np.bool_]
+    """Shape `(T,)`: a group that nobody told apart (COCO's iscrowd), which is neither trained on
+    nor counted as hit or miss."""
 
 
 class Dataset:
@@ -51,9 +67,12 @@ class Dataset:
         classes: tuple[str, ...],
         preprocess: Preprocess,
         items: Mapping[Split, tuple[Item, ...]],
+        annotations: _Annotations | None,
     ) -> None:
         self.classes = classes
         self.preprocess = preprocess
+        self.task = Task.CLASSIFICATION if annotations is None else Task.DETECTION
+        self._annotations = annotations
         self._images = images
         self._mapping = mapping
         self._items = items
@@ -67,7 +86,7 @@ class Dataset:
         """Map the dataset in `folder`; costs no memory for photos until they are read.
 
         Raises:
-            ValueError: If the two files do not belong together.
+            ValueError: If the files do not belong together.
         """
         index = json.loads((folder / INDEX_FILE).read_text("utf-8"))
         items = {
@@ -80,12 +99,21 @@ class Dataset:
                 f"{INDEX_FILE} (schema {index['schema']}) lists {num_items} photos, "
                 f"{IMAGES_FILE} holds {len(images)}"
             )
+        annotations = None
+        if index["task"] == Task.DETECTION:
+            annotations = _Annotations.read(folder / ANNOTATIONS_FILE)
+            if len(annotations.sizes) != num_items:
+                raise ValueError(
+                    f"{INDEX_FILE} lists {num_items} photos, "
+                    f"{ANNOTATIONS_FILE} {len(annotations.sizes)}"
+                )
         return cls(
             images,
             mapping,
             classes=tuple(index["classes"]),
             preprocess=Preprocess(**index["preprocess"]),
             items=items,
+            annotations=annotations,
         )
 
     @property
@@ -102,21 +130,53 @@ class Dataset:
         return tuple(item.name for item in self._items[split])
 
     def labels(self, split: Split) -> NDArray[np.int64]:
-        """Return the class of each photo of a split; shape `(N,)`, read-only by convention."""
+        """Return the class of each photo of a split; shape `(N,)`, read-only by convention.
+
+        For detection it is the class on the photo that has the fewest boxes in all the data, and
+        the number of classes for a photo without boxes: good for balanced choices, nothing else.
+        """
         return self._labels[split]
+
+    def photo_sizes(self, split: Split) -> NDArray[np.int32]:
+        """Return height and width of a split's upright photos, pixels; shape `(N, 2)`.
+
+        Raises:
+            ValueError: If the task is not detection.
+        """
+        rows = self._rows(split)
+        return self._with_boxes().sizes[rows.start : rows.stop]
+
+    def truths(self, split: Split) -> tuple[Truth, ...]:
+        """Return what is labelled on each photo of a split, in the order of `images`.
+
+        Raises:
+            ValueError: If the task is not detection.
+        """
+        annotations = self._with_boxes()
+        return tuple(annotations.truth(row) for row in self._rows(split))
 
     def images(self, split: Split) -> NDArray[np.uint8]:
         """Return a split's photos; shape `(N, H, W, 3)`, RGB, a read-only view of the mapping."""
+        rows = self._rows(split)
+        return self._images[rows.start : rows.stop]
+
+    def release(self) -> None:
+        """Give all mapped pages back; views stay good and read their pages again when touched."""
+        self._mapping.madvise(mmap.MADV_DONTNEED)
+
+    def _rows(self, split: Split) -> range:
+        """Return the positions of a split's photos in the files."""
         start = 0
         for earlier in Split:
             if earlier == split:
                 break
             start += len(self._items[earlier])
-        return self._images[start : start + len(self._items[split])]
+        return range(start, start + len(self._items[split]))
 
-    def release(self) -> None:
-        """Give all mapped pages back; views stay good and read their pages again when touched."""
-        self._mapping.madvise(mmap.MADV_DONTNEED)
+    def _with_boxes(self) -> _Annotations:
+        if self._annotations is None:
+            raise ValueError(f"a dataset for {self.task} holds no boxes")
+        return self._annotations
 
 
 def write_index(
@@ -126,10 +186,41 @@ def write_index(
     preprocess: Preprocess,
     items: Mapping[Split, Sequence[Item]],
     omissions: Sequence[Omission],
+    truths: Mapping[Split, Sequence[Truth]] | None = None,
+    photo_sizes: Mapping[Split, Sequence[tuple[int, int]]] | None = None,
 ) -> None:
-    """Write `index.json`, byte for byte the same for the same arguments."""
+    """Write `index.json`, and `annotations.npz` for detection.
+
+    Byte for byte the same for the same arguments.
+
+    Args:
+        folder: Where to.
+        classes: Their names, by label.
+        preprocess: How the photos were fitted.
+        items: The photos of each split in the order of `images.npy`.
+        omissions: What was left out.
+        truths: The boxes on each of `items`; None for classification.
+        photo_sizes: Height and width of each of `items`, upright, pixels; for detection only.
+
+    Raises:
+        ValueError: If one of `truths` and `photo_sizes` is missing, or does not fit `items`.
+    """
+    if (truths is None) != (photo_sizes is None):
+        raise ValueError("truths and photo_sizes belong together")
+    if truths is not None and photo_sizes is not None:
+        for split in Split:
+            if not len(items[split]) == len(truths[split]) == len(photo_sizes[split]):
+                raise ValueError(
+                    f"{split} has {len(items[split])} items, {len(truths[split])} truths "
+                    f"and {len(photo_sizes[split])} photo sizes"
+                )
+        _Annotations.of(
+            [size for split in Split for size in photo_sizes[split]],
+            [truth for split in Split for truth in truths[split]],
+        ).write(folder / ANNOTATIONS_FILE)
     index: dict[str, Fact] = {
         "schema": _SCHEMA,
+        "task": (Task.CLASSIFICATION if truths is None else Task.DETECTION).value,
         "classes": list(classes),
         "preprocess": asdict(preprocess),
         "splits": {
@@ -155,6 +246,45 @@ def write_images(
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     file.writelines(photo.tobytes() for photo in photos)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Annotations:
+    """The boxes on all photos of a dataset, in one table."""
+
+    sizes: NDArray[np.int32]
+    """Shape `(N, 2)`, height and width."""
+    offsets: NDArray[np.int64]
+    """Shape `(N + 1,)`: photo `n` has the boxes `offsets[n]` up to `offsets[n + 1]`."""
+    boxes: NDArray[np.float32]
+    """Shape `(M, 4)`."""
+    labels: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, sizes: Sequence[tuple[int, int]], truths: Sequence[Truth]) -> _Annotations:
+        return cls(
+            sizes=np.array(sizes, np.int32).reshape(-1, 2),
+            offsets=np.cumsum([0, *(len(truth.boxes) for truth in truths)], dtype=np.int64),
+            boxes=np.concatenate(
+                [np.empty((0, 4), np.float32), *(truth.boxes for truth in truths)]
+            ).astype(np.float32),
+            labels=np.concatenate([[], *(truth.labels for truth in truths)]).astype(np.int64),
+            crowd=np.concatenate([[], *(truth.crowd for truth in truths)]).astype(np.bool_),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> _Annotations:
+        with np.load(path, allow_pickle=False) as found:
+            return cls(**{name: found[name] for name in cls.__slots__})
+
+    def write(self, path: Path) -> None:
+        # Entries of numpy's zip carry no time: the same arrays give the same bytes.
+        np.savez(path, **{name: getattr(self, name) for name in self.__slots__})
+
+    def truth(self, row: int) -> Truth:
+        found = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+        return Truth(self.boxes[found], self.labels[found], self.crowd[found])
 
 
 def _map_images(path: Path) -> tuple[NDArray[np.uint8], mmap.mmap]:

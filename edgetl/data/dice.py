@@ -25,10 +25,12 @@ class Dice:
     Attributes:
         seed: Of the whole set.
         index: Of the photo in the set.
+        purpose: What keeps several dice of one photo apart, above zero: a zero at the end would
+            change nothing.
     """
 
-    def __init__(self, seed: int, index: int) -> None:
-        self._bits = np.random.PCG64(np.random.SeedSequence([seed, index]))
+    def __init__(self, seed: int, index: int, *purpose: int) -> None:
+        self._bits = np.random.PCG64(np.random.SeedSequence([seed, index, *purpose]))
 
     def unit(self) -> float:
         """Return a number in [0, 1)."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgetl.config.recipe import DrawnData
 from edgetl.data.container import Container, open_container
-from edgetl.data.parts import CLASSES, VERSION, class_of
-from edgetl.data.sources import Listing, Sample, list_samples
+from edgetl.data.parts import CLASSES, SCENE_VERSION, VERSION, class_of, main_class
+from edgetl.data.sources import Box, Listing, Sample, guess_task, list_samples
 from edgetl.hashing import digest_value
+from edgetl.types import Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -42,18 +43,29 @@ class Photos(Protocol):
             PhotoError: If it cannot be decoded.
         """
 
+    def size(self, name: str) -> tuple[int, int]:
+        """Return height and width of the upright photo, pixels, without decoding it.
+
+        Raises:
+            PhotoError: If it cannot be read.
+        """
+
+    def boxes(self, name: str) -> tuple[Box, ...]:
+        """Return what is labelled on a photo."""
+
 
 class StoredPhotos:
     """The photos of a folder or zip."""
 
     def __init__(self, container: Container, listing: Listing) -> None:
         self._container = container
+        self._boxes = {sample.name: sample.boxes for sample in listing.samples}
         self.listing = listing
 
     def digest(self, digest_file: Callable[[Path], str]) -> str:
-        """Return the digest of names, classes (also empty ones) and contents."""
+        """Return the digest of names, classes (also empty ones) and contents, labels among them."""
         names = tuple(sample.name for sample in self.listing.samples) + self.listing.unlabelled
-        content = self._container.digest(names, digest_file)
+        content = self._container.digest(names + self.listing.labels, digest_file)
         return digest_value([content, list(self.listing.classes)])
 
     def content(self, name: str) -> str:
@@ -65,6 +77,19 @@ class StoredPhotos:
         from edgetl.runtime.preprocess import read_photo
 
         return read_photo(io.BytesIO(self._container.read(name)), name=name)
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return the size of a file's photo; errors as `Photos.size`."""
+        from edgetl.data.photo_size import read_size
+
+        stream = io.BytesIO(self._container.read(name))
+        found = read_size(stream)
+        # What cannot be read this way is either damaged, which decoding tells, or unusual.
+        return found or self.decode(name).shape[:2]
+
+    def boxes(self, name: str) -> tuple[Box, ...]:
+        """Return the boxes of the listing."""
+        return self._boxes[name]
 
 
 class DrawnPhotos:
@@ -98,26 +123,109 @@ class DrawnPhotos:
 
         return draw_part(self._indices[name], self._drawn.seed).pixels
 
+    def size(self, name: str) -> tuple[int, int]:
+        """Return the size that all have."""
+        from edgetl.data.drawn import SIZE
+
+        del name
+        return SIZE, SIZE
+
+    def boxes(self, name: str) -> tuple[Box, ...]:
+        """Return nothing: the photo as a whole is labelled."""
+        del name
+        return ()
+
+
+class DrawnScenes:
+    """Scenes of several parts drawn on demand; no two are equal.
+
+    Planning does not draw, so the listing has no boxes, and labels that stand for them when the
+    scenes are divided among splits: the class of the first part, none for an empty belt.
+    """
+
+    def __init__(self, drawn: DrawnData) -> None:
+        self._drawn = drawn
+        self._indices = {f"{index:06d}": index for index in range(drawn.photos)}
+        self.listing = Listing(
+            samples=tuple(
+                Sample(name, main_class(index) or "", None) for name, index in self._indices.items()
+            ),
+            classes=CLASSES,
+            given=frozenset(),
+            unlabelled=(),
+            others=(),
+            task=Task.DETECTION,
+        )
+
+    def digest(self, digest_file: Callable[[Path], str]) -> str:
+        """Return the digest of what is drawn: count, seed and version of the drawing."""
+        del digest_file
+        return digest_value(["scenes", SCENE_VERSION, self._drawn.photos, self._drawn.seed])
+
+    def content(self, name: str) -> str:
+        """Return the digest of the order to draw, which fixes pixels and boxes."""
+        return digest_value(["scene", SCENE_VERSION, self._indices[name], self._drawn.seed])
+
+    def decode(self, name: str) -> NDArray[np.uint8]:
+        """Draw the scene."""
+        from edgetl.data.scenes import draw_scene
+
+        return draw_scene(self._indices[name], self._drawn.seed).pixels
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return the size that all have."""
+        from edgetl.data.scenes import SIZE
+
+        del name
+        return SIZE, SIZE
+
+    def boxes(self, name: str) -> tuple[Box, ...]:
+        """Return the boxes, which are found without drawing."""
+        from edgetl.data.scenes import scene_boxes
+
+        found, labels = scene_boxes(self._indices[name], self._drawn.seed)
+        return tuple(
+            Box(CLASSES[label], (left, top, right, bottom), f"{name}, part {number}")
+            for number, (label, (left, top, right, bottom)) in enumerate(
+                zip(labels.tolist(), found.tolist(), strict=True), start=1
+            )
+        )
+
+
+def find_task(path: Path) -> Task:
+    """Return what the photos in a folder or zip seem to be labelled for.
+
+    Raises:
+        DataError: If there is no such folder or zip.
+    """
+    container = open_container(path)
+    try:
+        return guess_task(container)
+    finally:
+        container.close()
+
 
 @contextmanager
 def open_photos(
-    path: Path | None, drawn: DrawnData | None, exclude: tuple[str, ...]
+    path: Path | None, drawn: DrawnData | None, exclude: tuple[str, ...], task: Task
 ) -> Iterator[Photos]:
-    """Open what a recipe's data table names, by names only.
+    """Open what a recipe's data table names, by names and labels only.
 
     Args:
         path: Folder or zip; None for drawn photos.
         drawn: What to draw; only read without `path`.
         exclude: Glob patterns of files to leave out, as `open_container` takes them.
+        task: What the photos are labelled for.
 
     Raises:
         DataError: If the data cannot be found or listed.
     """
     if path is None:
-        yield DrawnPhotos(drawn or DrawnData())
+        kind = DrawnPhotos if task is Task.CLASSIFICATION else DrawnScenes
+        yield kind(drawn or DrawnData())
         return
     container = open_container(path, exclude=exclude)
     try:
-        yield StoredPhotos(container, list_samples(container, str(path)))
+        yield StoredPhotos(container, list_samples(container, str(path), task))
     finally:
         container.close()

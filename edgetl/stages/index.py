@@ -1,58 +1,61 @@
-"""Index the labelled photos: decode, check, split and store them at the network's input size."""
+"""Index the labelled photos: check them and their labels, split, store at the input's size."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgetl.config.recipe import DataTable, DrawnData, Leave
+from edgetl.config.recipe import Accept, DataTable, DrawnData, Leave, Repair
 from edgetl.config.table import Table
-from edgetl.data.audit import Audit, examine
+from edgetl.data.audit import Audit, examine, rarest
+from edgetl.data.box_lint import lint_boxes
+from edgetl.data.findings import Allowed
 from edgetl.data.photos import Photos, open_photos
+from edgetl.data.sources import Sample
 from edgetl.data.splits import SplitRule, find_rule
 from edgetl.errors import DataError, Problem
 from edgetl.hashing import digest_file
-from edgetl.runtime.errors import PhotoError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
+from edgetl.stages._photo_reading import Seen, look, store
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from edgetl.data.dataset import Item, Truth
     from edgetl.runtime.preprocess import Preprocess
 
-_LOOK_AHEAD = 4
-_STEPS = 100
 _MAX_SHOWN = 3
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+_LEAVES_OF_PHOTOS = frozenset({Leave.UNREADABLE, Leave.EMPTY_CLASSES, Leave.DUPLICATES})
 
 
 class Settings(Table):
     """What the dataset depends on."""
 
+    task: Task
     content: str
-    """Digest of names, classes and contents of all photos."""
+    """Digest of names, classes and contents of all photos and labels."""
     test_is_val: bool
     drawn_off: dict[Split, float]
     seed: int
     """Of the division; 0 where nothing is divided."""
     leave_out: tuple[Leave, ...]
+    repair: tuple[Repair, ...]
+    accept: tuple[Accept, ...]
     size: int
     fit: Literal["letterbox", "stretch", "crop"]
     filter: Literal["bilinear", "bicubic", "area"]
     pad: int
     """Grey level of the letterbox border; 0 where there is none."""
+    anchor: Literal["centre", "top-left"]
+    """Where the letterbox puts the photo; `centre` where there is none."""
     path: Path | None = Field(exclude=True)
     """Where the photos are; `content` stands for it in the key. None for drawn photos."""
     drawn: DrawnData | None = Field(exclude=True)
@@ -62,25 +65,33 @@ class Settings(Table):
         """Return how photos become inputs."""
         from edgetl.runtime.preprocess import Preprocess
 
-        return Preprocess(self.size, self.size, self.fit, self.filter, self.pad)
+        return Preprocess(self.size, self.size, self.fit, self.filter, self.pad, self.anchor)
+
+    def allowed(self) -> Allowed:
+        """Return what may be done about problems."""
+        return Allowed(frozenset(self.leave_out), frozenset(self.repair), frozenset(self.accept))
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     del made
     data, image = job.recipe.data, job.recipe.input
     path = _path(job)
-    with open_photos(path, data.drawn, data.exclude) as photos:
+    with open_photos(path, data.drawn, data.exclude, job.recipe.task) as photos:
         rule = _rule(data, photos)
         settings = Settings(
+            task=job.recipe.task,
             content=photos.digest(job.digest),
             test_is_val=rule.test_is_val,
             drawn_off=dict(rule.drawn_off),
             seed=data.seed if rule.drawn_off else 0,
             leave_out=tuple(sorted(set(data.leave_out))),
+            repair=tuple(sorted(set(data.repair))),
+            accept=tuple(sorted(set(data.accept))),
             size=image.size,
             fit=image.fit,
             filter=image.filter,
             pad=image.pad if image.fit == "letterbox" else 0,
+            anchor=image.anchor if image.fit == "letterbox" else "centre",
             path=path,
             drawn=data.drawn,
             exclude=data.exclude,
@@ -90,12 +101,22 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield whether the data can hold as many calibration photos as asked for."""
-    data, wanted = job.recipe.data, job.calibration
-    with open_photos(_path(job), data.drawn, data.exclude) as photos:
+    data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
+    if task is not Task.DETECTION:
+        of_boxes = [kind for kind in data.leave_out if kind not in _LEAVES_OF_PHOTOS]
+        for key, said in (
+            ("leave_out", of_boxes),
+            ("repair", data.repair),
+            ("accept", data.accept),
+        ):
+            for kind in said:
+                what = f"'{kind}' is about labelled boxes, but the task is {task}"
+                yield Problem(f"data.{key}", what)
+    with open_photos(_path(job), data.drawn, data.exclude, task) as photos:
         rule = _rule(data, photos)
-        # How many photos a split gets depends on names alone, as long as nothing is left out.
+        # How many photos a split gets depends on names and labels, as long as nothing is left out.
         names = {sample.name: sample.name for sample in photos.listing.samples}
-        audit = examine(photos.listing, names, {}, rule=rule, seed=data.seed, leave_out=())
+        audit = examine(photos.listing, names, {}, rule=rule, seed=data.seed, allowed=Allowed())
     available = len(audit.placed[Split(wanted.split)])
     if wanted.count > available:
         yield Problem(
@@ -107,40 +128,48 @@ def _check(job: Job) -> Iterator[Problem]:
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
     del inputs
-    from edgetl.data.dataset import Item, write_index
+    from edgetl.data.dataset import write_index
 
     called = str(settings.path or "drawn photos")
     with (
-        open_photos(settings.path, settings.drawn, settings.exclude) as photos,
+        open_photos(settings.path, settings.drawn, settings.exclude, settings.task) as photos,
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
         warnings.catch_warnings(),
     ):
         # Pillow warns of odd metadata and palettes that it reads well all the same.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        contents, unreadable = _read_contents(photos, pool)
-        audit = _examine(settings, photos, contents, unreadable)
-        failed = _store(settings, audit, photos, pool, work)
+        seen = look(photos, pool)
+        audit = _examine(settings, photos, seen)
+
+        def store_placed() -> dict[str, str]:
+            names = [sample.name for split in Split for sample in audit.placed[split]]
+            return store(names, photos, settings.preprocess(), seen=seen, pool=pool, work=work)
+
+        # Also before data are refused: the report is to name photos that cannot be decoded.
+        failed = store_placed()
         if failed:
-            audit = _examine(settings, photos, contents, unreadable | failed)
+            seen.unreadable.update(failed)
+            audit = _examine(settings, photos, seen)
         audit.refuse_if_wrong(called)
-        failed_again = _store(settings, audit, photos, pool, work) if failed else {}
+        failed_again = store_placed() if failed else {}
         if failed_again or photos.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
-    items = {
-        split: [
-            Item(sample.name, audit.classes.index(sample.label), contents[sample.name])
-            for sample in samples
-        ]
-        for split, samples in audit.placed.items()
-    }
+    is_detection = settings.task is Task.DETECTION
     write_index(
         work.out,
         classes=audit.classes,
         preprocess=settings.preprocess(),
-        items=items,
+        items=_items(settings.task, audit, seen.contents),
         omissions=audit.omissions,
+        truths=_truths(audit) if is_detection else None,
+        photo_sizes={
+            split: [seen.sizes[sample.name] for sample in samples]
+            for split, samples in audit.placed.items()
+        }
+        if is_detection
+        else None,
     )
-    return _facts(audit, photos, work.progress)
+    return _facts(settings.task, audit, photos, work.progress)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -149,11 +178,19 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 def _summary(facts: Facts) -> str:
     """Return for example `2,140 photos, 6 classes (train 1,391, val 321, test 428)`."""
-    sizes = {split: sum(counts.values()) for split, counts in facts["counts"].items()}
+    sizes = facts["photos"]
     parts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
-    text = f"{sum(sizes.values()):,} photos, {len(facts['classes'])} classes ({parts})"
+    boxes = ""
+    if "boxes" in facts:
+        total = sum(sum(counts.values()) for counts in facts["boxes"].values())
+        boxes = f" {total:,} {'box' if total == 1 else 'boxes'},"
+    count = len(facts["classes"])
+    classes = "class" if count == 1 else "classes"
+    text = f"{sum(sizes.values()):,} photos,{boxes} {count} {classes} ({parts})"
     for kind, names in facts["left_out"].items():
         text += f"; {len(names):,} {kind} left out"
+    for kind, number in facts.get("repaired", {}).items():
+        text += f"; {number:,} repaired by {kind}"
     if facts["duplicates"]:
         text += f"; {facts['duplicates']:,} duplicates kept together"
     return text
@@ -173,120 +210,120 @@ def _rule(data: DataTable, photos: Photos) -> SplitRule:
     )
 
 
-def _examine(
-    settings: Settings,
-    photos: Photos,
-    contents: Mapping[str, str],
-    unreadable: Mapping[str, str],
-) -> Audit:
+def _examine(settings: Settings, photos: Photos, seen: Seen) -> Audit:
+    listing, lint = photos.listing, None
+    if settings.task is Task.DETECTION:
+        samples = tuple(
+            replace(sample, boxes=seen.boxes.get(sample.name, ())) for sample in listing.samples
+        )
+        lint = lint_boxes(replace(listing, samples=samples), seen.sizes, settings.allowed())
+        listing = lint.listing
     return examine(
-        photos.listing,
-        contents,
-        unreadable,
+        listing,
+        seen.contents,
+        seen.unreadable,
         rule=SplitRule(test_is_val=settings.test_is_val, drawn_off=settings.drawn_off),
         seed=settings.seed,
-        leave_out=settings.leave_out,
+        allowed=settings.allowed(),
+        lint=lint,
     )
 
 
-def _read_contents(
-    photos: Photos, pool: ThreadPoolExecutor
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return content digests by photo name, and why others cannot be read."""
-    contents: dict[str, str] = {}
-    unreadable: dict[str, str] = {}
+def _items(task: Task, audit: Audit, contents: Mapping[str, str]) -> dict[Split, list[Item]]:
+    """Return names, labels and digests by split."""
+    from edgetl.data.dataset import Item
 
-    def read(name: str) -> tuple[str, str | PhotoError]:
-        try:
-            return name, photos.content(name)
-        except PhotoError as error:
-            return name, error
-
-    names = [sample.name for sample in photos.listing.samples]
-    for name, found in _in_order(pool, read, names):
-        if isinstance(found, PhotoError):
-            unreadable[name] = found.message
-        else:
-            contents[name] = found
-    return contents, unreadable
+    labels = {one.name: one.label for found in audit.placed.values() for one in found}
+    if task is Task.DETECTION:
+        used = [sample for found in audit.placed.values() for sample in found]
+        labels = rarest(used, audit.classes)
+    numbers = {name: number for number, name in enumerate((*audit.classes, ""))}
+    return {
+        split: [
+            Item(sample.name, numbers[labels[sample.name]], contents[sample.name])
+            for sample in samples
+        ]
+        for split, samples in audit.placed.items()
+    }
 
 
-def _store(
-    settings: Settings, audit: Audit, photos: Photos, pool: ThreadPoolExecutor, work: Workspace
-) -> dict[str, str]:
-    """Write `images.npy` and return why photos, if any, cannot be decoded.
+def _truths(audit: Audit) -> dict[Split, list[Truth]]:
+    """Return the boxes of each photo by split, with numbers for classes."""
+    import numpy as np
 
-    Where some cannot, the file is not complete, and the photos must be placed anew.
-    """
-    from edgetl.data.dataset import IMAGES_FILE, write_images
-    from edgetl.runtime.preprocess import fit_photo
+    from edgetl.data.dataset import Truth
 
-    preprocess = settings.preprocess()
-    names = [sample.name for split in Split for sample in audit.placed[split]]
-    failed: dict[str, str] = {}
+    numbers = {name: number for number, name in enumerate(audit.classes)}
 
-    def decode(name: str) -> tuple[str, NDArray[np.uint8] | PhotoError]:
-        try:
-            return name, fit_photo(photos.decode(name), preprocess)
-        except PhotoError as error:
-            return name, error
+    def truth(sample: Sample) -> Truth:
+        # A class that only crowds show is left out as empty, and its crowds with it.
+        boxes = [box for box in sample.boxes if box.label in numbers]
+        return Truth(
+            np.array([box.corners for box in boxes], np.float32).reshape(-1, 4),
+            np.array([numbers[box.label] for box in boxes], np.int64),
+            np.array([box.crowd for box in boxes], np.bool_),
+        )
 
-    def decoded() -> Iterator[NDArray[np.uint8]]:
-        for name, found in _counted(_in_order(pool, decode, names), len(names), work.progress):
-            if isinstance(found, PhotoError):
-                failed[name] = found.message
-            else:
-                yield found
-
-    with (work.out / IMAGES_FILE).open("wb") as file:
-        write_images(file, decoded(), (len(names), settings.size, settings.size, 3))
-    return failed
+    return {split: [truth(one) for one in samples] for split, samples in audit.placed.items()}
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, make: Callable[[Given], Made], given: Iterable[Given]
-) -> Iterator[Made]:
-    """Yield what `make` returns for each of `given`, in order, never far ahead of the reader."""
-    waiting: deque[Future[Made]] = deque()
-    for one in given:
-        waiting.append(pool.submit(make, one))
-        if len(waiting) > _LOOK_AHEAD * len(os.sched_getaffinity(0)):
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _counted(made: Iterable[Made], total: int, progress: Progress) -> Iterator[Made]:
-    for done, one in enumerate(made, start=1):
-        yield one
-        if done % max(1, total // _STEPS) == 0 or done == total:
-            progress.step(done, total, "photos decoded")
-
-
-def _facts(audit: Audit, photos: Photos, progress: Progress) -> Facts:
+def _facts(task: Task, audit: Audit, photos: Photos, progress: Progress) -> Facts:
     others = photos.listing.others
     if others:
-        shown = ", ".join(others[:_MAX_SHOWN]) + (", ..." if len(others) > _MAX_SHOWN else "")
-        progress.note(f"{len(others):,} files that are no photos: {shown}")
+        progress.note(f"{len(others):,} files that are no photos: {_few(others)}")
     left_out: dict[str, list[str]] = {}
     for omission in audit.omissions:
         left_out.setdefault(omission.kind.value, []).append(omission.name)
-    counts = {split.value: dict.fromkeys(audit.classes, 0) for split in audit.placed}
-    for split, samples in audit.placed.items():
-        for sample in samples:
-            counts[split.value][sample.label] += 1
-    return {
+    facts: Facts = {
+        "task": task.value,
         "classes": list(audit.classes),
-        "counts": counts,
+        "photos": {split.value: len(samples) for split, samples in audit.placed.items()},
         "left_out": left_out,
         "duplicates": audit.num_repeated,
         "other_files": len(others),
     }
+    if task is Task.CLASSIFICATION:
+        return facts | {"counts": _counts(audit, lambda sample: [sample.label])}
+    return facts | _box_facts(audit, photos, progress)
+
+
+def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
+    """Return by split how often each class is among what is shown."""
+    found = {}
+    for split, samples in audit.placed.items():
+        counts = Counter(name for sample in samples for name in shown(sample))
+        found[split.value] = {name: counts[name] for name in audit.classes}
+    return found
+
+
+def _box_facts(audit: Audit, photos: Photos, progress: Progress) -> Facts:
+    """Return what is to be known of boxes; crowds are no boxes of a class."""
+    unlisted = photos.listing.unlisted
+    if unlisted:
+        progress.note(f"{len(unlisted):,} photos belong to no split: {_few(unlisted)}")
+    boxes = [box for found in audit.placed.values() for one in found for box in one.boxes]
+    return {
+        "boxes": _counts(
+            audit, lambda sample: [box.label for box in sample.boxes if not box.crowd]
+        ),
+        "backgrounds": {
+            split.value: sum(not sample.boxes for sample in samples)
+            for split, samples in audit.placed.items()
+        },
+        "crowds": sum(box.crowd for box in boxes),
+        "difficult": sum(box.difficult for box in boxes),
+        "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
+        "unlisted": len(unlisted),
+    }
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
 
 
 STAGE = Stage(
     name="index",
-    version=1,
+    version=2,
     needs=(),
     makes="dataset",
     options=NoOptions,

@@ -143,6 +143,24 @@ def test_prune_removes_only_what_no_run_names(tmp_path: Path) -> None:
     assert not old.exists()
 
 
+def test_drawn_scenes_make_a_recipe_for_detection_that_plans(tmp_path: Path) -> None:
+    drawn = _edgetl("draw", "scenes", "--task", "detection", "--photos", "60", cwd=tmp_path)
+    assert drawn.returncode == 0
+    assert "next: edgetl init scenes" in drawn.stdout
+    done = _edgetl("init", "scenes", cwd=tmp_path)
+    assert "60 photos with 152 boxes of 6 classes in scenes" in done.stdout
+    assert "next: edgetl plan scenes/recipe.yaml" in done.stdout
+    text = (tmp_path / "scenes" / "recipe.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["task"] == "detection"
+    for word in ("yolox_nano, weights: coco", "size: 416", "repair: [clip-boxes"):
+        assert word in text
+    schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
+    jsonschema.validate(yaml.safe_load(text), schema)
+    plan = _edgetl("plan", "scenes/recipe.yaml", cwd=tmp_path)
+    assert plan.returncode == 3  # 60 photos are too few for 128 of the training split
+    assert "'random-128' wants 128 photos of the train split, which has 38" in plan.stderr
+
+
 def test_draw_then_init_writes_a_recipe_that_plans(tmp_path: Path) -> None:
     assert _edgetl("draw", "photos", "--photos", "60", cwd=tmp_path).returncode == 0
     refused = _edgetl("draw", "photos", cwd=tmp_path)

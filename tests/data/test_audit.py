@@ -6,6 +6,7 @@ import pytest
 
 from edgetl.config.recipe import Leave
 from edgetl.data.audit import Audit, examine
+from edgetl.data.findings import Allowed
 from edgetl.data.sources import Listing, Sample
 from edgetl.data.splits import SplitRule
 from edgetl.errors import DataError
@@ -49,7 +50,8 @@ def audit(
         unlabelled=unlabelled,
         others=(),
     )
-    return examine(listing, contents, bad, rule=rule, seed=0, leave_out=leave_out)
+    allowed = Allowed(leave_out=frozenset(leave_out))
+    return examine(listing, contents, bad, rule=rule, seed=0, allowed=allowed)
 
 
 def names(found: Audit, split: Split) -> list[str]:

@@ -4,16 +4,26 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgetl.config.recipe import Leave
-from edgetl.data.audit import Omission
-from edgetl.data.dataset import IMAGES_FILE, INDEX_FILE, Dataset, Item, write_images, write_index
+from edgetl.data.dataset import (
+    ANNOTATIONS_FILE,
+    IMAGES_FILE,
+    INDEX_FILE,
+    Dataset,
+    Item,
+    Truth,
+    write_images,
+    write_index,
+)
+from edgetl.data.findings import Omission
 from edgetl.hashing import digest_folder
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Split
+from edgetl.types import Split, Task
 
 ITEMS = {
     Split.TRAIN: [Item("t/0", 1, "a0"), Item("t/1", 0, "a1")],
@@ -86,3 +96,96 @@ def test_dataset_and_choice_import_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+TRUTHS = {
+    Split.TRAIN: [
+        Truth(
+            np.array([[0, 1, 2, 3.5], [4, 5, 6, 7]], np.float32),
+            np.array([1, 0]),
+            np.array([False, True]),
+        ),
+        Truth(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.bool_)),
+    ],
+    Split.VAL: [Truth(np.ones((1, 4), np.float32), np.array([0]), np.array([False]))],
+    Split.TEST: [Truth(np.zeros((1, 4), np.float32), np.array([1]), np.array([False]))] * 2,
+}
+SIZES = {Split.TRAIN: [(9, 8), (7, 6)], Split.VAL: [(5, 4)], Split.TEST: [(3, 2), (1, 4000)]}
+
+
+def write_boxes(folder: Path) -> Path:
+    write(folder)
+    write_index(
+        folder,
+        classes=("gear", "nut"),
+        preprocess=PREPROCESS,
+        items=ITEMS,
+        omissions=[],
+        truths=TRUTHS,
+        photo_sizes=SIZES,
+    )
+    return folder
+
+
+def test_detection_dataset_gives_boxes_and_photo_sizes_back(tmp_path: Path) -> None:
+    dataset = Dataset.open(write_boxes(tmp_path))
+    assert dataset.task is Task.DETECTION
+    first, second = dataset.truths(Split.TRAIN)
+    assert first.boxes.tolist() == [[0, 1, 2, 3.5], [4, 5, 6, 7]]
+    assert first.boxes.dtype == np.float32
+    assert first.labels.dtype == np.int64
+    assert first.crowd.dtype == np.bool_
+    assert (first.labels.tolist(), first.crowd.tolist()) == ([1, 0], [False, True])
+    assert second.boxes.shape == (0, 4)
+    assert [truth.labels.tolist() for truth in dataset.truths(Split.TEST)] == [[1], [1]]
+    assert dataset.photo_sizes(Split.TEST).tolist() == [[3, 2], [1, 4000]]
+    assert dataset.photo_sizes(Split.VAL).dtype == np.int32
+
+
+def test_classification_dataset_has_no_boxes(tmp_path: Path) -> None:
+    dataset = Dataset.open(write(tmp_path))
+    assert dataset.task is Task.CLASSIFICATION
+    with pytest.raises(ValueError, match="a dataset for classification holds no boxes"):
+        dataset.truths(Split.TRAIN)
+    with pytest.raises(ValueError, match="holds no boxes"):
+        dataset.photo_sizes(Split.TRAIN)
+
+
+def test_writing_boxes_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = write_boxes(tmp_path / "a"), write_boxes(tmp_path / "b")
+    assert digest_folder(one) == digest_folder(two)
+    assert ANNOTATIONS_FILE in digest_folder(one)
+
+
+def test_boxes_that_do_not_fit_the_items_are_refused(tmp_path: Path) -> None:
+    few = TRUTHS | {Split.VAL: []}
+    given: dict[str, Any] = {
+        "classes": ("gear",),
+        "preprocess": PREPROCESS,
+        "items": ITEMS,
+        "omissions": [],
+    }
+    with pytest.raises(ValueError, match="val has 1 items, 0 truths and 1 photo sizes"):
+        write_index(tmp_path, **given, truths=few, photo_sizes=SIZES)
+    with pytest.raises(ValueError, match="truths and photo_sizes belong together"):
+        write_index(tmp_path, **given, truths=TRUTHS)
+
+
+def test_annotations_of_other_photos_are_refused(tmp_path: Path) -> None:
+    write_boxes(tmp_path / "a")
+    few = {split: found[:1] for split, found in ITEMS.items()}
+    write(tmp_path / "b", num_photos=3)
+    write_index(
+        tmp_path / "b",
+        classes=("gear", "nut"),
+        preprocess=PREPROCESS,
+        items=few,
+        omissions=[],
+        truths={split: found[:1] for split, found in TRUTHS.items()},
+        photo_sizes={split: found[:1] for split, found in SIZES.items()},
+    )
+    (tmp_path / "b" / ANNOTATIONS_FILE).write_bytes(
+        (tmp_path / "a" / ANNOTATIONS_FILE).read_bytes()
+    )
+    with pytest.raises(ValueError, match=r"lists 3 photos, annotations\.npz 5"):
+        Dataset.open(tmp_path / "b")

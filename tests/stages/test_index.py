@@ -338,8 +338,9 @@ import sys
 from pathlib import Path
 from edgetl.config.recipe import DataTable
 from edgetl.data.photos import open_photos
+from edgetl.types import Task
 import edgetl.stages.index
-with open_photos(Path({str(flat)!r}), None, ()) as photos:
+with open_photos(Path({str(flat)!r}), None, (), Task.CLASSIFICATION) as photos:
     photos.digest(lambda path: "0")
 print("numpy" in sys.modules, "PIL" in sys.modules)
 """

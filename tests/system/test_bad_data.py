@@ -240,3 +240,67 @@ def _write_odd_photos(folder: Path) -> dict[str, tuple[tuple[int, int, int], ...
         "deep.png": (dark, light),
         "animated.gif": (red, blue),
     }
+
+
+_DETECTION = """\
+name: boxes
+task: detection
+data: {path: scenes, val: 0.2, test: 0.3, seed: 0}
+input: {size: 64}
+teacher: {family: yolox_nano, width: 0.25, weights: none}
+finetune: {epochs: 1, warmup_epochs: 0}
+calibration: tiny
+targets: [host]
+"""
+
+
+@pytest.fixture
+def scenes(project: Path, edgetl: Edgetl) -> Path:
+    """Return a project with 60 drawn scenes in YOLO files and a recipe, `boxes.yaml`."""
+    done = edgetl(project, "draw", "scenes", "--task", "detection", "--photos", "60")
+    assert done.returncode == 0, done.stderr
+    (project / "boxes.yaml").write_text(_DETECTION, encoding="utf-8")
+    return project
+
+
+def _spoil_boxes(project: Path) -> None:
+    """Put one of each kind of wrong label among sound ones."""
+    labels, images = project / "scenes" / "labels", project / "scenes" / "images"
+    for name, text in (
+        ("000000", "0 0.5 0.5 0.0 0.1\n"),
+        ("000001", "0 0.9 0.5 0.4 0.1\n"),
+        ("000002", "0 0.5 0.5 0.1\n"),
+        ("000003", "9 0.5 0.5 0.1 0.1\n"),
+        ("000004", "0 2.0 0.5 0.1 0.1\n"),
+    ):
+        with (labels / f"{name}.txt").open("a", encoding="utf-8") as file:
+            file.write(text)
+    (labels / "000005.txt").unlink()
+    (images / "000006.jpg").unlink()
+
+
+def test_wrong_boxes_are_refused_by_name_with_the_remedy(scenes: Path, edgetl: Edgetl) -> None:
+    _spoil_boxes(scenes)
+    said = _refused(edgetl(scenes, "run", "boxes.yaml"))
+    for message in (
+        "1 x box without area:\n    labels/000000.txt:",
+        "1 x box that reaches beyond its photo:\n    labels/000001.txt:",
+        "2 x broken label line:\n    labels/000002.txt:",
+        "has 4 columns; expected class, centre x",
+        "there is no class 9; 6 are named, from 0 to 5",
+        "1 x box outside of its photo:\n    labels/000004.txt:",
+        "1 x photo without labels:\n    images/000005.jpg",
+        "1 x labels without a photo:\n    labels/000006.txt",
+        "leave_out: [bad-boxes, bad-labels, stray-labels, unlabelled]",
+        "repair: [clip-boxes]",
+        "accept: [background]",
+    ):
+        assert message in said
+
+
+def test_boxes_and_folders_are_not_taken_for_each_other(scenes: Path, edgetl: Edgetl) -> None:
+    said = _refused(edgetl(scenes, "plan", "boxes.yaml", "--set", "task=classification"))
+    assert "hold labelled boxes (yolo), but the task is classification" in said
+    said = _refused(edgetl(scenes, "plan", "boxes.yaml", "--set", "data.path=photos"))
+    assert "no labelled boxes found" in said
+    assert "write `task: classification`" in said

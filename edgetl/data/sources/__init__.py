@@ -1,18 +1,35 @@
-"""The contract of a data layout: which photos there are, of which class, in which split.
+"""The contract of a data layout: which photos there are, with which labels, in which split.
 
-A source looks at names only, so that planning stays fast; contents are read when the data are
-indexed.
+A source looks at names, and for detection at the files that hold the labels; photos are read when
+the data are indexed, so that planning stays fast.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from edgetl.config.recipe import Leave
 from edgetl.data.container import Container
 from edgetl.errors import DataError
 from edgetl.plugins import Slot
-from edgetl.types import Split
+from edgetl.types import Split, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One labelled object, as its layout says."""
+
+    label: str
+    """Name of its class."""
+    corners: tuple[float, float, float, float]
+    """xyxy, finite: pixels of the upright photo, or fractions of its sides."""
+    where: str
+    """What messages call it: file and line, object or annotation."""
+    crowd: bool = False
+    """A group that nobody told apart (COCO's iscrowd)."""
+    difficult: bool = False
+    """Hard to see (Pascal VOC); used like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +39,61 @@ class Sample:
     name: str
     """POSIX path below the data path."""
     label: str
-    """Name of its class."""
+    """Name of its class; empty for detection, until all boxes are known."""
     split: Split | None
     """None where the layout has no splits."""
+    boxes: tuple[Box, ...] = ()
+    relative: bool = False
+    """Corners are fractions of the photo's sides."""
+    stated_size: tuple[int, int] | None = None
+    """Height and width that the labels were made for, where they say so."""
+    labelled: bool = True
+    """False for a photo that a detection layout says nothing of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with labels that shows without looking at photos."""
+
+    title: str
+    """Of its kind, for messages."""
+    example: str
+    """Where it is and what it says."""
+    leave: Leave | None = None
+    """What the recipe can say to leave it out."""
+    photo: str = ""
+    """The photo that leaves with it, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a layout holds, by names alone."""
+    """What a layout holds."""
 
     samples: tuple[Sample, ...]
     """Sorted by name."""
     classes: tuple[str, ...]
-    """Sorted; with those that have no photo."""
+    """With those that nothing shows. Sorted, or in the order of their numbers in the labels."""
     given: frozenset[Split]
     """Splits that the layout has; none if it leaves the splitting to edgetl."""
     unlabelled: tuple[str, ...]
-    """Photos that belong to no class."""
+    """Photos that belong to no class; none for detection, see `Sample.labelled`."""
     others: tuple[str, ...]
-    """Files that are no photos."""
+    """Files that are neither photos nor labels."""
+    labels: tuple[str, ...] = ()
+    """Files that hold labels, names or splits."""
+    unlisted: tuple[str, ...] = ()
+    """Photos that belong to no split, where the layout lists what does."""
+    faults: tuple[Fault, ...] = ()
+    task: Task = Task.CLASSIFICATION
 
 
 class Source(Protocol):
     """A layout of labelled photos."""
+
+    task: Task
+    """What it labels for."""
+    expects: str
+    """What files lie where, for messages."""
 
     def recognises(self, container: Container) -> bool:
         """Return whether the files are laid out this way."""
@@ -60,21 +109,54 @@ class Source(Protocol):
 SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", {})
 
 
-def list_samples(container: Container, path: str) -> Listing:
-    """Return what the first layout that recognises `container` finds in it.
+def guess_task(container: Container) -> Task:
+    """Return the task that the files seem to be laid out for: detection if there are boxes."""
+    tasks = {
+        source.task for source in map(SOURCES.load, SOURCES.names()) if source.recognises(container)
+    }
+    return Task.DETECTION if Task.DETECTION in tasks else Task.CLASSIFICATION
+
+
+def list_samples(container: Container, path: str, task: Task) -> Listing:
+    """Return what the layout that recognises `container` finds in it.
 
     Args:
         container: The files.
         path: What messages call the data.
+        task: Only its layouts are looked for.
 
     Raises:
-        DataError: If no layout recognises it.
+        DataError: If no layout of the task recognises it, or several do, or one of another task.
     """
-    for name in SOURCES.names():
-        source = SOURCES.load(name)
-        if source.recognises(container):
-            return source.list(container)
-    raise DataError(
-        f"no labelled photos found in '{path}'",
-        remedy="expected one folder per class, or train/ val/ test/ with one folder per class each",
+    layouts = {name: SOURCES.load(name) for name in SOURCES.names()}
+    found = [name for name, source in layouts.items() if source.recognises(container)]
+    fitting = [name for name in found if layouts[name].task is task]
+    if task is Task.CLASSIFICATION and len(found) > len(fitting):
+        others = ", ".join(name for name in found if name not in fitting)
+        raise DataError(
+            f"the data in '{path}' hold labelled boxes ({others}), but the task is {task}",
+            remedy="write `task: detection`, or leave the labels out with `data: {exclude: [...]}`",
+        )
+    if len(fitting) > 1:
+        raise DataError(
+            f"the data in '{path}' are laid out in several ways: {', '.join(fitting)}",
+            remedy="leave the labels of all but one out with `data: {exclude: [...]}`",
+        )
+    if fitting:
+        return _without(layouts[fitting[0]].list(container), frozenset(container.excluded))
+    what = "labelled photos" if task is Task.CLASSIFICATION else "labelled boxes"
+    expected = "; or ".join(source.expects for source in layouts.values() if source.task is task)
+    remedy = f"expected {expected}"
+    if found:
+        remedy += "; or write `task: classification` if folders name what their photos show"
+    raise DataError(f"no {what} found in '{path}'", remedy=remedy)
+
+
+def _without(listing: Listing, excluded: frozenset[str]) -> Listing:
+    """Return the listing without photos that are excluded, and what is wrong with their labels."""
+    return replace(
+        listing,
+        samples=tuple(sample for sample in listing.samples if sample.name not in excluded),
+        unlisted=tuple(name for name in listing.unlisted if name not in excluded),
+        faults=tuple(fault for fault in listing.faults if fault.photo not in excluded),
     )

@@ -6,35 +6,22 @@ belong to the class.
 
 from __future__ import annotations
 
-from posixpath import splitext
-
 from edgetl.data.container import Container
 from edgetl.data.sources import Listing, Sample
+from edgetl.data.sources._files import SPLIT_NAMES, is_hidden, is_photo
 from edgetl.errors import DataError
-from edgetl.types import Split
-
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
-    | {".ppm", ".pgm", ".pnm", ".jp2", ".avif", ".heic", ".heif"}
-)
-"""Files that mean to be photos, also those that Pillow may be unable to read: nothing is lost
-silently."""
-
-_SPLIT_FOLDERS = {
-    "train": Split.TRAIN,
-    "val": Split.VAL,
-    "valid": Split.VAL,
-    "validation": Split.VAL,
-    "test": Split.TEST,
-}
+from edgetl.types import Split, Task
 
 
 class FolderSource:
     """One folder per class, split or not."""
 
+    task = Task.CLASSIFICATION
+    expects = "one folder per class, or train/ val/ test/ with one folder per class each"
+
     def recognises(self, container: Container) -> bool:
         """Return whether there is a photo below some folder."""
-        return any("/" in name and _is_photo(name) for name in container.files)
+        return any("/" in name and is_photo(name) for name in container.files)
 
     def list(self, container: Container) -> Listing:
         """Return samples by the names of their folders.
@@ -43,8 +30,8 @@ class FolderSource:
             DataError: If two folders name the same split, a folder stands beside the splits, or
                 there is no `train/`.
         """
-        photos = [name for name in container.files if _is_photo(name)]
-        folders = [name for name in container.folders if not _is_hidden(name)]
+        photos = [name for name in container.files if is_photo(name)]
+        folders = [name for name in container.folders if not is_hidden(name)]
         root = _unwrap(photos, folders)
         split_folders = _find_splits(root, photos, folders)
         bases = split_folders or {root: None}
@@ -68,15 +55,6 @@ class FolderSource:
         )
 
 
-def _is_hidden(name: str) -> bool:
-    """Return whether some part of the path is a hidden or a packer's folder or file."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _is_photo(name: str) -> bool:
-    return splitext(name)[1].lower() in PHOTO_SUFFIXES and not _is_hidden(name)
-
-
 def _children(base: str, folders: list[str]) -> list[str]:
     """Return the names of the folders directly in `base`, which is empty or ends in a slash."""
     below = (name.removeprefix(base) for name in folders if name.startswith(base))
@@ -88,7 +66,7 @@ def _unwrap(photos: list[str], folders: list[str]) -> str:
     root = ""
     while True:
         inside = _children(root, folders)
-        if len(inside) != 1 or inside[0].lower() in _SPLIT_FOLDERS:
+        if len(inside) != 1 or inside[0].lower() in SPLIT_NAMES:
             return root
         inner = f"{root}{inside[0]}/"
         holds_photos = any(
@@ -106,9 +84,9 @@ def _find_splits(root: str, photos: list[str], folders: list[str]) -> dict[str, 
     """Return split folders (ending in a slash) with their split; empty for a flat layout."""
     inside = _children(root, folders)
     found = {
-        name: _SPLIT_FOLDERS[name.lower()]
+        name: SPLIT_NAMES[name.lower()]
         for name in inside
-        if name.lower() in _SPLIT_FOLDERS and _children(f"{root}{name}/", folders)
+        if name.lower() in SPLIT_NAMES and _children(f"{root}{name}/", folders)
     }
     if not found:
         return {}

@@ -9,7 +9,7 @@ import pytest
 from edgetl.data.container import Container, open_container
 from edgetl.data.sources import SOURCES, Listing, list_samples
 from edgetl.errors import DataError
-from edgetl.types import Split
+from edgetl.types import Split, Task
 
 
 def listing(tmp_path: Path, names: Sequence[str]) -> Listing:
@@ -18,7 +18,7 @@ def listing(tmp_path: Path, names: Sequence[str]) -> Listing:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(exist_ok=True) if name.endswith("/") else path.touch()
-    return list_samples(open_container(tmp_path), "photos")
+    return list_samples(open_container(tmp_path), "photos", Task.CLASSIFICATION)
 
 
 def rows(found: Listing) -> list[tuple[str, str, Split | None]]:
@@ -120,6 +120,7 @@ class Bare:
 
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
     def read(self, name: str) -> bytes:
         raise KeyError(name)

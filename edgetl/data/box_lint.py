@@ -1,0 +1,207 @@
+"""What is wrong with labelled boxes, seen together with the sizes of their photos.
+
+The outcome has every box in pixels, inside its photo and larger than nothing: wrong ones are
+findings, or left out or changed where the recipe says so, and recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from edgetl.config.recipe import Accept, Leave, Repair
+from edgetl.data.findings import Allowed, Finding, Omission
+from edgetl.data.sources import Box, Fault, Listing, Sample
+
+_ROUNDING = 1.0
+"""Pixels beyond the border that tools write by rounding; always cut off."""
+_NOTHING = 0.01
+"""Pixels; narrower boxes have no area, and less beyond the border is not worth a word."""
+_SAME_SHAPE = 0.02
+"""Relative difference of height to width that rounding a resize explains."""
+
+_NO_AREA = "box without area"
+_OUTSIDE = "box outside of its photo"
+_BEYOND = "box that reaches beyond its photo"
+_REPEATED = "box that repeats another"
+_OTHER_SIZE = "photo of another size than its labels say"
+_NO_LABELS = "photo without labels"
+
+_Corners = tuple[float, float, float, float]
+_Kind = tuple[str, Leave | None, Repair | None, Accept | None]
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLint:
+    """What came out of looking at all boxes."""
+
+    listing: Listing
+    """Without what is left out; corners are pixels, faults are dealt with."""
+    omissions: tuple[Omission, ...]
+    findings: tuple[Finding, ...]
+    repaired: Mapping[str, tuple[str, ...]]
+    """What was changed, by `Repair`; `rounding` names boxes that reached a pixel beyond."""
+
+
+def lint_boxes(listing: Listing, sizes: Mapping[str, tuple[int, int]], allowed: Allowed) -> BoxLint:
+    """Look at every box of every photo with a known size.
+
+    Args:
+        listing: Photos with boxes as their layout says.
+        sizes: Height and width by photo; unreadable photos are missing.
+        allowed: What may be left out, changed and accepted.
+    """
+    work = _Work(allowed)
+    gone = work.take_faults(listing)
+    samples = []
+    for sample in listing.samples:
+        if sample.name not in gone:
+            settled = work.settle(sample, sizes.get(sample.name))
+            samples += [] if settled is None else [settled]
+    return BoxLint(
+        replace(listing, samples=tuple(samples), faults=()),
+        tuple(work.omissions),
+        tuple(
+            Finding(title, tuple(examples), leave, repair, accept)
+            for (title, leave, repair, accept), examples in work.examples.items()
+        ),
+        {name: tuple(where) for name, where in sorted(work.repaired.items())},
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    """What was found so far."""
+
+    allowed: Allowed
+    omissions: list[Omission] = field(default_factory=list)
+    examples: dict[_Kind, list[str]] = field(default_factory=dict)
+    repaired: dict[str, list[str]] = field(default_factory=dict)
+
+    def take_faults(self, listing: Listing) -> frozenset[str]:
+        """Deal with what the layout found, and return the photos that are left out for it."""
+        gone: dict[str, Fault] = {}
+        for fault in listing.faults:
+            if fault.leave not in self.allowed.leave_out:
+                self._find(fault.title, fault.example, fault.leave)
+            elif fault.photo:
+                gone.setdefault(fault.photo, fault)
+            else:
+                self._omit(fault.example, fault.leave, fault.title)
+        for photo, fault in gone.items():
+            self._omit(photo, fault.leave, fault.example)
+        return frozenset(gone)
+
+    def settle(self, sample: Sample, size: tuple[int, int] | None) -> Sample | None:
+        """Return a photo with its final boxes; None if it is left out."""
+        if not sample.labelled and Accept.BACKGROUND not in self.allowed.accept:
+            if Leave.UNLABELLED in self.allowed.leave_out:
+                self._omit(sample.name, Leave.UNLABELLED, "no labels")
+                return None
+            self._find(_NO_LABELS, sample.name, Leave.UNLABELLED, None, Accept.BACKGROUND)
+        if size is None:
+            return sample
+        scale = self._scale(sample, size)
+        if scale is None:
+            return None
+        boxes: list[Box] = []
+        for box in sample.boxes:
+            settled = self._settle_box(box, _times(box.corners, scale), size)
+            if settled is not None and not self._repeats(settled, boxes):
+                boxes.append(settled)
+        if sample.boxes and not boxes:
+            self._omit(sample.name, Leave.BAD_BOXES, "lost its last box")
+            return None
+        return replace(sample, boxes=tuple(boxes), relative=False, stated_size=None)
+
+    def _scale(self, sample: Sample, size: tuple[int, int]) -> tuple[float, float] | None:
+        """Return what x and y are multiplied by to be pixels; None if the photo is left out."""
+        height, width = size
+        if sample.relative:
+            return width, height
+        if sample.stated_size in {None, size}:
+            return 1.0, 1.0
+        stated_height, stated_width = sample.stated_size or size
+        what = (
+            f"{sample.name}: labels for {stated_width} x {stated_height}, the photo is "
+            f"{width} x {height}"
+        )
+        ratio = (stated_width / stated_height) / (width / height)
+        can_scale = abs(ratio - 1.0) <= _SAME_SHAPE
+        if sample.stated_size == (width, height):
+            what += "; they fit it only before its EXIF orientation turns it upright"
+        if can_scale and Repair.SCALE_BOXES in self.allowed.repair:
+            self._record(Repair.SCALE_BOXES, sample.name)
+            return width / stated_width, height / stated_height
+        if Leave.WRONG_SIZES in self.allowed.leave_out:
+            self._omit(sample.name, Leave.WRONG_SIZES, what)
+            return None
+        repair = Repair.SCALE_BOXES if can_scale else None
+        self._find(_OTHER_SIZE, what, Leave.WRONG_SIZES, repair)
+        return 1.0, 1.0
+
+    def _settle_box(self, box: Box, corners: _Corners, size: tuple[int, int]) -> Box | None:
+        """Return the box inside its photo; None if it is left out or refused."""
+        height, width = size
+        left, top, right, bottom = corners
+        what = f"{box.where}: {box.label} at {_shown(corners)} of {width} x {height}"
+        outside = left >= width or top >= height or right <= 0.0 or bottom <= 0.0
+        if outside or right - left < _NOTHING or bottom - top < _NOTHING:
+            title = _OUTSIDE if outside else _NO_AREA
+            if Leave.BAD_BOXES in self.allowed.leave_out:
+                self._omit(box.where, Leave.BAD_BOXES, title)
+            else:
+                self._find(title, what, Leave.BAD_BOXES)
+            return None
+        beyond = max(-left, -top, right - width, bottom - height)
+        if beyond > _ROUNDING and Repair.CLIP_BOXES not in self.allowed.repair:
+            self._find(_BEYOND, what, None, Repair.CLIP_BOXES)
+        elif beyond > _ROUNDING:
+            self._record(Repair.CLIP_BOXES, box.where)
+        elif beyond > _NOTHING:
+            self._record("rounding", box.where)
+        inside = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+        return replace(box, corners=inside)
+
+    def _repeats(self, box: Box, others: Iterable[Box]) -> bool:
+        """Return whether the box is equal to one before it and is left out."""
+        same = [other for other in others if _says(other) == _says(box)]
+        if not same:
+            return False
+        if Leave.REPEATED_BOXES in self.allowed.leave_out:
+            self._omit(box.where, Leave.REPEATED_BOXES, f"equal to {same[0].where}")
+            return True
+        what = f"{box.where} = {same[0].where}: {box.label} at {_shown(box.corners)}"
+        self._find(_REPEATED, what, Leave.REPEATED_BOXES)
+        return False
+
+    def _find(
+        self,
+        title: str,
+        example: str,
+        leave: Leave | None = None,
+        repair: Repair | None = None,
+        accept: Accept | None = None,
+    ) -> None:
+        self.examples.setdefault((title, leave, repair, accept), []).append(example)
+
+    def _omit(self, name: str, kind: Leave | None, reason: str) -> None:
+        if kind is not None:
+            self.omissions.append(Omission(name, kind, reason))
+
+    def _record(self, kind: str, where: str) -> None:
+        self.repaired.setdefault(str(kind), []).append(where)
+
+
+def _times(corners: _Corners, scale: tuple[float, float]) -> _Corners:
+    left, top, right, bottom = corners
+    across, down = scale
+    return left * across, top * down, right * across, bottom * down
+
+
+def _says(box: Box) -> tuple[str, _Corners, bool]:
+    return box.label, box.corners, box.crowd
+
+
+def _shown(corners: _Corners) -> str:
+    return " ".join(f"{value:.6g}" for value in corners)

@@ -1,0 +1,80 @@
+"""What is wrong with labelled data, what is left out for it, and the one report of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgetl.config.recipe import Accept, Leave, Repair
+from edgetl.errors import DataError
+
+_MAX_EXAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the recipe allows to be done about problems."""
+
+    leave_out: frozenset[Leave] = frozenset()
+    repair: frozenset[Repair] = frozenset()
+    accept: frozenset[Accept] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """A photo, class, box or label file that is left out, and why."""
+
+    name: str
+    kind: Leave
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of problem with everything that shows it."""
+
+    title: str
+    examples: tuple[str, ...]
+    leave: Leave | None
+    """What the recipe can say to leave these out; None if they can only be mended."""
+    repair: Repair | None = None
+    """What it can say to change them."""
+    accept: Accept | None = None
+    """What it can say if they are meant to be so."""
+
+
+def refuse(findings: Sequence[Finding], called: str) -> None:
+    """Raise all findings as one error, if there are any.
+
+    Args:
+        findings: What forbids using the data.
+        called: What messages call the data.
+
+    Raises:
+        DataError: If there is a finding.
+    """
+    if not findings:
+        return
+    lines = [f"the data in '{called}' cannot be used as they are:"]
+    for finding in findings:
+        lines.append(f"  {len(finding.examples):,} x {finding.title}:")
+        lines.extend(f"    {example}" for example in finding.examples[:_MAX_EXAMPLES])
+        if len(finding.examples) > _MAX_EXAMPLES:
+            lines.append(f"    and {len(finding.examples) - _MAX_EXAMPLES:,} more")
+    raise DataError("\n".join(lines), remedy=_remedy(findings))
+
+
+def _remedy(findings: Sequence[Finding]) -> str:
+    repairs = sorted({finding.repair.value for finding in findings if finding.repair})
+    accepts = sorted({finding.accept.value for finding in findings if finding.accept})
+    leaves = sorted({finding.leave.value for finding in findings if finding.leave})
+    steps = []
+    if leaves:
+        steps.append(f"leave them out with `data: {{leave_out: [{', '.join(leaves)}]}}`")
+    if repairs:
+        steps.append(f"have them changed with `data: {{repair: [{', '.join(repairs)}]}}`")
+    if accepts:
+        steps.append(f"if meant so, write `data: {{accept: [{', '.join(accepts)}]}}`")
+    if any(not (finding.leave or finding.repair or finding.accept) for finding in findings):
+        steps.append("mend the folders, or name files in `data: {exclude: [...]}`")
+    return "; ".join(steps)

@@ -1,0 +1,246 @@
+"""The names of YOLO classes, and the splits that `data.yaml` names.
+
+`data.yaml` often comes from another machine: `path` may be absolute, `train` may begin with `../`
+although the folder lies beside the file. The longest end of such a path that exists is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from posixpath import dirname
+
+import yaml
+
+from edgetl.config.recipe import Leave
+from edgetl.data.container import Container
+from edgetl.data.sources import Fault
+from edgetl.data.sources._files import by_basename, find_ending, read_text, with_suffix
+from edgetl.errors import DataError
+from edgetl.types import Fact, Split
+
+_PLAIN_NAMES = ("classes.txt", "obj.names")
+_MAX_BYTES = 1 << 18
+_KEYS = (("train", Split.TRAIN), ("val", Split.VAL), ("test", Split.TEST))
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the files beside the labels say."""
+
+    classes: tuple[str, ...]
+    """By number."""
+    splits: Mapping[str, Split | None]
+    """Of the photos; empty where no file names splits."""
+    files: tuple[str, ...]
+    """Where this was read."""
+    faults: tuple[Fault, ...]
+
+
+def names_files(container: Container) -> tuple[str, ...]:
+    """Return the YAML files that hold `names`, else files with one name per line."""
+    found = tuple(
+        name
+        for name in with_suffix(container, ".yaml", ".yml")
+        if "names" in _table(container, name)
+    )
+    return found or tuple(name for name in container.files if is_plain(name))
+
+
+def is_plain(name: str) -> bool:
+    """Return whether a file has one name per line."""
+    return name.rpartition("/")[2].lower() in _PLAIN_NAMES
+
+
+def find_names(container: Container, photos: Sequence[str]) -> Names:
+    """Return the names of the classes and the splits.
+
+    Raises:
+        DataError: If there is not one file with names, or it is wrong.
+    """
+    files = names_files(container)
+    if not files:
+        unread = [
+            name for name in with_suffix(container, ".yaml", ".yml") if _broken(container, name)
+        ]
+        but = f"{', '.join(unread)} cannot be read" if unread else "no data.yaml"
+        raise DataError(
+            f"there are labels/*.txt, but {but}, so their classes have no names",
+            remedy="write data.yaml beside them, for example `names: [nut, screw]`",
+        )
+    if len(files) > 1:
+        raise DataError(
+            f"several files name classes: {', '.join(files)}",
+            remedy="leave all but one out with `data: {exclude: [...]}`",
+        )
+    (file,) = files
+    if is_plain(file):
+        lines = _text(container, file).splitlines()
+        return Names(
+            _checked(file, [line.strip() for line in lines if line.strip()]), {}, files, ()
+        )
+    content = _table(container, file)
+    classes = _classes(file, content["names"])
+    if content.get("nc", len(classes)) != len(classes):
+        raise DataError(
+            f"{file}: `nc` is not {len(classes)}, the number of names",
+            remedy="mend `nc` or `names`",
+        )
+    splits, lists, faults = _splits(container, file, content, photos)
+    return Names(classes, splits, (file, *lists), tuple(faults))
+
+
+def _text(container: Container, file: str) -> str:
+    try:
+        return read_text(container, file)
+    except ValueError as error:
+        raise DataError(f"{file}: {error}", remedy="save it again as UTF-8 text") from error
+
+
+def _table(container: Container, file: str) -> Mapping[str, Fact]:
+    """Return the table of a YAML file; an empty one if it is something else or broken."""
+    try:
+        content = _load(container, file)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _broken(container: Container, file: str) -> bool:
+    try:
+        _load(container, file)
+    except ValueError:
+        return True
+    return False
+
+
+def _load(container: Container, file: str) -> Fact:
+    """Return what a YAML file holds; a ValueError if it is none."""
+    text = read_text(container, file)
+    if len(text) > _MAX_BYTES:
+        raise ValueError("too long to be a table of names")
+    try:
+        return yaml.safe_load(text)
+    except (RecursionError, yaml.YAMLError) as error:
+        raise ValueError("no sound YAML") from error
+
+
+def _classes(file: str, names: Fact) -> tuple[str, ...]:
+    if isinstance(names, dict):
+        if list(names) and sorted(names, key=str) != sorted(range(len(names)), key=str):
+            raise DataError(
+                f"{file}: the keys of `names` must be the numbers 0 to {len(names) - 1}",
+                remedy="number the classes from 0 without gaps",
+            )
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(
+            f"{file}: `names` must be a list of class names, or a table of number: name",
+            remedy="write for example `names: [nut, screw]`",
+        )
+    if any(isinstance(name, list | dict) or name is None for name in names):
+        raise DataError(
+            f"{file}: a name in `names` is no text", remedy="write every name in quotes"
+        )
+    return _checked(file, [str(name).strip() for name in names])
+
+
+def _checked(file: str, names: Sequence[str]) -> tuple[str, ...]:
+    if len(set(names)) < len(names) or "" in names:
+        raise DataError(
+            f"{file}: two classes have the same name, or one has none",
+            remedy="give every class a name of its own",
+        )
+    return tuple(names)
+
+
+def _splits(
+    container: Container, file: str, content: Mapping[str, Fact], photos: Sequence[str]
+) -> tuple[dict[str, Split | None], list[str], list[Fault]]:
+    """Return the split of each photo that some key names, the lists read, and names in vain."""
+    splits: dict[str, Split | None] = {}
+    lists: list[str] = []
+    faults: list[Fault] = []
+    path = content.get("path") or ""
+    places = _Places(container, photos, dirname(file), path if isinstance(path, str) else "")
+    for key, split in _KEYS:
+        given = content.get(key) or []
+        for entry in given if isinstance(given, list) else [given]:
+            if not isinstance(entry, str):
+                raise DataError(
+                    f"{file}: `{key}` must be a folder, a list file, or a list of these",
+                    remedy=f"mend the line `{key}:`, or remove it",
+                )
+            found = places.find(file, key, entry, lists, faults)
+            for photo in found:
+                if splits.setdefault(photo, split) is not split:
+                    raise DataError(
+                        f"{file}: photo '{photo}' is in {splits[photo]} and in {split}",
+                        remedy=f"name other photos for `{key}`, or remove the line to have edgetl "
+                        "divide the photos",
+                    )
+    return splits, lists, faults
+
+
+class _Places:
+    """Finds what an entry of `data.yaml` names."""
+
+    def __init__(self, container: Container, photos: Sequence[str], base: str, path: str) -> None:
+        self._container = container
+        self._photos = photos
+        self._base = base
+        self._path = path
+        self._by_basename = by_basename(photos)
+        self._folders = {folder for name in photos for folder in _above(name)}
+        self._files = set(container.files)
+
+    def find(
+        self, file: str, key: str, entry: str, lists: list[str], faults: list[Fault]
+    ) -> list[str]:
+        """Return the photos below a folder, or those that a list file names."""
+        for parts in self._candidates(entry):
+            place = "/".join(parts)
+            if place in self._folders or not parts:
+                prefix = f"{place}/" if place else ""
+                return [photo for photo in self._photos if photo.startswith(prefix)]
+            if place in self._files:
+                lists.append(place)
+                return self._listed(place, faults)
+        raise DataError(
+            f"{file}: there is no folder or list '{entry}' with photos (`{key}`)",
+            remedy=f"mend the line `{key}:`, or remove it",
+        )
+
+    def _candidates(self, entry: str) -> list[list[str]]:
+        """Return the places that an entry can mean, the longest first."""
+        tail = f"{self._path}/{entry}"
+        parts = [part for part in tail.replace("\\", "/").split("/") if part not in {"", "."}]
+        while ".." in parts[1:]:
+            position = parts.index("..", 1)
+            if parts[position - 1] == "..":
+                break
+            del parts[position - 1 : position + 1]
+        parts = [part for part in parts if part != ".."]
+        base = [part for part in self._base.split("/") if part]
+        ends = [parts[start:] for start in range(len(parts))] or [[]]
+        return [prefix + end for end in ends for prefix in ([*base], [])]
+
+    def _listed(self, file: str, faults: list[Fault]) -> list[str]:
+        found = []
+        for number, line in enumerate(_text(self._container, file).splitlines(), start=1):
+            if not line.strip():
+                continue
+            photos = find_ending(line.strip(), self._by_basename)
+            if len(photos) == 1:
+                found.append(photos[0])
+                continue
+            what = f"{file}:{number}: there is no photo '{line.strip()}'"
+            if photos:
+                what = f"{file}:{number}: '{line.strip()}' can be {' or '.join(photos)}"
+            faults.append(Fault("labels without a photo", what, Leave.STRAY_LABELS))
+        return found
+
+
+def _above(name: str) -> list[str]:
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]

@@ -1,0 +1,294 @@
+"""COCO: JSON files with `images`, `annotations` and `categories`, one per split or one for all.
+
+Boxes are `bbox` = x, y, width, height in pixels; segmentations are not read. A file is of the split
+that its name or its folder names (`instances_train2017.json`, `train/_annotations.coco.json`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from posixpath import basename, dirname, splitext
+
+from edgetl.config.recipe import Leave
+from edgetl.data.container import Container
+from edgetl.data.sources import Box, Fault, Listing, Sample
+from edgetl.data.sources._files import (
+    SPLIT_NAMES,
+    by_basename,
+    find_ending,
+    find_photos,
+    given_splits,
+    read_text,
+    split_by_folder,
+    with_suffix,
+)
+from edgetl.errors import DataError
+from edgetl.runtime.errors import PhotoError
+from edgetl.types import Fact, Split, Task
+
+_MARKS = (b'"images"', b'"annotations"', b'"categories"')
+_BROKEN = "annotation that cannot be read"
+_NO_PHOTO = "labels without a photo"
+_FAR = 1e9
+"""No coordinate of a photo is as large."""
+_MAX_NUMBER = 1 << 63
+
+
+class CocoSource:
+    """JSON files with all annotations."""
+
+    task = Task.DETECTION
+    expects = "COCO, a JSON file with images, annotations and categories"
+
+    def recognises(self, container: Container) -> bool:
+        """Return whether some JSON file holds the three tables."""
+        return bool(_files(container))
+
+    def list(self, container: Container) -> Listing:
+        """Return the photos that the JSON files list, with their boxes.
+
+        Raises:
+            DataError: If a file is no sound JSON, or files contradict each other.
+        """
+        photos = find_photos(container)
+        files = _files(container)
+        splits = {name: _split(name) for name in files}
+        if len(set(splits.values())) < len(files):
+            raise DataError(
+                f"several COCO files are of the same split: {', '.join(files)}",
+                remedy="leave some out with `data: {exclude: [...]}`, or name them by split",
+            )
+        given = given_splits(splits.values(), "COCO")
+        reading = _Reading(by_basename(photos), frozenset(container.excluded))
+        for name in sorted(files, key=lambda name: list(Split).index(splits[name] or Split.TRAIN)):
+            reading.add(name, _load(container, name), splits[name])
+        rest = _unlabelled(photos, reading.samples, is_divided=bool(given))
+        known = {*photos, *files}
+        samples = sorted((*reading.samples.values(), *rest), key=lambda sample: sample.name)
+        return Listing(
+            samples=tuple(samples),
+            classes=tuple(reading.classes),
+            given=given,
+            unlabelled=(),
+            others=tuple(name for name in container.files if name not in known),
+            labels=files,
+            unlisted=tuple(sorted({*photos} - {sample.name for sample in samples})),
+            faults=tuple(reading.faults),
+            task=self.task,
+        )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was found in the files so far."""
+
+    photos: Mapping[str, list[str]]
+    """By the last part of their path."""
+    excluded: frozenset[str]
+    classes: dict[str, None] = field(default_factory=dict)
+    """In the order of their numbers in the first file that has them."""
+    samples: dict[str, Sample] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, file: str, content: Mapping[str, Fact], split: Split | None) -> None:
+        """Read one file.
+
+        Raises:
+            DataError: If its categories are wrong, or a photo is in another file, too.
+        """
+        categories = _categories(file, content["categories"])
+        self.classes.update(dict.fromkeys(categories[number] for number in sorted(categories)))
+        images = self._images(file, content["images"], split)
+        boxes: dict[int, list[Box]] = {number: [] for number in images}
+        for position, row in enumerate(content["annotations"]):
+            found = _box(file, position, row, categories)
+            number = row["image_id"] if _is_row(row, "image_id") else None
+            sample = images.get(number) if number is not None else None
+            if isinstance(found, str):
+                photo = sample.name if sample else ""
+                self.faults.append(Fault(_BROKEN, found, Leave.BAD_LABELS, photo))
+            elif number in boxes:
+                boxes[number].append(found)
+            else:
+                what = f"{found.where}: there is no image with id {number}"
+                self.faults.append(Fault(_NO_PHOTO, what, Leave.STRAY_LABELS))
+        for number, sample in images.items():
+            if sample is None:
+                continue
+            if sample.name in self.samples:
+                raise DataError(
+                    f"photo '{sample.name}' is listed in {file} and in another COCO file",
+                    remedy="remove it from one of them",
+                )
+            self.samples[sample.name] = replace(sample, boxes=tuple(boxes[number]))
+
+    def _images(
+        self, file: str, rows: Sequence[Fact], split: Split | None
+    ) -> dict[int, Sample | None]:
+        """Return by image id the photo, without boxes yet, or None where there is none."""
+        found: dict[int, Sample | None] = {}
+        taken: set[str] = set()
+        for position, row in enumerate(rows):
+            if not _is_row(row, "id") or not isinstance(row.get("file_name"), str):
+                what = f"{file}, image at position {position}: needs a whole id and a file_name"
+                self.faults.append(Fault(_BROKEN, what))
+                continue
+            number, called = row["id"], row["file_name"]
+            photos = _nearest(find_ending(called, self.photos), file)
+            photos = [name for name in photos if name not in self.excluded] or photos
+            where = f"{file}, image {number}"
+            if number in found or (len(photos) == 1 and photos[0] in taken):
+                what = f"{where}: its id or its photo {called!r} occurs twice"
+                self.faults.append(Fault("image that is listed twice", what))
+                continue
+            found[number] = None
+            if len(photos) > 1:
+                what = f"{where}: {called!r} can be {' or '.join(photos)}"
+                self.faults.append(Fault("labels that fit several photos", what))
+            elif photos:
+                found[number] = Sample(photos[0], "", split, stated_size=_stated_size(row))
+                taken.add(photos[0])
+            else:
+                what = f"{where}: there is no photo {called!r}"
+                self.faults.append(Fault(_NO_PHOTO, what, Leave.STRAY_LABELS))
+        return found
+
+
+def _unlabelled(
+    photos: Sequence[str], samples: Mapping[str, Sample], *, is_divided: bool
+) -> list[Sample]:
+    """Return photos that no file lists, with the split of those in the same folder.
+
+    Where that folder is of no split, or of several, the photo belongs to none.
+    """
+    found = []
+    splits: dict[str, set[Split | None]] = {}
+    for name, sample in samples.items():
+        splits.setdefault(dirname(name), set()).add(sample.split)
+    for name in photos:
+        around = splits.get(dirname(name), {split_by_folder(name)} if is_divided else {None})
+        split = next(iter(around)) if len(around) == 1 else None
+        if name not in samples and (split or not is_divided):
+            found.append(Sample(name, "", split, labelled=False))
+    return found
+
+
+def _files(container: Container) -> tuple[str, ...]:
+    """Return the JSON files with the three tables; only `instances_*` where there are such."""
+    found = []
+    for name in with_suffix(container, ".json"):
+        try:
+            content = container.read(name)
+        except PhotoError:
+            continue
+        if all(mark in content for mark in _MARKS):
+            found.append(name)
+    instances = [name for name in found if basename(name).startswith("instances")]
+    return tuple(instances or found)
+
+
+def _split(name: str) -> Split | None:
+    """Return the split that the words of a file name, or else its folders, name."""
+    for word in re.split(r"[^a-z]+", splitext(basename(name))[0].lower()):
+        if word in SPLIT_NAMES:
+            return SPLIT_NAMES[word]
+    return split_by_folder(name)
+
+
+def _load(container: Container, name: str) -> Mapping[str, Fact]:
+    try:
+        content = json.loads(read_text(container, name))
+    except RecursionError as error:
+        raise DataError(f"{name}: nested too deeply", remedy="write the file again") from error
+    except ValueError as error:  # also of numbers with thousands of digits
+        raise DataError(f"{name}: no sound JSON ({error})", remedy="write it again") from error
+    tables = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(table), list) for table in tables
+    ):
+        raise DataError(
+            f"{name}: needs the lists {', '.join(tables)}",
+            remedy="write it again as COCO JSON, or leave it out with `data: {exclude: [...]}`",
+        )
+    return content
+
+
+def _categories(file: str, rows: Sequence[Fact]) -> dict[int, str]:
+    """Return names by id.
+
+    Raises:
+        DataError: If one has no id or name, or two have the same.
+    """
+    found: dict[int, str] = {}
+    for row in rows:
+        name = row.get("name") if _is_row(row, "id") else None
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(
+                f"{file}: a category needs a whole id and a name",
+                remedy="mend `categories` in the file",
+            )
+        if row["id"] in found or name.strip() in found.values():
+            raise DataError(
+                f"{file}: two categories have the id {row['id']} or the name '{name}'",
+                remedy="mend `categories` in the file",
+            )
+        found[row["id"]] = name.strip()
+    return found
+
+
+def _box(file: str, position: int, row: Fact, categories: Mapping[int, str]) -> Box | str:
+    """Return the box of an annotation, or what is wrong with it."""
+    if not _is_row(row, "id", "image_id", "category_id"):
+        return (
+            f"{file}, annotation at position {position}: "
+            "needs whole numbers id, image_id and category_id"
+        )
+    where = f"{file}, annotation {row['id']}"
+    label = categories.get(row["category_id"])
+    if label is None:
+        return f"{where}: there is no category with id {row['category_id']}"
+    bbox = row.get("bbox")
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):  # noqa: PLR2004
+        return f"{where}: bbox must be four finite numbers, x, y, width and height"
+    left, top, width, height = map(float, bbox)
+    corners = (left, top, left + width, top + height)
+    return Box(label, corners, where, crowd=row.get("iscrowd") == 1)
+
+
+def _nearest(photos: list[str], file: str) -> list[str]:
+    """Return those of several photos that lie beside a JSON file, or where its name points."""
+    if len(photos) < 2:  # noqa: PLR2004 - nothing to choose
+        return photos
+    folder = dirname(file)
+    beside = [name for name in photos if dirname(name) == folder]
+    stem = splitext(basename(file))[0]
+    words = {stem, *stem.split("_")}
+    named = [name for name in photos if words & set(dirname(name).split("/"))]
+    return beside or named or photos
+
+
+def _stated_size(row: Mapping[str, Fact]) -> tuple[int, int] | None:
+    height, width = row.get("height"), row.get("width")
+    if _is_number(height) and _is_number(width) and height and width:
+        return int(height), int(width)
+    return None
+
+
+def _is_row(row: Fact, *keys: str) -> bool:
+    """Return whether this is an object whose `keys` are whole numbers."""
+    return isinstance(row, dict) and all(_is_whole(row.get(key)) for key in keys)
+
+
+def _is_whole(value: Fact) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
+
+
+def _is_number(value: Fact) -> bool:
+    """Return whether this is a number that is finite, and not absurd."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_FAR < value < _FAR
+
+
+SOURCE = CocoSource()

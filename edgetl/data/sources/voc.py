@@ -1,0 +1,289 @@
+"""Pascal VOC: one XML file per photo, with or without `ImageSets/Main`.
+
+Labels lie in `Annotations/` or a folder of another usual name, or beside the photos; a photo and
+its labels have the same name. Splits are the lists of `ImageSets/Main`, else folders named so.
+
+Coordinates are kept as they are. The development kit of VOC2012 numbers pixels from 1 and counts
+the last one in, so the left and top edges of its boxes lie at `xmin - 1` and `ymin - 1`. The tools
+that write this format today store the edges as drawn, counted from 0 (labelImg only moves 0 to 1,
+its issue 4). Nothing in a file tells the two apart, and a pixel taken off by mistake costs as much
+as one kept by mistake.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from posixpath import basename, splitext
+from typing import TYPE_CHECKING
+
+from edgetl.config.recipe import Leave
+from edgetl.data.container import Container
+from edgetl.data.sources import Box, Fault, Listing, Sample
+from edgetl.data.sources._files import (
+    by_basename,
+    find_photos,
+    given_splits,
+    pair_key,
+    read_text,
+    split_by_folder,
+    with_suffix,
+)
+from edgetl.errors import DataError
+from edgetl.runtime.errors import PhotoError
+from edgetl.types import Split, Task
+
+if TYPE_CHECKING:  # planning other layouts must not wait for a parser
+    from xml.etree.ElementTree import Element
+
+_ROOMS = frozenset(
+    {"annotations", "annotation", "xmls", "xml", "labels"}
+    | {"jpegimages", "images", "image", "photos"}
+)
+_LISTS = "ImageSets/Main/"
+_MARK = b"<annotation"
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_NO_PHOTO = "labels without a photo"
+_BROKEN = "label file that cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """What one XML file says."""
+
+    filename: str
+    """Last part of the path that it names."""
+    size: tuple[int, int] | None
+    """Height and width."""
+    boxes: tuple[Box, ...]
+
+
+class VocSource:
+    """One XML file per photo."""
+
+    task = Task.DETECTION
+    expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the photos"
+
+    def recognises(self, container: Container) -> bool:
+        """Return whether some XML file holds an `<annotation>`."""
+        return any(_MARK in _read_bytes(container, name) for name in with_suffix(container, ".xml"))
+
+    def list(self, container: Container) -> Listing:
+        """Return photos with the boxes of their XML files.
+
+        Raises:
+            DataError: If the lists of splits contradict each other.
+        """
+        photos = find_photos(container)
+        pairs = _Pairs(photos, frozenset(container.excluded))
+        files: list[str] = []
+        labelled: dict[str, Sample] = {}
+        faults: list[Fault] = []
+        for name in with_suffix(container, ".xml"):
+            content = _read_bytes(container, name)
+            if _MARK not in content and not pairs.by_name(name):
+                continue
+            files.append(name)
+            found = _label(name, content, pairs, labelled)
+            if isinstance(found, Fault):
+                faults.append(found)
+                if found.photo:
+                    labelled.setdefault(found.photo, Sample(found.photo, "", None))
+            else:
+                labelled[found.name] = found
+        lists = tuple(name for name in container.files if _is_split_list(name))
+        splits: dict[str, Split | None] = {name: split_by_folder(name) for name in photos}
+        if lists:
+            splits, missing = _read_lists(container, lists, photos)
+            faults = [fault for fault in faults if not fault.photo or fault.photo in splits]
+            faults.extend(missing)
+        samples = tuple(
+            replace(labelled.get(name, Sample(name, "", None, labelled=False)), split=splits[name])
+            for name in sorted(photos)
+            if name in splits
+        )
+        known = {*photos, *files, *lists}
+        return Listing(
+            samples=samples,
+            classes=tuple(sorted({box.label for sample in samples for box in sample.boxes})),
+            given=given_splits((sample.split for sample in samples), "Pascal VOC"),
+            unlabelled=(),
+            others=tuple(name for name in container.files if name not in known),
+            labels=(*files, *lists),
+            unlisted=tuple(name for name in photos if name not in splits),
+            faults=tuple(faults),
+            task=self.task,
+        )
+
+
+class _Pairs:
+    """Which photo an XML file is about."""
+
+    def __init__(self, photos: Sequence[str], excluded: frozenset[str]) -> None:
+        self._excluded = excluded
+        self._by_key: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for name in photos:
+            self._by_key[pair_key(name, _ROOMS)].append(name)
+            self._by_stem[splitext(basename(name))[0]].append(name)
+        self.by_basename = by_basename(photos)
+
+    def by_name(self, name: str) -> list[str]:
+        """Return the photos that have the name of an XML file, best those in a folder beside."""
+        stem = splitext(basename(name))[0]
+        found = self._by_key.get(pair_key(name, _ROOMS)) or self._by_stem.get(stem, [])
+        return [photo for photo in found if photo not in self._excluded] or found
+
+
+def _label(
+    name: str, content: bytes, pairs: _Pairs, labelled: Mapping[str, Sample]
+) -> Sample | Fault:
+    """Return the photo of an XML file with its boxes, or what is wrong with the file."""
+    by_name = pairs.by_name(name)
+    photo = by_name[0] if by_name else ""
+    try:
+        annotation = _parse(name, content)
+    except ValueError as error:
+        return Fault(_BROKEN, f"{name}: {error}", Leave.BAD_LABELS, photo)
+    by_filename = pairs.by_basename.get(annotation.filename, [])
+    candidates = by_name or by_filename
+    if not candidates:
+        return Fault(_NO_PHOTO, name, Leave.STRAY_LABELS)
+    if len(candidates) > 1:
+        what = f"{name}: can be about {' or '.join(candidates)}"
+        return Fault("labels that fit several photos", what)
+    photo = candidates[0]
+    if by_filename and photo not in by_filename:
+        what = f"{name}: names the photo '{annotation.filename}', but is called like {photo}"
+        return Fault("labels that name another photo", what, Leave.BAD_LABELS, photo)
+    if photo in labelled:
+        return Fault("photo with several label files", f"{photo}: {name} is not the only one")
+    return Sample(photo, "", None, annotation.boxes, stated_size=annotation.size)
+
+
+def _parse(name: str, content: bytes) -> _Annotation:
+    """Return what an XML file says; a ValueError says what is wrong with it."""
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        root: Element = fromstring(content)
+    except ParseError as error:
+        raise ValueError(f"no sound XML ({error})") from error
+    except DefusedXmlException as error:
+        raise ValueError("declares XML entities, which are not read") from error
+    except LookupError as error:  # an encoding that Python does not know
+        raise ValueError(f"no sound XML ({error})") from error
+    if root.tag != "annotation":
+        raise ValueError(f"holds <{root.tag[:40]}>, not <annotation>")
+    filename = (root.findtext("filename") or "").strip().replace("\\", "/")
+    return _Annotation(
+        filename=basename(filename),
+        size=_size(root.find("size")),
+        boxes=tuple(
+            _box(node, f"{name}, object {number}")
+            for number, node in enumerate(root.findall("object"), start=1)
+        ),
+    )
+
+
+def _size(node: Element | None) -> tuple[int, int] | None:
+    """Return height and width; None where they are left open, which tools write as 0."""
+    if node is None:
+        return None
+    height, width = (_number(node, side, "size") for side in ("height", "width"))
+    return (int(height), int(width)) if height and width else None
+
+
+def _box(node: Element, where: str) -> Box:
+    called = where.rpartition(", ")[2]
+    label = (node.findtext("name") or "").strip()
+    if not label:
+        raise ValueError(f"{called}: has no <name>")
+    corners = node.find("bndbox")
+    if corners is None:
+        raise ValueError(f"{called} ({label}): has no <bndbox>")
+    left, top, right, bottom = (_number(corners, tag, called) for tag in _CORNERS)
+    difficult = (node.findtext("difficult") or "0").strip() not in {"0", ""}
+    return Box(label, (left, top, right, bottom), where, difficult=difficult)
+
+
+def _number(node: Element, tag: str, called: str) -> float:
+    text = (node.findtext(tag) or "").strip()
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ValueError(f"{called}: <{tag}> is '{text[:40]}', not a number") from error
+    if not math.isfinite(value):
+        raise ValueError(f"{called}: <{tag}> is '{text[:40]}', not a finite number")
+    return value
+
+
+def _read_bytes(container: Container, name: str) -> bytes:
+    """Return an XML file; nothing, which is no XML, if it cannot be read."""
+    try:
+        return container.read(name)
+    except PhotoError:
+        return b""
+
+
+def _is_split_list(name: str) -> bool:
+    folder, slash, file = name.rpartition("/")
+    inside = f"/{folder}{slash}".endswith(f"/{_LISTS}")
+    return inside and file in {"train.txt", "val.txt", "test.txt", "trainval.txt"}
+
+
+def _read_lists(
+    container: Container, lists: Sequence[str], photos: Sequence[str]
+) -> tuple[dict[str, Split | None], list[Fault]]:
+    """Return the split of each listed photo, and listed names that no photo has.
+
+    `trainval.txt` stands for `train.txt` where that is missing, without what other lists name.
+
+    Raises:
+        DataError: If a list cannot be read, or two name the same photo.
+    """
+    splits: dict[str, Split | None] = {}
+    faults: list[Fault] = []
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for photo in photos:
+        by_stem[splitext(basename(photo))[0]].append(photo)
+    for name in sorted(lists, key=lambda name: name.endswith("trainval.txt")):
+        rest = name.endswith("trainval.txt")
+        if rest and name.replace("trainval.txt", "train.txt") in lists:
+            continue
+        root = name[: -len(_LISTS + basename(name))]
+        split = Split.TRAIN if rest else Split(splitext(basename(name))[0])
+        for line, listed in _lines(container, name):
+            key = listed if listed in by_stem else splitext(basename(listed))[0]
+            found = [photo for photo in by_stem.get(key, []) if photo.startswith(root)]
+            if not found:
+                what = f"{name}:{line}: there is no photo '{listed}'"
+                faults.append(Fault(_NO_PHOTO, what, Leave.STRAY_LABELS))
+            for photo in found:
+                before = splits.get(photo, split)
+                if before is split or not rest:
+                    splits[photo] = split
+                if before is not split and not rest:
+                    raise DataError(
+                        f"{photo} is listed in {before}.txt and in {split}.txt",
+                        remedy=f"remove one of the two lines in {root}{_LISTS}",
+                    )
+    return splits, faults
+
+
+def _lines(container: Container, name: str) -> Iterator[tuple[int, str]]:
+    try:
+        text = read_text(container, name)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}", remedy="save it again as UTF-8 text") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+SOURCE = VocSource()

@@ -1,0 +1,93 @@
+"""``edgetl lint`` tells what, why and what helps, and ends with what it found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
+
+
+def lint(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgetl", "lint", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Write a model that answers with its pixels beside 0.01 of them."""
+    helper = onnx.helper
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["picture", "scale"], ["scores"], name="shrink"),
+            helper.make_node("Concat", ["picture", "scores"], ["dets"], name="join", axis=1),
+        ],
+        "graph",
+        [helper.make_tensor_value_info("picture", 1, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("dets", 1, [1, 6, 8, 8])],
+        [onnx.numpy_helper.from_array(np.float32(0.01), "scale")],
+    )
+    found = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(found, tmp_path / "joined.onnx")
+    return tmp_path
+
+
+def test_joined_output_is_told_with_its_branches_and_a_remedy(model: Path) -> None:
+    done = lint("joined.onnx", cwd=model)
+
+    assert done.returncode == 5
+    assert "Concat 'join': parts differ 100-fold in range (output)\n  picture: " in done.stdout
+    assert "\n  scores: " in done.stdout
+    assert "one int8 scale has 256 steps for all of them" in done.stdout
+    assert "give each part an output of its own" in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_holds_the_same(model: Path) -> None:
+    done = lint("joined.onnx", "--json", "--pixels", "0..1", cwd=model)
+
+    found = json.loads(done.stdout)
+    assert done.returncode == 5
+    join = next(each for each in found if each["what"] == "Concat 'join'")
+    assert (join["place"], join["tensor"]) == ("output", "dets")
+    assert [part["name"] for part in join["parts"]] == ["picture", "scores"]
+    assert join["parts"][0]["highest"] <= 1
+
+
+def test_clean_model_says_so_and_ends_with_0(model: Path) -> None:
+    graph = onnx.load(model / "joined.onnx")
+    graph.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.float32(0.5), "scale"))
+    onnx.save(graph, model / "clean.onnx")
+
+    done = lint("clean.onnx", cwd=model)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "clean.onnx: nothing that is joined differs more than 16-fold in range\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("nowhere.onnx",), 3, "nowhere.onnx: no such file"),
+        (("notes.txt",), 3, "notes.txt: is no model file; it must end with .onnx or .tflite"),
+        (("joined.onnx", "--photo", "notes.txt"), 3, "notes.txt"),
+        (("joined.onnx", "--pixels", "0..2"), 2, "'0..2' is not one of '0..255', '0..1', '-1..1'"),
+    ],
+    ids=["missing", "text", "photo", "pixels"],
+)
+def test_what_cannot_be_looked_at_is_refused(
+    model: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    (model / "notes.txt").write_text("nothing", encoding="utf-8")
+
+    done = lint(*words, cwd=model)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.config.recipe import Leave
+from edgetl.data.container import open_container
+from edgetl.data.sources import Listing, list_samples
+from edgetl.errors import DataError
+from edgetl.types import Split, Task
+
+Tree = dict[str, bytes | None]
+Write = Callable[[Tree], Path]
+
+CATEGORIES = [{"id": 7, "name": "nut"}, {"id": 3, "name": "Zahnr\u00e4der 2"}]
+
+
+def image(number: int, name: str) -> dict[str, object]:
+    return {"id": number, "file_name": name, "width": 64, "height": 48}
+
+
+def annotation(number: int, photo: int, **changes: object) -> dict[str, object]:
+    row = {"id": number, "image_id": photo, "category_id": 7, "bbox": [1, 2, 10, 20.5]}
+    return {**row, "iscrowd": 0, "segmentation": [[1, 2, 3, 4, 5, 6]], **changes}
+
+
+def coco(images: list[Any], annotations: list[Any], categories: Any = CATEGORIES) -> bytes:
+    tables = {"images": images, "annotations": annotations, "categories": categories}
+    return json.dumps(tables, ensure_ascii=False).encode()
+
+
+def listing(root: Path, *exclude: str) -> Listing:
+    return list_samples(open_container(root, exclude=exclude), "photos", Task.DETECTION)
+
+
+def faults(found: Listing) -> list[tuple[str, Leave | None, str]]:
+    return [(fault.example, fault.leave, fault.photo) for fault in found.faults]
+
+
+ONE = coco([image(1, "a b.jpg")], [annotation(5, 1), annotation(6, 1, category_id=3, iscrowd=1)])
+
+
+@pytest.mark.parametrize(
+    ("file", "photo"),
+    [
+        ("annotations/instances_default.json", "images/a b.jpg"),
+        ("_annotations.coco.json", "a b.jpg"),
+        ("wrap/labels.json", "wrap/data/a b.jpg"),
+    ],
+)
+def test_boxes_are_corners_in_pixels(tree: Write, file: str, photo: str) -> None:
+    found = listing(tree({file: ONE, photo: b"", "captions.json": b'{"images": []}'}))
+    (sample,) = found.samples
+    assert (sample.name, sample.split, sample.stated_size) == (photo, None, (48, 64))
+    # The file says x 1, y 2, width 10, height 20.5.
+    assert [box.corners for box in sample.boxes] == [(1, 2, 11, 22.5)] * 2
+    assert [(box.label, box.crowd) for box in sample.boxes] == [
+        ("nut", False),
+        ("Zahnr\u00e4der 2", True),
+    ]
+    assert sample.boxes[1].where == f"{file}, annotation 6"
+    # In the order of their ids, which have gaps.
+    assert found.classes == ("Zahnr\u00e4der 2", "nut")
+    assert found.others == ("captions.json",)
+
+
+def test_files_are_of_the_split_that_their_names_or_folders_name(tree: Write) -> None:
+    files: Tree = {}
+    for split in ("train2017", "val2017"):
+        files[f"annotations/instances_{split}.json"] = ONE
+        files[f"annotations/person_keypoints_{split}.json"] = ONE
+        files[f"{split}/a b.jpg"] = b""
+    files |= {"annotations/instances_test.json": coco([image(1, "c.jpg")], []), "test/c.jpg": b""}
+    found = listing(tree(files))
+    assert [(one.name, one.split, len(one.boxes)) for one in found.samples] == [
+        ("test/c.jpg", Split.TEST, 0),
+        ("train2017/a b.jpg", Split.TRAIN, 2),
+        ("val2017/a b.jpg", Split.VAL, 2),
+    ]
+    assert found.given == set(Split)
+    assert len(found.others) == 2
+    assert faults(found) == []
+
+
+def test_file_beside_its_photos_is_of_the_split_of_the_folder(tree: Write) -> None:
+    files: Tree = {}
+    for split in ("train", "valid"):
+        files |= {f"{split}/_annotations.coco.json": ONE, f"{split}/a b.jpg": b""}
+    found = listing(tree(files))
+    assert [(one.name, one.split) for one in found.samples] == [
+        ("train/a b.jpg", Split.TRAIN),
+        ("valid/a b.jpg", Split.VAL),
+    ]
+
+
+@pytest.mark.parametrize("name", ["C:\\data\\a.jpg", "./images/a.jpg", "/root/images/a.jpg"])
+def test_paths_from_other_machines_are_understood(tree: Write, name: str) -> None:
+    text = coco([image(1, name)], [annotation(5, 1)])
+    assert listing(tree({"x.json": text, "images/a.jpg": b""})).samples[0].name == "images/a.jpg"
+
+
+def test_listed_photo_without_boxes_is_background_and_another_is_not_labelled(tree: Write) -> None:
+    text = coco([image(1, "a.jpg")], [])
+    found = listing(tree({"x.json": text, "images/a.jpg": b"", "images/b.jpg": b""}))
+    assert [(one.name, one.labelled) for one in found.samples] == [
+        ("images/a.jpg", True),
+        ("images/b.jpg", False),
+    ]
+
+
+def test_photo_that_no_file_lists_is_of_the_split_around_it(tree: Write) -> None:
+    files: Tree = {}
+    for split in ("train", "val"):
+        files |= {f"instances_{split}.json": ONE, f"images/{split}/a b.jpg": b""}
+    found = listing(tree({**files, "images/val/z.jpg": b"", "images/spare.jpg": b""}))
+    assert [(one.name, one.split) for one in found.samples if not one.labelled] == [
+        ("images/val/z.jpg", Split.VAL)
+    ]
+    assert found.unlisted == ("images/spare.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"category_id": 99}, "annotation 5: there is no category with id 99"),
+        ({"bbox": [1, 2, 3]}, "annotation 5: bbox must be four finite numbers, x, y, width and"),
+        ({"bbox": [1, 2, float("nan"), 3]}, "bbox must be four finite numbers"),
+        ({"bbox": [1, 2, 10**300, 3]}, "bbox must be four finite numbers"),
+        ({"bbox": "1 2 3 4"}, "bbox must be four finite numbers"),
+        ({"category_id": "7"}, "position 0: needs whole numbers id, image_id and category_id"),
+        ({"category_id": True}, "position 0: needs whole numbers id, image_id and category_id"),
+    ],
+)
+def test_broken_annotation_is_named(tree: Write, change: dict[str, object], what: str) -> None:
+    text = coco([image(1, "a.jpg")], [annotation(5, 1, **change), annotation(6, 1)])
+    found = listing(tree({"x.json": text, "a.jpg": b""}))
+    ((example, leave, photo),) = faults(found)
+    assert example.startswith("x.json, annotation ")
+    assert what in example
+    assert (leave, photo) == (Leave.BAD_LABELS, "a.jpg")
+    assert len(found.samples[0].boxes) == 1
+
+
+def test_images_and_annotations_without_each_other_are_named(tree: Write) -> None:
+    text = coco([image(1, "a.jpg"), image(2, "gone.jpg")], [annotation(5, 2), annotation(6, 9)])
+    found = listing(tree({"x.json": text, "a.jpg": b""}))
+    assert faults(found) == [
+        ("x.json, image 2: there is no photo 'gone.jpg'", Leave.STRAY_LABELS, ""),
+        ("x.json, annotation 6: there is no image with id 9", Leave.STRAY_LABELS, ""),
+    ]
+
+
+def test_excluded_photo_takes_its_annotations_with_it(tree: Write) -> None:
+    text = coco([image(1, "a.jpg"), image(2, "b.jpg")], [annotation(5, 2, category_id=99)])
+    found = listing(tree({"x.json": text, "a.jpg": b"", "b.jpg": b""}), "b.jpg")
+    assert faults(found) == []
+    assert [one.name for one in found.samples] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("images", "what"),
+    [
+        ([image(1, "a.jpg"), image(1, "b.jpg")], "image 1: its id or its photo 'b.jpg' occurs tw"),
+        ([image(1, "a.jpg"), image(2, "a.jpg")], "image 2: its id or its photo 'a.jpg' occurs tw"),
+        ([image(1, "c.jpg")], "image 1: 'c.jpg' can be p/c.jpg or q/c.jpg"),
+        ([{"id": 1}], "image at position 0: needs a whole id and a file_name"),
+        ([7], "image at position 0: needs a whole id and a file_name"),
+    ],
+)
+def test_wrong_image_is_named(tree: Write, images: list[Any], what: str) -> None:
+    files: Tree = {"a.jpg": b"", "b.jpg": b"", "p/c.jpg": b"", "q/c.jpg": b""}
+    ((example, leave, _),) = faults(listing(tree({"x.json": coco(images, []), **files})))
+    assert what in example
+    assert leave is None
+
+
+MARKS = b'"images" "annotations" "categories"'
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        pytest.param({"x.json": ONE[:-20]}, r"x\.json: no sound JSON", id="cut short"),
+        pytest.param({"x.json": MARKS + b"\xff"}, r"x\.json: no sound JSON \(no UTF-8", id="text"),
+        pytest.param(
+            {"x.json": b"[" * 100_000 + MARKS}, r"x\.json: nested too deeply", id="nested"
+        ),
+        pytest.param(
+            {"x.json": b"[" + MARKS.replace(b" ", b",") + b"]"}, "needs the lists", id="list"
+        ),
+        pytest.param(
+            {"x.json": ONE.replace(b'"id": 5', b'"id": 1' + b"0" * 5000)},
+            r"x\.json: no sound JSON \(Exceeds the limit",
+            id="huge number",
+        ),
+        pytest.param(
+            {"x.json": coco([], [], [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}])},
+            "two categories have the id 2 or the name 'a'",
+            id="same name",
+        ),
+        pytest.param(
+            {"x.json": coco([], [], [{"id": 1}])}, "a category needs a whole id", id="no name"
+        ),
+        pytest.param(
+            {"x.json": ONE, "y.json": ONE},
+            r"several COCO files are of the same split: x\.json, y\.json",
+            id="two files",
+        ),
+        pytest.param(
+            {"train.json": ONE, "val.json": ONE},
+            r"photo 'a b\.jpg' is listed in val\.json and in another COCO file",
+            id="photo twice",
+        ),
+    ],
+)
+def test_contradictory_layout_is_refused(tree: Write, files: Tree, what: str) -> None:
+    with pytest.raises(DataError, match=what):
+        listing(tree({"a b.jpg": b"", **files}))

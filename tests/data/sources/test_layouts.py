@@ -1,0 +1,192 @@
+"""Which layout is taken for which task, and that all of them say the same of the same boxes."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgetl.data.box_lint import lint_boxes
+from edgetl.data.container import open_container
+from edgetl.data.findings import Allowed
+from edgetl.data.sources import SOURCES, Listing, guess_task, list_samples
+from edgetl.errors import DataError
+from edgetl.types import Split, Task
+
+Tree = dict[str, bytes | None]
+Write = Callable[[Tree], Path]
+Box = tuple[int, int, int, int, int]
+"""Class, then left, top, right, bottom in pixels."""
+
+WIDTH, HEIGHT = 640, 480
+CLASSES = ("Zahnr\u00e4der", "hex nut", "screw")
+SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "test": Split.TEST}
+YOLO: Tree = {"data.yaml": b"names: [nut]", "images/a.jpg": b"", "labels/a.txt": b""}
+VOC: Tree = {"JPEGImages/a.jpg": b"", "Annotations/a.xml": b"<annotation/>"}
+COCO: Tree = {
+    "images/a.jpg": b"",
+    "labels.json": b'{"images": [], "annotations": [], "categories": []}',
+}
+FOLDERS: Tree = {"nut/1.jpg": b"", "gear/2.jpg": b""}
+
+
+def yolo(photos: Mapping[str, list[Box]]) -> Tree:
+    names = "".join(f"  {number}: {name}\n" for number, name in enumerate(CLASSES))
+    files: Tree = {"data.yaml": f"names:\n{names}".encode()}
+    for name, boxes in photos.items():
+        lines = [
+            f"{label} {(x0 + x1) / 2 / WIDTH!r} {(y0 + y1) / 2 / HEIGHT!r} "
+            f"{(x1 - x0) / WIDTH!r} {(y1 - y0) / HEIGHT!r}\n"
+            for label, x0, y0, x1, y1 in boxes
+        ]
+        files |= {f"images/{name}.jpg": b"", f"labels/{name}.txt": "".join(lines).encode()}
+    return files
+
+
+def voc(photos: Mapping[str, list[Box]]) -> Tree:
+    files: Tree = {}
+    for name, boxes in photos.items():
+        objects = "".join(
+            f"<object><name>{CLASSES[label]}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
+            f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
+            for label, x0, y0, x1, y1 in boxes
+        )
+        size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height></size>"
+        text = f"<annotation>{size}{objects}</annotation>"
+        files |= {f"images/{name}.jpg": b"", f"annotations/{name}.xml": text.encode()}
+    return files
+
+
+def coco(photos: Mapping[str, list[Box]]) -> Tree:
+    files: Tree = {f"images/{name}.jpg": b"" for name in photos}
+    for split in SPLITS:
+        images, annotations = [], []
+        for number, (name, boxes) in enumerate(photos.items()):
+            if name.startswith(f"{split}/"):
+                size = {"width": WIDTH, "height": HEIGHT}
+                images.append({"id": number, "file_name": f"{name.split('/')[1]}.jpg", **size})
+                annotations += [
+                    {
+                        "id": 1000 * number + k,
+                        "image_id": number,
+                        "category_id": 10 * label,
+                        "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    }
+                    for k, (label, x0, y0, x1, y1) in enumerate(boxes)
+                ]
+        categories = [{"id": 10 * k, "name": name} for k, name in enumerate(CLASSES)]
+        tables = {"images": images, "annotations": annotations, "categories": categories}
+        files[f"annotations/instances_{split}.json"] = json.dumps(tables).encode()
+    return files
+
+
+def listed(tree: Tree, folder: Path) -> Listing:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in tree.items():
+            archive.writestr(name, content or b"")
+    (folder / "photos.zip").write_bytes(stream.getvalue())
+    container = open_container(folder / "photos.zip")
+    try:
+        return list_samples(container, "photos", Task.DETECTION)
+    finally:
+        container.close()
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> dict[str, list[Box]]:
+    """Return the boxes of a few photos in every split; the first photo shows all classes."""
+    found: dict[str, list[Box]] = {}
+    for split in SPLITS:
+        for number in range(draw(st.integers(1, 3))):
+            boxes: list[Box] = []
+            least = range(3) if not found else range(0)
+            for label in [*least, *draw(st.lists(st.integers(0, 2), max_size=4))]:
+                x0, y0 = draw(st.integers(0, WIDTH - 2)), draw(st.integers(0, HEIGHT - 2))
+                x1 = draw(st.integers(x0 + 1, WIDTH))
+                boxes.append((label, x0, y0, x1, draw(st.integers(y0 + 1, HEIGHT))))
+            found[f"{split}/photo {number}"] = boxes
+    return found
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(photos=scenes())
+def test_all_layouts_say_the_same_of_the_same_boxes(
+    tmp_path: Path, photos: dict[str, list[Box]]
+) -> None:
+    for write in (yolo, voc, coco):
+        found = listed(write(photos), tmp_path)
+        assert found.classes == CLASSES
+        assert found.given == set(Split)
+        assert found.faults == ()
+        sizes = {sample.name: (HEIGHT, WIDTH) for sample in found.samples}
+        lint = lint_boxes(found, sizes, Allowed())
+        said = {
+            sample.name: (
+                sample.split,
+                [(CLASSES.index(box.label), *box.corners) for box in sample.boxes],
+            )
+            for sample in lint.listing.samples
+        }
+        assert set(said) == {f"images/{name}.jpg" for name in photos}
+        for name, boxes in photos.items():
+            split, rows = said[f"images/{name}.jpg"]
+            assert split is SPLITS[name.split("/")[0]]
+            assert len(rows) == len(boxes)
+            for row, box in zip(rows, boxes, strict=True):
+                assert row == pytest.approx(box, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("files", "task"), [(YOLO, "detection"), (VOC, "detection"), (COCO, "detection"),
+                        (FOLDERS, "classification"),
+                        ({**FOLDERS, "classes.txt": b"nut"}, "classification")],
+    ids=["yolo", "voc", "coco", "folders", "folders with a list of classes"],
+)  # fmt: skip
+def test_task_is_guessed_from_the_labels(tree: Write, files: Tree, task: str) -> None:
+    assert guess_task(open_container(tree(files))) == task
+
+
+@pytest.mark.parametrize(
+    ("files", "name"), [(YOLO, "yolo"), (VOC, "voc"), (COCO, "coco")], ids=["yolo", "voc", "coco"]
+)
+def test_boxes_are_refused_where_the_task_is_classification(
+    tree: Write, files: Tree, name: str
+) -> None:
+    what = rf"'photos' hold labelled boxes \({name}\), but the task is classification\n  write `tas"
+    with pytest.raises(DataError, match=what):
+        list_samples(open_container(tree(files)), "photos", Task.CLASSIFICATION)
+
+
+def test_folders_are_refused_where_the_task_is_detection(tree: Write) -> None:
+    with pytest.raises(DataError, match="no labelled boxes found in 'photos'") as caught:
+        list_samples(open_container(tree(FOLDERS)), "photos", Task.DETECTION)
+    for part in ("COCO, a JSON", "Pascal VOC, Annot", "YOLO, data.yaml", "`task: classification`"):
+        assert part in caught.value.remedy
+
+
+def test_nothing_at_all_is_refused_without_a_guess(tree: Write) -> None:
+    with pytest.raises(DataError, match="no labelled boxes found") as caught:
+        list_samples(open_container(tree({"a.jpg": b""})), "photos", Task.DETECTION)
+    assert "classification" not in caught.value.remedy
+
+
+def test_several_layouts_are_refused_until_one_is_excluded(tree: Write) -> None:
+    root = tree({**YOLO, **COCO})
+    with pytest.raises(DataError, match=r"laid out in several ways: coco, yolo\n  leave the lab"):
+        list_samples(open_container(root), "photos", Task.DETECTION)
+    container = open_container(root, exclude=("labels.json",))
+    assert list_samples(container, "photos", Task.DETECTION).classes == ("nut",)
+
+
+@pytest.mark.parametrize("name", SOURCES.names())
+def test_every_layout_says_what_it_expects(name: str) -> None:
+    source = SOURCES.load(name)
+    assert isinstance(source.task, Task)
+    assert len(source.expects) > 10

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgetl.config.recipe import Leave
+from edgetl.data.container import open_container
+from edgetl.data.sources import Listing, list_samples
+from edgetl.errors import DataError
+from edgetl.types import Split, Task
+
+Tree = dict[str, bytes | None]
+Write = Callable[[Tree], Path]
+
+NAMES = b"names: [nut, Zahnr\xc3\xa4der, hex screw]\n"
+LINE = b"1 0.5 0.25 0.2 0.1\n"
+
+
+def listing(root: Path, *exclude: str) -> Listing:
+    return list_samples(open_container(root, exclude=exclude), "photos", Task.DETECTION)
+
+
+def faults(found: Listing) -> list[tuple[str, Leave | None, str]]:
+    return [(fault.example, fault.leave, fault.photo) for fault in found.faults]
+
+
+def test_boxes_are_corners_as_fractions(tree: Write) -> None:
+    root = tree(
+        {"data.yaml": NAMES, "images/a b.jpg": b"", "labels/a b.txt": LINE + b"2 .5 .5 1 1"}
+    )
+    found = listing(root)
+    (sample,) = found.samples
+    assert found.classes == ("nut", "Zahnr\u00e4der", "hex screw")
+    assert (sample.name, sample.split, sample.relative) == ("images/a b.jpg", None, True)
+    assert [box.label for box in sample.boxes] == ["Zahnr\u00e4der", "hex screw"]
+    # centre 0.5, 0.25 and size 0.2 x 0.1
+    assert sample.boxes[0].corners == pytest.approx((0.4, 0.2, 0.6, 0.3))
+    assert sample.boxes[1].where == "labels/a b.txt:2"
+    assert found.labels == ("labels/a b.txt", "data.yaml")
+    assert faults(found) == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param({"data.yaml": b"names: {0: nut, 1: screw}\nnc: 2\n"}, id="table"),
+        pytest.param({"parts.yml": b"names: [nut, screw]\n"}, id="list"),
+        pytest.param({"labels/classes.txt": b"nut\r\nscrew\r\n"}, id="classes.txt"),
+    ],
+)
+def test_names_come_from_a_list_a_table_or_lines(tree: Write, names: Tree) -> None:
+    root = tree({**names, "images/a.jpg": b"", "labels/a.txt": LINE})
+    assert listing(root).classes == ("nut", "screw")
+
+
+def test_line_ends_marks_and_big_suffixes_of_windows_are_read(tree: Write) -> None:
+    root = tree(
+        {
+            "data.yaml": b"\xef\xbb\xbf" + NAMES.replace(b"\n", b"\r\n"),
+            "IMAGES/A.JPG": b"",
+            "labels/A.TXT": b"\xef\xbb\xbf0 0.5 0.5 1 1\r\n\r\n1 0.5 0.5 1 1\r\n",
+        }
+    )
+    found = listing(root)
+    assert [box.label for box in found.samples[0].boxes] == ["nut", "Zahnr\u00e4der"]
+    assert found.samples[0].boxes[1].where == "labels/A.TXT:3"
+
+
+def test_empty_label_file_says_that_there_is_nothing(tree: Write) -> None:
+    root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": b" \n"})
+    (sample,) = listing(root).samples
+    assert sample.labelled
+    assert sample.boxes == ()
+
+
+def test_photo_without_a_label_file_is_not_labelled(tree: Write) -> None:
+    root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "images/b.jpg": b"", "labels/a.txt": b""})
+    assert [sample.labelled for sample in listing(root).samples] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        b"train: images/train\nval: images/val\ntest: images/test\n",
+        b"path: /home/somebody/parts\ntrain: images/train\nval: [images/val]\ntest: images/test/\n",
+        b"path: ..\\parts\ntrain: ../images/train\nval: ./images/val\ntest: images/test\n",
+        b"train: train.txt\nval: images/val\ntest: images/test\n",
+        b"",
+    ],
+    ids=["relative", "absolute", "backslashes", "list", "folders"],
+)
+def test_splits_are_those_of_data_yaml_or_of_folders(tree: Write, yaml: bytes) -> None:
+    photos = {f"images/{split}/{split}.jpg": b"" for split in ("train", "val", "test")}
+    labels = {f"labels/{split}/{split}.txt": LINE for split in ("train", "val", "test")}
+    lists = {"train.txt": b"./images/train/train.jpg\n"} if b"train.txt" in yaml else {}
+    files = {"data.yaml": NAMES + yaml, **photos, **labels, **lists}
+    found = listing(tree({f"wrap/{name}": text for name, text in files.items()}))
+    assert {sample.name.split("/")[2]: sample.split for sample in found.samples} == {
+        "train": Split.TRAIN,
+        "val": Split.VAL,
+        "test": Split.TEST,
+    }
+    assert found.given == set(Split)
+    assert found.others == ()
+    assert all(len(sample.boxes) == 1 for sample in found.samples)
+
+
+def test_photos_and_labels_below_split_folders_are_found(tree: Write) -> None:
+    """As exporters write it: `train: ../train/images`, although `train/` lies beside the file."""
+    yaml = NAMES + b"train: ../train/images\nval: ../valid/images\n"
+    found = listing(
+        tree(
+            {
+                "data.yaml": yaml,
+                "train/images/a.jpg": b"",
+                "train/labels/a.txt": LINE,
+                "valid/images/b.jpg": b"",
+                "valid/labels/b.txt": LINE,
+                "spare/images/c.jpg": b"",
+                "spare/labels/c.txt": b"broken",
+            }
+        )
+    )
+    assert [(one.name, one.split) for one in found.samples] == [
+        ("train/images/a.jpg", Split.TRAIN),
+        ("valid/images/b.jpg", Split.VAL),
+    ]
+    assert found.unlisted == ("spare/images/c.jpg",)
+    assert faults(found) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("1 0.5 0.5 0.1", "has 4 columns; expected class, centre x, centre y, width, height"),
+        ("1 .5 .5 .1 .1 .9", "has 6 columns; expected class, centre x, centre y, width, height"),
+        ("1 .1 .1 .2 .1 .2 .2 .1 .2", "has 9 columns (an outline? only boxes are read); expected"),
+        ("nut .5 .5 .1 .1", "'nut' is not a number"),
+        ("1.5 .5 .5 .1 .1", "class '1.5' is not a whole number"),
+        ("3 .5 .5 .1 .1", "there is no class 3; 3 are named, from 0 to 2"),
+        ("-1 .5 .5 .1 .1", "there is no class -1; 3 are named, from 0 to 2"),
+        ("9" * 400 + " .5 .5 .1 .1", "' is not a finite number"),
+        ("1 nan .5 .1 .1", "'nan' is not a finite number"),
+        ("1 .5 inf .1 .1", "'inf' is not a finite number"),
+        ("1 320 240 64 64", "'320' is no fraction of the photo, 0 to 1; is it in pixels?"),
+        ("1,0.5,0.5,0.1,0.1", "has 1 columns; expected"),
+    ],
+)
+def test_broken_line_is_named_with_file_and_line(tree: Write, line: str, what: str) -> None:
+    text = LINE + line.encode() + b"\n" + LINE
+    found = listing(tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": text}))
+    ((example, leave, photo),) = faults(found)
+    assert example.startswith("labels/a.txt:2: ")
+    assert what in example
+    assert (leave, photo) == (Leave.BAD_LABELS, "images/a.jpg")
+    assert found.faults[0].title == "broken label line"
+    assert len(found.samples[0].boxes) == 2
+
+
+def test_label_file_that_is_no_text_is_named(tree: Write) -> None:
+    root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": b"1 0.5\xff"})
+    assert faults(listing(root)) == [
+        ("labels/a.txt: no UTF-8 text (byte 5)", Leave.BAD_LABELS, "images/a.jpg")
+    ]
+
+
+def test_labels_without_a_photo_are_named_unless_it_is_excluded(tree: Write) -> None:
+    files = {"images/a.jpg": b"", "images/b.jpg": b"", "labels/a.txt": LINE, "labels/b.txt": b"x"}
+    root = tree({"data.yaml": NAMES, **files, "labels/c.txt": LINE, "labels/notes.txt": b"hello"})
+    found = listing(root, "images/b.jpg")
+    assert faults(found) == [("labels/c.txt", Leave.STRAY_LABELS, "")]
+    assert [sample.name for sample in found.samples] == ["images/a.jpg"]
+    assert found.others == ("labels/notes.txt",)
+
+
+def test_listed_photo_that_is_not_there_is_named_with_its_line(tree: Write) -> None:
+    lines = b"images/a.jpg\n\nimages/b.jpg\n"
+    root = tree(
+        {
+            "data.yaml": NAMES + b"train: train.txt\n",
+            "train.txt": lines,
+            "images/a.jpg": b"",
+            "labels/a.txt": LINE,
+        }
+    )
+    expected = ("train.txt:3: there is no photo 'images/b.jpg'", Leave.STRAY_LABELS, "")
+    assert faults(listing(root)) == [expected]
+
+
+def test_labels_of_two_photos_are_refused_until_one_is_excluded(tree: Write) -> None:
+    files = {"images/a.jpg": b"", "images/a.png": b"", "labels/a.txt": LINE}
+    root = tree({"data.yaml": NAMES, **files})
+    assert faults(listing(root)) == [
+        ("labels/a.txt: can be about images/a.jpg or images/a.png", None, "")
+    ]
+    found = listing(root, "images/a.jpg")
+    assert faults(found) == []
+    assert [(one.name, len(one.boxes)) for one in found.samples] == [("images/a.png", 1)]
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        pytest.param(
+            {"data.yaml": None},
+            r"there are labels/\*\.txt, but no data\.yaml, so their classes have no names",
+            id="no names",
+        ),
+        pytest.param(
+            {"data.yaml": b"names: [a"},
+            r"data\.yaml cannot be read, so their classes have no names",
+            id="broken yaml",
+        ),
+        pytest.param(
+            {"data.yaml": b"[" * 5_000},
+            r"data\.yaml cannot be read, so their classes have no names",
+            id="nested yaml",
+        ),
+        pytest.param(
+            {"data.yaml": b"names: {1: a, 2: b}"},
+            r"the keys of `names` must be the numbers 0 to 1",
+            id="gap",
+        ),
+        pytest.param({"data.yaml": b"names: []"}, "`names` must be a list of class", id="empty"),
+        pytest.param({"data.yaml": b"names: [a, a]"}, "two classes have the same name", id="twice"),
+        pytest.param({"data.yaml": b"names: [a, [b]]"}, "a name in `names` is no text", id="deep"),
+        pytest.param({"data.yaml": b"names: [a]\nnc: 2"}, "`nc` is not 1, the number", id="nc"),
+        pytest.param(
+            {"data.yaml": NAMES, "other.yaml": NAMES},
+            r"several files name classes: data\.yaml, other\.yaml",
+            id="two files",
+        ),
+        pytest.param(
+            {"data.yaml": NAMES + b"train: images\nval: images\n"},
+            r"photo 'images/a\.jpg' is in train and in val",
+            id="same photos in two splits",
+        ),
+        pytest.param(
+            {"data.yaml": NAMES + b"train: images\nval: elsewhere\n"},
+            r"data\.yaml: there is no folder or list 'elsewhere' with photos \(`val`\)",
+            id="missing folder",
+        ),
+        pytest.param(
+            {"data.yaml": NAMES + b"train: 5\n"},
+            "`train` must be a folder, a list file, or a list of these",
+            id="no folder",
+        ),
+        pytest.param(
+            {"data.yaml": NAMES + b"val: images\n"},
+            "the YOLO labels have val but no train",
+            id="no train",
+        ),
+        pytest.param(
+            {"data.yaml": NAMES, "images/train/b.jpg": b"", "labels/train/b.txt": LINE},
+            "some photos of the YOLO labels are in train, some in no split",
+            id="half divided",
+        ),
+    ],
+)
+def test_contradictory_layout_is_refused(tree: Write, files: Tree, what: str) -> None:
+    given = {name: text for name, text in files.items() if text is not None}
+    with pytest.raises(DataError, match=what):
+        listing(tree({"images/a.jpg": b"", "labels/a.txt": LINE, **given}))
