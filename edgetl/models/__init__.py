@@ -6,10 +6,11 @@ model is built or read, so that a plan can ask for names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from edgetl.config.recipe import InputTable
 from edgetl.config.table import Table
@@ -25,19 +26,31 @@ if TYPE_CHECKING:  # planning must not wait for numpy, nor for torch
 MODEL_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
 
+_LEAST_CHOICE = 2
 _REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
 
 
 class Family(Protocol):
-    """A kind of network: how it is built, cut into backbone and head, and where its weights are."""
+    """A kind of network: how it is built, cut into backbone and head, and where its weights are.
+
+    A family's file imports no framework; its methods do. So a plan can ask what a family is.
+    """
+
+    @property
+    def task(self) -> Task:
+        """What its networks answer."""
 
     @property
     def min_size(self) -> int:
         """Smallest height and width of the input, pixels."""
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the maps that a detector answers on; the input is a multiple of each. () otherwise."""
+
+    @property
     def mean(self) -> tuple[float, float, float]:
-        """Per channel, RGB, for pixels in [0, 1]; what the pretrained weights expect."""
+        """Per channel, RGB, for pixels in [0, 1]; what the published weights expect."""
 
     @property
     def std(self) -> tuple[float, float, float]:
@@ -45,28 +58,50 @@ class Family(Protocol):
 
     @property
     def head(self) -> str:
-        """Name of the last layer, an `nn.Linear` from F features to K classes."""
+        """What a training of the head alone trains.
+
+        Of a classifier the last layer, an `nn.Linear` from F features to K classes; of a detector
+        the module that sees the maps of `taps`.
+        """
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """Names of the modules that start anew for other classes: their shape depends on K."""
 
     @property
     def taps(self) -> tuple[str, ...]:
         """Names of the submodules to distil features from: the last ones of stride 8, 16, 32."""
 
+    @property
+    def published(self) -> Mapping[str, str]:
+        """Names of weights that can be fetched, for width 1.0, and where each comes from."""
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Where the tensors of another layout belong: prefix of their names to prefix of ours."""
+
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
         """Return a network with random weights drawn from `seed`, in training mode.
 
-        It takes float32 `(N, 3, H, W)`, normalised, and gives logits `(N, K)`. Names and shapes of
-        its tensors are those of the published weights. The caller's random state is left as it was.
+        It takes float32 `(N, 3, H, W)`, RGB, normalised, and gives logits `(N, K)` or the
+        `RawDetections` of `edgetl.nn.yolox`. Names and shapes of its tensors are those of the
+        published weights. The caller's random state is left as it was.
         """
 
     def features(self, module: nn.Module, images: Tensor) -> Tensor:
-        """Return what the head of `module` sees, `(N, F)`; evaluation mode draws nothing."""
-
-    def imagenet(self) -> dict[str, Tensor]:
-        """Return the published ImageNet weights of width 1.0, from the local cache or the network.
+        """Return what the head of a classifier sees, `(N, F)`; evaluation mode draws nothing.
 
         Raises:
+            ValueError: If the family is a detector, whose head sees maps.
+        """
+
+    def fetch(self, name: str) -> Mapping[str, Tensor]:
+        """Return the published weights `name`, from the local cache or the network.
+
+        Raises:
+            KeyError: If `published` has no such name.
             OSError: If they are not in the cache and cannot be fetched.
-            RuntimeError: If what was fetched does not have the published hash.
+            RuntimeError: If what was fetched is not what was published.
         """
 
 
@@ -80,20 +115,28 @@ class ModelSpec(Table):
     task: Task
     family: str
     width: float = Field(gt=0.0)
-    classes: tuple[str, ...] = Field(min_length=2)
-    """Names of the K classes, in the order of the logits."""
+    classes: tuple[str, ...] = Field(min_length=1)
+    """Names of the K classes, in the order of the logits; a classifier has at least two."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     input: InputTable
     """How a photo becomes the pixels of the input, and their number."""
+
+    @model_validator(mode="after")
+    def _has_a_choice(self) -> ModelSpec:
+        if self.task is Task.CLASSIFICATION and len(self.classes) < _LEAST_CHOICE:
+            raise ValueError(f"a classifier needs two classes or more, not {len(self.classes)}")
+        return self
 
     @property
     def preprocess(self) -> Preprocess:
         """The same as `input`, as the runtime takes it."""
         from edgetl.runtime.preprocess import Preprocess
 
-        size = self.input.size
-        return Preprocess(size, size, self.input.fit, self.input.filter, self.input.pad)
+        table = self.input
+        return Preprocess(
+            table.size, table.size, table.fit, table.filter, table.pad, anchor=table.anchor
+        )
 
 
 def save_model(folder: Path, spec: ModelSpec, module: nn.Module) -> None:
@@ -126,3 +169,29 @@ def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
         reason = str(error).partition("\n")[0]
         raise StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR) from error
     return spec, module.eval()
+
+
+def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
+    """Return the network as it is exported: raw pixels in, answers out, in evaluation mode.
+
+    Args:
+        spec: What the module is and how it is fed.
+        module: As `build` and `load_model` return it; copied, not changed.
+
+    Returns:
+        A module that takes `(N, H, W, 3)`, float32, RGB in 0..255, and gives logits `(N, K)`, or
+        boxes `(N, M, 4)`, xyxy in 0..1 of the input, and scores `(N, M, K)` in 0..1.
+    """
+    import copy
+
+    from edgetl.nn.detector import DecodedDetector
+    from edgetl.nn.folding import fold_focus
+    from edgetl.nn.layers import RawPixels
+
+    network = copy.deepcopy(module).eval()
+    strides = FAMILIES.load(spec.family).strides
+    if strides:
+        fold_focus(network)
+        size = spec.input.size
+        network = DecodedDetector(network, height=size, width=size, strides=strides)
+    return RawPixels(network, spec.mean, spec.std).eval()

@@ -2,50 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import torch
-from torch import Tensor, nn
-from torchvision.models import WeightsEnum
+from edgetl.types import Task
+
+if TYPE_CHECKING:  # families are asked for facts while nothing is built
+    from torch import Tensor, nn
+
+IMAGENET = "imagenet"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MIN_SIZE = 32
 """The stride of the last feature map: less leaves no pixel."""
 
-# Momentum 0.01, MobileNetV3's own, needs some 500 steps to forget the start; on a few hundred
-# photos that is the whole training, and evaluation would run on statistics of no photo.
-V3_NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.1)
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Batch normalisation as it is chosen."""
+
+    eps: float
+    momentum: float
+
+    def layer(self) -> Callable[..., nn.Module]:
+        """Return what makes a layer for a number of channels."""
+        from torch.nn import BatchNorm2d
+
+        return partial(BatchNorm2d, eps=self.eps, momentum=self.momentum)
+
+
+# Of batch normalisation in MobileNetV3. Its own momentum, 0.01, needs some 500 steps to forget the
+# start; on a few hundred photos that is the whole training, and evaluation would run on statistics
+# of no photo.
+V3_NORM = Norm(eps=0.001, momentum=0.1)
 
 
 @dataclass(frozen=True, slots=True)
 class MobileNet:
     """A `Family` whose module has `features`, and a `classifier` that ends in the head."""
 
-    builder: Callable[..., nn.Module]
-    weights: WeightsEnum
+    builder: str
+    """Name of the network in torchvision."""
+    weights: str
+    """Name of its ImageNet weights in torchvision."""
     head: str
     taps: tuple[str, ...]
-    norm: Callable[..., nn.Module] | None = None
-    """Normalisation layer; None takes torchvision's own choice."""
+    norm: Norm | None = None
+    """None takes torchvision's own choice."""
+    task: Task = Task.CLASSIFICATION
     min_size: int = MIN_SIZE
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    strides: tuple[int, ...] = ()
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """The head; see `Family.fresh`."""
+        return (self.head,)
+
+    @property
+    def published(self) -> Mapping[str, str]:
+        """Return torchvision's weights; see `Family.published`."""
+        return {IMAGENET: f"torchvision's {self.weights}"}
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
         """Return a network with random weights; see `Family.build`."""
+        import torch
+        from torchvision.models import get_model
+
+        norm = self.norm and self.norm.layer()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.builder(width_mult=width, num_classes=num_classes, norm_layer=self.norm)
+            module = get_model(
+                self.builder,
+                weights=None,
+                width_mult=width,
+                num_classes=num_classes,
+                norm_layer=norm,
+            )
+        return cast("nn.Module", module)
 
     def features(self, module: nn.Module, images: Tensor) -> Tensor:
         """Return pooled features, through all of the classifier but the head."""
+        from torch.nn.functional import adaptive_avg_pool2d
+
         maps = module.get_submodule("features")(images)
-        pooled = nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1)
+        pooled = adaptive_avg_pool2d(maps, 1).flatten(1)
         classifier = cast("nn.Sequential", module.get_submodule("classifier"))
         return cast("Tensor", classifier[:-1](pooled))
 
-    def imagenet(self) -> dict[str, Tensor]:
-        """Return torchvision's weights, hash checked; see `Family.imagenet`."""
-        return dict(self.weights.get_state_dict(progress=False, check_hash=True))
+    def fetch(self, name: str) -> Mapping[str, Tensor]:
+        """Return torchvision's weights, hash checked; see `Family.fetch`."""
+        from torchvision.models import get_weight
+
+        if name not in self.published:
+            raise KeyError(name)
+        return dict(get_weight(self.weights).get_state_dict(progress=False, check_hash=True))

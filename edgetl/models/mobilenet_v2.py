@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
-
 from edgetl.models._mobilenet import MobileNet
 
-# V1: the newer weights were trained with label smoothing and mixing of images, which raises
-# ImageNet accuracy but lowers that of a linear probe (Kornblith et al. 2021,
-# https://arxiv.org/abs/2010.16402).
 FAMILY = MobileNet(
-    builder=mobilenet_v2,
-    weights=MobileNet_V2_Weights.IMAGENET1K_V1,
+    builder="mobilenet_v2",
+    # V1: the newer weights were trained with label smoothing and mixing of images, which raises
+    # ImageNet accuracy but lowers that of a linear probe (Kornblith et al. 2021,
+    # https://arxiv.org/abs/2010.16402).
+    weights="MobileNet_V2_Weights.IMAGENET1K_V1",
     head="classifier.1",
     taps=("features.6", "features.13", "features.18"),
 )

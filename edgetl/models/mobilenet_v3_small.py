@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
-
 from edgetl.models._mobilenet import V3_NORM, MobileNet
 
 FAMILY = MobileNet(
-    builder=mobilenet_v3_small,
-    weights=MobileNet_V3_Small_Weights.IMAGENET1K_V1,
+    builder="mobilenet_v3_small",
+    weights="MobileNet_V3_Small_Weights.IMAGENET1K_V1",
     head="classifier.3",
     taps=("features.3", "features.8", "features.12"),
     norm=V3_NORM,

@@ -14,7 +14,7 @@ class RawPixels(nn.Module):
     """A network that takes raw pixels: what is exported, and what runs on a device.
 
     Scaling, mean, standard deviation and layout are part of the graph, so nobody can get them wrong
-    later.
+    later. A network that takes pixels as they are costs no operation on them.
 
     Attributes:
         module: Takes float32 `(N, 3, H, W)`, normalised, and gives the outputs.
@@ -33,16 +33,19 @@ class RawPixels(nn.Module):
         """
         super().__init__()
         self.module = module
+        self.as_they_are = all(value == 0.0 for value in mean) and all(
+            value * _WHITE == 1.0 for value in std
+        )
         # One subtraction and one multiplication per pixel: all the constants are folded here.
         self.register_buffer("mean", torch.tensor(mean) * _WHITE)
         self.register_buffer("scale", 1.0 / (torch.tensor(std) * _WHITE))
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the outputs of `module`.
 
         Args:
             image: Shape `(N, H, W, 3)`, float32 in 0..255, RGB.
         """
-        normalised = (image - self.mean) * self.scale
-        outputs: Tensor = self.module(normalised.permute(0, 3, 1, 2))
+        normalised = image if self.as_they_are else (image - self.mean) * self.scale
+        outputs: Tensor | tuple[Tensor, ...] = self.module(normalised.permute(0, 3, 1, 2))
         return outputs

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import Problem, UsageError
-from edgetl.models import FAMILIES
+from edgetl.models import FAMILIES, Family
 from edgetl.stages import Job, Workspace
-from edgetl.train.options import IMAGENET, NO_WEIGHTS, NetworkSettings
+from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:
-    from edgetl.train.fit import Surroundings
+    from edgetl.train.terms import Surroundings
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -38,25 +38,21 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
 def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
     """Yield why the network in `table`, which stands at `where`, cannot be built."""
     try:
-        FAMILIES.check(table.family)
+        family = FAMILIES.load(table.family)
     except UsageError as error:
         yield Problem(f"{where}.family", f"{error.message}; {error.remedy}")
-    path = _weights_file(job, table)
-    if path is None:
-        if table.weights == IMAGENET and table.width != 1.0:
-            yield Problem(
-                f"{where}.weights",
-                f"`imagenet` weights exist for width 1.0 only, not {table.width:g}; "
-                "give a file, or `none`",
-            )
-    elif path.suffix not in _SUFFIXES:
+        return
+    task = job.recipe.task
+    if family.task is not task:
+        fitting = [name for name in FAMILIES.names() if FAMILIES.load(name).task is task]
         yield Problem(
-            f"{where}.weights",
-            f"is '{table.weights}'; must be `imagenet`, `none`, or a file that ends in "
-            f"{', '.join(_SUFFIXES)}",
+            f"{where}.family",
+            f"'{table.family}' is for {family.task.value}, the task is {task.value}; "
+            f"for {task.value}: {', '.join(fitting)}",
         )
-    elif not path.is_file():
-        yield Problem(f"{where}.weights", f"there is no file '{path}'; check the path")
+        return
+    yield from _size_problems(job, table, family)
+    yield from _weights_problems(job, table, family, where)
 
 
 def surroundings(work: Workspace, phase: str, device: str, *, resumes: bool) -> Surroundings:
@@ -68,7 +64,7 @@ def surroundings(work: Workspace, phase: str, device: str, *, resumes: bool) -> 
         device: As the recipe says.
         resumes: Save every epoch, so that an interrupted training goes on from there.
     """
-    from edgetl.train.fit import Surroundings
+    from edgetl.train.terms import Surroundings
 
     return Surroundings(
         device=device,
@@ -89,11 +85,46 @@ def result_sentence(facts: Facts) -> str:
         if found:
             where = "" if split is Split.TEST else " of validation"
             interval = f"[{found['low']:.3f}, {found['high']:.3f}]"
-            return f"{text}  top-1{where} {found['top1']:.3f} {interval}"
+            return f"{text}  {found['title']}{where} {found['value']:.3f} {interval}"
     return text
 
 
+def _size_problems(
+    job: Job, table: TeacherTable | StudentTable, family: Family
+) -> Iterator[Problem]:
+    size = job.recipe.input.size
+    step = max(family.strides, default=1)
+    if size % step:
+        below, above = size // step * step, (size // step + 1) * step
+        yield Problem(
+            "input.size",
+            f"is {size}; {table.family} needs a multiple of {step}; "
+            f"nearest are {below} and {above}",
+        )
+
+
+def _weights_problems(
+    job: Job, table: TeacherTable | StudentTable, family: Family, where: str
+) -> Iterator[Problem]:
+    path = _weights_file(job, table)
+    if path is None:
+        if table.weights != NO_WEIGHTS and table.width != 1.0:
+            yield Problem(
+                f"{where}.weights",
+                f"`{table.weights}` weights exist for width 1.0 only, not {table.width:g}; "
+                "give a file, or `none`",
+            )
+    elif path.suffix not in _SUFFIXES:
+        names = ", ".join(f"`{name}`" for name in (*family.published, NO_WEIGHTS))
+        yield Problem(
+            f"{where}.weights",
+            f"is '{table.weights}'; must be {names}, or a file that ends in {', '.join(_SUFFIXES)}",
+        )
+    elif not path.is_file():
+        yield Problem(f"{where}.weights", f"there is no file '{path}'; check the path")
+
+
 def _weights_file(job: Job, table: TeacherTable | StudentTable) -> Path | None:
-    if table.weights in (IMAGENET, NO_WEIGHTS):
+    if table.weights in (NO_WEIGHTS, *FAMILIES.load(table.family).published):
         return None
     return job.folder / table.weights

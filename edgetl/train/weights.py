@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from edgetl.errors import EdgetlError, ExitCode
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES, Family
-from edgetl.train.options import IMAGENET, NO_WEIGHTS, NetworkSettings
-from edgetl.types import Facts
+from edgetl.train.options import NO_WEIGHTS, NetworkSettings
+from edgetl.types import Facts, Task
 
 MIN_BACKBONE_SHARE = 0.9
 """With less of the backbone than this, the file was not made for this network."""
+
+_WIDTHS = (1.0, 0.75, 0.5, 0.35, 0.25)
+"""Widths that a file is compared with, to say what it was made for."""
 
 _SHOWN = 3
 _WRAPPERS = ("model", "state_dict")
@@ -54,14 +57,16 @@ class LoadReport:
     """What became of the tensors of a weights file and of those of the network."""
 
     source: str
-    """`imagenet`, `file` or `none`."""
+    """A name that the family publishes, `file` or `none`."""
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     """Tensors of the file that were not used, each with the reason."""
     initialised: tuple[str, ...]
-    """Tensors of the network that start at random."""
+    """What starts at random besides: tensors of the network, or modules if all of one does."""
     backbone_share: float
     """Share of the backbone that was loaded: of its tensors or of its values, the smaller one."""
+    fresh: tuple[str, ...] = ()
+    """Modules that start anew because the file is for other classes, each with both numbers."""
 
     def facts(self) -> Facts:
         """Return the report for a manifest; names only where something is not as expected."""
@@ -71,6 +76,7 @@ class LoadReport:
                 "skipped": list(self.skipped),
                 "initialised": list(self.initialised),
                 "backbone_share": round(self.backbone_share, 4),
+                "fresh": list(self.fresh),
             }
         return facts
 
@@ -79,8 +85,10 @@ class LoadReport:
         if not self.loaded:
             return "all weights start at random"
         words = f"{len(self.loaded)} tensors loaded ({self.source})"
+        if self.fresh:
+            words += f"; new {', '.join(self.fresh)}"
         if self.skipped:
-            words += f", {len(self.skipped)} skipped: {_some(self.skipped)}"
+            words += f"; {len(self.skipped)} skipped: {_some(self.skipped)}"
         if self.initialised:
             words += f"; at random: {_some(self.initialised)}"
         return words
@@ -91,23 +99,24 @@ def build_network(
 ) -> tuple[Family, nn.Module, LoadReport]:
     """Return the family, the network with its starting weights, and what was loaded.
 
-    The head starts at random unless the weights have one for as many classes.
+    What depends on the classes starts at random unless the weights are for as many.
 
     Raises:
         WeightsError: If the weights cannot be fetched or read, changed since the plan, hold values
-            that are not finite, or match too little of the backbone.
+            that are not finite, or do not fit the network.
     """
     family = FAMILIES.load(settings.family)
     module = family.build(width=settings.width, num_classes=num_classes, seed=settings.seed)
     if settings.weights == NO_WEIGHTS:
-        return family, module, LoadReport(NO_WEIGHTS, (), (), tuple(module.state_dict()), 0.0)
-    if settings.weights == IMAGENET:
-        return family, module, load_into(module, _fetch(settings.family), family.head, IMAGENET)
+        return family, module, LoadReport(NO_WEIGHTS, (), (), (), 0.0)
+    if settings.weights in family.published:
+        tensors = _fetch(settings.family, settings.weights)
+        return family, module, load_into(module, tensors, family, settings.weights)
     path = Path(settings.weights_file)
     if digest_file(path) != settings.weights:
         raise WeightsError(f"{path} was changed after the run began", remedy="run the recipe again")
     try:
-        report = load_into(module, read_weights(path), family.head, "file")
+        report = load_into(module, read_weights(path), family, "file")
     except WeightsError as error:
         raise WeightsError(f"{path}: {error.message}", remedy=error.remedy) from error
     return family, module, report
@@ -142,61 +151,89 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_into(
-    module: nn.Module, tensors: Mapping[str, Tensor], head: str, source: str
+    module: nn.Module, tensors: Mapping[str, Tensor], family: Family, source: str
 ) -> LoadReport:
     """Copy every tensor that fits into `module` and report the rest.
 
     Args:
-        module: Changed in place; untouched if an error is raised.
-        tensors: By the names of the module's own state.
-        head: Name of the last layer, which may differ in its number of classes.
+        module: Of `family`; changed in place, untouched if an error is raised.
+        tensors: By the names of the module's own state, or of a layout among the family's aliases.
+        family: Says what belongs to the backbone, and what may differ in its number of classes.
         source: What the report calls the origin.
 
     Raises:
-        WeightsError: If a value is not finite, or less than `MIN_BACKBONE_SHARE` of the backbone
-            would be loaded.
+        WeightsError: If a value is not finite, or too little fits: less than `MIN_BACKBONE_SHARE`
+            of the backbone, or anything but the class predictors of a whole detector.
     """
     own = module.state_dict()
+    places = _places(tensors, family, own)
+    is_whole = family.task is Task.DETECTION and all(name == at for name, at in places.items())
     fitting = {
-        name: value
-        for name, value in tensors.items()
-        if name in own and own[name].shape == value.shape
+        at: tensors[name]
+        for name, at in places.items()
+        if at in own and own[at].shape == tensors[name].shape
     }
-    skipped = tuple(
-        f"{name}: shape {list(value.shape)}, the network has {list(own[name].shape)}"
-        if name in own
-        else f"{name}: not in the network"
-        for name, value in sorted(tensors.items())
-        if name not in fitting
-    )
     broken = sorted(name for name, value in fitting.items() if not bool(value.isfinite().all()))
     if broken:
         raise WeightsError(
             f"{len(broken)} tensors hold values that are not finite: {_some(broken)}",
             remedy="use a checkpoint from before the training diverged",
         )
-    share = _backbone_share(own, fitting, head)
-    if share < MIN_BACKBONE_SHARE:
-        missing = sorted(name for name in own if name not in fitting)
-        raise WeightsError(
-            f"only {share:.1%} of the backbone matches, at least {MIN_BACKBONE_SHARE:.0%} must; "
-            f"not found: {_some(missing)}; not used: {_some(skipped) or 'nothing'}",
-            remedy="use weights of the same family and width, with torchvision's names",
-        )
+    fresh = {
+        at: (len(own[at]), len(tensors[name]))
+        for name, at in places.items()
+        if at in own and at not in fitting and _is_below(at, family.fresh)
+    }
+    skipped = tuple(
+        f"{name}: shape {list(tensors[name].shape)}, the network has {list(own[at].shape)}"
+        if at in own
+        else f"{name}: not in the network"
+        for name, at in sorted(places.items())
+        if at not in fitting and at not in fresh and _is_learned(name)
+    )
+    learned = [name for name in own if _is_learned(name)]
+    ours = ("",) if is_whole else tuple(family.aliases.values()) or ("",)
+    required = [
+        name for name in learned if name.startswith(ours) and not _is_below(name, family.fresh)
+    ]
+    share = _share(own, required, fitting)
+    if share < (1.0 if is_whole else MIN_BACKBONE_SHARE):
+        missing = [name for name in required if name not in fitting]
+        raise _too_little(share, missing, skipped, tensors, is_whole=is_whole)
     module.load_state_dict(fitting, strict=False)
-    initialised = tuple(name for name in own if name not in fitting and _is_learned(name))
-    return LoadReport(source, tuple(fitting), skipped, initialised, share)
+    return LoadReport(
+        source,
+        loaded=tuple(fitting),
+        skipped=skipped,
+        initialised=_modules(learned, {*learned} - {*fitting} - {*fresh}),
+        backbone_share=share,
+        fresh=_fresh(fresh, family.fresh),
+    )
 
 
-def _fetch(family: str) -> dict[str, Tensor]:
+def _fetch(family: str, name: str) -> dict[str, Tensor]:
     try:
-        return FAMILIES.load(family).imagenet()
-    except (OSError, RuntimeError) as error:
+        return _unwrap(FAMILIES.load(family).fetch(name))
+    except _UNREADABLE as error:
         raise WeightsError(
-            f"the ImageNet weights of '{family}' cannot be fetched: {error}",
+            f"the '{name}' weights of '{family}' cannot be fetched from "
+            f"{FAMILIES.load(family).published[name]}: {error}",
             remedy="give a local file instead (`weights: FILE.pth` or `FILE.safetensors`), or run "
             "again with a network connection",
         ) from error
+
+
+def _places(
+    tensors: Mapping[str, Tensor], family: Family, own: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Return the name in the network for each name in a file."""
+    if any(name in own for name in tensors):
+        return {name: name for name in tensors}
+    places = {}
+    for name in tensors:
+        prefix = next((found for found in family.aliases if name.startswith(found)), "")
+        places[name] = family.aliases.get(prefix, "") + name.removeprefix(prefix)
+    return places
 
 
 def _unwrap(content: object) -> dict[str, Tensor]:
@@ -214,20 +251,89 @@ def _unwrap(content: object) -> dict[str, Tensor]:
     return {name.removeprefix(_PARALLEL): value for name, value in content.items()}
 
 
-def _backbone_share(own: Mapping[str, Tensor], fitting: Mapping[str, Tensor], head: str) -> float:
+def _too_little(
+    share: float,
+    missing: Sequence[str],
+    skipped: Sequence[str],
+    tensors: Mapping[str, Tensor],
+    *,
+    is_whole: bool,
+) -> WeightsError:
+    part = "network without its class predictors" if is_whole else "backbone"
+    least = 1.0 if is_whole else MIN_BACKBONE_SHARE
+    return WeightsError(
+        f"only {share:.1%} of the {part} matches, at least {least:.0%} must; "
+        f"not found: {_some(missing)}; not used: {_some(skipped) or 'nothing'}{_origin(tensors)}",
+        remedy="use weights of the same family and width, with the published names",
+    )
+
+
+def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collection[str]) -> float:
     # Batch normalisation statistics are few values but many tensors, wide layers the other way
     # round: either kind missing makes the features useless.
-    backbone = {
-        name: value
-        for name, value in own.items()
-        if not name.startswith(f"{head}.") and _is_learned(name)
-    }
-    found = [name for name in backbone if name in fitting]
-    tensors = len(found) / len(backbone)
-    values = sum(backbone[name].numel() for name in found) / sum(
-        value.numel() for value in backbone.values()
-    )
+    found = [name for name in required if name in fitting]
+    tensors = len(found) / len(required)
+    values = sum(own[name].numel() for name in found) / sum(own[name].numel() for name in required)
     return min(tensors, values)
+
+
+def _fresh(found: Mapping[str, tuple[int, int]], modules: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a phrase for each module with tensors in `found`, by numbers of classes."""
+    phrases = []
+    for module in modules:
+        numbers = [found[name] for name in found if _is_below(name, (module,))]
+        if numbers:
+            wanted, given = numbers[0]
+            phrases.append(f"{module} for {wanted} classes instead of {given}")
+    return tuple(phrases)
+
+
+def _modules(names: Sequence[str], chosen: Collection[str]) -> tuple[str, ...]:
+    """Return `chosen`, some of `names`, by the largest modules that hold nothing else."""
+    mixed = {above for name in names if name not in chosen for above in _above(name)}
+    found: dict[str, None] = {}
+    for name in names:
+        if name in chosen:
+            whole = next((above for above in _above(name) if above not in mixed), name)
+            found[whole] = None
+    return tuple(found)
+
+
+def _above(name: str) -> list[str]:
+    """Return the modules that a tensor is in, from the outermost to the innermost."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _origin(tensors: Mapping[str, Tensor]) -> str:
+    """Return what the tensors were made for, as the end of a sentence, if a family knows them."""
+    # Names do not depend on the width, so most families are out after one look.
+    alike = [
+        name
+        for name in FAMILIES.names()
+        if _shapes_for_any_classes(name, _WIDTHS[0]).keys() <= tensors.keys()
+    ]
+    for width in _WIDTHS:
+        for name in alike:
+            shapes = _shapes_for_any_classes(name, width)
+            if all(tensors[key].shape == shape for key, shape in shapes.items()):
+                return f"; the file fits '{name}' of width {width:g}"
+    return ""
+
+
+def _shapes_for_any_classes(name: str, width: float) -> dict[str, torch.Size]:
+    family = FAMILIES.load(name)
+    with torch.device("meta"):
+        own = family.build(width=width, num_classes=1, seed=0).state_dict()
+    return {
+        tensor: value.shape
+        for tensor, value in own.items()
+        if _is_learned(tensor) and not _is_below(tensor, family.fresh)
+    }
+
+
+def _is_below(name: str, modules: tuple[str, ...]) -> bool:
+    return name.startswith(tuple(f"{module}." for module in modules))
 
 
 def _is_learned(name: str) -> bool:
@@ -235,6 +341,6 @@ def _is_learned(name: str) -> bool:
     return not name.endswith("num_batches_tracked")
 
 
-def _some(names: tuple[str, ...] | list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

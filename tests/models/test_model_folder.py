@@ -4,11 +4,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from edgetl.config.recipe import InputTable
 from edgetl.errors import StoreError
-from edgetl.models import FAMILIES, MODEL_FILE, SPEC_FILE, ModelSpec, load_model, save_model
+from edgetl.models import (
+    FAMILIES,
+    MODEL_FILE,
+    SPEC_FILE,
+    ModelSpec,
+    deployable,
+    load_model,
+    save_model,
+)
+from edgetl.nn.boxes import Grid, decode, to_corners
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Task
 
@@ -21,7 +31,20 @@ def spec(classes: tuple[str, ...] = ("nut", "bolt")) -> ModelSpec:
         classes=classes,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        input=InputTable(size=32, fit="crop", filter="area", pad=7),
+        input=InputTable(size=32, fit="crop", filter="area", pad=7, anchor="top-left"),
+    )
+
+
+def detector_spec() -> ModelSpec:
+    family = FAMILIES.load("yolox_nano")
+    return ModelSpec(
+        task=Task.DETECTION,
+        family="yolox_nano",
+        width=0.25,
+        classes=("cell",),
+        mean=family.mean,
+        std=family.std,
+        input=InputTable(size=64),
     )
 
 
@@ -37,7 +60,7 @@ def test_saved_model_comes_back_with_the_same_answers_in_evaluation_mode(tmp_pat
     found_spec, found = load_model(tmp_path)
 
     assert found_spec == spec()
-    assert found_spec.preprocess == Preprocess(32, 32, "crop", "area", 7)
+    assert found_spec.preprocess == Preprocess(32, 32, "crop", "area", 7, anchor="top-left")
     assert not found.training
     with torch.inference_mode():
         assert torch.equal(found(images), module.eval()(images))
@@ -78,3 +101,61 @@ def test_weights_of_other_classes_do_not_fit_the_spec(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match=r"holds no readable model: Error.* in loading state_dict"):
         load_model(tmp_path)
+
+
+def test_detector_comes_back_with_the_same_answers(tmp_path: Path) -> None:
+    module = FAMILIES.load("yolox_nano").build(width=0.25, num_classes=1, seed=3)
+    described = detector_spec()
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
+
+    save_model(tmp_path, described, module)
+    found_spec, found = load_model(tmp_path)
+
+    assert found_spec == described
+    with torch.inference_mode():
+        expected, answers = module.eval()(images), found(images)
+    assert all(torch.equal(one, other) for one, other in zip(answers, expected, strict=True))
+
+
+def test_classifier_of_one_class_is_no_model() -> None:
+    with pytest.raises(ValidationError, match="a classifier needs two classes or more, not 1"):
+        spec(("nut",))
+
+
+def test_deployable_detector_gives_the_boxes_and_scores_of_the_trained_one() -> None:
+    module = FAMILIES.load("yolox_nano").build(width=0.25, num_classes=1, seed=3)
+    described = detector_spec()
+    pixels = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.inference_mode():
+        boxes, scores = deployable(described, module)(pixels)
+        raw = module.eval()(pixels.permute(0, 3, 1, 2))
+
+    centres = decode(raw.offsets, Grid.of(64, 64, (8, 16, 32)))
+    expected = (to_corners(centres) / 64).clamp(0, 1)
+    torch.testing.assert_close(boxes, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        scores, raw.classes.sigmoid() * raw.objectness.sigmoid(), rtol=0, atol=1e-5
+    )
+
+
+def test_deployable_detector_has_neither_strided_slices_nor_arithmetic_on_pixels() -> None:
+    module = FAMILIES.load("yolox_nano").build(width=0.25, num_classes=1, seed=3)
+    whole = deployable(detector_spec(), module)
+
+    program = torch.export.export(whole, (torch.zeros(1, 64, 64, 3),))
+
+    called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert called[:2] == ["aten.permute.default", "aten.conv2d.default"]
+    assert not any("index" in name for name in called)
+
+
+def test_deployable_classifier_normalises_its_pixels() -> None:
+    module = network()
+    pixels = torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(0)) * 255
+
+    with torch.inference_mode():
+        logits = deployable(spec(), module)(pixels)
+        images = (pixels / 255 - torch.tensor(spec().mean)) / torch.tensor(spec().std)
+        expected = module.eval()(images.permute(0, 3, 1, 2))
+
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)

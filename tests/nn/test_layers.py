@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgetl.nn.layers import RawPixels
 
@@ -24,3 +24,25 @@ def test_constants_of_the_normalisation_travel_with_the_network() -> None:
 
     assert set(network.state_dict()) == {"mean", "scale"}
     assert not list(network.parameters())
+
+
+def test_pixels_that_are_taken_as_they_are_cost_no_operation() -> None:
+    network = RawPixels(nn.Identity(), mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+    pixels = torch.tensor([[[[0.0, 101.0, 255.0]]]])
+
+    program = torch.export.export(network.eval(), (pixels,))
+    operations = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+    assert operations == ["aten.permute.default"]
+    assert network(pixels).flatten().tolist() == [0.0, 101.0, 255.0]
+
+
+def test_several_outputs_pass_as_they_are() -> None:
+    class Two(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images + 1, images - 1
+
+    more, less = RawPixels(Two(), mean=(0, 0, 0), std=(1, 1, 1))(torch.zeros(1, 1, 1, 3))
+
+    assert more.flatten().tolist() == [1.0, 1.0, 1.0]
+    assert less.flatten().tolist() == [-1.0, -1.0, -1.0]

@@ -15,7 +15,8 @@ from edgetl.train.options import NetworkSettings
 from edgetl.train.weights import WeightsError, build_network, load_into, read_weights
 
 FAMILY = "mobilenet_v3_small"
-HEAD = FAMILIES.load(FAMILY).head
+CLASSIFIER = FAMILIES.load(FAMILY)
+HEAD = CLASSIFIER.head
 
 
 def network(seed: int = 0, classes: int = 2, width: float = 0.35) -> nn.Module:
@@ -46,11 +47,9 @@ def test_weights_file_of_another_task_gives_the_backbone_and_leaves_the_head(
     found = module.state_dict()
     random_head = network(0).state_dict()
     assert report.source == "file"
-    assert report.skipped == (
-        f"{HEAD}.bias: shape [7], the network has [2]",
-        f"{HEAD}.weight: shape [7, 360], the network has [2, 360]",
-    )
-    assert report.initialised == (f"{HEAD}.weight", f"{HEAD}.bias")
+    assert report.fresh == (f"{HEAD} for 2 classes instead of 7",)
+    assert report.skipped == ()
+    assert report.initialised == ()
     assert report.backbone_share == 1.0
     assert all(torch.equal(found[name], stored[name]) for name in report.loaded)
     assert torch.equal(found[f"{HEAD}.weight"], random_head[f"{HEAD}.weight"])
@@ -60,7 +59,7 @@ def test_head_for_as_many_classes_is_loaded_too() -> None:
     module = network()
     stored = state()
 
-    report = load_into(module, stored, HEAD, "file")
+    report = load_into(module, stored, CLASSIFIER, "file")
 
     assert report.skipped == ()
     assert report.initialised == ()
@@ -80,19 +79,25 @@ def test_wrappers_and_the_prefix_of_parallel_training_are_taken_off(
 def test_facts_of_a_load_count_what_is_as_expected_and_name_what_is_not() -> None:
     stored = {**state(classes=7), "extra": torch.zeros(1)}
 
-    facts = load_into(network(), stored, HEAD, "imagenet").facts()
+    facts = load_into(network(), stored, CLASSIFIER, "imagenet").facts()
 
     assert facts == {
         "source": "imagenet",
         "loaded": len(stored) - 3,
-        "skipped": [
-            f"{HEAD}.bias: shape [7], the network has [2]",
-            f"{HEAD}.weight: shape [7, 360], the network has [2, 360]",
-            "extra: not in the network",
-        ],
-        "initialised": [f"{HEAD}.weight", f"{HEAD}.bias"],
+        "skipped": ["extra: not in the network"],
+        "initialised": [],
         "backbone_share": 1.0,
+        "fresh": [f"{HEAD} for 2 classes instead of 7"],
     }
+
+
+def test_backbone_alone_leaves_the_head_at_random_and_says_so() -> None:
+    stored = {name: value for name, value in state().items() if not name.startswith(HEAD)}
+
+    report = load_into(network(), stored, CLASSIFIER, "file")
+
+    assert report.sentence() == f"{len(stored)} tensors loaded (file); at random: {HEAD}"
+    assert report.fresh == ()
 
 
 def test_random_start_is_reported_as_such() -> None:
@@ -112,7 +117,7 @@ def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
         match=r"only \d+\.\d% of the backbone matches, at least 90% must; not found: .*\n"
         r"  use weights of the same family and width",
     ):
-        load_into(module, state(width=1.0), HEAD, "file")
+        load_into(module, state(width=1.0), CLASSIFIER, "file")
 
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
@@ -121,13 +126,13 @@ def test_missing_normalisation_statistics_are_refused_although_they_are_few_valu
     stored = {name: value for name, value in state().items() if "running" not in name}
 
     with pytest.raises(WeightsError, match=r"only \d+\.\d% .* not found: .*running_mean.* more"):
-        load_into(network(), stored, HEAD, "file")
+        load_into(network(), stored, CLASSIFIER, "file")
 
 
 def test_missing_batch_counters_are_no_loss() -> None:
     stored = {name: value for name, value in state().items() if "num_batches" not in name}
 
-    report = load_into(network(), stored, HEAD, "file")
+    report = load_into(network(), stored, CLASSIFIER, "file")
 
     assert report.backbone_share == 1.0
     assert report.initialised == ()
@@ -138,7 +143,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
     stored["features.0.0.weight"] = stored["features.0.0.weight"] * torch.nan
 
     with pytest.raises(WeightsError, match=r"1 tensors hold values .*: features\.0\.0\.weight"):
-        load_into(network(), stored, HEAD, "file")
+        load_into(network(), stored, CLASSIFIER, "file")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -189,6 +194,16 @@ def test_file_that_changed_after_the_plan_is_refused(tmp_path: Path) -> None:
         build_network(settings("0" * 64, str(path)), 2)
 
 
+def test_file_of_another_family_is_named() -> None:
+    other = FAMILIES.load("mobilenet_v2").build(width=0.5, num_classes=9, seed=0).state_dict()
+
+    with pytest.raises(
+        WeightsError,
+        match=r"only 0\.0% of the backbone matches, .*; the file fits 'mobilenet_v2' of width 0\.5",
+    ):
+        load_into(network(), other, CLASSIFIER, "file")
+
+
 @pytest.mark.parametrize(
     "failure",
     [URLError("no route to host"), RuntimeError('invalid hash value (expected "a", got "b")')],
@@ -204,7 +219,7 @@ def test_weights_that_cannot_be_fetched_are_reported_with_the_way_round(
 
     with pytest.raises(
         WeightsError,
-        match=r"the ImageNet weights of 'mobilenet_v3_small' cannot be fetched: .*(no route|hash)"
-        r".*\n  give a local file instead",
+        match=r"the 'imagenet' weights of 'mobilenet_v3_small' cannot be fetched from "
+        r"torchvision's MobileNet_V3_Small_Weights\.IMAGENET1K_V1: .*(no route|hash).*\n  give a",
     ):
         build_network(settings("imagenet"), 2)

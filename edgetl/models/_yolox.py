@@ -1,0 +1,152 @@
+"""What the YOLOX detectors share: sizes, names of tensors, and where backbone and head part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD, MobileNet
+from edgetl.types import Task
+
+if TYPE_CHECKING:  # families are asked for facts while nothing is built
+    from torch import Tensor, nn
+
+COCO = "coco"
+STRIDES = (8, 16, 32)
+
+_BACKBONE = "backbone.backbone."
+_FRESH = ("head.cls_preds",)
+_NECK_MAPS = ("backbone.C3_p3", "backbone.C3_n3", "backbone.C3_n4")
+_RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
+_WHITE = 255.0
+
+
+@dataclass(frozen=True, slots=True)
+class Yolox:
+    """A `Family` of the paper's own networks, on CSPDarknet."""
+
+    stem: int
+    """Channels of the first convolution at width 1; all others follow from it."""
+    depth: int
+    """Bottlenecks of the first stage."""
+    weights: str
+    """Name of the published file."""
+    depthwise: bool = False
+    task: Task = Task.DETECTION
+    min_size: int = STRIDES[-1]
+    strides: tuple[int, ...] = STRIDES
+    # Published weights take the pixels as they are, 0..255.
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1 / _WHITE, 1 / _WHITE, 1 / _WHITE)
+    head: str = "head"
+    fresh: tuple[str, ...] = _FRESH
+    taps: tuple[str, ...] = _NECK_MAPS
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def published(self) -> Mapping[str, str]:
+        """Return the authors' COCO weights; see `Family.published`."""
+        return {COCO: _RELEASE + self.weights}
+
+    def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
+        """Return a network with random weights; see `Family.build`."""
+        import torch
+        from torch.nn import SiLU
+
+        from edgetl.nn import yolox
+
+        stem = _even(self.stem * width)
+        channels = (4 * stem, 8 * stem, 16 * stem)
+        bricks = yolox.Bricks(depthwise=self.depthwise, activation=SiLU)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            backbone = yolox.CrossStageDarknet(stem, self.depth, bricks)
+            return yolox.Yolox(
+                yolox.Neck(backbone, channels, self.depth, bricks),
+                yolox.Head(channels, 4 * stem, num_classes, bricks),
+            )
+
+    def features(self, module: nn.Module, images: Tensor) -> NoReturn:
+        """Refuse; see `Family.features`."""
+        del module, images
+        raise ValueError("a detector's head sees maps, not a row of features")
+
+    def fetch(self, name: str) -> Mapping[str, Tensor]:
+        """Return the authors' weights; see `Family.fetch`."""
+        from torch.hub import load_state_dict_from_url
+
+        content = load_state_dict_from_url(
+            self.published[name], map_location="cpu", progress=False, weights_only=True
+        )
+        found: Mapping[str, Tensor] = content["model"]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class MobileNetYolox:
+    """A `Family` of YOLOX's neck and depthwise head on a MobileNet."""
+
+    classifier: MobileNet
+    """Whose blocks are the backbone."""
+    blocks: tuple[int, int, int]
+    """The last ones of stride 8, 16 and 32 before the classifier's own widening."""
+    task: Task = Task.DETECTION
+    min_size: int = STRIDES[-1]
+    strides: tuple[int, ...] = STRIDES
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    head: str = "head"
+    fresh: tuple[str, ...] = _FRESH
+    taps: tuple[str, ...] = _NECK_MAPS
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Where torchvision's names of the blocks belong; see `Family.aliases`."""
+        return {"features.": f"{_BACKBONE}features."}
+
+    @property
+    def published(self) -> Mapping[str, str]:
+        """Return weights of the classifier, for the backbone alone; see `Family.published`."""
+        return self.classifier.published
+
+    def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
+        """Return a network with random weights; see `Family.build`."""
+        import torch
+        from torch.nn import ReLU6
+
+        from edgetl.nn import yolox
+        from edgetl.nn.tapped import TappedBackbone
+
+        hidden = max(_STEP, round(_HIDDEN * width / _STEP) * _STEP)
+        channels = (hidden, 2 * hidden, 4 * hidden)
+        # SiLU and hard-swish have no fused int8 form, and negative tails that need a scale; the
+        # neck and head of every MobileNet take ReLU6, whose range is known before calibration.
+        bricks = yolox.Bricks(depthwise=True, activation=partial(ReLU6, inplace=True))
+        with torch.random.fork_rng(devices=[]):
+            classifier = self.classifier.build(width=width, num_classes=1, seed=seed)
+            torch.manual_seed(seed)
+            features = cast("nn.Sequential", classifier.get_submodule("features"))
+            backbone = TappedBackbone(features, self.blocks, channels, bricks)
+            return yolox.Yolox(
+                yolox.Neck(backbone, channels, 1, bricks),
+                yolox.Head(channels, hidden, num_classes, bricks),
+            )
+
+    def features(self, module: nn.Module, images: Tensor) -> NoReturn:
+        """Refuse; see `Family.features`."""
+        del module, images
+        raise ValueError("a detector's head sees maps, not a row of features")
+
+    def fetch(self, name: str) -> Mapping[str, Tensor]:
+        """Return the classifier's weights, by its own names; see `Family.fetch`."""
+        return self.classifier.fetch(name)
+
+
+_HIDDEN = 64
+_STEP = 8
+
+
+def _even(channels: float) -> int:
+    return max(2, 2 * round(channels / 2))

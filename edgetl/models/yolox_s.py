@@ -1,0 +1,7 @@
+"""YOLOX-s (Ge et al. 2021, https://arxiv.org/abs/2107.08430)."""
+
+from __future__ import annotations
+
+from edgetl.models._yolox import Yolox
+
+FAMILY = Yolox(stem=32, depth=1, weights="yolox_s.pth")

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgetl.nn.folding import fold_focus
+from edgetl.nn.yolox import Bricks, CrossStageDarknet, Focus
+
+
+def focus_with_statistics() -> Focus:
+    torch.manual_seed(3)
+    focus = Focus(6, Bricks(depthwise=False, activation=nn.SiLU))
+    norm = focus.conv.bn
+    norm.load_state_dict(
+        {**norm.state_dict(), "running_mean": torch.randn(6), "running_var": torch.rand(6) + 0.5}
+    )
+    return focus.eval()
+
+
+def test_folded_focus_gives_the_same_answers_at_every_pixel_and_border() -> None:
+    holder = nn.Sequential(focus_with_statistics())
+    images = torch.rand(2, 3, 20, 12, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.inference_mode():
+        expected = holder(images)
+        fold_focus(holder)
+        found = holder(images)
+
+    assert not any(isinstance(part, Focus) for part in holder.modules())
+    # Up to 100 here: the same products, added in another order.
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    assert found.shape == (2, 6, 10, 6)
+
+
+def test_focus_is_found_wherever_it_is_and_the_mode_stays() -> None:
+    torch.manual_seed(0)
+    network = CrossStageDarknet(4, 1, Bricks(depthwise=True, activation=nn.SiLU)).eval()
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network(images)
+        fold_focus(network)
+        found = network(images)
+
+    assert not any(part.training for part in network.modules())
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,141 @@
+"""What is said about a teacher or student that cannot be built, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.config.calibration import Calibration
+from edgetl.config.recipe import Recipe
+from edgetl.hashing import digest_file
+from edgetl.stages import Job
+from edgetl.stages._training import network_problems, network_settings, result_sentence
+
+
+def job(folder: Path, **fields: Any) -> Job:
+    recipe = {
+        "name": "cells",
+        "task": "detection",
+        "data": {"path": "."},
+        "input": {"size": 64},
+        "teacher": {"family": "yolox_nano", "weights": "coco"},
+    }
+    return Job(
+        recipe=Recipe.model_validate({**recipe, **fields}),
+        tables={},
+        targets=(),
+        calibration=Calibration(name="any", split="train", count=1, choice="random"),
+        folder=folder,
+        digest=digest_file,
+    )
+
+
+def problems(folder: Path, teacher: Mapping[str, object], **fields: Any) -> Iterator[str]:
+    made = job(folder, teacher=teacher, **fields)
+    for problem in network_problems(made, made.recipe.teacher, "teacher"):
+        yield f"{problem.where}: {problem.what}"
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        {"family": "yolox_nano", "weights": "coco"},
+        {"family": "yolox_m", "weights": "none", "width": 0.5},
+        {"family": "mobilenet_v2_yolox", "weights": "imagenet"},
+        {"family": "mobilenet_v3_small_yolox", "weights": "own.safetensors", "width": 0.35},
+    ],
+    ids=["coco", "random", "imagenet", "file"],
+)
+def test_networks_that_can_be_built(tmp_path: Path, teacher: Mapping[str, object]) -> None:
+    (tmp_path / "own.safetensors").write_bytes(b"weights")
+
+    assert list(problems(tmp_path, teacher)) == []
+
+
+@pytest.mark.parametrize(
+    ("teacher", "expected"),
+    [
+        (
+            {"family": "mobilenet_v2", "weights": "imagenet"},
+            "teacher.family: 'mobilenet_v2' is for classification, the task is detection; for",
+        ),
+        (
+            {"family": "yolox_nan", "weights": "coco"},
+            "teacher.family: unknown model family 'yolox_nan'; Did you mean 'yolox_nano'? Known: ",
+        ),
+        (
+            {"family": "yolox_nano"},
+            "teacher.weights: is 'imagenet'; must be `coco`, `none`, or a file that ends in .pth,",
+        ),
+        (
+            {"family": "mobilenet_v2_yolox", "weights": "coco"},
+            "teacher.weights: is 'coco'; must be `imagenet`, `none`, or a file that ends in .pth,",
+        ),
+        (
+            {"family": "yolox_nano", "weights": "coco", "width": 0.5},
+            "teacher.weights: `coco` weights exist for width 1.0 only, not 0.5; give a file",
+        ),
+        (
+            {"family": "yolox_nano", "weights": "away.pth"},
+            "teacher.weights: there is no file '",
+        ),
+    ],
+    ids=["task", "name", "default weights", "weights", "width", "file"],
+)
+def test_networks_that_cannot_be_built(
+    tmp_path: Path, teacher: Mapping[str, object], expected: str
+) -> None:
+    (found,) = problems(tmp_path, teacher)
+
+    assert found.startswith(expected)
+
+
+def test_detector_for_a_task_of_photos_is_refused_with_those_that_fit(tmp_path: Path) -> None:
+    (found,) = problems(
+        tmp_path, {"family": "yolox_nano", "weights": "none"}, task="classification"
+    )
+
+    assert found == (
+        "teacher.family: 'yolox_nano' is for detection, the task is classification; "
+        "for classification: mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small"
+    )
+
+
+def test_input_that_the_maps_do_not_divide_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    teacher = {"family": "yolox_nano", "weights": "none"}
+
+    assert list(problems(tmp_path, teacher, input={"size": 200})) == [
+        "input.size: is 200; yolox_nano needs a multiple of 32; nearest are 192 and 224"
+    ]
+
+
+def test_classifiers_take_any_input(tmp_path: Path) -> None:
+    teacher = {"family": "mobilenet_v2", "weights": "none"}
+
+    found = problems(tmp_path, teacher, task="classification", input={"size": 200})
+
+    assert list(found) == []
+
+
+def test_published_weights_enter_the_settings_by_name_and_files_by_digest(tmp_path: Path) -> None:
+    path = tmp_path / "own.pth"
+    path.write_bytes(b"weights")
+    made = job(tmp_path)
+    other = job(tmp_path, teacher={"family": "yolox_nano", "weights": "own.pth"})
+
+    named = network_settings(made, made.recipe.teacher, seed=1)
+    filed = network_settings(other, other.recipe.teacher, seed=1)
+
+    assert (named.weights, named.weights_file) == ("coco", "")
+    assert (filed.weights, filed.weights_file) == (digest_file(path), str(path))
+
+
+def test_result_names_the_network_and_its_figure() -> None:
+    figure = {"metric": "map", "title": "mAP", "value": 0.4567, "low": 0.4, "high": 0.5}
+    facts = {"family": "yolox_nano", "width": 0.5, "test": None, "val": figure}
+
+    assert result_sentence(facts) == ("yolox_nano x0.5  mAP of validation 0.457 [0.400, 0.500]")
+    assert result_sentence({**facts, "val": None}) == "yolox_nano x0.5"
