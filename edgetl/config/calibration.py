@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
+
+LEAST_TO_COMPARE = 8
+"""Photos that a search needs: a quarter of them judges what the others made."""
 
 
 class RangeTable(Table):
     """How an activation range follows from the values seen during calibration."""
 
-    estimator: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
-    """Which values the 8 bits must reach: all, all but the tails, or those that lose least."""
+    estimator: Literal["minmax", "percentile", "entropy", "mse", "best"] = "minmax"
+    """Which values the 8 bits must reach: all, all but the tails, those that lose least, or `best`:
+    what answers most like the float file on photos held out of the calibration."""
     percentile: float = Field(default=99.99, gt=90.0, lt=100.0)
     """Share of values inside the range, percent; only read by `percentile`."""
+
+
+class FloatTable(Table):
+    """Which operations of an int8 file stay in float."""
+
+    tail: bool = False
+    """The last convolutions before the outputs, and all that follows them."""
+    convolutions: int = Field(default=0, ge=0, le=32)
+    """How many more: those that alone in int8 change the answers most, on held-out photos."""
+
+
+class Int8Table(Table):
+    """How an int8 file follows from photos."""
+
+    range: RangeTable = RangeTable()
+    keep_float: FloatTable = FloatTable()
+
+    @property
+    def searches(self) -> bool:
+        """Whether photos are held out to compare files."""
+        return self.range.estimator == "best" or self.keep_float.convolutions > 0
 
 
 class Calibration(Table):
@@ -32,3 +57,18 @@ class Calibration(Table):
     """Draw from all photos alike, or as evenly per class as the split allows."""
     seed: int = Field(default=0, ge=0)
     range: RangeTable = RangeTable()
+    keep_float: FloatTable = FloatTable()
+
+    @property
+    def int8(self) -> Int8Table:
+        """What int8 files depend on besides the photos."""
+        return Int8Table(range=self.range, keep_float=self.keep_float)
+
+    @model_validator(mode="after")
+    def _holds_enough_photos_out(self) -> Self:
+        if self.int8.searches and self.count < LEAST_TO_COMPARE:
+            raise ValueError(
+                f"count: {self.count} photos are too few to hold some out, which `estimator: best` "
+                f"and `keep_float: {{convolutions: ...}}` do; at least {LEAST_TO_COMPARE}"
+            )
+        return self

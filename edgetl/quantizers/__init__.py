@@ -6,13 +6,12 @@ A file in this folder defines ``QUANTIZER``. Neither frameworks nor numpy are im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgetl.config.calibration import RangeTable
+from edgetl.config.calibration import Int8Table
 from edgetl.plugins import Slot
-from edgetl.types import Precision
+from edgetl.types import Facts, Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,9 +52,9 @@ class Quantizer(Protocol):
         model: Path,
         photos: NDArray[np.uint8],
         precision: Precision,
-        settings: RangeTable,
+        settings: Int8Table,
         out: Path,
-    ) -> Mapping[str, int]:
+    ) -> Facts:
         """Write the model in `precision` into the folder `out`, under the same file names.
 
         Equal arguments give equal bytes. Names and shapes of inputs and outputs are kept. The
@@ -65,12 +64,16 @@ class Quantizer(Protocol):
             model: What the format's exporter wrote, with its other files beside it.
             photos: For calibration, shape ``(N, H, W, 3)``, RGB; none are read for fp16.
             precision: One of `precisions`.
-            settings: How int8 ranges follow from the activations.
+            settings: How an int8 file follows from the photos; the wider precisions ignore it.
             out: An existing folder.
 
         Returns:
-            How many operations of which kind still compute in float32, by the format's name of the
-            kind; it explains an int8 file that is slower than its float one.
+            ``float_operations``: how many operations of which kind still compute in float32, by
+            the format's name of the kind; it explains an int8 file that is slower than its float
+            one. For int8 also ``range`` as it was used, ``tail``, the operations that
+            `FloatTable.tail` left in float, and what was tried, each with its ``error`` (see
+            `edgetl.quantizers._search`): ``estimators``, ``convolutions`` with the worst first, of
+            which the asked number is in float, and ``held_out``, the photos that judged.
 
         Raises:
             EdgetlError: If the model cannot be quantized.

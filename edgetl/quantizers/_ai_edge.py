@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +13,11 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_quantizer import quantizer, recipe
 from numpy.typing import NDArray
 
-from edgetl.config.calibration import RangeTable
-from edgetl.quantizers._ranges import Floats, Range, estimate, pixel_head, pixel_ranges
-from edgetl.types import Precision
+from edgetl.config.calibration import Int8Table, RangeTable
+from edgetl.quantizers._graph import Operation
+from edgetl.quantizers._ranges import Floats, Range, Statistics, pixel_head, pixel_ranges
+from edgetl.quantizers._search import search
+from edgetl.types import Facts, Precision
 
 _PIXELS: Mapping[Precision, Range] = {
     # 256 steps of exactly 1: int8 = pixel - 128.
@@ -22,6 +25,7 @@ _PIXELS: Mapping[Precision, Range] = {
     # Symmetric, 32767 steps above zero of exactly 1/128: int16 = pixel * 128.
     Precision.W8A16: (0.0, 32767 / 128),
 }
+_RECIPES = {Precision.INT8: recipe.static_wi8_ai8, Precision.W8A16: recipe.static_wi8_ai16}
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "FULLY_CONNECTED": 0}
 """Where the weights of an operation count its output channels."""
 _WEIGHT_STEPS = 127
@@ -35,69 +39,131 @@ def quantize(
     model: Path,
     photos: NDArray[np.uint8],
     precision: Precision,
-    settings: RangeTable,
+    settings: Int8Table,
     out: Path,
-) -> Mapping[str, int]:
+) -> Facts:
     """Write ``out/model.tflite``; see `edgetl.quantizers.Quantizer.quantize`."""
-    found = quantizer.Quantizer(str(model))
-    ranges = None
+    target = out / model.name
     if precision is Precision.FP16:
+        found = quantizer.Quantizer(str(model))
         found.add_weight_only_config(
             ".*", "*", 16, algorithm_key=recipe.AlgorithmName.FLOAT_CASTING
         )
-    elif precision is Precision.W8A16:
-        found.load_quantization_recipe(recipe.static_wi8_ai16())
-        ranges = _ranges(model, photos, RangeTable(), precision)
+        _write(found, None, target)
+        return {"float_operations": {}}
+    workshop = _Workshop(model)
+    if precision is Precision.INT8:
+        choice = search(workshop, photos, settings)
+        workshop.write(photos, choice.range, choice.left, out)
+        tried = choice.facts
     else:
-        found.load_quantization_recipe(recipe.static_wi8_ai8())
-        ranges = _ranges(model, photos, settings, precision)
+        workshop.write(photos, RangeTable(), frozenset(), out, precision=precision)
+        tried = {}
+    return {"float_operations": _float_operations(target), **tried}
+
+
+class _Workshop:
+    """Makes integer files of one float file; see `edgetl.quantizers._search.Workshop`."""
+
+    reads = "tflite"
+    channel_axis = -1
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+        self._interpreter = Interpreter(
+            str(model),
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        self._interpreter.allocate_tensors()
+        (self._image,) = self._interpreter.get_input_details()
+        self._activations = _activations(self._interpreter)
+        names = _names(self._interpreter)
+        self._scopes: dict[str, str] = {}
+        self.operations: list[Operation] = []
+        changing = {self._image["index"], *self._activations}
+        for number, found in enumerate(_operations(self._interpreter)):
+            # The names of tensors are as long as paths through the torch modules.
+            name = f"{found['op_name']} {number}"
+            inputs = tuple(names[int(i)] for i in found["inputs"] if int(i) in changing)
+            outputs = tuple(names[int(i)] for i in found["outputs"])
+            self.operations.append(Operation(name, str(found["op_name"]), inputs, outputs))
+            self._scopes[name] = "|".join(f"^{re.escape(output)};?$" for output in outputs)
+        self.outputs = [details["name"] for details in self._interpreter.get_output_details()]
+        self._statistics: Statistics | None = None
+
+    def observe(self, photo: Floats) -> Iterator[tuple[str, Floats]]:
+        """Yield every float activation."""
+        self._interpreter.set_tensor(self._image["index"], photo)
+        self._interpreter.invoke()
+        for index, name in self._activations.items():
+            yield name, self._interpreter.get_tensor(index)
+
+    def write(
+        self,
+        photos: NDArray[np.uint8],
+        settings: RangeTable,
+        left: frozenset[str],
+        out: Path,
+        *,
+        precision: Precision = Precision.INT8,
+    ) -> Path:
+        """Write ``out/model.tflite`` with the operations `left` in float."""
+        found = quantizer.Quantizer(str(self.model))
+        found.load_quantization_recipe(_RECIPES[precision]())
+        for name in sorted(left):
+            found.update_quantization_recipe(
+                self._scopes[name], "*", algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
+            )
+        target = out / self.model.name
+        _write(found, self._ranges(photos, settings, precision), target)
+        return target
+
+    def _ranges(
+        self, photos: NDArray[np.uint8], settings: RangeTable, precision: Precision
+    ) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """Return ranges the way ai_edge_quantizer's calibration hands them over.
+
+        Its own calibration averages extremes over photos with a weight of 0.95 for the past, so the
+        result would depend on the order of the photos and reach neither extreme.
+        """
+        if self._statistics is None or self._statistics.photos is not photos:
+            self._statistics = Statistics(self.observe, photos)
+        image = self._image["name"]
+        ranges = {
+            **self._statistics.ranges(settings),
+            **pixel_ranges(self.observe, _head(self._interpreter, image), photos.shape[1:]),
+            image: _PIXELS[precision],
+        }
+        found = {
+            name: {
+                "min": np.array([[lowest]], np.float32),
+                "max": np.array([[highest]], np.float32),
+            }
+            for name, (lowest, highest) in ranges.items()
+        }
+        for name, reach in _weight_ranges(self._interpreter, ranges, precision).items():
+            found[name] = {"min": -reach, "max": reach}
+        return found
+
+
+def _write(found: Any, ranges: Mapping[str, Any] | None, target: Path) -> None:  # noqa: ANN401
     result = found.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-    target = out / model.name
     target.write_bytes(result.quantized_model)
-    return {} if precision is Precision.FP16 else _float_operations(target)
 
 
-def _ranges(
-    model: Path, photos: NDArray[np.uint8], settings: RangeTable, precision: Precision
-) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Return ranges the way ai_edge_quantizer's calibration hands them over.
-
-    Its own calibration averages extremes over photos with a weight of 0.95 for the past, so the
-    result would depend on the order of the photos and reach neither extreme.
-    """
-    interpreter = Interpreter(
-        str(model),
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    (image,) = interpreter.get_input_details()
-    activations = _activations(interpreter)
-
-    def observe(photo: Floats) -> Iterator[tuple[str, Floats]]:
-        interpreter.set_tensor(image["index"], photo)
-        interpreter.invoke()
-        for index, name in activations.items():
-            yield name, interpreter.get_tensor(index)
-
-    ranges = {
-        **estimate(observe, photos, settings),
-        **pixel_ranges(observe, _head(interpreter, image["name"]), photos.shape[1:]),
-        image["name"]: _PIXELS[precision],
-    }
-    found = {
-        name: {"min": np.array([[lowest]], np.float32), "max": np.array([[highest]], np.float32)}
-        for name, (lowest, highest) in ranges.items()
-    }
-    for name, reach in _weight_ranges(interpreter, ranges, precision).items():
-        found[name] = {"min": -reach, "max": reach}
+def _operations(interpreter: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - LiteRT has no types
+    found: list[dict[str, Any]] = interpreter._get_ops_details()  # noqa: SLF001 - no public list
     return found
+
+
+def _names(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT has no types
+    return {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
 
 
 def _activations(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT has no types
     """Return name by index of every float tensor that an operation computes."""
-    operations = interpreter._get_ops_details()  # noqa: SLF001 - LiteRT has no public list
-    computed = {int(index) for found in operations for index in found["outputs"]}
+    computed = {int(i) for found in _operations(interpreter) for i in found["outputs"]}
     return {
         details["index"]: details["name"]
         for details in interpreter.get_tensor_details()
@@ -106,14 +172,14 @@ def _activations(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT h
 
 
 def _head(interpreter: Any, image: str) -> frozenset[str]:  # noqa: ANN401 - LiteRT has no types
-    names = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
+    names = _names(interpreter)
     operations = [
         (
             str(found["op_name"]),
             [names[int(index)] for index in found["inputs"] if index >= 0],
             [names[int(index)] for index in found["outputs"]],
         )
-        for found in interpreter._get_ops_details()  # noqa: SLF001 - LiteRT has no public list
+        for found in _operations(interpreter)
     ]
     computed = {image, *(name for _, _, outputs in operations for name in outputs)}
     return pixel_head(operations, image, set(names.values()) - computed)
@@ -130,9 +196,9 @@ def _weight_ranges(
     MobileNetV2) a scale of 8e-12; its bias then leaves 32 bits and is lost. Such channels get a
     scale in which the bias is a moderate number; those that live keep their own.
     """
-    names = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
+    names = _names(interpreter)
     found: dict[str, NDArray[np.float32]] = {}
-    for operation in interpreter._get_ops_details():  # noqa: SLF001 - LiteRT has no public list
+    for operation in _operations(interpreter):
         if operation["op_name"] not in _CHANNEL_AXIS:
             continue
         source, kernel, bias = (int(index) for index in operation["inputs"][:3])
@@ -163,7 +229,7 @@ def _float_operations(model: Path) -> Mapping[str, int]:
     dtypes = {details["index"]: details["dtype"] for details in interpreter.get_tensor_details()}
     kinds = Counter(
         found["op_name"]
-        for found in interpreter._get_ops_details()  # noqa: SLF001 - LiteRT has no public list
+        for found in _operations(interpreter)
         if found["op_name"] != "DEQUANTIZE" and dtypes[int(found["outputs"][0])] is np.float32
     )
     return dict(sorted(kinds.items()))

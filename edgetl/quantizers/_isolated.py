@@ -10,13 +10,12 @@ import importlib
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from edgetl.config.calibration import RangeTable
-from edgetl.types import Precision
+from edgetl.config.calibration import Int8Table
+from edgetl.types import Facts, Precision
 from edgetl.worker import run_worker
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -32,9 +31,9 @@ class QuantizerModule(Protocol):
         model: Path,
         photos: NDArray[np.uint8],
         precision: Precision,
-        settings: RangeTable,
+        settings: Int8Table,
         out: Path,
-    ) -> Mapping[str, int]:
+    ) -> Facts:
         """Do what `edgetl.quantizers.Quantizer.quantize` promises, but for the silence."""
 
 
@@ -55,9 +54,9 @@ class IsolatedQuantizer:
         model: Path,
         photos: NDArray[np.uint8],
         precision: Precision,
-        settings: RangeTable,
+        settings: Int8Table,
         out: Path,
-    ) -> Mapping[str, int]:
+    ) -> Facts:
         """Write the model in `precision`; see `edgetl.quantizers.Quantizer.quantize`."""
         import numpy as np
 
@@ -81,7 +80,7 @@ class IsolatedQuantizer:
                 failure=f"{self.requires[0]} could not make {precision.value} of {model.name}",
                 remedy=f"take {precision.value} out of the candidates of '{self.reads}'",
             )
-            found: dict[str, int] = json.loads(answer.read_text(encoding="utf-8"))
+            found: Facts = json.loads(answer.read_text(encoding="utf-8"))
         return found
 
 
@@ -95,10 +94,10 @@ def main(request: Path) -> None:
         Path(content["model"]),
         np.load(content["photos"], mmap_mode="r"),
         Precision(content["precision"]),
-        RangeTable.model_validate(content["settings"]),
+        Int8Table.model_validate(content["settings"]),
         Path(content["out"]),
     )
-    Path(content["answer"]).write_text(json.dumps(dict(found)), encoding="utf-8")
+    Path(content["answer"]).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from edgetl.config.calibration import RangeTable
-from edgetl.types import Precision
+from edgetl.config.calibration import Int8Table, RangeTable
+from edgetl.quantizers._graph import Operation
+from edgetl.quantizers._search import search
+from edgetl.types import Facts, Precision
 
 _LEVELS = 256
 _MOVES = frozenset({"Convert", "Reshape", "Squeeze", "Transpose", "MaxPool"})
@@ -26,21 +30,104 @@ def quantize(
     model: Path,
     photos: NDArray[np.uint8],
     precision: Precision,
-    settings: RangeTable,
+    settings: Int8Table,
     out: Path,
-) -> Mapping[str, int]:
+) -> Facts:
     """Write ``model.xml`` and ``model.bin``; see `edgetl.quantizers.Quantizer.quantize`."""
-    found = openvino.Core().read_model(model)
     if precision is Precision.FP16:
+        found = openvino.Core().read_model(model)
         openvino.save_model(found, out / model.name, compress_to_fp16=True)
-        return {}
-    quantized = _quantized(found, photos, settings)
-    _reach_all_pixels(quantized)
-    openvino.save_model(quantized, out / model.name, compress_to_fp16=False)
-    return _float_operations(quantized)
+        return {"float_operations": {}}
+    workshop = _Workshop(model)
+    choice = search(workshop, photos, settings)
+    target = workshop.write(photos, choice.range, choice.left, out)
+    kinds = _float_operations(openvino.Core().read_model(target))
+    return {"float_operations": kinds, **choice.facts}
 
 
-def _quantized(model: Any, photos: NDArray[np.uint8], settings: RangeTable) -> Any:  # noqa: ANN401
+class _Workshop:
+    """Makes int8 files of one float file; see `edgetl.quantizers._search.Workshop`."""
+
+    reads = "openvino"
+    channel_axis = 1
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    @cached_property
+    def _float(self) -> Any:  # noqa: ANN401 - openvino is not followed by mypy
+        return openvino.Core().read_model(self.model)
+
+    @cached_property
+    def operations(self) -> list[Operation]:
+        """Return the graph."""
+        return _operations(self._float)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Return what computes the outputs; tensors are called like it."""
+        return [_source(result) for result in self._float.get_results()]
+
+    def observe(self, photo: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Yield what the weighted operations read and write."""
+        names, compiled = self._watched
+        answers = compiled([photo])
+        for number, name in enumerate(names):
+            yield name, answers[number]
+
+    @cached_property
+    def _watched(self) -> tuple[list[str], Any]:
+        touched = {
+            name
+            for operation in self.operations
+            if operation.weighted
+            for name in (*operation.inputs, *operation.outputs)
+        }
+        clone = self._float.clone()
+        nodes = [node for node in clone.get_ordered_ops() if node.get_friendly_name() in touched]
+        watched = openvino.Model([node.output(0) for node in nodes], clone.get_parameters(), "all")
+        compiled = openvino.compile_model(watched, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return [node.get_friendly_name() for node in nodes], compiled
+
+    def write(
+        self, photos: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
+    ) -> Path:
+        """Write ``model.xml`` and ``model.bin`` with the operations `left` in float."""
+        found = openvino.Core().read_model(self.model)
+        known = frozenset(node.get_friendly_name() for node in found.get_ops())
+        quantized = _quantized(found, photos, settings, left)
+        _reach_all_pixels(quantized)
+        _number_again(quantized, known)
+        target = out / self.model.name
+        openvino.save_model(quantized, target, compress_to_fp16=False)
+        return target
+
+
+def _source(node: Any, index: int = 0) -> str:  # noqa: ANN401 - openvino is not followed by mypy
+    name: str = node.input_value(index).get_node().get_friendly_name()
+    return name
+
+
+def _operations(model: Any) -> list[Operation]:  # noqa: ANN401
+    """Return the operations that photos change; tensors are called like what computes them."""
+    changing, found = set(), []
+    for node in model.get_ordered_ops():
+        name, kind = node.get_friendly_name(), node.get_type_name()
+        sources = (_source(node, index) for index in range(node.get_input_size()))
+        inputs = tuple(source for source in sources if source in changing)
+        if inputs or kind == "Parameter":
+            changing.add(name)
+        if inputs and kind != "Result":
+            found.append(Operation(name, kind, inputs, (name,)))
+    return found
+
+
+def _quantized(
+    model: Any,  # noqa: ANN401
+    photos: NDArray[np.uint8],
+    settings: RangeTable,
+    left: frozenset[str],
+) -> Any:  # noqa: ANN401
     # Takes longer to import than fp16, which does without, takes to make.
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters
@@ -52,6 +139,7 @@ def _quantized(model: Any, photos: NDArray[np.uint8], settings: RangeTable) -> A
         # Symmetric activations would waste half of the steps behind ReLU6 and hard-swish.
         preset=nncf.QuantizationPreset.MIXED,
         fast_bias_correction=True,
+        ignored_scope=nncf.IgnoredScope(names=sorted(left), validate=False) if left else None,
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             # nncf gives depthwise convolutions a range per channel, which a few hundred photos
             # do not settle: a channel that hardly fired would be clipped on the next photo.
@@ -104,6 +192,18 @@ def _reach_all_pixels(model: Any) -> None:  # noqa: ANN401 - openvino is not fol
             quantizer.input(index).replace_source_output(
                 openvino.opset13.constant(value, openvino.Type.f32).output(0)
             )
+
+
+def _number_again(model: Any, known: frozenset[str]) -> None:  # noqa: ANN401
+    """Name what has only a number, and is not among `known` names, by its order.
+
+    OpenVINO 2026.4 counts nodes over the whole process, in threads that race, and saves the names:
+    two runs would give files with different bytes.
+    """
+    for number, node in enumerate(model.get_ordered_ops()):
+        name, kind = node.get_friendly_name(), node.get_type_name()
+        if name not in known and re.fullmatch(rf"{kind}_\d+", name):
+            node.set_friendly_name(f"{kind}_new_{number}")
 
 
 def _aligned(low: float, high: float) -> tuple[float, float]:

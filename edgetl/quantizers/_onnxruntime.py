@@ -20,12 +20,13 @@ from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edgetl.config.calibration import RangeTable
+from edgetl.config.calibration import Int8Table, RangeTable
 from edgetl.errors import EdgetlError
-from edgetl.quantizers._ranges import Floats, Range, estimate, pixel_head, pixel_ranges
-from edgetl.types import Precision
+from edgetl.quantizers._graph import Operation
+from edgetl.quantizers._ranges import Floats, Range, Statistics, pixel_head, pixel_ranges
+from edgetl.quantizers._search import search
+from edgetl.types import Facts, Precision
 
-_ACTIVATIONS = {Precision.INT8: QuantType.QUInt8, Precision.W8A16: QuantType.QUInt16}
 _MOVES = frozenset({"Cast", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose"})
 """Operations that only move values, whatever their type."""
 
@@ -34,35 +35,97 @@ def quantize(
     model: Path,
     photos: NDArray[np.uint8],
     precision: Precision,
-    settings: RangeTable,
+    settings: Int8Table,
     out: Path,
-) -> Mapping[str, int]:
+) -> Facts:
     """Write ``out/model.onnx``; see `edgetl.quantizers.Quantizer.quantize`."""
     target = out / model.name
     if precision is Precision.FP16:
         _write(_halved(onnx.load(model)), target)
-        return {}
-    wanted = settings if precision is Precision.INT8 else RangeTable()
+        return {"float_operations": {}}
     with tempfile.TemporaryDirectory(prefix="edgetl-onnx-") as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(model, prepared, skip_symbolic_shape=True)
-        ranges = Path(folder) / "ranges.json"
-        head = _head(onnx.load(prepared).graph)
-        _save_ranges(_ranges(prepared, photos, wanted, head), ranges)
+        workshop = _Workshop(model, Path(folder))
+        if precision is Precision.INT8:
+            choice = search(workshop, photos, settings)
+            workshop.write(photos, choice.range, choice.left, out)
+            tried = choice.facts
+        else:
+            workshop.write(photos, RangeTable(), frozenset(), out, activations=QuantType.QUInt16)
+            tried = {}
+    return {"float_operations": _float_operations(target), **tried}
+
+
+class _Workshop:
+    """Makes integer files of one float file; see `edgetl.quantizers._search.Workshop`."""
+
+    reads = "onnx"
+    channel_axis = 1
+
+    def __init__(self, model: Path, scratch: Path) -> None:
+        self.model = model
+        self._prepared = scratch / "prepared.onnx"
+        self._range_file = scratch / "ranges.json"
+        quant_pre_process(model, self._prepared, skip_symbolic_shape=True)
+        graph = onnx.load(self._prepared).graph
+        constants = {tensor.name for tensor in graph.initializer}
+        self.operations = [
+            Operation(
+                node.name,
+                node.op_type,
+                tuple(name for name in node.input if name and name not in constants),
+                tuple(node.output),
+            )
+            for node in graph.node
+        ]
+        self.outputs = [output.name for output in graph.output]
+        self._image = graph.input[0].name
+        self._head = pixel_head(
+            [(node.op_type, node.input, node.output) for node in graph.node],
+            self._image,
+            constants,
+        )
+        self._session, self._watched = _watch(self._prepared)
+        self._statistics: Statistics | None = None
+
+    def observe(self, photo: Floats) -> Iterator[tuple[str, Floats]]:
+        """Yield every float activation."""
+        values = self._session.run(self._watched, {self._image: photo})
+        yield from zip(self._watched, values, strict=True)
+
+    def write(
+        self,
+        photos: NDArray[np.uint8],
+        settings: RangeTable,
+        left: frozenset[str],
+        out: Path,
+        *,
+        activations: QuantType = QuantType.QUInt8,
+    ) -> Path:
+        """Write ``out/model.onnx`` with the operations `left` in float."""
+        if self._statistics is None or self._statistics.photos is not photos:
+            self._statistics = Statistics(self.observe, photos)
+        ranges = {
+            **self._statistics.ranges(settings),
+            **pixel_ranges(self.observe, self._head, photos.shape[1:]),
+            self._image: (0.0, 255.0),
+        }
+        _save_ranges(ranges, self._range_file)
+        # In float32 a normalised pixel is rounded once; quantised, after each operation.
+        pixels = {each.name for each in self.operations if set(each.outputs) <= self._head}
+        target = out / self.model.name
         quantize_static(
-            prepared,
+            self._prepared,
             target,
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            activation_type=_ACTIVATIONS[precision],
+            activation_type=activations,
             weight_type=QuantType.QInt8,
-            # In float32 a normalised pixel is rounded once; quantised, after each operation.
-            nodes_to_exclude=_nodes_of(onnx.load(prepared).graph, head),
+            nodes_to_exclude=[each.name for each in self.operations if each.name in pixels | left],
             calibrate_method=CalibrationMethod.MinMax,
-            calibration_cache_path=ranges,
+            calibration_cache_path=self._range_file,
         )
-    _write(onnx.load(target), target)
-    return _float_operations(target)
+        _write(onnx.load(target), target)
+        return target
 
 
 def _write(model: onnx.ModelProto, target: Path) -> None:
@@ -70,40 +133,23 @@ def _write(model: onnx.ModelProto, target: Path) -> None:
     target.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _head(graph: onnx.GraphProto) -> frozenset[str]:
-    constants = {tensor.name for tensor in graph.initializer}
-    operations = [(node.op_type, node.input, node.output) for node in graph.node]
-    return pixel_head(operations, graph.input[0].name, constants)
-
-
-def _nodes_of(graph: onnx.GraphProto, activations: frozenset[str]) -> list[str]:
-    """Return the names of the nodes that compute `activations`."""
-    return [node.name for node in graph.node if set(node.output) <= activations]
-
-
-def _ranges(
-    model: Path, photos: NDArray[np.uint8], settings: RangeTable, head: frozenset[str]
-) -> dict[str, Range]:
-    """Return the range of every float activation, by name."""
+def _watch(model: Path) -> tuple[onnxruntime.InferenceSession, list[str]]:
+    """Return what runs `model`, and the names of every float activation, which it then answers."""
     watched = onnx.shape_inference.infer_shapes(onnx.load(model))
     graph = watched.graph
     known = {output.name for output in graph.output}
+    # The optimiser leaves the shapes of tensors behind that it fused away.
+    computed = {name for node in graph.node for name in node.output}
     graph.output.extend(
         value
         for value in graph.value_info
-        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and value.name not in known
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        and value.name in computed - known
     )
-    names = [output.name for output in graph.output]
     session = onnxruntime.InferenceSession(
         watched.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    (image,) = session.get_inputs()
-
-    def observe(photo: Floats) -> Iterator[tuple[str, Floats]]:
-        yield from zip(names, session.run(names, {image.name: photo}), strict=True)
-
-    ranges = estimate(observe, photos, settings)
-    return {**ranges, **pixel_ranges(observe, head, photos.shape[1:]), image.name: (0.0, 255.0)}
+    return session, [output.name for output in graph.output]
 
 
 def _save_ranges(ranges: Mapping[str, Range], file: Path) -> None:

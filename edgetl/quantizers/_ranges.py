@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,25 +46,48 @@ class Histogram:
     """Of equal bins from `lowest` to `highest`."""
 
 
-def estimate(observe: Observe, photos: NDArray[np.uint8], settings: RangeTable) -> dict[str, Range]:
-    """Return the range of every activation, (lowest, highest).
+class Statistics:
+    """What calibration photos make of every activation, gathered when it is asked for."""
 
-    Estimators: ``minmax`` reaches every value seen; ``percentile`` leaves out ``100 - percentile``
-    percent of the values, half of it at each end; ``mse`` minimises the mean squared difference
-    between values and their 256 steps; ``entropy`` minimises the KL divergence between their
-    distributions (Migacz, 8-bit inference with TensorRT, GTC 2017), giving up half of the range at
-    most.
-    """
-    extremes = _extremes(observe, photos)
-    if settings.estimator == "minmax":
-        return extremes
-    histograms = _histograms(observe, photos, extremes)
-    if settings.estimator == "percentile":
-        share = settings.percentile / 100.0
-        return {name: percentile_range(found, share) for name, found in histograms.items()}
-    if settings.estimator == "mse":
-        return {name: cheapest_range(found, squared_error) for name, found in histograms.items()}
-    return {name: cheapest_range(_coarse(found), divergence) for name, found in histograms.items()}
+    def __init__(self, observe: Observe, photos: NDArray[np.uint8]) -> None:
+        self.photos = photos
+        self._observe = observe
+
+    @cached_property
+    def _extremes(self) -> dict[str, Range]:
+        return _extremes(self._observe, self.photos)
+
+    @cached_property
+    def _histograms(self) -> dict[str, Histogram]:
+        return _histograms(self._observe, self.photos, self._extremes)
+
+    def ranges(self, settings: RangeTable) -> dict[str, Range]:
+        """Return the range of every activation, (lowest, highest).
+
+        Estimators: ``minmax`` reaches every value seen; ``percentile`` leaves out ``100 -
+        percentile`` percent of the values, half of it at each end; ``mse`` minimises the mean
+        squared difference between values and their 256 steps; ``entropy`` minimises the KL
+        divergence between their distributions (Migacz, 8-bit inference with TensorRT, GTC 2017),
+        giving up half of the range at most.
+
+        Raises:
+            ValueError: For ``best``, which compares files and not values.
+        """
+        if settings.estimator == "best":
+            raise ValueError("'best' must be searched for; it estimates nothing by itself")
+        if settings.estimator == "minmax":
+            return dict(self._extremes)
+        histograms = self._histograms
+        if settings.estimator == "percentile":
+            share = settings.percentile / 100.0
+            return {name: percentile_range(found, share) for name, found in histograms.items()}
+        if settings.estimator == "mse":
+            return {
+                name: cheapest_range(found, squared_error) for name, found in histograms.items()
+            }
+        return {
+            name: cheapest_range(_coarse(found), divergence) for name, found in histograms.items()
+        }
 
 
 def pixel_head(

@@ -11,5 +11,5 @@ QUANTIZER = IsolatedQuantizer(
     requires=("ai_edge_quantizer", "ai_edge_litert"),
     tools=("ai-edge-quantizer", "ai-edge-litert"),
     precisions=frozenset({Precision.FP16, Precision.INT8, Precision.W8A16}),
-    estimators=frozenset({"minmax", "percentile", "entropy", "mse"}),
+    estimators=frozenset({"minmax", "percentile", "entropy", "mse", "best"}),
 )

@@ -11,5 +11,5 @@ QUANTIZER = IsolatedQuantizer(
     requires=("nncf", "openvino"),
     tools=("nncf", "openvino"),
     precisions=frozenset({Precision.FP16, Precision.INT8}),
-    estimators=frozenset({"minmax", "percentile", "mse"}),
+    estimators=frozenset({"minmax", "percentile", "mse", "best"}),
 )

@@ -11,5 +11,5 @@ QUANTIZER = IsolatedQuantizer(
     requires=("onnx", "onnxruntime"),
     tools=("onnx", "onnxruntime"),
     precisions=frozenset({Precision.FP16, Precision.INT8, Precision.W8A16}),
-    estimators=frozenset({"minmax", "percentile", "entropy", "mse"}),
+    estimators=frozenset({"minmax", "percentile", "entropy", "mse", "best"}),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgetl.config.calibration import Calibration, RangeTable
+from edgetl.config.calibration import Calibration, Int8Table, RangeTable
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import DataError, Problem
@@ -49,8 +49,8 @@ class Settings(Table):
     quantizer: str
     photos: Photos | None
     """None for fp16, which reads no photo."""
-    range: RangeTable | None
-    """None but for int8; the wider precisions reach all values."""
+    int8: Int8Table | None
+    """None but for int8; the wider precisions reach all values and leave nothing in float."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -67,7 +67,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             precision=precision,
             quantizer=quantizer,
             photos=_photos(job.calibration) if precision in CALIBRATED else None,
-            range=_range(job.calibration) if precision is Precision.INT8 else None,
+            int8=_int8(job.calibration) if precision is Precision.INT8 else None,
         )
         inputs = {"dataset": made["dataset"][0], "float": float_node(made, name)}
         nodes.append(Node("quantize", f"quantize {candidate_name(candidate)}", settings, inputs))
@@ -78,10 +78,12 @@ def _photos(calibration: Calibration) -> Photos:
     return Photos.model_validate(calibration.model_dump(include=set(Photos.model_fields)))
 
 
-def _range(calibration: Calibration) -> RangeTable:
+def _int8(calibration: Calibration) -> Int8Table:
+    wanted, estimator = calibration.int8, calibration.range.estimator
+    if estimator == "percentile":
+        return wanted
     # An estimator that does not read the percentile does not depend on it either.
-    estimator = calibration.range.estimator
-    return calibration.range if estimator == "percentile" else RangeTable(estimator=estimator)
+    return Int8Table(range=RangeTable(estimator=estimator), keep_float=wanted.keep_float)
 
 
 def _check(job: Job) -> Iterator[Problem]:
@@ -141,11 +143,11 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     source = inputs["float"].folder
     contract = Contract.load(source)
     chosen, digests = _calibration(settings, inputs["dataset"].folder)
-    left = QUANTIZERS.load(settings.quantizer).quantize(
+    found = QUANTIZERS.load(settings.quantizer).quantize(
         inputs["float"].file(contract.file),
         chosen,
         settings.precision,
-        settings.range or RangeTable(),
+        settings.int8 or Int8Table(),
         work.out,
     )
     samples = golden.load(source, [output.name for output in contract.outputs])
@@ -162,7 +164,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         "size_bytes": _size_bytes(work.out, files),
         "float_size_bytes": _size_bytes(source, files),
         "max_abs_error": error,
-        "float_operations": dict(left),
+        **found,
         "calibration_photos": len(digests),
         "calibration_digest": digest_value(sorted(digests)) if digests else None,
     }
@@ -206,12 +208,17 @@ def _summary(facts: Facts) -> str:
         digest = facts["calibration_digest"][:_CALIBRATION_DIGEST_DIGITS]
         parts.append(f"{facts['calibration_photos']} photos {digest}")
         parts.append(f"{sum(facts['float_operations'].values())} operations left in float")
+    if "estimators" in facts:
+        error = min(row["error"] for row in facts["estimators"])
+        parts.append(
+            f"ranges by {facts['range']['estimator']}, error {error:.3f} on held-out photos"
+        )
     return "; ".join(parts)
 
 
 STAGE = Stage(
     name="quantize",
-    version=1,
+    version=2,
     needs=("dataset", "float"),
     makes="quantized",
     options=NoOptions,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.config.calibration import RangeTable
+from edgetl.config.calibration import Int8Table, RangeTable
 from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_folder
 from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
@@ -47,7 +47,9 @@ def quantized(
             out = tmp_path_factory.mktemp("quantized")
             model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
             photos = tiny.photos if precision in CALIBRATED else tiny.photos[:0]
-            quantizer.quantize(model, photos, precision, RangeTable(estimator=estimator), out)
+            quantizer.quantize(
+                model, photos, precision, Int8Table(range=RangeTable(estimator=estimator)), out
+            )
             made[key] = out
         return made[key]
 
@@ -63,7 +65,7 @@ def again(
     def quantize(name: str) -> tuple[Path, tuple[str, str]]:
         quantizer = QUANTIZERS.load(name)
         model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
-        quantizer.quantize(model, tiny.photos, Precision.INT8, RangeTable(), tmp_path)
+        quantizer.quantize(model, tiny.photos, Precision.INT8, Int8Table(), tmp_path)
         return tmp_path, capfd.readouterr()
 
     return quantize

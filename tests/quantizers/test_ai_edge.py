@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgetl.config.calibration import RangeTable
+from edgetl.config.calibration import Int8Table
 from edgetl.quantizers import QUANTIZERS
 from edgetl.runtime.engines import open_session
 from edgetl.types import Precision
@@ -24,8 +24,8 @@ def int8_file(
     float_file: FloatFile, photos: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("ai-edge")
-    left = QUANTIZER.quantize(float_file("tflite"), photos, Precision.INT8, RangeTable(), out)
-    assert left == {}
+    left = QUANTIZER.quantize(float_file("tflite"), photos, Precision.INT8, Int8Table(), out)
+    assert left["float_operations"] == {}
     return out / "model.tflite"
 
 
@@ -45,7 +45,7 @@ def test_normalised_pixels_reach_black_and_white_whatever_the_photos_hold(int8_f
 def test_w8a16_input_counts_pixels_in_128ths(
     float_file: FloatFile, photos: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    QUANTIZER.quantize(float_file("tflite"), photos, Precision.W8A16, RangeTable(), tmp_path)
+    QUANTIZER.quantize(float_file("tflite"), photos, Precision.W8A16, Int8Table(), tmp_path)
 
     found = open_session("tflite", tmp_path / "model.tflite", 1).input
     assert (found.dtype, found.scale, found.zero_point) == ("int16", 1 / 128, 0)

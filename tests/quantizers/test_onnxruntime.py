@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgetl.config.calibration import RangeTable
+from edgetl.config.calibration import Int8Table
 from edgetl.quantizers import QUANTIZERS
 from edgetl.types import Precision
 
@@ -38,7 +38,7 @@ def test_first_quantizer_reaches_black_and_white_whatever_the_photos_hold(
     photos: NDArray[np.uint8],
     tmp_path: Path,
 ) -> None:
-    QUANTIZER.quantize(float_file("onnx"), photos, precision, RangeTable(), tmp_path)
+    QUANTIZER.quantize(float_file("onnx"), photos, precision, Int8Table(), tmp_path)
 
     scale, zero_point = first_quantizer(tmp_path / "model.onnx")
     assert scale == pytest.approx(5.5 / steps)
@@ -48,14 +48,14 @@ def test_first_quantizer_reaches_black_and_white_whatever_the_photos_hold(
 def test_int8_tells_which_operations_stay_in_float(
     float_file: FloatFile, photos: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    left = QUANTIZER.quantize(float_file("onnx"), photos, Precision.INT8, RangeTable(), tmp_path)
+    left = QUANTIZER.quantize(float_file("onnx"), photos, Precision.INT8, Int8Table(), tmp_path)
 
-    assert left == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
+    assert left["float_operations"] == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
 
 
 def test_fp16_halves_matrices_and_keeps_vectors(float_file: FloatFile, tmp_path: Path) -> None:
     none = np.empty((0, 16, 16, 3), np.uint8)
-    QUANTIZER.quantize(float_file("onnx"), none, Precision.FP16, RangeTable(), tmp_path)
+    QUANTIZER.quantize(float_file("onnx"), none, Precision.FP16, Int8Table(), tmp_path)
 
     dtypes = {
         str(values.dtype)
@@ -89,6 +89,6 @@ def test_weight_that_fp16_cannot_hold_is_refused_by_its_name(
             tmp_path / "model.onnx",
             np.empty((0, 16, 16, 3), np.uint8),
             Precision.FP16,
-            RangeTable(),
+            Int8Table(),
             out,
         )

@@ -13,9 +13,9 @@ from edgetl.quantizers._ranges import (
     NUM_BINS,
     Floats,
     Histogram,
+    Statistics,
     cheapest_range,
     divergence,
-    estimate,
     percentile_range,
     pixel_head,
     pixel_ranges,
@@ -39,7 +39,7 @@ def observe(photo: Floats) -> Iterator[tuple[str, Floats]]:
 
 
 def test_minmax_reaches_every_value_of_every_photo() -> None:
-    assert estimate(observe, PHOTOS, RangeTable()) == {
+    assert Statistics(observe, PHOTOS).ranges(RangeTable()) == {
         "shifted": (-50.0, 150.0),
         "doubled": (0.0, 400.0),
     }
@@ -50,13 +50,17 @@ def test_range_holds_zero_even_if_no_value_is_near_it() -> None:
         yield "above", photo + 10
         yield "below", -photo - 10
 
-    assert estimate(far, PHOTOS, RangeTable()) == {"above": (0.0, 210.0), "below": (-210.0, 0.0)}
+    assert Statistics(far, PHOTOS).ranges(RangeTable()) == {
+        "above": (0.0, 210.0),
+        "below": (-210.0, 0.0),
+    }
 
 
 def test_order_of_photos_does_not_matter() -> None:
     settings = RangeTable(estimator="mse")
 
-    assert estimate(observe, PHOTOS, settings) == estimate(observe, PHOTOS[::-1], settings)
+    forwards, backwards = Statistics(observe, PHOTOS), Statistics(observe, PHOTOS[::-1])
+    assert forwards.ranges(settings) == backwards.ranges(settings)
 
 
 @pytest.mark.parametrize("estimator", ["percentile", "entropy", "mse"])
@@ -66,7 +70,9 @@ def test_activation_that_is_always_zero_keeps_its_range(
     def nothing(photo: Floats) -> Iterator[tuple[str, Floats]]:
         yield "dead", photo * 0
 
-    assert estimate(nothing, PHOTOS, RangeTable(estimator=estimator)) == {"dead": (0.0, 0.0)}
+    assert Statistics(nothing, PHOTOS).ranges(RangeTable(estimator=estimator)) == {
+        "dead": (0.0, 0.0)
+    }
 
 
 def test_percentile_leaves_half_of_the_rest_out_at_each_end() -> None:
@@ -124,7 +130,7 @@ def test_entropy_gives_up_half_of_the_range_at_most() -> None:
         del photo
         yield "lonely", np.repeat(positions, counts).astype(np.float32)
 
-    found = estimate(lonely, PHOTOS[:1], RangeTable(estimator="entropy"))
+    found = Statistics(lonely, PHOTOS[:1]).ranges(RangeTable(estimator="entropy"))
 
     assert 2047 / 2 <= found["lonely"][1] < 2047
 
@@ -144,3 +150,8 @@ def test_head_of_the_pixels_ends_at_the_first_operation_that_mixes_them() -> Non
 
 def test_head_reaches_from_black_to_white_whatever_the_photos_hold() -> None:
     assert pixel_ranges(observe, {"shifted"}, (1, 1, 3)) == {"shifted": (-50.0, 205.0)}
+
+
+def test_best_is_searched_for_and_not_estimated() -> None:
+    with pytest.raises(ValueError, match="'best' must be searched for"):
+        Statistics(observe, PHOTOS).ranges(RangeTable(estimator="best"))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgetl.config.calibration import Calibration, RangeTable
+from edgetl.config.calibration import Calibration, Int8Table, RangeTable
 from edgetl.config.target import Target
 from edgetl.data.dataset import INDEX_FILE, Dataset
 from edgetl.errors import DataError, MissingPackageError
@@ -109,7 +109,10 @@ def test_int8_depends_on_the_photos_and_the_estimator_but_not_on_the_recipes_nam
         "precision": "int8",
         "quantizer": "onnxruntime",
         "photos": {"split": "train", "count": 24, "choice": "balanced", "seed": 0},
-        "range": {"estimator": "minmax", "percentile": 99.99},
+        "int8": {
+            "range": {"estimator": "minmax", "percentile": 99.99},
+            "keep_float": {"tail": False, "convolutions": 0},
+        },
     }
     assert planned_settings(bench, Precision.INT8, name="other") == settings
     assert planned_settings(bench, Precision.INT8, seed=1) != settings
@@ -118,14 +121,14 @@ def test_int8_depends_on_the_photos_and_the_estimator_but_not_on_the_recipes_nam
 def test_fp16_does_not_depend_on_calibration(bench: Any) -> None:
     settings = planned_settings(bench, Precision.FP16)
 
-    assert (settings["photos"], settings["range"]) == (None, None)
+    assert (settings["photos"], settings["int8"]) == (None, None)
     assert planned_settings(bench, Precision.FP16, count=5, seed=3) == settings
 
 
 def test_w8a16_does_not_depend_on_the_estimator(bench: Any) -> None:
     settings = planned_settings(bench, Precision.W8A16)
 
-    assert settings["range"] is None
+    assert settings["int8"] is None
     assert planned_settings(bench, Precision.W8A16, range={"estimator": "mse"}) == settings
 
 
@@ -134,7 +137,10 @@ def test_percentile_counts_only_for_the_estimator_that_reads_it(bench: Any) -> N
     read = {"estimator": "percentile", "percentile": 99.0}
 
     assert unread == planned_settings(bench, Precision.INT8)
-    assert planned_settings(bench, Precision.INT8, range=read)["range"] == read
+    assert planned_settings(bench, Precision.INT8, range=read)["int8"] == {
+        "range": read,
+        "keep_float": {"tail": False, "convolutions": 0},
+    }
 
 
 def test_precision_that_a_format_does_not_have_is_refused_with_its_target(bench: Any) -> None:
@@ -149,7 +155,7 @@ def test_estimator_that_a_quantizer_does_not_know_is_refused(bench: Any) -> None
 
     assert bench.problems("quantize", job(bench, {"openvino": (Precision.INT8,)}, entropy)) == (
         "recipe.yaml: calibration: 'few' estimates ranges by entropy, which quantizer 'nncf' of "
-        "openvino int8 (target 'host') does not know; it knows minmax, mse, percentile"
+        "openvino int8 (target 'host') does not know; it knows best, minmax, mse, percentile"
     )
     assert bench.problems("quantize", job(bench, {"openvino": (Precision.FP16,)}, entropy)) == ""
 
@@ -226,4 +232,27 @@ def test_ranges_of_the_calibration_recipe_are_handed_on(bench: Any) -> None:
     [node] = planned(bench, wanted)
 
     assert isinstance(node.settings, quantize.Settings)
-    assert node.settings.range == RangeTable(estimator="mse")
+    assert node.settings.int8 == Int8Table(range=RangeTable(estimator="mse"))
+
+
+def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Artifact]) -> None:
+    wanted: dict[str, object] = {
+        "range": {"estimator": "best"},
+        "keep_float": {"tail": True, "convolutions": 1},
+    }
+    [node] = planned(bench, job(bench, {"onnx": (Precision.INT8,)}, wanted))
+
+    found = bench.run(node, inputs)
+    again = bench.run(node, inputs, name="again")
+
+    facts = found.facts
+    # Six of 24 photos judge; the linear layer is the tail, the convolution is what can be tried.
+    assert facts["held_out"] == 6
+    assert [row["kind"] for row in facts["convolutions"]] == ["Conv"]
+    assert len(facts["tail"]) == 1
+    best = min(facts["estimators"], key=lambda row: row["error"])
+    assert facts["range"]["estimator"] == best["estimator"]
+    said = f"ranges by {best['estimator']}, error {best['error']:.3f} on held-out photos"
+    assert said in STAGE.summary(facts)
+    assert again.manifest.digest == found.manifest.digest
+    assert golden.replay(found.folder).passed

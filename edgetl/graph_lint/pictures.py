@@ -1,0 +1,76 @@
+"""Pictures to run a model on: drawn ones, or photos, in the layout and type that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.graph_lint.findings import Image
+from edgetl.runtime.preprocess import Preprocess, fit_photo, read_photo
+
+_NUM_DRAWN = 4
+_DISCS = 5
+
+
+def pictures(
+    image: Image, photos: Sequence[Path], pixels: tuple[float, float]
+) -> Iterator[NDArray[np.generic]]:
+    """Yield inputs for `image`, batch 1.
+
+    Args:
+        image: What the model takes.
+        photos: Stretched to its size; drawn pictures if there are none.
+        pixels: What black and white become for a float input.
+    """
+    if photos:
+        fit = Preprocess(image.height, image.width, "stretch", "bilinear", 0)
+        for photo in photos:
+            yield _encode(fit_photo(read_photo(photo), fit), image, pixels)
+        return
+    for seed in range(_NUM_DRAWN):
+        yield _encode(_drawn(image.height, image.width, seed), image, pixels)
+
+
+def _drawn(height: int, width: int, seed: int) -> NDArray[np.uint8]:
+    """Return discs of any colour on a gradient, with noise; ``(H, W, 3)``."""
+    draw = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width]
+    slope = draw.uniform(-1.0, 1.0, (2, 3))
+    base = draw.uniform(40.0, 215.0, 3)
+    canvas = (
+        base
+        + rows[..., None] / height * slope[0] * 120.0
+        + columns[..., None] / width * slope[1] * 120.0
+    )
+    for _ in range(_DISCS):
+        row, column = draw.uniform(0, height), draw.uniform(0, width)
+        radius = draw.uniform(0.05, 0.3) * min(height, width)
+        inside = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
+        canvas[inside] = draw.uniform(0.0, 255.0, 3)
+    noisy = canvas + draw.normal(0.0, 8.0, canvas.shape)
+    drawn: NDArray[np.uint8] = np.clip(noisy, 0, 255).astype(np.uint8)
+    return drawn
+
+
+def _encode(
+    photo: NDArray[np.uint8], image: Image, pixels: tuple[float, float]
+) -> NDArray[np.generic]:
+    values = photo.astype(np.float64)
+    if image.channels == 1:
+        values = values.mean(axis=2, keepdims=True)
+    dtype = np.dtype(image.dtype)
+    if np.issubdtype(dtype, np.floating):
+        black, white = pixels
+    else:
+        limits = np.iinfo(dtype)
+        black, white = float(limits.min), float(limits.max)
+    scaled = black + values / 255.0 * (white - black)
+    if image.channels_first:
+        scaled = scaled.transpose(2, 0, 1)
+    if not np.issubdtype(dtype, np.floating):
+        scaled = np.rint(scaled)
+    encoded: NDArray[np.generic] = scaled[np.newaxis].astype(dtype)
+    return encoded

@@ -1,0 +1,215 @@
+"""Find by trying what lets an int8 file answer like its float file.
+
+Nothing is judged on photos that it was made from: every fourth calibration photo is held out, and
+the float file's answers to it are what an int8 file must repeat. Test photos are never seen.
+
+The number of trials is bounded by counts, not by time, so that equal arguments give equal bytes on
+a slow machine too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.config.calibration import FloatTable, Int8Table, RangeTable
+from edgetl.quantizers._graph import Operation, tail, unit
+from edgetl.runtime.engines import open_session
+from edgetl.types import Facts
+
+ESTIMATORS = (
+    RangeTable(estimator="minmax"),
+    RangeTable(estimator="mse"),
+    RangeTable(estimator="percentile", percentile=99.99),
+    RangeTable(estimator="percentile", percentile=99.9),
+)
+"""What `best` tries; at the same error the earlier one is taken."""
+MOST_JUDGES = 16
+"""Held-out photos that compare estimators, at most."""
+_EVERY = 4
+_FEW = 4
+"""Photos that judge single convolutions, and as many others that set their ranges, at most: what
+drowns does so on every photo."""
+_TRIED_PER_KEPT = 2
+_LEAST_TRIED = 8
+_DIGITS = 6
+
+Photos = NDArray[np.uint8]
+Answers = Mapping[str, NDArray[np.float32]]
+
+
+class Workshop(Protocol):
+    """One float file, and how its format makes int8 files of it."""
+
+    @property
+    def model(self) -> Path:
+        """Return the float file."""
+
+    @property
+    def reads(self) -> str:
+        """Return its format."""
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """Return the graph, every operation after those that it reads."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Return the names of the output tensors."""
+
+    @property
+    def channel_axis(self) -> int:
+        """Return which axis of an activation counts its channels."""
+
+    def observe(self, photo: NDArray[np.float32]) -> Iterable[tuple[str, NDArray[np.float32]]]:
+        """Yield what the weighted operations read and write, by name, for one photo."""
+
+    def write(self, photos: Photos, settings: RangeTable, left: frozenset[str], out: Path) -> Path:
+        """Write the int8 file into `out` with the operations `left` in float; return its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a search found."""
+
+    range: RangeTable
+    left: frozenset[str]
+    """Operations that stay in float."""
+    facts: Facts
+    """What was tried, as JSON."""
+
+
+def search(workshop: Workshop, photos: Photos, settings: Int8Table) -> Choice:
+    """Return how the int8 file should be made.
+
+    Args:
+        workshop: Makes the files that are compared.
+        photos: For calibration, shape ``(N, H, W, 3)``.
+        settings: What may be chosen.
+
+    Returns:
+        Ranges and operations; `settings` themselves where they leave no choice.
+    """
+    kept = settings.keep_float
+    left = tail(workshop.operations, workshop.outputs) if kept.tail else frozenset()
+    facts: Facts = {"range": settings.range.model_dump(), "tail": sorted(left)}
+    if not settings.searches:
+        return Choice(settings.range, left, facts)
+    judges, others = _split(photos)
+    if kept.convolutions:
+        rows = _sensitivity(workshop, others[:_FEW], judges[:_FEW], left, kept)
+        facts["convolutions"] = rows
+        by_name = {operation.name: operation for operation in workshop.operations}
+        for row in rows[: kept.convolutions]:
+            left |= unit(workshop.operations, by_name[row["operation"]])
+    chosen = settings.range
+    if chosen.estimator == "best":
+        trials = _Trials(workshop, others, judges)
+        errors = [trials.error(each, left) for each in ESTIMATORS]
+        chosen = ESTIMATORS[int(np.argmin(errors))]
+        facts["estimators"] = [
+            {**each.model_dump(), "error": error}
+            for each, error in zip(ESTIMATORS, errors, strict=True)
+        ]
+        facts["range"] = chosen.model_dump()
+    facts["held_out"] = len(judges)
+    return Choice(chosen, left, facts)
+
+
+def output_error(expected: Answers, found: Answers) -> float:
+    """Return the power of the error over that of the answer, mean over the outputs.
+
+    0 is the same answer, 1 is one that says nothing. Of a detector's outputs the scores decide: it
+    is there that clipped and rounded ranges show, and boxes of 0..1 hardly move.
+    """
+    shares = [
+        float(np.sum(np.square(found[name] - values)) / max(np.sum(np.square(values)), 1e-12))
+        for name, values in expected.items()
+    ]
+    return round(float(np.mean(shares)), _DIGITS)
+
+
+def channel_noise(values: NDArray[np.float32], axis: int) -> float:
+    """Return how much of a channel drowns in the steps of a range that all channels share.
+
+    The mean over channels of noise over noise and signal: 0 where every channel uses the range, 1
+    where one channel has stretched it so far that the others fall into one step.
+    """
+    channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).astype(np.float64)
+    step = (max(channels.max(), 0.0) - min(channels.min(), 0.0)) / 255
+    noise = step**2 / 12
+    signal = channels.var(axis=1)
+    return float(np.mean(noise / np.maximum(noise + signal, 1e-12)))
+
+
+def _split(photos: Photos) -> tuple[Photos, Photos]:
+    """Return the held-out photos and the others."""
+    is_judge = np.arange(len(photos)) % _EVERY == 0
+    return photos[is_judge][:MOST_JUDGES], photos[~is_judge]
+
+
+def _sensitivity(
+    workshop: Workshop, photos: Photos, judges: Photos, left: frozenset[str], kept: FloatTable
+) -> list[Facts]:
+    """Return the convolutions that change the answers most, each alone in int8, worst first.
+
+    Only those are tried whose activations are coarsest by `channel_noise`.
+    """
+    noise = _noise(workshop, judges)
+    weighted = [each for each in workshop.operations if each.weighted and each.name not in left]
+    weighted.sort(key=lambda each: -noise[each.name])
+    everything = frozenset(each.name for each in workshop.operations)
+    trials = _Trials(workshop, photos, judges)
+    rows: list[Facts] = []
+    for operation in weighted[: max(_LEAST_TRIED, _TRIED_PER_KEPT * kept.convolutions)]:
+        rest = everything - unit(workshop.operations, operation)
+        rows.append(
+            {
+                "operation": operation.name,
+                "kind": operation.kind,
+                "noise": round(noise[operation.name], _DIGITS),
+                "error": trials.error(ESTIMATORS[0], rest),
+            }
+        )
+    return sorted(rows, key=lambda row: -float(row["error"]))
+
+
+def _noise(workshop: Workshop, photos: Photos) -> dict[str, float]:
+    """Return the coarser of what each weighted operation reads and writes, over all photos."""
+    touched = {
+        each.name: (*each.inputs, *each.outputs) for each in workshop.operations if each.weighted
+    }
+    tensors = dict.fromkeys((name for names in touched.values() for name in names), 0.0)
+    for photo in photos:
+        for name, values in workshop.observe(photo[np.newaxis].astype(np.float32)):
+            if name in tensors:
+                tensors[name] = max(tensors[name], channel_noise(values, workshop.channel_axis))
+    return {weighted: max(tensors[name] for name in names) for weighted, names in touched.items()}
+
+
+class _Trials:
+    """Makes int8 files of some photos and compares them with the float file on others."""
+
+    def __init__(self, workshop: Workshop, photos: Photos, judges: Photos) -> None:
+        self._workshop = workshop
+        self._photos = photos
+        self._judges = judges
+        self._expected = _answers(workshop.reads, workshop.model, judges)
+
+    def error(self, settings: RangeTable, left: frozenset[str]) -> float:
+        """Return the `output_error` of the file with the operations `left` in float."""
+        with tempfile.TemporaryDirectory(prefix="edgetl-search-") as folder:
+            file = self._workshop.write(self._photos, settings, left, Path(folder))
+            return output_error(self._expected, _answers(self._workshop.reads, file, self._judges))
+
+
+def _answers(reads: str, model: Path, photos: Photos) -> Answers:
+    session = open_session(reads, model, 1)
+    rows = [session.run(photo[np.newaxis]) for photo in photos]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

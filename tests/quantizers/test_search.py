@@ -1,0 +1,194 @@
+"""What is in the way of int8 is found by trying, on photos that set no range."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgetl.config.calibration import FloatTable, Int8Table, RangeTable
+from edgetl.exporters import EXPORTERS
+from edgetl.nn.layers import RawPixels
+from edgetl.quantizers import QUANTIZERS
+from edgetl.quantizers._graph import Operation
+from edgetl.quantizers._search import ESTIMATORS, channel_noise, output_error, search
+from edgetl.runtime.engines import open_session
+from edgetl.types import Facts, Precision
+
+NAMES = QUANTIZERS.names()
+BEST = RangeTable(estimator="best")
+FloatFile = Callable[[str], Path]
+
+
+class Stretched(nn.Module):
+    """A depthwise convolution whose input has one channel a thousand times as wide as the others.
+
+    Its weights undo that, so that the float answer depends on all channels alike.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1)
+        self.depthwise = nn.Conv2d(8, 8, 3, 2, 1, groups=8)
+        self.middle = nn.Conv2d(8, 8, 1)
+        self.last = nn.Conv2d(8, 3, 1)
+        with torch.no_grad():
+            self.stem.weight[0] *= 1000
+            self.depthwise.weight[0] /= 1000
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return boxes `(N, 16, 2)` and scores `(N, 16, 1)`."""
+        found = nn.functional.silu(self.stem(image))
+        found = nn.functional.silu(self.middle(nn.functional.silu(self.depthwise(found))))
+        answer = torch.sigmoid(self.last(found)).flatten(2).permute(0, 2, 1)
+        return answer[..., :2], answer[..., 2:]
+
+
+@pytest.fixture(scope="module")
+def stretched(tmp_path_factory: pytest.TempPathFactory) -> FloatFile:
+    made: dict[str, Path] = {}
+
+    def export(name: str) -> Path:
+        exporter = EXPORTERS.load(name)
+        if any(find_spec(module) is None for module in exporter.requires):
+            pytest.skip(f"edgetl[{EXPORTERS.extras[name]}] is not installed")
+        if name not in made:
+            torch.manual_seed(0)
+            module = RawPixels(Stretched(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()
+            folder = tmp_path_factory.mktemp(f"stretched-{name}")
+            exporter.export(module, torch.zeros(1, 16, 16, 3), ("boxes", "scores"), folder)
+            made[name] = folder / exporter.file
+        return made[name]
+
+    return export
+
+
+@pytest.fixture(scope="module")
+def noise() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
+
+
+def quantize(
+    name: str, file: Path, photos: NDArray[np.uint8], out: Path, settings: Int8Table
+) -> tuple[Facts, float]:
+    """Return what the quantizer tells and the file's error on the first photo."""
+    out.mkdir()
+    quantizer = QUANTIZERS.load(name)
+    facts = quantizer.quantize(file, photos, Precision.INT8, settings, out)
+    before, after = (
+        open_session(quantizer.reads, each, 1).run(photos[:1]) for each in (file, out / file.name)
+    )
+    return facts, output_error(before, after)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_convolutions_of_a_stretched_channel_stay_in_float_and_the_answer_comes_back(
+    name: str, stretched: FloatFile, noise: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    file = stretched(QUANTIZERS.load(name).reads)
+
+    wanted = Int8Table(keep_float=FloatTable(tail=True, convolutions=2))
+
+    _, all_int8 = quantize(name, file, noise, tmp_path / "all", Int8Table())
+    facts, kept = quantize(name, file, noise, tmp_path / "kept", wanted)
+
+    assert kept < all_int8 / 4
+    rows = facts["convolutions"]
+    # Reads the stretched tensor; the stem writes it.
+    assert max(row["noise"] for row in rows[:2]) > 0.5
+    assert rows[0]["error"] == max(row["error"] for row in rows)
+    # The last convolution is in the tail and is not tried.
+    assert len(rows) == 3
+    assert facts["tail"]
+    assert facts["held_out"] == 4
+
+
+def test_best_takes_the_estimator_with_the_smallest_error_and_tells_all(
+    float_file: FloatFile, photos: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    wanted, out = Int8Table(range=BEST), tmp_path / "out"
+
+    facts, _ = quantize("onnxruntime", float_file("onnx"), photos, out, wanted)
+
+    rows = facts["estimators"]
+    assert [(row["estimator"], row["percentile"]) for row in rows] == [
+        ("minmax", 99.99),
+        ("mse", 99.99),
+        ("percentile", 99.99),
+        ("percentile", 99.9),
+    ]
+    best = min(rows, key=lambda row: row["error"])
+    assert facts["range"] == {key: best[key] for key in ("estimator", "percentile")}
+
+
+class Recording:
+    """A workshop that copies its model and remembers what it was given."""
+
+    reads = "onnx"
+    channel_axis = 1
+    operations = (Operation("conv", "Conv", ("image",), ("found",)),)
+    outputs = ("found",)
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+        self.given: list[tuple[NDArray[np.uint8], RangeTable, frozenset[str]]] = []
+
+    def observe(self, photo: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        yield "image", photo.transpose(0, 3, 1, 2)
+
+    def write(
+        self, photos: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
+    ) -> Path:
+        self.given.append((photos, settings, left))
+        return Path(shutil.copy(self.model, out))
+
+
+def test_photos_that_judge_set_no_range(float_file: FloatFile, photos: NDArray[np.uint8]) -> None:
+    workshop = Recording(float_file("onnx"))
+
+    choice = search(workshop, photos, Int8Table(range=BEST))
+
+    # The first and the fifth of eight judge.
+    for given, _, _ in workshop.given:
+        np.testing.assert_array_equal(given, photos[[1, 2, 3, 5, 6, 7]])
+    assert [settings for _, settings, _ in workshop.given] == list(ESTIMATORS)
+    assert choice.facts["held_out"] == 2
+    # Equal errors: the first one.
+    assert choice.range == ESTIMATORS[0]
+
+
+def test_without_a_choice_nothing_is_tried(
+    float_file: FloatFile, photos: NDArray[np.uint8]
+) -> None:
+    workshop = Recording(float_file("onnx"))
+
+    choice = search(workshop, photos, Int8Table(keep_float=FloatTable(tail=True)))
+
+    assert workshop.given == []
+    assert (choice.range, choice.left) == (RangeTable(), frozenset({"conv"}))
+
+
+def test_error_is_the_share_of_power_and_the_mean_of_the_outputs() -> None:
+    before = {"boxes": np.array([3.0, 4.0], np.float32), "scores": np.array([2.0], np.float32)}
+    after = {"boxes": np.array([3.0, 3.0], np.float32), "scores": np.array([1.0], np.float32)}
+
+    assert output_error(before, before) == 0.0
+    # 1 of 25, and 1 of 4.
+    assert output_error(before, after) == pytest.approx((0.04 + 0.25) / 2)
+
+
+def test_channel_that_another_one_stretches_drowns() -> None:
+    alike = np.array([[[0.0, 10.0]], [[0.0, 10.0]]], np.float32)[np.newaxis]
+    stretched = np.array([[[0.0, 10.0]], [[0.0, 0.001]]], np.float32)[np.newaxis]
+
+    assert channel_noise(alike, 1) < 1e-5
+    # The second channel lies within one step of 10/255.
+    assert channel_noise(stretched, 1) == pytest.approx(0.5, abs=0.01)
+    assert channel_noise(stretched.transpose(0, 2, 3, 1), -1) == channel_noise(stretched, 1)
