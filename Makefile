@@ -9,7 +9,8 @@ READY := $(VENV)/.ready
 demo: $(READY) ## make, verify, time and choose models from drawn photos; no download
 	$(BIN)/edgetl run parts
 
-test: $(READY) ## the default tests, in parallel
+test: $(READY) ## the default tests, in parallel; first the system packages that they need
+	bash .ci/system-packages
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(READY) ## the tests that take longer than a minute each

@@ -1,16 +1,19 @@
 """The contract of a device: how files get there, how the runtime is run there, what it is.
 
-A file in this folder defines ``DEVICE``. Everything measured on a device is measured by
-``edgetl.runtime`` running there; a device only carries files and starts Python.
+A file in this folder is one way to reach devices. It defines ``parse``, which takes an address that
+begins with the file's name (``local``, ``ssh://pi@rpi4``) and returns the device, connected to
+nothing yet. Everything measured on a device is measured by ``edgetl.runtime`` running there; a
+device only carries files and starts Python.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from edgetl.errors import EdgetlError, MissingPackageError
 from edgetl.plugins import Slot
 from edgetl.types import Facts
 
@@ -46,6 +49,14 @@ class Connection(Protocol):
 class Device(Protocol):
     """A machine that models run on."""
 
+    @property
+    def address(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def provenance(self) -> str:
+        """What a time taken there is: ``measured``, or ``emulated`` and without meaning."""
+
     def describe(self) -> Facts:
         """Return the fingerprint of the machine: what a timing depends on, as plain JSON.
 
@@ -56,9 +67,35 @@ class Device(Protocol):
     def connect(self) -> AbstractContextManager[Connection]:
         """Open an empty folder on the device; it goes when the context ends.
 
+        One client at a time: where others can reach the device too, it is theirs or ours.
+
         Raises:
-            DeviceError: If the device cannot be reached.
+            DeviceError: If the device cannot be reached, or is in use for too long.
         """
 
 
-DEVICES: Slot[Device] = Slot("edgetl.devices", "DEVICE", "device", {})
+DEVICES: Slot[Callable[[str], Device]] = Slot("edgetl.devices", "parse", "device", {"ssh": "ssh"})
+
+
+def open_device(address: str) -> Device:
+    """Return the device at `address`; nothing is connected yet.
+
+    Raises:
+        UsageError: If there is no such way to reach a device, or the address is not of its form.
+        MissingPackageError: If it needs a package that is not installed.
+    """
+    return DEVICES.load(address.partition(":")[0])(address)
+
+
+def check_device(address: str) -> str | None:
+    """Return why `open_device` would refuse `address`, in words, or None; connects to nothing."""
+    try:
+        open_device(address)
+    except EdgetlError as error:
+        return f"{error.message}; {error.remedy}"
+    return None
+
+
+def missing_package(name: str, module: str) -> MissingPackageError:
+    """Return the error that says which extra brings `module` for the file `name`."""
+    return DEVICES.missing(name, module)

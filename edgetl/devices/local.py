@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,15 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetl.errors import DeviceError
+from edgetl.devices._process import ENVIRONMENT, failure, too_slow
+from edgetl.errors import DeviceError, UsageError
 from edgetl.runtime.host import fingerprint
 from edgetl.types import Facts
-
-_TAIL_LINES = 3
-"""How much of a failed process's standard error a message quotes."""
-
-# PYTHONDONTWRITEBYTECODE: the folder is thrown away. LANG: file names and output are UTF-8.
-_ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +30,11 @@ class LocalConnection:
 
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         """Run Python; see `edgetl.devices.Connection.run`."""
-        called = " ".join(("python", *arguments[:3]))
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter
                 [sys.executable, *arguments],
                 cwd=self.folder,
-                env=_ENVIRONMENT,
+                env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -50,18 +43,10 @@ class LocalConnection:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise DeviceError(
-                f"'{called}' on device 'local' took longer than {timeout_s:g} s",
-                remedy="run again when the machine is less busy, or time a smaller model",
-            ) from error
+            raise too_slow("local", arguments, timeout_s) from error
         if done.returncode == 0:
             return done.stdout
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise DeviceError(
-            f"'{called}' on device 'local' {_ending(done.returncode)}: "
-            + " | ".join(lines[-_TAIL_LINES:]),
-            remedy="mend what it names and run again; what was finished is kept",
-        )
+        raise failure("local", arguments, code=done.returncode, said=done.stderr, pip="pip install")
 
     def get(self, names: Sequence[str], folder: Path) -> None:
         """Copy files back; see `edgetl.devices.Connection.get`."""
@@ -82,6 +67,9 @@ class LocalConnection:
 class LocalDevice:
     """The machine that edgetl runs on."""
 
+    address: str = "local"
+    provenance: str = "measured"
+
     def describe(self) -> Facts:
         """Return the machine's fingerprint."""
         return dict(fingerprint())
@@ -93,10 +81,12 @@ class LocalDevice:
             yield LocalConnection(Path(folder))
 
 
-def _ending(code: int) -> str:
-    if code > 0:
-        return f"ended with {code}"
-    return f"was killed by {signal.Signals(-code).name}"
+def parse(address: str) -> LocalDevice:
+    """Return this machine.
 
-
-DEVICE = LocalDevice()
+    Raises:
+        UsageError: If anything follows its name.
+    """
+    if address != "local":
+        raise UsageError(f"'{address}' says more than which machine", remedy="write 'local'")
+    return LocalDevice()

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.devices.local import DEVICE
+from edgetl.devices.local import LocalDevice
 from edgetl.errors import DeviceError
 from edgetl.runtime.bundle import runtime_files
 from edgetl.runtime.host import fingerprint
+
+DEVICE = LocalDevice()
 
 
 def test_description_is_the_fingerprint_of_this_machine() -> None:

@@ -1,0 +1,177 @@
+"""Which host keys are trusted, what ssh knows of a host, and why an ssh server let nobody in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.devices._address import SshAddress
+from edgetl.errors import DeviceError
+
+if TYPE_CHECKING:
+    from asyncssh import SSHClient, SSHClientConnectionOptions, SSHKey
+    from asyncssh.known_hosts import SSHKnownHosts
+
+_SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+_SSH_PORT = 22
+
+
+@dataclass(slots=True)
+class HostKeys:
+    """The host keys that are trusted, and the one that was not."""
+
+    files: Sequence[Path]
+    """Where they come from; the first one is where a new one belongs."""
+    known: SSHKnownHosts
+    refused: SSHKey | None = None
+    """What the server showed, if that is not trusted."""
+    expected: Sequence[SSHKey] = field(default_factory=list)
+    """What is known for its address instead."""
+
+    def client(self) -> SSHClient:
+        """Return a client that remembers a host key that it refuses."""
+        import asyncssh
+
+        keys = self
+
+        class Watchful(asyncssh.SSHClient):
+            def validate_host_public_key(
+                self, host: str, addr: str, port: int, key: SSHKey
+            ) -> bool:
+                keys.refused = key
+                found = keys.known.match(host, addr, None if port == _SSH_PORT else port)
+                keys.expected = found[0]
+                return False
+
+        return Watchful()
+
+
+def read_host_keys(address: SshAddress, options: SSHClientConnectionOptions) -> HostKeys:
+    """Read the files that ssh would read; unlike asyncssh, trust no host because a file is empty.
+
+    Raises:
+        DeviceError: If a file cannot be read.
+    """
+    import asyncssh
+
+    if address.settings.known_hosts is not None:
+        files = [address.settings.known_hosts]
+    else:
+        # None: the ssh config turns the check off; here it stays on.
+        configured = options.known_hosts
+        named = configured if isinstance(configured, list) else []
+        files = [Path(str(name)).expanduser() for name in named]
+        files = files or [Path("~/.ssh/known_hosts").expanduser()]
+        files.append(_SYSTEM_KNOWN_HOSTS)
+    try:
+        known = asyncssh.import_known_hosts(
+            "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
+        )
+    except (OSError, ValueError) as error:
+        raise DeviceError(
+            f"the known host keys of device '{address}' cannot be read: {error}",
+            remedy=f"mend {shlex.join(map(str, files))}",
+        ) from error
+    return HostKeys(files, known)
+
+
+async def shows_another_key(options: SSHClientConnectionOptions, keys: HostKeys) -> bool:
+    """Return whether a known server only has host keys of types that are not known of it.
+
+    The two then find no common type and part without a word about keys. Remembers the key.
+    """
+    import asyncssh
+
+    keys.expected = keys.known.match(_name(options), "", _unusual_port(options))[0]
+    if not keys.expected:
+        return False
+    with contextlib.suppress(asyncssh.Error, OSError):
+        async with asyncio.timeout(options.connect_timeout):
+            keys.refused = await asyncssh.get_server_host_key(
+                options.host, options.port, config=None, server_host_key_algs="default"
+            )
+    return keys.refused is not None and keys.refused not in keys.expected
+
+
+def untrusted(
+    address: SshAddress, options: SSHClientConnectionOptions, keys: HostKeys
+) -> DeviceError:
+    """Return the error of a host key that is not known, or not the one that is known."""
+    port = _unusual_port(options)
+    name = _name(options)
+    place = f"[{name}]:{port}" if port else name
+    file = shlex.quote(str(keys.files[0]))
+    scan = ["ssh-keyscan", *(["-p", str(port)] if port else []), options.host]
+    accept = f"{shlex.join(scan)} >> {file}"
+    if name != address.host:  # an alias, perhaps behind another host: only ssh itself gets there
+        accept = f"{address.command('true')}, which asks"
+    shown = keys.refused.get_fingerprint() if keys.refused else "none"
+    if keys.expected:
+        known = " or ".join(dict.fromkeys(key.get_fingerprint() for key in keys.expected))
+        return DeviceError(
+            f"the host key of device '{address}' has changed: it shows {shown}, known is {known}; "
+            "either its system was installed anew, or another machine answers in its place and "
+            "would receive what you send; nothing was sent",
+            remedy="ask who runs it, and only if its system is new: "
+            f"ssh-keygen -R {shlex.quote(place)} -f {file} && {accept}",
+        )
+    return DeviceError(
+        f"the host key of device '{address}' is not known: it shows {shown}; nothing was sent",
+        remedy="compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on the device "
+        f"(or the file of another key type), then: {accept}",
+    )
+
+
+def not_let_in(address: SshAddress, options: SSHClientConnectionOptions) -> DeviceError:
+    """Return the error of a user name or key that the server refuses; it does not say which."""
+    identity = address.settings.identity
+    tried = f"the key {identity}" if identity else "the keys of the ssh agent and of ~/.ssh"
+    copy = address.command(program="ssh-copy-id")
+    if identity:
+        copy = copy.replace("ssh-copy-id", f"ssh-copy-id -i {shlex.quote(str(identity))}", 1)
+    return DeviceError(
+        f"device '{address}' refuses user '{options.username}' with {tried}; "
+        "passwords are never tried",
+        remedy=f"check the user's name, or bring the key there: {copy}",
+    )
+
+
+def unreachable(address: SshAddress, error: Exception, timeout_s: float) -> DeviceError:
+    """Return the error of a host where no ssh server answers."""
+    host = address.host
+    if isinstance(error, socket.gaierror):
+        return DeviceError(
+            f"device '{address}' is not found: nobody knows the name '{host}'",
+            remedy="mend the name, write the IP address, or add the alias to ~/.ssh/config",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return DeviceError(
+            f"device '{address}' is not reached: '{host}' refuses connections to port "
+            f"{address.port or _SSH_PORT}",
+            remedy="start its ssh server (sudo systemctl enable --now ssh), or name its port: "
+            "ssh://host:2222",
+        )
+    if isinstance(error, TimeoutError):
+        return DeviceError(
+            f"device '{address}' is not reached: '{host}' did not answer within {timeout_s:g} s",
+            remedy=f"see that it is on and in this network: ping {shlex.quote(host)}",
+        )
+    return DeviceError(
+        f"device '{address}' is not reached: {error}",
+        remedy=f"make this work first: {address.command('true')}",
+    )
+
+
+def _name(options: SSHClientConnectionOptions) -> str:
+    """Return what the host is called in lists of known hosts."""
+    return options.host_key_alias or options.host
+
+
+def _unusual_port(options: SSHClientConnectionOptions) -> int | None:
+    return None if options.port == _SSH_PORT else options.port

@@ -1,0 +1,252 @@
+"""A Raspberry Pi that nobody has: its processor emulated by qemu, its system unpacked in a folder.
+
+What it answers is what the board would answer, because the very programs of the board run: Debian's
+Python and the wheels for aarch64, instruction by instruction. What it takes has no meaning: times
+carry the provenance ``emulated`` and pass no limit. Building it needs the network once.
+
+Compared with x86-64 on all three cores, ONNX Runtime 1.31 and LiteRT 2.3: int8 files of MobileNetV2
+and V3 answer bit by bit the same, float32 ones within 2e-6 of the outputs' range. Int8 files with
+float operations in between, such as SiLU, may differ: a rounding tie that falls to the other side
+in one value of a hundred thousand is carried on by the layers behind it.
+
+It is no sandbox: a program in it may read and write this machine's files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
+
+from edgetl.devices._apt import find_archive
+from edgetl.devices._bytecode import compile_modules
+from edgetl.devices._cache import Cache, Kept
+from edgetl.devices._cpu_files import CORES, write_cpu_files
+from edgetl.devices._folder import FolderConnection
+from edgetl.devices._process import ENVIRONMENT
+from edgetl.devices._userland import (
+    EMULATOR,
+    EMULATOR_SUITE,
+    PACKAGES,
+    SYSTEMS,
+    System,
+    host_architecture,
+    make_emulator,
+    make_userland,
+)
+from edgetl.devices._wheels import ENGINES, IMAGES, install
+from edgetl.errors import UsageError
+from edgetl.runtime.bundle import runtime_files
+from edgetl.types import Facts
+
+SCHEME = "emulated"
+PROVENANCE = "emulated"
+
+_DEFAULT_SYSTEM = "bookworm"
+
+_logger = logging.getLogger(__name__)
+
+_MIRRORS = ("http://", "https://", "file:/")
+_NOT_IN_MIRRORS = frozenset(" \t\r\n[]")
+_SETTINGS = ("system", "engine", "mirror")
+"""What may follow the ``?`` of an address."""
+_DESCRIBE_TIMEOUT_S = 120.0
+_FINGERPRINT = "import json, edgetl.runtime.host as h; print(json.dumps(h.fingerprint()))"
+_RECIPE = 1
+"""To be raised when trees are made in another way; older ones are then left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedDevice:
+    """A processor core, a system and engines, made from the network when first used."""
+
+    cpu: str = "cortex-a72"
+    """A key of `edgetl.devices._cpu_files.CORES`."""
+    system: str = _DEFAULT_SYSTEM
+    """A key of `edgetl.devices._userland.SYSTEMS`."""
+    engines: tuple[str, ...] = tuple(ENGINES)
+    """Keys of `edgetl.devices._wheels.ENGINES`.
+
+    OpenVINO is none of them: its int8 kernels need dot products, which Cortex-A53 and A72 lack.
+    """
+    mirror: str | None = None
+    """Where Debian is fetched from; None: from where this machine's apt does."""
+    cache: Path | None = None
+    """Folder of what was fetched; None: ``~/.cache/edgetl/emulated``."""
+    note: Callable[[str], None] = _logger.warning
+    """Told one line before something is fetched."""
+
+    @property
+    def provenance(self) -> str:
+        """What a time taken here is worth: nothing but a proof that it runs."""
+        return PROVENANCE
+
+    @property
+    def address(self) -> str:
+        """The shortest address that names it, wherever its cache is."""
+        settings = {} if self.system == _DEFAULT_SYSTEM else {"system": self.system}
+        if self.engines != tuple(ENGINES):
+            settings["engine"] = ",".join(self.engines)
+        if self.mirror is not None:
+            settings["mirror"] = self.mirror
+        query = f"?{urlencode(settings, safe=':/,')}" if settings else ""
+        return f"{SCHEME}:{self.cpu}{query}"
+
+    def describe(self) -> Facts:
+        """Return the fingerprint that the runtime takes there, and what the emulation is made of.
+
+        Raises:
+            DeviceError: If it cannot be made, or does not run.
+        """
+        parts = self._parts()
+        with self.connect() as connection:
+            connection.put(runtime_files())
+            printed = connection.run(["-c", _FINGERPRINT], timeout_s=_DESCRIBE_TIMEOUT_S)
+        emulation = {name: kept.digest for name, kept in parts.items()}
+        return {
+            **json.loads(printed),
+            "provenance": self.provenance,
+            "emulation": {"cpu": self.cpu, "system": self.system, **emulation},
+        }
+
+    @contextmanager
+    def connect(self) -> Iterator[FolderConnection]:
+        """Open a temporary folder; the device is made first if it never was.
+
+        Raises:
+            DeviceError: If it cannot be made: no apt or pip, no network, no room.
+        """
+        parts = self._parts()
+        sites = [kept.tree for name, kept in parts.items() if name not in {"qemu", "userland"}]
+        with tempfile.TemporaryDirectory(prefix="edgetl-emulated-") as name:
+            root, work = Path(name) / "root", Path(name) / "work"
+            work.mkdir()
+            self._make_root(root, parts["userland"].tree)
+            emulator = str(parts["qemu"].tree / EMULATOR)
+            # -S: qemu looks for what its root lacks on this machine, so a Python that searched the
+            # usual places would find this machine's packages.
+            python = (str(root / "usr/bin/python3"), "-S")
+            yield FolderConnection(
+                self.address,
+                work,
+                # Named: what qemu 7.2 emulates by default is wrong, in SVE, without a word.
+                (emulator, "-cpu", self.cpu, "-L", str(root), *python),
+                {
+                    **ENVIRONMENT,
+                    "PYTHONPATH": os.pathsep.join(str(site) for site in sites),
+                    "QEMU_CPU": self.cpu,
+                },
+                "name the device with the engine",
+            )
+
+    def _make_root(self, root: Path, userland: Path) -> None:
+        """Make a root of links to the shared userland, with the core's own files beside them."""
+        root.mkdir()
+        for path in userland.iterdir():
+            (root / path.name).symlink_to(path)
+        write_cpu_files(CORES[self.cpu], root)
+
+    def _parts(self) -> dict[str, Kept]:
+        """Return qemu, the userland and the engines' packages, made where they are missing."""
+        system, host = SYSTEMS[self.system], host_architecture()
+        cache = Cache(self.cache or Path.home() / ".cache" / "edgetl" / SCHEME, self.note)
+        parts = {
+            "qemu": cache.keep(
+                "qemu",
+                {"recipe": _RECIPE, "suite": EMULATOR_SUITE, "host": host},
+                what="an emulator of 64-bit ARM processors, Debian packages of 63 MB",
+                make=lambda tree: make_emulator(host, find_archive(self.mirror), tree),
+            ),
+            "userland": cache.keep(
+                f"debian-{system.suite}",
+                {"recipe": _RECIPE, "suite": system.suite, "packages": list(PACKAGES)},
+                what=f"Debian {system.suite} for 64-bit ARM, packages of 17 MB",
+                make=lambda tree: self._userland(system, tree),
+            ),
+        }
+        wheels = {"images": IMAGES, **{name: (ENGINES[name],) for name in self.engines}}
+        for name, requirements in wheels.items():
+            parts[name] = self._site(cache, name, requirements)
+        return parts
+
+    def _site(self, cache: Cache, name: str, requirements: Sequence[str]) -> Kept:
+        system = SYSTEMS[self.system]
+        request = {"requirements": list(requirements), "python": system.python}
+
+        def make(tree: Path) -> Facts:
+            wheels = install(
+                requirements, tree, python=system.python, glibc_minor=system.glibc_minor
+            )
+            compile_modules(tree, system.python)
+            return wheels
+
+        return cache.keep(
+            name,
+            {"recipe": _RECIPE, **request, "glibc_minor": system.glibc_minor},
+            what=f"{', '.join(requirements)} for 64-bit ARM",
+            make=make,
+        )
+
+    def _userland(self, system: System, tree: Path) -> Facts:
+        packages = make_userland(system, find_archive(self.mirror), tree)
+        compile_modules(tree, system.python)
+        return packages
+
+
+def parse(address: str) -> EmulatedDevice:
+    """Return the device that ``emulated:<cpu>[?system=...&engine=...&mirror=...]`` names.
+
+    Nothing is fetched before it is used.
+
+    Raises:
+        UsageError: If the processor, a setting or its value is unknown; says what is allowed.
+    """
+    cpu, _, query = address.removeprefix(f"{SCHEME}:").partition("?")
+    _check("processor", cpu, CORES, address)
+    device = EmulatedDevice(cpu=cpu)
+    given = parse_qsl(query, keep_blank_values=True)
+    for key, value in given:
+        _check("setting", key, _SETTINGS, address)
+        if [name for name, _ in given].count(key) > 1:
+            raise UsageError(f"setting '{key}' in '{address}' has two values", remedy="give one")
+        if key == "system":
+            _check(key, value, SYSTEMS, address)
+            device = replace(device, system=value)
+        elif key == "engine":
+            engines = tuple(value.split(","))
+            for engine in engines:
+                _check(key, engine, ENGINES, address)
+            device = replace(device, engines=engines)
+        else:
+            device = replace(device, mirror=_mirror(value, address))
+    return device
+
+
+def _check(what: str, name: str, known: Iterable[str], address: str) -> None:
+    names = tuple(known)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        meant = f"Did you mean '{close[0]}'? " if close else ""
+        raise UsageError(
+            f"unknown {what} '{name}' in '{address}'", remedy=f"{meant}Known: {', '.join(names)}."
+        )
+
+
+def _mirror(text: str, address: str) -> str:
+    # What it may not hold would end the word in apt's list of sources.
+    if text.startswith(_MIRRORS) and not set(text) & _NOT_IN_MIRRORS:
+        return text.rstrip("/")
+    raise UsageError(
+        f"'{text}' in '{address}' is no address of a mirror of Debian",
+        remedy="write mirror=http://..., the folder that holds 'dists'",
+    )
+
+
+DEVICE = EmulatedDevice()

@@ -1,0 +1,287 @@
+"""Addresses, and how the emulator is started: with a script in its place, and no network."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgetl.devices import check_device, emulated, open_device
+from edgetl.devices._userland import EMULATOR
+from edgetl.devices.emulated import EmulatedDevice, parse
+from edgetl.errors import DeviceError, ExitCode, UsageError
+from edgetl.types import Facts
+
+# Takes `-cpu NAME -L ROOT PYTHON -S ARGUMENTS...` and says what it was given.
+_SHOW = """#!/bin/sh
+echo "cpu $2 $QEMU_CPU"
+echo "root $(cat "$4/proc/cpuinfo" | grep -c '^processor') $(ls "$4" | tr '\\n' ' ')"
+echo "python ${5#"$4"} $6"
+shift 6
+echo "arguments $*"
+echo "environment $(env | cut -d= -f1 | sort | tr '\\n' ' ')"
+echo "site $PYTHONPATH"
+"""
+_SLEEP = "#!/bin/sh\nsleep 60 &\necho $! > child\nwait\n"
+
+Make = Callable[[str], EmulatedDevice]
+
+
+@pytest.fixture
+def made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Return a function that makes a device whose emulator is the given script."""
+
+    def make(script: str) -> EmulatedDevice:
+        def emulator(_architecture: str, _archive: object, tree: Path) -> Facts:
+            path = tree / EMULATOR
+            path.parent.mkdir(parents=True)
+            path.write_text(script)
+            path.chmod(0o755)
+            return {"qemu": "0"}
+
+        def userland(_system: object, _archive: object, tree: Path) -> Facts:
+            (tree / "usr").mkdir()
+            (tree / "lib").symlink_to("usr/lib")
+            return {"libc6": "1"}
+
+        def install(requirements: tuple[str, ...], tree: Path, **_: object) -> Facts:
+            (tree / "package").mkdir()
+            return dict.fromkeys(requirements, "2")
+
+        monkeypatch.setattr(emulated, "find_archive", lambda _: None)
+        monkeypatch.setattr(emulated, "make_emulator", emulator)
+        monkeypatch.setattr(emulated, "make_userland", userland)
+        monkeypatch.setattr(emulated, "install", install)
+        return EmulatedDevice(cpu="cortex-a76", cache=tmp_path / "cache", note=lambda _: None)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("address", "device"),
+    [
+        ("emulated:cortex-a72", EmulatedDevice("cortex-a72")),
+        ("emulated:cortex-a53", EmulatedDevice("cortex-a53")),
+        ("emulated:cortex-a76?system=trixie", EmulatedDevice("cortex-a76", "trixie")),
+        (
+            "emulated:cortex-a72?engine=onnxruntime",
+            EmulatedDevice("cortex-a72", engines=("onnxruntime",)),
+        ),
+        (
+            "emulated:cortex-a72?system=trixie&mirror=http://mirror/debian",
+            EmulatedDevice("cortex-a72", "trixie", mirror="http://mirror/debian"),
+        ),
+    ],
+)
+def test_address_names_a_device_and_the_device_its_address(
+    address: str, device: EmulatedDevice
+) -> None:
+    assert open_device(address) == parse(address) == device
+    assert device.address == address
+
+
+@pytest.mark.parametrize(
+    ("address", "message", "remedy"),
+    [
+        (
+            "emulated:cortex-a57",
+            "unknown processor 'cortex-a57' in 'emulated:cortex-a57'",
+            "Did you mean 'cortex-a76'? Known: cortex-a53, cortex-a72, cortex-a76.",
+        ),
+        ("emulated", "unknown processor 'emulated'", "Known: cortex-a53, cortex-a72, cortex-a76."),
+        (
+            "emulated:cortex-a72?systm=trixie",
+            "unknown setting 'systm'",
+            "Did you mean 'system'? Known: system, engine, mirror.",
+        ),
+        (
+            "emulated:cortex-a72?system=sid",
+            "unknown system 'sid'",
+            "Known: bookworm, trixie.",
+        ),
+        (
+            "emulated:cortex-a72?engine=openvino",
+            "unknown engine 'openvino'",
+            "Known: onnxruntime, ai-edge-litert.",
+        ),
+        (
+            "emulated:cortex-a72?system=trixie&system=bookworm",
+            "setting 'system' in .* has two values",
+            "give one",
+        ),
+        (
+            "emulated:cortex-a72?mirror=http://a/debian%20[trusted=yes]",
+            "is no address of a mirror of Debian",
+            "write mirror=http://..., the folder that holds 'dists'",
+        ),
+    ],
+    ids=["processor", "none", "setting", "system", "engine", "twice", "mirror"],
+)
+def test_wrong_address_is_refused_with_what_is_allowed(
+    address: str, message: str, remedy: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        parse(address)
+
+    assert caught.value.remedy == remedy
+    assert re.search(message, check_device(address) or "")
+
+
+def test_times_are_worth_nothing() -> None:
+    assert EmulatedDevice().provenance == "emulated"
+
+
+def test_looking_at_an_address_fetches_nothing(tmp_path: Path) -> None:
+    replace(open_device_in(tmp_path), cpu="cortex-a53")
+
+    assert not any(tmp_path.iterdir())
+
+
+def open_device_in(folder: Path) -> EmulatedDevice:
+    return replace(parse("emulated:cortex-a72"), cache=folder)
+
+
+def test_emulator_gets_a_named_processor_a_root_and_nothing_else(made_of: Make) -> None:
+    device = made_of(_SHOW)
+
+    with device.connect() as connection:
+        printed = connection.run(["-m", "edgetl.runtime", "check"], timeout_s=30)
+
+    lines = dict(line.split(" ", 1) for line in printed.splitlines())
+    assert lines["cpu"] == "cortex-a76 cortex-a76"
+    assert lines["root"].split() == ["4", "lib", "proc", "sys", "usr"]
+    assert lines["python"] == "/usr/bin/python3 -S"
+    assert lines["arguments"] == "-m edgetl.runtime check"
+    names = set(lines["environment"].split()) - {"PWD", "_", "SHLVL", "OLDPWD"}
+    assert names == {"LANG", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "QEMU_CPU"}
+    sites = [Path(site).parent.name.rpartition("-")[0] for site in lines["site"].split(os.pathsep)]
+    assert sites == ["images", "onnxruntime", "ai-edge-litert"]
+
+
+def test_only_the_engine_that_was_asked_for_is_there(made_of: Make) -> None:
+    device = replace(made_of(_SHOW), engines=("onnxruntime",))
+
+    with device.connect() as connection:
+        assert "ai-edge-litert" not in connection.run([], timeout_s=30)
+
+
+def test_files_go_there_and_come_back_and_the_folder_goes(made_of: Make, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"\0pixels")
+
+    with made_of("#!/bin/sh\nmv a/b a/c\n").connect() as connection:
+        connection.put({"a/b": tmp_path / "source"})
+        connection.run([], timeout_s=30)
+        connection.get(["a/c"], tmp_path)
+        with pytest.raises(DeviceError, match="'emulated:cortex-a76' holds no file 'a/b'"):
+            connection.get(["a/b"], tmp_path)
+        folder = connection.folder
+
+    assert (tmp_path / "a" / "c").read_bytes() == b"\0pixels"
+    assert not folder.exists()
+
+
+def test_time_limit_ends_all_that_was_started(made_of: Make) -> None:
+    with made_of(_SLEEP).connect() as connection:
+        with pytest.raises(DeviceError, match=r"on device 'emulated:cortex-a76' took longer than"):
+            connection.run(["slow.py"], timeout_s=1.0)
+        child = int((connection.folder / "child").read_text())
+
+        assert ended(child)
+
+
+def ended(process: int) -> bool:
+    for _ in range(100):
+        stat = Path(f"/proc/{process}/stat")
+        # An orphan that nobody waits for stays as a zombie.
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'no such model' >&2; exit 6", "ended with 6: no such model"),
+        ("exit 3", "ended with 3: it said nothing"),
+        ("kill -SEGV $$", "was killed by SIGSEGV"),
+    ],
+)
+def test_failure_is_told_with_the_last_lines(made_of: Make, script: str, message: str) -> None:
+    with (
+        made_of(f"#!/bin/sh\n{script}\n").connect() as connection,
+        pytest.raises(DeviceError, match=f"'python x' on device 'emulated:cortex-a76' {message}"),
+    ):
+        connection.run(["x"], timeout_s=30)
+
+
+def test_missing_engine_names_the_address_that_has_it(made_of: Make) -> None:
+    script = (
+        "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'ai_edge_litert'\" >&2; exit 1\n"
+    )
+    with (
+        made_of(script).connect() as connection,
+        pytest.raises(DeviceError, match="No module named 'ai_edge_litert'") as caught,
+    ):
+        connection.run(["x"], timeout_s=30)
+
+    assert caught.value.remedy == "name the device with the engine ai-edge-litert"
+
+
+def test_emulator_that_may_not_run_is_named(made_of: Make, tmp_path: Path) -> None:
+    device = made_of(_SHOW)
+    with device.connect():
+        (emulator,) = (tmp_path / "cache").glob(f"qemu-*/tree/{EMULATOR}")
+    emulator.chmod(0o644)
+
+    with (
+        device.connect() as connection,
+        pytest.raises(DeviceError, match=f"cannot be started: Permission denied: {emulator}"),
+    ):
+        connection.run([], timeout_s=30)
+
+
+def test_cold_cache_without_a_network_is_one_paragraph_with_the_remedy(
+    made_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(mirror: str | None) -> None:
+        raise DeviceError(f"no route to {mirror}", remedy="connect this machine to the network")
+
+    lines: list[str] = []
+    device = replace(made_of(_SHOW), mirror="http://mirror/debian", note=lines.append)
+    monkeypatch.setattr(emulated, "find_archive", unreachable)
+
+    with pytest.raises(DeviceError, match="no route to http://mirror/debian") as caught:
+        device.describe()
+
+    assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
+    (line,) = lines
+    assert line.startswith("fetching an emulator of 64-bit ARM processors, Debian packages of 63")
+    assert line.endswith(f"; kept in {tmp_path / 'cache'}")
+
+
+def test_warm_cache_needs_no_network(made_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = made_of(_SHOW)
+    with device.connect():
+        pass
+    for name in ("find_archive", "make_emulator", "make_userland", "install"):
+        monkeypatch.delattr(emulated, name)
+
+    with device.connect() as connection:
+        assert connection.run([], timeout_s=30)
+
+
+def test_machine_that_has_no_emulator_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+
+    with pytest.raises(
+        DeviceError, match="there is no emulator for Linux on riscv64; it runs on Linux on x86_64"
+    ):
+        open_device_in(tmp_path).describe()

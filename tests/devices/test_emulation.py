@@ -1,0 +1,177 @@
+"""The real thing: Debian and wheels fetched from a cold cache, models answered on emulated boards.
+
+Needs the network, so it is no part of the default tests. Allowed differences: the same engine with
+other kernels adds floats in another order, 1e-4 of the outputs' range; integers are the same or one
+step of 255 apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgetl.config.calibration import Int8Table
+from edgetl.devices import Device, open_device
+from edgetl.devices.emulated import EmulatedDevice, parse
+from edgetl.devices.local import LocalDevice
+from edgetl.errors import DeviceError
+from edgetl.exporters import EXPORTERS
+from edgetl.nn.layers import RawPixels
+from edgetl.quantizers import QUANTIZERS, for_format
+from edgetl.runtime.bundle import runtime_files
+from edgetl.types import Precision
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FORMATS = ("onnx", "tflite")
+ALLOWED = {"fp32": 1e-4, "int8": 1 / 255}
+_TIMEOUT_S = 300.0
+_ANSWER = """
+import sys
+import numpy as np
+from pathlib import Path
+from edgetl.runtime.engines import open_session
+session = open_session(sys.argv[1], Path(sys.argv[2]), 1)
+rows = [session.run(photo[None]) for photo in np.load("photos.npy")]
+np.save("answers.npy", np.concatenate([next(iter(row.values())) for row in rows]))
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that is empty before the first test here."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def board(address: str, cache: Path) -> EmulatedDevice:
+    return replace(parse(address), cache=cache)
+
+
+@pytest.fixture(scope="module")
+def photos() -> NDArray[np.uint8]:
+    blocks = np.random.default_rng(0).integers(10, 201, (8, 8, 8, 3), dtype=np.uint8)
+    return blocks.repeat(8, axis=1).repeat(8, axis=2)
+
+
+@pytest.fixture(scope="module")
+def models(
+    photos: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[tuple[str, str], Path]:
+    """Return files of a small network with depthwise convolutions, by format and precision."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1),
+        nn.Hardswish(),
+        nn.Conv2d(16, 16, 3, 2, 1, groups=16),
+        nn.ReLU6(),
+        nn.Conv2d(16, 32, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 10),
+    )
+    module = RawPixels(network, (0.5, 0.4, 0.3), (0.2, 0.2, 0.25)).eval()
+    found: dict[tuple[str, str], Path] = {}
+    for name in FORMATS:
+        exporter, quantizer = EXPORTERS.load(name), QUANTIZERS.load(for_format(name) or "")
+        folders = {each: tmp_path_factory.mktemp(f"{name}-{each}") for each in ALLOWED}
+        exporter.export(module, torch.zeros(1, 64, 64, 3), ("logits",), folders["fp32"])
+        model = folders["fp32"] / exporter.file
+        quantizer.quantize(model, photos, Precision.INT8, Int8Table(), folders["int8"])
+        found |= {(name, each): folder / exporter.file for each, folder in folders.items()}
+    return found
+
+
+def answers(
+    device: Device, models: Mapping[tuple[str, str], Path], photos: NDArray[np.uint8], work: Path
+) -> dict[tuple[str, str], NDArray[np.float32]]:
+    work.mkdir()
+    (work / "answer.py").write_text(_ANSWER)
+    np.save(work / "photos.npy", photos)
+    found: dict[tuple[str, str], NDArray[np.float32]] = {}
+    with device.connect() as connection:
+        files = {name: work / name for name in ("answer.py", "photos.npy")}
+        connection.put({**runtime_files(), **files})
+        for (name, precision), file in models.items():
+            connection.put({file.name: file})
+            connection.run(["answer.py", name, file.name], timeout_s=_TIMEOUT_S)
+            connection.get(["answers.npy"], work)
+            found[name, precision] = np.load(work / "answers.npy")
+    return found
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a72", "cortex-a76"])
+def test_models_answer_as_they_do_here(
+    cpu: str,
+    cache: Path,
+    models: Mapping[tuple[str, str], Path],
+    photos: NDArray[np.uint8],
+    tmp_path: Path,
+) -> None:
+    here = answers(LocalDevice(), models, photos, tmp_path / "here")
+    there = answers(board(f"emulated:{cpu}", cache), models, photos, tmp_path / "there")
+
+    assert set(there) == {(name, each) for name in FORMATS for each in ALLOWED}
+    for (name, precision), expected in here.items():
+        worst = np.abs(there[name, precision] - expected).max()
+        assert worst <= ALLOWED[precision] * np.ptp(expected), (name, precision)
+
+
+@pytest.mark.parametrize(
+    ("address", "python"),
+    [("emulated:cortex-a72", "3.11"), ("emulated:cortex-a76?system=trixie", "3.13")],
+)
+def test_description_is_of_an_arm_processor_and_says_that_it_is_emulated(
+    address: str, python: str, cache: Path
+) -> None:
+    device = board(address, cache)
+
+    found = device.describe()
+
+    assert found["machine"] == "aarch64"
+    assert found["processor"] == f"emulated {device.cpu}"
+    assert found["provenance"] == open_device(address).provenance == "emulated"
+    assert found["emulation"]["cpu"] == device.cpu
+    assert json.loads(json.dumps(found)) == found == device.describe()
+    with device.connect() as connection:
+        code = "import sys, numpy, PIL.Image, onnxruntime; print('%d.%d' % sys.version_info[:2])"
+        assert connection.run(["-c", code], timeout_s=_TIMEOUT_S).strip() == python
+
+
+def test_this_machines_packages_are_out_of_reach(cache: Path) -> None:
+    code = "import sys; print(*sys.path, sep='\\n')"
+
+    with board("emulated:cortex-a72", cache).connect() as connection:
+        paths = [path for path in connection.run(["-c", code], timeout_s=60).splitlines() if path]
+        with pytest.raises(DeviceError, match=r"No module named 'edgetl'"):
+            connection.run(["-c", "import edgetl"], timeout_s=60)
+
+    assert [path for path in paths if path.startswith(str(cache))] == paths[:3]
+    assert all("/edgetl-emulated-" in path for path in paths[3:])
+
+
+def test_command_that_takes_too_long_is_stopped(cache: Path) -> None:
+    with (
+        board("emulated:cortex-a72", cache).connect() as connection,
+        pytest.raises(DeviceError, match=r"took longer than 1 s"),
+    ):
+        connection.run(["-c", "import time; time.sleep(60)"], timeout_s=1.0)
+
+
+def test_processor_has_the_features_of_its_core_alone(cache: Path) -> None:
+    """HWCAP is what qemu emulates, in the auxiliary vector; bit 20 is the dot product."""
+    code = (
+        "import ctypes; f = ctypes.CDLL(None).getauxval; f.restype = ctypes.c_ulong; "
+        "print(f(16) >> 20 & 1, open('/proc/cpuinfo').read().count('asimddp'))"
+    )
+
+    for cpu, expected in (("cortex-a72", "0 0"), ("cortex-a76", "1 4")):
+        with board(f"emulated:{cpu}", cache).connect() as connection:
+            assert connection.run(["-c", code], timeout_s=60).strip() == expected
