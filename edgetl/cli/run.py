@@ -16,7 +16,7 @@ from edgetl.pipeline.execute import run
 from edgetl.pipeline.hand_over import hand_over
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages, plan_nodes
-from edgetl.report.choice import candidate_table, verdict_lines
+from edgetl.report.choice import candidate_table, miss_lines, verdict_lines
 from edgetl.store.store import Artifact, Store
 
 
@@ -64,6 +64,8 @@ def command(
         facts = [package.facts for package in packages.values()]
         click.echo(candidate_table(facts))
         for line in verdict_lines(facts, dist):
+            click.echo(line)
+        for line in miss_lines(facts, found):
             click.echo(line)
     if any(package.facts["verdict"] != "held" for package in packages.values()):
         sys.exit(ExitCode.LIMIT_MISSED)

@@ -53,6 +53,8 @@ def command(
     for node, artifact in there:
         click.echo(f"{node.label:<28} {all_stages()[node.stage].summary(artifact.facts)}")
         click.echo(f"{'':<28} {artifact.folder}")
+        if artifact.facts.get("misses"):
+            click.echo(f"{'':<28} {artifact.file(artifact.facts['misses'])}")
     missing = len(steps) - len(there)
     if missing:
         click.echo(f"{missing} more are to be made: edgetl run {recipe}")

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from edgetl.store.store import Artifact
 from edgetl.types import Fact
 
 _MIB = 2**20
@@ -17,7 +18,7 @@ def candidate_table(packages: Sequence[Mapping[str, Fact]]) -> str:
     """Return one line per candidate of every target: figures, intervals, verdict with its reason.
 
     Args:
-        packages: Facts of the package stage, one per target.
+        packages: Facts of the package stage, one per target, at least one, all of one task.
     """
     from rich.console import Console
     from rich.table import Table
@@ -25,7 +26,8 @@ def candidate_table(packages: Sequence[Mapping[str, Fact]]) -> str:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("target", "candidate"):
         table.add_column(name, no_wrap=True)
-    for name in ("top-1", "drop pp", "p95 ms", "MiB"):
+    first = packages[0]["rows"][0]
+    for name in (first["title"], *first["others"], "drop pp", "p95 ms", "MiB"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for package in packages:
@@ -49,13 +51,32 @@ def verdict_lines(packages: Sequence[Mapping[str, Fact]], dist: Path) -> Iterato
             yield f"{package['target']}: no bundle; {package['why']}"
 
 
-def _figures(row: Mapping[str, Fact]) -> tuple[str, str, str, str]:
-    top1 = f"{row['top1']:.3f} [{row['top1_low']:.3f} {row['top1_high']:.3f}]"
+def miss_lines(
+    packages: Sequence[Mapping[str, Fact]], artifacts: Mapping[str, Artifact]
+) -> Iterator[str]:
+    """Yield one line per chosen candidate that was wrong anywhere: the picture that shows where.
+
+    Args:
+        packages: Facts of the package stage, one per target.
+        artifacts: Of the run, by label.
+    """
+    for chosen in dict.fromkeys(package["chosen"] for package in packages):
+        verification = artifacts.get(f"verify {chosen}")
+        if verification is not None and verification.facts["misses"]:
+            picture = verification.file(verification.facts["misses"])
+            yield f"worst answers of {chosen}: {picture}"
+
+
+def _figures(row: Mapping[str, Fact]) -> Iterator[str]:
+    yield f"{row['value']:.3f} [{row['low']:.3f} {row['high']:.3f}]"
+    for value in row["others"].values():
+        yield f"{value:.3f}"
+    yield f"{row['drop_pp']:.1f}"
     if row["p95_ms"] is None:
-        p95 = "not measured"
+        yield "not measured"
     else:
-        p95 = f"{row['p95_ms']:.2f} [{row['p95_low_ms']:.2f} {row['p95_high_ms']:.2f}]"
-    return top1, f"{row['drop_pp']:.1f}", p95, f"{row['size_bytes'] / _MIB:.2f}"
+        yield f"{row['p95_ms']:.2f} [{row['p95_low_ms']:.2f} {row['p95_high_ms']:.2f}]"
+    yield f"{row['size_bytes'] / _MIB:.2f}"
 
 
 def _verdict(row: Mapping[str, Fact]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,12 +36,16 @@ class Measured:
 
     name: str
     """``onnx int8``."""
-    top1: float
-    majority_class: str
-    """Of the test split."""
-    majority_share: float
-    """The top-1 of always answering that class."""
+    title: str
+    """What people call the metric: ``top-1``."""
+    accuracies: Mapping[str, tuple[str, float]]
+    """Title and figure by the name of the limit, the metric first."""
+    collapse: str | None
+    """Why it is no better than guessing, in words; None if it is better."""
+    silent: bool
+    """Whether it answers nothing at all, which no limit makes a result."""
     drop_pp: float
+    """Of the metric."""
     size_bytes: int
     p95_ms: float | None
     """None where no device timed it."""
@@ -90,7 +94,7 @@ def choose(target: Target, candidates: Sequence[Measured]) -> Choice:
     if undecided:
         best = _first(candidates, undecided)
         why = judged[best].reason
-        order = "smallest" if target.device is None else "fastest"
+        order = "smallest" if candidates[best].p95_ms is None else "fastest"
         reason = f"{why}; {order} that breaks no limit known"
         judged[best] = Judgement(Verdict.UNVERIFIED, reason)
         return Choice(Outcome.UNVERIFIED, best, tuple(judged), why)
@@ -119,18 +123,18 @@ class _Check:
 
 
 def _checks(limits: Limits, candidate: Measured) -> Iterator[_Check]:
-    if limits.better_than_guessing:
-        text = (
-            f"top-1 {candidate.top1:.3f} is no better than always answering "
-            f"'{candidate.majority_class}' ({candidate.majority_share:.3f})"
-        )
-        least = math.nextafter(candidate.majority_share, math.inf)  # equal is no better
-        yield _Check("better_than_guessing", text, least - candidate.top1)
-    if limits.top1 is not None:
-        text = f"top-1 {candidate.top1:.4g} < {limits.top1:g}"
-        yield _Check("top1", text, limits.top1 - candidate.top1)
+    metric = next(iter(candidate.accuracies.values()))[1]
+    wanted = limits.better_than_guessing or candidate.silent
+    collapsed = wanted and candidate.collapse is not None
+    # The better of two that only guess is the nearer one.
+    yield _Check("better_than_guessing", candidate.collapse or "", 1 - metric if collapsed else -1)
+    for name, (title, value) in candidate.accuracies.items():
+        least: float | None = getattr(limits, name)
+        if least is not None:
+            yield _Check(name, f"{title} {value:.4g} < {least:g}", least - value)
     if limits.drop_pp is not None:
-        yield _at_most("drop_pp", "drop", candidate.drop_pp, limits.drop_pp, "pp")
+        text = f"drop {candidate.drop_pp:.4g} > {limits.drop_pp:g} pp ({candidate.title})"
+        yield _Check("drop_pp", text, candidate.drop_pp - limits.drop_pp)
     if limits.size_mib is not None:
         size_mib = candidate.size_bytes / _MIB
         yield _at_most("size_mib", "size", size_mib, limits.size_mib, "MiB")
@@ -168,6 +172,8 @@ def _judge(target: Target, candidate: Measured) -> Judgement:
         return Judgement(Verdict.REJECTED, broken[0])
     if target.device is None:
         return Judgement(Verdict.UNVERIFIED, "no device")
+    if candidate.p95_ms is None:
+        return Judgement(Verdict.UNVERIFIED, "no time was measured on a real device")
     undecided = [check.text for check in checks if check.undecided]
     if undecided:
         return Judgement(Verdict.UNVERIFIED, undecided[0])

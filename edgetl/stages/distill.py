@@ -9,6 +9,7 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
+from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._training import (
     network_problems,
@@ -23,13 +24,9 @@ from edgetl.train.options import (
     DistillTable,
     NetworkSettings,
     Training,
-    resolve,
-    resolve_loss,
 )
+from edgetl.train.tasks import TASKS, Lesson
 from edgetl.types import Facts
-
-_FROM_SCRATCH = {"adamw": 2e-3, "sgd": 0.05}
-_PRETRAINED = {"adamw": 1e-3, "sgd": 0.02}
 
 
 class Settings(Table):
@@ -46,12 +43,11 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     if student is None:
         return []
     table = cast("DistillTable", job.tables["distill"])
-    seed = job.recipe.seed
-    rates = _FROM_SCRATCH if student.weights == NO_WEIGHTS else _PRETRAINED
+    task, seed = TASKS.load(job.recipe.task), job.recipe.seed
     settings = Settings(
         network=network_settings(job, student, seed=seed),
-        training=resolve(table, rates, seed=seed),
-        loss=resolve_loss(table),
+        training=task.student(table, seed=seed, pretrained=student.weights != NO_WEIGHTS),
+        loss=task.distillation(table),
         device=job.recipe.device,
     )
     dataset = made["dataset"][0]
@@ -65,8 +61,12 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    if job.recipe.student is not None:
-        yield from network_problems(job, job.recipe.student, "student")
+    if job.recipe.student is None:
+        return
+    yield from network_problems(job, job.recipe.student, "student")
+    table = cast("DistillTable", job.tables["distill"])
+    for name, why in TASKS.load(job.recipe.task).problems(table):
+        yield Problem(f"distill.{name}", why)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
@@ -74,22 +74,18 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     from edgetl.models import load_model
     from edgetl.train.device import open_fabric
     from edgetl.train.outcome import write_outcome
-    from edgetl.train.strategies import Lesson, train_whole
-    from edgetl.train.teachers import make_teacher
     from edgetl.train.weights import build_network
 
     dataset = Dataset.open(inputs["dataset"].folder)
+    task = TASKS.load(dataset.task)
     family, module, report = build_network(settings.network, len(dataset.classes))
     work.progress.note(f"{settings.network.family}: {report.sentence()}")
     lesson = None
     if "teacher" in inputs:
         spec, network = load_model(inputs["teacher"].folder)
         fabric = open_fabric(settings.device, mixed_precision=settings.training.mixed_precision)
-        teacher = make_teacher(
-            network.to(fabric.device), spec, dataset, augment=settings.training.augment
-        )
-        lesson = Lesson(teacher, settings.loss)
-    fitted = train_whole(
+        lesson = Lesson(spec, network.to(fabric.device), settings.loss)
+    fitted = task.train_whole(
         module,
         family,
         settings.training,
@@ -114,13 +110,12 @@ def _summary(facts: Facts) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "torch", "torchvision")
+    return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
 STAGE = Stage(
     name="distill",
-    version=1,
+    version=2,
     needs=("dataset", "teacher"),
     makes="student",
     options=DistillTable,

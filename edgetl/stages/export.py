@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, Problem, UsageError
+from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import model_node
+from edgetl.stages._deployed import outputs_of
 from edgetl.stages._model_folder import complete, mib
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Split
@@ -18,12 +20,18 @@ from edgetl.types import Facts, Split
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
     from edgetl.data.dataset import Dataset
+    from edgetl.runtime.detections import Suppression
 
-_NUM_GOLDEN = 8
+_MOST_GOLDEN = 8
+_LEAST_GOLDEN = 2
+_GOLDEN_BYTES = 1 << 19
+"""Of the answers to all golden samples; a classifier's are a few bytes, a detector's a megabyte."""
 _LARGEST_ERROR = 1e-3
-"""Of the range of the outputs. Rounding stays near 1e-6; a wrong layout or mean is near 1."""
+"""Of the range of the outputs, 1 for boxes and scores. Rounding stays near 1e-6; a wrong layout or
+mean is near 1."""
 
 
 class Settings(Table):
@@ -61,26 +69,34 @@ def _check(job: Job) -> Iterator[Problem]:
 def _tools(settings: Settings) -> tuple[str, ...]:
     from edgetl.runtime.engines import package
 
-    tools = {*EXPORTERS.load(settings.format).tools, package(settings.format), "numpy", "torch"}
+    tools = {
+        *EXPORTERS.load(settings.format).tools,
+        package(settings.format),
+        "numpy",
+        "pycocotools",
+        "torch",
+    }
     return tuple(sorted(tools))
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+    import dataclasses
+
     import torch
 
     from edgetl.data.dataset import Dataset
-    from edgetl.models import load_model
-    from edgetl.nn.layers import RawPixels
+    from edgetl.models import deployable, load_model
     from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 
     spec, module = load_model(inputs["model"].folder)
-    raw = RawPixels(module, spec.mean, spec.std).eval()
-    pixels = _golden_pixels(Dataset.open(inputs["dataset"].folder))
-    with torch.inference_mode():
-        reference = raw(torch.from_numpy(pixels).float()).numpy()
+    dataset = Dataset.open(inputs["dataset"].folder)
+    evaluation = EVALUATIONS.load(spec.task.value)
+    network = deployable(spec, module)
+    pixels, reference = _golden(dataset, network, evaluation)
     exporter = EXPORTERS.load(settings.format)
     example = torch.zeros((1, *pixels.shape[1:]))
-    tensors = exporter.export(raw, example, ("logits",), work.out)
+    tensors = exporter.export(network, example, evaluation.outputs, work.out)
+    rule = _suppression(evaluation, dataset, inputs["model"])
     contract = Contract(
         task=spec.task.value,
         labels=spec.classes,
@@ -90,11 +106,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         input=InputSpec("image", spec.preprocess.height, spec.preprocess.width),
         preprocess=spec.preprocess,
         outputs=tuple(
-            OutputSpec(name, tensor, (1, len(spec.classes))) for name, tensor in tensors.items()
+            OutputSpec(name, tensor, (1, *reference[name].shape[1:]))
+            for name, tensor in tensors.items()
         ),
+        suppression=rule,
     )
-    error = complete(work.out, contract, pixels, {"logits": reference}, _drawn_photos())
-    span = float(reference.max() - reference.min())
+    error = complete(work.out, contract, pixels, reference, _drawn_photos())
+    span = evaluation.span(reference)
     # Written so that a NaN is refused too.
     if not error <= _LARGEST_ERROR * span:
         raise EdgetlError(
@@ -103,17 +121,43 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             remedy=f"take '{settings.format}' out of the targets' candidates and report the family",
         )
     sizes = [(work.out / name).stat().st_size for name in exporter.files]
-    return {"size_bytes": sum(sizes), "max_abs_error": error, "output_span": span}
+    return {
+        "size_bytes": sum(sizes),
+        "max_abs_error": error,
+        "output_span": span,
+        "suppression": None if rule is None else dataclasses.asdict(rule),
+    }
 
 
-def _golden_pixels(dataset: Dataset) -> NDArray[np.uint8]:
-    """Return samples spread evenly over the validation split, or over the training split."""
+def _suppression(evaluation: Evaluation, dataset: Dataset, model: Artifact) -> Suppression | None:
+    """Return the rule that suits the model best on the validation split, if there is one."""
+    from edgetl.train.outcome import read_answers
+
+    validated = dataset.names(Split.VAL)
+    answers = read_answers(model.folder, Split.VAL) if validated else None
+    return evaluation.suppression(answers, dataset, Split.VAL)
+
+
+def _golden(
+    dataset: Dataset, network: nn.Module, evaluation: Evaluation
+) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
+    """Return samples and what `network` answers to them, fewer the larger the answers are.
+
+    They are spread evenly over the photos of the validation split, or the training split, on which
+    there is something to be found.
+    """
     import numpy as np
 
     split = Split.VAL if dataset.names(Split.VAL) else Split.TRAIN
     images = dataset.images(split)
-    count = min(_NUM_GOLDEN, len(images))
-    return np.array(images[[i * len(images) // count for i in range(count)]])
+    # A photo without boxes has a label beyond the classes.
+    seen = np.flatnonzero(dataset.labels(split) < len(dataset.classes))
+    photos = seen if len(seen) else np.arange(len(images))
+    first = outputs_of(network, images[photos[:1]], evaluation.outputs)
+    affordable = _GOLDEN_BYTES // sum(values.nbytes for values in first.values())
+    count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(photos))
+    pixels = np.array(images[photos[[i * len(photos) // count for i in range(count)]]])
+    return pixels, outputs_of(network, pixels, evaluation.outputs)
 
 
 def _drawn_photos() -> list[NDArray[np.uint8]]:
@@ -139,13 +183,17 @@ def _drawn_photos() -> list[NDArray[np.uint8]]:
 
 
 def _summary(facts: Facts) -> str:
+    """Return for example ``5.8 MiB; 2.1e-07 of the outputs' range from torch``."""
     share = facts["max_abs_error"] / facts["output_span"]
-    return f"{mib(facts['size_bytes'])}; {share:.1e} of the outputs' range from torch"
+    text = f"{mib(facts['size_bytes'])}; {share:.1e} of the outputs' range from torch"
+    if facts["suppression"] is None:
+        return text
+    return f"{text}; finds what scores {facts['suppression']['score']:g}"
 
 
 STAGE = Stage(
     name="export",
-    version=1,
+    version=2,
     needs=("dataset", "teacher", "student"),
     makes="float",
     options=NoOptions,

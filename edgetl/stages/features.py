@@ -15,6 +15,7 @@ from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
 from edgetl.store.store import Artifact
 from edgetl.train.options import FinetuneTable, NetworkSettings
+from edgetl.train.tasks import TASKS
 from edgetl.types import Facts, Split
 
 
@@ -29,7 +30,8 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = cast("FinetuneTable", job.tables["finetune"])
-    if not table.probes:
+    task = TASKS.load(job.recipe.task)
+    if not (task.caches_features and task.probe(table, seed=0)):
         return []
     settings = Settings(
         # The seed draws the head alone, which no feature depends on.

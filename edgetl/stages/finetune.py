@@ -1,4 +1,4 @@
-"""Teach a pretrained network the classes of the photos: the teacher."""
+"""Teach a pretrained network what is labelled on the photos: the teacher."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
+from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._training import (
     network_problems,
@@ -18,23 +19,12 @@ from edgetl.stages._training import (
     surroundings,
 )
 from edgetl.store.store import Artifact
-from edgetl.train.options import (
-    NO_WEIGHTS,
-    FinetuneTable,
-    NetworkSettings,
-    Training,
-    resolve,
-    resolve_probe,
-)
-from edgetl.types import Facts, Split
+from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings, Training
+from edgetl.train.tasks import TASKS
+from edgetl.types import Facts
 
 if TYPE_CHECKING:
     from edgetl.train.fit import Fitted
-
-_FROM_SCRATCH = {"adamw": 2e-3, "sgd": 0.05}
-_PRETRAINED = {"adamw": 2e-3, "sgd": 0.02}
-_AFTER_PROBE = {"adamw": 1e-3, "sgd": 0.01}
-"""Lower, as the head is already right and large steps would undo the backbone first."""
 
 
 class Settings(Table):
@@ -42,7 +32,7 @@ class Settings(Table):
 
     network: NetworkSettings
     probe: Training | None
-    """Of the last layer on cached features; None where the strategy has no probe."""
+    """Of the head alone; None where the strategy has no probe."""
     full: Training | None
     """Of the whole network; None where the strategy ends with the probe."""
     device: str = Field(exclude=True)
@@ -50,58 +40,59 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = cast("FinetuneTable", job.tables["finetune"])
-    seed = job.recipe.seed
-    if job.recipe.teacher.weights == NO_WEIGHTS:
-        rates = _FROM_SCRATCH
-    else:
-        rates = _AFTER_PROBE if table.probes else _PRETRAINED
+    task, seed = TASKS.load(job.recipe.task), job.recipe.seed
+    pretrained = job.recipe.teacher.weights != NO_WEIGHTS
     settings = Settings(
         network=network_settings(job, job.recipe.teacher, seed=seed),
-        probe=resolve_probe(table, seed=seed) if table.probes else None,
-        full=None if table.strategy == "linear-probe" else resolve(table, rates, seed=seed),
+        probe=task.probe(table, seed=seed),
+        full=task.whole(table, seed=seed, pretrained=pretrained),
         device=job.recipe.device,
     )
     inputs = {"dataset": made["dataset"][0]}
-    if table.probes:
-        inputs["features"] = made["features"][0]
+    for features in made["features"]:
+        inputs["features"] = features
     return [Node("finetune", "finetune", settings, inputs)]
 
 
 def _check(job: Job) -> Iterator[Problem]:
     table = cast("FinetuneTable", job.tables["finetune"])
     yield from network_problems(job, job.recipe.teacher, "teacher")
-    if job.recipe.teacher.weights == NO_WEIGHTS and table.probes:
+    task = TASKS.load(job.recipe.task)
+    for name, why in task.problems(table):
+        yield Problem(f"finetune.{name}", why)
+    if job.recipe.teacher.weights == NO_WEIGHTS and task.probe(table, seed=0):
+        strategy = table.strategy or "probe-then-full"
         yield Problem(
             "finetune.strategy",
-            f"`{table.strategy}` trains the last layer on what the backbone has learned, but with "
+            f"`{strategy}` trains the head on what the rest of the network has learned, but with "
             "`teacher.weights: none` it has learned nothing; set `strategy: full`, or give weights",
         )
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
     from edgetl.data.dataset import Dataset
-    from edgetl.train.features import read_features
     from edgetl.train.outcome import write_outcome
-    from edgetl.train.strategies import train_probe, train_whole
     from edgetl.train.weights import build_network
 
     dataset = Dataset.open(inputs["dataset"].folder)
+    task = TASKS.load(dataset.task)
     family, module, report = build_network(settings.network, len(dataset.classes))
     work.progress.note(f"{settings.network.family}: {report.sentence()}")
     phases: dict[str, Fitted] = {}
     if settings.probe:
-        folder = inputs["features"].folder
-        phases["probe"] = train_probe(
+        phases["probe"] = task.train_probe(
             module,
             family,
             settings.probe,
-            features=read_features(folder, Split.TRAIN, dataset),
-            val_features=read_features(folder, Split.VAL, dataset),
-            surroundings=surroundings(work, "probe", settings.device, resumes=False),
+            dataset=dataset,
+            features=inputs["features"].folder if "features" in inputs else None,
+            surroundings=surroundings(
+                work, "probe", settings.device, resumes=not task.caches_features
+            ),
         )
     if settings.full:
         before = {name: value.clone() for name, value in module.state_dict().items()}
-        phases["full"] = train_whole(
+        phases["full"] = task.train_whole(
             module,
             family,
             settings.full,
@@ -124,17 +115,16 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 def _is_worse(full: Fitted, probe: Fitted | None) -> bool:
     after, before = full.validation, probe.validation if probe else None
-    return bool(after and before and after.merit("top1") < before.merit("top1"))
+    return bool(after and before and after.merit("metric") < before.merit("metric"))
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "torch", "torchvision")
+    return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
 STAGE = Stage(
     name="finetune",
-    version=1,
+    version=2,
     needs=("dataset", "features"),
     makes="teacher",
     options=FinetuneTable,

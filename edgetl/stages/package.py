@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from edgetl import __version__
 from edgetl.config.table import Table
-from edgetl.config.target import Target
+from edgetl.config.target import ACCURACIES, Target
+from edgetl.errors import Problem
 from edgetl.hashing import digest_folder
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import (
@@ -24,7 +25,7 @@ from edgetl.stages._candidates import (
 )
 from edgetl.stages._choice import Choice, Measured, Outcome, Verdict, choose
 from edgetl.store.store import Artifact
-from edgetl.types import Fact, Facts, Precision
+from edgetl.types import Facts, Precision
 
 BUNDLE_FOLDER = "bundle"
 
@@ -68,6 +69,20 @@ def _inputs(target: Target, made: Planned) -> dict[str, Node]:
     return inputs
 
 
+def _check(job: Job) -> Iterator[Problem]:
+    """Yield the limits of accuracy that another task has."""
+    known = ACCURACIES[job.recipe.task]
+    for target in job.targets:
+        for task, titles in ACCURACIES.items():
+            for name in titles:
+                if name not in known and getattr(target.limits, name) is not None:
+                    yield Problem(
+                        "targets",
+                        f"targets/{target.name}.yaml: limits.{name} is for {task}; "
+                        f"{job.recipe.task} has {', '.join(known)}",
+                    )
+
+
 def _tools(settings: Settings) -> tuple[str, ...]:
     from edgetl.runtime.engines import package
 
@@ -99,13 +114,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 def _measured(name: str, inputs: Mapping[str, Artifact]) -> Measured:
     verification = inputs[f"{name} verification"].facts
-    latency = inputs.get(f"{name} latency")
-    majority_class, majority_share = _majority(verification["classes"])
+    latency = _timing(name, inputs)
     return Measured(
         name=name,
-        top1=verification["top1"],
-        majority_class=majority_class,
-        majority_share=majority_share,
+        title=verification["title"],
+        accuracies=_accuracies(verification),
+        collapse=verification["collapse"],
+        silent=verification["answered"] == 0,
         drop_pp=verification["drop"]["pp"],
         size_bytes=verification["size_bytes"],
         p95_ms=None if latency is None else latency.facts["model_ms"]["p95"]["value"],
@@ -114,15 +129,14 @@ def _measured(name: str, inputs: Mapping[str, Artifact]) -> Measured:
     )
 
 
-def _majority(classes: Sequence[Mapping[str, Fact]]) -> tuple[str, float]:
-    """Return the class with most test photos and its share, rounded as top-1 is to compare equal.
-
-    Args:
-        classes: Label and support of every class; of equal ones the first is taken.
-    """
-    largest = max(classes, key=lambda row: row["support"])
-    share = largest["support"] / sum(row["support"] for row in classes)
-    return largest["label"], round(share, 6)
+def _accuracies(verification: Facts) -> dict[str, tuple[str, float]]:
+    """Return title and figure of everything that a limit of accuracy can be set on."""
+    metric = verification["metric"]
+    titles = next(names for names in ACCURACIES.values() if metric in names)
+    return {
+        name: (title, verification["value" if name == metric else name])
+        for name, title in titles.items()
+    }
 
 
 def _row(
@@ -134,15 +148,22 @@ def _row(
 ) -> Facts:
     """Return one line of the target's table, raw figures and the verdict in words."""
     verification = inputs[f"{name} verification"].facts
-    latency = inputs.get(f"{name} latency")
+    latency = _timing(name, inputs)
     judgement = choice.judgements[position]
     return {
         "candidate": name,
         "format": verification["format"],
         "precision": verification["precision"],
-        "top1": figures.top1,
-        "top1_low": verification["low"],
-        "top1_high": verification["high"],
+        "metric": verification["metric"],
+        "title": figures.title,
+        "value": verification["value"],
+        "low": verification["low"],
+        "high": verification["high"],
+        "others": {
+            title: value
+            for name, (title, value) in figures.accuracies.items()
+            if name != verification["metric"]
+        },
         "drop_pp": figures.drop_pp,
         "drop_low_pp": verification["drop"]["low_pp"],
         "drop_high_pp": verification["drop"]["high_pp"],
@@ -151,7 +172,7 @@ def _row(
         "p95_ms": figures.p95_ms,
         "p95_low_ms": None if latency is None else latency.facts["model_ms"]["p95"]["low"],
         "p95_high_ms": None if latency is None else latency.facts["model_ms"]["p95"]["high"],
-        "provenance": None if latency is None else latency.facts["provenance"],
+        "provenance": None if latency is None else "measured",
         "interfered": figures.interfered,
         "memory_bytes": figures.memory_bytes,
         "verdict": judgement.verdict.value,
@@ -194,6 +215,12 @@ def _write_bundle(
     (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
 
+def _timing(name: str, inputs: Mapping[str, Artifact]) -> Artifact | None:
+    """Return the times of a candidate; None if there are none that mean anything as speed."""
+    latency = inputs.get(f"{name} latency")
+    return latency if latency and latency.facts["provenance"] == "measured" else None
+
+
 def _latency_facts(chosen: str, inputs: Mapping[str, Artifact]) -> Facts | None:
     latency = inputs.get(f"{chosen} latency")
     return None if latency is None else latency.facts
@@ -233,7 +260,7 @@ def _summary(facts: Facts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=1,
+    version=2,
     needs=("dataset", "teacher", "student", "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,
@@ -241,4 +268,5 @@ STAGE = Stage(
     tools=_tools,
     run=_run,
     summary=_summary,
+    check=_check,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.config.load import known_files, load_calibration, load_target
-from edgetl.devices import DEVICES
+from edgetl.devices import check_device
 from edgetl.exporters import EXPORTERS
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages
@@ -20,7 +20,7 @@ def test_target_names_plugins_that_exist(name: str) -> None:
     for kind, _ in target.pairs():
         EXPORTERS.check(kind)
     if target.device is not None:
-        DEVICES.check(target.device)
+        assert check_device(target.device) is None
 
 
 @pytest.mark.parametrize("name", sorted(known_files("calibration")))

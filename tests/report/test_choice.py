@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from edgetl.report.choice import candidate_table, verdict_lines
+import pytest
+
+from edgetl.hashing import digest_folder
+from edgetl.report.choice import candidate_table, miss_lines, verdict_lines
+from edgetl.store.manifest import Manifest
+from edgetl.store.store import Artifact
 from edgetl.types import Facts
+
+
+@pytest.fixture
+def shelve() -> Callable[..., Artifact]:
+    """Return what makes an artifact of a folder as it is, given label, kind and facts."""
+
+    def make(folder: Path, label: str, kind: str, facts: Facts) -> Artifact:
+        manifest = Manifest(
+            stage=label.partition(" ")[0],
+            version=1,
+            kind=kind,
+            label=label,
+            settings={},
+            inputs={},
+            tools={},
+            files=digest_folder(folder),
+            facts=facts,
+            key=f"key of {label}",
+            digest=f"digest of {label}",
+            made_at="2000-01-01T00:00:00+00:00",
+            seconds=0.0,
+        )
+        return Artifact(folder, manifest)
+
+    return make
 
 
 def _row(**changes: object) -> Facts:
     row: Facts = {
         "candidate": "onnx int8",
-        "top1": 0.981,
-        "top1_low": 0.97,
-        "top1_high": 0.99,
+        "title": "top-1",
+        "value": 0.981,
+        "low": 0.97,
+        "high": 0.99,
+        "others": {},
         "drop_pp": 0.25,
         "p95_ms": 0.614,
         "p95_low_ms": 0.6,
@@ -83,3 +116,28 @@ def test_every_target_says_where_its_bundle_is_or_why_it_has_none() -> None:
         "dist/rpi4/  onnx int8 (unverified: no device)",
         "slow: no bundle; no candidate holds p95_ms",
     ]
+
+
+def test_table_of_detectors_has_their_figures() -> None:
+    row = _row(title="mAP", value=0.612, low=0.58, high=0.64, others={"mAP50": 0.871})
+    head, line = candidate_table([_package("held", row)]).splitlines()
+    assert head.split()[:4] == ["target", "candidate", "mAP", "mAP50"]
+    assert line.split()[:7] == ["host", "onnx", "int8", "0.612", "[0.580", "0.640]", "0.871"]
+
+
+def test_picture_of_the_worst_answers_is_named_once_per_chosen_candidate(
+    tmp_path: Path, shelve: Callable[..., Artifact]
+) -> None:
+    (tmp_path / "misses.png").touch()
+    wrong = shelve(tmp_path, "verify onnx int8", "verification", {"misses": "misses.png"})
+    perfect = shelve(tmp_path, "verify onnx fp32", "verification", {"misses": None})
+    lines = miss_lines(
+        [
+            _package("held", _row()),
+            _package("unverified", _row(), target="rpi4"),
+            _package("held", _row(candidate="onnx fp32"), target="perfect"),
+            {**_package("missed", _row(), target="slow"), "chosen": None},
+        ],
+        {"verify onnx int8": wrong, "verify onnx fp32": perfect},
+    )
+    assert list(lines) == [f"worst answers of onnx int8: {tmp_path / 'misses.png'}"]

@@ -12,7 +12,7 @@ import pytest
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
-from edgetl.data.dataset import IMAGES_FILE, Item, write_images, write_index
+from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.errors import ConfigError
 from edgetl.hashing import digest_file, digest_folder
 from edgetl.runtime.preprocess import Preprocess
@@ -98,6 +98,49 @@ class Bench:
         )
         return store.commit(request, kind="dataset", label="index", facts={}, seconds=0.0)
 
+    def boxes(self, counts: Mapping[Split, int] = COUNTS) -> Artifact:
+        """Return one dark or bright square per photo, as the index stage would store them.
+
+        Photos are twice as large as the input. The first one of each split shows nothing.
+        """
+        store = Store(self.root / "store")
+        request = Request("index", 1, {"boxes": dict(counts)}, {}, {})
+        found = store.find(request)
+        if found:
+            return found
+        out, _, _ = store.folders(request)
+        draw = np.random.default_rng(1)
+        total = sum(counts.values())
+        photos = draw.integers(90, 110, (total, SIZE, SIZE, 3), np.uint8)
+        items: dict[Split, list[Item]] = {}
+        truths: dict[Split, list[Truth]] = {}
+        row = 0
+        for split in Split:
+            items[split], truths[split] = [], []
+            for position in range(counts[split]):
+                left, top = (int(corner) for corner in draw.integers(0, SIZE // 2, 2))
+                label = row % 2 if position else 2
+                boxes = np.array([[left, top, left + 12, top + 12]], np.float32)[: label < 2]
+                if len(boxes):
+                    photos[row, top : top + 12, left : left + 12] = 220 * label + 20
+                items[split].append(Item(f"{row}.png", label, f"{row:064x}"))
+                truths[split].append(
+                    Truth(2 * boxes, np.full(len(boxes), label), np.zeros(len(boxes), bool))
+                )
+                row += 1
+        with (out / IMAGES_FILE).open("wb") as file:
+            write_images(file, list(photos), photos.shape)
+        write_index(
+            out,
+            classes=("dark", "bright"),
+            preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
+            items=items,
+            omissions=[],
+            truths=truths,
+            photo_sizes={split: [(2 * SIZE, 2 * SIZE)] * counts[split] for split in Split},
+        )
+        return store.commit(request, kind="dataset", label="index", facts={}, seconds=0.0)
+
     def plan(self, stage: str, job: Job, **made: list[Node]) -> list[Node]:
         """Return the nodes of a stage; kinds that `made` does not name have one node, the index."""
         index = Node("index", "index", job.tables["finetune"])
@@ -148,6 +191,62 @@ def shelve() -> Callable[[Path, str, str, Facts], Artifact]:
         return Artifact(folder, manifest)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Callable[..., Path]:
+    """Return what writes a model that saw no photo, as a training would leave it, for a dataset.
+
+    Its last class leads a little. A detector is not shy of an answer, and its statistics are
+    settled, so that its answers differ from photo to photo.
+    """
+
+    def write(folder: Path, data: Path, family_name: str, *, width: float, seed: int) -> Path:
+        import torch
+        from torch import nn
+
+        from edgetl.config.recipe import InputTable
+        from edgetl.models import FAMILIES, ModelSpec, save_model
+        from edgetl.nn.layers import RawPixels
+        from edgetl.train.outcome import split_answers
+
+        torch.set_num_threads(1)
+        dataset, family = Dataset.open(data), FAMILIES.load(family_name)
+        spec = ModelSpec(
+            task=family.task,
+            family=family_name,
+            width=width,
+            classes=dataset.classes,
+            mean=family.mean,
+            std=family.std,
+            input=InputTable(size=dataset.size, fit="stretch", pad=0),
+        )
+        module = family.build(width=width, num_classes=len(dataset.classes), seed=seed)
+        if family.strides:
+            for part in module.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.momentum = None  # the plain mean of what is seen
+            with torch.no_grad():
+                settling = RawPixels(module, family.mean, family.std).train()
+                settling(torch.from_numpy(dataset.images(Split.TEST).copy()).float())
+        module.eval()
+        for name, part in module.named_modules():
+            last = name == family.head or "_preds" in name
+            if last and isinstance(part, nn.Linear | nn.Conv2d) and part.bias is not None:
+                with torch.no_grad():
+                    part.bias.copy_(torch.linspace(0.1, 0.3, len(part.bias)))
+        folder.mkdir(parents=True)
+        save_model(folder, spec, module)
+        answers = {
+            f"{split.value}_{name}": values
+            for split in (Split.VAL, Split.TEST)
+            if dataset.names(split)
+            for name, values in split_answers(spec, module, dataset, split).items()
+        }
+        np.savez(folder / "answers.npz", allow_pickle=False, **answers)
+        return folder
+
+    return write
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.config.target import Target
-from edgetl.devices.local import DEVICE
+from edgetl.devices import DEVICES, open_device
 from edgetl.errors import DeviceError
 from edgetl.runtime import golden
 from edgetl.runtime.bundle import runtime_files
@@ -61,7 +61,7 @@ def settings() -> Settings:
     return Settings(
         format="onnx",
         device="local",
-        host=DEVICE.describe(),
+        host=open_device("local").describe(),
         runtime="0" * 64,
         threads=1,
         seconds=0.05,
@@ -105,7 +105,7 @@ def test_only_the_runtime_is_loaded_where_it_is_timed(candidate: Artifact) -> No
         "print(*sys.modules)"
     )
     files = {f"model/{path.name}": path for path in candidate.folder.iterdir()}
-    with DEVICE.connect() as connection:
+    with open_device("local").connect() as connection:
         connection.put({**runtime_files(), **files})
         printed = connection.run(["-c", code], timeout_s=120)
     loaded = set(printed.splitlines()[-1].split())
@@ -161,7 +161,7 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
     assert node.settings.model_dump(mode="json") == {
         "format": "onnx",
         "device": "local",
-        "host": DEVICE.describe(),
+        "host": open_device("local").describe(),
         "runtime": runtime_digest(job),
         "threads": 1,
         "seconds": 1.0,
@@ -172,8 +172,9 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
 def test_unknown_device_is_found_before_anything_runs() -> None:
     (problem,) = STAGE.check(_job(_target("one", "locl", 1, ["fp32"])))
     assert problem.where == "targets"
+    known = ", ".join(DEVICES.names())
     assert problem.what == (
-        "target 'one': unknown device 'locl'. Did you mean 'local'? Known: local."
+        f"target 'one': unknown device 'locl'; Did you mean 'local'? Known: {known}."
     )
 
 

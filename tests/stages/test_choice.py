@@ -21,11 +21,16 @@ def board(*, device: str | None = "local", **limits: float | bool | None) -> Tar
     )
 
 
+def top1(value: float) -> dict[str, tuple[str, float]]:
+    return {"top1": ("top-1", value)}
+
+
 def figures(name: str, **changed: Any) -> Measured:
     values: dict[str, Any] = {
-        "top1": 0.95,
-        "majority_class": "nut",
-        "majority_share": 0.25,
+        "title": "top-1",
+        "accuracies": top1(0.95),
+        "collapse": None,
+        "silent": False,
         "drop_pp": 0.0,
         "size_bytes": 4 << 20,
         "p95_ms": 2.0,
@@ -49,7 +54,7 @@ def test_fastest_that_holds_every_limit_is_chosen() -> None:
     assert told(found) == [
         ("holds", ""),
         ("chosen", "fastest within limits"),
-        ("rejected", "drop 14.23 > 1 pp"),
+        ("rejected", "drop 14.23 > 1 pp (top-1)"),
     ]
 
 
@@ -62,7 +67,7 @@ def test_of_equally_fast_ones_the_smaller_is_chosen_then_the_first() -> None:
     ("limits", "changed", "reason"),
     [
         pytest.param({"top1": 0.96}, {}, "top-1 0.95 < 0.96", id="top1"),
-        pytest.param({"drop_pp": 1.0}, {"drop_pp": 1.04}, "drop 1.04 > 1 pp", id="drop"),
+        pytest.param({"drop_pp": 1.0}, {"drop_pp": 1.04}, "drop 1.04 > 1 pp (top-1)", id="drop"),
         pytest.param({"p95_ms": 1.5}, {}, "p95 2 > 1.5 ms", id="p95"),
         pytest.param({"size_mib": 3.5}, {}, "size 4 > 3.5 MiB", id="size"),
         pytest.param({"memory_mib": 64}, {}, "memory 80 > 64 MiB", id="memory"),
@@ -86,49 +91,61 @@ def test_figure_equal_to_its_limit_holds(limit: str, value: float) -> None:
     assert choose(board(**limits), [figures("a")]).outcome is Outcome.HELD
 
 
-@pytest.mark.parametrize(
-    ("top1", "reason"),
-    [
-        pytest.param(
-            0.458333,
-            "top-1 0.458 is no better than always answering 'bees' (0.542)",
-            id="below",
-        ),
-        pytest.param(
-            0.541667,
-            "top-1 0.542 is no better than always answering 'bees' (0.542)",
-            id="equal",
-        ),
-    ],
-)
-def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise(
-    top1: float, reason: str
-) -> None:
-    collapsed = figures("a", top1=top1, majority_class="bees", majority_share=0.541667)
+GUESS = "top-1 0.250 is no better than always answering 'nut' (0.250)"
+
+
+def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise() -> None:
+    collapsed = figures("a", accuracies=top1(0.25), collapse=GUESS)
     found = choose(board(), [collapsed])
     assert found.outcome is Outcome.MISSED
     assert found.chosen is None
-    assert told(found) == [("rejected", reason)]
-    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {reason}"
+    assert told(found) == [("rejected", GUESS)]
+    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {GUESS}"
     assert choose(board(better_than_guessing=False), [collapsed]).outcome is Outcome.HELD
 
 
-def test_top1_above_guessing_holds() -> None:
-    barely = figures("a", top1=0.541668, majority_class="bees", majority_share=0.541667)
-    assert choose(board(), [barely]).outcome is Outcome.HELD
+def test_model_that_answers_nothing_is_rejected_whatever_the_limits() -> None:
+    nothing = "finds nothing on any of 72 photos"
+    silent = figures("a", accuracies={"map": ("mAP", 0.0)}, collapse=nothing, silent=True)
+    limits = board(better_than_guessing=False, drop_pp=None)
+    found = choose(limits, [silent])
+    assert told(found) == [("rejected", nothing)]
+    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {nothing}"
+    assert told(choose(limits, [silent, figures("b")]))[1] == ("chosen", "fastest within limits")
 
 
 def test_guessing_is_told_before_the_drop_it_explains() -> None:
-    guess = figures("a", top1=0.25, drop_pp=70.0)
+    guess = figures("a", accuracies=top1(0.25), collapse=GUESS, drop_pp=70.0)
     assert told(choose(board(), [guess, figures("b")])) == [
-        ("rejected", "top-1 0.250 is no better than always answering 'nut' (0.250)"),
+        ("rejected", GUESS),
         ("chosen", "fastest within limits"),
     ]
 
 
+def test_of_models_that_guess_the_better_one_is_nearest() -> None:
+    guesses = [
+        figures("a", accuracies=top1(0.25), collapse=GUESS),
+        figures("b", accuracies=top1(0.5), collapse="almost"),
+    ]
+    assert choose(board(), guesses).why.endswith("nearest is b: almost")
+
+
 def test_without_a_device_a_guess_is_missed() -> None:
-    guess = figures("a", top1=0.25, p95_ms=None, memory_bytes=None)
+    guess = figures("a", collapse=GUESS, p95_ms=None, memory_bytes=None)
     assert choose(board(device=None), [guess]).outcome is Outcome.MISSED
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [("map", "mAP 0.55 < 0.6"), ("map50", "mAP50 0.8 < 0.9")],
+)
+def test_detector_has_limits_of_its_own(limit: str, reason: str) -> None:
+    detector = figures(
+        "a", title="mAP", accuracies={"map": ("mAP", 0.55), "map50": ("mAP50", 0.8)}, drop_pp=3.0
+    )
+    limits: dict[str, Any] = {limit: {"map": 0.6, "map50": 0.9}[limit]}
+    assert told(choose(board(**limits), [detector])) == [("rejected", reason)]
+    assert told(choose(board(), [detector])) == [("rejected", "drop 3 > 1 pp (mAP)")]
 
 
 def test_gain_of_accuracy_is_no_drop() -> None:
@@ -137,7 +154,7 @@ def test_gain_of_accuracy_is_no_drop() -> None:
 
 def test_missed_target_names_the_limit_and_who_comes_nearest() -> None:
     found = choose(board(drop_pp=1.0), [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3)])
-    assert found.why == "no candidate holds drop_pp; nearest is b: drop 2.3 > 1 pp"
+    assert found.why == "no candidate holds drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
 
 
 def test_limits_that_only_fail_together_are_told_so() -> None:
@@ -164,7 +181,7 @@ def test_without_a_device_the_smallest_is_chosen_and_stays_unverified() -> None:
     assert told(found) == [
         ("unverified", "no device"),
         ("unverified", "no device; smallest that breaks no limit known"),
-        ("rejected", "drop 5 > 1 pp"),
+        ("rejected", "drop 5 > 1 pp (top-1)"),
     ]
 
 

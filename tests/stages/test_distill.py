@@ -52,6 +52,8 @@ def test_control_is_the_same_student_with_another_loss_and_no_teacher(bench: Any
         "soft_weight": 0.0,
         "alpha": 0.0,
         "beta": 0.0,
+        "box_weight": 0.0,
+        "feature_weight": 0.0,
     }
 
 
@@ -120,7 +122,7 @@ def test_rerun_gives_the_same_bytes_with_cached_and_with_live_teacher(
     second = bench.run(student, inputs, "2")
 
     assert first.manifest.digest == second.manifest.digest
-    with np.load(first.file("logits.npz")) as arrays:
+    with np.load(first.file("answers.npz")) as arrays:
         assert arrays["test_logits"].shape == (8, 2)
 
 
@@ -128,3 +130,51 @@ def test_student_that_cannot_be_built_is_refused_before_training(bench: Any) -> 
     job = bench.job(student={"family": "mobilenet_v9"})
 
     assert "student.family: unknown model family 'mobilenet_v9'" in bench.problems("distill", job)
+
+
+DETECTION: dict[str, Any] = {
+    "task": "detection",
+    "teacher": {"family": "yolox_nano", "width": 0.25, "weights": "none"},
+    "student": {"family": "mobilenet_v3_small_yolox", "width": 0.25},
+}
+
+
+def test_method_left_out_is_that_of_the_task(bench: Any) -> None:
+    dumps = [planned(bench, {}, **fields)[0].settings.model_dump() for fields in ({}, DETECTION)]
+
+    assert [dump["loss"]["method"] for dump in dumps] == ["dkd", "pkd"]
+
+
+def test_detector_learns_from_a_detector_of_another_family(bench: Any) -> None:
+    dataset = bench.boxes()
+    job = bench.job({"finetune": {"strategy": "full", "epochs": 1, "batch_size": 8}}, **DETECTION)
+    [node] = bench.plan("finetune", job)
+    inputs = {"dataset": dataset, "teacher": bench.run(node, {"dataset": dataset})}
+    student, control = planned(bench, {"epochs": 1, "batch_size": 8}, **DETECTION)
+
+    taught, again = (bench.run(student, inputs, name) for name in ("", "2"))
+    alone = bench.run(control, {"dataset": dataset})
+
+    assert taught.manifest.digest == again.manifest.digest
+    assert taught.facts["method"] == "pkd"
+    assert alone.facts["method"] == "labels"
+    # The adapters are no part of the student.
+    networks = [load_model(artifact.folder)[1].state_dict() for artifact in (taught, alone)]
+    assert list(networks[0]) == list(networks[1])
+    assert any(not torch.equal(value, networks[1][name]) for name, value in networks[0].items())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "method", "allowed"),
+    [({}, "cwd", "dkd, soft-targets"), (DETECTION, "soft-targets", "pkd, cwd")],
+    ids=["classification", "detection"],
+)
+def test_methods_of_the_other_task_are_refused_before_training(
+    bench: Any, recipe: dict[str, Any], method: str, allowed: str
+) -> None:
+    job = bench.job({"distill": {"method": method}}, **{"student": STUDENT, **recipe})
+
+    problem = bench.problems("distill", job)
+
+    assert problem.startswith(f"recipe.yaml: distill.method: is '{method}', which ")
+    assert problem.endswith(f"it must be one of: {allowed}")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,25 @@ import numpy as np
 import pytest
 import torch
 
-from edgetl.config.recipe import InputTable
 from edgetl.config.target import Target
+from edgetl.data.dataset import Dataset
 from edgetl.errors import EdgetlError, MissingPackageError
-from edgetl.models import FAMILIES, ModelSpec, save_model
+from edgetl.evaluation import EVALUATIONS
+from edgetl.models import deployable, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.runtime import golden
 from edgetl.runtime.predictor import Predictor
 from edgetl.stages import STAGES, Job, Node, export
 from edgetl.store.store import Artifact
-from edgetl.types import Precision, Split, Task
+from edgetl.train.outcome import read_answers
+from edgetl.types import Precision, Split
 
 STAGE = STAGES.load("export")
+DETECTION = EVALUATIONS.load("detection")
 SIZE = 32
+COUNTS = {Split.TRAIN: 8, Split.VAL: 8, Split.TEST: 8}
+
+Detector = Callable[..., dict[str, Artifact]]
 
 pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
 
@@ -42,23 +48,27 @@ def job(bench: Any, *targets: Target) -> Job:
 
 
 @pytest.fixture
-def inputs(bench: Any, shelve: Callable[..., Artifact], tmp_path: Path) -> dict[str, Artifact]:
+def inputs(
+    bench: Any, shelve: Callable[..., Artifact], untrained: Callable[..., Path], tmp_path: Path
+) -> dict[str, Artifact]:
     """Return the squares, and an untrained model of them."""
-    torch.set_num_threads(1)
-    family = FAMILIES.load("mobilenet_v3_small")
-    spec = ModelSpec(
-        task=Task.CLASSIFICATION,
-        family="mobilenet_v3_small",
-        width=0.25,
-        classes=("dark", "bright"),
-        mean=family.mean,
-        std=family.std,
-        input=InputTable(size=SIZE, fit="stretch"),
-    )
-    folder = tmp_path / "model"
-    folder.mkdir()
-    save_model(folder, spec, family.build(width=0.25, num_classes=2, seed=0))
-    return {"dataset": bench.dataset(), "model": shelve(folder, "distill", "student", {})}
+    data = bench.dataset()
+    folder = untrained(tmp_path / "model", data.folder, "mobilenet_v3_small", width=0.25, seed=0)
+    return {"dataset": data, "model": shelve(folder, "distill", "student", {})}
+
+
+@pytest.fixture
+def detector(
+    bench: Any, shelve: Callable[..., Artifact], untrained: Callable[..., Path], tmp_path: Path
+) -> Callable[..., dict[str, Artifact]]:
+    """Return what makes photos with a square somewhere, and an untrained detector for them."""
+
+    def make(counts: Mapping[Split, int] = COUNTS) -> dict[str, Artifact]:
+        data = bench.boxes(counts)
+        folder = untrained(tmp_path / "detector", data.folder, "yolox_nano", width=0.25, seed=0)
+        return {"dataset": data, "model": shelve(folder, "distill", "student", {})}
+
+    return make
 
 
 def onnx_node(bench: Any, inputs: dict[str, Artifact]) -> Node:
@@ -128,9 +138,6 @@ def test_exported_model_folder_answers_like_torch(bench: Any, inputs: dict[str, 
 def test_golden_samples_are_photos_of_the_validation_split(
     bench: Any, inputs: dict[str, Artifact]
 ) -> None:
-    from edgetl.data.dataset import Dataset
-    from edgetl.models import load_model
-
     found = bench.run(onnx_node(bench, inputs), inputs)
 
     samples = golden.load(found.folder, ["logits"])
@@ -155,10 +162,68 @@ def test_rerun_gives_the_same_bytes(bench: Any, inputs: dict[str, Artifact]) -> 
 def test_file_that_answers_otherwise_than_torch_is_refused(
     bench: Any, inputs: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No conversion keeps every bit, so that without any allowance each one is refused.
-    monkeypatch.setattr(export, "_LARGEST_ERROR", 0.0)
+    # Not even equal bits are allowed.
+    monkeypatch.setattr(export, "_LARGEST_ERROR", -1.0)
 
     with pytest.raises(
         EdgetlError, match=r"onnx file answers otherwise than torch: .* outputs span"
     ):
         bench.run(onnx_node(bench, inputs), inputs)
+
+
+def test_exported_detector_gives_boxes_and_scores_apart(bench: Any, detector: Detector) -> None:
+    inputs = detector()
+    found = bench.run(onnx_node(bench, inputs), inputs)
+
+    contract = Predictor.open(found.folder).contract
+    locations = (SIZE // 8) ** 2 + (SIZE // 16) ** 2 + (SIZE // 32) ** 2
+    assert contract.task == "detection"
+    assert [(output.name, output.shape) for output in contract.outputs] == [
+        ("boxes", (1, locations, 4)),
+        ("scores", (1, locations, 2)),
+    ]
+    assert golden.replay(found.folder).passed
+    assert found.facts["output_span"] == 1.0
+    assert found.facts["max_abs_error"] < 1e-4
+    assert contract.suppression is not None
+    assert found.facts["suppression"] == dataclasses.asdict(contract.suppression)
+    score = contract.suppression.score
+    assert STAGE.summary(found.facts).endswith(f"finds what scores {score:g}")
+
+
+def test_detector_operates_at_the_score_that_suits_the_validation_split(
+    detector: Detector,
+) -> None:
+    inputs = detector()
+    dataset = Dataset.open(inputs["dataset"].folder)
+
+    rule = export._suppression(DETECTION, dataset, inputs["model"])
+
+    answers = read_answers(inputs["model"].folder, Split.VAL)
+    assert rule == DETECTION.suppression(answers, dataset, Split.VAL)
+
+
+def test_detector_without_validation_photos_operates_at_a_fixed_score(detector: Detector) -> None:
+    inputs = detector({Split.TRAIN: 4, Split.VAL: 0, Split.TEST: 4})
+
+    rule = export._suppression(DETECTION, Dataset.open(inputs["dataset"].folder), inputs["model"])
+
+    assert rule is not None
+    assert rule.score == 0.3
+
+
+def test_golden_photos_of_a_detector_show_objects_and_are_fewer_the_larger_its_answers(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = detector()
+    dataset = Dataset.open(inputs["dataset"].folder)
+    network = deployable(*load_model(inputs["model"].folder))
+
+    pixels, reference = export._golden(dataset, network, DETECTION)
+    monkeypatch.setattr(export, "_GOLDEN_BYTES", 1)
+    fewer, _ = export._golden(dataset, network, DETECTION)
+
+    images = dataset.images(Split.VAL)
+    assert np.array_equal(pixels, images[1:]), "all but the first, which shows nothing"
+    assert len(reference["boxes"]) == len(pixels)
+    assert len(fewer) == 2

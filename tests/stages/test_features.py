@@ -32,6 +32,13 @@ def test_features_are_wanted_by_probes_only(bench: Any, weights: Callable[..., P
     assert [len(found) for found in nodes] == [1, 1, 0]
 
 
+def test_detectors_have_no_features_to_cache(bench: Any) -> None:
+    teacher = {"family": "yolox_nano", "weights": "none"}
+    job = bench.job({"finetune": {"strategy": "linear-probe"}}, task="detection", teacher=teacher)
+
+    assert bench.plan("features", job) == []
+
+
 @pytest.mark.parametrize(
     ("tables", "fields"),
     [
@@ -91,7 +98,7 @@ def test_features_are_what_the_head_would_see_of_each_view(
 
     family = FAMILIES.load("mobilenet_v3_small")
     module = family.build(width=0.35, num_classes=2, seed=0).eval()
-    load_into(module, read_weights(bench.root / "weights.safetensors"), family.head, "file")
+    load_into(module, read_weights(bench.root / "weights.safetensors"), family, "file")
     photo = Dataset.open(dataset.folder).images(Split.TRAIN)[5, :, ::-1] / 255.0
     scaled = (photo - np.array(family.mean)) / np.array(family.std)
     image = torch.from_numpy(scaled.astype(np.float32).transpose(2, 0, 1)[None].copy())

@@ -7,11 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from edgetl.data.augment import Level
+from edgetl.data.boxes_augment import VARIATIONS
+from edgetl.data.dataset import Dataset
 from edgetl.models import FAMILIES, load_model
+from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
+from edgetl.train.outcome import read_answers
 from edgetl.types import Split
 
 STAGE = STAGES.load("finetune")
@@ -46,8 +51,6 @@ def finetuned(bench: Any, options: dict[str, object], name: str = "", **fields: 
 
 
 def test_linear_probe_changes_the_head_alone(bench: Any, weights: Callable[..., Path]) -> None:
-    from safetensors.torch import load_file
-
     stored = load_file(weights())
 
     artifact = finetuned(bench, {"strategy": "linear-probe"}, teacher=pretrained())
@@ -99,27 +102,27 @@ def test_probe_is_kept_when_training_on_makes_it_worse(
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
 
 
-def test_logits_of_validation_and_test_are_those_of_the_saved_model(bench: Any) -> None:
+def test_answers_to_validation_and_test_are_those_of_the_saved_model(bench: Any) -> None:
     artifact = finetuned(bench, FULL)
 
     spec, module = load_model(artifact.folder)
     assert spec.classes == ("dark", "bright")
     assert spec.preprocess.fit == "stretch"
-    with np.load(artifact.file("logits.npz")) as arrays:
-        assert set(arrays) == {"val_logits", "val_labels", "test_logits", "test_labels"}
+    with np.load(artifact.file("answers.npz")) as arrays:
+        assert set(arrays) == {"val_logits", "test_logits"}
         assert arrays["test_logits"].shape == (8, 2)
         assert arrays["test_logits"].dtype == np.float32
-        assert arrays["test_labels"].dtype == np.int64
-        right = (arrays["test_logits"].argmax(axis=1) == arrays["test_labels"]).mean()
+        chosen = arrays["test_logits"].argmax(axis=1)
         logits = arrays["val_logits"]
-    assert artifact.facts["test"]["top1"] == pytest.approx(right)
-    from edgetl.data.dataset import Dataset
-    from edgetl.nn.layers import RawPixels
-
-    photos = Dataset.open(bench.dataset().folder).images(Split.VAL)
+    dataset = Dataset.open(bench.dataset().folder)
+    right = (chosen == dataset.labels(Split.TEST)).mean()
+    assert artifact.facts["test"]["value"] == pytest.approx(right)
+    assert artifact.facts["test"]["metric"] == "top1"
+    assert np.array_equal(read_answers(artifact.folder, Split.VAL)["logits"], logits)
     network = RawPixels(module, spec.mean, spec.std)
+    photos = dataset.images(Split.VAL).astype(np.float32)
     with torch.inference_mode():
-        again = network(torch.from_numpy(photos.astype(np.float32))).numpy()
+        again = network(torch.from_numpy(photos)).numpy()
     np.testing.assert_allclose(logits, again, atol=1e-5)
 
 
@@ -199,7 +202,7 @@ def test_data_without_validation_and_test_are_trained_to_the_last_epoch(bench: A
 
 
 def test_summary_has_network_accuracy_and_interval() -> None:
-    found = {"top1": 0.9909, "low": 0.978, "high": 0.9961, "photos": 440}
+    found = {"title": "top-1", "value": 0.9909, "low": 0.978, "high": 0.9961, "photos": 440}
     facts = {"family": "mobilenet_v3_large", "width": 1.0, "test": found, "val": None}
 
     assert STAGE.summary(facts) == "mobilenet_v3_large  top-1 0.991 [0.978, 0.996]"
@@ -259,8 +262,8 @@ def test_probe_on_random_features_is_refused_before_training(bench: Any, strateg
     job = bench.job({"finetune": {"strategy": strategy}})
 
     assert bench.problems("finetune", job) == (
-        f"recipe.yaml: finetune.strategy: `{strategy}` trains the last layer on what the backbone "
-        "has learned, but with `teacher.weights: none` it has learned nothing; "
+        f"recipe.yaml: finetune.strategy: `{strategy}` trains the head on what the rest of the "
+        "network has learned, but with `teacher.weights: none` it has learned nothing; "
         "set `strategy: full`, or give weights"
     )
 
@@ -296,5 +299,83 @@ def test_teacher_that_cannot_be_built_is_refused_before_training(
 
 
 def test_augmentation_levels_of_the_table_are_those_of_the_loader(bench: Any) -> None:
+    assert list(Level) == list(VARIATIONS)
     for level in Level:
         assert settings_of(bench, {**FULL, "augment": level.value}).full.augment == level.value
+
+
+DETECTOR: dict[str, Any] = {
+    "task": "detection",
+    "teacher": {"family": "yolox_nano", "width": 0.25, "weights": "none"},
+}
+SHORT: dict[str, object] = {"strategy": "full", "epochs": 1, "batch_size": 8, "augment": "strong"}
+
+
+def detector_weights(bench: Any) -> dict[str, Any]:
+    """Return the recipe of a detector that starts from weights for other classes."""
+    family = FAMILIES.load("yolox_nano")
+    path = bench.root / "detector.safetensors"
+    save_file(family.build(width=0.25, num_classes=5, seed=7).state_dict(), path)
+    teacher = {**DETECTOR["teacher"], "weights": path.name}
+    return {**DETECTOR, "teacher": teacher}
+
+
+def test_detector_is_trained_by_the_same_stage_and_a_rerun_gives_the_same_bytes(bench: Any) -> None:
+    dataset = bench.boxes()
+    [node] = bench.plan("finetune", bench.job({"finetune": SHORT}, **DETECTOR))
+
+    first = bench.run(node, {"dataset": dataset})
+    second = bench.run(node, {"dataset": dataset}, "2")
+
+    assert first.manifest.digest == second.manifest.digest
+    assert first.facts["test"]["metric"] == "map"
+    answers = read_answers(first.folder, Split.TEST)
+    assert set(answers) == {"boxes", "scores", "labels", "offsets"}
+    assert len(answers["offsets"]) == 9
+    lines = first.file("results.csv").read_text("utf-8").splitlines()
+    assert lines[0] == "phase,epoch,lr,train_loss,val_loss,val_map"
+    assert STAGE.summary(first.facts).startswith("yolox_nano x0.25  mAP 0.")
+
+
+def test_head_of_a_detector_is_trained_first_without_cached_features(bench: Any) -> None:
+    recipe = detector_weights(bench)
+    options = {**SHORT, "strategy": "probe-then-full", "probe_epochs": 1}
+    job = bench.job({"finetune": options}, **recipe)
+    [node] = bench.plan("finetune", job)
+
+    artifact = bench.run(node, {"dataset": bench.boxes()})
+
+    assert list(artifact.facts["phases"]) == ["probe", "full"]
+    assert "features" not in node.inputs
+    assert bench.problems("finetune", job) == ""
+
+
+def test_head_alone_leaves_the_rest_of_a_detector_as_it_was(bench: Any) -> None:
+    recipe = detector_weights(bench)
+    options = {**SHORT, "strategy": "linear-probe", "probe_epochs": 1}
+    [node] = bench.plan("finetune", bench.job({"finetune": options}, **recipe))
+
+    artifact = bench.run(node, {"dataset": bench.boxes()})
+
+    before = load_file(bench.root / "detector.safetensors")
+    after = load_model(artifact.folder)[1].state_dict()
+    changed = {
+        name
+        for name, value in before.items()
+        if value.shape == after[name].shape and not torch.equal(value, after[name])
+    }
+    assert changed
+    assert all(name.startswith("head.") for name in changed)
+
+
+def test_fields_of_the_other_task_are_refused_before_training(bench: Any) -> None:
+    boxes = bench.job({"finetune": {"label_smoothing": 0.2}}, **DETECTOR)
+    photos = bench.job({"finetune": {"strategy": "full", "mosaic": 0.5}})
+
+    assert bench.problems("finetune", boxes) == (
+        "recipe.yaml: finetune.label_smoothing: is only read for `task: classification`; "
+        "leave it out"
+    )
+    assert bench.problems("finetune", photos) == (
+        "recipe.yaml: finetune.mosaic: is only read for `task: detection`; leave it out"
+    )

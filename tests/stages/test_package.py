@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,22 @@ import pytest
 from edgetl.config.target import Target
 from edgetl.runtime.bundle import check_files, runtime_files
 from edgetl.stages import Node, NoOptions, Workspace
-from edgetl.stages.package import STAGE, Settings, _inputs, _majority
+from edgetl.stages.package import STAGE, Settings, _inputs
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision
+from edgetl.types import Facts
 
 Shelve = Callable[[Path, str, str, Facts], Artifact]
 Make = Callable[[str], Workspace]
 Figures = dict[str, tuple[float, float | None]]
 """Candidate to (drop in pp, p95 in ms)."""
 
+_DETECTED: Facts = {
+    "metric": "map",
+    "title": "mAP",
+    "value": 0.6,
+    "map50": 0.85,
+    "answered": 900,
+}
 _FIGURES: Figures = {"onnx fp32": (0.0, 2.0), "onnx int8": (0.4, 1.0)}
 
 
@@ -83,7 +91,7 @@ def test_every_candidate_has_a_row_with_its_reason(
         (row["candidate"], row["verdict"], row["reason"], row["p95_ms"]) for row in facts["rows"]
     ] == [
         ("onnx fp32", "chosen", "fastest within limits", 2.0),
-        ("onnx int8", "rejected", "drop 14.2 > 1 pp", 1.0),
+        ("onnx int8", "rejected", "drop 14.2 > 1 pp (top-1)", 1.0),
     ]
     assert facts["rows"][0]["provenance"] == "measured"
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
@@ -96,39 +104,66 @@ def test_missed_target_says_which_limit_and_has_no_bundle(
     work = workspace("package")
     artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (3.0, 2.0), "onnx int8": (14.2, 1.0)})
     facts = STAGE.run(_settings(), artifacts, work)
-    why = "no candidate holds drop_pp; nearest is onnx fp32: drop 3 > 1 pp"
+    why = "no candidate holds drop_pp; nearest is onnx fp32: drop 3 > 1 pp (top-1)"
     assert (facts["verdict"], facts["chosen"], facts["why"]) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
     assert STAGE.summary(facts) == f"missed: {why}"
 
 
-@pytest.mark.parametrize("right", [22, 26])
-def test_model_that_guesses_is_missed_and_told_which_class_is_most_frequent(
-    tmp_path: Path, shelve: Shelve, workspace: Make, right: int
+def test_model_that_guesses_is_missed_with_the_words_of_its_verification(
+    tmp_path: Path, shelve: Shelve, workspace: Make
 ) -> None:
     work = workspace("package")
-    artifacts = _artifacts(tmp_path, shelve, _FIGURES, top1=round(right / 48, 6))
+    reason = "top-1 0.542 is no better than always answering 'bees' (0.542)"
+    artifacts = _artifacts(tmp_path, shelve, _FIGURES, value=0.541667, collapse=reason)
     facts = STAGE.run(_settings(), artifacts, work)
-    reason = f"top-1 {right / 48:.3f} is no better than always answering 'bees' (0.542)"
     assert [row["reason"] for row in facts["rows"]] == [reason, reason]
     why = f"no candidate holds better_than_guessing; nearest is onnx fp32: {reason}"
     assert (facts["verdict"], facts["chosen"], facts["why"]) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
 
 
+def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    nothing = {**_DETECTED, "value": 0.0, "answered": 0, "collapse": "finds nothing on any of 72"}
+    artifacts = _artifacts(tmp_path, shelve, _FIGURES, **nothing)
+    target = _target("local", better_than_guessing=False, drop_pp=None)
+    facts = STAGE.run(
+        Settings(recipe="cells", target=target, runtime="0" * 64), artifacts, workspace("package")
+    )
+    assert facts["verdict"] == "missed"
+    assert [row["reason"] for row in facts["rows"]] == ["finds nothing on any of 72"] * 2
+
+
+def test_detector_is_judged_by_its_map(tmp_path: Path, shelve: Shelve, workspace: Make) -> None:
+    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (0.0, 2.0)}, **_DETECTED)
+    target = _target("local", "fp32", map50=0.9)
+    settings = Settings(recipe="cells", target=target, runtime="0" * 64)
+    facts = STAGE.run(settings, artifacts, workspace("package"))
+    (row,) = facts["rows"]
+    assert (row["metric"], row["title"], row["value"]) == ("map", "mAP", 0.6)
+    assert row["others"] == {"mAP50": 0.85}
+    assert row["reason"] == "mAP50 0.85 < 0.9"
+
+
 @pytest.mark.parametrize(
-    ("supports", "expected"),
+    ("task", "limit", "words"),
     [
-        pytest.param({"ants": 22, "bees": 26}, ("bees", 0.541667), id="rounded like top-1"),
-        pytest.param({"ants": 3, "bees": 3}, ("ants", 0.5), id="first of equals"),
-        pytest.param({"ants": 0, "bees": 3}, ("bees", 1.0), id="only one present"),
+        ("detection", "top1", "limits.top1 is for classification; detection has map, map50"),
+        ("classification", "map", "limits.map is for detection; classification has top1"),
+        ("classification", "map50", "limits.map50 is for detection; classification has top1"),
     ],
 )
-def test_majority_is_the_largest_support_as_a_share_of_all(
-    supports: dict[str, int], expected: tuple[str, float]
-) -> None:
-    rows = [{"label": label, "support": support} for label, support in supports.items()]
-    assert _majority(rows) == expected
+def test_limit_of_another_task_is_refused(bench: Any, task: str, limit: str, words: str) -> None:
+    job = dataclasses.replace(bench.job(task=task), targets=(_target("local", **_half(limit)),))
+    assert bench.problems("package", job) == f"recipe.yaml: targets: targets/board.yaml: {words}"
+
+
+@pytest.mark.parametrize(("task", "limit"), [("detection", "map50"), ("classification", "top1")])
+def test_limit_of_the_task_is_accepted(bench: Any, task: str, limit: str) -> None:
+    job = dataclasses.replace(bench.job(task=task), targets=(_target("local", **_half(limit)),))
+    assert list(STAGE.check(job)) == []
 
 
 def test_target_without_a_device_gets_a_bundle_marked_unverified(
@@ -178,14 +213,19 @@ def test_key_changes_with_target_and_runtime(change: str) -> None:
     assert other.model_dump(mode="json") != _settings().model_dump(mode="json")
 
 
-def _target(device: str | None) -> Target:
+def _half(limit: str) -> dict[str, Any]:
+    return {limit: 0.5}
+
+
+def _target(device: str | None, precisions: str = "fp32 int8", **limits: Any) -> Target:
     return Target.model_validate(
         {
             "name": "board",
             "description": "a board",
             "device": device,
             "threads": 1,
-            "candidates": {"onnx": [Precision.FP32, Precision.INT8]},
+            "candidates": {"onnx": precisions.split()},
+            "limits": limits,
         }
     )
 
@@ -195,7 +235,7 @@ def _settings(*, device: str | None = "local", runtime: str = "0" * 64) -> Setti
 
 
 def _artifacts(
-    root: Path, shelve: Shelve, figures: Figures, top1: float = 0.9
+    root: Path, shelve: Shelve, figures: Figures, **verified: object
 ) -> dict[str, Artifact]:
     """Return artifacts with the facts that earlier stages leave, and model files of a few bytes."""
 
@@ -217,7 +257,7 @@ def _artifacts(
         kind = "float" if label == float_label else "quantized"
         found[f"{name} file"] = put(label, kind, {}, model_onnx=name, contract_json="{}")
         found[f"{name} verification"] = put(
-            f"verify {name}", "verification", _verified(name, drop_pp, top1)
+            f"verify {name}", "verification", _verified(name, drop_pp) | verified
         )
         if kind == "quantized":
             found[f"{name} float"] = found["onnx fp32 file"]
@@ -226,19 +266,19 @@ def _artifacts(
     return found
 
 
-def _verified(name: str, drop_pp: float, top1: float = 0.9) -> Facts:
+def _verified(name: str, drop_pp: float) -> Facts:
     return {
         "format": name.partition(" ")[0],
         "precision": name.partition(" ")[2],
-        "top1": top1,
+        "metric": "top1",
+        "title": "top-1",
+        "value": 0.9,
         "low": 0.85,
         "high": 0.94,
+        "answered": 48,
+        "collapse": None,
         "drop": {"pp": drop_pp, "low_pp": drop_pp - 1, "high_pp": drop_pp + 1},
         "breaks_at": None,
-        "classes": [
-            {"label": label, "support": support, "recall": 0.9, "precision": 0.9}
-            for label, support in (("ants", 22), ("bees", 26), ("wasps", 0))
-        ],
         "size_bytes": 4 << 20,
     }
 

@@ -1,0 +1,129 @@
+"""The contract of an evaluation: what the answers of a model are worth, one file per task.
+
+Raw outputs of a model become answers photo by photo, answers become figures. Whoever has a model's
+outputs, in torch or from a file, evaluates them here, so that all figures mean the same. A plug-in
+is named by its task. Letters: N photos, K classes, M locations, D detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from edgetl.plugins import Slot
+from edgetl.types import Facts, Split
+
+if TYPE_CHECKING:  # planning must not wait for numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgetl.data.dataset import Dataset
+    from edgetl.runtime.detections import Suppression
+
+Outputs: TypeAlias = Mapping[str, "NDArray[np.float32]"]
+"""What a model answers to N photos, by the name of the output."""
+Answers: TypeAlias = Mapping[str, "NDArray[Any]"]
+"""What is kept of the outputs of a split's photos, in their order, as `np.savez` takes it."""
+
+
+class Evaluation(Protocol):
+    """How the answers of one task are counted."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the leading figure in facts and limits: ``top1``."""
+
+    @property
+    def title(self) -> str:
+        """What people call it: ``top-1``."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of a model's outputs, in their order."""
+
+    @property
+    def photos_at_once(self) -> int:
+        """How many photos' raw outputs fit into memory without being felt."""
+
+    def collect(self, outputs: Outputs, dataset: Dataset, split: Split, start: int) -> Answers:
+        """Return the answers of the photos `start`, `start` + 1, ... of a split.
+
+        Args:
+            outputs: Of these photos, by the names in `outputs`, each of shape ``(N, ...)``.
+            dataset: Where the photos come from.
+            split: Which part of it.
+            start: Position of the first photo in the split.
+        """
+
+    def join(self, parts: Sequence[Answers]) -> Answers:
+        """Return the answers of all photos from those of consecutive ones, at least one part."""
+
+    def value(self, answers: Answers, dataset: Dataset, split: Split) -> float:
+        """Return the metric alone, in [0, 1]."""
+
+    def score(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
+        """Return the metric with its 95 % interval and what belongs to it.
+
+        Returns:
+            ``metric``, ``title``, ``value``, ``low``, ``high``, ``photos``; figures of the task.
+        """
+
+    def difference(self, first: Answers, second: Answers, dataset: Dataset, split: Split) -> Facts:
+        """Return how much better `first` is than `second` on the same photos.
+
+        Returns:
+            ``pp``, ``low_pp``, ``high_pp``: points of the metric with their 95 % interval, which
+            covers the choice of photos, not what another seed of the training would have changed.
+        """
+
+    def details(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
+        """Return figures per class as ``classes``, and tables or curves that only a file keeps."""
+
+    def compare(self, before: Outputs, after: Outputs, rule: Suppression | None = None) -> Facts:
+        """Return how far `after` is from `before`: one step from a model to a file made of it.
+
+        Args:
+            before: Outputs for some photos.
+            after: Outputs for the same photos.
+            rule: Of the contract, if it has one.
+
+        Returns:
+            ``max_error``, ``snr_db``, ``agreement``, rounded to what other machines repeat.
+        """
+
+    def span(self, outputs: Outputs) -> float:
+        """Return what an error of the outputs is measured against, above zero."""
+
+    def suppression(
+        self, answers: Answers | None, dataset: Dataset, split: Split
+    ) -> Suppression | None:
+        """Return the rule by which the deployed runtime answers; None if the task needs none.
+
+        Args:
+            answers: Of the trained model for photos that are not tested on; None without such.
+            dataset: Where the photos come from.
+            split: Which part of it.
+        """
+
+    def answered(self, answers: Answers, rule: Suppression | None) -> int:
+        """Return how many of the answers a runtime gives that goes by `rule`."""
+
+    def collapse(
+        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None = None
+    ) -> str | None:
+        """Return in words why the answers are no better than guessing; None if they are better.
+
+        Args:
+            answers: Of all photos of the split.
+            dataset: Where the photos come from.
+            split: Which part of it.
+            rule: Of the contract, if there is one; what it leaves out is no answer.
+        """
+
+    def misses(
+        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None
+    ) -> NDArray[np.uint8] | None:
+        """Return a picture of the photos that were answered worst, RGB; None if none was wrong."""
+
+
+EVALUATIONS: Slot[Evaluation] = Slot("edgetl.evaluation", "EVALUATION", "evaluation", {})

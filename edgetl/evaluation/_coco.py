@@ -1,0 +1,165 @@
+"""Average precision as COCO defines it, computed by pycocotools.
+
+Letters: N photos, K classes, D detections, T thresholds of overlap, R steps of recall.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.data.dataset import Truth
+
+if TYPE_CHECKING:
+    from edgetl.evaluation import Answers
+
+SIZES: Mapping[str, tuple[float, float]] = {
+    "all": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+"""Area of an object's box, pixels of the photo. COCO takes the area of its outline instead, where
+it has one, so that its own figures per size differ a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What became of the detections of one class, best score first."""
+
+    scores: NDArray[np.float64]
+    """Shape `(D,)`, descending."""
+    photos: NDArray[np.int64]
+    """Shape `(D,)`: which photo each was found on."""
+    hits: NDArray[np.bool_]
+    """Shape `(T, D)`: whether it meets an object that no better detection met."""
+    ignored: NDArray[np.bool_]
+    """Shape `(T, D)`: whether it meets a crowd and so is neither hit nor false."""
+    objects: NDArray[np.int64]
+    """Shape `(N,)`: how many there are to be found on each photo, crowds not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The answers of a split, matched with the truth."""
+
+    precision: NDArray[np.float64]
+    """Shape `(T, R, K, sizes)`, envelope of the precision; -1 where there is no object."""
+    recall: NDArray[np.float64]
+    """Shape `(T, K, sizes)`, of all detections; -1 where there is no object."""
+    matches: tuple[Matches, ...]
+    """One per class, of objects of every size."""
+
+
+def evaluate(
+    answers: Answers,
+    truths: Sequence[Truth],
+    num_classes: int,
+    *,
+    limit: int,
+    sizes: Sequence[str] = ("all",),
+) -> Evaluated:
+    """Match the detections of each photo with its objects and count.
+
+    Args:
+        answers: Of all the photos of `truths`.
+        truths: One per photo.
+        num_classes: K.
+        limit: Most detections per photo and class; the best ones are taken.
+        sizes: Of `SIZES`, "all" first.
+    """
+    from pycocotools.cocoeval import COCOeval
+
+    known, found = _known(truths, num_classes), _found(answers, num_classes)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
+        counted = COCOeval(_coco(known), _coco(found), iouType="bbox")
+        counted.params.areaRng = [list(SIZES[size]) for size in sizes]
+        counted.params.areaRngLbl = list(sizes)
+        counted.params.maxDets = [limit]
+        counted.evaluate()
+        counted.accumulate()
+    num_photos = len(truths)
+    return Evaluated(
+        precision=counted.eval["precision"][..., 0],
+        recall=counted.eval["recall"][..., 0],
+        matches=tuple(
+            _matches(
+                # In the order class, size, photo; None where there is neither box nor detection.
+                counted.evalImgs[k * len(sizes) * num_photos :][:num_photos],
+                len(counted.params.iouThrs),
+            )
+            for k in range(num_classes)
+        ),
+    )
+
+
+def _matches(photos: Sequence[dict[str, Any] | None], num_thresholds: int) -> Matches:
+    seen = [(i, photo) for i, photo in enumerate(photos) if photo is not None]
+    objects = np.zeros(len(photos), np.int64)
+    for i, photo in seen:
+        objects[i] = int((photo["gtIgnore"] == 0).sum())
+    scores = np.array([score for _, photo in seen for score in photo["dtScores"]], np.float64)
+    where = [i for i, photo in seen for _ in photo["dtScores"]]
+    empty = np.zeros((num_thresholds, 0))
+    met = np.concatenate([empty, *(photo["dtMatches"] for _, photo in seen)], axis=1) > 0
+    ignored = np.concatenate([empty, *(photo["dtIgnore"] for _, photo in seen)], axis=1) > 0
+    order = np.argsort(-scores, kind="stable")
+    return Matches(
+        scores=scores[order],
+        photos=np.array(where, np.int64)[order],
+        hits=(met & ~ignored)[:, order],
+        ignored=ignored[:, order],
+        objects=objects,
+    )
+
+
+def _coco(dataset: Mapping[str, Any]) -> Any:  # noqa: ANN401 - pycocotools has no types
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = dataset
+    coco.createIndex()
+    return coco
+
+
+def _known(truths: Sequence[Truth], num_classes: int) -> dict[str, Any]:
+    boxes = [
+        (i, box, label, crowd)
+        for i, truth in enumerate(truths)
+        for box, label, crowd in zip(truth.boxes, truth.labels, truth.crowd, strict=True)
+    ]
+    return {
+        "images": [{"id": i} for i in range(len(truths))],
+        "categories": [{"id": k} for k in range(num_classes)],
+        "annotations": [
+            # Ids start at 1: pycocotools takes 0 for "not matched".
+            {"id": 1 + j, "image_id": i, "category_id": int(label), **_box(box), "iscrowd": int(c)}
+            for j, (i, box, label, c) in enumerate(boxes)
+        ],
+    }
+
+
+def _found(answers: Answers, num_classes: int) -> dict[str, Any]:
+    offsets = answers["offsets"]
+    photos = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    rows = zip(photos, answers["boxes"], answers["scores"], answers["labels"], strict=True)
+    return {
+        "images": [{"id": i} for i in range(len(offsets) - 1)],
+        "categories": [{"id": k} for k in range(num_classes)],
+        "annotations": [
+            {"id": 1 + j, "image_id": int(i), "category_id": int(k), **_box(box), "score": float(s)}
+            for j, (i, box, s, k) in enumerate(rows)
+        ],
+    }
+
+
+def _box(corners: NDArray[np.float32]) -> dict[str, Any]:
+    left, top, right, bottom = (float(value) for value in corners)
+    width, height = right - left, bottom - top
+    return {"bbox": [left, top, width, height], "area": width * height}

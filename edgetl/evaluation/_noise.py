@@ -1,0 +1,31 @@
+"""How far the outputs of a file are from those of the model that it was made of."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_DB = 200.0
+"""Stands for equal bits, whose ratio is no number; also the most that is told, and negative the
+least: of answers that are no numbers."""
+_MOST_ERROR = 1e30
+
+
+def snr_db(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    """Return the signal-to-noise ratio of `after`, dB, where `before` is the signal; rounded."""
+    expected = before.astype(np.float64)
+    noise = float(((after - expected) ** 2).sum())
+    if noise == 0.0:
+        return _MOST_DB
+    if not math.isfinite(noise):
+        return -_MOST_DB
+    signal = max(float((expected**2).sum()), 1e-30)
+    return round(min(10 * math.log10(signal / noise), _MOST_DB), 1)
+
+
+def max_error(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    """Return the largest absolute difference, in three digits; 0 of empty arrays."""
+    error = np.abs(after.astype(np.float64) - before).max(initial=0.0)
+    return float(f"{error:.3g}") if error < _MOST_ERROR else _MOST_ERROR

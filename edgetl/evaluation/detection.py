@@ -1,0 +1,297 @@
+"""Where on a photo which objects are: COCO's mean average precision over overlaps .5 to .95.
+
+Letters: N photos, M locations, K classes, D detections, T thresholds of overlap, R steps of recall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.data.dataset import Dataset, Truth
+from edgetl.evaluation import Answers, Outputs
+from edgetl.evaluation._bootstrap import interval, mean_precision, resamples
+from edgetl.evaluation._coco import SIZES, Evaluated, Matches, evaluate
+from edgetl.evaluation._misdetected import picture_of_misses
+from edgetl.evaluation._noise import max_error, snr_db
+from edgetl.evaluation._pairs import pairs
+from edgetl.runtime.detections import Detections, Suppression, detect, suppress
+from edgetl.types import Facts, Split
+
+_PP = 100.0
+_DIGITS = 6
+_LIMIT = 100
+"""Most detections of a photo and class that count, as in COCO, unless a photo of the split has more
+objects."""
+_COLLECTED = 10 * _LIMIT
+"""Most detections of a photo, over all classes: with 80 of them, fewer would cost recall."""
+_IOU = 0.65
+_MODE = "class-aware"
+_LEAST_SCORE = 0.001
+"""Of a detection that is evaluated: precision is read down to where hardly any recall is left."""
+_LEAST_OPERATING_SCORE = 0.05
+_OPERATING_SCORE = 0.3
+"""Where no photo says what is best."""
+_CONFIDENT = 0.05
+"""Boxes are compared where the reference is at least so sure; elsewhere they mean nothing."""
+_CURVE_STEP = 5
+"""Every fifth of COCO's 101 steps of recall is kept of a curve."""
+
+
+class _Detection:
+    metric = "map"
+    title = "mAP"
+    outputs: tuple[str, ...] = ("boxes", "scores")
+    photos_at_once = 16
+
+    def collect(self, outputs: Outputs, dataset: Dataset, split: Split, start: int) -> Answers:
+        rule = Suppression(
+            score=_LEAST_SCORE,
+            iou=_IOU,
+            limit=max(_COLLECTED, _limit(dataset.truths(split))),
+            mode=_MODE,
+        )
+        sizes = dataset.photo_sizes(split)[start:]
+        found = [
+            detect(
+                boxes,
+                scores,
+                photo_size=(int(size[0]), int(size[1])),
+                preprocess=dataset.preprocess,
+                rule=rule,
+            )
+            for boxes, scores, size in zip(outputs["boxes"], outputs["scores"], sizes, strict=False)
+        ]
+        return {
+            "boxes": np.concatenate([each.boxes for each in found]),
+            "scores": np.concatenate([each.scores for each in found]),
+            "labels": np.concatenate([each.labels for each in found]),
+            "offsets": np.cumsum([0, *(len(each.scores) for each in found)], dtype=np.int64),
+        }
+
+    def join(self, parts: Sequence[Answers]) -> Answers:
+        counts = np.concatenate([np.diff(part["offsets"]) for part in parts])
+        joined = {
+            name: np.concatenate([part[name] for part in parts])
+            for name in ("boxes", "scores", "labels")
+        }
+        return {**joined, "offsets": np.cumsum([0, *counts], dtype=np.int64)}
+
+    def value(self, answers: Answers, dataset: Dataset, split: Split) -> float:
+        return _mean(_evaluated(answers, dataset, split).precision[..., 0])
+
+    def score(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
+        truths = dataset.truths(split)
+        found = _evaluated(answers, dataset, split, sizes=tuple(SIZES))
+        value = _mean(found.precision[..., 0])
+        low, high = interval(value, mean_precision(found.matches, resamples(len(truths))))
+        return {
+            "metric": self.metric,
+            "title": self.title,
+            "value": round(value, _DIGITS),
+            "low": round(low, _DIGITS),
+            "high": round(high, _DIGITS),
+            "photos": len(truths),
+            "map50": round(_mean(found.precision[0, ..., 0]), _DIGITS),
+            "map75": round(_mean(found.precision[5, ..., 0]), _DIGITS),
+            **{
+                f"map_{size}": _rounded(found.precision[..., position])
+                for position, size in enumerate(SIZES)
+                if size != "all"
+            },
+            "objects": sum(int((~truth.crowd).sum()) for truth in truths),
+            "detections": len(answers["scores"]),
+            "detections_limit": _limit(truths),
+            "crowded_photos": sum(len(truth.labels) > _LIMIT for truth in truths),
+        }
+
+    def difference(self, first: Answers, second: Answers, dataset: Dataset, split: Split) -> Facts:
+        one, two = (_evaluated(answers, dataset, split) for answers in (first, second))
+        value = _mean(one.precision[..., 0]) - _mean(two.precision[..., 0])
+        counts = resamples(len(dataset.truths(split)))
+        repeated = mean_precision(one.matches, counts) - mean_precision(two.matches, counts)
+        low, high = interval(value, repeated)
+        return {
+            "pp": round(_PP * value, 4),
+            "low_pp": round(_PP * low, 4),
+            "high_pp": round(_PP * high, 4),
+        }
+
+    def details(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
+        """Return COCO's figures per class, and precision over recall at an overlap of .5.
+
+        ``recall`` is that of all detections at an overlap of .5. A class without objects has no
+        figures.
+        """
+        found = _evaluated(answers, dataset, split)
+        classes = [
+            {
+                "label": label,
+                "support": int(found.matches[k].objects.sum()),
+                "ap": _rounded(found.precision[:, :, k, 0]),
+                "ap50": _rounded(found.precision[0, :, k, 0]),
+                "recall": _rounded(found.recall[0, k, 0]),
+            }
+            for k, label in enumerate(dataset.classes)
+        ]
+        curves = found.precision[0, ::_CURVE_STEP, :, 0]
+        return {
+            "classes": classes,
+            "curves": {
+                "recall": [round(i / (len(curves) - 1), 2) for i in range(len(curves))],
+                "precision": {
+                    label: [round(float(value), 4) for value in curves[:, k]]
+                    for k, label in enumerate(dataset.classes)
+                    if classes[k]["ap"] is not None
+                },
+            },
+        }
+
+    def compare(self, before: Outputs, after: Outputs, rule: Suppression | None = None) -> Facts:
+        """Return the noise of the scores, and how many detections are the same.
+
+        ``agreement`` is the share of all detections of both, by `rule`, that have a partner of
+        their class in the other, overlapping by at least a half.
+        """
+        sure = before["scores"].max(axis=2) > _CONFIDENT
+        box_error = max_error(before["boxes"][sure], after["boxes"][sure])
+        return {
+            "max_error": max(max_error(before["scores"], after["scores"]), box_error),
+            "max_box_error": box_error,
+            "snr_db": snr_db(before["scores"], after["scores"]),
+            "agreement": round(_agreement(before, after, rule or _rule(_OPERATING_SCORE)), 6),
+        }
+
+    def span(self, outputs: Outputs) -> float:
+        """Return 1: boxes are shares of the input and scores probabilities."""
+        del outputs
+        return 1.0
+
+    def suppression(
+        self, answers: Answers | None, dataset: Dataset, split: Split
+    ) -> Suppression | None:
+        """Return the rule whose score gives the best F1 at an overlap of .5, all classes as one."""
+        if answers is None:
+            return _rule(_OPERATING_SCORE)
+        truths = dataset.truths(split)
+        best = _best_score(_evaluated(answers, dataset, split).matches)
+        return _rule(best, _limit(truths))
+
+    def answered(self, answers: Answers, rule: Suppression | None) -> int:
+        """Return the number of detections that score enough."""
+        return int((answers["scores"] >= (rule.score if rule else _LEAST_SCORE)).sum())
+
+    def collapse(
+        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None = None
+    ) -> str | None:
+        """Return why the answers say nothing of the photos that they belong to.
+
+        Average precision only reads the order of scores. A file whose scores all shrank can have a
+        good one and still find nothing on the device.
+        """
+        truths = dataset.truths(split)
+        if not len(answers["scores"]):
+            return f"finds nothing on any of {len(truths)} photos"
+        if rule and not self.answered(answers, rule):
+            best = float(answers["scores"].max())
+            return (
+                f"finds nothing on any of {len(truths)} photos: the best score is {best:.3f}, "
+                f"and the contract asks for {rule.score:g}"
+            )
+        value = self.value(answers, dataset, split)
+        if value == 0.0:
+            return f"none of {len(answers['scores'])} detections meets an object"
+        if len(truths) == 1:
+            return None
+        exchanged = self.value(_exchanged(answers, dataset.photo_sizes(split)), dataset, split)
+        if value > exchanged:
+            return None
+        return (
+            f"{self.title} {value:.3f} is no better than with the detections of other photos "
+            f"({exchanged:.3f})"
+        )
+
+    def misses(
+        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None
+    ) -> NDArray[np.uint8] | None:
+        return picture_of_misses(answers, dataset, split, rule or _rule(_OPERATING_SCORE))
+
+
+def _limit(truths: Sequence[Truth]) -> int:
+    """Return how many detections a photo may have: COCO's 100, or as many as it could need."""
+    return max(_LIMIT, *(len(truth.labels) for truth in truths))
+
+
+def _rule(score: float, limit: int = _LIMIT) -> Suppression:
+    return Suppression(score=score, iou=_IOU, limit=limit, mode=_MODE)
+
+
+def _evaluated(
+    answers: Answers, dataset: Dataset, split: Split, sizes: Sequence[str] = ("all",)
+) -> Evaluated:
+    truths = dataset.truths(split)
+    return evaluate(answers, truths, len(dataset.classes), limit=_limit(truths), sizes=sizes)
+
+
+def _mean(figures: NDArray[np.float64]) -> float:
+    """Return the mean over what there is to measure; 0 if there is nothing."""
+    known = figures[figures > -1]
+    return float(known.mean()) if known.size else 0.0
+
+
+def _rounded(figures: NDArray[np.float64]) -> float | None:
+    return round(_mean(figures), _DIGITS) if (figures > -1).any() else None
+
+
+def _agreement(before: Outputs, after: Outputs, rule: Suppression) -> float:
+    total = matched = 0
+    for i in range(len(before["scores"])):
+        first, second = (_suppressed(outputs, i, rule) for outputs in (before, after))
+        found = pairs(first.boxes, first.labels, second.boxes, second.labels)
+        total += len(first.scores) + len(second.scores)
+        matched += 2 * int((found >= 0).sum())
+    return matched / total if total else 1.0
+
+
+def _suppressed(outputs: Outputs, photo: int, rule: Suppression) -> Detections:
+    return suppress(outputs["boxes"][photo], outputs["scores"][photo], rule)
+
+
+def _best_score(classes: Sequence[Matches]) -> float:
+    """Return the score of the best F1, rounded down to two digits so that it lets that one in."""
+    scores = np.concatenate([matches.scores for matches in classes])
+    hits = np.concatenate([matches.hits[0] for matches in classes])
+    counted = np.concatenate([~matches.ignored[0] for matches in classes])
+    if not hits.any():
+        return _OPERATING_SCORE
+    order = np.argsort(-scores, kind="stable")
+    right, told = np.cumsum(hits[order]), np.cumsum(counted[order])
+    objects = sum(int(matches.objects.sum()) for matches in classes)
+    best = float(scores[order][np.argmax(2 * right / (told + objects))])
+    return max(_LEAST_OPERATING_SCORE, int(best * 100) / 100)
+
+
+def _exchanged(answers: Answers, sizes: NDArray[np.int32]) -> Answers:
+    """Return every photo with the detections of the photo half the split further on.
+
+    Boxes are scaled with the photos, from the one's height and width to the other's.
+    """
+    offsets = answers["offsets"]
+    num_photos = len(offsets) - 1
+    sources = np.roll(np.arange(num_photos), -(num_photos // 2))
+    rows = [np.arange(offsets[source], offsets[source + 1]) for source in sources]
+    scales = (sizes / sizes[sources])[:, [1, 0, 1, 0]]
+    counts = np.array([len(each) for each in rows])
+    order = np.concatenate(rows)
+    scale = np.repeat(scales, counts, axis=0)
+    return {
+        "boxes": (answers["boxes"][order] * scale).astype(np.float32),
+        "scores": answers["scores"][order],
+        "labels": answers["labels"][order],
+        "offsets": np.cumsum([0, *counts], dtype=np.int64),
+    }
+
+
+EVALUATION = _Detection()

@@ -1,0 +1,248 @@
+"""What every evaluation must hold, for each file in `edgetl/evaluation/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgetl.config.target import ACCURACIES
+from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
+from edgetl.evaluation import EVALUATIONS, Answers, Evaluation
+from edgetl.runtime.preprocess import Preprocess
+from edgetl.types import Split, Task
+
+SIZE = 32
+COUNT = 8
+CLASSES = ("nut", "bolt", "gear")
+LABELS = (0, 1, 2, 0, 1, 0, 0, 1)
+TEST = Split.TEST
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+def boxes() -> NDArray[np.float32]:
+    """Return one object per photo, each elsewhere, shape `(N, 4)`."""
+    corners = np.stack([np.arange(COUNT) * 2.0, 16.0 - np.arange(COUNT) * 2.0], axis=1)
+    return np.concatenate([corners, corners + 12.0], axis=1).astype(np.float32)
+
+
+def photos(folder: Path, task: Task) -> Dataset:
+    """Return eight test photos with a class, or with one object each."""
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
+    with (folder / IMAGES_FILE).open("wb") as file:
+        write_images(file, iter(images), images.shape)
+    items = [Item(f"{i}.jpg", label, f"{i:064x}") for i, label in enumerate(LABELS)]
+    truths = [
+        Truth(box[None], np.array([label]), np.zeros(1, bool))
+        for box, label in zip(boxes(), LABELS, strict=True)
+    ]
+    detection = task is Task.DETECTION
+    write_index(
+        folder,
+        classes=CLASSES,
+        preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
+        items={Split.TRAIN: [], Split.VAL: [], TEST: items},
+        omissions=[],
+        truths={Split.TRAIN: [], Split.VAL: [], TEST: truths} if detection else None,
+        photo_sizes=(
+            {Split.TRAIN: [], Split.VAL: [], TEST: [(SIZE, SIZE)] * COUNT} if detection else None
+        ),
+    )
+    return Dataset.open(folder)
+
+
+def logits(chosen: tuple[int, ...]) -> Outputs:
+    return {"logits": 5 * np.eye(len(CLASSES), dtype=np.float32)[list(chosen)]}
+
+
+def located(at: NDArray[np.float32], chosen: tuple[int, ...], score: float) -> Outputs:
+    """Return a detector's outputs with two locations, one of which sees nothing."""
+    found = np.zeros((COUNT, 2, 4), np.float32)
+    found[:, 0] = at / SIZE
+    scores = np.zeros((COUNT, 2, len(CLASSES)), np.float32)
+    scores[np.arange(COUNT), 0, list(chosen)] = score
+    return {"boxes": found, "scores": scores}
+
+
+PERFECT: Mapping[str, Callable[[], Outputs]] = {
+    "classification": lambda: logits(LABELS),
+    "detection": lambda: located(boxes(), LABELS, 0.9),
+}
+GUESSES: Mapping[str, Mapping[str, Callable[[], Outputs]]] = {
+    "classification": {
+        "most frequent": lambda: logits((0,) * COUNT),
+        "rare": lambda: logits((2,) * COUNT),
+    },
+    "detection": {
+        "nothing": lambda: located(boxes(), LABELS, 0.0),
+        "the same everywhere": lambda: located(boxes()[[3] * COUNT], (0,) * COUNT, 0.9),
+    },
+}
+
+
+@pytest.fixture(params=EVALUATIONS.names())
+def task(request: pytest.FixtureRequest) -> Task:
+    return Task(request.param)
+
+
+@pytest.fixture
+def evaluation(task: Task) -> Evaluation:
+    return EVALUATIONS.load(task.value)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, task: Task) -> Dataset:
+    return photos(tmp_path, task)
+
+
+@pytest.fixture
+def perfect(evaluation: Evaluation, dataset: Dataset, task: Task) -> Answers:
+    return evaluation.collect(PERFECT[task](), dataset, TEST, 0)
+
+
+def mixed(task: Task) -> Outputs:
+    """Return outputs that are right on some photos."""
+    right, wrong = PERFECT[task](), next(iter(GUESSES[task].values()))()
+    return {
+        name: np.concatenate([wrong[name][:3], values[3:]]).astype(np.float32)
+        for name, values in right.items()
+    }
+
+
+def test_every_task_has_an_evaluation_and_limits_with_its_names(
+    evaluation: Evaluation, task: Task
+) -> None:
+    assert set(EVALUATIONS.names()) == {each.value for each in Task}
+    assert next(iter(ACCURACIES[task].items())) == (evaluation.metric, evaluation.title)
+
+
+def test_outputs_are_named(evaluation: Evaluation, task: Task) -> None:
+    assert tuple(PERFECT[task]()) == evaluation.outputs
+
+
+def test_perfect_answers_score_one(
+    evaluation: Evaluation, dataset: Dataset, perfect: Answers
+) -> None:
+    facts = evaluation.score(perfect, dataset, TEST)
+
+    assert (facts["metric"], facts["title"]) == (evaluation.metric, evaluation.title)
+    assert facts["value"] == evaluation.value(perfect, dataset, TEST) == 1.0
+    assert facts["low"] <= 1.0 == facts["high"]
+    assert facts["photos"] == COUNT
+    assert evaluation.collapse(perfect, dataset, TEST) is None
+    assert evaluation.misses(perfect, dataset, TEST, None) is None
+
+
+def test_answers_that_say_nothing_of_the_photos_are_told(
+    evaluation: Evaluation, dataset: Dataset, task: Task
+) -> None:
+    for outputs in GUESSES[task].values():
+        guess = evaluation.collect(outputs(), dataset, TEST, 0)
+        assert evaluation.collapse(guess, dataset, TEST)
+        assert evaluation.value(guess, dataset, TEST) < 0.9
+
+
+def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
+    answers = evaluation.collect(mixed(task), dataset, TEST, 0)
+
+    facts = evaluation.score(answers, dataset, TEST)
+
+    assert 0.0 < facts["low"] < facts["value"] < facts["high"] <= 1.0
+    assert facts["value"] == pytest.approx(evaluation.value(answers, dataset, TEST), abs=1e-6)
+    assert facts == evaluation.score(answers, dataset, TEST)
+
+
+def test_answers_do_not_differ_from_themselves(
+    evaluation: Evaluation, dataset: Dataset, task: Task
+) -> None:
+    answers = evaluation.collect(mixed(task), dataset, TEST, 0)
+
+    facts = evaluation.difference(answers, answers, dataset, TEST)
+
+    assert facts["pp"] == 0.0
+    assert facts["low_pp"] <= 0.0 <= facts["high_pp"]
+
+
+def test_difference_is_that_of_the_values_in_points(
+    evaluation: Evaluation, dataset: Dataset, task: Task, perfect: Answers
+) -> None:
+    worse = evaluation.collect(mixed(task), dataset, TEST, 0)
+
+    facts = evaluation.difference(perfect, worse, dataset, TEST)
+
+    lost = 1.0 - evaluation.value(worse, dataset, TEST)
+    assert facts["pp"] == pytest.approx(100 * lost, abs=1e-3)
+    assert facts["low_pp"] < facts["pp"] < facts["high_pp"]
+
+
+@pytest.mark.parametrize("size", [1, 3, COUNT])
+def test_answers_of_parts_join_to_those_of_all(
+    evaluation: Evaluation, dataset: Dataset, task: Task, size: int
+) -> None:
+    outputs = mixed(task)
+
+    parts = [
+        evaluation.collect(
+            {name: values[start : start + size] for name, values in outputs.items()},
+            dataset,
+            TEST,
+            start,
+        )
+        for start in range(0, COUNT, size)
+    ]
+
+    joined, whole = evaluation.join(parts), evaluation.collect(outputs, dataset, TEST, 0)
+    assert set(joined) == set(whole)
+    for name, values in whole.items():
+        assert np.array_equal(joined[name], values)
+        assert joined[name].dtype == values.dtype
+
+
+def test_outputs_agree_with_themselves(evaluation: Evaluation, task: Task) -> None:
+    outputs = PERFECT[task]()
+
+    facts = evaluation.compare(outputs, outputs)
+
+    assert (facts["max_error"], facts["snr_db"], facts["agreement"]) == (0.0, 200.0, 1.0)
+
+
+def test_other_answers_are_seen_as_others(evaluation: Evaluation, task: Task) -> None:
+    facts = evaluation.compare(PERFECT[task](), mixed(task))
+
+    assert facts["max_error"] > 0.5
+    assert facts["snr_db"] < 20.0
+    assert 0.5 < facts["agreement"] < 1.0
+
+
+def test_classes_are_told_in_their_order(
+    evaluation: Evaluation, dataset: Dataset, perfect: Answers
+) -> None:
+    details = evaluation.details(perfect, dataset, TEST)
+
+    assert [(row["label"], row["support"]) for row in details["classes"]] == [
+        ("nut", 4),
+        ("bolt", 3),
+        ("gear", 1),
+    ]
+
+
+def test_rule_is_given_where_the_runtime_needs_one(
+    evaluation: Evaluation, dataset: Dataset, perfect: Answers, task: Task
+) -> None:
+    rule = evaluation.suppression(perfect, dataset, TEST)
+
+    assert (rule is not None) == (task is Task.DETECTION)
+
+
+def test_wrong_answers_are_shown(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
+    answers = evaluation.collect(mixed(task), dataset, TEST, 0)
+
+    picture = evaluation.misses(answers, dataset, TEST, None)
+
+    assert picture is not None
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3

@@ -1,0 +1,102 @@
+"""Datasets of a few photos whose labels a test gives, for both tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgetl.data.dataset import (
+    IMAGES_FILE,
+    Dataset,
+    Item,
+    Truth,
+    write_images,
+    write_index,
+)
+from edgetl.evaluation import Answers
+from edgetl.runtime.preprocess import Preprocess
+from edgetl.types import Split
+
+SIZE = 64
+CLASSES = ("nut", "bolt", "gear")
+
+Box = tuple[float, float, float, float, int]
+"""xyxy and class."""
+Found = tuple[float, float, float, float, int, float]
+"""xyxy, class and score."""
+
+
+def _write(folder: Path, labels: Sequence[int], truths: Sequence[Truth] | None) -> None:
+    folder.mkdir(parents=True)
+    count = len(labels)
+    photos = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+    with (folder / IMAGES_FILE).open("wb") as file:
+        write_images(file, iter(photos), photos.shape)
+    test = [Item(f"photo-{i}.jpg", label, f"{i:064x}") for i, label in enumerate(labels)]
+    nothing: dict[Split, list[Any]] = {Split.TRAIN: [], Split.VAL: []}
+    boxes: dict[str, Any] = {}
+    if truths is not None:  # twice as wide as high, and twice as large as the input
+        boxes = {
+            "truths": {**nothing, Split.TEST: truths},
+            "photo_sizes": {**nothing, Split.TEST: [(SIZE, 2 * SIZE)] * count},
+        }
+    write_index(
+        folder,
+        classes=CLASSES,
+        preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 114),
+        items={**nothing, Split.TEST: test},
+        omissions=[],
+        **boxes,
+    )
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Callable[[Sequence[int]], Dataset]:
+    """Return what makes a dataset of classified test photos from their classes."""
+
+    def make(labels: Sequence[int]) -> Dataset:
+        folder = tmp_path / "labelled" / "-".join(map(str, labels))
+        _write(folder, labels, None)
+        return Dataset.open(folder)
+
+    return make
+
+
+@pytest.fixture
+def boxed(tmp_path: Path) -> Callable[..., Dataset]:
+    """Return what makes a dataset of test photos, 64 x 128 pixels, from the objects on each.
+
+    `crowd` gives the positions of those that are groups, by photo.
+    """
+
+    def make(*photos: Sequence[Box], crowd: Mapping[int, Sequence[int]] | None = None) -> Dataset:
+        truths = []
+        for i, boxes in enumerate(photos):
+            rows = np.array(boxes, np.float32).reshape(-1, 5)
+            grouped = np.isin(np.arange(len(rows)), list((crowd or {}).get(i, ())))
+            truths.append(Truth(rows[:, :4], rows[:, 4].astype(np.int64), grouped))
+        labels = [int(each.labels[0]) if len(each.labels) else len(CLASSES) for each in truths]
+        _write(tmp_path / "boxed", labels, truths)
+        return Dataset.open(tmp_path / "boxed")
+
+    return make
+
+
+@pytest.fixture
+def answers() -> Callable[..., Answers]:
+    """Return what makes answers from the detections on each photo."""
+
+    def make(*photos: Sequence[Found]) -> Answers:
+        rows = np.array([row for photo in photos for row in photo], np.float64).reshape(-1, 6)
+        return {
+            "boxes": rows[:, :4].astype(np.float32),
+            "scores": rows[:, 5].astype(np.float32),
+            "labels": rows[:, 4].astype(np.int64),
+            "offsets": np.cumsum([0, *(len(photo) for photo in photos)]),
+        }
+
+    return make

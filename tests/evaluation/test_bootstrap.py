@@ -1,0 +1,103 @@
+"""Resampled photos count as if they were evaluated again, and intervals mean what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgetl.data.dataset import Truth
+from edgetl.evaluation import Answers
+from edgetl.evaluation._bootstrap import interval, mean_precision, resamples
+from edgetl.evaluation._coco import evaluate
+
+NUM_PHOTOS = 6
+NUM_CLASSES = 3
+
+
+def drawn(seed: int) -> tuple[list[Truth], list[Answers]]:
+    """Return random objects, and detections of which about half fit, photo by photo."""
+    draw = np.random.default_rng(seed)
+    truths: list[Truth] = []
+    answers: list[Answers] = []
+    for _ in range(NUM_PHOTOS):
+        corners = draw.uniform(0, 300, (5, 2))
+        boxes = np.concatenate([corners, corners + draw.uniform(20, 90, (5, 2))], axis=1)
+        labels = draw.integers(0, NUM_CLASSES, 5)
+        truths.append(Truth(boxes.astype(np.float32), labels, np.arange(5) == 4))
+        near = np.concatenate([boxes + draw.normal(0, 6, boxes.shape), boxes + 200])
+        answers.append(
+            {
+                "boxes": near.astype(np.float32),
+                "scores": draw.uniform(0, 1, 10).astype(np.float32),
+                "labels": np.concatenate([labels, draw.integers(0, NUM_CLASSES, 5)]),
+            }
+        )
+    return truths, answers
+
+
+def joined(photos: list[Answers]) -> Answers:
+    names = ("boxes", "scores", "labels")
+    together = {name: np.concatenate([photo[name] for photo in photos]) for name in names}
+    return {**together, "offsets": 10 * np.arange(len(photos) + 1)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_resampled_photos_count_as_pycocotools_counts_copies_of_them(seed: int) -> None:
+    truths, answers = drawn(seed)
+    once = evaluate(joined(answers), truths, NUM_CLASSES, limit=100)
+    counts = np.random.default_rng(seed).multinomial(NUM_PHOTOS, [1 / NUM_PHOTOS] * NUM_PHOTOS, 4)
+
+    found = mean_precision(once.matches, np.vstack([np.ones(NUM_PHOTOS, np.int64), counts]))
+
+    for value, row in zip(found, [[1] * NUM_PHOTOS, *counts.tolist()], strict=True):
+        copies = [i for i, count in enumerate(row) for _ in range(count)]
+        again = evaluate(
+            joined([answers[i] for i in copies]), [truths[i] for i in copies], NUM_CLASSES, limit=99
+        )
+        precision = again.precision[..., 0]
+        assert value == pytest.approx(precision[precision > -1].mean(), abs=1e-12)
+
+
+def test_resample_without_objects_has_no_value() -> None:
+    truths, answers = drawn(0)
+    nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+    once = evaluate(joined(answers[:2]), [truths[0], nothing], NUM_CLASSES, limit=100)
+
+    first, second = mean_precision(once.matches, np.array([[2, 0], [0, 2]]))
+
+    assert 0.0 < first < 1.0
+    assert np.isnan(second)
+
+
+def test_resamples_are_the_same_every_time_and_as_large_as_the_split() -> None:
+    counts = resamples(7)
+
+    assert counts.shape == (300, 7)
+    assert (counts.sum(axis=1) == 7).all()
+    assert np.array_equal(counts, resamples(7))
+
+
+def test_interval_of_unbiased_resamples_is_their_percentiles() -> None:
+    repeated = np.arange(0.0, 1001.0)
+
+    low, high = interval(500.0, repeated)
+
+    assert (low, high) == pytest.approx((25.0, 975.0), abs=0.1)
+
+
+def test_interval_moves_with_the_bias_of_the_resamples() -> None:
+    # A value at the 84th percentile lies one standard error above the resamples' median, so the
+    # ends are taken one standard error further on, twice: at 2 - 1.96 and 2 + 1.96.
+    repeated = np.arange(0.0, 1001.0)
+
+    low, high = interval(841.3, repeated)
+
+    assert (low, high) == pytest.approx((516.0, 1000.0), abs=1.0)
+
+
+def test_resamples_that_never_differ_leave_no_width() -> None:
+    assert interval(0.0, np.zeros(300)) == (0.0, 0.0)
+
+
+def test_without_any_resample_the_value_stands_alone() -> None:
+    assert interval(0.25, np.full(300, np.nan)) == (0.25, 0.25)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgetl.data.dataset import Dataset
+from edgetl.evaluation import EVALUATIONS
+from edgetl.types import Split
+
+CLASSIFICATION = EVALUATIONS.load("classification")
+TEST = Split.TEST
+
+Labelled = Callable[[Sequence[int]], Dataset]
+
+
+def logits(*chosen: int) -> dict[str, NDArray[np.float32]]:
+    """Return the logits of a model that is sure of the classes `chosen`."""
+    return {"logits": 4 * np.eye(3, dtype=np.float32)[list(chosen)]}
+
+
+def test_score_is_the_share_of_right_photos_with_its_interval(labelled: Labelled) -> None:
+    facts = CLASSIFICATION.score(logits(0, 1, 1), labelled([0, 1, 2]), TEST)
+
+    assert facts == {
+        "metric": "top1",
+        "title": "top-1",
+        "value": 0.666667,
+        "low": 0.20766,
+        "high": 0.938508,
+        "photos": 3,
+    }
+
+
+def test_confusion_and_classes_by_hand(labelled: Labelled) -> None:
+    details = CLASSIFICATION.details(logits(0, 1, 1, 2, 0), labelled([0, 0, 1, 2, 2]), TEST)
+
+    assert details["confusion"] == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
+    assert details["classes"] == [
+        {"label": "nut", "support": 2, "recall": 0.5, "precision": 0.5},
+        {"label": "bolt", "support": 1, "recall": 1.0, "precision": 0.5},
+        {"label": "gear", "support": 2, "recall": 0.5, "precision": 1.0},
+    ]
+
+
+def test_class_that_is_neither_there_nor_chosen_has_no_figures(labelled: Labelled) -> None:
+    details = CLASSIFICATION.details(logits(0), labelled([0]), TEST)
+    assert details["classes"][1] == {
+        "label": "bolt",
+        "support": 0,
+        "recall": None,
+        "precision": None,
+    }
+
+
+def test_difference_counts_photos_that_only_one_gets_right(labelled: Labelled) -> None:
+    dataset = labelled([0, 1, 2, 0])
+
+    facts = CLASSIFICATION.difference(logits(0, 1, 2, 1), logits(0, 0, 0, 0), dataset, TEST)
+
+    assert facts["pp"] == 25.0
+    assert (facts["only_first_right"], facts["only_second_right"]) == (2, 1)
+    assert facts["low_pp"] < 25.0 < facts["high_pp"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        pytest.param(
+            (1, 1, 1, 1, 0),
+            "top-1 0.400 is no better than always answering 'bolt' (0.600)",
+            id="below",
+        ),
+        pytest.param(
+            (1, 1, 1, 1, 1),
+            "top-1 0.600 is no better than always answering 'bolt' (0.600)",
+            id="equal",
+        ),
+        pytest.param((0, 1, 1, 1, 1), None, id="above"),
+    ],
+)
+def test_guessing_is_told_with_the_class_that_is_most_frequent(
+    labelled: Labelled, chosen: tuple[int, ...], words: str | None
+) -> None:
+    labels = [0, 2, 1, 1, 1]
+    assert CLASSIFICATION.collapse(logits(*chosen), labelled(labels), TEST) == words
+
+
+def test_every_photo_has_an_answer() -> None:
+    assert CLASSIFICATION.answered(logits(0, 1, 2), None) == 3
+
+
+def test_first_of_equally_frequent_classes_is_named(labelled: Labelled) -> None:
+    words = CLASSIFICATION.collapse(logits(1, 0), labelled([0, 1]), TEST)
+    assert words == "top-1 0.000 is no better than always answering 'nut' (0.500)"
+
+
+def test_comparison_counts_photos_that_are_answered_alike() -> None:
+    facts = CLASSIFICATION.compare(logits(0, 1, 2, 0), logits(0, 1, 2, 1))
+
+    # The signal is 4 * 16, the noise 2 * 16.
+    assert facts == {"max_error": 4.0, "snr_db": 3.0, "agreement": 0.75}
+
+
+def test_errors_are_measured_against_the_range_of_the_logits() -> None:
+    assert CLASSIFICATION.span({"logits": np.array([[-2, 3], [1, 1]], np.float32)}) == 5.0
+
+
+def test_misses_show_the_most_confident_wrong_answers_first(
+    labelled: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgetl.evaluation import _misclassified, _picture
+
+    shown: list[Any] = []
+
+    def grid(tiles: Any, legend: Any) -> Any:
+        shown.append((tiles, legend))
+        return _picture.grid(tiles, legend)
+
+    monkeypatch.setattr(_misclassified, "grid", grid)
+    answers = {"logits": np.array([[1, 0, 0], [0, 9, 0], [0, 0, 2]], np.float32)}
+
+    picture = CLASSIFICATION.misses(answers, labelled([1, 0, 2]), TEST, None)
+
+    [(tiles, legend)] = shown
+    assert [tile.lines for tile in tiles] == [
+        ("says bolt 1.00, is nut", "photo-1.jpg"),
+        ("says nut 0.58, is bolt", "photo-0.jpg"),
+    ]
+    assert legend[0][0] == "the 2 most confident of 2 wrong answers on 3 photos"
+    assert picture is not None
+    assert picture.shape[2] == 3
+
+
+def test_without_wrong_answers_there_is_no_picture(labelled: Labelled) -> None:
+    assert CLASSIFICATION.misses(logits(0, 1), labelled([0, 1]), TEST, None) is None

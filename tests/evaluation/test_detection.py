@@ -1,0 +1,321 @@
+"""Average precisions that can be counted by hand, and what is told besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgetl.data.dataset import Dataset
+from edgetl.evaluation import EVALUATIONS, Answers
+from edgetl.runtime.detections import Suppression
+from edgetl.types import Split
+
+DETECTION = EVALUATIONS.load("detection")
+TEST = Split.TEST
+
+Data = Callable[..., Dataset]
+Answer = Callable[..., Answers]
+Found = tuple[float, float, float, float, int, float]
+
+A = (0.0, 0.0, 10.0, 10.0)
+B = (40.0, 20.0, 50.0, 30.0)
+FAR = (90.0, 40.0, 100.0, 50.0)
+CUT = (0.0, 0.0, 10.0, 6.2)
+"""Overlaps A by .62: at three of COCO's ten thresholds, .5, .55 and .6."""
+HALF = 51 / 101
+"""Share of COCO's 101 steps of recall that are at most a half."""
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param([(*A, 0, 0.9), (*B, 0, 0.8)], 1.0, id="perfect"),
+        pytest.param([(*A, 0, 0.9)], HALF, id="one miss"),
+        # Beyond a recall of a half, two of three are right.
+        pytest.param(
+            [(*A, 0, 0.9), (*A, 0, 0.8), (*B, 0, 0.7)],
+            HALF + (1 - HALF) * 2 / 3,
+            id="duplicate is false",
+        ),
+        pytest.param(
+            [(*A, 0, 0.9), (*B, 0, 0.8), (*B, 0, 0.7)], 1.0, id="duplicate after all is found"
+        ),
+        # Precision is one third, then two quarters; its envelope is a half everywhere.
+        pytest.param(
+            [(*FAR, 0, 0.9), (*FAR, 0, 0.8), (*A, 0, 0.7), (*B, 0, 0.6)], 0.5, id="false ones first"
+        ),
+        pytest.param([(*A, 1, 0.9), (*B, 1, 0.8)], 0.0, id="wrong class"),
+        pytest.param([], 0.0, id="nothing"),
+        # At the other seven thresholds only the second is right: one of two, and half the recall.
+        pytest.param(
+            [(*CUT, 0, 0.9), (*B, 0, 0.8)], (3 + 7 * HALF / 2) / 10, id="box that fits loosely"
+        ),
+    ],
+)
+def test_average_precision_of_two_objects_by_hand(
+    boxed: Data, answers: Answer, found: list[Found], expected: float
+) -> None:
+    dataset = boxed([(*A, 0), (*B, 0)])
+    assert DETECTION.value(answers(found), dataset, TEST) == pytest.approx(expected, abs=1e-9)
+
+
+def test_detection_in_a_crowd_is_neither_right_nor_wrong(boxed: Data, answers: Answer) -> None:
+    crowd = (60.0, 0.0, 120.0, 60.0, 0)
+    dataset = boxed([(*A, 0), crowd], crowd={0: [1]})
+    in_crowd = (62.0, 2.0, 70.0, 10.0, 0, 0.9)
+
+    assert DETECTION.value(answers([in_crowd, (*A, 0, 0.5)]), dataset, TEST) == pytest.approx(1.0)
+    assert DETECTION.score(answers([(*A, 0, 0.5)]), dataset, TEST)["objects"] == 1
+
+
+def test_photo_without_objects_only_adds_false_detections(boxed: Data, answers: Answer) -> None:
+    dataset = boxed([(*A, 0)], [])
+
+    assert DETECTION.value(answers([(*A, 0, 0.5)], []), dataset, TEST) == pytest.approx(1.0)
+    wrong = answers([(*A, 0, 0.5)], [(*B, 0, 0.9)])
+    assert DETECTION.value(wrong, dataset, TEST) == pytest.approx(0.5)
+
+
+def test_score_tells_overlaps_and_sizes_apart(boxed: Data, answers: Answer) -> None:
+    medium = (60.0, 0.0, 110.0, 50.0)  # 2500 square pixels, above 32 x 32
+    dataset = boxed([(*A, 0), (*medium, 1)])
+
+    facts = DETECTION.score(answers([(*CUT, 0, 0.9), (*medium, 1, 0.8)]), dataset, TEST)
+
+    assert facts["metric"] == "map"
+    assert facts["title"] == "mAP"
+    assert facts["value"] == pytest.approx((0.3 + 1.0) / 2)
+    assert (facts["map50"], facts["map75"]) == (1.0, 0.5)
+    assert (facts["map_small"], facts["map_medium"], facts["map_large"]) == (0.3, 1.0, None)
+    assert (facts["photos"], facts["objects"], facts["detections"]) == (1, 2, 2)
+    assert (facts["detections_limit"], facts["crowded_photos"]) == (100, 0)
+
+
+def test_class_without_objects_is_no_part_of_the_mean(boxed: Data, answers: Answer) -> None:
+    dataset = boxed([(*A, 0), (*B, 1)])
+    found = answers([(*A, 0, 0.9), (*FAR, 1, 0.8), (*FAR, 2, 0.7)])
+
+    details = DETECTION.details(found, dataset, TEST)
+
+    assert DETECTION.value(found, dataset, TEST) == pytest.approx(0.5)
+    assert details["classes"] == [
+        {"label": "nut", "support": 1, "ap": 1.0, "ap50": 1.0, "recall": 1.0},
+        {"label": "bolt", "support": 1, "ap": 0.0, "ap50": 0.0, "recall": 0.0},
+        {"label": "gear", "support": 0, "ap": None, "ap50": None, "recall": None},
+    ]
+    assert list(details["curves"]["precision"]) == ["nut", "bolt"]
+
+
+def test_curve_is_precision_over_recall_at_an_overlap_of_a_half(
+    boxed: Data, answers: Answer
+) -> None:
+    dataset = boxed([(*A, 0), (*B, 0)])
+    found = answers([(*A, 0, 0.9), (*FAR, 0, 0.8), (*B, 0, 0.7)])
+
+    curves = DETECTION.details(found, dataset, TEST)["curves"]
+
+    assert curves["recall"] == [round(i / 20, 2) for i in range(21)]
+    assert curves["precision"] == {"nut": [1.0] * 11 + [0.6667] * 10}
+
+
+def test_photo_with_hundreds_of_objects_may_have_as_many_detections(
+    boxed: Data, answers: Answer
+) -> None:
+    grid = [(4.0 * x, 2.0 * y, 4.0 * x + 3, 2.0 * y + 1) for x in range(20) for y in range(12)]
+    dataset = boxed([(*box, 0) for box in grid])
+    found = answers([(*box, 0, 0.9 - i / 1000) for i, box in enumerate(grid)])
+
+    facts = DETECTION.score(found, dataset, TEST)
+
+    assert facts["value"] == 1.0
+    assert (facts["detections_limit"], facts["crowded_photos"]) == (240, 1)
+
+
+def test_collected_detections_are_in_pixels_of_the_photo(boxed: Data) -> None:
+    # The photo is 64 x 128 and fills rows 16 to 48 of the 64 x 64 input: one pixel is two.
+    dataset = boxed([], [(*A, 2)])
+    boxes = np.array([[[20, 24, 30, 34], [0, 0, 9, 9]]], np.float32) / np.float32(64)
+    scores = np.array([[[0.1, 0.2, 0.7], [0.0, 0.0, 0.0005]]], np.float32)
+
+    found = DETECTION.collect({"boxes": boxes, "scores": scores}, dataset, TEST, 1)
+
+    assert found["boxes"] == pytest.approx(np.array([[40, 16, 60, 36]]), abs=1e-4)
+    assert found["scores"] == pytest.approx([0.7])
+    assert found["labels"].tolist() == [2]
+    assert found["offsets"].tolist() == [0, 1]
+
+
+def test_noise_of_scores_counts_and_wild_boxes_where_nothing_is_seen_do_not() -> None:
+    before = {
+        "boxes": np.array([[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.6, 0.6]]], np.float32),
+        "scores": np.array([[[0.9], [0.01]]], np.float32),
+    }
+    after = {
+        "boxes": np.array([[[0.1, 0.1, 0.3, 0.35], [0.0, 0.0, 1.0, 1.0]]], np.float32),
+        "scores": np.array([[[0.81], [0.01]]], np.float32),
+    }
+
+    facts = DETECTION.compare(before, after)
+
+    # The signal is .9 ** 2, the noise .09 ** 2, apart from the tiny score: a ratio of 100.
+    assert facts["snr_db"] == 20.0
+    assert facts["max_error"] == pytest.approx(0.09)
+    assert facts["max_box_error"] == pytest.approx(0.05)
+    assert facts["agreement"] == 1.0
+
+
+def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
+    boxes = np.array([[[0, 0, 0.2, 0.2], [0.5, 0.5, 0.7, 0.7], [0.8, 0, 1, 0.2]]], np.float32)
+    before = {"boxes": boxes, "scores": np.array([[[0.9], [0.8], [0.0]]], np.float32)}
+    after = {"boxes": boxes, "scores": np.array([[[0.9], [0.1], [0.7]]], np.float32)}
+
+    # Two on each side; one of each has a partner.
+    assert DETECTION.compare(before, after)["agreement"] == 0.5
+    low = Suppression(score=0.05, iou=0.65, limit=10, mode="class-aware")
+    # Now the second one of `after` counts as well: two pairs among two and three.
+    assert DETECTION.compare(before, after, low)["agreement"] == 0.8
+
+
+def test_operating_score_is_that_of_the_best_f1(boxed: Data, answers: Answer) -> None:
+    dataset = boxed([(*A, 0), (*B, 0)])
+    found = answers([(*A, 0, 0.9), (*B, 0, 0.438), (*FAR, 0, 0.4), (*FAR, 1, 0.3)])
+
+    rule = DETECTION.suppression(found, dataset, TEST)
+
+    # All is found and nothing false from .438 on; .44 would lose it again.
+    assert rule == Suppression(score=0.43, iou=0.65, limit=100, mode="class-aware")
+
+
+@pytest.mark.parametrize(
+    ("found", "score"),
+    [
+        pytest.param([(*A, 0, 0.01)], 0.05, id="never below a twentieth"),
+        pytest.param([(*FAR, 0, 0.9)], 0.3, id="nothing right"),
+        pytest.param(None, 0.3, id="no photos to learn from"),
+    ],
+)
+def test_operating_score_where_the_photos_say_little(
+    boxed: Data, answers: Answer, found: list[Found] | None, score: float
+) -> None:
+    dataset = boxed([(*A, 0)])
+    given = None if found is None else answers(found)
+
+    rule = DETECTION.suppression(given, dataset, TEST)
+
+    assert rule is not None
+    assert rule.score == score
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        pytest.param([[], []], "finds nothing on any of 2 photos", id="nothing"),
+        pytest.param(
+            [[(*FAR, 0, 0.9)], []], "none of 1 detections meets an object", id="nothing right"
+        ),
+        # Of four equally sure ones the first and the last are right, whichever way round.
+        pytest.param(
+            [[(*A, 0, 0.9), (*B, 0, 0.9)]] * 2,
+            "mAP 0.752 is no better than with the detections of other photos (0.752)",
+            id="the same on all photos",
+        ),
+        pytest.param([[(*A, 0, 0.9)], [(*B, 0, 0.9)]], None, id="good"),
+    ],
+)
+def test_collapse_is_told_in_words(
+    boxed: Data, answers: Answer, found: list[list[Found]], words: str | None
+) -> None:
+    dataset = boxed([(*A, 0)], [(*B, 0)])
+    assert DETECTION.collapse(answers(*found), dataset, TEST) == words
+
+
+def test_scores_that_all_shrank_below_the_rule_find_nothing(boxed: Data, answers: Answer) -> None:
+    dataset = boxed([(*A, 0)], [(*B, 0)])
+    found = answers([(*A, 0, 0.2)], [(*B, 0, 0.1)])
+    rule = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+
+    words = DETECTION.collapse(found, dataset, TEST, rule)
+
+    assert DETECTION.value(found, dataset, TEST) == pytest.approx(1.0)
+    assert (DETECTION.answered(found, rule), DETECTION.answered(found, None)) == (0, 2)
+    assert words == (
+        "finds nothing on any of 2 photos: the best score is 0.200, and the contract asks for 0.3"
+    )
+    assert DETECTION.collapse(found, dataset, TEST) is None
+
+
+def test_single_photo_has_no_other_to_be_compared_with(boxed: Data, answers: Answer) -> None:
+    assert DETECTION.collapse(answers([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST) is None
+
+
+def test_difference_is_paired_and_in_points(boxed: Data, answers: Answer) -> None:
+    dataset = boxed(*[[(*A, 0)]] * 10)
+    good = answers(*[[(*A, 0, 0.9)]] * 10)
+    # On two of ten photos the box fits loosely.
+    worse = answers(*[[(*A, 0, 0.9)]] * 8, *[[(*CUT, 0, 0.8)]] * 2)
+
+    facts = DETECTION.difference(good, worse, dataset, TEST)
+
+    # At three of ten thresholds nothing is lost, at seven a recall of .8 is left: 81 of 101 steps.
+    assert facts["pp"] == pytest.approx(100 * 0.7 * 20 / 101, abs=1e-3)
+    assert 0.0 <= facts["low_pp"] < facts["pp"] < facts["high_pp"]
+    turned = DETECTION.difference(worse, good, dataset, TEST)
+    assert turned["pp"] == -facts["pp"]
+
+
+def test_misses_show_the_photos_with_most_errors_first(
+    boxed: Data, answers: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgetl.evaluation import _misdetected, _picture
+
+    shown: list[Any] = []
+
+    def grid(tiles: Any, legend: Any) -> Any:
+        shown.append((tiles, legend))
+        return _picture.grid(tiles, legend)
+
+    monkeypatch.setattr(_misdetected, "grid", grid)
+    crowd = (60.0, 0.0, 120.0, 60.0, 0)
+    dataset = boxed([(*A, 0)], [(*A, 0), (*B, 1), crowd], [(*A, 0)], crowd={1: [2]})
+    found = answers(
+        [(*FAR, 0, 0.9)],
+        [(*A, 1, 0.9), (70.0, 9.0, 80.0, 19.0, 0, 0.8), (*FAR, 0, 0.1)],
+        [(*A, 0, 0.9)],
+    )
+    rule = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+
+    picture = DETECTION.misses(found, dataset, TEST, rule)
+
+    [(tiles, legend)] = shown
+    assert [tile.lines for tile in tiles] == [
+        ("2 missed, 1 false", "photo-1.jpg"),
+        ("1 missed, 1 false", "photo-0.jpg"),
+    ]
+    assert [text for text, _ in legend] == [
+        "labelled: 3 missed on 3 photos",
+        "found with a score from 0.3: 2 false",
+    ]
+    # A photo of 64 x 128 lies in the middle of the 64 x 64 input, half as large.
+    assert tiles[1].marks[0].box.tolist() == [0.0, 16.0, 5.0, 21.0]
+    assert tiles[1].marks[1].text == "nut 0.90"
+    assert picture is not None
+    assert picture.dtype == np.uint8
+    again = DETECTION.misses(found, dataset, TEST, rule)
+    assert again is not None
+    assert Image.fromarray(picture).tobytes() == Image.fromarray(again).tobytes()
+
+
+def test_without_misses_there_is_no_picture(boxed: Data, answers: Answer) -> None:
+    rule = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+    assert DETECTION.misses(answers([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST, rule) is None
+
+
+def test_nothing_is_printed(
+    boxed: Data, answers: Answer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    DETECTION.score(answers([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST)
+    assert capfd.readouterr() == ("", "")
