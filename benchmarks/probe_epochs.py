@@ -28,10 +28,10 @@ from edgetl.pipeline.execute import run
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages, plan_nodes
 from edgetl.store.store import Store
-from edgetl.train.features import read_features, write_features
-from edgetl.train.fit import Surroundings
-from edgetl.train.options import FinetuneTable, TrainingTable, resolve, resolve_probe
-from edgetl.train.strategies import train_probe, train_whole
+from edgetl.train.features import write_features
+from edgetl.train.options import FinetuneTable, Training
+from edgetl.train.tasks import TASKS
+from edgetl.train.terms import Surroundings
 from edgetl.types import Split
 
 _PROBE_EPOCHS = 40
@@ -82,14 +82,14 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
         )
     computed = time.perf_counter() - started
 
-    table = FinetuneTable(probe_epochs=_PROBE_EPOCHS)
+    task = TASKS.load(dataset.task)
     started = time.perf_counter()
-    train_probe(
+    task.train_probe(
         module,
         family,
-        resolve_probe(table, seed=0),
-        features=read_features(folder, Split.TRAIN, dataset),
-        val_features=read_features(folder, Split.VAL, dataset),
+        _found(task.probe(FinetuneTable(probe_epochs=_PROBE_EPOCHS), seed=0)),
+        dataset=dataset,
+        features=folder,
         surroundings=surroundings,
     )
     seconds["probe epoch, cached features"] = (time.perf_counter() - started) / _PROBE_EPOCHS
@@ -99,13 +99,18 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
     seconds["probe epoch, through the backbone"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    whole = resolve(
-        TrainingTable(epochs=1, augment="none", warmup_epochs=0.0), {"adamw": 1e-3}, seed=0
-    )
-    train_whole(module, family, whole, dataset=dataset, surroundings=surroundings)
+    table = FinetuneTable(strategy="full", epochs=1, augment="none", warmup_epochs=0.0)
+    whole = _found(task.whole(table, seed=0, pretrained=True))
+    task.train_whole(module, family, whole, dataset=dataset, surroundings=surroundings)
     seconds["epoch of the whole network"] = time.perf_counter() - started
     seconds["features, computed once"] = computed
     return seconds
+
+
+def _found(training: Training | None) -> Training:
+    if training is None:
+        raise ValueError("this strategy leaves the phase out")
+    return training
 
 
 def _epoch_through_backbone(module: nn.Module, dataset: Dataset) -> None:

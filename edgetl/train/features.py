@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from edgetl.data.dataset import Dataset
 from edgetl.models import Family
-from edgetl.train.fit import Batch
-from edgetl.train.photos import answers, raw_pixels
+from edgetl.train.photos import LabelledBatch, answers, raw_pixels
 from edgetl.types import Split
 
 
@@ -45,7 +44,7 @@ class FeatureBatches:
         """Return the number of batches; the last one may be smaller."""
         return math.ceil(len(self._labels) / self._batch_size)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int) -> Iterator[LabelledBatch]:
         """Yield all photos once; the same number gives the same batches."""
         num_views, num_photos, num_features = self._values.shape
         dice = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, number])))
@@ -54,7 +53,7 @@ class FeatureBatches:
         # One table of all views: a photo's row is found by plain arithmetic.
         table = self._values.reshape(num_views * num_photos, num_features)
         for rows in torch.split(order, self._batch_size):
-            yield Batch(table[views[rows] * num_photos + rows], self._labels[rows])
+            yield LabelledBatch(table[views[rows] * num_photos + rows], self._labels[rows])
 
 
 def write_features(

@@ -1,17 +1,16 @@
 """One plain loop that trains a network, on Lightning Fabric, and can be interrupted anywhere.
 
 On a CPU the same settings, data and number of threads give the same bits, however often the
-training was interrupted. Letters: N batch, H, W, F features, K classes.
+training was interrupted. What a batch holds and what the network answers is up to the task.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import Generic
 
 import numpy as np
 import torch
@@ -29,67 +28,19 @@ from edgetl.train.optimizers import (
     set_learning_rate,
 )
 from edgetl.train.options import Training
+from edgetl.train.terms import (
+    Answer,
+    Course,
+    SampleT,
+    Surroundings,
+    Validation,
+)
 
 
 class DivergedError(EdgetlError):
     """The loss of a training is no longer a number."""
 
     exit_code = ExitCode.CONFIG
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step's samples."""
-
-    inputs: Tensor
-    """What the network takes: shape `(N, 3, H, W)`, normalised, or `(N, F)`; float32."""
-    labels: Tensor
-    """Shape `(N,)`, int64."""
-    teacher_logits: Tensor | None = None
-    """Shape `(N, K)`, of a teacher that saw the same inputs; None where there is none."""
-
-
-class Batches(Protocol):
-    """The training samples, in a new order in each epoch."""
-
-    def __len__(self) -> int:
-        """Return the number of steps of an epoch, at least 1."""
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch `number`; the same number gives the same batches."""
-
-
-Loss = Callable[[Tensor, Batch], Tensor]
-"""From logits `(N, K)` and their batch, on one device, to a scalar that is to become small."""
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """How good a network is on photos it is not trained with."""
-
-    loss: float
-    """Mean cross entropy in nats, without smoothing and class weights."""
-    top1: float
-    """Fraction in [0, 1]."""
-
-    def merit(self, best_by: str) -> tuple[float, float]:
-        """Return what is larger for a better network: `best_by` decides, the other breaks ties."""
-        return (-self.loss, self.top1) if best_by == "loss" else (self.top1, -self.loss)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Where a training runs and whom it tells; nothing of it is part of what was asked for."""
-
-    device: str
-    """`auto`, `cpu` or `cuda`."""
-    step: Callable[[int, int, str], None]
-    """Called after every step with steps done, steps in all, and the figures of now."""
-    note: Callable[[str], None]
-    checkpoint: Path | None = None
-    """File that survives an interruption; None for trainings that are sooner done than saved."""
-    events: Path | None = None
-    """Folder for TensorBoard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,31 +57,27 @@ class Fitted:
     def validation(self) -> Validation | None:
         """Figures of the best epoch on the validation photos; None without such photos."""
         row = self.rows[self.best_epoch - 1]
-        if row.val_loss is None or row.val_top1 is None:
+        if row.val_loss is None or row.val_metric is None:
             return None
-        return Validation(row.val_loss, row.val_top1)
+        return Validation(row.val_loss, row.val_metric)
 
 
 def fit(
     module: nn.Module,
-    batches: Batches,
-    loss: Loss,
+    course: Course[Answer, SampleT],
     *,
     training: Training,
-    validate: Callable[[nn.Module], Validation] | None,
     surroundings: Surroundings,
 ) -> Fitted:
     """Train `module` and return it with the weights of its best epoch.
 
-    Without validation the last epoch counts as the best. With a checkpoint file an interrupted
+    Without an exam the last epoch counts as the best. With a checkpoint file an interrupted
     training goes on after the last epoch that was finished.
 
     Args:
         module: Changed in place; batch normalisation is trained too.
-        batches: At least one per epoch.
-        loss: Of the logits of `module` for a batch.
+        course: What it is taught; at least one batch per epoch.
         training: Everything else that the result depends on.
-        validate: Gives the figures that choose the best epoch, for a network in evaluation mode.
         surroundings: What the result does not depend on.
 
     Raises:
@@ -138,32 +85,25 @@ def fit(
         EdgetlError: If a GPU is asked for and there is none.
     """
     fabric = open_fabric(surroundings.device, mixed_precision=training.mixed_precision)
-    with _reproducible(fabric.device):
-        loop = _Loop(
-            fabric,
-            module,
-            batches=batches,
-            loss=loss,
-            training=training,
-            surroundings=surroundings,
-        )
+    with _reproducible(fabric.device), _still(course.frozen):
+        loop = _Loop(fabric, module, course, training=training, surroundings=surroundings)
         loop.resume()
-        with open_events(surroundings.events, first_epoch=loop.epoch + 1) as events:
+        metric = course.exam.metric if course.exam else ""
+        with open_events(surroundings.events, metric, first_epoch=loop.epoch + 1) as events:
             while not loop.is_done():
-                loop.run_epoch(validate, events)
+                loop.run_epoch(events)
         return loop.finish()
 
 
-class _Loop:
+class _Loop(Generic[Answer, SampleT]):
     """A training between two epochs."""
 
     def __init__(
         self,
         fabric: Fabric,
         module: nn.Module,
+        course: Course[Answer, SampleT],
         *,
-        batches: Batches,
-        loss: Loss,
         training: Training,
         surroundings: Surroundings,
     ) -> None:
@@ -172,8 +112,7 @@ class _Loop:
         self.optimizer = make_optimizer(module, training)
         self.wrapped, self.stepper = fabric.setup(module, self.optimizer)
         self.average = WeightAverage(module, training.ema) if training.ema else None
-        self.batches = batches
-        self.loss = loss
+        self.course = course
         self.training = training
         self.surroundings = surroundings
         self.rows: list[EpochRow] = []
@@ -196,13 +135,13 @@ class _Loop:
         waited = self.epoch - self.best_epoch
         return self.epoch >= self.training.epochs or (patience is not None and waited >= patience)
 
-    def run_epoch(self, validate: Callable[[nn.Module], Validation] | None, events: Events) -> None:
+    def run_epoch(self, events: Events) -> None:
         """Train for one epoch, see if it is the best, and save where we are."""
         rate, train_loss = self._train(self.epoch + 1)
         found = None
-        if validate is not None:
+        if self.course.exam is not None:
             self.kept.eval()
-            found = validate(self.kept)
+            found = self.course.exam.take(self.kept)
         is_best = self._is_best(found)
         self.rows.append(
             EpochRow(
@@ -210,7 +149,7 @@ class _Loop:
                 rate,
                 train_loss,
                 found.loss if found else None,
-                found.top1 if found else None,
+                found.value if found else None,
             )
         )
         if is_best:
@@ -254,15 +193,17 @@ class _Loop:
         # Dropout has no generator of its own: it draws from the global state, set anew per epoch.
         torch.manual_seed(_epoch_seed(self.training.seed, epoch))
         self.wrapped.train()
-        num_steps = len(self.batches)
+        for part in self.course.frozen:
+            part.eval()
+        num_steps = len(self.course.batches)
         losses: list[float] = []
         rate = 0.0
-        for index, given in enumerate(self.batches.epoch(epoch)):
+        for index, given in enumerate(self.course.batches.epoch(epoch)):
             step = (epoch - 1) * num_steps + index
             rate = learning_rate(step, self.training, num_steps)
             set_learning_rate(self.optimizer, rate)
-            batch = self._on_device(given)
-            value = self.loss(self.wrapped(batch.inputs), batch)
+            batch = given.to(self.fabric.device)
+            value = self.course.loss(self.wrapped(batch.inputs), batch)
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 raise DivergedError(
@@ -272,6 +213,14 @@ class _Loop:
                 )
             self.stepper.zero_grad()
             self.fabric.backward(value)
+            if self.training.clip_norm is not None:
+                # What is not finite shows in the next loss, or is skipped by mixed precision.
+                self.fabric.clip_gradients(
+                    self.wrapped,
+                    self.stepper,
+                    max_norm=self.training.clip_norm,
+                    error_if_nonfinite=False,
+                )
             self.stepper.step()
             if self.average:
                 self.average.update(self.module, step)
@@ -280,27 +229,20 @@ class _Loop:
             )
         return rate, sum(losses) / len(losses)
 
-    def _on_device(self, batch: Batch) -> Batch:
-        device = self.fabric.device
-        teacher_logits = batch.teacher_logits
-        return Batch(
-            batch.inputs.to(device),
-            batch.labels.to(device),
-            None if teacher_logits is None else teacher_logits.to(device),
-        )
-
     def _figures(self, epoch: int, losses: list[float]) -> str:
         words = f"epoch {epoch}/{self.training.epochs}, loss {sum(losses) / len(losses):.3f}"
-        top1 = self.rows[-1].val_top1 if self.rows else None
-        return words if top1 is None else f"{words}, val top-1 {top1:.3f}"
+        value = self.rows[-1].val_metric if self.rows else None
+        if self.course.exam is None or value is None:
+            return words
+        return f"{words}, val {self.course.exam.title} {value:.3f}"
 
     def _is_best(self, found: Validation | None) -> bool:
         if found is None or not self.best_epoch:
             return True
         row = self.rows[self.best_epoch - 1]
-        if row.val_loss is None or row.val_top1 is None:
+        if row.val_loss is None or row.val_metric is None:
             return True
-        best = Validation(row.val_loss, row.val_top1)
+        best = Validation(row.val_loss, row.val_metric)
         by = self.training.best_by
         return found.merit(by) > best.merit(by)
 
@@ -316,6 +258,20 @@ class _Loop:
             best=self.best,
         )
         save_checkpoint(self.surroundings.checkpoint, checkpoint)
+
+
+@contextmanager
+def _still(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Keep gradients from parts of a network for a while."""
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+    before = [parameter.requires_grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter, learns in zip(parameters, before, strict=True):
+            parameter.requires_grad = learns
 
 
 def _snapshot(module: nn.Module) -> dict[str, Tensor]:

@@ -23,8 +23,9 @@ class EpochRow:
     train_loss: float
     """Mean over the steps, with augmentation and dropout."""
     val_loss: float | None
-    """Mean cross entropy in nats; None without a validation split."""
-    val_top1: float | None
+    """None without a validation split."""
+    val_metric: float | None
+    """The task's metric in [0, 1]."""
 
 
 class Events(Protocol):
@@ -34,24 +35,26 @@ class Events(Protocol):
         """Take the figures of one more epoch."""
 
 
-def write_results(folder: Path, phases: Mapping[str, Sequence[EpochRow]]) -> None:
+def write_results(folder: Path, phases: Mapping[str, Sequence[EpochRow]], *, metric: str) -> None:
     """Write `results.csv`: one line per epoch of each phase, in order, without timings.
 
-    Floats are written so that reading them gives the same float.
+    Floats are written so that reading them gives the same float. `metric` names the last column.
     """
     with (folder / RESULTS_FILE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["phase", *(column.name for column in fields(EpochRow))])
+        columns = [column.name for column in fields(EpochRow)]
+        writer.writerow(["phase", *columns[:-1], f"val_{metric}"])
         for phase, rows in phases.items():
             writer.writerows([phase, *astuple(row)] for row in rows)
 
 
 @contextmanager
-def open_events(folder: Path | None, *, first_epoch: int) -> Iterator[Events]:
+def open_events(folder: Path | None, metric: str, *, first_epoch: int) -> Iterator[Events]:
     """Yield what writes TensorBoard events to `folder`, or to nowhere for None.
 
     Args:
         folder: Made if missing.
+        metric: Name of the validation metric; not read where nothing is validated.
         first_epoch: Events of this and later epochs, left by an interrupted training, are void.
     """
     if folder is None:
@@ -61,7 +64,7 @@ def open_events(folder: Path | None, *, first_epoch: int) -> Iterator[Events]:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder), purge_step=first_epoch) as writer:
-        yield _TensorBoard(writer.add_scalar)
+        yield _TensorBoard(writer.add_scalar, metric)
 
 
 class _Nowhere:
@@ -74,15 +77,16 @@ class _AddScalar(Protocol):
 
 
 class _TensorBoard:
-    def __init__(self, add_scalar: _AddScalar) -> None:
+    def __init__(self, add_scalar: _AddScalar, metric: str) -> None:
         self._add_scalar = add_scalar
+        self._metric = metric
 
     def write(self, row: EpochRow) -> None:
         figures = {
             "lr": row.lr,
             "loss/train": row.train_loss,
             "loss/val": row.val_loss,
-            "top1/val": row.val_top1,
+            f"{self._metric}/val": row.val_metric,
         }
         for tag, value in figures.items():
             if value is not None:

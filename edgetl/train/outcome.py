@@ -1,27 +1,47 @@
-"""What a training leaves behind: the model, its logits, the figures of its epochs, and facts."""
+"""What a training leaves behind: the model, its answers, the figures of its epochs, and facts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import nn
 
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
-from edgetl.models import FAMILIES, ModelSpec, save_model
+from edgetl.evaluation import EVALUATIONS
+from edgetl.models import FAMILIES, ModelSpec, deployable, save_model
 from edgetl.train.fit import Fitted
 from edgetl.train.history import write_results
-from edgetl.train.metrics import top1
 from edgetl.train.options import NetworkSettings
-from edgetl.train.photos import split_logits
 from edgetl.train.weights import LoadReport
-from edgetl.types import Facts, Split, Task
+from edgetl.types import Facts, Split
 
-LOGITS_FILE = "logits.npz"
+if TYPE_CHECKING:
+    from edgetl.evaluation import Answers
+
+ANSWERS_FILE = "answers.npz"
+
+
+def spec_of(network: NetworkSettings, dataset: Dataset) -> ModelSpec:
+    """Return what is needed to build a network for `dataset` again and to feed it."""
+    family = FAMILIES.load(network.family)
+    fields = asdict(dataset.preprocess)
+    return ModelSpec(
+        task=dataset.task,
+        family=network.family,
+        width=network.width,
+        classes=dataset.classes,
+        mean=family.mean,
+        std=family.std,
+        input=InputTable(
+            size=dataset.size, **{name: fields[name] for name in ("fit", "filter", "pad", "anchor")}
+        ),
+    )
 
 
 def write_outcome(
@@ -33,35 +53,31 @@ def write_outcome(
     report: LoadReport,
     phases: Mapping[str, Fitted],
 ) -> Facts:
-    """Write `model.json`, `model.safetensors`, `logits.npz` and `results.csv`; return the facts.
+    """Write `model.json`, `model.safetensors`, `answers.npz` and `results.csv`; return the facts.
 
     Args:
         folder: Where to.
         module: The trained network, in evaluation mode.
         network: What it started from.
-        dataset: Its validation and test photos are answered once more, by the network as saved.
+        dataset: Its validation and test photos are answered once more, by the network as deployed.
         report: What became of the pretrained weights.
         phases: The parts of the training by name, in order.
     """
-    family = FAMILIES.load(network.family)
-    fields = asdict(dataset.preprocess)
-    spec = ModelSpec(
-        task=Task.CLASSIFICATION,
-        family=network.family,
-        width=network.width,
-        classes=dataset.classes,
-        mean=family.mean,
-        std=family.std,
-        input=InputTable(
-            size=dataset.size, fit=fields["fit"], filter=fields["filter"], pad=fields["pad"]
-        ),
-    )
+    spec = spec_of(network, dataset)
     save_model(folder, spec, module)
-    logits = {
-        split: split_logits(module, family, dataset, split) for split in (Split.VAL, Split.TEST)
+    evaluation = EVALUATIONS.load(dataset.task)
+    found = {
+        split: split_answers(spec, module, dataset, split)
+        for split in (Split.VAL, Split.TEST)
+        if len(dataset.items(split))
     }
-    _write_logits(folder / LOGITS_FILE, logits, dataset)
-    write_results(folder, {name: fitted.rows for name, fitted in phases.items()})
+    _write_answers(folder / ANSWERS_FILE, found)
+    write_results(
+        folder, {name: fitted.rows for name, fitted in phases.items()}, metric=evaluation.metric
+    )
+    scores: Facts = {split.value: None for split in (Split.VAL, Split.TEST)}
+    for split, answers in found.items():
+        scores[split.value] = evaluation.score(answers, dataset, split)
     return {
         "family": network.family,
         "width": network.width,
@@ -71,25 +87,52 @@ def write_outcome(
             name: {"epochs": len(fitted.rows), "best_epoch": fitted.best_epoch}
             for name, fitted in phases.items()
         },
-        **{
-            split.value: top1(found, dataset.labels(split)).facts() if len(found) else None
-            for split, found in logits.items()
-        },
+        **scores,
     }
 
 
-def read_logits(folder: Path, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the logits `(N, K)` and labels `(N,)` that `write_outcome` left for a split."""
-    with np.load(folder / LOGITS_FILE) as arrays:
-        return arrays[f"{split.value}_logits"], arrays[f"{split.value}_labels"]
+def split_answers(spec: ModelSpec, module: nn.Module, dataset: Dataset, split: Split) -> Answers:
+    """Return what a network, as it is deployed, answers to the photos of a split, at least one."""
+    evaluation = EVALUATIONS.load(spec.task)
+    device = next(module.parameters()).device
+    network = deployable(spec, module).to(device)
+    images = dataset.images(split)
+    parts = []
+    for start in range(0, len(images), evaluation.photos_at_once):
+        pixels = torch.from_numpy(images[start : start + evaluation.photos_at_once].copy())
+        with torch.inference_mode():
+            outputs = network(pixels.to(device).float())
+        listed = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+        named = {
+            name: output.float().cpu().numpy()
+            for name, output in zip(evaluation.outputs, listed, strict=True)
+        }
+        parts.append(evaluation.collect(named, dataset, split, start))
+        dataset.release()
+    return evaluation.join(parts)
 
 
-def _write_logits(
-    path: Path, logits: Mapping[Split, NDArray[np.float32]], dataset: Dataset
-) -> None:
-    arrays: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {}
-    for split, found in logits.items():
-        arrays[f"{split.value}_logits"] = found
-        arrays[f"{split.value}_labels"] = dataset.labels(split)
+def read_answers(folder: Path, split: Split) -> Answers:
+    """Return the answers that `write_outcome` left for a split.
+
+    Raises:
+        KeyError: If the dataset has no photos in that split.
+    """
+    prefix = f"{split.value}_"
+    with np.load(folder / ANSWERS_FILE) as arrays:
+        found = {
+            name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)
+        }
+    if not found:
+        raise KeyError(f"{ANSWERS_FILE} holds no answers for {split.value}")
+    return found
+
+
+def _write_answers(path: Path, found: Mapping[Split, Answers]) -> None:
     # numpy dates the members of the archive 1980, so equal arrays give equal bytes.
+    arrays = {
+        f"{split.value}_{name}": values
+        for split, answers in found.items()
+        for name, values in answers.items()
+    }
     np.savez(path, allow_pickle=False, **arrays)

@@ -1,4 +1,4 @@
-"""Between the photos of a dataset and a network: normalised batches, and answers for a whole split.
+"""Between the photos of a dataset and a classifier: normalised batches, answers of a whole split.
 
 Letters: N batch or split, H, W, F features, K classes.
 """
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from edgetl.data import loaders
 from edgetl.data.augment import Level
 from edgetl.data.dataset import Dataset
+from edgetl.evaluation import EVALUATIONS
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.losses import label_loss
-from edgetl.train.fit import Batch, Validation
-from edgetl.train.metrics import top1
 from edgetl.train.options import Training
-from edgetl.types import Split
+from edgetl.train.terms import Exam, Validation
+from edgetl.types import Split, Task
 
 _EVAL_BATCH = 64
 """Fixed: a matrix product's last bits may depend on the number of its rows."""
@@ -49,6 +49,26 @@ class Teacher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledBatch:
+    """One step's samples for a classifier."""
+
+    inputs: Tensor
+    """What the network takes: shape `(N, 3, H, W)`, normalised, or `(N, F)`; float32."""
+    labels: Tensor
+    """Shape `(N,)`, int64."""
+    teacher_logits: Tensor | None = None
+    """Shape `(N, K)`, of a teacher that saw the same inputs; None where there is none."""
+
+    def to(self, device: torch.device) -> LabelledBatch:
+        """Return the same with all tensors on `device`."""
+        return LabelledBatch(
+            self.inputs.to(device),
+            self.labels.to(device),
+            None if self.teacher_logits is None else self.teacher_logits.to(device),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoBatches:
     """Training photos, normalised, in `fit`'s terms; with a teacher's logits if there is one."""
 
@@ -60,10 +80,10 @@ class PhotoBatches:
         """Return the number of steps of an epoch."""
         return len(self.source)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int) -> Iterator[LabelledBatch]:
         """Yield the batches of epoch `number`, counted from 1."""
         for photos in self.source.epoch(number - 1):
-            yield Batch(
+            yield LabelledBatch(
                 self.normalise(_raw_pixels(photos.images)),
                 photos.labels,
                 self.teacher.logits(photos) if self.teacher else None,
@@ -129,18 +149,31 @@ def split_logits(
     return np.concatenate(found) if found else np.empty((0, len(dataset.classes)), np.float32)
 
 
-def validator(dataset: Dataset, normalised: Normalised) -> Callable[[nn.Module], Validation] | None:
-    """Return what tells how good a network is on the validation photos; None if there are none."""
-    labels = dataset.labels(Split.VAL)
-    if not len(labels):
+def photo_exam(dataset: Dataset, normalised: Normalised) -> Exam | None:
+    """Return what examines a classifier on the validation photos; None if there are none."""
+    return logits_exam(dataset, lambda module: split_logits(module, normalised, dataset, Split.VAL))
+
+
+def logits_exam(
+    dataset: Dataset, answer: Callable[[nn.Module], NDArray[np.float32]]
+) -> Exam | None:
+    """Return the exam by what `answer` makes a network say to the validation photos.
+
+    Args:
+        dataset: Its validation photos are those answered; without any there is no exam.
+        answer: Returns logits `(N, K)` for all of them.
+    """
+    if not len(dataset.labels(Split.VAL)):
         return None
-    return lambda module: validation(split_logits(module, normalised, dataset, Split.VAL), labels)
+    evaluation = EVALUATIONS.load(Task.CLASSIFICATION)
+    labels = torch.from_numpy(dataset.labels(Split.VAL))
 
+    def take(module: nn.Module) -> Validation:
+        logits = answer(module)
+        loss = label_loss(torch.from_numpy(logits), labels).item()
+        return Validation(loss, evaluation.value({"logits": logits}, dataset, Split.VAL))
 
-def validation(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Validation:
-    """Return loss and accuracy of logits `(N, K)` for labels `(N,)`."""
-    loss = label_loss(torch.from_numpy(logits), torch.from_numpy(labels))
-    return Validation(loss.item(), top1(logits, labels).value)
+    return Exam(evaluation.metric, evaluation.title, take)
 
 
 def _raw_pixels(images: Tensor) -> Tensor:

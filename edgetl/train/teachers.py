@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from edgetl.data import loaders
 from edgetl.data.dataset import Dataset
 from edgetl.nn.distillation import decoupled_loss, soft_target_loss
-from edgetl.train.fit import Batch, Loss
 from edgetl.train.options import DistillLoss
-from edgetl.train.photos import Normalised, Teacher, raw_pixels, split_logits
+from edgetl.train.photos import LabelledBatch, Normalised, Teacher, raw_pixels, split_logits
+from edgetl.train.terms import Loss
 from edgetl.types import Split
 
 _VIEWS = {"none": (False,), "flip": (False, True)}
@@ -42,13 +42,15 @@ def make_teacher(
     return _CachedTeacher(np.stack(logits), dataset)
 
 
-def distillation_loss(settings: DistillLoss, label_loss: Loss) -> Loss:
+def distillation_loss(
+    settings: DistillLoss, label_loss: Loss[Tensor, LabelledBatch]
+) -> Loss[Tensor, LabelledBatch]:
     """Return the loss of a student: on labels and on what its teacher says, by their weights."""
     distance = _distance(settings)
     if distance is None:
         return label_loss
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
+    def loss(logits: Tensor, batch: LabelledBatch) -> Tensor:
         if batch.teacher_logits is None:
             raise ValueError(f"method '{settings.method}' needs batches with teacher_logits")
         distilled = distance(logits, batch.teacher_logits, batch.labels)

@@ -66,12 +66,12 @@ finetune: {epochs: 0}
 colour: red
 """
     assert _problems(tmp_path, text) == [
-        ("task", "is 'segmentation'; must be 'classification'", 2),
+        ("task", "is 'segmentation'; must be 'classification' or 'detection'", 2),
         (
             "data.vall",
             (
                 "unknown key; did you mean 'val'? "
-                "(allowed: path, drawn, val, test, seed, exclude, leave_out)"
+                "(allowed: path, drawn, val, test, seed, exclude, leave_out, repair, accept)"
             ),
             3,
         ),
@@ -108,7 +108,10 @@ def test_missing_table_is_named(tmp_path: Path) -> None:
         ("{path: a, val: 0.5, test: 0.5}", "val + test must leave photos to train on"),
         ("{path: a, test: train}", "is 'train'; must be a number or 'val'"),
         ("{path: a, test: 3}", "is 3; must be less than 1 or 'val'"),
-        ("{path: a, leave_out: [bad]}", "must be 'unreadable', 'empty-classes' or 'duplicates'"),
+        (
+            "{path: a, leave_out: [bad]}",
+            "must be 'unreadable', 'empty-classes', 'duplicates', 'bad-labels',",
+        ),
         ("photos", "is 'photos'; must be a table"),
     ],
 )

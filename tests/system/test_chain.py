@@ -235,6 +235,6 @@ def test_all_formats_and_precisions_are_made_and_judged(project: Path, edgetl: E
     assert sum(row["verdict"] == "chosen" for row in rows) == 1
     fp32 = [row for row in rows if row["precision"] == "fp32"]
     assert {row["breaks_at"] for row in fp32} == {None}
-    assert len({row["top1"] for row in fp32}) == 1
+    assert len({row["value"] for row in fp32}) == 1
     assert _runtime(project, "check", "dist/host").returncode == 0
     assert _made(edgetl(project, "run", "recipe.yaml")) == []

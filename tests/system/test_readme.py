@@ -51,12 +51,14 @@ def test_make_targets_of_the_readme_exist() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
 
 
-def test_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
-    (recipe,) = _blocks("yaml")
-    assert yaml.safe_load(recipe)["name"] == "parts"
-    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+def test_recipes_of_the_readme_are_valid(tmp_path: Path) -> None:
+    recipes = {yaml.safe_load(text)["name"]: text for text in _blocks("yaml")}
+    assert list(recipes) == ["cells", "parts"]
     tables = {name: stage.options for name, stage in all_stages().items()}
-    assert load_recipe(str(tmp_path / "recipe.yaml"), (), tables).recipe.targets == ("host", "rpi4")
+    for name, text in recipes.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        assert load_recipe(str(path), (), tables).recipe.name == name
 
 
 def test_every_command_of_the_readme_table_exists() -> None:

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from edgetl.nn.losses import label_loss
 from edgetl.train.device import DeviceMissingError
-from edgetl.train.fit import Batch, DivergedError, Fitted, Surroundings, Validation, fit
+from edgetl.train.fit import DivergedError, Fitted, fit
 from edgetl.train.options import Training
+from edgetl.train.photos import LabelledBatch
+from edgetl.train.terms import Course, Exam, Surroundings, Validation
 
 STEPS = 3
 
@@ -26,7 +28,7 @@ class Squares:
     def __len__(self) -> int:
         return STEPS
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int) -> Iterator[LabelledBatch]:
         draw = np.random.default_rng([7, number])
         for step in range(STEPS):
             if (number, step) == self.interrupt_in:
@@ -34,7 +36,9 @@ class Squares:
             labels = draw.integers(0, 2, 8)
             noise = draw.standard_normal((8, 3, 8, 8), np.float32)
             inputs = self.scale * (noise + (labels * 2.0 - 1.0)[:, None, None, None])
-            yield Batch(torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels))
+            yield LabelledBatch(
+                torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels)
+            )
 
 
 def network() -> nn.Module:
@@ -52,7 +56,7 @@ def network() -> nn.Module:
         )
 
 
-def loss(logits: Tensor, batch: Batch) -> Tensor:
+def loss(logits: Tensor, batch: LabelledBatch) -> Tensor:
     return label_loss(logits, batch.labels)
 
 
@@ -62,6 +66,9 @@ def validate(module: nn.Module) -> Validation:
         logits = module(batch.inputs)
     right = (logits.argmax(dim=1) == batch.labels).float().mean().item()
     return Validation(label_loss(logits, batch.labels).item(), right)
+
+
+EXAM = Exam("top1", "top-1", validate)
 
 
 def training(**fields: object) -> Training:
@@ -91,10 +98,8 @@ class Told:
 def fitted(batches: Squares | None = None, told: Told | None = None, **fields: object) -> Fitted:
     return fit(
         network(),
-        batches or Squares(),
-        loss,
+        Course(batches or Squares(), loss, EXAM),
         training=training(**fields),
-        validate=validate,
         surroundings=(told or Told()).surroundings(),
     )
 
@@ -117,10 +122,8 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     def attempt(batches: Squares) -> Fitted:
         return fit(
             network(),
-            batches,
-            loss,
+            Course(batches, loss, EXAM),
             training=options,
-            validate=validate,
             surroundings=told.surroundings(checkpoint=tmp_path / "last.pt"),
         )
 
@@ -146,10 +149,8 @@ def test_damaged_checkpoint_is_said_and_training_starts_again(tmp_path: Path) ->
 
     again = fit(
         network(),
-        Squares(),
-        loss,
+        Course(Squares(), loss, EXAM),
         training=training(),
-        validate=validate,
         surroundings=told.surroundings(checkpoint=path),
     )
 
@@ -165,7 +166,7 @@ def test_training_learns_and_returns_an_evaluated_network() -> None:
     assert not result.module.training
     assert [row.epoch for row in result.rows] == [1, 2, 3, 4]
     assert result.rows[-1].train_loss < result.rows[0].train_loss
-    assert validate(result.module).top1 == 1.0
+    assert validate(result.module).value == 1.0
 
 
 def test_seed_decides_dropout_and_the_callers_random_state_does_not() -> None:
@@ -189,16 +190,14 @@ def test_callers_random_state_and_determinism_are_left_alone() -> None:
 
 
 def run_with_validations(
-    *figures: Validation, patience: int | None = None, best_by: str = "top1"
+    *figures: Validation, patience: int | None = None, best_by: str = "metric"
 ) -> Fitted:
     """Train with given validation figures, one per epoch, without averaging."""
     queue = list(figures)
     return fit(
         network(),
-        Squares(),
-        loss,
+        Course(Squares(), loss, Exam("top1", "top-1", lambda _module: queue.pop(0))),
         training=training(epochs=len(figures), patience=patience, best_by=best_by, ema=None),
-        validate=lambda _module: queue.pop(0),
         surroundings=Told().surroundings(),
     )
 
@@ -246,15 +245,13 @@ def test_patience_ends_a_training_that_no_longer_gets_better() -> None:
 def test_without_validation_the_last_epoch_is_kept() -> None:
     result = fit(
         network(),
-        Squares(),
-        loss,
+        Course(Squares(), loss, None),
         training=training(),
-        validate=None,
         surroundings=Told().surroundings(),
     )
 
     assert result.best_epoch == 4
-    assert result.rows[0].val_top1 is None
+    assert result.rows[0].val_metric is None
     assert same_weights(result, fitted())
 
 
@@ -266,9 +263,8 @@ def test_progress_tells_steps_and_the_figures_of_now() -> None:
     assert [(done, total) for done, total, _ in told.steps] == [(n, 12) for n in range(1, 13)]
     assert told.steps[0][2].startswith("epoch 1/4, loss ")
     assert "val top-1" not in told.steps[0][2]
-    assert told.steps[-1][2] == (
-        f"epoch 4/4, loss {result.rows[3].train_loss:.3f}, val top-1 {result.rows[2].val_top1:.3f}"
-    )
+    loss, value = result.rows[3].train_loss, result.rows[2].val_metric
+    assert told.steps[-1][2] == f"epoch 4/4, loss {loss:.3f}, val top-1 {value:.3f}"
 
 
 def test_loss_that_is_no_number_ends_the_training_with_a_remedy() -> None:
@@ -284,10 +280,8 @@ def test_missing_gpu_is_refused_when_asked_for_and_passed_over_by_auto() -> None
     def attempt(device: str) -> Fitted:
         return fit(
             network(),
-            Squares(),
-            loss,
+            Course(Squares(), loss, None),
             training=training(epochs=1, mixed_precision=True),
-            validate=None,
             surroundings=Told().surroundings(device=device),
         )
 
@@ -299,11 +293,59 @@ def test_missing_gpu_is_refused_when_asked_for_and_passed_over_by_auto() -> None
 def test_events_and_results_are_written_per_epoch(tmp_path: Path) -> None:
     fit(
         network(),
-        Squares(),
-        loss,
+        Course(Squares(), loss, EXAM),
         training=training(),
-        validate=validate,
         surroundings=Told().surroundings(events=tmp_path / "events"),
     )
 
     assert len(list((tmp_path / "events").glob("events.out.tfevents.*"))) == 1
+
+
+def test_frozen_parts_and_their_statistics_stay_and_learn_again_afterwards() -> None:
+    module = network()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    frozen = (module.get_submodule("0"), module.get_submodule("1"))
+
+    result = fit(
+        module,
+        Course(Squares(), loss, EXAM, frozen),
+        training=training(ema=None),
+        surroundings=Told().surroundings(),
+    )
+
+    after = result.module.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
+    assert changed == {"6.weight", "6.bias"}
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_long_gradients_are_scaled_down_to_the_norm() -> None:
+    def moved(clip_norm: float | None) -> float:
+        module = nn.Linear(192, 2, bias=False)
+        nn.init.zeros_(module.weight)
+        taught = Course(Flattened(scale=100.0), loss, None)
+        options = training(
+            epochs=1, optimizer="sgd", weight_decay=0.0, warmup_epochs=0.0, ema=None, lr=1.0
+        )
+        fit(
+            module,
+            taught,
+            training=options.model_copy(update={"clip_norm": clip_norm}),
+            surroundings=Told().surroundings(),
+        )
+        return module.weight.norm().item()
+
+    # One step of Nesterov's SGD goes 1 + momentum times the gradient.
+    assert moved(0.5) == pytest.approx(0.5 * 1.9, rel=1e-4)
+    assert moved(None) > 10
+
+
+class Flattened(Squares):
+    """One batch of the squares as rows."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def epoch(self, number: int) -> Iterator[LabelledBatch]:
+        batch = next(super().epoch(number))
+        yield LabelledBatch(batch.inputs.flatten(1), batch.labels)

@@ -11,7 +11,7 @@ from edgetl.train.options import Training
 
 
 def training(**fields: object) -> Training:
-    given: dict[str, object] = {"epochs": 4, "lr": 0.1, "weight_decay": 0.05, "seed": 0}
+    given = {"epochs": 4, "batch_size": 8, "lr": 0.1, "weight_decay": 0.05, "seed": 0}
     return Training.model_validate(given | fields)
 
 

@@ -13,9 +13,8 @@ from edgetl.data.loaders import TrainBatches
 from edgetl.nn.distillation import decoupled_loss, soft_target_loss
 from edgetl.nn.losses import label_loss
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.train.fit import Batch
 from edgetl.train.options import DistillLoss
-from edgetl.train.photos import raw_pixels
+from edgetl.train.photos import LabelledBatch, raw_pixels
 from edgetl.train.teachers import distillation_loss, make_teacher
 from edgetl.types import Split
 
@@ -85,14 +84,14 @@ def test_teacher_answers_exactly_what_the_student_sees(
         assert not found.is_inference()
 
 
-def drawn_batch() -> tuple[Tensor, Batch]:
+def drawn_batch() -> tuple[Tensor, LabelledBatch]:
     generator = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(6, 3, generator=generator) for _ in range(2))
     labels = torch.randint(3, (6,), generator=generator)
-    return student, Batch(torch.zeros(6, 1), labels, teacher)
+    return student, LabelledBatch(torch.zeros(6, 1), labels, teacher)
 
 
-def on_labels(logits: Tensor, batch: Batch) -> Tensor:
+def on_labels(logits: Tensor, batch: LabelledBatch) -> Tensor:
     return label_loss(logits, batch.labels)
 
 
@@ -133,4 +132,4 @@ def test_distillation_without_a_teacher_in_the_batch_is_an_error() -> None:
     settings = DistillLoss(method="dkd", temperature=2.0)
 
     with pytest.raises(ValueError, match="method 'dkd' needs batches with teacher_logits"):
-        distillation_loss(settings, on_labels)(student, Batch(batch.inputs, batch.labels))
+        distillation_loss(settings, on_labels)(student, LabelledBatch(batch.inputs, batch.labels))

@@ -1,0 +1,243 @@
+"""How detectors are taught: augmented photos with boxes, the detection loss, mAP as the exam.
+
+Letters: N batch, H, W of the input, M locations, T boxes, C channels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name the field knows
+from torch import Tensor, nn
+
+from edgetl.data.box_batches import BoxBatch, BoxBatches, plain_batches
+from edgetl.data.boxes_augment import VARIATIONS
+from edgetl.data.dataset import Dataset
+from edgetl.evaluation import EVALUATIONS
+from edgetl.models import Family
+from edgetl.nn.boxes import Grid
+from edgetl.nn.detection_loss import detection_loss
+from edgetl.nn.detector import DecodedDetector
+from edgetl.nn.layers import RawPixels
+from edgetl.nn.yolox import RawDetections
+from edgetl.train.options import Training
+from edgetl.train.terms import Course, Exam, Loss, Validation
+from edgetl.types import Split, Task
+
+_STEP = 32
+"""Sizes of the input differ by this many pixels."""
+_MOST_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a teacher says to a batch."""
+
+    raw: RawDetections
+    maps: tuple[Tensor, ...]
+    """Of its neck, each `(N, C, H / stride, W / stride)`."""
+
+    def to(self, device: torch.device) -> Taught:
+        """Return the same with all tensors on `device`."""
+        return Taught(
+            RawDetections(*(part.to(device) for part in self.raw)),
+            tuple(found.to(device) for found in self.maps),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorBatch:
+    """One step's samples for a detector."""
+
+    inputs: Tensor
+    """Shape `(N, 3, H, W)`, float32, normalised."""
+    boxes: Tensor
+    """Shape `(N, T, 4)`, centre x, centre y, width, height, pixels of the input."""
+    labels: Tensor
+    """Shape `(N, T)`, int64; -1 where a photo has no further box."""
+    closing: bool
+    """Whether this is one of the closing epochs."""
+    taught: Taught | None = None
+    """None where there is no teacher."""
+
+    def to(self, device: torch.device) -> DetectorBatch:
+        """Return the same with all tensors on `device`."""
+        return DetectorBatch(
+            self.inputs.to(device),
+            self.boxes.to(device),
+            self.labels.to(device),
+            self.closing,
+            None if self.taught is None else self.taught.to(device),
+        )
+
+
+Teacher = Callable[[Tensor], Taught]
+"""From raw pixels `(N, H, W, 3)`, float32 in 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorBatches:
+    """Training photos with boxes, normalised, in `fit`'s terms; with a teacher's answers if any."""
+
+    source: BoxBatches
+    normalise: nn.Module
+    size: int
+    """Side of the input, pixels."""
+    seed: int
+    multi_scale: bool
+    teacher: Teacher | None = None
+
+    def __len__(self) -> int:
+        """Return the number of steps of an epoch."""
+        return len(self.source)
+
+    def epoch(self, number: int) -> Iterator[DetectorBatch]:
+        """Yield the batches of epoch `number`, counted from 1."""
+        # The leading 2 keeps this stream apart from those of order and changes.
+        dice = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence([2, self.seed, number - 1]))
+        )
+        for given in self.source.epoch(number - 1):
+            pixels, boxes = torch.from_numpy(given.images).float(), torch.from_numpy(given.boxes)
+            if self.multi_scale:
+                pixels, boxes = self._resized(pixels, boxes, dice)
+            yield DetectorBatch(
+                self.normalise(pixels),
+                _centred(boxes),
+                torch.from_numpy(given.labels),
+                given.closing,
+                self.teacher(pixels) if self.teacher else None,
+            )
+
+    def _resized(
+        self, pixels: Tensor, boxes: Tensor, dice: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        most = min(_MOST_STEPS, self.size // _STEP - 1)
+        size = self.size + _STEP * int(dice.integers(-most, most + 1))
+        if size == self.size:
+            return pixels, boxes
+        moved = pixels.permute(0, 3, 1, 2)
+        resized = F.interpolate(moved, (size, size), mode="bilinear", align_corners=False)
+        return resized.permute(0, 2, 3, 1), boxes * (size / self.size)
+
+
+def course(
+    dataset: Dataset,
+    family: Family,
+    training: Training,
+    *,
+    teacher: Teacher | None = None,
+    frozen: tuple[nn.Module, ...] = (),
+) -> Course[RawDetections, DetectorBatch]:
+    """Return what a detector is taught on the training photos.
+
+    Args:
+        dataset: With training photos, and validation photos that choose the best epoch.
+        family: Of the network.
+        training: How.
+        teacher: Answers every batch, too.
+        frozen: Parts of the network that stay as they are.
+    """
+    variation = replace(VARIATIONS[training.augment], mosaic=training.mosaic, mixup=training.mixup)
+    source = BoxBatches(
+        dataset,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        variation=variation,
+        closes_at=training.epochs - training.closing_epochs,
+        # A GPU leaves the processor free to make batches; without one, training itself fills it.
+        threads=len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0,
+    )
+    batches = DetectorBatches(
+        source,
+        RawPixels(nn.Identity(), family.mean, family.std),
+        dataset.size,
+        training.seed,
+        training.multi_scale,
+        teacher,
+    )
+    return Course(batches, box_loss(family), detector_exam(dataset, family), frozen)
+
+
+def box_loss(family: Family) -> Loss[RawDetections, DetectorBatch]:
+    """Return the loss on labelled boxes; the closing epochs also count plain distances."""
+    grids = Grids(family)
+
+    def loss(raw: RawDetections, batch: DetectorBatch) -> Tensor:
+        grid = grids.of(batch.inputs)
+        return detection_loss(raw, grid, batch.boxes, batch.labels, l1=batch.closing).total
+
+    return loss
+
+
+class Grids:
+    """The locations of a family's detectors, made once per size of the input."""
+
+    def __init__(self, family: Family) -> None:
+        self._strides = family.strides
+        self._known: dict[tuple[int, int, torch.device], Grid] = {}
+
+    def of(self, inputs: Tensor) -> Grid:
+        """Return the grid for inputs `(N, 3, H, W)`, on their device."""
+        height, width = inputs.shape[-2:]
+        place = (height, width, inputs.device)
+        if place not in self._known:
+            self._known[place] = Grid.of(height, width, self._strides).to(inputs.device)
+        return self._known[place]
+
+
+def detector_exam(dataset: Dataset, family: Family) -> Exam | None:
+    """Return what examines a detector on the validation photos; None if there are none.
+
+    Boxes go through the decoding, thresholds and suppression of every other evaluation.
+    """
+    count = len(dataset.items(Split.VAL))
+    if not count:
+        return None
+    evaluation = EVALUATIONS.load(Task.DETECTION)
+    loss = box_loss(family)
+    normalise = RawPixels(nn.Identity(), family.mean, family.std)
+    size = dataset.size
+    # Decodes what the network has said already, so that one pass gives loss and answers.
+    decode = DecodedDetector(nn.Identity(), height=size, width=size, strides=family.strides)
+
+    def take(module: nn.Module) -> Validation:
+        device = next(module.parameters()).device
+        parts, losses = [], 0.0
+        with torch.inference_mode():
+            for start, given in plain_batches(
+                dataset, Split.VAL, batch_size=evaluation.photos_at_once
+            ):
+                batch = _plain_batch(given, normalise).to(device)
+                raw: RawDetections = module(batch.inputs)
+                losses += loss(raw, batch).item() * len(given.images)
+                boxes, scores = decode.to(device)(raw)
+                outputs = {"boxes": boxes.cpu().numpy(), "scores": scores.cpu().numpy()}
+                parts.append(evaluation.collect(outputs, dataset, Split.VAL, start))
+        answers = evaluation.join(parts)
+        return Validation(losses / count, evaluation.value(answers, dataset, Split.VAL))
+
+    return Exam(evaluation.metric, evaluation.title, take)
+
+
+def frozen_parts(module: nn.Module, head: str) -> tuple[nn.Module, ...]:
+    """Return the parts of a detector beside its head."""
+    return tuple(part for name, part in module.named_children() if name != head)
+
+
+def _plain_batch(given: BoxBatch, normalise: nn.Module) -> DetectorBatch:
+    return DetectorBatch(
+        normalise(torch.from_numpy(given.images).float()),
+        _centred(torch.from_numpy(given.boxes)),
+        torch.from_numpy(given.labels),
+        closing=False,
+    )
+
+
+def _centred(boxes: Tensor) -> Tensor:
+    """Return corner boxes `(..., 4)` as centre x, centre y, width, height."""
+    return torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], -1)
