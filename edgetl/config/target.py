@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from edgetl.config.board import Board, Feature, engine_packages
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
+from edgetl.runtime import engines
 from edgetl.types import Precision, Task
 
 ACCURACIES: Mapping[Task, Mapping[str, str]] = {
@@ -56,9 +58,43 @@ class Target(Table):
     candidates: dict[Name, tuple[Precision, ...]] = Field(min_length=1)
     """Format (file name in `edgetl/exporters/`) to the precisions to try."""
     limits: Limits = Limits()
+    board: Board | None = None
+    """What the machine is; null where that is nobody's business, as for `host`."""
+
+    @model_validator(mode="after")
+    def _fits_the_board(self) -> Target:
+        if self.board is None:
+            return self
+        problems = [*self._thread_problems(self.board), *self._candidate_problems(self.board)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
 
     def pairs(self) -> Iterator[tuple[str, Precision]]:
         """Yield (format, precision) of every candidate, in the order of the file."""
         for name, precisions in self.candidates.items():
             for precision in precisions:
                 yield name, precision
+
+    def _thread_problems(self, board: Board) -> Iterator[str]:
+        if self.threads > board.cores:
+            yield f"threads: is {self.threads}, but board.cores is {board.cores}"
+
+    def _candidate_problems(self, board: Board) -> Iterator[str]:
+        # A format that there is none of is told by whoever exports it.
+        for name in [name for name in self.candidates if name in engines.formats()]:
+            packages = engine_packages(name)
+            for system in board.systems:
+                if not set(packages) & set(system.engines):
+                    yield (
+                        f"candidates.{name}: board.systems '{system.os}' has no engine for it; "
+                        f"name the version of {' or '.join(packages)}, or take '{name}' out"
+                    )
+        # Its int8 kernels for Arm are written in dot products; on a Cortex-A53 or A72 OpenVINO
+        # 2026.4 refuses the file when it is loaded.
+        no_products = board.architecture == "aarch64" and Feature.DOTPROD not in board.features
+        if no_products and Precision.INT8 in self.candidates.get("openvino", ()):
+            yield (
+                "candidates.openvino: int8 needs 'dotprod' on aarch64, which board.features lacks; "
+                "take int8 out"
+            )

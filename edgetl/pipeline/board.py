@@ -1,0 +1,251 @@
+"""Compare a live machine with a target's profile: is it that board, and can it run the models."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from edgetl.config.board import (
+    OLDEST_PYTHON,
+    Board,
+    Feature,
+    System,
+    engine_packages,
+    parse_version,
+)
+from edgetl.config.target import Target
+from edgetl.devices import Device
+from edgetl.errors import ConfigError, Problem
+from edgetl.types import Facts
+
+_PROBE = Path(__file__).with_name("_probe.py")
+_PROBE_TIMEOUT_S = 120.0
+_IMAGES = ("numpy", "pillow")
+"""What the runtime needs besides an engine."""
+_OTHER_PYTHON = "ssh://user@host?python=/path/to/python"
+_MEMORY_SHARE = 0.75
+"""Firmware, GPU and kernel keep up to a quarter of a small board's memory from Linux."""
+_FLAGS: Mapping[Feature, frozenset[str]] = {
+    Feature.DOTPROD: frozenset({"asimddp"}),
+    Feature.I8MM: frozenset({"i8mm"}),
+    Feature.AVX2: frozenset({"avx2"}),
+    Feature.VNNI: frozenset({"avx_vnni", "avx512_vnni"}),
+}
+"""Any of which ``/proc/cpuinfo`` shows where the feature is there."""
+
+
+class Ground(StrEnum):
+    """What a difference means."""
+
+    MACHINE = "machine"
+    """It is another machine."""
+    PYTHON = "python"
+    """It is the machine, with a Python that is not meant."""
+    PACKAGE = "package"
+    """A package is missing or too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a profile against what was found."""
+
+    what: str
+    expected: str
+    found: str
+    ok: bool | None
+    """None: an emulation cannot show it, so it is not compared."""
+    ground: Ground
+    wanted: str = ""
+    """For pip, where `ground` is a package."""
+
+
+def probe(target: Target, device: Device) -> Facts:
+    """Return what `device` says of itself; see `edgetl.pipeline._probe`.
+
+    Raises:
+        DeviceError: If it cannot be reached, is in use for too long, or its Python does not run.
+    """
+    names = [*_IMAGES, *(name for kind in target.candidates for name in engine_packages(kind))]
+    with device.connect() as connection:
+        connection.put({_PROBE.name: _PROBE})
+        printed = connection.run([_PROBE.name, *names], timeout_s=_PROBE_TIMEOUT_S)
+    found: Facts = json.loads(printed)
+    return found
+
+
+def compare(target: Target, found: Facts, *, emulated: bool = False) -> tuple[Line, ...]:
+    """Return every line of the profile with what was found.
+
+    More than the profile states is as good: cores, memory, features, newer versions.
+
+    Args:
+        target: The profile; without a board only Python and packages are compared.
+        found: What `probe` returned.
+        emulated: Whether it is an emulation, which shows this machine's memory and another model.
+    """
+    if target.board is None:
+        oldest = ".".join(str(number) for number in OLDEST_PYTHON)
+        is_new = parse_version(found["python"]) >= OLDEST_PYTHON
+        python = Line("Python", f"{oldest} or newer", found["python"], is_new, Ground.PYTHON)
+        return python, *_packages(target, None, found)
+    system = _system(target.board, found)
+    return (
+        *_identity(target.board, found, emulated=emulated),
+        *_processor(target.board, found, emulated=emulated),
+        *_python(target.board, system, found),
+        *_packages(target, system, found),
+    )
+
+
+def require(target: Target, device: Device, found: Facts, lines: Sequence[Line]) -> None:
+    """Raise what is wrong, if anything is.
+
+    Raises:
+        ConfigError: If a line differs; with the remedy for the first kind of difference, because a
+            package for another machine is of no use.
+    """
+    wrong = [line for line in lines if line.ok is False]
+    if not wrong:
+        return
+    grounds = {line.ground for line in wrong}
+    ground = next(ground for ground in Ground if ground in grounds)
+    said = {
+        Ground.MACHINE: "is another machine",
+        Ground.PYTHON: "has another system or Python",
+        Ground.PACKAGE: "lacks packages",
+    }[ground]
+    named = [line for line in wrong if line.ground is ground]
+    details = ", ".join(f"{line.what} {line.found} (expected {line.expected})" for line in named)
+    raise ConfigError(
+        f"targets/{target.name}.yaml",
+        [Problem("", f"device '{device.address}' {said}: {details}")],
+        remedy=_remedy(target, device, found, named),
+    )
+
+
+def _remedy(target: Target, device: Device, found: Facts, wrong: Sequence[Line]) -> str:
+    ground = wrong[0].ground
+    if ground is Ground.MACHINE:
+        return (
+            "name the device that it is, or write a profile of this one: "
+            f"'edgetl targets show {target.name}' is an example"
+        )
+    if device.provenance == "emulated":
+        return "name the emulation with that system and engine, or take the format out"
+    if ground is Ground.PYTHON:
+        return (
+            f"name a Python there that fits ({_OTHER_PYTHON}), or add this system to "
+            f"targets/{target.name}.yaml in your folder"
+        )
+    python = shlex.quote(found["executable"])
+    install = f"-m pip install {shlex.join(line.wanted for line in wrong)}"
+    if found["pip_is_refused"]:
+        return (
+            f"there: {python} -m venv ~/edgetl && ~/edgetl/bin/python {install}; then name it "
+            f"({_OTHER_PYTHON})"
+        )
+    return f"there: {python} {install}"
+
+
+def _identity(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:
+    identity, machine = board.identity, Ground.MACHINE
+    if identity.device_tree_model:
+        model = found["device_tree_model"]
+        ok = (model or "").startswith(identity.device_tree_model)
+        expected = " or ".join(identity.device_tree_model)
+        yield Line("board", expected, _told(model), None if emulated else ok, machine)
+    if identity.tegra_release is not None:
+        release = found["tegra_release"]
+        ok = (release or "").startswith(identity.tegra_release)
+        told = _told(release and release.partition(",")[0])
+        yield Line("Tegra release", identity.tegra_release, told, None if emulated else ok, machine)
+    if identity.model_name is not None:
+        ok = (found["model_name"] or "").startswith(identity.model_name)
+        yield Line("model name", identity.model_name, _told(found["model_name"]), ok, machine)
+    if identity.cpu_part:
+        parts = found["cpu_parts"]
+        ok = bool(parts) and set(parts) <= set(identity.cpu_part)
+        expected = " or ".join(identity.cpu_part)
+        yield Line("CPU part", expected, _told(", ".join(parts)), ok, machine)
+
+
+def _processor(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:
+    machine = Ground.MACHINE
+    same = found["machine"] == board.architecture
+    yield Line("architecture", board.architecture, found["machine"], same, machine)
+    enough = found["cores"] >= board.cores
+    yield Line("cores", str(board.cores), str(found["cores"]), enough, machine)
+    there = [name for name, flags in _FLAGS.items() if flags & set(found["flags"])]
+    yield Line(
+        "features",
+        ", ".join(board.features) or "none needed",
+        ", ".join(there) or "none",
+        set(board.features) <= set(there),
+        machine,
+    )
+    memory = found["memory_mib"]
+    fits = memory is not None and memory >= _MEMORY_SHARE * board.memory_mib
+    yield Line(
+        "memory",
+        f"{board.memory_mib} MiB fitted",
+        _told(memory and f"{memory} MiB usable"),
+        None if emulated else fits,
+        machine,
+    )
+
+
+def _system(board: Board, found: Facts) -> System:
+    """Return the system of the profile that is most like the machine's; ties go to the first."""
+    python, glibc = parse_version(found["python"])[:2], parse_version(found["glibc"] or "")
+
+    def likeness(system: System) -> tuple[bool, bool]:
+        return parse_version(system.python)[:2] == python, parse_version(system.glibc) <= glibc
+
+    return max(board.systems, key=likeness)
+
+
+def _python(board: Board, system: System, found: Facts) -> Iterator[Line]:
+    pythons = list(dict.fromkeys(system.python for system in board.systems))
+    ok = parse_version(found["python"])[:2] == parse_version(system.python)[:2]
+    yield Line("Python", " or ".join(pythons), found["python"], ok, Ground.PYTHON)
+    glibc = found["glibc"]
+    new = glibc is not None and parse_version(glibc) >= parse_version(system.glibc)
+    yield Line("glibc", f"{system.glibc} ({system.os})", _told(glibc), new, Ground.PYTHON)
+
+
+def _packages(target: Target, system: System | None, found: Facts) -> Iterator[Line]:
+    installed: Mapping[str, str | None] = found["packages"]
+    for name in _IMAGES:
+        there = installed[name] is not None
+        yield Line(name, "any", _told(installed[name]), there, Ground.PACKAGE, wanted=name)
+    for kind in target.candidates:
+        yield _engine(kind, system, installed)
+
+
+def _engine(kind: str, system: System | None, installed: Mapping[str, str | None]) -> Line:
+    packages = engine_packages(kind)
+    stated = {name: system.engines[name] for name in packages if system and name in system.engines}
+    # The runtime takes the first that is there; of one that the profile does not state, built by
+    # whoever installed it, any version will do.
+    first = next((name for name in packages if installed[name]), None)
+    version = installed[first] if first else None
+    ok = version is not None and (
+        first not in stated or parse_version(version) >= parse_version(stated[first])
+    )
+    best = next(iter(stated), packages[0])
+    return Line(
+        f"engine of {kind}",
+        f"{best} {stated[best]}" if best in stated else " or ".join(packages),
+        f"{first} {version}" if first else "not found",
+        ok,
+        Ground.PACKAGE,
+        wanted=f"{best}=={stated[best]}" if best in stated else best,
+    )
+
+
+def _told(value: str | None) -> str:
+    return value or "not found"

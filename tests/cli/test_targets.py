@@ -1,0 +1,198 @@
+"""The targets are listed, shown, and compared with devices."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from edgetl.cli import edgetl
+from edgetl.config.load import known_files, load_target
+from edgetl.devices.local import LocalDevice
+from edgetl.pipeline.board import probe
+
+
+def _said(*words: str) -> str:
+    done = CliRunner().invoke(edgetl, ["targets", *words])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def _run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgetl", "targets", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_all_targets_are_listed_in_one_table() -> None:
+    header, *rows = _said().splitlines()
+    assert header.split() == [
+        "target", "processor", "memory", "systems", "formats", "reached", "by",
+    ]  # fmt: skip
+    assert [row.split()[0] for row in rows] == sorted(known_files("targets"))
+    (zero,) = [row for row in rows if row.startswith("rpi-zero2w")]
+    for start in ("processor", "memory", "systems", "formats", "reached by"):
+        column = header.index(start)
+        assert zero[column - 2 : column] == "  "
+        assert zero[column] != " "
+    assert zero.split("  ", 1)[1].split() == [
+        "4", "x", "Cortex-A53", "512", "MiB", "bookworm,", "trixie", "onnx,", "tflite", "-",
+    ]  # fmt: skip
+    (host,) = [row for row in rows if row.startswith("host")]
+    assert host.endswith("onnx, openvino, tflite  local")
+
+
+def test_list_is_printed_as_json_too() -> None:
+    told = json.loads(_said("--json"))
+    assert [target["name"] for target in told] == sorted(known_files("targets"))
+    by_name = {target["name"]: target for target in told}
+    assert by_name["host"]["board"] is None
+    assert by_name["rpi5"]["board"]["features"] == ["dotprod"]
+
+
+def test_target_is_shown_whole() -> None:
+    shown = _said("show", "rpi4")
+    for line in (
+        "  reached by  nothing: it will be unverified",
+        "  limit       p95_ms 50.0",
+        "  limit       better_than_guessing true",
+        "  board       Broadcom BCM2711, 4 x Cortex-A72, aarch64",
+        "  features    none of those that speed int8 up",
+        "  memory      1 GiB or more",
+        "  system      bookworm: Python 3.11, glibc 2.36, onnxruntime 1.31.1, ai-edge-litert 2.3.0",
+        "  proof       device_tree_model Raspberry Pi 4 Model B",
+        "  proof       cpu_part 0xd08",
+    ):
+        assert line in shown.splitlines()
+    assert "proof       tegra_release # R36" in _said("show", "jetson-orin-nano")
+
+
+def test_target_without_a_board_is_shown() -> None:
+    assert "  reached by  local" in _said("show", "host")
+
+
+def test_target_is_shown_as_json_too() -> None:
+    assert json.loads(_said("show", "rpi4", "--json"))["device"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["rpi4"], 2, "'rpi4' is a target, not a subcommand\n  edgetl targets show rpi4"),
+        (["mars"], 2, "No such command 'mars'"),
+        (["show"], 2, "Missing argument 'NAME'"),
+        (["show", "rpi44"], 3, "targets/rpi44.yaml: no such file; did you mean 'rpi4'?"),
+        (
+            ["--json", "show", "rpi4"],
+            2,
+            "--json stands before 'show'\n  edgetl targets show ... --json",
+        ),
+        (["check", "mars"], 3, "targets/mars.yaml: no such file"),
+        (
+            ["check", "rpi4"],
+            2,
+            "names no device\n  edgetl targets check rpi4 --device ssh://user@host",
+        ),
+        (["check", "rpi4", "--device", "usb:1"], 2, "unknown device 'usb'"),
+        (["check", "rpi4", "--device", "ssh://pi@127.0.0.1:1"], 7, "127.0.0.1:1"),
+    ],
+)
+def test_mistake_ends_in_one_paragraph_and_its_exit_code(
+    tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    done = _run(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\n\n" not in done.stderr or code == 2  # click's own messages have two
+    assert done.stdout == ""
+
+
+@pytest.fixture
+def profile() -> dict[str, Any]:
+    """Return a profile that this machine fits, made of what it says of itself."""
+    found = probe(load_target("host"), LocalDevice())
+    x86 = found["machine"] == "x86_64"
+    return {
+        "name": "mine",
+        "description": "this machine",
+        "device": "local",
+        "threads": 1,
+        "candidates": {"onnx": ["fp32"]},
+        "board": {
+            "soc": "any",
+            "processor": "any",
+            "cores": found["cores"],
+            "architecture": found["machine"],
+            "features": ["avx2"] if x86 and "avx2" in found["flags"] else [],
+            "memory_mib": found["memory_mib"],
+            "systems": [
+                {
+                    "os": "this one",
+                    "python": found["python"].rpartition(".")[0],
+                    "glibc": found["glibc"],
+                    "engines": {"onnxruntime": found["packages"]["onnxruntime"]},
+                }
+            ],
+            "identity": {"cpu_part": found["cpu_parts"]},
+        },
+    }
+
+
+def _written(tmp_path: Path, profile: dict[str, Any]) -> Path:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "mine.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    return tmp_path
+
+
+def test_machine_that_fits_is_told_line_by_line(tmp_path: Path, profile: dict[str, Any]) -> None:
+    done = _run("check", "mine", cwd=_written(tmp_path, profile))
+    assert (done.returncode, done.stderr) == (0, "")
+    first, header, *rows = done.stdout.splitlines()
+    assert first.startswith("local (")
+    assert first.endswith(") as mine:")
+    assert header.split() == ["line", "expected", "found"]
+    assert [row.strip().split("  ")[0] for row in rows if "CPU part" not in row] == [
+        "architecture", "cores", "features", "memory", "Python", "glibc", "numpy", "pillow",
+        "engine of onnx",
+    ]  # fmt: skip
+    assert all(row.endswith("  ok") for row in rows)
+
+
+def test_machine_that_does_not_fit_ends_with_3(tmp_path: Path, profile: dict[str, Any]) -> None:
+    profile["board"]["identity"] = {"device_tree_model": ["Raspberry Pi 9"]}
+    profile["board"]["cores"] += 1
+    done = _run("check", "mine", cwd=_written(tmp_path, profile))
+    assert done.returncode == 3
+    wrong = [row.split("  ")[1] for row in done.stdout.splitlines() if row.endswith("  no")]
+    assert wrong == ["board", "cores"]
+    assert "edgetl: targets/mine.yaml: device 'local' is another machine: board " in done.stderr
+    assert "(expected Raspberry Pi 9), cores " in done.stderr
+    assert "name the device that it is, or write a profile of this one" in done.stderr
+
+
+def test_engine_that_is_too_old_ends_with_3_and_the_line_for_pip(
+    tmp_path: Path, profile: dict[str, Any]
+) -> None:
+    profile["board"]["systems"][0]["engines"] = {"onnxruntime": "99.0.0"}
+    done = _run("check", "mine", "--device", "local", cwd=_written(tmp_path, profile))
+    assert done.returncode == 3
+    assert "lacks packages: engine of onnx onnxruntime " in done.stderr
+    assert "-m pip install onnxruntime==99.0.0" in done.stderr
+
+
+def test_comparison_is_printed_as_json_too(tmp_path: Path, profile: dict[str, Any]) -> None:
+    profile["board"]["systems"][0]["python"] = "3.99"
+    done = _run("check", "mine", "--json", cwd=_written(tmp_path, profile))
+    assert done.returncode == 3
+    assert "has another system or Python: Python " in done.stderr
+    told = json.loads(done.stdout)
+    assert (told["target"], told["device"], told["provenance"]) == ("mine", "local", "measured")
+    (python,) = [line for line in told["lines"] if line["what"] == "Python"]
+    assert (python["expected"], python["ok"], python["ground"]) == ("3.99", False, "python")
+    assert told["found"]["executable"] == sys.executable

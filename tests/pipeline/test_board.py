@@ -1,0 +1,247 @@
+"""A machine is the board of a profile, or it is told what differs and what helps."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from edgetl.config.load import load_target
+from edgetl.config.target import Target
+from edgetl.devices import Device
+from edgetl.devices._address import parse_address
+from edgetl.devices.emulated import EmulatedDevice
+from edgetl.devices.local import LocalDevice
+from edgetl.devices.ssh import SshDevice
+from edgetl.errors import ConfigError, ExitCode
+from edgetl.pipeline.board import Line, compare, probe, require
+
+_PI4: dict[str, Any] = {
+    "machine": "aarch64",
+    "os": "Debian GNU/Linux 12 (bookworm)",
+    "device_tree_model": "Raspberry Pi 4 Model B Rev 1.5",
+    "tegra_release": None,
+    "cpu_parts": ["0xd08"],
+    "model_name": None,
+    "flags": ["asimd", "crc32", "fp"],
+    "cores": 4,
+    "memory_mib": 3792,
+    "python": "3.11.2",
+    "executable": "/usr/bin/python3",
+    "pip_is_refused": False,
+    "glibc": "2.36",
+    "packages": {
+        "numpy": "2.4.6",
+        "pillow": "13.0.0",
+        "onnxruntime": "1.31.1",
+        "onnxruntime-gpu": None,
+        "ai-edge-litert": "2.3.0",
+        "tflite-runtime": None,
+        "openvino": None,
+    },
+}
+
+
+def _packages(**changed: str | None) -> dict[str, Any]:
+    named = {name.replace("_", "-"): version for name, version in changed.items()}
+    return {"packages": _PI4["packages"] | named}
+
+
+def _wrong(target: str, found: dict[str, Any], *, emulated: bool = False) -> dict[str, str]:
+    lines = compare(load_target(target), found, emulated=emulated)
+    return {line.what: line.found for line in lines if line.ok is False}
+
+
+def _line(target: str, found: dict[str, Any], what: str, *, emulated: bool = False) -> Line:
+    lines = compare(load_target(target), found, emulated=emulated)
+    (line,) = [line for line in lines if line.what == what]
+    return line
+
+
+def test_raspberry_pi_4_is_one() -> None:
+    lines = compare(load_target("rpi4"), _PI4)
+    assert [line.what for line in lines] == [
+        "board", "CPU part", "architecture", "cores", "features", "memory", "Python", "glibc",
+        "numpy", "pillow", "engine of onnx", "engine of tflite",
+    ]  # fmt: skip
+    assert all(line.ok for line in lines)
+
+
+def test_raspberry_pi_4_is_no_raspberry_pi_5() -> None:
+    assert _wrong("rpi5", _PI4) == {
+        "board": "Raspberry Pi 4 Model B Rev 1.5",
+        "CPU part": "0xd08",
+        "features": "none",
+        "engine of openvino": "not found",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong"),
+    [
+        ({"device_tree_model": None}, {"board": "not found"}),
+        ({"cpu_parts": ["0xd05", "0xd08"]}, {"CPU part": "0xd05, 0xd08"}),
+        ({"machine": "armv7l"}, {"architecture": "armv7l"}),
+        ({"cores": 3}, {"cores": "3"}),
+        # 767 is less than three quarters of 1024.
+        ({"memory_mib": 767}, {"memory": "767 MiB usable"}),
+        ({"memory_mib": None}, {"memory": "not found"}),
+        ({"python": "3.9.2"}, {"Python": "3.9.2"}),
+        ({"glibc": "2.31"}, {"glibc": "2.31"}),
+        ({"glibc": None}, {"glibc": "not found"}),
+        (_packages(numpy=None), {"numpy": "not found"}),
+        (_packages(onnxruntime=None), {"engine of onnx": "not found"}),
+        (_packages(onnxruntime="1.19.2"), {"engine of onnx": "onnxruntime 1.19.2"}),
+    ],
+)
+def test_what_differs_is_named(changed: dict[str, Any], wrong: dict[str, str]) -> None:
+    assert _wrong("rpi4", _PI4 | changed) == wrong
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"memory_mib": 768},
+        {"memory_mib": 7812, "cores": 8},
+        {"flags": ["asimddp"]},
+        {"python": "3.13.5", "glibc": "2.41"},
+        {"glibc": "2.41"},
+        _packages(onnxruntime="1.100.0"),
+        _packages(onnxruntime=None, onnxruntime_gpu="1.10.0"),
+    ],
+    ids=["enough", "more", "feature", "trixie", "newer glibc", "newer engine", "its own engine"],
+)
+def test_more_than_the_profile_states_is_as_good(changed: dict[str, Any]) -> None:
+    assert _wrong("rpi4", _PI4 | changed) == {}
+
+
+def test_glibc_is_compared_with_that_of_the_same_python() -> None:
+    line = _line("rpi4", _PI4 | {"python": "3.13.5"}, "glibc")
+    assert (line.expected, line.found, line.ok) == ("2.41 (trixie)", "2.36", False)
+
+
+def test_either_kind_of_vnni_is_vnni() -> None:
+    for flag in ("avx_vnni", "avx512_vnni"):
+        line = _line("n100", _PI4 | {"flags": ["avx2", flag]}, "features")
+        assert (line.found, line.ok) == ("avx2, vnni", True)
+
+
+def test_emulation_is_not_asked_for_the_board_and_its_memory() -> None:
+    found = _PI4 | {"device_tree_model": "emulated cortex-a72", "memory_mib": 100}
+    assert _wrong("rpi4", found, emulated=True) == {}
+    assert _line("rpi4", found, "board", emulated=True).ok is None
+    assert set(_wrong("rpi4", found)) == {"board", "memory"}
+
+
+_ORIN: dict[str, Any] = _PI4 | {
+    "device_tree_model": "NVIDIA Jetson Orin Nano Developer Kit",
+    "tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic",
+    "cpu_parts": ["0xd42"],
+    "flags": ["asimd", "asimddp"],
+    "cores": 6,
+    "memory_mib": 7620,
+    "python": "3.10.12",
+    "glibc": "2.35",
+    **_packages(onnxruntime="1.23.2", openvino="2026.4.1"),
+}
+
+
+def test_jetson_proves_itself_by_its_release_too() -> None:
+    assert _wrong("jetson-orin-nano", _ORIN) == {}
+    older = _ORIN | {"tegra_release": "# R35 (release), REVISION: 3.1, GCID: 32827747"}
+    assert _wrong("jetson-orin-nano", older) == {"Tegra release": "# R35 (release)"}
+    assert "board" in _wrong("jetson-agx-orin", _ORIN)
+
+
+def test_pc_proves_itself_by_its_model_name() -> None:
+    line = _line("n100", _PI4 | {"model_name": "Intel(R) N100"}, "model name")
+    assert line.ok
+    line = _line("n100", _PI4 | {"model_name": "Intel(R) N305"}, "model name")
+    assert (line.expected, line.ok) == ("Intel(R) N100", False)
+
+
+def test_target_without_a_board_needs_python_and_packages_only() -> None:
+    lines = compare(load_target("host"), _PI4)
+    assert [line.what for line in lines if not line.ok] == ["engine of openvino"]
+    assert lines[0] == Line("Python", "3.9 or newer", "3.11.2", ok=True, ground=lines[0].ground)
+    assert not compare(load_target("host"), _PI4 | {"python": "3.8.10"})[0].ok
+
+
+def _refused(target: str, found: dict[str, Any], device: Device | None = None) -> ConfigError:
+    profile = load_target(target)
+    device = device or SshDevice(parse_address("ssh://pi@board"))
+    emulated = device.provenance == "emulated"
+    lines = compare(profile, found, emulated=emulated)
+    with pytest.raises(ConfigError, match=rf"targets/{target}\.yaml: device ") as caught:
+        require(profile, device, found, lines)
+    assert caught.value.exit_code is ExitCode.CONFIG
+    return caught.value
+
+
+def test_machine_that_fits_is_not_refused() -> None:
+    target = load_target("rpi4")
+    require(target, LocalDevice(), _PI4, compare(target, _PI4))
+
+
+def test_another_machine_is_told_as_such_whatever_it_lacks() -> None:
+    error = _refused("rpi4", _PI4 | {"cpu_parts": ["0xd03"], **_packages(numpy=None)})
+    assert error.message == (
+        "targets/rpi4.yaml: device 'ssh://pi@board' is another machine: "
+        "CPU part 0xd03 (expected 0xd08)"
+    )
+    assert error.remedy == (
+        "name the device that it is, or write a profile of this one: "
+        "'edgetl targets show rpi4' is an example"
+    )
+
+
+def test_wrong_python_is_told_before_packages() -> None:
+    error = _refused("rpi4", _PI4 | {"python": "3.9.2", **_packages(numpy=None)})
+    assert error.message.endswith(
+        "has another system or Python: Python 3.9.2 (expected 3.11 or 3.13)"
+    )
+    assert error.remedy == (
+        "name a Python there that fits (ssh://user@host?python=/path/to/python), or add this "
+        "system to targets/rpi4.yaml in your folder"
+    )
+
+
+def test_glibc_that_is_too_old_for_the_wheels_is_told() -> None:
+    error = _refused("rpi4", _PI4 | {"glibc": "2.31"})
+    assert "glibc 2.31 (expected 2.36 (bookworm))" in error.message
+
+
+def test_missing_packages_come_with_the_line_for_pip() -> None:
+    error = _refused("rpi4", _PI4 | _packages(numpy=None, ai_edge_litert=None))
+    assert error.message.endswith(
+        "lacks packages: numpy not found (expected any), "
+        "engine of tflite not found (expected ai-edge-litert 2.3.0)"
+    )
+    assert error.remedy == "there: /usr/bin/python3 -m pip install numpy ai-edge-litert==2.3.0"
+
+
+def test_python_that_refuses_pip_gets_an_environment() -> None:
+    error = _refused("rpi4", _PI4 | {"pip_is_refused": True, **_packages(onnxruntime=None)})
+    assert error.remedy == (
+        "there: /usr/bin/python3 -m venv ~/edgetl && ~/edgetl/bin/python -m pip install "
+        "onnxruntime==1.31.1; then name it (ssh://user@host?python=/path/to/python)"
+    )
+
+
+def test_emulation_that_lacks_an_engine_is_told_what_to_name() -> None:
+    device = EmulatedDevice(engines=("onnxruntime",))
+    error = _refused("rpi4", _PI4 | _packages(ai_edge_litert=None), device)
+    assert error.remedy == (
+        "name the emulation with that system and engine, or take the format out"
+    )
+
+
+def test_probe_runs_on_a_device_and_is_told_the_packages_of_the_profile() -> None:
+    target: Target = load_target("rpi4")
+    found = probe(target, LocalDevice())
+    assert found["executable"] == sys.executable
+    assert list(found["packages"]) == [
+        "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime",
+    ]  # fmt: skip
+    assert found["packages"]["numpy"] is not None
