@@ -14,7 +14,7 @@ _ROOT = Path(edgetl.__file__).parent
 
 _LAYERS = (
     ("cli", "__main__"),
-    ("pipeline", "report"),
+    ("pipeline", "report", "gate"),
     ("stages",),
     ("exporters", "quantizers", "graph_lint", "devices", "train"),
     ("models",),

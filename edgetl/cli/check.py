@@ -1,0 +1,111 @@
+"""``edgetl check``: is a bundle whole, right and fast enough on its device; for CI."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from edgetl.cli import bundles, options
+from edgetl.store.store import Store
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("bundle", metavar="BUNDLE|RECIPE")
+@click.option("--target", required=True, metavar="NAME", help="Whose limits must hold.")
+@bundles.device
+@click.option("--baseline", type=_FILE, help="Compare with this file of 'edgetl baseline update'.")
+@click.option(
+    "--require",
+    type=click.Choice(["measured", "emulated"]),
+    default="measured",
+    show_default=True,
+    help="Whether answers of an emulated board will do; its times never do.",
+)
+@click.option(
+    "--max-drop-pp",
+    type=click.FloatRange(0.0, 100.0),
+    default=0.5,
+    show_default=True,
+    help="What accuracy may lose against the baseline.",
+)
+@click.option(
+    "--max-ratio",
+    type=click.FloatRange(min=1.0),
+    default=1.1,
+    show_default=True,
+    help="What latency and size may grow to, as a multiple of the baseline's.",
+)
+@bundles.seconds
+@options.store
+@click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML for a CI server.")
+@click.option("--markdown", type=_FILE, metavar="FILE", help="Write a table for a job's summary.")
+@options.as_json
+def command(  # noqa: PLR0913 - one for each option
+    bundle: str,
+    *,
+    target: str,
+    device: str | None,
+    baseline: Path | None,
+    require: str,
+    max_drop_pp: float,
+    max_ratio: float,
+    seconds: float,
+    store_root: Path,
+    junit: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+) -> None:
+    """Check a bundle on a device against its target's limits, and against a baseline.
+
+    Every case is red or green on its own. Of a RECIPE the bundle of its last run is checked, and
+    the device answers all its test photos. Ends with 0 if no case is red, 5 if a limit is missed or
+    the bundle is worse than the baseline, 6 if it is damaged, 7 if the device cannot be reached.
+
+    A case against the baseline is red only if the loss is shown to be more than allowed, so a build
+    that is within that is red in at most 1 % of checks.
+
+    \b
+    edgetl check dist/host --target host
+    edgetl check dist/rpi4 --target rpi4 --device emulated:cortex-a72 --require emulated
+    edgetl check photos/recipe.yaml --target host --baseline baseline.json --junit check.xml
+    """
+    from edgetl.config.load import load_target
+    from edgetl.gate.bundle import find_photos
+    from edgetl.gate.case import exit_code
+    from edgetl.gate.check import Question, Required, check_bundle, reach
+    from edgetl.gate.compare import Allowed
+    from edgetl.report.checks import check_lines, check_markdown
+    from edgetl.report.junit import junit_xml
+
+    store, profile = Store(store_root), load_target(target)
+    for stale in (junit, markdown):
+        if stale is not None:
+            stale.unlink(missing_ok=True)
+    reached = reach(profile, device, Required(require))
+    found, is_recipe = bundles.find_bundle(bundle, target, store)
+    question = Question(
+        target=profile,
+        required=Required(require),
+        baseline=baseline,
+        allowed=Allowed(max_drop_pp, max_ratio),
+        seconds=seconds,
+        photos=find_photos(found, store) if is_recipe or baseline else None,
+        answer=is_recipe,
+    )
+    checked = check_bundle(found, reached, question)
+    facts = checked.as_json()
+    for path, text in ((junit, junit_xml), (markdown, check_markdown)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text(facts), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        for line in check_lines(facts):
+            click.echo(line)
+    sys.exit(exit_code(checked.cases))

@@ -1,0 +1,150 @@
+"""``edgetl report``: a finished run as one HTML file, as Markdown, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from edgetl.cli import options
+from edgetl.errors import EdgetlError, UsageError
+from edgetl.pipeline.execute import survey
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.report.html import page
+from edgetl.report.markdown import summary
+from edgetl.report.record import Run, last_run, limits_of, reason_of
+from edgetl.stages import Job
+from edgetl.store.store import Artifact, Store
+from edgetl.types import Fact
+
+_DEFAULT_OUT = Path("report.html")
+
+
+@click.command()
+@options.recipe
+@options.overrides
+@options.store
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"HTML file to write; {_DEFAULT_OUT} unless Markdown or JSON is asked for.",
+)
+@click.option("--markdown", is_flag=True, help="Print a Markdown summary, for a CI job summary.")
+@options.as_json
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    store_root: Path,
+    out: Path | None,
+    *,
+    markdown: bool,
+    as_json: bool,
+) -> None:
+    """Report the last finished run of RECIPE: verdicts, figures, curves, misses, lineage.
+
+    The HTML file holds everything itself: it loads nothing and runs no script. It can be read on a
+    phone, printed, and kept with the bundle.
+
+    \b
+    edgetl report photos/recipe.yaml
+    edgetl report photos/recipe.yaml --out dist/report.html --markdown >> "$GITHUB_STEP_SUMMARY"
+    """
+    if markdown and as_json:
+        raise UsageError("--markdown and --json both want standard output", remedy="give one")
+    store = Store(store_root)
+    stages = all_stages()
+    job = load_job(recipe, overrides, store, stages)
+    artifacts = last_run(store, job.recipe.name, f"edgetl run {recipe}")
+    run = Run(
+        name=job.recipe.name,
+        recipe=_resolved(job),
+        artifacts=artifacts,
+        notice=_notice(recipe, job, store, artifacts),
+    )
+    wanted = out or (None if markdown or as_json else _DEFAULT_OUT)
+    if wanted is not None:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        wanted.write_text(page(run), encoding="utf-8")
+    if markdown:
+        click.echo(summary(run), nl=False)
+    elif as_json:
+        click.echo(json.dumps(_as_json(run, wanted), indent=2))
+    elif wanted is not None:
+        click.echo(f"{wanted}  {wanted.stat().st_size / 2**20:.1f} MiB")
+    if run.notice:
+        click.echo(run.notice, err=True)
+
+
+def _resolved(job: Job) -> dict[str, Fact]:
+    """Return the recipe with every default, and its targets and calibration in full."""
+    tables = {
+        name: table.model_dump(mode="json")
+        for name, table in job.tables.items()
+        if type(table).model_fields
+    }
+    return {
+        **job.recipe.model_dump(mode="json"),
+        **tables,
+        "calibration": job.calibration.model_dump(mode="json"),
+        "targets": [target.model_dump(mode="json") for target in job.targets],
+    }
+
+
+def _notice(recipe: str, job: Job, store: Store, artifacts: Mapping[str, Artifact]) -> str:
+    """Return what makes the recipe of now another one than that of the run; empty if nothing."""
+    stages = all_stages()
+    try:
+        steps = survey(plan_nodes(job, stages), store, stages)
+    except EdgetlError as error:
+        # The figures are there even if the data or the device of the run are not any more.
+        return (
+            "Whether the recipe still asks for what this run made could not be found out: "
+            f"{error.message}."
+        )
+    used = {label: artifact.manifest.key for label, artifact in artifacts.items()}
+    changed = [
+        step.node.label
+        for step in steps
+        if step.request is not None and step.request.key != used.get(step.node.label)
+    ]
+    gone = sorted(set(used) - {step.node.label for step in steps})
+    if not changed and not gone:
+        return ""
+    return (
+        "The recipe, the data, edgetl or a package changed after this run"
+        f" ({_some([*changed, *gone])}); 'edgetl run {recipe}' brings it up to date."
+    )
+
+
+def _some(labels: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more
+
+
+def _as_json(run: Run, written: Path | None) -> dict[str, object]:
+    return {
+        "recipe": run.name,
+        "notice": run.notice,
+        "html": None if written is None else str(written),
+        "targets": {
+            package.facts["target"]: {
+                **package.facts,
+                "reason": reason_of(package.facts),
+                "limits_in_words": list(limits_of(package.facts).values()),
+            }
+            for package in run.packages
+        },
+        "comparison": run.comparison,
+        "artifacts": {
+            label: {
+                "stage": artifact.manifest.stage,
+                "key": artifact.manifest.key,
+                "digest": artifact.manifest.digest,
+                "tools": artifact.manifest.tools,
+            }
+            for label, artifact in run.artifacts.items()
+        },
+    }

@@ -1,0 +1,245 @@
+"""A bundle as it was handed over: its folder, its manifest, and the artifacts it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgetl.errors import ConfigError, Problem, StoreError
+from edgetl.runtime.bundle import MANIFEST_FILE
+from edgetl.runtime.errors import BundleError
+from edgetl.store.store import Artifact, Store
+from edgetl.types import Facts, Split, Task
+
+if TYPE_CHECKING:  # the command line must not wait for numpy
+    from edgetl.data.dataset import Dataset
+    from edgetl.evaluation import Answers
+
+_PREDICTIONS_FILE = "predictions.npz"
+_MODEL_STEM = "model"
+
+
+class _Read(BaseModel):
+    """A table of the manifest; keys that the gate does not need are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ClassRow(_Read):
+    """A class that the verification counted."""
+
+    label: str
+
+
+class Drop(_Read):
+    """The loss against the trained model."""
+
+    value: float
+    """The trained model's metric, fraction."""
+    pp: float
+
+
+class Verified(_Read):
+    """What the verification found where the bundle was made."""
+
+    metric: str
+    title: str
+    value: float
+    low: float
+    high: float
+    photos: int
+    answered: int = 1
+    """0 of a detector that finds nothing; a classifier always answers."""
+    map50: float | None = None
+    collapse: str | None
+    drop: Drop
+    breaks_at: str | None
+    classes: tuple[ClassRow, ...]
+
+    @property
+    def task(self) -> Task:
+        """What the model answers."""
+        return Task.DETECTION if self.metric == "map" else Task.CLASSIFICATION
+
+
+class Quantile(_Read):
+    """A quantile of times with its 95 % interval, milliseconds."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Timed(_Read):
+    """What the benchmark found where the bundle was made."""
+
+    provenance: str
+    threads: int
+    model_ms: dict[str, Quantile | None]
+    """None where there were too few times."""
+    host: dict[str, str | int | float | None]
+    interfered: bool
+
+
+class TargetRow(_Read):
+    """The target that the bundle was made for."""
+
+    name: str
+    threads: int
+
+
+class Origin(_Read):
+    """An artifact that the bundle comes from."""
+
+    stage: str
+    key: str
+    digest: str
+
+
+class BundleManifest(_Read):
+    """The part of ``manifest.json`` that the gate reads."""
+
+    name: str
+    target: TargetRow
+    candidate: str
+    accuracy: Verified
+    latency: Timed | None
+    lineage: dict[str, Origin]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder with a manifest."""
+
+    folder: Path
+    manifest: BundleManifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes as they were when the model was verified, in their order."""
+        return tuple(row.label for row in self.manifest.accuracy.classes)
+
+    def model_files(self) -> dict[str, str]:
+        """Return digests of the model's file and of its weights if they lie apart, by name."""
+        return {
+            name: digest
+            for name, digest in self.manifest.files.items()
+            if PurePosixPath(name).stem == _MODEL_STEM and "/" not in name
+        }
+
+    def size_bytes(self) -> int:
+        """Return how large the model is."""
+        return sum((self.folder / name).stat().st_size for name in self.model_files())
+
+    def sources(self) -> Mapping[str, Path]:
+        """Return every file that travels to the device, by POSIX path."""
+        names = (*self.manifest.files, MANIFEST_FILE)
+        return {name: self.folder / name for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """The photos that the model was tested on, and what it answered where it was made."""
+
+    dataset: Dataset
+    digest: str
+    """Of their content, order and labels; answers are compared only if it is the same."""
+    answers: Answers
+
+
+def open_bundle(folder: Path, target: str) -> Bundle:
+    """Return the bundle in `folder`.
+
+    Args:
+        folder: As it was handed over; its files are not looked at yet.
+        target: What it must have been made for; empty if that does not matter.
+
+    Raises:
+        BundleError: If there is no bundle, or its manifest cannot be read.
+        ConfigError: If it was made for another target.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = BundleManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{folder} is no bundle: it has no {MANIFEST_FILE}",
+            remedy="name the folder that edgetl handed over, such as dist/host",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleError(
+            f"{path} cannot be read: {place}: {first['msg'].lower()}",
+            remedy="copy the whole folder again from where it was made",
+        ) from error
+    if target not in {"", manifest.target.name}:
+        raise ConfigError(
+            str(path),
+            [
+                Problem(
+                    "target", f"the bundle was made for '{manifest.target.name}', not '{target}'"
+                )
+            ],
+            remedy=f"check dist/{target}, or give --target {manifest.target.name}",
+        )
+    return Bundle(folder, manifest)
+
+
+def find_photos(bundle: Bundle, store: Store) -> Photos | None:
+    """Return the test photos of `bundle` from the store it was made in; None if that is elsewhere.
+
+    Raises:
+        StoreError: If the artifacts are there but damaged.
+    """
+    import numpy as np
+
+    from edgetl.data.dataset import Dataset
+
+    lineage = bundle.manifest.lineage
+    found = {name: _find(lineage.get(name), store) for name in ("dataset", "verification")}
+    data, verification = found["dataset"], found["verification"]
+    if data is None or verification is None:
+        return None
+    dataset = Dataset.open(data.folder)
+    with np.load(verification.file(_PREDICTIONS_FILE), allow_pickle=False) as arrays:
+        answers = {name: arrays[name] for name in arrays.files}
+    return Photos(dataset, _digest(dataset), answers)
+
+
+def _find(origin: Origin | None, store: Store) -> Artifact | None:
+    if origin is None:
+        return None
+    for folder, artifact in store.artifacts():
+        if artifact is None or (folder.parent.name, folder.name) != (origin.stage, origin.key):
+            continue
+        if artifact.manifest.digest != origin.digest:
+            return None
+        damage = store.damage(artifact, store.memory.digest)
+        if damage:
+            raise StoreError(
+                f"artifact '{artifact.manifest.label}' in {folder} is damaged: {damage}",
+                remedy="run 'edgetl verify-store --repair', then the recipe again",
+            )
+        return artifact
+    return None
+
+
+def _digest(dataset: Dataset) -> str:
+    from edgetl.hashing import digest_value
+
+    split: Facts = {
+        "classes": list(dataset.classes),
+        "photos": [[item.sha256, item.label] for item in dataset.items(Split.TEST)],
+    }
+    if dataset.task is Task.DETECTION:
+        split["objects"] = [
+            [truth.boxes.tolist(), truth.labels.tolist(), truth.crowd.tolist()]
+            for truth in dataset.truths(Split.TEST)
+        ]
+    return digest_value(split)

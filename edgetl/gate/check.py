@@ -1,0 +1,184 @@
+"""Check a bundle on a device: every case in turn, and what becomes of those that cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from edgetl.config.target import Target
+from edgetl.devices import Device, open_device
+from edgetl.errors import DeviceError, ExitCode, UsageError
+from edgetl.gate.baseline import Baseline, check_split, read_baseline
+from edgetl.gate.bundle import Bundle, Photos
+from edgetl.gate.case import Case, Status, exit_code
+from edgetl.gate.compare import FALSE_ALARM, Allowed, Current, baseline_cases
+from edgetl.gate.limits import (
+    Accuracy,
+    accuracy_cases,
+    files_case,
+    golden_cases,
+    labels_case,
+    latency_case,
+    memory_case,
+    size_case,
+)
+from edgetl.gate.measure import MEASURED, Evidence, measure
+from edgetl.types import Facts
+
+_CASES = (
+    "golden samples",
+    "fitted pixels",
+    "accuracy",
+    "accuracy drop",
+    "latency",
+    "size",
+    "memory",
+)
+_BASELINE_CASES = ("accuracy against baseline", "latency against baseline", "size against baseline")
+
+
+class Required(StrEnum):
+    """What evidence is asked for."""
+
+    MEASURED = "measured"
+    EMULATED = "emulated"
+    """Answers of an emulated board will do; its times never do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a check is asked."""
+
+    target: Target
+    allowed: Allowed
+    required: Required = Required.MEASURED
+    baseline: Path | None = None
+    seconds: float = 10.0
+    """Each run of a timing takes at least this long."""
+    photos: Photos | None = None
+    """The test photos with what was answered where the bundle was made; None if not at hand."""
+    answer: bool = False
+    """Whether the device answers the test photos itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found."""
+
+    bundle: Bundle
+    question: Question
+    device: Device
+    evidence: Evidence | None
+    """None if the bundle was not fit to run."""
+    cases: tuple[Case, ...]
+
+    def as_json(self) -> Facts:
+        """Return everything that reports need, as plain JSON."""
+        manifest, question = self.bundle.manifest, self.question
+        times = None if self.evidence is None else self.evidence.times
+        return {
+            "schema": 1,
+            "verdict": "failed" if exit_code(self.cases) else "passed",
+            "exit_code": int(exit_code(self.cases)),
+            "bundle": str(self.bundle.folder),
+            "name": manifest.name,
+            "target": manifest.target.name,
+            "candidate": manifest.candidate,
+            "device": self.device.address,
+            "provenance": self.device.provenance,
+            "required": question.required.value,
+            "baseline": None if question.baseline is None else str(question.baseline),
+            "allowed_drop_pp": question.allowed.drop_pp,
+            "allowed_ratio": question.allowed.ratio,
+            "false_alarm_rate": FALSE_ALARM,
+            "host": None if times is None else times.host,
+            "latency": None if times is None else times.summary,
+            "cases": [case.as_json() for case in self.cases],
+        }
+
+
+def check_bundle(bundle: Bundle, device: Device, question: Question) -> Checked:
+    """Check `bundle` on `device` case by case.
+
+    Raises:
+        DeviceError: If the device cannot be reached, or Python fails there.
+        ConfigError: If the baseline belongs to another model, target or test split.
+    """
+    baseline = None if question.baseline is None else read_baseline(question.baseline, bundle)
+    if baseline is not None:
+        check_split(baseline, question.photos, str(question.baseline))
+    files = files_case(bundle)
+    if files.status is Status.FAILED:
+        cases = [files, *_not_run(("labels", *_CASES), baseline, "the files are damaged")]
+        return Checked(bundle, question, device, None, tuple(cases))
+    labels = labels_case(bundle, None if baseline is None else baseline.labels)
+    if labels.status is Status.FAILED and labels.exit_code is ExitCode.DAMAGED:
+        cases = [files, labels, *_not_run(_CASES, baseline, "the contract cannot be read")]
+        return Checked(bundle, question, device, None, tuple(cases))
+    evidence = measure(
+        bundle,
+        device,
+        threads=question.target.threads,
+        seconds=question.seconds if _times_matter(question.target, baseline) else None,
+        dataset=question.photos.dataset if question.answer and question.photos else None,
+    )
+    cases = [files, labels, *_measured_cases(bundle, question, evidence, baseline)]
+    return Checked(bundle, question, device, evidence, tuple(cases))
+
+
+def reach(target: Target, address: str | None, required: Required) -> Device:
+    """Return the device to check on; nothing is connected yet.
+
+    Raises:
+        DeviceError: If neither the target nor the caller names one.
+        UsageError: If it is emulated, and measured figures are required.
+    """
+    given = address or target.device
+    if given is None:
+        raise DeviceError(
+            f"targets/{target.name}.yaml names no device, and --device gives none, so the bundle "
+            "cannot be run",
+            remedy="--device ssh://user@board, or --device emulated:cortex-a72 --require emulated",
+        )
+    device = open_device(given)
+    if required is Required.MEASURED and device.provenance != MEASURED:
+        raise UsageError(
+            f"device '{device.address}' is {device.provenance}, but --require {required.value} "
+            "wants a real one",
+            remedy="name the board with --device, or accept its answers: --require emulated",
+        )
+    return device
+
+
+def _measured_cases(
+    bundle: Bundle, question: Question, evidence: Evidence, baseline: Baseline | None
+) -> list[Case]:
+    photos, target = question.photos, question.target
+    accuracy, answers = Accuracy.of_manifest(bundle), None if photos is None else photos.answers
+    if photos is not None and evidence.answers is not None:
+        answers = evidence.answers
+        accuracy = Accuracy.of_answers(answers, photos, bundle, evidence.provenance)
+    cases = [
+        *golden_cases(bundle, evidence),
+        *accuracy_cases(accuracy, target),
+        latency_case(evidence, target),
+        size_case(bundle, target),
+        memory_case(evidence, target),
+    ]
+    if baseline is not None:
+        current = Current(bundle, accuracy, answers, photos, evidence, target.threads)
+        cases += baseline_cases(current, baseline, question.allowed, str(question.baseline))
+    return cases
+
+
+def _times_matter(target: Target, baseline: Baseline | None) -> bool:
+    limits = target.limits
+    limited = limits.p95_ms is not None or limits.memory_mib is not None
+    return limited or (baseline is not None and baseline.latency is not None)
+
+
+def _not_run(names: Sequence[str], baseline: Baseline | None, why: str) -> list[Case]:
+    every = names if baseline is None else (*names, *_BASELINE_CASES)
+    return [Case(name, Status.SKIPPED, f"not run: {why}") for name in every]

@@ -1,0 +1,271 @@
+"""The cases that need no baseline: is the bundle whole, does it answer, does it hold its limits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgetl.config.target import ACCURACIES, Limits, Target
+from edgetl.errors import ExitCode
+from edgetl.evaluation import EVALUATIONS, Answers
+from edgetl.gate.bundle import Bundle, Photos
+from edgetl.gate.case import MANIFEST, Case, Status, judged
+from edgetl.gate.measure import MEASURED, Evidence, GoldenRow
+from edgetl.runtime.bundle import check_files
+from edgetl.runtime.contract import LABELS_FILE, Contract
+from edgetl.runtime.errors import BundleError, ContractError
+from edgetl.runtime.golden import photo_file
+from edgetl.types import Split
+
+_MIB = 2**20
+_PP = 100.0
+_P95 = "p95"
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What the answers to the test photos are worth."""
+
+    metric: str
+    title: str
+    value: float
+    low: float
+    high: float
+    photos: int
+    collapse: str | None
+    """Why it is no better than guessing, in words; None if it is better."""
+    silent: bool
+    """Whether it answers nothing at all, which no limit makes a result."""
+    drop_pp: float
+    provenance: str
+    others: Mapping[str, float | None] = field(default_factory=dict)
+    """Figures besides the metric that a limit can be set on."""
+
+    @classmethod
+    def of_manifest(cls, bundle: Bundle) -> Accuracy:
+        """Return what was verified where the bundle was made."""
+        found = bundle.manifest.accuracy
+        return cls(
+            metric=found.metric,
+            title=found.title,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            photos=found.photos,
+            collapse=found.collapse,
+            silent=found.answered == 0,
+            drop_pp=found.drop.pp,
+            provenance=MANIFEST,
+            others={"map50": found.map50},
+        )
+
+    @classmethod
+    def of_answers(
+        cls, answers: Answers, photos: Photos, bundle: Bundle, provenance: str
+    ) -> Accuracy:
+        """Return what answers given on a device are worth."""
+        evaluation = EVALUATIONS.load(photos.dataset.task.value)
+        rule = Contract.load(bundle.folder).suppression
+        score = evaluation.score(answers, photos.dataset, Split.TEST)
+        return cls(
+            metric=score["metric"],
+            title=score["title"],
+            value=score["value"],
+            low=score["low"],
+            high=score["high"],
+            photos=score["photos"],
+            collapse=evaluation.collapse(answers, photos.dataset, Split.TEST, rule),
+            silent=evaluation.answered(answers, rule) == 0,
+            drop_pp=_PP * (bundle.manifest.accuracy.drop.value - score["value"]),
+            provenance=provenance,
+            others={"map50": score.get("map50")},
+        )
+
+
+def files_case(bundle: Bundle) -> Case:
+    """Return whether every file is the one that the manifest lists."""
+    try:
+        count = check_files(bundle.folder)
+    except BundleError as error:
+        return Case("files", Status.FAILED, error.message, exit_code=ExitCode.DAMAGED)
+    return Case("files", Status.PASSED, f"{count} files as the manifest says")
+
+
+def labels_case(bundle: Bundle, expected: tuple[str, ...] | None) -> Case:
+    """Return whether the classes are those that were verified, in their order.
+
+    Args:
+        bundle: Its files are intact.
+        expected: The baseline's classes; None without a baseline.
+    """
+    try:
+        labels = Contract.load(bundle.folder).labels
+    except ContractError as error:
+        return Case("labels", Status.FAILED, error.message, exit_code=ExitCode.DAMAGED)
+    path = bundle.folder / LABELS_FILE
+    listed = tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
+    others = {"the verification": bundle.labels, LABELS_FILE: listed, "the baseline": expected}
+    problems = (
+        _label_problem(labels, other, where) for where, other in others.items() if other is not None
+    )
+    problem = next(filter(None, problems), "")
+    return judged("labels", problem, f"{len(labels)} classes in the order that was verified")
+
+
+def _label_problem(labels: tuple[str, ...], others: tuple[str, ...], where: str) -> str:
+    if labels == others:
+        return ""
+    missing = [label for label in others if label not in labels]
+    added = [label for label in labels if label not in others]
+    if missing or added:
+        lost = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+        new = [f"has {', '.join(map(repr, added))} instead or besides"] if added else []
+        return f"the contract {' and '.join(lost + new)}; compared with {where}"
+    place = next(i for i, pair in enumerate(zip(labels, others, strict=False)) if len({*pair}) > 1)
+    return (
+        f"the contract names class {place} '{labels[place]}', {where} '{others[place]}': "
+        "their order differs"
+    )
+
+
+def golden_cases(bundle: Bundle, evidence: Evidence) -> tuple[Case, Case]:
+    """Return whether the golden samples answer on the device, and photos become the same pixels."""
+    found = evidence.provenance
+    if evidence.fault:
+        skipped = Case("fitted pixels", Status.SKIPPED, "not run: the golden samples do not run")
+        return Case("golden samples", Status.FAILED, evidence.fault, found), skipped
+    photo_files = {photo_file(i) for i in range(len(evidence.golden))}
+    rows = [row for row in evidence.golden if row.tolerance is not None]
+    answers = _replayed(
+        "golden samples", [row for row in rows if row.name not in photo_files], found
+    )
+    pixels = _replayed("fitted pixels", [row for row in rows if row.name in photo_files], found)
+    breaks_at = bundle.manifest.accuracy.breaks_at
+    if breaks_at is None:
+        return answers, pixels
+    warning = f"where it was made, parity with the trained model broke at {breaks_at}"
+    return dataclasses.replace(answers, warning=warning), pixels
+
+
+def accuracy_cases(accuracy: Accuracy, target: Target) -> tuple[Case, Case]:
+    """Return whether the accuracy is enough, and whether the loss against the float model is."""
+    limits = target.limits
+    fine = (
+        f"{accuracy.title} {accuracy.value:.4g} [{accuracy.low:.4g}, {accuracy.high:.4g}] "
+        f"of {accuracy.photos} photos"
+    )
+    figures = {accuracy.metric: accuracy.value, "photos": accuracy.photos}
+    first = judged(
+        "accuracy",
+        "; ".join(_too_low(accuracy, limits)),
+        fine,
+        provenance=accuracy.provenance,
+        figures=figures,
+    )
+    drop_pp = round(accuracy.drop_pp, 4)
+    return first, _at_most(
+        "accuracy drop",
+        drop_pp,
+        limits.drop_pp,
+        "pp",
+        provenance=accuracy.provenance,
+        target=target,
+    )
+
+
+def size_case(bundle: Bundle, target: Target) -> Case:
+    """Return whether the model file is small enough."""
+    size_mib = bundle.size_bytes() / _MIB
+    return _at_most("size", size_mib, target.limits.size_mib, "MiB", provenance="", target=target)
+
+
+def latency_case(evidence: Evidence, target: Target) -> Case:
+    """Return whether the device answers in time; only a measured time can pass."""
+    limit = target.limits.p95_ms
+    if limit is None or evidence.times is None:
+        return _unmeasured("latency", limit, "ms", evidence, target)
+    summary = evidence.times.summary
+    quantile = summary["model_ms"].get(_P95)
+    if quantile is None:
+        why = f"{summary['count']} times are too few for a p95; at most {limit:g} ms allowed"
+        return Case("latency", Status.FAILED, why, evidence.provenance)
+    case = _at_most(
+        "latency", quantile["value"], limit, "ms", provenance=evidence.provenance, target=target
+    )
+    if not summary["interfered"]:
+        return case
+    told = "other programs disturbed the timing"
+    if case.status is Status.FAILED:
+        reason = f"{case.reason}, but {told}: run again when the device is quiet"
+        return dataclasses.replace(case, reason=reason)
+    # What disturbs can only have made it longer.
+    return dataclasses.replace(case, warning=told)
+
+
+def memory_case(evidence: Evidence, target: Target) -> Case:
+    """Return whether the process that answers needs little enough memory."""
+    limit = target.limits.memory_mib
+    if limit is None or evidence.times is None:
+        return _unmeasured("memory", limit, "MiB", evidence, target)
+    memory = evidence.times.summary["peak_memory_bytes"]
+    if memory is None:
+        why = f"the device does not tell its peak memory; at most {limit:g} MiB allowed"
+        return Case("memory", Status.FAILED, why, evidence.provenance)
+    return _at_most(
+        "memory", memory / _MIB, limit, "MiB", provenance=evidence.provenance, target=target
+    )
+
+
+def _replayed(name: str, rows: Sequence[GoldenRow], provenance: str) -> Case:
+    said = [
+        f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance or 0.0:.3g} allowed"
+        for row in rows
+    ]
+    broken = [text for text, row in zip(said, rows, strict=True) if row.broken]
+    figures = {row.name: row.worst for row in rows}
+    return judged(name, "; ".join(broken), "; ".join(said), provenance=provenance, figures=figures)
+
+
+def _too_low(accuracy: Accuracy, limits: Limits) -> list[str]:
+    problems = []
+    if accuracy.collapse is not None and (limits.better_than_guessing or accuracy.silent):
+        problems.append(accuracy.collapse)
+    known = next(titles for titles in ACCURACIES.values() if accuracy.metric in titles)
+    for name, title in known.items():
+        least: float | None = getattr(limits, name)
+        value = accuracy.value if name == accuracy.metric else accuracy.others.get(name)
+        if least is None:
+            continue
+        if value is None:
+            problems.append(f"{title} is not known; at least {least:g} is wanted")
+        elif value < least:
+            problems.append(f"{title} {value:.4g} < {least:g}")
+    return problems
+
+
+def _at_most(
+    name: str, value: float, most: float | None, unit: str, *, provenance: str, target: Target
+) -> Case:
+    figures = {"value": round(value, 6), "limit": most, "unit": unit}
+    if most is None:
+        reason = f"{value:.4g} {unit}; targets/{target.name}.yaml sets no limit"
+        return Case(name, Status.SKIPPED, reason, provenance, figures=figures)
+    problem = f"{value:.4g} > {most:g} {unit}" if value > most else ""
+    fine = f"{value:.4g} <= {most:g} {unit}"
+    return judged(name, problem, fine, provenance=provenance, figures=figures)
+
+
+def _unmeasured(
+    name: str, limit: float | None, unit: str, evidence: Evidence, target: Target
+) -> Case:
+    """Return the case of a figure without a limit, or without a measurement that means anything."""
+    if evidence.fault:
+        return Case(name, Status.SKIPPED, "not run: the golden samples do not run")
+    if limit is None:
+        return Case(name, Status.SKIPPED, f"targets/{target.name}.yaml sets no limit")
+    reason = (
+        f"at most {limit:g} {unit} allowed, but only a {MEASURED} figure can pass, and device "
+        f"'{evidence.device}' is {evidence.provenance}"
+    )
+    return Case(name, Status.UNVERIFIED, reason, evidence.provenance)

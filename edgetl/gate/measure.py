@@ -1,0 +1,184 @@
+"""What a bundle does on a device: its own runtime replays, answers and times there."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.devices import Connection, Device
+from edgetl.errors import DeviceError, UsageError
+from edgetl.evaluation import EVALUATIONS, Answers
+from edgetl.gate.bundle import Bundle
+from edgetl.types import Fact, Facts, Split
+
+if TYPE_CHECKING:  # the command line must not wait for numpy
+    from edgetl.data.dataset import Dataset
+
+MEASURED = "measured"
+
+_START_S = 120.0
+_SLOWEST_S = 10.0
+"""Of one inference; a detector on an emulated board takes some seconds."""
+_COUNT = 50
+"""Inferences of a run, at least."""
+_MOST_RUNS = 10
+"""The runtime repeats disturbed runs, up to so many in all."""
+
+# A missing engine is the device's fault and ends the process; the other faults are the bundle's.
+_REPLAY = """\
+import json, pathlib, sys
+from edgetl.runtime.errors import EngineError, RuntimeFault
+from edgetl.runtime.golden import replay
+try:
+    rows = replay(pathlib.Path("."), int(sys.argv[1])).rows
+    print(json.dumps({"rows": [[r.name, r.what, r.worst, r.tolerance] for r in rows]}))
+except EngineError:
+    raise
+except RuntimeFault as fault:
+    print(json.dumps({"fault": fault.message}))
+"""
+_ANSWER = """\
+import pathlib, sys
+import numpy as np
+from edgetl.runtime.predictor import Predictor
+predictor = Predictor.open(pathlib.Path("."), int(sys.argv[1]))
+for i in range(int(sys.argv[2])):
+    outputs = predictor.run(np.load(f"photos-{i}.npy"))
+    np.savez(f"outputs-{i}.npz", **outputs)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRow:
+    """One comparison of a replay; see `edgetl.runtime.golden.ReplayRow`."""
+
+    name: str
+    what: str
+    worst: float
+    tolerance: float | None
+
+    @property
+    def broken(self) -> bool:
+        """Whether the difference is beyond its tolerance; NaN is."""
+        return self.tolerance is not None and not self.worst <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What the runtime measured on the device."""
+
+    summary: Facts
+    """See `edgetl.runtime.latency.Latency.summary`."""
+    host: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a bundle on a device."""
+
+    device: str
+    provenance: str
+    golden: tuple[GoldenRow, ...]
+    fault: str
+    """Why the bundle could not replay its golden samples; empty if it could."""
+    times: Times | None
+    """None where times were not asked for or mean nothing, or the bundle does not run."""
+    answers: Answers | None
+    """To the test photos; None if they were not asked for."""
+
+
+def measure(
+    bundle: Bundle, device: Device, *, threads: int, seconds: float | None, dataset: Dataset | None
+) -> Evidence:
+    """Run `bundle` on `device`.
+
+    Args:
+        bundle: Its files are intact.
+        device: Only one that measures is asked for times.
+        threads: Of one inference.
+        seconds: Time at least this long; None for no times.
+        dataset: Its test photos are answered; None for none.
+
+    Raises:
+        DeviceError: If the device cannot be reached, or Python fails there.
+        UsageError: If the bundle was made by another edgetl, whose times mean something else.
+    """
+    with device.connect() as connection:
+        connection.put(bundle.sources())
+        replayed = _run_json(connection, device, ["-c", _REPLAY, str(threads)], _START_S)
+        golden = tuple(GoldenRow(*row) for row in replayed.get("rows", ()))
+        fault = str(replayed.get("fault", ""))
+        if not all(math.isfinite(row.worst) for row in golden):
+            fault = "the model answers with values that are no numbers"
+        times = answers = None
+        if not fault and seconds is not None and device.provenance == MEASURED:
+            times = _times(connection, device, threads, seconds)
+        if not fault and dataset is not None:
+            answers = _answers(connection, dataset, threads)
+    return Evidence(device.address, device.provenance, golden, fault, times, answers)
+
+
+def _times(connection: Connection, device: Device, threads: int, seconds: float) -> Times:
+    from edgetl.runtime.latency import Latency
+
+    command = ["-m", "edgetl.runtime", "bench", ".", "--json", "--threads", str(threads)]
+    command += ["--seconds", str(seconds), "--count", str(_COUNT)]
+    # Each run times the model alone, and again from photo to answer.
+    per_run_s = 2 * (2 * seconds + _COUNT * _SLOWEST_S)
+    data = _run_json(connection, device, command, _START_S + _MOST_RUNS * per_run_s)
+    try:
+        latency = Latency.from_json(data)
+    except ValueError as error:
+        raise UsageError(
+            f"the bundle's runtime on device '{device.address}' times in another way: {error}",
+            remedy="make the bundle again with this edgetl: edgetl run RECIPE",
+        ) from error
+    return Times(latency.summary(), dict(latency.host))
+
+
+def _answers(connection: Connection, dataset: Dataset, threads: int) -> Answers:
+    import numpy as np
+
+    evaluation = EVALUATIONS.load(dataset.task.value)
+    images, chunk = dataset.images(Split.TEST), evaluation.photos_at_once
+    starts = range(0, len(images), chunk)
+    parts = []
+    with tempfile.TemporaryDirectory(prefix="edgetl-check-") as name:
+        folder = Path(name)
+        for i, start in enumerate(starts):
+            photos = folder / f"photos-{i}.npy"
+            np.save(photos, images[start : start + chunk])
+            connection.put({photos.name: photos})
+            photos.unlink()
+        command = ["-c", _ANSWER, str(threads), str(len(starts))]
+        connection.run(command, timeout_s=_START_S + _SLOWEST_S * len(images))
+        for i, start in enumerate(starts):
+            outputs = f"outputs-{i}.npz"
+            connection.get([outputs], folder)
+            with np.load(folder / outputs, allow_pickle=False) as found:
+                part = {name: found[name] for name in found.files}
+            (folder / outputs).unlink()
+            parts.append(evaluation.collect(part, dataset, Split.TEST, start))
+    dataset.release()
+    return evaluation.join(parts)
+
+
+def _run_json(
+    connection: Connection, device: Device, command: Sequence[str], timeout_s: float
+) -> Facts:
+    printed = connection.run(command, timeout_s=timeout_s)
+    try:
+        data: Fact = json.loads(printed)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise DeviceError(
+            f"device '{device.address}' answered {printed[:80]!r} instead of figures",
+            remedy="run 'python -m edgetl.runtime check' there and see",
+        )
+    return data

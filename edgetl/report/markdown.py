@@ -1,0 +1,83 @@
+"""A finished run as a Markdown summary, for the page of a CI job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from edgetl.report.record import Run, limits_of, reason_of
+from edgetl.report.words import mib, milliseconds, percentage_points, reasons, share, sign
+from edgetl.types import Facts
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<#|~])")
+
+
+def summary(run: Run) -> str:
+    """Return the verdict and the candidates of every target; ends in a line break."""
+    return "\n".join(_lines(run)) + "\n"
+
+
+def _lines(run: Run) -> Iterator[str]:
+    yield f"## {_plain(run.name)}"
+    if run.notice:
+        yield ""
+        yield f"> {_plain(run.notice)}"
+    for package in run.packages:
+        yield ""
+        yield from _target(package.facts)
+    comparison = run.comparison
+    if comparison is not None:
+        low, high = (percentage_points(comparison[name]) for name in ("low_pp", "high_pp"))
+        yield ""
+        yield (
+            f"Distillation gains {percentage_points(comparison['gain_pp'])} pp [{low}, {high}] "
+            f"of {comparison['student']['title']} over the same student without a teacher."
+        )
+
+
+def _target(facts: Facts) -> Iterator[str]:
+    chosen = f"**{_plain(facts['chosen'])}**, " if facts["chosen"] is not None else ""
+    verdict = facts["verdict"]
+    yield (
+        f"{sign(verdict)} **{_plain(facts['target'])}: {verdict}**, "
+        f"{chosen}{_plain(reason_of(facts))}"
+    )
+    limits = limits_of(facts)
+    if limits:
+        yield ""
+        yield f"Limits: {'; '.join(limits.values())}"
+    rows = facts["rows"]
+    titles = [rows[0]["title"], *rows[0]["others"]]
+    yield ""
+    yield _row(["candidate", *titles, "drop pp", "p95 ms", "MiB", "memory MiB", "verdict", "why"])
+    yield _row(["---", *["--:"] * (len(titles) + 4), "---", "---"])
+    for row in rows:
+        yield _row(_cells(row))
+
+
+def _cells(row: Facts) -> list[str]:
+    p95 = milliseconds(row["p95_ms"])
+    if row["p95_ms"] is not None:
+        p95 += f" [{milliseconds(row['p95_low_ms'])}, {milliseconds(row['p95_high_ms'])}]"
+    drop = percentage_points(row["drop_pp"])
+    drop += f" [{percentage_points(row['drop_low_pp'])}, {percentage_points(row['drop_high_pp'])}]"
+    return [
+        _plain(row["candidate"]),
+        f"{share(row['value'])} [{share(row['low'])}, {share(row['high'])}]",
+        *(share(value) for value in row["others"].values()),
+        drop,
+        p95,
+        mib(row["size_bytes"]),
+        mib(row["memory_bytes"]),
+        f"{sign(row['verdict'])} {row['verdict']}",
+        _plain(reasons(row)),
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

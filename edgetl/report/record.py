@@ -1,0 +1,204 @@
+"""What a finished run left in the store, put in order for whoever reports it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgetl.errors import StoreError, UsageError
+from edgetl.store.store import Artifact, Store
+from edgetl.types import Fact, Facts
+
+RESULTS_FILE = "results.csv"
+VERIFICATION_FILE = "verification.json"
+LATENCY_FILE = "latency.json"
+
+_TRAINED = {"finetune": "teacher", "distill": "student", "control": "control"}
+"""What the torch model with this label is to the reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The last complete run of a recipe."""
+
+    name: str
+    """Of the recipe."""
+    recipe: Mapping[str, Fact]
+    """With every default and everything it names, as it reads now."""
+    artifacts: Mapping[str, Artifact]
+    """By label, each after those that it was made from."""
+    notice: str = ""
+    """Why the recipe of now may not be the one that ran; empty if it is."""
+
+    @property
+    def packages(self) -> tuple[Artifact, ...]:
+        """The packages, one per target."""
+        return self.of_kind("bundle")
+
+    @property
+    def trained(self) -> dict[str, Artifact]:
+        """The torch models by what they are: teacher, student, control."""
+        found = {role: self.artifacts.get(label) for label, role in _TRAINED.items()}
+        return {role: artifact for role, artifact in found.items() if artifact is not None}
+
+    @property
+    def comparison(self) -> Facts | None:
+        """How much better the student is than its control; None if nothing was compared."""
+        found = self.of_kind("comparison")
+        return found[0].facts if found else None
+
+    def of_kind(self, kind: str) -> tuple[Artifact, ...]:
+        """Return every artifact of `kind`, in order."""
+        return tuple(each for each in self.artifacts.values() if each.manifest.kind == kind)
+
+    def part(self, package: Artifact, candidate: str, part: str) -> Artifact | None:
+        """Return what `package` read about a candidate; None if there is no such thing.
+
+        Args:
+            package: Of one target.
+            candidate: For example ``onnx int8``.
+            part: ``file``, ``verification`` or ``latency``.
+        """
+        digest = package.manifest.inputs.get(f"{candidate} {part}")
+        for artifact in self.artifacts.values():
+            if artifact.manifest.digest == digest:
+                return artifact
+        return None
+
+    def candidates(self) -> dict[str, Artifact]:
+        """Return the verification of every candidate, each once, by the candidate's name."""
+        found: dict[str, Artifact] = {}
+        for package in self.packages:
+            for row in package.facts["rows"]:
+                name = row["candidate"]
+                verification = self.part(package, name, "verification")
+                if verification is not None:
+                    found.setdefault(name, verification)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """The figures of a training, epoch by epoch, all phases in one row."""
+
+    train_loss: tuple[float | None, ...]
+    val_loss: tuple[float | None, ...]
+    val_metric: tuple[float | None, ...]
+    phases: tuple[tuple[str, int], ...]
+    """Name and number of epochs of each phase."""
+
+
+def last_run(store: Store, name: str, command: str) -> dict[str, Artifact]:
+    """Return the artifacts that the last complete run of recipe `name` used, by label.
+
+    Args:
+        store: Where to look.
+        name: Of the recipe.
+        command: What makes them, for the remedy.
+
+    Raises:
+        UsageError: If the recipe never ran to its end.
+        StoreError: If an artifact is damaged or gone.
+    """
+    places = store.runs().get(name)
+    if places is None:
+        raise UsageError(f"recipe '{name}' has no finished run in {store.root}", remedy=command)
+    there = {
+        f"{folder.parent.name}/{folder.name}": artifact for folder, artifact in store.artifacts()
+    }
+    found: dict[str, Artifact] = {}
+    for label, place in places.items():
+        artifact = there.get(place)
+        if artifact is None:
+            raise StoreError(f"artifact '{label}' of the last run is gone", remedy=command)
+        damage = store.damage(artifact, store.memory.digest)
+        if damage:
+            raise StoreError(
+                f"artifact '{label}' in {artifact.folder} is damaged: {damage}",
+                remedy=f"run 'edgetl verify-store --repair', then {command}",
+            )
+        found[label] = artifact
+    store.memory.save()
+    return found
+
+
+def epochs_of(trained: Artifact) -> Epochs | None:
+    """Return the figures of each epoch of a training; None if it kept none."""
+    if RESULTS_FILE not in trained.manifest.files:
+        return None
+    with trained.file(RESULTS_FILE).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    columns, body = rows[0], rows[1:]
+    phases = [row[columns.index("phase")] for row in body]
+    return Epochs(
+        train_loss=_column(body, columns.index("train_loss")),
+        val_loss=_column(body, columns.index("val_loss")),
+        val_metric=_column(body, len(columns) - 1),
+        phases=tuple((phase, phases.count(phase)) for phase in dict.fromkeys(phases)),
+    )
+
+
+def shown_candidate(package: Facts) -> str:
+    """Return the candidate to look at closely: the chosen one, else the most accurate."""
+    if package["chosen"] is not None:
+        return str(package["chosen"])
+    return str(max(package["rows"], key=lambda row: row["value"])["candidate"])
+
+
+def reason_of(package: Facts) -> str:
+    """Return why a target's verdict is what it is, in words."""
+    for row in package["rows"]:
+        if row["candidate"] == package["chosen"]:
+            return str(row["reason"])
+    return str(package["why"])
+
+
+def limits_of(package: Facts) -> dict[str, str]:
+    """Return the limits that were set, as people read them, by their name in the target."""
+    words = {
+        "better_than_guessing": "better than guessing",
+        "top1": "top-1 at least {:g}",
+        "map": "mAP at least {:g}",
+        "map50": "mAP50 at least {:g}",
+        "drop_pp": "drop at most {:g} pp",
+        "p95_ms": "p95 at most {:g} ms",
+        "size_mib": "size at most {:g} MiB",
+        "memory_mib": "memory at most {:g} MiB",
+    }
+    return {
+        name: words.get(name, name + " {:g}").format(value)
+        for name, value in package["limits"].items()
+        if value is not None and value is not False
+    }
+
+
+def seeds_of(run: Run) -> list[tuple[str, str, int]]:
+    """Return label, dotted setting and value of every seed that some artifact depends on."""
+    return [
+        (label, where, value)
+        for label, artifact in run.artifacts.items()
+        for where, value in _seeds(artifact.manifest.settings, "")
+    ]
+
+
+def hosts_of(run: Run) -> list[tuple[str, Facts]]:
+    """Return device and fingerprint of every machine that something was timed on, each once."""
+    found: list[tuple[str, Facts]] = []
+    for latency in run.of_kind("latency"):
+        host = (latency.facts["device"], latency.facts["host"])
+        if host not in found:
+            found.append(host)
+    return found
+
+
+def _column(rows: Sequence[Sequence[str]], position: int) -> tuple[float | None, ...]:
+    return tuple(float(row[position]) if row[position] else None for row in rows)
+
+
+def _seeds(value: Fact, where: str) -> Iterator[tuple[str, int]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _seeds(inner, f"{where}.{key}" if where else key)
+    elif where.rpartition(".")[2] == "seed" and isinstance(value, int):
+        yield where, value

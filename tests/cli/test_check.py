@@ -1,0 +1,159 @@
+"""What CI sees of a check: exit codes, files, one paragraph for what cannot be checked."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from edgetl.cli import edgetl
+from edgetl.errors import ConfigError
+
+_MANIFEST = {
+    "name": "colours",
+    "target": {"name": "board", "threads": 1},
+    "candidate": "onnx fp32",
+    "accuracy": {
+        "metric": "top1",
+        "title": "top-1",
+        "value": 0.9,
+        "low": 0.8,
+        "high": 1.0,
+        "photos": 60,
+        "collapse": None,
+        "drop": {"value": 0.9, "pp": 0.0},
+        "breaks_at": None,
+        "classes": [{"label": "red"}, {"label": "blue"}],
+    },
+    "latency": None,
+    "lineage": {},
+    "schema": 1,
+    "files": {"model.onnx": "0" * 64},
+}
+_TARGET = """\
+name: board
+description: a board
+device: local
+threads: 1
+candidates: {onnx: [fp32]}
+"""
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a target and a bundle whose model is not the one of its manifest."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in (
+        ("dist/board/manifest.json", json.dumps(_MANIFEST)),
+        ("dist/board/model.onnx", "torn"),
+        ("targets/board.yaml", _TARGET),
+        ("targets/far.yaml", _TARGET.replace("board", "far").replace("local", "null")),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_red_check_leaves_its_files_and_its_exit_code(damaged: Path) -> None:
+    words = ["check", "dist/board", "--target", "board", "--json"]
+    words += ["--junit", "out/check.xml", "--markdown", "out/check.md"]
+    done = CliRunner().invoke(edgetl, words)
+    assert done.exit_code == 6
+    facts = json.loads(done.stdout)
+    assert (facts["verdict"], facts["exit_code"]) == ("failed", 6)
+    assert "'model.onnx' was changed" in facts["cases"][0]["reason"]
+    assert 'failures="1"' in (damaged / "out" / "check.xml").read_text()
+    assert "| files | **failed** |" in (damaged / "out" / "check.md").read_text()
+
+
+def test_report_of_an_earlier_check_does_not_stay(damaged: Path) -> None:
+    (damaged / "check.xml").write_text("<testsuites/>")
+    words = ["check", "nowhere", "--target", "board", "--junit", "check.xml"]
+    assert CliRunner().invoke(edgetl, words).exit_code != 0
+    assert not (damaged / "check.xml").exists()
+
+
+def test_damaged_bundle_makes_no_baseline(damaged: Path) -> None:
+    done = CliRunner().invoke(edgetl, ["baseline", "update", "dist/board"])
+    assert "'model.onnx' was changed" in str(done.exception)
+    assert not (damaged / "baseline.json").exists()
+
+
+def test_recipe_that_was_never_run_has_no_bundle(damaged: Path) -> None:
+    del damaged
+    done = CliRunner().invoke(edgetl, ["check", "parts", "--target", "board"])
+    assert str(done.exception) == "parts was never run to its end here\n  edgetl run parts"
+
+
+def test_baseline_that_is_missing_is_a_mistake_of_the_caller(damaged: Path) -> None:
+    del damaged
+    words = ["check", "dist/board", "--target", "board", "--baseline", "b.json"]
+    with pytest.raises(ConfigError, match=r"b\.json: no such file"):
+        CliRunner().invoke(edgetl, words, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["dist/board"], 2, "Missing option '--target'"),
+        (["nowhere", "--target", "board"], 2, "'nowhere' is neither the folder of a bundle nor"),
+        (["dist", "--target", "board"], 6, "dist is no bundle: it has no manifest.json"),
+        (["dist/board", "--target", "bord"], 3, "did you mean 'board'?"),
+        (
+            ["dist/board", "--target", "far", "--device", "local"],
+            3,
+            "was made for 'board', not 'far'",
+        ),
+        (["dist/board", "--target", "far"], 7, "targets/far.yaml names no device"),
+        (["dist/board", "--target", "board", "--device", "sh"], 2, "Did you mean 'ssh'?"),
+        (
+            ["dist/board", "--target", "board", "--device", "emulated:cortex-a72"],
+            2,
+            "is emulated, but --require measured wants a real one",
+        ),
+        (
+            ["dist/board", "--target", "board", "--require", "estimated"],
+            2,
+            "'estimated' is not one of 'measured', 'emulated'",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistake_ends_in_one_paragraph(
+    damaged: Path, words: list[str], code: int, message: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetl", "check", *words],
+        cwd=damaged,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert message in done.stderr
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_example_workflow_calls_commands_as_they_are() -> None:
+    path = Path(__file__).parents[2] / ".github" / "workflows" / "edge-check.yml"
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    lines = [
+        shlex.split(line.partition(" ||")[0])
+        for job in jobs.values()
+        for step in job["steps"]
+        for line in step.get("run", "").splitlines()
+        if line.startswith("edgetl ")
+    ]
+    assert [words[1] for words in lines] == ["run", "check", "check"]
+    for _, name, *words in lines:
+        found = edgetl.get_command(click.Context(edgetl), name)
+        assert found is not None
+        # An option that the command does not know raises an error here.
+        found.make_context(name, [word for word in words if word != "$BASELINE"])

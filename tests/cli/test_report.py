@@ -1,0 +1,213 @@
+"""``edgetl report`` writes the page, or prints Markdown or JSON, or says what to run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgetl.cli import edgetl
+from edgetl.cli.survey import survey_recipe
+from edgetl.errors import UsageError
+from edgetl.pipeline.order import all_stages
+from edgetl.store.store import Artifact, Request, Store
+from edgetl.types import Facts
+
+_ROW: Facts = {
+    "candidate": "onnx fp32",
+    "format": "onnx",
+    "precision": "fp32",
+    "metric": "top1",
+    "title": "top-1",
+    "value": 0.75,
+    "low": 0.5,
+    "high": 0.875,
+    "others": {},
+    "drop_pp": 0.0,
+    "drop_low_pp": 0.0,
+    "drop_high_pp": 0.0,
+    "breaks_at": None,
+    "size_bytes": 2**20,
+    "p95_ms": None,
+    "p95_low_ms": None,
+    "p95_high_ms": None,
+    "provenance": None,
+    "interfered": False,
+    "memory_bytes": None,
+    "verdict": "unverified",
+    "reason": "no device",
+}
+_VERIFICATION: Facts = {
+    "engine": "onnxruntime 1.31",
+    "photos": 8,
+    "collapse": None,
+    "drop": {"against": "finetune", "value": 0.75, "pp": 0.0},
+    "ladder": [],
+    "breaks_at": None,
+    "misses": None,
+}
+_DETAILS: Facts = {
+    "classes": [{"label": "screw", "support": 8, "recall": 1.0, "precision": 1.0}],
+    "confusion": [[8]],
+}
+_PACKAGE: Facts = {
+    "target": "board",
+    "device": None,
+    "threads": 1,
+    "limits": {"better_than_guessing": True},
+    "verdict": "unverified",
+    "why": "no device",
+    "chosen": "onnx fp32",
+    "rows": [_ROW],
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store in which the embedded recipe ran, with one target that no device timed."""
+    found = Store(tmp_path / "store")
+
+    def put(label: str, kind: str, facts: Facts, **inputs: str) -> Artifact:
+        named = {name.replace("_", " "): digest for name, digest in inputs.items()}
+        request = Request(label.partition(" ")[0], 1, {}, named, {})
+        out, _, _ = found.folders(request)
+        (out / "verification.json").write_text(json.dumps(_DETAILS))
+        return found.commit(request, kind=kind, label=label, facts=facts, seconds=0.0)
+
+    verification = put("verify onnx fp32", "verification", _VERIFICATION)
+    package = put(
+        "package board", "bundle", _PACKAGE, onnx_fp32_verification=verification.manifest.digest
+    )
+    found.record_run("parts", {"verify onnx fp32": verification, "package board": package})
+    return tmp_path / "store"
+
+
+def _report(store: Path, *words: str) -> Result:
+    return CliRunner().invoke(edgetl, ["report", "parts", "--store", str(store), *words])
+
+
+def test_page_is_written_where_it_is_wanted(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "page.html"
+    done = _report(store, "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{out}  0.0 MiB\n"
+    assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_run_of_another_recipe_is_told(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    done = _report(store, "--out", str(out))
+    notice = (
+        "The recipe, the data, edgetl or a package changed after this run "
+        "(index, package board); 'edgetl run parts' brings it up to date."
+    )
+    assert done.stderr == f"{notice}\n"
+    assert notice.replace("'", "&#39;") in out.read_text(encoding="utf-8")
+
+
+def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    while missing := [
+        (step.node, step.request)
+        for step in survey_recipe("parts", (), store)
+        if step.request is not None and step.artifact is None
+    ]:
+        for node, request in missing:
+            store.folders(request)
+            kind = all_stages()[node.stage].makes
+            facts = _PACKAGE if kind == "bundle" else {"label": node.label}
+            store.commit(request, kind=kind, label=node.label, facts=facts, seconds=0.0)
+    steps = survey_recipe("parts", (), store)
+    used = {step.node.label: step.artifact for step in steps if step.artifact is not None}
+    store.record_run("parts", used)
+    done = _report(store.root, "--json")
+    assert json.loads(done.stdout)["notice"] == ""
+    assert done.stderr == ""
+    changed = _report(store.root, "--json", "--set", "finetune.epochs=5")
+    assert "(finetune); 'edgetl run parts'" in json.loads(changed.stdout)["notice"]
+
+
+def test_device_that_is_away_keeps_no_report_back(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("asyncssh")
+    monkeypatch.chdir(tmp_path)
+    target = "name: far\ndescription: away\ndevice: ssh://me@127.0.0.1:9\nthreads: 1\n"
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "far.yaml").write_text(f"{target}candidates: {{onnx: [fp32]}}\n")
+    done = _report(store, "--json", "--set", "targets=[far]")
+    notice = json.loads(done.stdout)["notice"]
+    assert notice.startswith(
+        "Whether the recipe still asks for what this run made could not be found out: "
+    )
+    assert "127.0.0.1" in notice
+
+
+def test_markdown_alone_writes_no_file(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = _report(store, "--markdown")
+    assert done.stdout.startswith("## parts\n")
+    assert "? **board: unverified**, **onnx fp32**, no device" in done.stdout
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_json_tells_targets_and_lineage_and_the_page_if_it_is_wanted(
+    store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "page.html"
+    found = json.loads(_report(store, "--json", "--out", str(out)).stdout)
+    assert found["html"] == str(out)
+    assert out.is_file()
+    assert found["targets"]["board"]["reason"] == "no device"
+    assert found["targets"]["board"]["limits_in_words"] == ["better than guessing"]
+    assert list(found["artifacts"]) == ["verify onnx fp32", "package board"]
+    assert found["artifacts"]["package board"]["stage"] == "package"
+
+
+def test_page_goes_to_the_working_folder_by_default(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _report(store).stdout.startswith("report.html  ")
+    first = (tmp_path / "report.html").read_bytes()
+    _report(store)
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+def test_markdown_and_json_do_not_go_together(store: Path) -> None:
+    done = _report(store, "--markdown", "--json")
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.message == "--markdown and --json both want standard output"
+
+
+def test_recipe_that_never_ran_says_what_to_run(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetl", "report", "parts", "--store", str(tmp_path / "empty")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"edgetl: recipe 'parts' has no finished run in {tmp_path / 'empty'}\n  edgetl run parts\n"
+    )
+
+
+def test_report_imports_no_framework(store: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        f"sys.argv = ['edgetl', 'report', 'parts', '--store', {str(store)!r}, '--out', 'r.html']\n"
+        "from edgetl.cli import main\n"
+        "main()\n"
+        "print([name for name in ('torch', 'onnx', 'openvino', 'nncf') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.endswith("\n[]\n")

@@ -1,0 +1,223 @@
+"""A bundle of a mean-colour classifier, the store it comes from, and what breaks it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edgetl.config.target import Target
+from edgetl.data.dataset import IMAGES_FILE, Item, write_images, write_index
+from edgetl.hashing import digest_folder
+from edgetl.runtime import golden
+from edgetl.runtime.bundle import runtime_files
+from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.preprocess import Preprocess
+from edgetl.store.store import Artifact, Request, Store
+from edgetl.types import Facts, Split
+
+SIZE = 32
+CLASSES = ("red", "green", "blue")
+PREPROCESS = Preprocess(SIZE, SIZE, "stretch", "bilinear", 0)
+NUM_PHOTOS = 60
+NUM_WRONG = 6
+"""Photos that show another colour than their label says: 54 of 60 can be right."""
+
+
+@dataclass
+class Workshop:
+    """Makes bundles, and the artifacts that they come from."""
+
+    root: Path
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root / "store")
+
+    def bundle(
+        self,
+        name: str = "bundle",
+        *,
+        order: Sequence[int] = (0, 1, 2),
+        gain: float = 1.0,
+        seed: int = 0,
+        **accuracy: Any,
+    ) -> Path:
+        """Write a bundle and its artifacts.
+
+        Args:
+            name: Its folder.
+            order: Which colour each class takes; only the verified one is (0, 1, 2).
+            gain: What the answers are multiplied with.
+            seed: Of the photos.
+            accuracy: Replaces figures of the manifest.
+        """
+        folder = self.root / name
+        folder.mkdir()
+        save_model(folder, order, gain)
+        Contract(
+            task="classification",
+            labels=CLASSES,
+            format="onnx",
+            file="model.onnx",
+            precision="fp32",
+            input=InputSpec("image", SIZE, SIZE),
+            preprocess=PREPROCESS,
+            outputs=(OutputSpec("logits", "logits", (1, 3)),),
+        ).save(folder)
+        photos, labels = draw(seed)
+        logits = photos[:4].mean(axis=(1, 2), dtype=np.float32)
+        golden.record(folder, photos[:4], {"logits": logits}, list(photos[:2]))
+        for path, source in runtime_files().items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(source.read_bytes())
+        artifacts = {
+            "dataset": self._dataset(photos, labels),
+            "verification": self._verification(photos, order, seed),
+        }
+        manifest = {
+            "schema": 1,
+            "name": "colours",
+            "target": {"name": "board", "threads": 1},
+            "candidate": "onnx fp32",
+            "accuracy": _accuracy(photos, labels, order) | accuracy,
+            "latency": None,
+            "lineage": {
+                kind: {
+                    "stage": artifact.manifest.stage,
+                    "key": artifact.manifest.key,
+                    "digest": artifact.manifest.digest,
+                }
+                for kind, artifact in artifacts.items()
+            },
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        seal(folder)
+        return folder
+
+    def save_model(self, folder: Path, order: Sequence[int], gain: float) -> None:
+        """Write the mean of each colour, in `order`, times `gain`, as a model."""
+        save_model(folder, order, gain)
+
+    def seal(self, folder: Path) -> None:
+        """Write the digests of all files into the manifest, as a build does."""
+        seal(folder)
+
+    def _dataset(self, photos: NDArray[np.uint8], labels: NDArray[np.int64]) -> Artifact:
+        request = Request("index", 1, {"photos": str(photos.sum())}, {}, {})
+        made = self.store.find(request)
+        if made is not None:
+            return made
+        out, _, _ = self.store.folders(request)
+        with (out / IMAGES_FILE).open("wb") as file:
+            write_images(file, photos, photos.shape)
+        items = [
+            Item(f"{i}.png", int(label), f"{photos[i].sum()}{i}") for i, label in enumerate(labels)
+        ]
+        write_index(
+            out,
+            classes=CLASSES,
+            preprocess=PREPROCESS,
+            items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},
+            omissions=[],
+        )
+        return self.store.commit(request, kind="dataset", label="index", facts={}, seconds=0)
+
+    def _verification(self, photos: NDArray[np.uint8], order: Sequence[int], seed: int) -> Artifact:
+        request = Request("verify", 1, {"order": list(order), "seed": seed}, {}, {})
+        out, _, _ = self.store.folders(request)
+        np.savez(out / "predictions.npz", logits=_logits(photos, order))
+        return self.store.commit(request, kind="verification", label="verify", facts={}, seconds=0)
+
+
+def draw(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return photos of one colour each, all of them different, and their labels."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(NUM_PHOTOS, dtype=np.int64) % 3
+    shown = labels.copy()
+    shown[-NUM_WRONG:] = (shown[-NUM_WRONG:] + 1) % 3
+    photos = generator.integers(0, 90, (NUM_PHOTOS, SIZE, SIZE, 3), dtype=np.uint8)
+    photos[np.arange(NUM_PHOTOS), :, :, shown] += 100
+    return photos, labels
+
+
+def save_model(folder: Path, order: Sequence[int], gain: float) -> None:
+    """Write the mean of each colour, in `order`, times `gain`, as a model."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["mean", "mix"], ["logits"]),
+    ]
+    mix = np.zeros((3, 3), np.float32)
+    mix[list(order), range(3)] = gain
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, SIZE, SIZE, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph(
+        nodes, "mean", [image], [logits], [numpy_helper.from_array(mix, "mix")]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+
+
+def seal(folder: Path) -> None:
+    """Write the digests of all files into the manifest, as a build that did its paperwork does."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.unlink()
+    files = {
+        name: digest for name, digest in digest_folder(folder).items() if "__pycache__" not in name
+    }
+    path.write_text(json.dumps(manifest | {"files": files}, indent=2))
+
+
+def _logits(photos: NDArray[np.uint8], order: Sequence[int]) -> NDArray[np.float32]:
+    means: NDArray[np.float32] = photos.mean(axis=(1, 2), dtype=np.float32)
+    return means[:, list(order)]
+
+
+def _accuracy(photos: NDArray[np.uint8], labels: NDArray[np.int64], order: Sequence[int]) -> Facts:
+    value = float((_logits(photos, order).argmax(axis=1) == labels).mean())
+    return {
+        "metric": "top1",
+        "title": "top-1",
+        "value": value,
+        "low": max(0.0, value - 0.1),
+        "high": min(1.0, value + 0.1),
+        "photos": NUM_PHOTOS,
+        "answered": NUM_PHOTOS,
+        "collapse": None,
+        "drop": {"value": 0.9, "pp": round(100 * (0.9 - value), 4)},
+        "breaks_at": None,
+        "classes": [{"label": label} for label in CLASSES],
+    }
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+@pytest.fixture
+def board() -> Callable[..., Target]:
+    """Return what makes the profile of this machine, given its limits."""
+
+    def make(device: str | None = "local", **limits: Any) -> Target:
+        return Target.model_validate(
+            {
+                "name": "board",
+                "description": "this machine",
+                "device": device,
+                "threads": 1,
+                "candidates": {"onnx": ["fp32"]},
+                "limits": {"top1": 0.8, "drop_pp": 1.0, "size_mib": 1.0, **limits},
+            }
+        )
+
+    return make

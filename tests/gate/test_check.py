@@ -1,0 +1,196 @@
+"""What passes on which evidence, and what cannot be checked at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.config.target import Target
+from edgetl.devices.local import LocalDevice
+from edgetl.errors import ConfigError, DeviceError, UsageError
+from edgetl.gate.bundle import find_photos, open_bundle
+from edgetl.gate.case import Case, Status
+from edgetl.gate.check import Question, Required, check_bundle, reach
+from edgetl.gate.compare import Allowed
+from edgetl.gate.limits import Accuracy, accuracy_cases, golden_cases, latency_case, memory_case
+from edgetl.gate.measure import Evidence, Times, measure
+from edgetl.runtime.errors import BundleError
+
+Board = Callable[..., Target]
+_EMULATED = LocalDevice("emulated:board", "emulated")
+_DISTURBED = "other programs disturbed the timing"
+_SUMMARY = {
+    "model_ms": {"p50": {"value": 4.0}, "p95": {"value": 5.0}},
+    "count": 50,
+    "peak_memory_bytes": 64 << 20,
+    "interfered": False,
+}
+
+
+def _evidence(**changes: Any) -> Evidence:
+    times = Times(_SUMMARY | changes, {})
+    return Evidence("ssh://pi@rpi4", "measured", (), "", times, None)
+
+
+def test_emulated_answers_can_pass_and_emulated_times_never(workshop: Any, board: Board) -> None:
+    bundle = open_bundle(workshop.bundle(), "board")
+    question = Question(
+        target=board(p95_ms=1000.0, memory_mib=4096.0),
+        allowed=Allowed(0.5, 1.1),
+        required=Required.EMULATED,
+        photos=find_photos(bundle, workshop.store),
+        answer=True,
+    )
+    checked = check_bundle(bundle, _EMULATED, question)
+    cases = {case.name: case for case in checked.cases}
+    assert (cases["golden samples"].status, cases["golden samples"].provenance) == (
+        Status.PASSED,
+        "emulated",
+    )
+    assert (cases["accuracy"].status, cases["accuracy"].provenance) == (Status.PASSED, "emulated")
+    for name, limit in (("latency", "1000 ms"), ("memory", "4096 MiB")):
+        assert cases[name].status is Status.UNVERIFIED
+        assert cases[name].reason == (
+            f"at most {limit} allowed, but only a measured figure can pass, and device "
+            "'emulated:board' is emulated"
+        )
+    facts = checked.as_json()
+    assert (facts["verdict"], facts["provenance"], facts["host"]) == ("passed", "emulated", None)
+
+
+def test_emulated_device_is_refused_where_measured_figures_are_required(board: Board) -> None:
+    with pytest.raises(UsageError, match="is emulated, but --require measured wants") as error:
+        reach(board(), "emulated:cortex-a72", Required.MEASURED)
+    assert error.value.remedy.endswith("accept its answers: --require emulated")
+
+
+def test_target_without_device_cannot_be_checked(board: Board) -> None:
+    with pytest.raises(DeviceError, match=r"board\.yaml names no device, and --device gives none"):
+        reach(board(device=None), None, Required.MEASURED)
+
+
+def test_given_device_comes_before_that_of_the_target(board: Board) -> None:
+    assert reach(board(), None, Required.MEASURED).address == "local"
+    assert reach(board(), "emulated:cortex-a53", Required.EMULATED).address == "emulated:cortex-a53"
+
+
+def test_bundle_of_another_target_is_refused(workshop: Any) -> None:
+    with pytest.raises(ConfigError, match="was made for 'board', not 'rpi4'") as error:
+        open_bundle(workshop.bundle(), "rpi4")
+    assert error.value.remedy == "check dist/rpi4, or give --target board"
+
+
+def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"is no bundle: it has no manifest\.json"):
+        open_bundle(tmp_path, "board")
+
+
+def test_manifest_that_lacks_what_is_needed_is_damaged(workshop: Any) -> None:
+    folder = workshop.bundle()
+    data = json.loads((folder / "manifest.json").read_text())
+    del data["accuracy"]["drop"]
+    (folder / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(BundleError, match=r"cannot be read: accuracy\.drop: field required"):
+        open_bundle(folder, "board")
+
+
+def test_device_that_answers_with_something_else_is_an_error(workshop: Any) -> None:
+    folder = workshop.bundle()
+    code = folder / "edgetl" / "runtime" / "golden.py"
+    code.write_text("print('hello')\n" + code.read_text().replace("from __future__ ", "# "))
+    with pytest.raises(DeviceError, match="'local' answered 'hello"):
+        measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=None, dataset=None)
+
+
+def test_times_of_another_edgetl_are_refused(workshop: Any) -> None:
+    folder = workshop.bundle()
+    code = folder / "edgetl" / "runtime" / "latency.py"
+    text = code.read_text()
+    older = re.sub(r"^SCHEMA = \d+$", "SCHEMA = 0", text, flags=re.MULTILINE)
+    assert older != text
+    code.write_text(older)
+    with pytest.raises(
+        UsageError, match="times in another way: latency has schema 0, not"
+    ) as error:
+        measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=0.01, dataset=None)
+    assert error.value.remedy == "make the bundle again with this edgetl: edgetl run RECIPE"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "reason", "warning"),
+    [
+        ({}, "passed", "5 <= 8 ms", ""),
+        (
+            {"interfered": True},
+            "passed",
+            "5 <= 8 ms",
+            _DISTURBED,
+        ),
+        (
+            {"interfered": True, "model_ms": {"p95": {"value": 9.0}}},
+            "failed",
+            "9 > 8 ms, but " + _DISTURBED + ": run again when the device is quiet",
+            "",
+        ),
+        (
+            {"model_ms": {"p50": {"value": 4.0}}, "count": 9},
+            "failed",
+            "9 times are too few for a p95; at most 8 ms allowed",
+            "",
+        ),
+    ],
+    ids=["quiet", "disturbed", "disturbed and slow", "too few"],
+)
+def test_latency_is_judged_by_its_p95(
+    board: Board, changes: dict[str, Any], status: str, reason: str, warning: str
+) -> None:
+    case = latency_case(_evidence(**changes), board(p95_ms=8.0))
+    assert (case.status.value, case.reason, case.warning) == (status, reason, warning)
+
+
+def test_unknown_memory_is_not_within_its_limit(board: Board) -> None:
+    case = memory_case(_evidence(peak_memory_bytes=None), board(memory_mib=64))
+    assert case.status is Status.FAILED
+    assert case.reason == "the device does not tell its peak memory; at most 64 MiB allowed"
+    assert memory_case(_evidence(), board(memory_mib=64)).status is Status.PASSED
+
+
+def test_figure_without_limit_is_told_and_skipped(workshop: Any, board: Board) -> None:
+    bundle = open_bundle(workshop.bundle(), "board")
+    _, drop = accuracy_cases(Accuracy.of_manifest(bundle), board(drop_pp=None))
+    assert (drop.status, drop.reason) == (
+        Status.SKIPPED,
+        "0 pp; targets/board.yaml sets no limit",
+    )
+    assert latency_case(_evidence(), board()).reason == "targets/board.yaml sets no limit"
+
+
+def test_detector_is_judged_by_its_own_limits(workshop: Any, board: Board) -> None:
+    found = Accuracy.of_manifest(open_bundle(workshop.bundle(), "board"))
+    detector = dataclasses.replace(
+        found, metric="map", title="mAP", value=0.5, others={"map50": 0.7}, collapse=None
+    )
+
+    def first(accuracy: Accuracy, **limits: Any) -> Case:
+        return accuracy_cases(accuracy, board(top1=None, **limits))[0]
+
+    assert first(detector, map=0.4, map50=0.7).status is Status.PASSED
+    assert first(detector, map=0.6, map50=0.8).reason == "mAP 0.5 < 0.6; mAP50 0.7 < 0.8"
+    silent = dataclasses.replace(detector, silent=True, collapse="finds nothing on any photo")
+    assert first(silent, better_than_guessing=False).reason == "finds nothing on any photo"
+    unknown = dataclasses.replace(detector, others={"map50": None})
+    assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is wanted"
+
+
+def test_ladder_that_broke_where_the_bundle_was_made_is_told(workshop: Any) -> None:
+    bundle = open_bundle(workshop.bundle(breaks_at="onnx fp32 to onnx int8"), "board")
+    answers, _ = golden_cases(bundle, _evidence())
+    assert answers.warning == (
+        "where it was made, parity with the trained model broke at onnx fp32 to onnx int8"
+    )

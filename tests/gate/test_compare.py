@@ -1,0 +1,236 @@
+"""A loss is red when it is shown to be more than allowed, and seldom otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgetl.errors import ConfigError
+from edgetl.gate.baseline import Baseline, LatencyRecord, check_split, make_baseline
+from edgetl.gate.bundle import Quantile, find_photos, open_bundle
+from edgetl.gate.case import Case, Status
+from edgetl.gate.compare import FALSE_ALARM, Allowed, Current, baseline_cases, ratio_interval
+from edgetl.gate.limits import Accuracy
+from edgetl.gate.measure import Evidence, Times
+
+_ALLOWED = Allowed(drop_pp=0.5, ratio=1.1)
+_HOST = {"processor": "A72", "cores": 4}
+_NUM_PHOTOS = 60
+
+
+@pytest.fixture
+def current(workshop: Any) -> Current:
+    """Return a bundle that was timed at 10 ms."""
+    bundle = open_bundle(workshop.bundle(), "board")
+    photos = find_photos(bundle, workshop.store)
+    assert photos is not None
+    evidence = Evidence("local", "measured", (), "", _times(_quantile(10.0)), None)
+    accuracy = Accuracy.of_manifest(bundle)
+    return Current(bundle, accuracy, photos.answers, photos, evidence, 1)
+
+
+@pytest.fixture
+def baseline(current: Current) -> Baseline:
+    """Return the same figures as the baseline."""
+    made = make_baseline(current.bundle, current.photos, None)
+    latency = LatencyRecord(model_ms={"p50": _quantile(10.0)}, threads=1, host=_HOST)
+    return made.model_copy(update={"latency": latency})
+
+
+def _quantile(value: float, spread: float = 0.01) -> Quantile:
+    return Quantile(value=value, low=value * (1 - spread), high=value * (1 + spread))
+
+
+def _times(median: Quantile, *, interfered: bool = False) -> Times:
+    summary = {"model_ms": {"p50": median.model_dump()}, "interfered": interfered, "count": 50}
+    return Times(summary, _HOST)
+
+
+def _timed(current: Current, value: float, *, interfered: bool = False) -> Current:
+    times = _times(_quantile(value), interfered=interfered)
+    return dataclasses.replace(current, evidence=dataclasses.replace(current.evidence, times=times))
+
+
+def _wrong(current: Current, count: int) -> Current:
+    """Return the bundle with that many more of the first 54 photos, all right, answered wrongly."""
+    assert current.answers is not None
+    logits = current.answers["logits"].copy()
+    logits[:count] = np.roll(logits[:count], 1, axis=1)
+    return dataclasses.replace(current, answers={"logits": logits})
+
+
+def _case(current: Current, baseline: Baseline, name: str) -> Case:
+    cases = baseline_cases(current, baseline, _ALLOWED, "baseline.json")
+    return next(case for case in cases if case.name == f"{name} against baseline")
+
+
+def test_unchanged_build_seldom_raises_an_alarm(current: Current, baseline: Baseline) -> None:
+    generator = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(200):
+        before, now = (_median(generator.lognormal(2.3, 0.25, 60)) for _ in range(2))
+        kept = LatencyRecord(model_ms={"p50": before}, threads=1, host=_HOST)
+        build = dataclasses.replace(
+            current, evidence=dataclasses.replace(current.evidence, times=_times(now))
+        )
+        cases = baseline_cases(
+            build, baseline.model_copy(update={"latency": kept}), _ALLOWED, "baseline.json"
+        )
+        assert [case.status for case in cases if case.name != "latency against baseline"] == [
+            Status.PASSED,
+            Status.PASSED,
+        ]
+        alarms += any(case.status is Status.FAILED for case in cases)
+    assert alarms <= FALSE_ALARM * 200
+
+
+def test_build_at_the_edge_of_what_is_allowed_seldom_raises_an_alarm() -> None:
+    generator = np.random.default_rng(1)
+    alarms = sum(
+        ratio_interval(
+            _median(1.1 * generator.lognormal(2.3, 0.25, 60)),
+            _median(generator.lognormal(2.3, 0.25, 60)),
+        )[1]
+        > 1.1
+        for _ in range(1000)
+    )
+    # Half of the rate is this case's: 5 of 1000 expected, 12 or more have a chance of 0.5 %.
+    assert alarms < 12
+
+
+def _median(samples: NDArray[np.float64]) -> Quantile:
+    """Return the median with its bootstrap interval."""
+    generator = np.random.default_rng(len(samples))
+    resampled = np.median(generator.choice(samples, (400, len(samples))), axis=1)
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return Quantile(value=float(np.median(samples)), low=float(low), high=float(high))
+
+
+def test_ratio_of_two_sure_medians_is_sure() -> None:
+    sure = Quantile(value=4.0, low=4.0, high=4.0)
+    assert ratio_interval(sure, Quantile(value=2.0, low=2.0, high=2.0)) == (2.0, 2.0, 2.0)
+
+
+def test_interval_of_a_ratio_adds_the_squares_of_both_intervals() -> None:
+    # log-widths 3 % and 4 % make 5 %; 2.5758 / 1.9600 = 1.3142 times as far for 0.5 % a side.
+    now = Quantile(value=1.0, low=math.exp(-0.03), high=math.exp(0.03))
+    before = Quantile(value=1.0, low=math.exp(-0.04), high=math.exp(0.04))
+    _, low, high = ratio_interval(now, before)
+    assert math.log(low) == pytest.approx(-0.05 * 1.3142, abs=1e-5)
+    assert math.log(high) == pytest.approx(0.05 * 1.3142, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "red"), [(0, False), (1, False), (4, False), (12, True)], ids=str
+)
+def test_lost_photos_are_red_when_chance_does_not_explain_them(
+    current: Current, baseline: Baseline, count: int, *, red: bool
+) -> None:
+    case = _case(_wrong(current, count), baseline, "accuracy")
+    assert (case.status is Status.FAILED) is red
+    assert case.figures["lost_pp"] == pytest.approx(100 * count / _NUM_PHOTOS, abs=1e-4)
+    assert case.reason.endswith("at most 0.5 allowed" if red else "same 60 photos")
+
+
+def test_large_gain_is_told_as_it_may_be_leaked_data(current: Current, baseline: Baseline) -> None:
+    before = make_baseline(current.bundle, _photos(_wrong(current, 12)), None)
+    kept = baseline.model_copy(update={"accuracy": before.accuracy})
+    case = _case(current, kept, "accuracy")
+    assert case.status is Status.PASSED
+    assert case.warning == (
+        "top-1 gained 20.00 pp: if nothing explains it, look for test photos among those trained "
+        "on; if something does, update the baseline"
+    )
+
+
+def _photos(current: Current) -> Any:
+    assert current.photos is not None
+    assert current.answers is not None
+    return dataclasses.replace(current.photos, answers=current.answers)
+
+
+@pytest.mark.parametrize(("value", "red"), [(10.0, False), (11.0, False), (11.5, True)], ids=str)
+def test_slower_median_is_red_when_it_is_shown(
+    current: Current, baseline: Baseline, value: float, *, red: bool
+) -> None:
+    case = _case(_timed(current, value), baseline, "latency")
+    assert (case.status is Status.FAILED) is red
+    assert case.reason.startswith(f"median {value:.4g} ms, {value / 10:.3f} [")
+    assert case.reason.endswith("; at most 1.1 allowed" if red else "10 ms of the baseline")
+
+
+def test_much_faster_build_is_told(current: Current, baseline: Baseline) -> None:
+    case = _case(_timed(current, 2.0), baseline, "latency")
+    assert (case.status, case.warning) == (
+        Status.PASSED,
+        "much faster: if nothing explains it, see that the same model and work were timed",
+    )
+
+
+def test_disturbed_times_are_told(current: Current, baseline: Baseline) -> None:
+    told = "other programs disturbed the timing"
+    assert _case(_timed(current, 10.0, interfered=True), baseline, "latency").warning == told
+    red = _case(_timed(current, 20.0, interfered=True), baseline, "latency")
+    assert red.reason.endswith(f"; at most 1.1 allowed, but {told}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"host": {"processor": "A53", "cores": 4}},
+            "the baseline was timed on another machine: processor 'A72', not 'A53'",
+        ),
+        ({"threads": 4}, "the baseline was timed with 4 threads, this with 1"),
+        ({"model_ms": {"p50": None}}, "there are too few times for a median"),
+        (None, "the baseline holds no times"),
+    ],
+    ids=["host", "threads", "few", "none"],
+)
+def test_times_that_cannot_be_compared_are_skipped_with_the_reason(
+    current: Current, baseline: Baseline, changes: dict[str, object] | None, reason: str
+) -> None:
+    assert baseline.latency is not None
+    latency = None if changes is None else baseline.latency.model_copy(update=changes)
+    case = _case(current, baseline.model_copy(update={"latency": latency}), "latency")
+    assert (case.status, case.reason) == (Status.SKIPPED, reason)
+
+
+def test_emulated_times_are_not_compared(current: Current, baseline: Baseline) -> None:
+    evidence = Evidence("emulated:cortex-a72", "emulated", (), "", None, None)
+    case = _case(dataclasses.replace(current, evidence=evidence), baseline, "latency")
+    assert case.reason == "device 'emulated:cortex-a72' took no times that mean anything"
+
+
+def test_larger_model_is_red(current: Current, baseline: Baseline) -> None:
+    size = current.bundle.size_bytes()
+    case = _case(current, baseline.model_copy(update={"size_bytes": size // 2}), "size")
+    assert case.status is Status.FAILED
+    assert case.reason.endswith("times the baseline's; at most 1.1 allowed")
+
+
+def test_without_answers_accuracy_is_not_compared(current: Current, baseline: Baseline) -> None:
+    case = _case(dataclasses.replace(current, photos=None, answers=None), baseline, "accuracy")
+    assert case.status is Status.SKIPPED
+    assert case.reason == (
+        "the answers to the test photos are not at hand; check where the store of the run is "
+        "(--store)"
+    )
+    silent = make_baseline(current.bundle, None, None)
+    case = _case(current, silent, "accuracy")
+    assert case.reason == "the baseline holds no answers to the test photos"
+
+
+def test_baseline_of_other_test_photos_is_refused(workshop: Any, baseline: Baseline) -> None:
+    other = open_bundle(workshop.bundle("other", seed=1), "board")
+    photos = find_photos(other, workshop.store)
+    with pytest.raises(
+        ConfigError,
+        match=r"baseline\.json: accuracy\.split: its 60 test photos or their labels are not those",
+    ):
+        check_split(baseline, photos, "baseline.json")

@@ -1,0 +1,68 @@
+"""A check as lines for people and as Markdown for the summary of a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgetl.report.checks import check_lines, check_markdown
+
+_CHECKED: dict[str, Any] = {
+    "verdict": "failed",
+    "name": "parts",
+    "target": "rpi4",
+    "candidate": "onnx int8",
+    "device": "ssh://pi@rpi4",
+    "provenance": "measured",
+    "baseline": "baseline.json",
+    "allowed_drop_pp": 0.5,
+    "allowed_ratio": 1.1,
+    "false_alarm_rate": 0.01,
+    "cases": [
+        {
+            "name": "files",
+            "status": "passed",
+            "reason": "27 files as the manifest says",
+            "provenance": "",
+            "warning": "",
+        },
+        {
+            "name": "latency",
+            "status": "failed",
+            "reason": "61 > 50 ms | <b>\nslow",
+            "provenance": "measured",
+            "warning": "look",
+        },
+    ],
+}
+_RATE = (
+    "Against baseline.json: a loss is red when it is shown to be more than 0.5 pp of accuracy or "
+    "1.1 times the median latency; a build within that is red in at most 1 % of checks."
+)
+
+
+def test_every_case_has_a_line_and_the_verdict_counts_them() -> None:
+    lines = list(check_lines(_CHECKED))
+    assert lines[0].split(maxsplit=2) == ["files", "ok", "27 files as the manifest says"]
+    assert lines[1].split(maxsplit=2)[:2] == ["latency", "FAILED"]
+    assert lines[2].split() == ["warning", "look"]
+    assert lines[3] == "failed: 1 passed, 1 failed; onnx int8 on ssh://pi@rpi4 (measured)"
+
+
+def test_markdown_is_one_table_that_no_text_breaks() -> None:
+    text = check_markdown(_CHECKED)
+    assert text.splitlines() == [
+        "### edgetl check parts on rpi4: failed",
+        "",
+        "| case | result | provenance | what was found |",
+        "| --- | --- | --- | --- |",
+        "| files | passed |  | 27 files as the manifest says |",
+        "| latency | **failed** | measured | 61 > 50 ms \\| &lt;b> slow. Warning: look |",
+        "",
+        "failed: 1 passed, 1 failed; onnx int8 on ssh://pi@rpi4 (measured)",
+        "",
+        _RATE,
+    ]
+
+
+def test_without_baseline_nothing_is_said_of_alarms() -> None:
+    assert "Against" not in check_markdown(_CHECKED | {"baseline": None})

@@ -1,0 +1,239 @@
+"""The page is whole, needs nothing else, and says what the facts say."""
+
+from __future__ import annotations
+
+import dataclasses
+from html.parser import HTMLParser
+
+import pytest
+
+from edgetl.report.html import page
+from edgetl.report.record import Run
+
+BOLD = '<b onload="x()">bolt</b> & "nut"'
+_EMPTY = {"meta", "link", "img", "br"}
+
+
+class _Page(HTMLParser):
+    """Elements with their attributes, tables as text, and whether every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.tables: list[list[list[str]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in _EMPTY:
+            self._open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self._open:
+            return
+        self.text += data
+        if {"td", "th"} & set(self._open):
+            self.tables[-1][-1][-1] += " ".join(data.split())
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] for _, attrs in self.elements if attribute in attrs]
+
+    def words(self) -> str:
+        return " ".join(self.text.split())
+
+
+@pytest.fixture
+def classified(classifier: Run) -> _Page:
+    return _Page(page(classifier))
+
+
+def test_page_loads_nothing_and_runs_nothing(classified: _Page) -> None:
+    tags = {tag for tag, _ in classified.elements}
+    assert not tags & {"script", "iframe", "object", "embed", "base", "form"}
+    places = classified.values("src") + classified.values("href")
+    assert all(place.startswith(("data:", "#")) for place in places)
+    assert not [
+        attribute
+        for _, attrs in classified.elements
+        for attribute in attrs
+        if attribute.startswith("on")
+    ]
+    rules = [attrs for tag, attrs in classified.elements if tag == "meta"]
+    assert any(attrs.get("content", "").startswith("default-src 'none'") for attrs in rules)
+
+
+def test_style_loads_nothing(classifier: Run) -> None:
+    text = page(classifier)
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_page_can_be_read_aloud(classified: _Page) -> None:
+    names = classified.values("id")
+    assert len(names) == len(set(names))
+    assert set(" ".join(classified.values("aria-labelledby")).split()) <= set(names)
+    assert {place[1:] for place in classified.values("href") if place.startswith("#")} <= set(names)
+    for tag, attrs in classified.elements:
+        if tag == "img":
+            assert attrs["alt"]
+        if tag == "svg":
+            assert attrs.get("role") == "img" or attrs["aria-hidden"] == "true"
+        if tag == "th":
+            assert attrs["scope"] in {"col", "row", "rowgroup"}
+
+
+def test_names_from_the_data_are_shown_and_never_obeyed(classified: _Page) -> None:
+    assert "b" not in {tag for tag, _ in classified.elements}
+    assert BOLD in classified.text
+    assert "A <fast> one" in classified.text
+
+
+def test_names_in_curves_are_shown_and_never_obeyed(shelf_page: _Page) -> None:
+    assert "b" not in {tag for tag, _ in shelf_page.elements}
+
+
+@pytest.fixture
+def shelf_page(detector: Run) -> _Page:
+    return _Page(page(detector))
+
+
+def test_headline_says_verdict_candidate_reason_and_where_figures_come_from(
+    classified: _Page,
+) -> None:
+    words = classified.words()
+    assert "held: onnx int8, fastest within limits" in words
+    assert "measured on 8 test photos, by onnxruntime 1.31" in words
+    assert "measured on local (A <fast> one, 2 cores), 1 thread" in words
+    assert "better than guessing; drop at most 1 pp; p95 at most 3 ms" in words
+
+
+def test_target_without_device_says_not_measured(classified: _Page) -> None:
+    words = classified.words()
+    start = words.index("Target rpi4")
+    card = words[start : words.index("Candidates for rpi4")]
+    assert "unverified" in card
+    assert "no device; smallest of them" in card
+    assert card.count("not measured no device") == 2
+    assert "Not measured: no device." in words
+
+
+def test_emulated_times_are_never_shown_as_measured(classifier: Run) -> None:
+    timing = classifier.artifacts["benchmark onnx int8"]
+    facts = {**timing.facts, "provenance": "emulated"}
+    manifest = timing.manifest.model_copy(update={"facts": facts})
+    emulated = dataclasses.replace(timing, manifest=manifest)
+    run = dataclasses.replace(
+        classifier, artifacts={**classifier.artifacts, "benchmark onnx int8": emulated}
+    )
+    words = _Page(page(run)).words()
+    assert "emulated on local" in words
+    assert "onnx int8 (emulated): 3 inferences" in words
+    assert "measured on local" not in words
+
+
+def test_target_that_was_missed_shows_the_most_accurate_candidate(shelf_page: _Page) -> None:
+    words = shelf_page.words()
+    assert "no candidate holds map; nearest is onnx fp32: mAP 0.5 < 0.9" in words
+    assert "No candidate was chosen." in words
+    assert "onnx fp32, the most accurate for host" in words
+    assert "No test photo was answered wrongly." in words
+
+
+def test_table_has_every_candidate_with_intervals_verdict_and_reason(classified: _Page) -> None:
+    head, first, second = classified.tables[0]
+    assert head == [
+        "candidate", "verdict", "top-1", "drop, pp", "p95, ms", "size, MiB", "memory, MiB", "why",
+    ]  # fmt: skip
+    assert first == [
+        "onnx int8", "✓chosen", "0.875[0.700, 0.950]", "0.5[-0.2, 1.0]", "2.00[1.90, 2.10]",
+        "1.00", "50.0", "fastest within limits",
+    ]  # fmt: skip
+    assert second[1] == "✗rejected"
+    assert second[-1] == "drop 14.2 > 1 pp; parity breaks at tflite fp32 to tflite int8"
+
+
+def test_student_is_compared_with_its_control(classified: _Page) -> None:
+    words = classified.words()
+    assert "The student with its teacher is 8.0 pp [1.5, 14.0] better than the control" in words
+    assert "teacher: 1 probe, then 2 full epochs" in words
+
+
+def test_step_that_breaks_is_named(classified: _Page) -> None:
+    assert "tflite int8 breaks at tflite fp32 to tflite int8." in classified.words()
+    ladder = next(table for table in classified.tables if table[0][1:2] == ["step"])
+    assert ladder[1] == [
+        "onnx int8", "torch to onnx fp32", "90.0", "5", "75.0 %", "0.012", "8", "yes",
+    ]  # fmt: skip
+    assert ladder[2][-1] == "breaks"
+
+
+def test_confusions_are_counted_by_label_and_answer(classified: _Page) -> None:
+    table = next(table for table in classified.tables if table[0] == ["", BOLD, "Öse"])
+    assert table[1:] == [[BOLD, "3", "1"], ["Öse", "0", "4"]]
+    assert classified.values("style")[:4] == [
+        "--share: 0.750", "--share: 0.250", "--share: 0.000", "--share: 1.000",
+    ]  # fmt: skip
+    assert [["label", "answer", "photos"], [BOLD, "Öse", "1"]] in classified.tables
+
+
+def test_detector_has_figures_and_a_curve_per_class(shelf_page: _Page) -> None:
+    assert [
+        ["class", "support", "AP", "AP50", "recall"],
+        ["nut", "3", "0.500", "0.750", "1.000"],
+        [BOLD, "0", *3 * ["\N{EN DASH}"]],
+    ] in shelf_page.tables
+    assert "nut ends at 0.25" in shelf_page.text
+
+
+def test_worst_answers_are_in_the_page(classified: _Page) -> None:
+    pictures = [attrs for tag, attrs in classified.elements if tag == "img"]
+    assert len(pictures) == 2  # the candidates of the two targets
+    assert pictures[0]["src"].startswith("data:image/png;base64,iVBOR")
+    assert "onnx int8 answered worst" in pictures[0]["alt"]
+
+
+def test_what_quantization_tried_is_told(classified: _Page) -> None:
+    assert [
+        ["estimator", "error", "taken"],
+        ["minmax", "0.5000", "no"],
+        ["percentile 99.9", "0.1250", "yes"],
+    ] in classified.tables
+    operations = next(table for table in classified.tables if table[0][0] == "convolution")
+    assert [line[0::4] for line in operations[1:]] == [["stem/conv", "yes"], ["last/conv", "no"]]
+
+
+def test_lineage_names_every_artifact_whole(classifier: Run, classified: _Page) -> None:
+    for label, artifact in classifier.artifacts.items():
+        assert label in classified.text
+        assert artifact.manifest.key in classified.text
+        assert artifact.manifest.digest in classified.text
+    assert "numpy 2.0" in classified.text
+    assert "index seed 3." in classified.words()
+    assert "data: {path: ., seed: 3}" in classified.text
+
+
+def test_notice_is_shown_only_when_there_is_one(classifier: Run) -> None:
+    assert 'class="notice"' not in page(classifier)
+    changed = page(dataclasses.replace(classifier, notice="the recipe <changed>"))
+    assert "<p>the recipe &lt;changed&gt;</p>" in changed
+
+
+def test_same_run_gives_the_same_bytes(classifier: Run) -> None:
+    assert page(classifier) == page(classifier)
