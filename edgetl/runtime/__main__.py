@@ -99,25 +99,20 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _bench(given: argparse.Namespace) -> int:
-    from edgetl.runtime.latency import measure
+    from edgetl.runtime.bench_text import latency_lines
+    from edgetl.runtime.measurement import measure
+    from edgetl.runtime.rule import Rule
 
-    latency = measure(given.bundle, threads=given.threads, seconds=given.seconds, count=given.count)
+    latency = measure(
+        given.bundle,
+        threads=given.threads,
+        rule=Rule(given.seconds, given.count, given.runs),
+        sustained_minutes=given.sustained,
+    )
     if given.json:
-        print(json.dumps(latency.as_json()))
-        return 0
-    summary = latency.summary()
-    print(f"{latency.engine}, {latency.threads} thread(s), {latency.host['processor']}")
-    print(f"load {summary['load_ms']:.1f} ms, first {summary['first_ms']:.2f} ms")
-    for name, key in (("model", "model_ms"), ("end to end", "end_to_end_ms")):
-        figures = (
-            f"{quantile} {found['value']:.3f} [{found['low']:.3f} {found['high']:.3f}]"
-            for quantile, found in summary[key].items()
-        )
-        print(f"{name}, ms: {', '.join(figures)}")
-    peak = latency.peak_memory_bytes
-    print(f"peak memory {'unknown' if peak is None else f'{peak / 2**20:.0f} MiB'}")
-    if latency.interfered:
-        print("other programs took the processor meanwhile: these times are not the model's own")
+        print(json.dumps({**latency.as_json(), "summary": latency.summary()}))
+    else:
+        print("\n".join(latency_lines(latency)))
     return 0
 
 
@@ -147,8 +142,18 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     bench = _command(commands, "bench", "Time single inferences.", "bench . --threads 4 --json")
     bench.set_defaults(command=_bench)
-    bench.add_argument("--seconds", type=_seconds, default=1.0, help="time at least this long (1)")
-    bench.add_argument("--count", type=_count, default=50, help="and at least this often (50)")
+    bench.add_argument("--seconds", type=_seconds, default=10.0, help="of each run, at least (10)")
+    bench.add_argument(
+        "--count", type=_count, default=50, help="inferences of a run, at least (50)"
+    )
+    bench.add_argument("--runs", type=_count, default=5, help="undisturbed runs (5)")
+    bench.add_argument(
+        "--sustained",
+        type=_seconds,
+        default=0.0,
+        metavar="MINUTES",
+        help="then go on without a pause, and watch heat and frequency (0)",
+    )
     for command in (predict, bench):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -1,16 +1,10 @@
-"""What the machine is, and what disturbed it while something was timed."""
+"""What the machine is, and how much memory this process needed."""
 
 from __future__ import annotations
 
 import os
 import platform
-import resource
-import time
-from dataclasses import dataclass
 from pathlib import Path
-
-_STEAL_FIELD = 8
-"""Position of stolen time in the first line of /proc/stat, counting the word `cpu`."""
 
 
 def fingerprint() -> dict[str, str | int | None]:
@@ -34,62 +28,6 @@ def peak_memory_bytes() -> int | None:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return None
-
-
-def temperature_c() -> float | None:
-    """Return the hottest sensor, degrees Celsius, None if there is none."""
-    zones = Path("/sys/class/thermal").glob("thermal_zone*/temp")
-    readings = [_read(str(zone)) for zone in zones]
-    found = [int(reading) / 1000 for reading in readings if reading]
-    return max(found) if found else None
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """What took the processor away during a measurement."""
-
-    seconds: float
-    steal_share: float
-    """Time that a hypervisor gave to others, as a share of all cores' time."""
-    involuntary_switches: int
-    """How often the system interrupted this process in favour of another one."""
-
-    @property
-    def interfered(self) -> bool:
-        """Whether the times are those of a shared machine rather than of the model.
-
-        An idle machine shows up to about 10 involuntary switches a second from its own services;
-        one competing process shows a hundred or more.
-        """
-        too_often = self.involuntary_switches > _MAX_SWITCHES_PER_S * max(self.seconds, 1.0)
-        return too_often or self.steal_share > _MAX_STEAL_SHARE
-
-
-_MAX_SWITCHES_PER_S = 40
-_MAX_STEAL_SHARE = 0.02
-
-
-class Watch:
-    """Counts disturbances from its making until `read`."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._steal_s = _steal_s()
-        self._switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-
-    def read(self) -> Disturbance:
-        """Return what happened since the start."""
-        seconds = time.monotonic() - self._started
-        cores = os.cpu_count() or 1
-        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - self._switches
-        steal_s = _steal_s() - self._steal_s
-        return Disturbance(seconds, steal_s / (cores * seconds), switches)
-
-
-def _steal_s() -> float:
-    fields = (_read("/proc/stat") or "").partition("\n")[0].split()
-    ticks = int(fields[_STEAL_FIELD]) if len(fields) > _STEAL_FIELD else 0
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> str | None:

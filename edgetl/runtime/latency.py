@@ -1,51 +1,28 @@
-"""Time single inferences: one stream, batch 1, from loading to steady state."""
+"""Times of single inferences: one stream, batch 1, from loading to steady state."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgetl.runtime import golden, host
-from edgetl.runtime.errors import BundleError
-from edgetl.runtime.predictor import Predictor
+from edgetl.runtime.closed_loop import Run, WarmUp
+from edgetl.runtime.interference import Disturbance
+from edgetl.runtime.quantiles import NS_PER_MS, headline, intervals
+from edgetl.runtime.rule import Rule
+from edgetl.runtime.sustained import Sustained
 
-if TYPE_CHECKING:
-    from edgetl.runtime.host import Disturbance
+SCHEMA = 2
 
-SCHEMA = 1
-QUANTILES = (0.5, 0.9, 0.95, 0.99)
-
-_NS_PER_MS = 1e6
-_NS_PER_S = 10**9
-
-_WINDOW_COUNT = 10
-_WINDOW_S = 0.02
-_STABLE_SHARE = 0.02
-_WARM_UP_LIMIT_S = 10.0
-
-_RESAMPLES = 2000
-_SEED = 0
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A quantile of times with its 95 % bootstrap interval, milliseconds."""
-
-    value: float
-    low: float
-    high: float
+_TIMES = ("model_ns", "end_to_end_ns", "pre_ns", "post_ns")
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of single inferences, in the order they were taken.
+    """All runs of one measurement, those that other programs disturbed included.
 
     Raw samples are kept and every figure is derived from them, so a report can be recomputed and a
     drift over time (thermal throttling) can still be seen.
@@ -53,120 +30,113 @@ class Latency:
 
     engine: str
     threads: int
+    rule: Rule
     load_ns: int
     """Opening the model folder, the import of the engine included."""
     first_ns: int
     """The first inference, in which engines allocate and pack."""
-    warm_up_count: int
-    stable: bool
-    """Whether the warm-up ended because two windows agreed, not because time was up."""
-    samples_ns: tuple[int, ...]
-    """Pixels to outputs."""
-    end_to_end_ns: tuple[int, ...]
-    """Photo file to class or objects: decoding, fitting, model, what follows."""
+    warm_up: WarmUp
+    runs: tuple[Run, ...]
+    """At least one."""
     peak_memory_bytes: int | None
-    """Resident memory of the whole process at its largest."""
-    temperature_c: tuple[float | None, float | None]
-    """Before and after."""
-    disturbance: Disturbance
+    """Resident memory of the whole process at its largest, up to the end of the first run."""
     host: dict[str, str | int | None]
     """Fingerprint of the machine that was timed; a limit compares it with the target's."""
+    sustained: Sustained | None = None
+    """Minutes without a pause, where they were asked for."""
+
+    @property
+    def undisturbed(self) -> tuple[Run, ...]:
+        """The runs in which nothing else took the processor."""
+        return tuple(run for run in self.runs if not run.disturbance.interfered)
 
     @property
     def interfered(self) -> bool:
-        """Whether the machine was so busy with other things that the times are not the model's."""
-        return self.disturbance.interfered
+        """Whether so few runs were undisturbed that the times are not the model's."""
+        return not self.rule.enough(sum(len(run.model_ns) for run in self.undisturbed))
+
+    @property
+    def counted(self) -> tuple[Run, ...]:
+        """The runs that figures come from: the undisturbed ones, or all if those are too few."""
+        return self.runs if self.interfered else self.undisturbed
 
     def quantile_ms(self, q: float) -> float:
-        """Return the `q` quantile of `samples_ns` by nearest rank: a time that was measured."""
-        return nearest_rank(sorted(self.samples_ns), q) / _NS_PER_MS
+        """Return the `q` quantile of the model alone: a time that was measured."""
+        return headline([run.model_ns for run in self.counted], q) / NS_PER_MS
 
     def as_json(self) -> dict[str, Any]:
         """Return the raw measurement as plain JSON; `from_json` is the way back."""
-        return {"schema": SCHEMA, **asdict(self)}
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("rule", "warm_up"):
+            data[name] = asdict(data[name])
+        data["runs"] = [_run_as_json(run) for run in self.runs]
+        data["sustained"] = None if self.sustained is None else asdict(self.sustained)
+        return {"schema": SCHEMA, **data}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Latency:
-        """Return the measurement that `as_json` wrote.
+        """Return the measurement that `as_json` wrote; its summary, if it is there, is left.
 
         Raises:
             ValueError: If it has another schema.
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"latency has schema {data.get('schema')!r}, not {SCHEMA}")
-        values = {key: value for key, value in data.items() if key != "schema"}
-        for key in ("samples_ns", "end_to_end_ns", "temperature_c"):
-            values[key] = tuple(values[key])
-        values["disturbance"] = host.Disturbance(**values["disturbance"])
+        values = {key: value for key, value in data.items() if key not in {"schema", "summary"}}
+        values["rule"] = Rule(**values["rule"])
+        values["warm_up"] = WarmUp(**values["warm_up"])
+        values["runs"] = tuple(_run_from_json(run) for run in values["runs"])
+        sustained = values["sustained"]
+        values["sustained"] = None if sustained is None else Sustained.from_json(sustained)
         return cls(**values)
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures that people and limits read, as plain JSON; times in milliseconds."""
+        """Return the figures that people and limits read, as plain JSON; times in milliseconds.
+
+        A quantile is null where there are too few samples for it.
+        """
         return {
             "engine": self.engine,
             "threads": self.threads,
-            "load_ms": self.load_ns / _NS_PER_MS,
-            "first_ms": self.first_ns / _NS_PER_MS,
-            "count": len(self.samples_ns),
-            "model_ms": _quantiles(self.samples_ns),
-            "end_to_end_ms": _quantiles(self.end_to_end_ns),
+            "load_ms": self.load_ns / NS_PER_MS,
+            "first_ms": self.first_ns / NS_PER_MS,
+            "count": sum(len(run.model_ns) for run in self.counted),
+            "model_ms": self._figures("model_ns"),
+            "end_to_end_ms": self._figures("end_to_end_ns"),
+            "pre_ms": self._figures("pre_ns"),
+            "post_ms": self._figures("post_ns"),
             "peak_memory_bytes": self.peak_memory_bytes,
-            "stable": self.stable,
+            "energy_j": self._energy_j(),
+            "warm_up_count": self.warm_up.count,
+            "stable": self.warm_up.stable,
             "interfered": self.interfered,
+            "runs": self._runs_summary(),
+            "sustained": None if self.sustained is None else self.sustained.summary(),
         }
 
+    def _figures(self, times: str) -> dict[str, dict[str, float] | None]:
+        found = intervals([getattr(run, times) for run in self.counted])
+        return {
+            f"p{round(q * 100)}": None if interval is None else asdict(interval)
+            for q, interval in found.items()
+        }
 
-def measure(folder: Path, *, threads: int, seconds: float, count: int) -> Latency:
-    """Time the model folder `folder` in this process.
+    def _energy_j(self) -> float | None:
+        """Return joules of one inference, what the machine takes when idle included."""
+        metered = [(run.energy_j, len(run.model_ns)) for run in self.counted]
+        known = [(energy_j, count) for energy_j, count in metered if energy_j is not None]
+        if not known:
+            return None
+        return sum(energy_j for energy_j, _ in known) / sum(count for _, count in known)
 
-    Call it in a process of its own: loading time and memory are those of the process.
-
-    Args:
-        folder: A model folder with golden samples.
-        threads: How many threads one inference may use.
-        seconds: Time at least this long, for the model alone and again end to end.
-        count: Time at least this many inferences, likewise.
-
-    Raises:
-        RuntimeFault: If the folder cannot be opened, or has no golden samples.
-    """
-    started = time.perf_counter_ns()
-    predictor = Predictor.open(folder, threads)
-    load_ns = time.perf_counter_ns() - started
-    samples = golden.load(folder, [output.name for output in predictor.contract.outputs])
-    if not len(samples.pixels) or not len(samples.fitted):
-        raise BundleError(
-            f"{folder} has no golden samples to time", remedy="export the model again"
-        )
-    inputs = itertools.cycle([samples.pixels[i : i + 1] for i in range(len(samples.pixels))])
-    photos = itertools.cycle([folder / golden.photo_file(i) for i in range(len(samples.fitted))])
-
-    def run_model() -> None:
-        predictor.session.run(next(inputs))
-
-    def run_all() -> None:
-        predictor.predict(next(photos))
-
-    first_ns = _timed(run_model)
-    warm_up_count, stable = _warm_up(run_model)
-    before = host.temperature_c()
-    watch = host.Watch()
-    samples_ns = _samples(run_model, seconds, count)
-    end_to_end_ns = _samples(run_all, seconds, count)
-    return Latency(
-        engine=predictor.session.engine,
-        threads=threads,
-        load_ns=load_ns,
-        first_ns=first_ns,
-        warm_up_count=warm_up_count,
-        stable=stable,
-        samples_ns=samples_ns,
-        end_to_end_ns=end_to_end_ns,
-        peak_memory_bytes=host.peak_memory_bytes(),
-        temperature_c=(before, host.temperature_c()),
-        disturbance=watch.read(),
-        host=host.fingerprint(),
-    )
+    def _runs_summary(self) -> dict[str, Any]:
+        return {
+            "asked": self.rule.runs,
+            "taken": len(self.runs),
+            "undisturbed": len(self.undisturbed),
+            "p50_ms": [headline([run.model_ns], 0.5) / NS_PER_MS for run in self.runs],
+            "disturbances": [list(run.disturbance.reasons()) for run in self.runs],
+        }
 
 
 def load_latency(path: Path) -> Latency:
@@ -174,61 +144,24 @@ def load_latency(path: Path) -> Latency:
     return Latency.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def nearest_rank(ordered: Sequence[int], q: float) -> int:
-    """Return the smallest of `ordered`, sorted, that at least the share `q` does not exceed."""
-    rank = max(1, math.ceil(q * len(ordered)))
-    return ordered[rank - 1]
+def _run_as_json(run: Run) -> dict[str, Any]:
+    data = {field.name: getattr(run, field.name) for field in fields(run)}
+    data["disturbance"] = asdict(run.disturbance)
+    return {**data, **{name: data[name].tolist() for name in _TIMES}}
 
 
-def quantile_interval(samples_ns: Sequence[int], q: float) -> Interval:
-    """Return the `q` quantile by nearest rank with its 95 % percentile bootstrap interval.
-
-    Resampling n times from n sorted values and taking the k-th smallest is the same as taking the
-    value at rank ``ceil(n * u)`` with u from Beta(k, n - k + 1), so that is drawn instead. Samples
-    count as independent; a drift makes the true interval wider.
-    """
-    import numpy as np
-
-    ordered = sorted(samples_ns)
-    n = len(ordered)
-    k = max(1, math.ceil(q * n))
-    draws = np.random.default_rng(_SEED).beta(k, n - k + 1, _RESAMPLES)
-    ranks = np.sort(np.maximum(1, np.ceil(n * draws)).astype(int))
-    low, high = (nearest_rank(ranks.tolist(), share) for share in (0.025, 0.975))
-    return Interval(
-        ordered[k - 1] / _NS_PER_MS, ordered[low - 1] / _NS_PER_MS, ordered[high - 1] / _NS_PER_MS
-    )
+def _run_from_json(data: dict[str, Any]) -> Run:
+    disturbance = dict(data["disturbance"])
+    disturbance["frequency_mhz"] = _pair(disturbance["frequency_mhz"])
+    values = {
+        **data,
+        **{name: array("q", data[name]) for name in _TIMES},
+        "disturbance": Disturbance(**disturbance),
+        "temperature_c": _pair(data["temperature_c"]),
+    }
+    return Run(**values)
 
 
-def _quantiles(samples_ns: Sequence[int]) -> dict[str, dict[str, float]]:
-    return {f"p{round(q * 100)}": asdict(quantile_interval(samples_ns, q)) for q in QUANTILES}
-
-
-def _warm_up(run: Callable[[], None]) -> tuple[int, bool]:
-    """Run until the medians of two windows agree; return how often, and whether they did."""
-    until = time.monotonic() + _WARM_UP_LIMIT_S
-    previous = math.inf
-    done = 0
-    while time.monotonic() < until:
-        window = _samples(run, _WINDOW_S, _WINDOW_COUNT)
-        done += len(window)
-        median = statistics.median(window)
-        if abs(median - previous) <= _STABLE_SHARE * previous < math.inf:
-            return done, True
-        previous = median
-    return done, False
-
-
-def _samples(run: Callable[[], None], seconds: float, count: int) -> tuple[int, ...]:
-    """Time `run` for at least `seconds` and at least `count` times."""
-    taken: list[int] = []
-    until = time.perf_counter_ns() + round(seconds * _NS_PER_S)
-    while len(taken) < count or time.perf_counter_ns() < until:
-        taken.append(_timed(run))
-    return tuple(taken)
-
-
-def _timed(run: Callable[[], None]) -> int:
-    started = time.perf_counter_ns()
-    run()
-    return time.perf_counter_ns() - started
+def _pair(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    first, second = values
+    return first, second

@@ -41,6 +41,7 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
         family = FAMILIES.load(table.family)
     except UsageError as error:
         yield Problem(f"{where}.family", f"{error.message}; {error.remedy}")
+        yield from _file_problems(job, table, where)
         return
     task = job.recipe.task
     if family.task is not task:
@@ -50,9 +51,11 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
             f"'{table.family}' is for {family.task.value}, the task is {task.value}; "
             f"for {task.value}: {', '.join(fitting)}",
         )
+        yield from _file_problems(job, table, where)
         return
     yield from _size_problems(job, table, family)
     yield from _weights_problems(job, table, family, where)
+    yield from _file_problems(job, table, where)
 
 
 def surroundings(work: Workspace, phase: str, device: str, *, resumes: bool) -> Surroundings:
@@ -120,7 +123,11 @@ def _weights_problems(
             f"{where}.weights",
             f"is '{table.weights}'; must be {names}, or a file that ends in {', '.join(_SUFFIXES)}",
         )
-    elif not path.is_file():
+
+
+def _file_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
+    path = _weights_file(job, table)
+    if path is not None and path.suffix in _SUFFIXES and not path.is_file():
         yield Problem(f"{where}.weights", f"there is no file '{path}'; check the path")
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
 from edgetl.devices import Device, check_device, open_device
 from edgetl.errors import DeviceError, Problem
+from edgetl.runtime.quantiles import support
+from edgetl.runtime.rule import ATTEMPTS_PER_RUN, Rule
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import benchmark_label, file_node, runtime_digest
 from edgetl.store.store import Artifact
@@ -18,22 +22,36 @@ from edgetl.types import Facts
 
 LATENCY_FILE = "latency.json"
 
-_ATTEMPTS = 3
-"""A busy machine gets that many chances to be quiet; the last times are kept and marked."""
+_MEASURED = "measured"
+
+_EMULATED_COUNT = 10
+"""Inferences of an emulated processor: their times mean nothing, and each takes long."""
 _TIMEOUT_S = 120.0
-_TIMEOUT_FACTOR = 20.0
+_TIMEOUT_FACTOR = 2.0
 _SLOWEST_S = 4.0
 """Of one inference; a detector with 16-bit activations takes a second or two where no kernel is
 made for them."""
 
 
 class BenchmarkTable(Table):
-    """How long each model file is timed."""
+    """How long each model file is timed, alone and again from photo to answer."""
 
-    seconds: float = Field(default=1.0, gt=0.0, le=600.0)
-    """Time single inferences at least this long, seconds."""
-    count: int = Field(default=50, ge=20, le=100_000)
-    """And at least this many of them; fewer than 20 have no 95th percentile."""
+    seconds: float = Field(default=10.0, gt=0.0, le=600.0)
+    """Each run takes at least this long, seconds."""
+    count: int = Field(default=50, ge=1, le=100_000)
+    """And at least this many inferences."""
+    runs: int = Field(default=5, ge=1, le=100)
+    """Runs that nothing disturbed; the figure to remember is the median of their medians."""
+
+    @model_validator(mode="after")
+    def _enough_for_p95(self) -> Self:
+        least = support(0.95)
+        if self.runs * self.count < least:
+            raise ValueError(
+                f"runs x count is {self.runs * self.count}, but a 95th percentile needs "
+                f"{least} inferences"
+            )
+        return self
 
 
 class Settings(Table):
@@ -49,18 +67,22 @@ class Settings(Table):
     threads: int
     seconds: float
     count: int
+    runs: int
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = _table(job)
     runtime = runtime_digest(job)
     hosts: dict[str, dict[str, str | int | None]] = {}
+    rules: dict[str, Rule] = {}
     nodes: dict[str, Node] = {}
     for target in job.targets:
         if target.device is None:
             continue
         if target.device not in hosts:
-            hosts[target.device] = open_device(target.device).describe()
+            device = open_device(target.device)
+            hosts[target.device] = device.describe()
+            rules[target.device] = _rule(table, device)
         for candidate in target.pairs():
             label = benchmark_label(candidate, target)
             settings = Settings(
@@ -69,8 +91,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
                 host=hosts[target.device],
                 runtime=runtime,
                 threads=target.threads,
-                seconds=table.seconds,
-                count=table.count,
+                **asdict(rules[target.device]),
             )
             inputs = {"candidate": file_node(made, candidate)}
             nodes.setdefault(label, Node("benchmark", label, settings, inputs))
@@ -95,15 +116,11 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     from edgetl.runtime.latency import Latency
 
     device = open_device(settings.device)
-    for attempt in range(_ATTEMPTS):
-        work.progress.step(attempt, _ATTEMPTS, "attempts")
-        latency = Latency.from_json(_measure(device, settings, inputs["candidate"].folder))
-        if not latency.interfered:
-            break
-    else:
+    latency = Latency.from_json(_measure(device, settings, inputs["candidate"].folder))
+    if latency.interfered and device.provenance == _MEASURED:
         work.progress.note(
-            f"other programs disturbed the timing on '{settings.device}' {_ATTEMPTS} times; "
-            "the last times are kept and marked"
+            f"other programs disturbed {len(latency.runs) - len(latency.undisturbed)} of "
+            f"{len(latency.runs)} runs on '{settings.device}'; all are kept and the times marked"
         )
     if latency.host != settings.host:
         raise DeviceError(
@@ -116,7 +133,6 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     return {
         "device": settings.device,
         "provenance": device.provenance,
-        "attempts": attempt + 1,
         **latency.summary(),
         "host": latency.host,
     }
@@ -130,6 +146,7 @@ def _measure(device: Device, settings: Settings, folder: Path) -> Facts:
     command = ["-m", "edgetl.runtime", "bench", "model", "--json"]
     command += ["--threads", str(settings.threads)]
     command += ["--seconds", str(settings.seconds), "--count", str(settings.count)]
+    command += ["--runs", str(settings.runs)]
     with device.connect() as connection:
         connection.put({**runtime_files(), **files})
         printed = connection.run(command, timeout_s=_timeout_s(settings))
@@ -144,8 +161,18 @@ def _measure(device: Device, settings: Settings, folder: Path) -> Facts:
 
 
 def _timeout_s(settings: Settings) -> float:
-    """Return when a timing hangs for sure; it takes every count twice, alone and end to end."""
-    return _TIMEOUT_S + _TIMEOUT_FACTOR * settings.seconds + 2 * settings.count * _SLOWEST_S
+    """Return when a timing hangs for sure: when every run was disturbed, on the slowest device.
+
+    Each run times alone and end to end.
+    """
+    per_run_s = 2 * (_TIMEOUT_FACTOR * settings.seconds + settings.count * _SLOWEST_S)
+    return _TIMEOUT_S + ATTEMPTS_PER_RUN * settings.runs * per_run_s
+
+
+def _rule(table: BenchmarkTable, device: Device) -> Rule:
+    if device.provenance == _MEASURED:
+        return Rule(table.seconds, table.count, table.runs)
+    return Rule(0.0, _EMULATED_COUNT, 1)
 
 
 def _table(job: Job) -> BenchmarkTable:
@@ -157,17 +184,21 @@ def _table(job: Job) -> BenchmarkTable:
 
 def _summary(facts: Facts) -> str:
     """Return for example ``p95 0.61 ms [0.60, 0.63], p50 0.58, 73 MiB``."""
-    p95 = facts["model_ms"]["p95"]
-    text = f"p95 {p95['value']:.2f} ms [{p95['low']:.2f}, {p95['high']:.2f}]"
-    text += f", p50 {facts['model_ms']['p50']['value']:.2f}"
+    p50, p95 = facts["model_ms"]["p50"], facts["model_ms"]["p95"]
+    text = f"{facts['count']} inferences"
+    if p95 is not None:
+        text = f"p95 {p95['value']:.2f} ms [{p95['low']:.2f}, {p95['high']:.2f}]"
+        text += f", p50 {p50['value']:.2f}"
     if facts["peak_memory_bytes"] is not None:
         text += f", {facts['peak_memory_bytes'] / 2**20:.0f} MiB"
+    if facts["provenance"] != _MEASURED:
+        return f"{text}; {facts['provenance']}, so no speed"
     return f"{text}; disturbed by other programs" if facts["interfered"] else text
 
 
 STAGE = Stage(
     name="benchmark",
-    version=1,
+    version=2,
     needs=("float", "quantized"),
     makes="latency",
     options=BenchmarkTable,

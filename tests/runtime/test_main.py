@@ -113,19 +113,6 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
     assert "does not answer here as it did where it was made" in said.err
 
 
-def test_bench_tells_times_and_memory(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(bundle), "--seconds", "0.01", "--count", "20"]) == 0
-    said = capsys.readouterr().out
-    assert "model, ms: p50 " in said
-    assert "end to end, ms: p50 " in said
-    assert "peak memory " in said
-
-
-def test_bench_as_json_keeps_the_samples(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(bundle), "--seconds", "0", "--count", "20", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["samples_ns"]) == 20
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -170,6 +157,10 @@ def test_expected_error_is_a_paragraph_with_its_exit_code(
         pytest.param([], "required: COMMAND", id="none"),
         pytest.param(["bench", ".", "--count", "0"], "0 is not a whole number from 1", id="count"),
         pytest.param(["bench", ".", "--seconds", "nan"], "nan is not a time", id="seconds"),
+        pytest.param(["bench", ".", "--runs", "0"], "0 is not a whole number from 1", id="runs"),
+        pytest.param(
+            ["bench", ".", "--sustained", "-1"], "-1 is not a time from 0 on", id="sustained"
+        ),
         pytest.param(["predict", ".", "a", "--top", "x"], "invalid", id="top"),
         pytest.param(
             ["predict", ".", "a", "--threshold", "2"], "2 is not a score in 0...1", id="threshold"

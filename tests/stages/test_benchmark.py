@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -9,25 +10,27 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from pydantic import ValidationError
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.config.target import Target
-from edgetl.devices import DEVICES, open_device
+from edgetl.devices import DEVICES, Device, open_device
+from edgetl.devices.local import LocalDevice
 from edgetl.errors import DeviceError
 from edgetl.runtime import golden
 from edgetl.runtime.bundle import runtime_files
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.latency import load_latency
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.stages import Job, Node, NoOptions, Workspace
+from edgetl.stages import Job, Node, NoOptions, Workspace, benchmark
 from edgetl.stages._candidates import runtime_digest
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
 from edgetl.store.store import Artifact
 from edgetl.types import Facts
 
 _SIZE = 32
-_BENCH = ["bench", "model", "--json", "--seconds", "0", "--count", "20"]
+_BENCH = ["bench", "model", "--json", "--seconds", "0", "--count", "20", "--runs", "1"]
 
 
 @pytest.fixture
@@ -64,8 +67,9 @@ def settings() -> Settings:
         host=open_device("local").describe(),
         runtime="0" * 64,
         threads=1,
-        seconds=0.05,
-        count=20,
+        seconds=0.02,
+        count=24,
+        runs=3,
     )
 
 
@@ -75,12 +79,12 @@ def test_facts_and_raw_samples_are_kept(
     work = workspace("benchmark")
     facts = STAGE.run(settings, {"candidate": candidate}, work)
     raw = load_latency(work.out / "latency.json")
-    assert len(raw.samples_ns) == facts["count"] >= 20
+    assert sum(len(run.model_ns) for run in raw.counted) == facts["count"] >= 72
+    assert 3 <= facts["runs"]["taken"] == len(raw.runs) <= 6
     assert facts["model_ms"]["p95"]["value"] == raw.quantile_ms(0.95)
     assert facts["provenance"] == "measured"
     assert facts["device"] == "local"
     assert facts["peak_memory_bytes"] > 10 << 20
-    assert 1 <= facts["attempts"] <= 3
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
 
 
@@ -164,9 +168,90 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
         "host": open_device("local").describe(),
         "runtime": runtime_digest(job),
         "threads": 1,
-        "seconds": 1.0,
+        "seconds": 10.0,
         "count": 50,
+        "runs": 5,
     }
+
+
+def test_emulated_device_is_asked_for_few_times_because_they_mean_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    emulated = dataclasses.replace(LocalDevice(), provenance="emulated")
+    monkeypatch.setattr(benchmark, "open_device", lambda _: emulated)
+    (node,) = STAGE.plan(_job(_target("one", "local", 1, ["fp32"])), _MADE)
+    settings = node.settings.model_dump(mode="json")
+    assert (settings["seconds"], settings["count"], settings["runs"]) == (0.0, 10, 1)
+
+
+def test_summary_of_emulated_times_claims_no_speed() -> None:
+    facts: Facts = {
+        "provenance": "emulated",
+        "count": 10,
+        "model_ms": {"p50": {"value": 9.0, "low": 9.0, "high": 9.0}, "p95": None},
+        "peak_memory_bytes": None,
+        "interfered": True,
+    }
+    assert STAGE.summary(facts) == "10 inferences; emulated, so no speed"
+
+
+def test_disturbed_timing_is_said_and_marked(
+    candidate: Artifact,
+    settings: Settings,
+    workspace: Callable[[str], Workspace],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = benchmark._measure
+
+    def disturbed(device: Device, settings: Settings, folder: Path) -> Facts:
+        data = measured(device, settings, folder)
+        for run in data["runs"]:
+            run["disturbance"]["others_cores"] = 1.0e6
+        return data
+
+    monkeypatch.setattr(benchmark, "_measure", disturbed)
+    work = workspace("benchmark")
+    told: list[str] = []
+    monkeypatch.setattr(work.progress, "note", told.append)
+    facts = STAGE.run(settings, {"candidate": candidate}, work)
+    assert facts["interfered"] is True
+    assert facts["runs"]["undisturbed"] == 0
+    taken = facts["runs"]["taken"]
+    assert told == [
+        (
+            f"other programs disturbed {taken} of {taken} runs on 'local'; "
+            "all are kept and the times marked"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "count", "total"), [pytest.param(5, 14, 70, id="70"), pytest.param(1, 71, 71, id="71")]
+)
+def test_table_with_too_few_inferences_for_its_figure_is_refused(
+    runs: int, count: int, total: int
+) -> None:
+    with pytest.raises(
+        ValidationError,
+        match=f"runs x count is {total}, but a 95th percentile needs 72 inferences",
+    ):
+        BenchmarkTable(runs=runs, count=count)
+    assert BenchmarkTable(runs=1, count=72).seconds == 10.0
+
+
+def test_timing_hangs_only_after_all_its_attempts_on_the_slowest_device() -> None:
+    settings = Settings(
+        format="onnx",
+        device="local",
+        host={},
+        runtime="",
+        threads=1,
+        seconds=10.0,
+        count=50,
+        runs=5,
+    )
+    # Ten runs, each alone and end to end: 50 inferences of 4 s, and twice the seconds.
+    assert benchmark._timeout_s(settings) == 120 + 10 * 2 * (50 * 4 + 20)
 
 
 def test_unknown_device_is_found_before_anything_runs() -> None:

@@ -99,7 +99,10 @@ def test_all_problems_of_a_recipe_are_told_at_once(project: Path, edgetl: Edgetl
     [
         (["nowhere.yaml"], ["nowhere.yaml: no such file", "edgetl init"]),
         (["photos"], ["photos: is a folder", "edgetl run photos/recipe.yaml"]),
-        (["recipe.yaml", "--set", "targets=[rpi44]"], ["targets/rpi44.yaml", "did you mean 'rpi4'"]),
+        (
+            ["recipe.yaml", "--set", "targets=[rpi44]"],
+            ["targets/rpi44.yaml", "did you mean 'rpi4'"],
+        ),
         (["recipe.yaml", "--set", "calibration=tinny"], ["did you mean 'tiny'"]),
         (["recipe.yaml", "--set", "teacher.width=0"], ["teacher.width: is 0"]),
         (

@@ -333,7 +333,8 @@ def test_long_gradients_are_scaled_down_to_the_norm() -> None:
             training=options.model_copy(update={"clip_norm": clip_norm}),
             surroundings=Told().surroundings(),
         )
-        return module.weight.norm().item()
+        length: float = module.weight.norm().item()
+        return length
 
     # One step of Nesterov's SGD goes 1 + momentum times the gradient.
     assert moved(0.5) == pytest.approx(0.5 * 1.9, rel=1e-4)

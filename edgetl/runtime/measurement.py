@@ -1,0 +1,173 @@
+"""Time a model folder in this process."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.runtime import golden, host
+from edgetl.runtime.closed_loop import Now, Run, take_runs, warm_up
+from edgetl.runtime.errors import BundleError
+from edgetl.runtime.interference import Disturbance, Watch
+from edgetl.runtime.latency import Latency
+from edgetl.runtime.predictor import Predictor
+from edgetl.runtime.preprocess import fit_photo, read_photo
+from edgetl.runtime.rule import Rule
+from edgetl.runtime.sensors import EnergyMeter, Sensors
+from edgetl.runtime.sustained import sustain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgetl.runtime.engines import Session, TensorInfo
+
+
+def measure(folder: Path, *, threads: int, rule: Rule, sustained_minutes: float = 0.0) -> Latency:
+    """Time the model folder `folder` in this process.
+
+    Call it in a process of its own: loading time and memory are those of the process.
+
+    Args:
+        folder: A model folder with golden samples.
+        threads: How many threads one inference may use.
+        rule: How long and how often.
+        sustained_minutes: Go on without a pause for so long after the runs.
+
+    Raises:
+        RuntimeFault: If the folder cannot be opened, or has no golden samples.
+    """
+    now = time.perf_counter_ns
+    started = now()
+    predictor = Predictor.open(folder, threads)
+    load_ns = now() - started
+    work = PredictorWork(predictor, now)
+    started = now()
+    work.model()
+    first_ns = now() - started
+    warm = warm_up(work.model, now)
+    # Opens the decoders of photos, too.
+    work.whole()
+    sensors = Sensors()
+    runs: list[Run] = []
+    peak_memory_bytes = None
+    for run in take_runs(work, now, rule, _MachineObserver(sensors)):
+        runs.append(run)
+        if len(runs) == 1:
+            # Later the samples themselves would be counted.
+            peak_memory_bytes = host.peak_memory_bytes()
+    sustained = None
+    if sustained_minutes > 0:
+        sustained = sustain(work.model, now, minutes=sustained_minutes, sensors=sensors)
+    return Latency(
+        engine=predictor.session.engine,
+        threads=threads,
+        rule=rule,
+        load_ns=load_ns,
+        first_ns=first_ns,
+        warm_up=warm,
+        runs=tuple(runs),
+        peak_memory_bytes=peak_memory_bytes,
+        host=host.fingerprint(),
+        sustained=sustained,
+    )
+
+
+class PredictorWork:
+    """The golden samples of a model folder, again and again."""
+
+    def __init__(self, predictor: Predictor, now: Now) -> None:
+        names = [output.name for output in predictor.contract.outputs]
+        samples = golden.load(predictor.folder, names)
+        if not len(samples.pixels) or not len(samples.fitted):
+            raise BundleError(
+                f"{predictor.folder} has no golden samples to time", remedy="export the model again"
+            )
+        self._session = _TimedSession(predictor.session, now)
+        self._predictor = replace(predictor, session=self._session)
+        self._model = predictor.session
+        self._now = now
+        self._inputs: Iterator[NDArray[np.uint8]] = itertools.cycle(
+            [samples.pixels[i : i + 1] for i in range(len(samples.pixels))]
+        )
+        self._photos = itertools.cycle(
+            [predictor.folder / golden.photo_file(i) for i in range(len(samples.fitted))]
+        )
+
+    def model(self) -> None:
+        """Run the model on the next pixels."""
+        self._model.run(next(self._inputs))
+
+    def whole(self) -> tuple[int, int]:
+        """Answer the next photo; return the nanoseconds before and after the model."""
+        predictor = self._predictor
+        started = self._now()
+        photo = read_photo(next(self._photos))
+        pixels = fit_photo(photo, predictor.contract.preprocess)
+        fitted = self._now()
+        if predictor.contract.suppression is None:
+            predictor.classify(pixels)
+        else:
+            predictor.detect(pixels, (photo.shape[0], photo.shape[1]))
+        return fitted - started, self._now() - fitted - self._session.last_ns
+
+
+class _TimedSession:
+    """A session that remembers how long its last inference took."""
+
+    def __init__(self, session: Session, now: Now) -> None:
+        self._session = session
+        self._now = now
+        self.last_ns = 0
+
+    @property
+    def input(self) -> TensorInfo:
+        """The only input."""
+        return self._session.input
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The outputs in the order of the file."""
+        return self._session.outputs
+
+    @property
+    def engine(self) -> str:
+        """Package and version."""
+        return self._session.engine
+
+    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs by name; see `Session.run`."""
+        started = self._now()
+        found = self._session.run(pixels)
+        self.last_ns = self._now() - started
+        return found
+
+
+class _MachineObserver:
+    """Looks at this machine; see `edgetl.runtime.closed_loop.Observer`."""
+
+    def __init__(self, sensors: Sensors) -> None:
+        self._sensors = sensors
+        self.begin()
+
+    def begin(self) -> None:
+        """Start a run."""
+        self._before_c = self._sensors.temperature_c()
+        self._watch = Watch(self._sensors)
+        self._meter = EnergyMeter(self._sensors)
+
+    def each_second(self) -> None:
+        """Read the energy, whose counters start anew."""
+        self._meter.tick()
+
+    def model_energy_j(self) -> float | None:
+        """Return what was used since the start."""
+        return self._meter.read_j()
+
+    def end(self) -> tuple[Disturbance, tuple[float | None, float | None]]:
+        """Return what happened, and the temperatures."""
+        return self._watch.read(), (self._before_c, self._sensors.temperature_c())

@@ -1,0 +1,33 @@
+"""How long a model is timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgetl.runtime.quantiles import support
+
+ATTEMPTS_PER_RUN = 2
+"""A disturbed run is repeated, until there are so many times the runs that were asked for."""
+
+_JUDGED_QUANTILE = 0.95
+"""A limit is set on it, so the runs that count must have samples enough for it."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How long is timed, for the model alone and again end to end."""
+
+    seconds: float
+    """Each run takes at least this long."""
+    count: int
+    """And at least this many inferences."""
+    runs: int
+
+    @property
+    def most_runs(self) -> int:
+        """How many runs there may be, the disturbed ones included."""
+        return ATTEMPTS_PER_RUN * self.runs
+
+    def enough(self, num_samples: int) -> bool:
+        """Whether figures can be given from so many samples alone."""
+        return num_samples >= min(support(_JUDGED_QUANTILE), self.runs * self.count)

@@ -1,0 +1,179 @@
+"""What a machine's sensors say: temperature, clock frequency, throttling, energy.
+
+All of it is optional: a reading is None, or empty, where the machine has no such sensor or does not
+let this user read it. Everything is read from files, and on a Raspberry Pi from ``vcgencmd``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_PI_FLAGS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+"""Bits of ``vcgencmd get_throttled`` that tell of now; the others tell of the past."""
+_PI_TIMEOUT_S = 2.0
+
+_CPU = "sys/devices/system/cpu"
+
+
+class Sensors:
+    """The sensors below `root`, which is another folder only in tests."""
+
+    def __init__(self, root: Path = Path("/"), pi_command: str | None = None) -> None:
+        self._root = root
+        self._pi_command = pi_command or shutil.which("vcgencmd")
+        self._throttle_count = self._throttle_events()
+
+    def temperature_c(self) -> float | None:
+        """Return the hottest zone, degrees Celsius."""
+        return max(
+            (reading / 1000 for reading in self._numbers("sys/class/thermal/thermal_zone*/temp")),
+            default=None,
+        )
+
+    def frequency_mhz(self) -> float | None:
+        """Return the frequency of the fastest core, the one that works."""
+        return max(
+            (reading / 1000 for reading in self._numbers(f"{_CPU}/cpu*/cpufreq/scaling_cur_freq")),
+            default=None,
+        )
+
+    def governor(self) -> str | None:
+        """Return the rule by which the system chooses the frequency."""
+        return read_line(self._root / _CPU / "cpu0/cpufreq/scaling_governor")
+
+    def throttled(self) -> tuple[str, ...]:
+        """Return what slows the processor down at present, or did since the last call."""
+        found = list(self._pi_throttled())
+        for device in sorted(self._root.glob("sys/class/thermal/cooling_device*")):
+            kind = read_line(device / "type") or ""
+            slows = "cpufreq" in kind or kind == "Processor"
+            if slows and (read_line(device / "cur_state") or "0") != "0":
+                found.append(f"cooled by {kind}")
+        events = self._throttle_events()
+        if events > self._throttle_count:
+            found.append("throttled by temperature")
+        self._throttle_count = events
+        return tuple(found)
+
+    def energy_counters(self) -> dict[str, tuple[int, int]]:
+        """Return microjoules counted so far, and where counting starts anew, by RAPL package."""
+        found = {}
+        for package in sorted(self._root.glob("sys/class/powercap/intel-rapl:*")):
+            # A package is intel-rapl:0; its parts, which it includes, are intel-rapl:0:0 and so on.
+            if package.name.count(":") == 1:
+                count = _number(package / "energy_uj")
+                most = _number(package / "max_energy_range_uj")
+                if count is not None and most is not None:
+                    found[package.name] = count, most
+        return found
+
+    def power_w(self) -> float | None:
+        """Return the power at the board's input by its INA sensors."""
+        watts = [
+            power
+            for sensor in sorted(self._root.glob("sys/class/hwmon/hwmon*"))
+            if (read_line(sensor / "name") or "").startswith("ina")
+            for power in _input_power(sensor)
+        ]
+        return sum(watts) if watts else None
+
+    def _pi_throttled(self) -> Iterator[str]:
+        if self._pi_command is None:
+            return
+        try:
+            done = subprocess.run(  # noqa: S603 - a fixed command
+                [self._pi_command, "get_throttled"],
+                capture_output=True,
+                text=True,
+                timeout=_PI_TIMEOUT_S,
+                check=True,
+            )
+            flags = int(done.stdout.strip().partition("=")[2], 16)
+        except (OSError, ValueError, subprocess.SubprocessError):
+            return
+        for bit, name in _PI_FLAGS.items():
+            if flags >> bit & 1:
+                yield name
+
+    def _throttle_events(self) -> int:
+        return sum(self._numbers(f"{_CPU}/cpu*/thermal_throttle/*_throttle_count"))
+
+    def _numbers(self, pattern: str) -> list[int]:
+        readings = (_number(path) for path in self._root.glob(pattern))
+        return [reading for reading in readings if reading is not None]
+
+
+class EnergyMeter:
+    """Adds up energy from its making on: counted by RAPL, or power times time by INA sensors.
+
+    It is that of the whole processor package or board, what it takes idle included. `tick` must
+    come often, about once a second: counters start anew, and power is taken to be steady between.
+    """
+
+    def __init__(self, sensors: Sensors, now: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._sensors = sensors
+        self._now = now
+        self._counters = sensors.energy_counters()
+        self._power_w = None if self._counters else sensors.power_w()
+        self._at_ns = now()
+        self._joules = 0.0
+
+    def tick(self) -> None:
+        """Add what was used since the last call."""
+        if self._counters:
+            counters = self._sensors.energy_counters()
+            for name, (count, most) in counters.items():
+                if name in self._counters:
+                    used = count - self._counters[name][0]
+                    self._joules += (used if used >= 0 else used + most) / 1e6
+            self._counters.update(counters)
+        elif self._power_w is not None:
+            power_w, at_ns = self._sensors.power_w(), self._now()
+            mean_w = self._power_w if power_w is None else (self._power_w + power_w) / 2
+            self._joules += mean_w * (at_ns - self._at_ns) / 1e9
+            self._power_w, self._at_ns = power_w, at_ns
+
+    def read_j(self) -> float | None:
+        """Return the joules so far, None without a sensor."""
+        if not self._counters and self._power_w is None:
+            return None
+        self.tick()
+        return self._joules
+
+
+def read_line(path: Path) -> str | None:
+    """Return the text of a small file of the system, stripped, None if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _input_power(sensor: Path) -> Iterator[float]:
+    """Yield the watts of the channels that feed everything: labelled so, or the only one."""
+    channels = {}
+    for current in sorted(sensor.glob("curr*_input")):
+        number = current.name[len("curr") : -len("_input")]
+        power_uw = _number(sensor / f"power{number}_input")
+        volts, amperes = _number(sensor / f"in{number}_input"), _number(current)
+        if power_uw is not None:
+            watts = power_uw / 1e6
+        elif volts is not None and amperes is not None:
+            watts = volts * amperes / 1e6
+        else:
+            continue
+        channels[read_line(sensor / f"in{number}_label") or ""] = watts
+    inputs = [watts for label, watts in channels.items() if label.endswith("_IN")]
+    yield from inputs or (channels.values() if len(channels) == 1 else ())
+
+
+def _number(path: Path) -> int | None:
+    text = read_line(path)
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+
+import pytest
+
+from edgetl.runtime.closed_loop import WarmUp, samples, take_runs, warm_up
+from edgetl.runtime.interference import Disturbance
+from edgetl.runtime.rule import Rule
+
+_MS = 10**6
+_S = 10**9
+
+
+class Stub:
+    """Work that takes known times, and its clock."""
+
+    def __init__(self, times_ns: Iterator[int]) -> None:
+        self.time_ns = 0
+        self._times_ns = times_ns
+
+    def now(self) -> int:
+        return self.time_ns
+
+    def model(self) -> None:
+        self.time_ns += next(self._times_ns)
+
+    def whole(self) -> tuple[int, int]:
+        self.time_ns += 3 * _MS
+        self.model()
+        self.time_ns += _MS
+        return 3 * _MS, _MS
+
+
+class Quiet:
+    """An observer to whom every run is disturbed as `busy` says."""
+
+    def __init__(self, busy: Sequence[bool] = ()) -> None:
+        self.calls: list[str] = []
+        self._busy = chain(busy, repeat(False))  # noqa: FBT003 - no flag, a value
+
+    def begin(self) -> None:
+        self.calls.append("begin")
+
+    def each_second(self) -> None:
+        self.calls.append("second")
+
+    def model_energy_j(self) -> float | None:
+        self.calls.append("energy")
+        return 0.5
+
+    def end(self) -> tuple[Disturbance, tuple[float | None, float | None]]:
+        self.calls.append("end")
+        others_cores = 1.0 if next(self._busy) else 0.0
+        return Disturbance(1.0, 0.0, 0, others_cores, None, (None, None)), (40.0, 41.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "taken"),
+    [
+        pytest.param(0.1, 5, 10, id="time"),
+        pytest.param(0.02, 5, 5, id="count"),
+        pytest.param(0.0, 1, 1, id="once"),
+    ],
+)
+def test_samples_take_at_least_the_time_and_the_count(
+    seconds: float, count: int, taken: int
+) -> None:
+    stub = Stub(repeat(10 * _MS))
+    found = samples(stub.model, stub.now, seconds=seconds, count=count)
+    assert found.tolist() == [10 * _MS] * taken
+
+
+def test_look_between_two_inferences_is_in_no_time() -> None:
+    stub = Stub(repeat(_S // 4))
+    looks = []
+
+    def look() -> None:
+        looks.append(stub.time_ns)
+        stub.time_ns += _S // 2
+
+    found = samples(stub.model, stub.now, seconds=3.0, count=1, each_second=look)
+    assert set(found) == {_S // 4}
+    # The pauses count as time that has passed, once a second all the same.
+    assert looks == [_S, 2 * _S, 3 * _S]
+    assert len(found) == 8
+
+
+def test_warm_up_ends_when_two_windows_agree() -> None:
+    # 20 ms of 4, 40 ms of 2, 80 ms of 1.6 and 160 ms of 1.61.
+    times = chain([4 * _MS] * 5, [2 * _MS] * 20, [1_600_000] * 50, repeat(1_610_000))
+    stub = Stub(times)
+    assert warm_up(stub.model, stub.now) == WarmUp(5 + 20 + 50 + 100, stable=True)
+
+
+def test_warm_up_that_never_settles_ends_and_says_so() -> None:
+    def slower() -> Iterator[int]:
+        time_ns = float(_MS)
+        while True:
+            time_ns *= 1.005
+            yield round(time_ns)
+
+    stub = Stub(slower())
+    found = warm_up(stub.model, stub.now)
+    assert not found.stable
+    assert 10 * _S <= stub.time_ns < 40 * _S
+
+
+def test_warm_up_of_a_slow_model_is_two_windows() -> None:
+    stub = Stub(repeat(4 * _S))
+    assert warm_up(stub.model, stub.now) == WarmUp(10, stable=True)
+
+
+def test_run_has_the_model_alone_and_the_parts_of_the_whole() -> None:
+    stub, observer = Stub(repeat(10 * _MS)), Quiet()
+    (run,) = take_runs(stub, stub.now, Rule(0.0, 2, 1), observer)
+    assert run.model_ns.tolist() == [10 * _MS] * 2
+    assert run.end_to_end_ns.tolist() == [14 * _MS] * 2
+    assert run.pre_ns.tolist() == [3 * _MS] * 2
+    assert run.post_ns.tolist() == [_MS] * 2
+    assert (run.energy_j, run.temperature_c) == (0.5, (40.0, 41.0))
+    assert observer.calls == ["begin", "energy", "end"]
+
+
+def test_observer_looks_once_a_second() -> None:
+    stub, observer = Stub(repeat(100 * _MS)), Quiet()
+    next(take_runs(stub, stub.now, Rule(3.0, 1, 1), observer))
+    assert observer.calls == ["begin", "second", "second", "second", "energy", "end"]
+
+
+@pytest.mark.parametrize(
+    ("busy", "taken"),
+    [
+        pytest.param([], 3, id="quiet"),
+        pytest.param([True, False, True], 5, id="repeated"),
+        pytest.param([True] * 9, 6, id="given up after twice as many"),
+        pytest.param([True] * 5, 6, id="one was undisturbed"),
+    ],
+)
+def test_disturbed_run_is_repeated_up_to_a_stated_number(busy: list[bool], taken: int) -> None:
+    stub = Stub(repeat(_MS))
+    rule = Rule(0.0, 1, 3)
+    found = list(take_runs(stub, stub.now, rule, Quiet(busy)))
+    assert len(found) == taken <= rule.most_runs
+    assert [run.disturbance.interfered for run in found] == (busy + [False] * 3)[:taken]
+
+
+@pytest.mark.parametrize(
+    ("rule", "num_samples", "enough"),
+    [
+        pytest.param(Rule(1.0, 50, 5), 71, False, id="no p95"),
+        pytest.param(Rule(1.0, 50, 5), 72, True, id="p95"),
+        pytest.param(Rule(0.0, 10, 1), 10, True, id="no more were asked for"),
+        pytest.param(Rule(0.0, 10, 2), 10, False, id="half of them"),
+    ],
+)
+def test_figures_need_the_samples_that_a_limit_is_set_on(
+    rule: Rule, num_samples: int, *, enough: bool
+) -> None:
+    assert rule.enough(num_samples) is enough

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgetl.runtime.closed_loop import take_runs
+from edgetl.runtime.interference import Disturbance, Watch
+from edgetl.runtime.measurement import _MachineObserver
+from edgetl.runtime.rule import Rule
+from edgetl.runtime.sensors import Sensors
+
+_QUIET = Disturbance(2.0, 0.0, 0, 0.05, 0.1, (1500.0, 1500.0))
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        pytest.param({}, [], id="alone"),
+        pytest.param({"involuntary_switches": 80}, [], id="40 a second"),
+        pytest.param(
+            {"involuntary_switches": 81}, ["the process was interrupted 81 times"], id="more"
+        ),
+        pytest.param(
+            {"involuntary_switches": 40, "seconds": 0.1}, [], id="a short time counts as a second"
+        ),
+        pytest.param({"steal_share": 0.03}, ["a hypervisor took 3% of the processor"], id="stolen"),
+        pytest.param({"others_cores": 0.25}, [], id="services"),
+        pytest.param(
+            {"others_cores": 1.04}, ["other programs kept 1.0 cores busy"], id="a hog elsewhere"
+        ),
+        pytest.param({"others_cores": 2.0, "seconds": 0.02}, [], id="a few ticks of 10 ms"),
+        pytest.param({"frequency_mhz": (1500.0, 1350.0)}, [], id="a tenth slower"),
+        pytest.param(
+            {"frequency_mhz": (1500.0, 600.0)},
+            ["the frequency fell from 1500 to 600 MHz"],
+            id="slower",
+        ),
+        pytest.param({"frequency_mhz": (600.0, 1500.0)}, [], id="faster"),
+        pytest.param({"frequency_mhz": (None, None)}, [], id="no sensor"),
+    ],
+)
+def test_disturbance_is_named(changes: dict[str, float], reasons: list[str]) -> None:
+    found = Disturbance(**{**vars(_QUIET), **changes})
+    assert list(found.reasons()) == reasons
+    assert found.interfered is bool(reasons)
+
+
+def test_watch_tells_processor_time_that_is_not_its_own(tmp_path: Path) -> None:
+    _write_stat(tmp_path, busy_s=10.0, steal_s=1.0)
+    (tmp_path / "proc/loadavg").write_text("1.25 0.50 0.25 2/100 4242\n")
+    watch = Watch(Sensors(tmp_path), tmp_path)
+    time.sleep(0.1)
+    # Far more than this process can have used itself.
+    _write_stat(tmp_path, busy_s=15.0, steal_s=1.5)
+    found = watch.read()
+    assert found.seconds >= 0.1
+    assert 4.0 < found.others_cores * found.seconds <= 5.0
+    assert found.steal_share == pytest.approx(0.5 / (os.cpu_count() or 1) / found.seconds)
+    assert found.load == 1.25
+    assert found.frequency_mhz == (None, None)
+
+
+def test_own_work_is_no_disturbance(tmp_path: Path) -> None:
+    _write_stat(tmp_path, busy_s=10.0, steal_s=0.0)
+    watch = Watch(Sensors(tmp_path), tmp_path)
+    until = time.process_time() + 0.1
+    while time.process_time() < until:
+        pass
+    _write_stat(tmp_path, busy_s=10.1, steal_s=0.0)
+    assert watch.read().others_cores == pytest.approx(0.0, abs=0.01)
+
+
+def test_machine_that_says_nothing_disturbs_nothing(tmp_path: Path) -> None:
+    found = Watch(Sensors(tmp_path), tmp_path).read()
+    assert (found.steal_share, found.others_cores, found.load) == (0.0, 0.0, None)
+
+
+def test_program_that_starts_during_a_run_makes_it_invalid() -> None:
+    hog = _Hog()
+    observer = _MachineObserver(Sensors())
+    try:
+        run = next(take_runs(hog, time.perf_counter_ns, Rule(0.4, 1, 1), observer))
+    finally:
+        hog.stop()
+    assert run.disturbance.interfered
+    assert any("other programs kept" in reason for reason in run.disturbance.reasons())
+    assert run.disturbance.others_cores > 0.25
+
+
+class _Hog:
+    """Work that starts another program soon after it has begun."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def model(self) -> None:
+        self._calls += 1
+        if self._calls == 10:
+            self._started.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+        sum(range(20_000))
+
+    def whole(self) -> tuple[int, int]:
+        self.model()
+        return 0, 0
+
+    def stop(self) -> None:
+        for process in self._started:
+            process.kill()
+            process.wait()
+
+
+def _write_stat(root: Path, *, busy_s: float, steal_s: float) -> None:
+    (root / "proc").mkdir(exist_ok=True)
+    user, steal = round(busy_s * _TICKS), round(steal_s * _TICKS)
+    (root / "proc/stat").write_text(f"cpu  {user} 0 0 900 50 0 0 {steal} 0 0\ncpu0 1 2 3\n")

@@ -1,0 +1,117 @@
+"""Known laws of latency, put through the very loop that times models, on a clock that is told.
+
+What is claimed: the interval holds the quantile of the law that all timed inferences came from. For
+the drift, that is the law of the whole measurement, from its first inference to its last.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edgetl.runtime.closed_loop import take_runs, warm_up
+from edgetl.runtime.interference import Disturbance
+from edgetl.runtime.quantiles import intervals
+from edgetl.runtime.rule import Rule
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_RULE = Rule(0.0, 150, 5)
+_TOTAL = _RULE.count * _RULE.runs
+_MEASUREMENTS = 200
+_QUANTILES = (0.5, 0.95)
+_BASE_NS = 1e6
+
+Law = Callable[["NDArray[np.float64]", np.random.Generator], "NDArray[np.float64]"]
+"""From the position in the measurement, 0 to 1, to times in nanoseconds."""
+
+
+def _constant(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
+    del dice
+    return np.full(position.shape, _BASE_NS)
+
+
+def _lognormal(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
+    return _BASE_NS * dice.lognormal(0.0, 0.1, position.shape)
+
+
+def _bimodal(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
+    slow = dice.random(position.shape) < 0.2
+    return _BASE_NS * np.where(slow, 1.5, 1.0) * dice.lognormal(0.0, 0.02, position.shape)
+
+
+def _drifting(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
+    return _BASE_NS * (1 + 0.3 * position) * dice.lognormal(0.0, 0.02, position.shape)
+
+
+def _spikes(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
+    spike = dice.random(position.shape) < 0.01
+    return _BASE_NS * np.where(spike, 20.0, 1.0) * dice.lognormal(0.0, 0.02, position.shape)
+
+
+_LAWS = [_constant, _lognormal, _bimodal, _drifting, _spikes]
+
+
+@pytest.mark.parametrize("law", _LAWS, ids=lambda law: law.__name__.strip("_"))
+def test_interval_holds_the_truth_in_95_of_100_measurements(law: Law) -> None:
+    positions = np.tile((np.arange(_TOTAL) + 0.5) / _TOTAL, 1000)
+    many = law(positions, np.random.default_rng(10**6))
+    truth = {q: float(np.quantile(many, q)) for q in _QUANTILES}
+    held = dict.fromkeys(_QUANTILES, 0)
+    for seed in range(_MEASUREMENTS):
+        stub = _Stub(law, np.random.default_rng(seed))
+        warm_up(stub.model, stub.now)
+        stub.begin_drift()
+        runs = [run.model_ns for run in take_runs(stub, stub.now, _RULE, _Alone())]
+        assert sum(map(len, runs)) == _TOTAL
+        for q, interval in intervals(runs, _QUANTILES).items():
+            assert interval is not None
+            # Times are whole nanoseconds.
+            held[q] += interval.low * 1e6 - 1 <= truth[q] <= interval.high * 1e6 + 1
+    assert min(held.values()) >= 0.95 * _MEASUREMENTS, held
+
+
+class _Stub:
+    """A model whose inferences take what a law says, and the clock that it moves."""
+
+    def __init__(self, law: Law, dice: np.random.Generator) -> None:
+        self._law = law
+        self._dice = dice
+        self._time_ns = 0
+        self._times_ns = itertools.cycle(self._draw(np.zeros(1000)))
+
+    def begin_drift(self) -> None:
+        self._times_ns = itertools.cycle(self._draw((np.arange(_TOTAL) + 0.5) / _TOTAL))
+
+    def now(self) -> int:
+        return self._time_ns
+
+    def model(self) -> None:
+        self._time_ns += next(self._times_ns)
+
+    def whole(self) -> tuple[int, int]:
+        self._time_ns += 2 * int(_BASE_NS)
+        return 0, 0
+
+    def _draw(self, positions: NDArray[np.float64]) -> list[int]:
+        times: list[int] = np.rint(self._law(positions, self._dice)).astype(int).tolist()
+        return times
+
+
+class _Alone:
+    """An observer that sees nothing."""
+
+    def begin(self) -> None: ...
+
+    def each_second(self) -> None: ...
+
+    def model_energy_j(self) -> float | None:
+        return None
+
+    def end(self) -> tuple[Disturbance, tuple[float | None, float | None]]:
+        return Disturbance(1.0, 0.0, 0, 0.0, None, (None, None)), (None, None)

@@ -1,0 +1,134 @@
+"""From labelled boxes to a bundle that finds objects on a photo, as whole commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+Done = subprocess.CompletedProcess[str]
+
+_RECIPE = """\
+name: scenes
+task: detection
+data: {path: scenes, val: 0.2, test: 0.3, seed: 0}
+input: {size: 64}
+teacher: {family: yolox_nano, width: 0.5, weights: none}
+finetune: {epochs: 3, batch_size: 4, augment: flip}
+student: {family: mobilenet_v3_small_yolox, width: 0.25}
+distill: {epochs: 2, batch_size: 4, augment: flip, control: true}
+benchmark: {seconds: 0.02, count: 20}
+calibration: tiny
+targets: [host]
+"""
+_CALIBRATION = """\
+name: tiny
+split: train
+count: 8
+choice: balanced
+"""
+# A barely trained student finds next to nothing and may lose that in int8.
+_TARGET = """\
+name: host
+description: the machine that runs the tests
+device: local
+threads: 1
+candidates:
+  onnx: [fp32, int8]
+limits: {drop_pp: 100, better_than_guessing: false}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, edgetl: Callable[..., Done]) -> Path:
+    folder = tmp_path_factory.mktemp("detection")
+    done = edgetl(folder, "draw", "scenes", "--task", "detection", "--photos", "60")
+    assert done.returncode == 0, done.stderr
+    for name, text in (
+        ("recipe.yaml", _RECIPE),
+        ("calibration/tiny.yaml", _CALIBRATION),
+        ("targets/host.yaml", _TARGET),
+    ):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(project: Path, edgetl: Callable[..., Done]) -> Done:
+    done: Done = edgetl(project, "run", "recipe.yaml")
+    return done
+
+
+def test_labelled_boxes_become_a_bundle(project: Path, ran: Done) -> None:
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"index +60 photos, \d+ boxes, 6 classes", ran.stdout + ran.stderr)
+    assert re.search(r"host +onnx int8 +\d\.\d{3} \[", ran.stdout)
+    contract = json.loads((project / "dist/host/contract.json").read_text(encoding="utf-8"))
+    locations = (64 // 8) ** 2 + (64 // 16) ** 2 + (64 // 32) ** 2
+    assert {output["name"]: output["shape"] for output in contract["outputs"]} == {
+        "boxes": [1, locations, 4],
+        "scores": [1, locations, 6],
+    }
+
+
+@pytest.mark.usefixtures("ran")
+def test_second_run_reuses_everything(project: Path, edgetl: Callable[..., Done]) -> None:
+    done = edgetl(project, "run", "recipe.yaml")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "reused" in line]
+    assert any(line.startswith("finetune") for line in lines)
+    assert any(line.startswith("package host") for line in lines)
+
+
+@pytest.mark.usefixtures("ran")
+def test_bundle_answers_in_pixels_of_the_photo_and_draws(
+    project: Path, edgetl: Callable[..., Done]
+) -> None:
+    photo = next((project / "scenes").rglob("*.jpg"))
+    wide = project / "wide.jpg"
+    with Image.open(photo) as image:
+        image.resize((640, 480)).save(wide)
+    done = edgetl(
+        project, "predict", "dist/host", "wide.jpg", "--json", "--threshold", "0.0001",
+        "--draw", "drawn",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    boxes = [found["box"] for found in row["objects"]]
+    assert boxes, "a threshold of nearly zero lets something through"
+    assert all(0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 480 for x1, y1, x2, y2 in boxes)
+    with Image.open(project / "drawn" / "wide.drawn.jpg") as drawn:
+        assert drawn.size == (640, 480)
+
+
+@pytest.mark.usefixtures("ran")
+def test_bundle_checks_itself_without_edgetl(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / "dist/host", tmp_path / "bundle")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetl.runtime", "check", "."],
+        cwd=tmp_path / "bundle",
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"boxes +answers as recorded.*ok", done.stdout)
+    assert re.search(r"scores +answers as recorded.*ok", done.stdout)
+
+
+def test_classifier_is_no_detector(project: Path, edgetl: Callable[..., Done]) -> None:
+    done = edgetl(project, "plan", "recipe.yaml", "--set", "teacher.family=mobilenet_v2")
+    assert done.returncode == 3
+    assert "mobilenet_v2" in done.stderr
+    assert "yolox_nano" in done.stderr
