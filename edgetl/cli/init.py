@@ -17,6 +17,7 @@ from edgetl.types import Split, Task
 _FRACTIONS = "val: 0.15, test: 0.20"
 _TRAIN_SHARE = 0.65
 _PHOTOS_FOR_256 = 260
+_PHOTOS_FOR_100 = 102
 
 _CLASSIFICATION = """\
 # Unreadable photos, empty classes and duplicates are refused, unless they may be left out:
@@ -127,8 +128,10 @@ targets: [host]
 
 def _calibration(listing: Listing) -> str:
     # Balanced-256 needs 256 training photos; what is split off for val and test is not among them.
-    rest = sum(sample.split in {None, Split.TRAIN} for sample in listing.samples)
-    return "balanced-256" if rest * _TRAIN_SHARE >= _PHOTOS_FOR_256 else "random-128"
+    rest = sum(sample.split in {None, Split.TRAIN} for sample in listing.samples) * _TRAIN_SHARE
+    if listing.task is Task.DETECTION:
+        return "detection-100" if rest >= _PHOTOS_FOR_100 else "detection-32"
+    return "balanced-256" if rest >= _PHOTOS_FOR_256 else "random-128"
 
 
 def _splits(listing: Listing) -> str:

@@ -126,8 +126,9 @@ def _weights_problems(
 
 
 def _file_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
-    path = _weights_file(job, table)
-    if path is not None and path.suffix in _SUFFIXES and not path.is_file():
+    # By its suffix, as an unknown family does not say what it publishes.
+    path = job.folder / table.weights
+    if path.suffix in _SUFFIXES and not path.is_file():
         yield Problem(f"{where}.weights", f"there is no file '{path}'; check the path")
 
 

@@ -22,9 +22,9 @@ task: detection
 data: {path: scenes, val: 0.2, test: 0.3, seed: 0}
 input: {size: 64}
 teacher: {family: yolox_nano, width: 0.5, weights: none}
-finetune: {epochs: 3, batch_size: 4, augment: flip}
-student: {family: mobilenet_v3_small_yolox, width: 0.25}
-distill: {epochs: 2, batch_size: 4, augment: flip, control: true}
+finetune: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip}
+student: {family: yolox_nano, width: 0.5}
+distill: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip, control: false}
 benchmark: {seconds: 0.02, count: 20}
 calibration: tiny
 targets: [host]
