@@ -145,8 +145,7 @@ def test_drawn_scenes_make_a_recipe_for_detection_that_plans(tmp_path: Path) -> 
     schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
     jsonschema.validate(yaml.safe_load(text), schema)
     plan = _edgetl("plan", "scenes/recipe.yaml", cwd=tmp_path)
-    assert plan.returncode == 3  # 60 photos are too few for 128 of the training split
-    assert "'random-128' wants 128 photos of the train split, which has 38" in plan.stderr
+    assert plan.returncode == 0, plan.stderr
 
 
 def test_draw_then_init_writes_a_recipe_that_plans(tmp_path: Path) -> None:
