@@ -5,14 +5,15 @@ Mosaics read photos that are already decoded and fitted to the input, so four of
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.data.ahead import made_ahead, pool_of
 from edgetl.data.boxes_augment import NUM_DRAWS, Placed, Scene, Variation, change, keep_seen, move
 from edgetl.data.dataset import Dataset
 from edgetl.runtime.preprocess import place
@@ -126,21 +127,11 @@ class BoxBatches:
         """Yield the batches of an epoch, counted from 0."""
         order = _dice(self._seed, epoch).permutation(len(self._photos))
         size = self._batch_size
-        chosen = [order[start : start + size] for start in range(0, len(self) * size, size)]
-        if self._threads == 0:
-            for indices in chosen:
-                yield self._batch([self._sample(epoch, index) for index in indices.tolist()], epoch)
-            return
-        with ThreadPoolExecutor(self._threads) as pool:
-            waiting: deque[list[Future[Scene]]] = deque()
-            for indices in chosen:
-                waiting.append(
-                    [pool.submit(self._sample, epoch, index) for index in indices.tolist()]
-                )
-                if len(waiting) > 1:
-                    yield self._batch([sample.result() for sample in waiting.popleft()], epoch)
-            while waiting:
-                yield self._batch([sample.result() for sample in waiting.popleft()], epoch)
+        wanted = order[: len(self) * size].tolist()
+        with pool_of(self._threads) as pool:
+            scenes = made_ahead(partial(self._sample, epoch), wanted, pool, ahead=size)
+            while batch := list(islice(scenes, size)):
+                yield self._batch(batch, epoch)
 
     def _sample(self, epoch: int, index: int) -> Scene:
         # The leading 1 keeps these streams apart from the one of the order.

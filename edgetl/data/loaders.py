@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgetl.data.ahead import made_ahead, pool_of
 from edgetl.data.augment import Level, augment
 from edgetl.data.dataset import Dataset
 from edgetl.types import Split
@@ -86,7 +85,8 @@ class TrainBatches:
                 indices, lambda photo, index: self._change(photo, epoch, index)
             )
 
-        return _made_ahead(make, chosen, self._threads)
+        with pool_of(self._threads) as pool:
+            yield from made_ahead(make, chosen, pool, ahead=self._threads)
 
     def _change(self, photo: Tensor, epoch: int, index: int) -> Tensor:
         # The leading 1 keeps these streams apart from the one of the order.
@@ -132,20 +132,3 @@ class _Rows:
         return Batch(
             images, torch.from_numpy(self._labels[indices]), torch.from_numpy(indices.copy())
         )
-
-
-def _made_ahead(
-    make: Callable[[NDArray[np.int64]], Batch], chosen: Sequence[NDArray[np.int64]], threads: int
-) -> Iterator[Batch]:
-    """Yield `make` of each of `chosen`, in order, by threads that run a little ahead."""
-    if threads == 0:
-        yield from map(make, chosen)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Batch]] = deque()
-        for indices in chosen:
-            waiting.append(pool.submit(make, indices))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

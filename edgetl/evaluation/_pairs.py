@@ -8,22 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.runtime.detections import overlaps
+
 OVERLAP = 0.5
 """Least intersection over union of a pair; the loosest of COCO's thresholds."""
-
-
-def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the intersection over union, shape `(A, B)`, of boxes `(A, 4)` and `(B, 4)`, xyxy."""
-    one, two = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
-    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    shared: NDArray[np.float64] = sides.clip(min=0.0).prod(axis=-1)
-    union = (
-        (one[..., 2:] - one[..., :2]).prod(axis=-1)
-        + (two[..., 2:] - two[..., :2]).prod(axis=-1)
-        - shared
-    )
-    np.divide(shared, union, out=shared, where=union > 0)
-    return shared
 
 
 def pairs(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from edgetl.runtime.draw import spelt
 
 Colour = tuple[int, int, int]
 
@@ -87,22 +88,17 @@ def _marked(tile: Tile) -> Image.Image:
         if mark.text:
             at = (corners[0] + 3, max(0, corners[1] - _TEXT - 2))
             draw.text(
-                at, _plain(mark.text), fill=mark.colour, font=_font(), stroke_width=1, stroke_fill=0
+                at, spelt(mark.text), fill=mark.colour, font=_font(), stroke_width=1, stroke_fill=0
             )
     return picture
 
 
 def _shortened(line: str, draw: ImageDraw.ImageDraw) -> str:
     """Return `line`, or as much of its end as fits below a photo: names differ at the end."""
-    shortened = _plain(line)
+    shortened = spelt(line)
     while draw.textlength(shortened, font=_font()) > _TILE:
         shortened = f"...{shortened[4:]}"
     return shortened
-
-
-def _plain(text: str) -> str:
-    """Return `text` in letters that Pillow's own font has: those of English, without marks."""
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgetl.runtime.detections import Detections, Suppression, suppress
+from edgetl.runtime.detections import Detections, Suppression, overlaps, suppress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,17 +126,8 @@ class Comparison:
 
     def _same(self, objects: Detections, others: Detections) -> NDArray[np.bool_]:
         """Return which of D objects are which of E others, `(D, E)`."""
-        a = objects.boxes.astype(np.float64)[:, np.newaxis]
-        b = others.boxes.astype(np.float64)[np.newaxis]
-        shared = _area(np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:]))
-        union = _area(a[..., :2], a[..., 2:]) + _area(b[..., :2], b[..., 2:]) - shared
-        overlap = (shared >= SAME_IOU * union) & (union > 0)
-        near = np.abs(a - b).max(axis=-1) <= self.box_slack
+        apart = np.abs(objects.boxes[:, np.newaxis] - others.boxes[np.newaxis]).max(axis=-1)
+        alike = overlaps(objects.boxes, others.boxes) >= SAME_IOU
         one_class = objects.labels[:, np.newaxis] == others.labels[np.newaxis]
-        same: NDArray[np.bool_] = one_class & (overlap | near)
+        same: NDArray[np.bool_] = one_class & (alike | (apart <= self.box_slack))
         return same
-
-
-def _area(upper_left: NDArray[np.float64], lower_right: NDArray[np.float64]) -> NDArray[np.float64]:
-    area: NDArray[np.float64] = np.prod(np.maximum(lower_right - upper_left, 0), axis=-1)
-    return area

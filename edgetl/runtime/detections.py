@@ -138,6 +138,21 @@ def detect(
     return Detections(clipped[seen], found.scores[seen], found.labels[seen])
 
 
+def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the intersection over union, shape `(A, B)`, of boxes `(A, 4)` and `(B, 4)`, xyxy."""
+    one, two = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
+    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
+    shared: NDArray[np.float64] = sides.clip(min=0.0).prod(axis=-1)
+    union = _areas(one) + _areas(two) - shared
+    np.divide(shared, union, out=shared, where=union > 0)
+    return shared
+
+
+def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    areas: NDArray[np.float64] = (boxes[..., 2:] - boxes[..., :2]).clip(min=0.0).prod(axis=-1)
+    return areas
+
+
 def _candidates(
     scores: NDArray[np.float32], rule: Suppression
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -177,7 +192,7 @@ def _greedy(boxes: NDArray[np.float64], groups: NDArray[np.int64], rule: Suppres
     # Groups side by side, so that what one box can drop is one slice.
     order = np.argsort(groups, kind="stable")
     upper_left, lower_right = boxes[order, :2].T.copy(), boxes[order, 2:].T.copy()
-    areas = np.prod(np.maximum(lower_right - upper_left, 0), axis=0)
+    areas = _areas(boxes[order])
     ends = np.searchsorted(groups[order], groups, side="right").tolist()
     positions = np.argsort(order).tolist()
     dropped = np.zeros(len(boxes), bool)

@@ -82,7 +82,7 @@ def draw_detections(
         brush.box(pen, area, _colour(label))
     tags: list[_Tag] = []
     for i, (score, label) in enumerate(zip(detections.scores.tolist(), detections.labels.tolist())):
-        text = _spelt(f"{labels[label]} {score:.2f}")
+        text = spelt(f"{labels[label]} {score:.2f}")
         place = _place(areas, i, tags, brush.size(text), image.size)
         if place is not None:
             tags.append(_Tag(text, _colour(label), place))
@@ -103,9 +103,9 @@ def draw_label(photo: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     """
     image = Image.fromarray(photo)
     brush = _Brush.of(image)
-    spelt = _spelt(text)
-    width, height = brush.size(spelt)
-    brush.tag(ImageDraw.Draw(image), _Tag(spelt, _BLACK, (0, 0, width, height)))
+    label = spelt(text)
+    width, height = brush.size(label)
+    brush.tag(ImageDraw.Draw(image), _Tag(label, _BLACK, (0, 0, width, height)))
     return np.array(image)
 
 
@@ -224,8 +224,8 @@ def _inside(left: int, top: int, tag: tuple[int, int], photo: tuple[int, int]) -
     return x, y, x + tag[0], y + tag[1]
 
 
-def _spelt(text: str) -> str:
-    """Return `text` in the letters of the font; what cannot be spelt becomes a question mark."""
+def spelt(text: str) -> str:
+    """Return `text` in letters that Pillow's font has; those that stay foreign become `?`."""
     plain = unicodedata.normalize("NFC", text).translate(_SPELT)
     marked = unicodedata.normalize("NFKD", plain)
     bare = "".join(letter for letter in marked if not unicodedata.combining(letter))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from edgetl.data.ahead import made_ahead
 from edgetl.data.photos import Photos
 from edgetl.data.sources import Box
 from edgetl.runtime.errors import PhotoError
@@ -22,9 +22,9 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.runtime.preprocess import Preprocess
 
 _LOOK_AHEAD = 4
+"""Photos per core that are read before they are asked for."""
 _STEPS = 100
 
-Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
@@ -58,7 +58,7 @@ def look(photos: Photos, pool: ThreadPoolExecutor) -> Seen:
         return name, content
 
     names = [sample.name for sample in photos.listing.samples]
-    for name, found in _in_order(pool, read, names):
+    for name, found in made_ahead(read, names, pool, ahead=_look_ahead()):
         if isinstance(found, PhotoError):
             seen.unreadable[name] = found.message
         else:
@@ -103,7 +103,8 @@ def store(
         return name, fit_photo(photo, preprocess)
 
     def decoded() -> Iterator[NDArray[np.uint8]]:
-        for name, found in _counted(_in_order(pool, decode, names), len(names), work.progress):
+        ready = made_ahead(decode, names, pool, ahead=_look_ahead())
+        for name, found in _counted(ready, len(names), work.progress):
             if isinstance(found, PhotoError):
                 failed[name] = found.message
             else:
@@ -114,17 +115,8 @@ def store(
     return failed
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, make: Callable[[Given], Made], given: Iterable[Given]
-) -> Iterator[Made]:
-    """Yield what `make` returns for each of `given`, in order, never far ahead of the reader."""
-    waiting: deque[Future[Made]] = deque()
-    for one in given:
-        waiting.append(pool.submit(make, one))
-        if len(waiting) > _LOOK_AHEAD * len(os.sched_getaffinity(0)):
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _look_ahead() -> int:
+    return _LOOK_AHEAD * len(os.sched_getaffinity(0))
 
 
 def _counted(made: Iterable[Made], total: int, progress: Progress) -> Iterator[Made]:

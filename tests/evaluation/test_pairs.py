@@ -1,35 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
-from edgetl.evaluation._pairs import covered, overlaps, pairs
+from edgetl.evaluation._pairs import covered, pairs
 
 SQUARE = [0.0, 0.0, 10.0, 10.0]
 
 
 def boxes(*rows: list[float]) -> NDArray[np.float32]:
     return np.array(rows, np.float32).reshape(-1, 4)
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        pytest.param(SQUARE, 1.0, id="the same"),
-        # 50 shared of 100 + 100 - 50.
-        pytest.param([5.0, 0.0, 15.0, 10.0], 1 / 3, id="half"),
-        pytest.param([10.0, 0.0, 20.0, 10.0], 0.0, id="side by side"),
-        pytest.param([2.0, 2.0, 4.0, 4.0], 0.04, id="inside"),
-        pytest.param([3.0, 3.0, 3.0, 3.0], 0.0, id="without area"),
-    ],
-)
-def test_overlap_by_hand(other: list[float], expected: float) -> None:
-    assert overlaps(boxes(SQUARE), boxes(other))[0, 0] == pytest.approx(expected)
-
-
-def test_boxes_without_area_do_not_overlap() -> None:
-    assert overlaps(boxes([1, 1, 1, 1]), boxes([1, 1, 1, 1]))[0, 0] == 0.0
 
 
 def test_best_box_takes_the_nearest_and_leaves_the_others_to_the_next() -> None:

@@ -12,6 +12,7 @@ from edgetl.runtime.detections import (
     Detections,
     Suppression,
     detect,
+    overlaps,
     suppress,
 )
 from edgetl.runtime.preprocess import Preprocess
@@ -284,3 +285,27 @@ def test_a_photo_of_one_row_has_boxes_too() -> None:
     letterbox = Preprocess(64, 64, "letterbox", "area", 0)
     # Its one row of the input is row 31, 64 columns for 4000.
     assert _detect([0.5, 0.4, 1, 0.6], (1, 4000), letterbox) == [pytest.approx([2000, 0, 4000, 1])]
+
+
+_SQUARE = [0.0, 0.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        pytest.param(_SQUARE, 1.0, id="the same"),
+        # 50 shared of 100 + 100 - 50.
+        pytest.param([5.0, 0.0, 15.0, 10.0], 1 / 3, id="half"),
+        pytest.param([10.0, 0.0, 20.0, 10.0], 0.0, id="side by side"),
+        pytest.param([2.0, 2.0, 4.0, 4.0], 0.04, id="inside"),
+        pytest.param([3.0, 3.0, 3.0, 3.0], 0.0, id="without area"),
+    ],
+)
+def test_overlap_by_hand(other: list[float], expected: float) -> None:
+    found = overlaps(np.array([_SQUARE], np.float32), np.array([other], np.float32))
+    assert found[0, 0] == pytest.approx(expected)
+
+
+def test_boxes_without_area_do_not_overlap() -> None:
+    point = np.ones((1, 4), np.float32)
+    assert overlaps(point, point)[0, 0] == 0.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from edgetl.runtime.detections import Detections
-from edgetl.runtime.draw import _colour, _contrast, _spelt, draw_detections, draw_label
+from edgetl.runtime.draw import _colour, _contrast, spelt, draw_detections, draw_label
 from edgetl.runtime.errors import UsageFault
 
 _GREY = 120
@@ -146,7 +146,7 @@ def test_label_of_two_lines_has_two() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spelt"),
+    ("text", "expected"),
     [
         ("rote Öse", "rote Oese"),
         ("Größe ÄÜäü", "Groesse AeUeaeue"),
@@ -156,8 +156,8 @@ def test_label_of_two_lines_has_two() -> None:
         ("螺丝", "??"),
     ],
 )
-def test_letters_that_the_font_lacks_are_spelt(text: str, spelt: str) -> None:
-    assert _spelt(text) == spelt
+def test_letters_that_the_font_lacks_are_spelt(text: str, expected: str) -> None:
+    assert spelt(text) == expected
 
 
 def test_pillow_that_cannot_write_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
