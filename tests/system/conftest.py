@@ -85,16 +85,26 @@ def _drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "photos"
 
 
-def _write_project(folder: Path, photos: Path) -> Path:
-    shutil.copytree(photos, folder / "photos")
+def _write_files(folder: Path, recipe: str) -> None:
     for name, text in (
-        ("recipe.yaml", _RECIPE),
+        ("recipe.yaml", recipe),
         ("calibration/tiny.yaml", _CALIBRATION),
         ("targets/host.yaml", _TARGET),
     ):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def write_files() -> Callable[[Path, str], None]:
+    """Return what writes a recipe with the target `host` and the calibration `tiny` to a folder."""
+    return _write_files
+
+
+def _write_project(folder: Path, photos: Path) -> Path:
+    shutil.copytree(photos, folder / "photos")
+    _write_files(folder, _RECIPE)
     return folder
 
 

@@ -29,37 +29,18 @@ benchmark: {seconds: 0.02, count: 20}
 calibration: tiny
 targets: [host]
 """
-_CALIBRATION = """\
-name: tiny
-split: train
-count: 8
-choice: balanced
-"""
-# A barely trained student finds next to nothing and may lose that in int8.
-_TARGET = """\
-name: host
-description: the machine that runs the tests
-device: local
-threads: 1
-candidates:
-  onnx: [fp32, int8]
-limits: {drop_pp: 100, better_than_guessing: false}
-"""
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, edgetl: Callable[..., Done]) -> Path:
+def project(
+    tmp_path_factory: pytest.TempPathFactory,
+    edgetl: Callable[..., Done],
+    write_files: Callable[[Path, str], None],
+) -> Path:
     folder = tmp_path_factory.mktemp("detection")
     done = edgetl(folder, "draw", "scenes", "--task", "detection", "--photos", "60")
     assert done.returncode == 0, done.stderr
-    for name, text in (
-        ("recipe.yaml", _RECIPE),
-        ("calibration/tiny.yaml", _CALIBRATION),
-        ("targets/host.yaml", _TARGET),
-    ):
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_files(folder, _RECIPE)
     return folder
 
 
