@@ -29,6 +29,17 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class Provenance(StrEnum):
+    """Where a figure comes from."""
+
+    MEASURED = "measured"
+    """On the device itself: the only kind that can hold a limit of latency or memory."""
+    EMULATED = "emulated"
+    """By the device's instructions on another machine: right answers, times without a meaning."""
+    ESTIMATED = "estimated"
+    """Predicted, with an error band."""
+
+
 class Precision(StrEnum):
     """How a model file stores and computes its numbers."""
 

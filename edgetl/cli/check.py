@@ -10,6 +10,7 @@ import click
 
 from edgetl.cli import bundles, options
 from edgetl.store.store import Store
+from edgetl.types import Provenance
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -21,8 +22,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--baseline", type=_FILE, help="Compare with this file of 'edgetl baseline update'.")
 @click.option(
     "--require",
-    type=click.Choice(["measured", "emulated"]),
-    default="measured",
+    type=click.Choice([Provenance.MEASURED.value, Provenance.EMULATED.value]),
+    default=Provenance.MEASURED.value,
     show_default=True,
     help="Whether answers of an emulated board will do; its times never do.",
 )

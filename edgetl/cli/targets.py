@@ -14,6 +14,7 @@ from edgetl.config.target import Target
 from edgetl.devices import open_device
 from edgetl.errors import UsageError
 from edgetl.pipeline.board import Line, compare, probe, require
+from edgetl.types import Provenance
 
 _GAP = 2
 _MIB_PER_GIB = 1024
@@ -73,12 +74,12 @@ def show(name: str, *, as_json: bool) -> None:
         return
     click.echo(f"{target.name}  {target.description}")
     limits = target.limits.model_dump(exclude_none=True)
-    pairs = ", ".join(f"{kind} {precision}" for kind, precision in target.pairs())
+    names = ", ".join(candidate.name for candidate in target.each_candidate())
     _table(
         [
             ("  reached by", target.device or "nothing: it will be unverified"),
             ("  threads", str(target.threads)),
-            ("  candidates", pairs),
+            ("  candidates", names),
             *(("  limit", f"{key} {json.dumps(value)}") for key, value in limits.items()),
             *_board_rows(target),
         ]
@@ -112,7 +113,7 @@ def check(name: str, address: str | None, *, as_json: bool) -> None:
         )
     device = open_device(place)
     found = probe(target, device)
-    emulated = device.provenance == "emulated"
+    emulated = device.provenance == Provenance.EMULATED
     lines = compare(target, found, emulated=emulated)
     if as_json:
         told = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -46,12 +45,6 @@ def parse_version(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in found[0].split(".")) if found else ()
 
 
-def engine_packages(kind: str) -> tuple[str, ...]:
-    """Return the distributions of which any one runs files of the format `kind`, best first."""
-    packages: tuple[str, ...] = importlib.import_module(f"{engines.__name__}.{kind}").PACKAGES
-    return packages
-
-
 def _check_version(value: object) -> object:
     # Without quotes YAML reads 3.10 as the number 3.1.
     if not isinstance(value, str) or _VERSION.fullmatch(value) is None:
@@ -88,7 +81,12 @@ class System(Table):
     @field_validator("engines")
     @classmethod
     def _known(cls, given: dict[str, str]) -> dict[str, str]:
-        known = [name for kind in engines.formats() for name in engine_packages(kind)]
+        known = dict.fromkeys(
+            name
+            for kind in engines.formats()
+            for provider in engines.providers(kind)
+            for name in engines.packages(kind, provider)
+        )
         for name in given:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)

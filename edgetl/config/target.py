@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from edgetl.config.board import Board, Feature, engine_packages
+from edgetl.config.board import Board, Feature
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
 from edgetl.runtime import engines
@@ -43,6 +45,31 @@ class Limits(Table):
     """Largest peak resident memory of the process that answers, MiB."""
 
 
+EngineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[a-z0-9]+)?$")]
+"""A format, which its engine runs on the CPU, or ``format@provider``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model file, and what runs it."""
+
+    format: str
+    precision: Precision
+    provider: str
+    """One of `edgetl.runtime.engines.providers`."""
+
+    @property
+    def file(self) -> tuple[str, Precision]:
+        """Format and precision: candidates that differ in their provider share the model file."""
+        return self.format, self.precision
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``onnx int8``, ``onnx fp16 cuda``."""
+        words = (self.format, self.precision.value)
+        return " ".join(words if self.provider == engines.CPU else (*words, self.provider))
+
+
 class Target(Table):
     """One device profile."""
 
@@ -55,40 +82,72 @@ class Target(Table):
     way."""
     threads: int = Field(ge=1, le=256)
     """Threads that one inference may use."""
-    candidates: dict[Name, tuple[Precision, ...]] = Field(min_length=1)
-    """Format (file name in `edgetl/exporters/`) to the precisions to try."""
+    candidates: dict[EngineName, tuple[Precision, ...]] = Field(min_length=1)
+    """Format (file name in `edgetl/exporters/`) to the precisions to try; `onnx@cuda` for those
+    that another provider than the CPU runs."""
     limits: Limits = Limits()
     board: Board | None = None
     """What the machine is; null where that is nobody's business, as for `host`."""
 
     @model_validator(mode="after")
-    def _fits_the_board(self) -> Target:
-        if self.board is None:
-            return self
-        problems = [*self._thread_problems(self.board), *self._candidate_problems(self.board)]
+    def _consistent(self) -> Target:
+        problems = list(self._provider_problems())
+        if self.board is not None and not problems:
+            problems += [*self._thread_problems(self.board), *self._candidate_problems(self.board)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
-    def pairs(self) -> Iterator[tuple[str, Precision]]:
-        """Yield (format, precision) of every candidate, in the order of the file."""
-        for name, precisions in self.candidates.items():
+    def each_candidate(self) -> Iterator[Candidate]:
+        """Yield every candidate, in the order of the file."""
+        for (name, provider), precisions in zip(
+            self.format_providers(), self.candidates.values(), strict=True
+        ):
             for precision in precisions:
-                yield name, precision
+                yield Candidate(name, precision, provider)
+
+    def pairs(self) -> tuple[tuple[str, Precision], ...]:
+        """Return (format, precision) of every model file, once, in the order of the file."""
+        return tuple(dict.fromkeys(candidate.file for candidate in self.each_candidate()))
+
+    def files(self) -> dict[str, tuple[Precision, ...]]:
+        """Return the precisions of the model files of every format, in the order of the file."""
+        formats = dict.fromkeys(name for name, _ in self.pairs())
+        return {each: tuple(p for name, p in self.pairs() if name == each) for each in formats}
+
+    def format_providers(self) -> Iterator[tuple[str, str]]:
+        """Yield format and provider of each key of `candidates`."""
+        for key in self.candidates:
+            name, _, provider = key.partition("@")
+            yield name, provider or engines.CPU
+
+    def _provider_problems(self) -> Iterator[str]:
+        # A format that there is none of is told by whoever exports it.
+        for key, (name, provider) in zip(self.candidates, self.format_providers(), strict=True):
+            if name not in engines.formats() or key == name:
+                continue
+            known = engines.providers(name)
+            if provider == engines.CPU:
+                yield f"candidates.{key}: without a provider the CPU is meant; write '{name}'"
+            elif provider not in known:
+                others = ", ".join(f"'{name}@{each}'" for each in known if each != engines.CPU)
+                allowed = f"write '{name}' for the CPU" + (f", or {others}" if others else "")
+                yield f"candidates.{key}: {name} has no provider '{provider}'; {allowed}"
 
     def _thread_problems(self, board: Board) -> Iterator[str]:
         if self.threads > board.cores:
             yield f"threads: is {self.threads}, but board.cores is {board.cores}"
 
     def _candidate_problems(self, board: Board) -> Iterator[str]:
-        # A format that there is none of is told by whoever exports it.
-        for name in [name for name in self.candidates if name in engines.formats()]:
-            packages = engine_packages(name)
+        for key, (name, provider) in zip(self.candidates, self.format_providers(), strict=True):
+            if name not in engines.formats():
+                continue
+            packages = engines.packages(name, provider)
             for system in board.systems:
                 if not set(packages) & set(system.engines):
                     yield (
-                        f"candidates.{name}: board.systems '{system.os}' has no engine for it; "
-                        f"name the version of {' or '.join(packages)}, or take '{name}' out"
+                        f"candidates.{key}: board.systems '{system.os}' has no engine for it; "
+                        f"name the version of {' or '.join(packages)}, or take '{key}' out"
                     )
         # Its int8 kernels for Arm are written in dot products; on a Cortex-A53 or A72 OpenVINO
         # 2026.4 refuses the file when it is loaded.

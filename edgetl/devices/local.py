@@ -2,65 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetl.devices._process import ENVIRONMENT, failure, too_slow
-from edgetl.errors import DeviceError, UsageError
+from edgetl.devices._folder import FolderConnection
+from edgetl.devices._process import ENVIRONMENT
+from edgetl.errors import UsageError
 from edgetl.runtime.host import fingerprint
-from edgetl.types import Facts
-
-
-@dataclass(frozen=True, slots=True)
-class LocalConnection:
-    """A temporary folder and this Python."""
-
-    folder: Path
-
-    def put(self, files: Mapping[str, Path]) -> None:
-        """Copy `files`; see `edgetl.devices.Connection.put`."""
-        for name, source in files.items():
-            self._copy(source, self.folder / name)
-
-    def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
-        """Run Python; see `edgetl.devices.Connection.run`."""
-        try:
-            done = subprocess.run(  # noqa: S603 - our own interpreter
-                [sys.executable, *arguments],
-                cwd=self.folder,
-                env=ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise too_slow("local", arguments, timeout_s) from error
-        if done.returncode == 0:
-            return done.stdout
-        raise failure("local", arguments, code=done.returncode, said=done.stderr, pip="pip install")
-
-    def get(self, names: Sequence[str], folder: Path) -> None:
-        """Copy files back; see `edgetl.devices.Connection.get`."""
-        for name in names:
-            if not (self.folder / name).is_file():
-                raise DeviceError(
-                    f"device 'local' holds no file '{name}'", remedy="run what writes it first"
-                )
-            self._copy(self.folder / name, folder / name)
-
-    @staticmethod
-    def _copy(source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+from edgetl.types import Facts, Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +21,18 @@ class LocalDevice:
     """The machine that edgetl runs on."""
 
     address: str = "local"
-    provenance: str = "measured"
+    provenance: str = Provenance.MEASURED.value
 
     def describe(self) -> Facts:
         """Return the machine's fingerprint."""
         return dict(fingerprint())
 
     @contextmanager
-    def connect(self) -> Iterator[LocalConnection]:
+    def connect(self) -> Iterator[FolderConnection]:
         """Open a temporary folder."""
-        with tempfile.TemporaryDirectory(prefix="edgetl-local-") as folder:
-            yield LocalConnection(Path(folder))
+        with tempfile.TemporaryDirectory(prefix="edgetl-local-") as name:
+            python = (sys.executable,)
+            yield FolderConnection("local", Path(name), python, ENVIRONMENT, "pip install")
 
 
 def parse(address: str) -> LocalDevice:

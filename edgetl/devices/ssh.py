@@ -29,7 +29,7 @@ from edgetl.devices._session import CutError, Patience, Session
 from edgetl.errors import DeviceError
 from edgetl.hashing import digest_file
 from edgetl.runtime.bundle import runtime_files
-from edgetl.types import Facts
+from edgetl.types import Facts, Provenance
 
 _Result = TypeVar("_Result")
 
@@ -229,7 +229,7 @@ class SshDevice:
     @property
     def provenance(self) -> str:
         """A time taken on the board is a time of the board."""
-        return "measured"
+        return Provenance.MEASURED
 
     def describe(self) -> Facts:
         """Return the board's fingerprint, also while another client uses it."""

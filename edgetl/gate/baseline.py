@@ -15,7 +15,7 @@ from edgetl.evaluation import Answers
 from edgetl.gate.bundle import Bundle, Photos, Quantile
 from edgetl.gate.limits import Accuracy
 from edgetl.gate.measure import Evidence
-from edgetl.types import Fact
+from edgetl.types import Fact, Provenance
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     import numpy as np
@@ -226,6 +226,6 @@ def _latency(bundle: Bundle, evidence: Evidence | None) -> LatencyRecord | None:
             model_ms=summary["model_ms"], threads=summary["threads"], host=evidence.times.host
         )
     timed = bundle.manifest.latency
-    if timed is None or timed.provenance != "measured" or timed.interfered:
+    if timed is None or timed.provenance != Provenance.MEASURED or timed.interfered:
         return None
     return LatencyRecord(model_ms=timed.model_ms, threads=timed.threads, host=timed.host)

@@ -24,8 +24,8 @@ from edgetl.gate.limits import (
     memory_case,
     size_case,
 )
-from edgetl.gate.measure import MEASURED, Evidence, measure
-from edgetl.types import Facts
+from edgetl.gate.measure import Evidence, measure
+from edgetl.types import Facts, Provenance
 
 _CASES = (
     "golden samples",
@@ -42,8 +42,8 @@ _BASELINE_CASES = ("accuracy against baseline", "latency against baseline", "siz
 class Required(StrEnum):
     """What evidence is asked for."""
 
-    MEASURED = "measured"
-    EMULATED = "emulated"
+    MEASURED = Provenance.MEASURED.value
+    EMULATED = Provenance.EMULATED.value
     """Answers of an emulated board will do; its times never do."""
 
 
@@ -143,7 +143,7 @@ def reach(target: Target, address: str | None, required: Required) -> Device:
             remedy="--device ssh://user@board, or --device emulated:cortex-a72 --require emulated",
         )
     device = open_device(given)
-    if required is Required.MEASURED and device.provenance != MEASURED:
+    if required is Required.MEASURED and device.provenance != Provenance.MEASURED:
         raise UsageError(
             f"device '{device.address}' is {device.provenance}, but --require {required.value} "
             "wants a real one",

@@ -11,12 +11,12 @@ from edgetl.errors import ExitCode
 from edgetl.evaluation import EVALUATIONS, Answers
 from edgetl.gate.bundle import Bundle, Photos
 from edgetl.gate.case import MANIFEST, Case, Status, judged
-from edgetl.gate.measure import MEASURED, Evidence, GoldenRow
+from edgetl.gate.measure import Evidence, GoldenRow
 from edgetl.runtime.bundle import check_files
 from edgetl.runtime.contract import LABELS_FILE, Contract
 from edgetl.runtime.errors import BundleError, ContractError
 from edgetl.runtime.golden import photo_file
-from edgetl.types import Split
+from edgetl.types import Provenance, Split
 
 _MIB = 2**20
 _PP = 100.0
@@ -265,7 +265,7 @@ def _unmeasured(
     if limit is None:
         return Case(name, Status.SKIPPED, f"targets/{target.name}.yaml sets no limit")
     reason = (
-        f"at most {limit:g} {unit} allowed, but only a {MEASURED} figure can pass, and device "
-        f"'{evidence.device}' is {evidence.provenance}"
+        f"at most {limit:g} {unit} allowed, but only a {Provenance.MEASURED} figure can pass, and "
+        f"device '{evidence.device}' is {evidence.provenance}"
     )
     return Case(name, Status.UNVERIFIED, reason, evidence.provenance)

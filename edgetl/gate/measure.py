@@ -14,22 +14,25 @@ from edgetl.devices import Connection, Device
 from edgetl.errors import DeviceError, UsageError
 from edgetl.evaluation import EVALUATIONS, Answers
 from edgetl.gate.bundle import Bundle
-from edgetl.types import Fact, Facts, Split
+from edgetl.runtime.contract import Contract
+from edgetl.runtime.engines import CPU
+from edgetl.runtime.rule import Rule
+from edgetl.types import Fact, Facts, Provenance, Split
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.data.dataset import Dataset
-
-MEASURED = "measured"
 
 _START_S = 120.0
 _SLOWEST_S = 10.0
 """Of one inference; a detector on an emulated board takes some seconds."""
 _COUNT = 50
 """Inferences of a run, at least."""
-_MOST_RUNS = 10
-"""The runtime repeats disturbed runs, up to so many in all."""
+_RUNS = 5
+_BUILD_S = 1200.0
+"""TensorRT builds a program for this very GPU each time that a file is opened."""
 
-# A missing engine is the device's fault and ends the process; the other faults are the bundle's.
+# An engine that is missing or runs the model elsewhere is the device's fault and ends the process;
+# the other faults are the bundle's.
 _REPLAY = """\
 import json, pathlib, sys
 from edgetl.runtime.errors import EngineError, RuntimeFault
@@ -37,8 +40,8 @@ from edgetl.runtime.golden import replay
 try:
     rows = replay(pathlib.Path("."), int(sys.argv[1])).rows
     print(json.dumps({"rows": [[r.name, r.what, r.worst, r.tolerance] for r in rows]}))
-except EngineError:
-    raise
+except EngineError as fault:
+    sys.exit(str(fault))
 except RuntimeFault as fault:
     print(json.dumps({"fault": fault.message}))
 """
@@ -108,29 +111,33 @@ def measure(
         DeviceError: If the device cannot be reached, or Python fails there.
         UsageError: If the bundle was made by another edgetl, whose times mean something else.
     """
+    start_s = _START_S if Contract.load(bundle.folder).provider == CPU else _START_S + _BUILD_S
     with device.connect() as connection:
         connection.put(bundle.sources())
-        replayed = _run_json(connection, device, ["-c", _REPLAY, str(threads)], _START_S)
+        replayed = _run_json(connection, device, ["-c", _REPLAY, str(threads)], start_s)
         golden = tuple(GoldenRow(*row) for row in replayed.get("rows", ()))
         fault = str(replayed.get("fault", ""))
         if not all(math.isfinite(row.worst) for row in golden):
             fault = "the model answers with values that are no numbers"
         times = answers = None
-        if not fault and seconds is not None and device.provenance == MEASURED:
-            times = _times(connection, device, threads, seconds)
+        if not fault and seconds is not None and device.provenance == Provenance.MEASURED:
+            times = _times(connection, device, threads, seconds, start_s)
         if not fault and dataset is not None:
-            answers = _answers(connection, dataset, threads)
+            answers = _answers(connection, dataset, threads, start_s)
     return Evidence(device.address, device.provenance, golden, fault, times, answers)
 
 
-def _times(connection: Connection, device: Device, threads: int, seconds: float) -> Times:
+def _times(
+    connection: Connection, device: Device, threads: int, seconds: float, start_s: float
+) -> Times:
     from edgetl.runtime.latency import Latency
 
     command = ["-m", "edgetl.runtime", "bench", ".", "--json", "--threads", str(threads)]
-    command += ["--seconds", str(seconds), "--count", str(_COUNT)]
+    rule = Rule(seconds, _COUNT, _RUNS)
+    command += ["--seconds", str(seconds), "--count", str(_COUNT), "--runs", str(_RUNS)]
     # Each run times the model alone, and again from photo to answer.
     per_run_s = 2 * (2 * seconds + _COUNT * _SLOWEST_S)
-    data = _run_json(connection, device, command, _START_S + _MOST_RUNS * per_run_s)
+    data = _run_json(connection, device, command, start_s + rule.most_runs * per_run_s)
     try:
         latency = Latency.from_json(data)
     except ValueError as error:
@@ -141,7 +148,7 @@ def _times(connection: Connection, device: Device, threads: int, seconds: float)
     return Times(latency.summary(), dict(latency.host))
 
 
-def _answers(connection: Connection, dataset: Dataset, threads: int) -> Answers:
+def _answers(connection: Connection, dataset: Dataset, threads: int, start_s: float) -> Answers:
     import numpy as np
 
     evaluation = EVALUATIONS.load(dataset.task.value)
@@ -156,7 +163,7 @@ def _answers(connection: Connection, dataset: Dataset, threads: int) -> Answers:
             connection.put({photos.name: photos})
             photos.unlink()
         command = ["-c", _ANSWER, str(threads), str(len(starts))]
-        connection.run(command, timeout_s=_START_S + _SLOWEST_S * len(images))
+        connection.run(command, timeout_s=start_s + _SLOWEST_S * len(images))
         for i, start in enumerate(starts):
             outputs = f"outputs-{i}.npz"
             connection.get([outputs], folder)

@@ -14,13 +14,13 @@ from edgetl.config.board import (
     Board,
     Feature,
     System,
-    engine_packages,
     parse_version,
 )
 from edgetl.config.target import Target
 from edgetl.devices import Device
 from edgetl.errors import ConfigError, Problem
-from edgetl.types import Facts
+from edgetl.runtime.engines import packages
+from edgetl.types import Facts, Provenance
 
 _PROBE = Path(__file__).with_name("_probe.py")
 _PROBE_TIMEOUT_S = 120.0
@@ -69,7 +69,10 @@ def probe(target: Target, device: Device) -> Facts:
     Raises:
         DeviceError: If it cannot be reached, is in use for too long, or its Python does not run.
     """
-    names = [*_IMAGES, *(name for kind in target.candidates for name in engine_packages(kind))]
+    names = [
+        *_IMAGES,
+        *(name for engine in target.format_providers() for name in packages(*engine)),
+    ]
     with device.connect() as connection:
         connection.put({_PROBE.name: _PROBE})
         printed = connection.run([_PROBE.name, *names], timeout_s=_PROBE_TIMEOUT_S)
@@ -134,7 +137,7 @@ def _remedy(target: Target, device: Device, found: Facts, wrong: Sequence[Line])
             "name the device that it is, or write a profile of this one: "
             f"'edgetl targets show {target.name}' is an example"
         )
-    if device.provenance == "emulated":
+    if device.provenance == Provenance.EMULATED:
         return "name the emulation with that system and engine, or take the format out"
     if ground is Ground.PYTHON:
         return (
@@ -222,24 +225,25 @@ def _packages(target: Target, system: System | None, found: Facts) -> Iterator[L
     for name in _IMAGES:
         there = installed[name] is not None
         yield Line(name, "any", _told(installed[name]), there, Ground.PACKAGE, wanted=name)
-    for kind in target.candidates:
-        yield _engine(kind, system, installed)
+    for key, (kind, provider) in zip(target.candidates, target.format_providers(), strict=True):
+        yield _engine(key, packages(kind, provider), system, installed)
 
 
-def _engine(kind: str, system: System | None, installed: Mapping[str, str | None]) -> Line:
-    packages = engine_packages(kind)
-    stated = {name: system.engines[name] for name in packages if system and name in system.engines}
+def _engine(
+    key: str, names: Sequence[str], system: System | None, installed: Mapping[str, str | None]
+) -> Line:
+    stated = {name: system.engines[name] for name in names if system and name in system.engines}
     # The runtime takes the first that is there; of one that the profile does not state, built by
     # whoever installed it, any version will do.
-    first = next((name for name in packages if installed[name]), None)
+    first = next((name for name in names if installed[name]), None)
     version = installed[first] if first else None
     ok = version is not None and (
         first not in stated or parse_version(version) >= parse_version(stated[first])
     )
-    best = next(iter(stated), packages[0])
+    best = next(iter(stated), names[0])
     return Line(
-        f"engine of {kind}",
-        f"{best} {stated[best]}" if best in stated else " or ".join(packages),
+        f"engine of {key}",
+        f"{best} {stated[best]}" if best in stated else " or ".join(names),
         f"{first} {version}" if first else "not found",
         ok,
         Ground.PACKAGE,

@@ -60,8 +60,15 @@ def miss_lines(
         packages: Facts of the package stage, one per target.
         artifacts: Of the run, by label.
     """
-    for chosen in dict.fromkeys(package["chosen"] for package in packages):
-        verification = artifacts.get(f"verify {chosen}")
+    # Candidates that differ in their provider share the file that was verified.
+    files = {
+        row["candidate"]: f"{row['format']} {row['precision']}"
+        for package in packages
+        for row in package["rows"]
+        if row["candidate"] == package["chosen"]
+    }
+    for chosen, file in files.items():
+        verification = artifacts.get(f"verify {file}")
         if verification is not None and verification.facts["misses"]:
             picture = verification.file(verification.facts["misses"])
             yield f"worst answers of {chosen}: {picture}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 from edgetl.report import plots
 from edgetl.report.plots import Figure, Limit, Point
 from edgetl.report.record import LATENCY_FILE, Epochs, Run, epochs_of
-from edgetl.runtime.latency import SCHEMA, Latency
+from edgetl.runtime.latency import load_latency
+from edgetl.runtime.quantiles import NS_PER_MS
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
+from edgetl.types import Facts, Provenance
 
-_NS_PER_MS = 1e6
 _MIB = 2**20
 
 
@@ -96,22 +94,17 @@ def latencies(run: Run, package: Artifact, name: str) -> list[Figure]:
             for quantile in ("p50", "p95")
             if latency.facts["model_ms"][quantile] is not None
         }
-        provenance = latency.facts["provenance"]
-        title = (
-            row["candidate"] if provenance == "measured" else f"{row['candidate']} ({provenance})"
-        )
+        title, provenance = row["candidate"], latency.facts["provenance"]
+        if provenance != Provenance.MEASURED:
+            title = f"{title} ({provenance})"
         found.append(plots.histogram(f"{name}-{position}", title, _samples_ms(latency), marks))
     return found
 
 
 def _samples_ms(latency: Artifact) -> list[float]:
     """Return the single times that the figures come from, of the model alone."""
-    raw = json.loads(latency.file(LATENCY_FILE).read_text(encoding="utf-8"))
-    if raw["schema"] == SCHEMA:
-        counted = Latency.from_json(raw).counted
-        return [sample / _NS_PER_MS for run in counted for sample in run.model_ns]
-    # Written before there were several runs; a finished run of then can still be reported.
-    return [sample / _NS_PER_MS for sample in raw["samples_ns"]]
+    counted = load_latency(latency.file(LATENCY_FILE)).counted
+    return [sample / NS_PER_MS for run in counted for sample in run.model_ns]
 
 
 def _point(row: Facts, *, timed: bool, chosen: bool) -> Point:

@@ -67,7 +67,11 @@ def page(run: Run) -> str:
         trained=_trained(run),
         comparison=run.comparison,
         training_figures=figures.training(run),
-        ladders={name: each.facts for name, each in run.candidates().items()},
+        # Candidates that differ in their provider share the file, and so the ladder.
+        ladders={
+            each.manifest.label.removeprefix("verify "): each.facts
+            for each in run.candidates().values()
+        },
         closer=[_with_figures(each, i) for i, each in enumerate(_closer(run, packages))],
         quantized=[_quantized(each) for each in run.of_kind("quantized")],
         hosts=hosts_of(run),

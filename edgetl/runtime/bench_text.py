@@ -22,7 +22,8 @@ _PARTS = (
 def latency_lines(latency: Latency) -> Iterator[str]:
     """Yield what a person wants to know of `latency`, the doubts last."""
     summary = latency.summary()
-    yield f"{latency.engine}, {latency.threads} thread(s), {latency.host['processor']}"
+    engine = f"{latency.engine} on {latency.provider}"
+    yield f"{engine}, {latency.threads} thread(s), {latency.host['processor']}"
     yield f"load {summary['load_ms']:.1f} ms, first {summary['first_ms']:.2f} ms"
     runs = summary["runs"]
     medians = ", ".join(f"{median:.3f}" for median in runs["p50_ms"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import ContractError
 from edgetl.runtime.preprocess import Preprocess
 
@@ -75,6 +76,8 @@ class Contract:
     outputs: tuple[OutputSpec, ...]
     suppression: Suppression | None = None
     """Which answers of a detector become detections; None for a classifier."""
+    provider: str = CPU
+    """What runs the model file; one of `edgetl.runtime.engines.providers`."""
 
     @classmethod
     def load(cls, folder: Path) -> Contract:
@@ -102,6 +105,8 @@ class Contract:
         data = {"schema": SCHEMA, **dataclasses.asdict(self)}
         if self.suppression is None:
             del data["suppression"]
+        if self.provider == CPU:
+            del data["provider"]
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
         (folder / CONTRACT_FILE).write_text(text, encoding="utf-8")
         labels = "".join(f"{label}\n" for label in self.labels)
@@ -179,6 +184,7 @@ def _contract(reader: _Reader) -> Contract:
         suppression=_suppression(reader.table("suppression"))
         if reader.has("suppression")
         else None,
+        provider=reader.take("provider", _TEXT) if reader.has("provider") else CPU,
     )
     reader.done()
     _check(contract, reader)

@@ -49,6 +49,6 @@ class BundleError(RuntimeFault):
 
 
 class EngineError(RuntimeFault):
-    """The package of an inference engine is not installed."""
+    """An inference engine is not installed, or would not run a model where it was asked to."""
 
     exit_code = 4

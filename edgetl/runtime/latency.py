@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.runtime.closed_loop import Run, WarmUp
+from edgetl.runtime.engines import CPU
 from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.quantiles import NS_PER_MS, headline, intervals
 from edgetl.runtime.rule import Rule
@@ -44,6 +45,8 @@ class Latency:
     """Fingerprint of the machine that was timed; a limit compares it with the target's."""
     sustained: Sustained | None = None
     """Minutes without a pause, where they were asked for."""
+    provider: str = CPU
+    """What ran the model; records from before there was a choice do not name it."""
 
     @property
     def undisturbed(self) -> tuple[Run, ...]:
@@ -97,6 +100,7 @@ class Latency:
         """
         return {
             "engine": self.engine,
+            "provider": self.provider,
             "threads": self.threads,
             "load_ms": self.load_ns / NS_PER_MS,
             "first_ms": self.first_ns / NS_PER_MS,

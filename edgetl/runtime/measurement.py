@@ -65,6 +65,7 @@ def measure(folder: Path, *, threads: int, rule: Rule, sustained_minutes: float 
         sustained = sustain(work.model, now, minutes=sustained_minutes, sensors=sensors)
     return Latency(
         engine=predictor.session.engine,
+        provider=predictor.contract.provider,
         threads=threads,
         rule=rule,
         load_ns=load_ns,

@@ -49,10 +49,12 @@ class Predictor:
         Raises:
             ContractError: If the contract cannot be read or the model file says otherwise.
             BundleError: If the model file is missing or damaged.
-            EngineError: If the engine's package is not installed.
+            EngineError: If the engine's package is not installed, or the contract's provider does
+                not run all of it.
         """
         contract = Contract.load(folder)
-        session = open_session(contract.format, folder / contract.file, threads)
+        file = folder / contract.file
+        session = open_session(contract.format, file, threads, contract.provider)
         _agree(folder, contract, session)
         return cls(folder, contract, session)
 

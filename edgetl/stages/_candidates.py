@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from edgetl.config.target import Target
+from edgetl.config.target import Candidate, Target
 from edgetl.hashing import digest_value
+from edgetl.runtime.engines import CPU
 from edgetl.stages import Job, Node, Planned
 from edgetl.store.store import Artifact
 from edgetl.types import Precision
 
-Candidate = tuple[str, Precision]
-"""Format and precision."""
+ModelFile = tuple[str, Precision]
+"""Format and precision; any number of candidates, each with its provider, are of one file."""
 
 
-def wanted(job: Job) -> tuple[Candidate, ...]:
-    """Return every candidate that a target of `job` asks for, once, in the order of the targets."""
+def wanted(job: Job) -> tuple[ModelFile, ...]:
+    """Return every file that a target of `job` asks for, once, in the order of the targets."""
     return tuple(dict.fromkeys(pair for target in job.targets for pair in target.pairs()))
 
 
-def candidate_name(candidate: Candidate) -> str:
-    """Return what people call it: ``onnx int8``."""
-    name, precision = candidate
+def candidate_name(file: ModelFile) -> str:
+    """Return what people call a file, and the candidate of it on the CPU: ``onnx int8``."""
+    name, precision = file
     return f"{name} {precision.value}"
 
 
@@ -31,12 +33,12 @@ def float_node(made: Planned, name: str) -> Node:
     return node_called(made["float"], f"export {name}")
 
 
-def file_node(made: Planned, candidate: Candidate) -> Node:
-    """Return the node that makes the candidate's model file."""
-    name, precision = candidate
+def file_node(made: Planned, file: ModelFile) -> Node:
+    """Return the node that makes the model file."""
+    name, precision = file
     if precision is Precision.FP32:
         return float_node(made, name)
-    return node_called(made["quantized"], f"quantize {candidate_name(candidate)}")
+    return node_called(made["quantized"], f"quantize {candidate_name(file)}")
 
 
 def model_node(made: Planned) -> Node:
@@ -47,7 +49,21 @@ def model_node(made: Planned) -> Node:
 
 def benchmark_label(candidate: Candidate, target: Target) -> str:
     """Return the label of the node that times `candidate` the way `target` says."""
-    return f"benchmark {candidate_name(candidate)} {target.device} x{target.threads}"
+    return f"benchmark {candidate.name} {target.device} x{target.threads}"
+
+
+def ask_for(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
+    """Write the contract of the model folder `folder`, with another provider, into `out`.
+
+    Returns:
+        The names of the files written; none for the CPU, which every model folder asks for.
+    """
+    from edgetl.runtime.contract import CONTRACT_FILE, Contract
+
+    if provider == CPU:
+        return ()
+    dataclasses.replace(Contract.load(folder), provider=provider).save(out)
+    return (CONTRACT_FILE,)
 
 
 def node_called(nodes: Sequence[Node], label: str) -> Node:

@@ -52,6 +52,8 @@ class Measured:
     memory_bytes: int | None
     interfered: bool
     """Other programs disturbed the timing, which can only have made it longer."""
+    broken: str = ""
+    """Which golden samples it answers otherwise on the device; empty if none, or not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ def _checks(limits: Limits, candidate: Measured) -> Iterator[_Check]:
     collapsed = wanted and candidate.collapse is not None
     # The better of two that only guess is the nearer one.
     yield _Check("better_than_guessing", candidate.collapse or "", 1 - metric if collapsed else -1)
+    yield _Check("golden samples", candidate.broken, 1.0 if candidate.broken else -1.0)
     for name, (title, value) in candidate.accuracies.items():
         least: float | None = getattr(limits, name)
         if least is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,19 +12,20 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
-from edgetl.devices import Device, check_device, open_device
-from edgetl.errors import DeviceError, Problem
+from edgetl.devices import Connection, Device, check_device, open_device
+from edgetl.errors import DeviceError, MissingPackageError, Problem
+from edgetl.runtime.engines import CPU
+from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
 from edgetl.runtime.rule import ATTEMPTS_PER_RUN, Rule
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import benchmark_label, file_node, runtime_digest
+from edgetl.stages._candidates import ask_for, benchmark_label, file_node, runtime_digest
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
+from edgetl.types import Fact, Facts, Provenance
 
 LATENCY_FILE = "latency.json"
 
-_MEASURED = "measured"
-
+_HERE = "local"
 _EMULATED_COUNT = 10
 """Inferences of an emulated processor: their times mean nothing, and each takes long."""
 _TIMEOUT_S = 120.0
@@ -31,6 +33,22 @@ _TIMEOUT_FACTOR = 2.0
 _SLOWEST_S = 4.0
 """Of one inference; a detector with 16-bit activations takes a second or two where no kernel is
 made for them."""
+_BUILD_S = 1200.0
+"""TensorRT builds a program for this very GPU each time that a file is opened: minutes on a small
+board."""
+
+# Answers are verified on this machine's CPU; that another provider gives the same is shown there.
+_REPLAY = """\
+import json, pathlib, sys
+from edgetl.runtime.errors import RuntimeFault
+from edgetl.runtime.golden import replay
+try:
+    rows = replay(pathlib.Path("model"), int(sys.argv[1])).rows
+except RuntimeFault as fault:
+    sys.exit(str(fault))
+print(json.dumps([f"{r.name} {r.what}: worst {r.worst:.3g}, {r.tolerance:.3g} allowed"
+                  for r in rows if not r.passed]))
+"""
 
 
 class BenchmarkTable(Table):
@@ -58,6 +76,8 @@ class Settings(Table):
     """What a timing depends on besides the file."""
 
     format: str
+    provider: str
+    """What runs the file there; one of `edgetl.runtime.engines.providers`."""
     device: str
     """Address: ``local``, or for example ``ssh://pi@rpi4``."""
     host: dict[str, str | int | None]
@@ -83,27 +103,45 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             device = open_device(target.device)
             hosts[target.device] = device.describe()
             rules[target.device] = _rule(table, device)
-        for candidate in target.pairs():
+        for candidate in target.each_candidate():
             label = benchmark_label(candidate, target)
             settings = Settings(
-                format=candidate[0],
+                format=candidate.format,
+                provider=candidate.provider,
                 device=target.device,
                 host=hosts[target.device],
                 runtime=runtime,
                 threads=target.threads,
                 **asdict(rules[target.device]),
             )
-            inputs = {"candidate": file_node(made, candidate)}
+            inputs = {"candidate": file_node(made, candidate.file)}
             nodes.setdefault(label, Node("benchmark", label, settings, inputs))
     return list(nodes.values())
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the targets whose device there is no way to reach."""
+    """Yield the targets whose device there is no way to reach; raise if this one lacks an engine.
+
+    What another device lacks is only known when it is asked.
+    """
+    from edgetl.runtime.engines import formats, package
+
     for target in job.targets:
         problem = None if target.device is None else check_device(target.device)
         if problem is not None:
             yield Problem("targets", f"target '{target.name}': {problem}")
+        if target.device != _HERE:
+            continue
+        for name, provider in target.format_providers():
+            # The CPU's engine verifies as well, which says what it lacks.
+            if provider == CPU or name not in formats():
+                continue
+            try:
+                package(name, provider)
+            except EngineError as error:
+                raise MissingPackageError(
+                    f"target '{target.name}': {error.message}", remedy=error.remedy
+                ) from error
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -116,8 +154,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     from edgetl.runtime.latency import Latency
 
     device = open_device(settings.device)
-    latency = Latency.from_json(_measure(device, settings, inputs["candidate"].folder))
-    if latency.interfered and device.provenance == _MEASURED:
+    data, broken = _measure(device, settings, inputs["candidate"].folder)
+    latency = Latency.from_json(data)
+    if latency.interfered and device.provenance == Provenance.MEASURED:
         work.progress.note(
             f"other programs disturbed {len(latency.runs) - len(latency.undisturbed)} of "
             f"{len(latency.runs)} runs on '{settings.device}'; all are kept and the times marked"
@@ -128,30 +167,56 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             f"{latency.host} instead of {settings.host}",
             remedy="run again, so that the plan asks the device what it is now",
         )
+    if latency.provider != settings.provider:
+        raise DeviceError(
+            f"device '{settings.device}' ran the model on {latency.provider}, but "
+            f"{settings.provider} was asked for",
+            remedy="run again; if that does not help, see what 'bench' says there",
+        )
     text = json.dumps(latency.as_json()) + "\n"
     (work.out / LATENCY_FILE).write_text(text, encoding="utf-8")
     return {
         "device": settings.device,
         "provenance": device.provenance,
         **latency.summary(),
+        "broken": broken,
         "host": latency.host,
     }
 
 
-def _measure(device: Device, settings: Settings, folder: Path) -> Facts:
-    """Return what the runtime on the device prints: a latency as JSON."""
+def _measure(device: Device, settings: Settings, folder: Path) -> tuple[Facts, list[str] | None]:
+    """Return what the runtime on the device prints: a latency as JSON, and what is wrong.
+
+    That is which golden samples are answered otherwise there; None if the CPU runs the model.
+    """
     from edgetl.runtime.bundle import runtime_files
 
-    files = {f"model/{path.name}": path for path in sorted(folder.iterdir()) if path.is_file()}
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
     command = ["-m", "edgetl.runtime", "bench", "model", "--json"]
     command += ["--threads", str(settings.threads)]
     command += ["--seconds", str(settings.seconds), "--count", str(settings.count)]
     command += ["--runs", str(settings.runs)]
-    with device.connect() as connection:
-        connection.put({**runtime_files(), **files})
-        printed = connection.run(command, timeout_s=_timeout_s(settings))
+    broken = None
+    with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
+        asking = ask_for(settings.provider, folder, Path(name))
+        files |= {each: Path(name) / each for each in asking}
+        with device.connect() as connection:
+            models = {f"model/{each}": path for each, path in files.items()}
+            connection.put({**runtime_files(), **models})
+            if settings.provider != CPU:
+                replay = ["-c", _REPLAY, str(settings.threads)]
+                broken = _printed(connection, replay, settings, _TIMEOUT_S + _BUILD_S)
+            data = _printed(connection, command, settings, _timeout_s(settings))
+    return data, broken
+
+
+def _printed(
+    connection: Connection, command: Sequence[str], settings: Settings, timeout_s: float
+) -> Fact:
+    """Return what the command prints on the device, which is JSON."""
+    printed = connection.run(command, timeout_s=timeout_s)
     try:
-        data: Facts = json.loads(printed)
+        data: Fact = json.loads(printed)
     except ValueError as error:
         raise DeviceError(
             f"device '{settings.device}' answered {printed[:80]!r} instead of a latency",
@@ -166,11 +231,12 @@ def _timeout_s(settings: Settings) -> float:
     Each run times alone and end to end.
     """
     per_run_s = 2 * (_TIMEOUT_FACTOR * settings.seconds + settings.count * _SLOWEST_S)
-    return _TIMEOUT_S + ATTEMPTS_PER_RUN * settings.runs * per_run_s
+    build_s = 0.0 if settings.provider == CPU else _BUILD_S
+    return _TIMEOUT_S + build_s + ATTEMPTS_PER_RUN * settings.runs * per_run_s
 
 
 def _rule(table: BenchmarkTable, device: Device) -> Rule:
-    if device.provenance == _MEASURED:
+    if device.provenance == Provenance.MEASURED:
         return Rule(table.seconds, table.count, table.runs)
     return Rule(0.0, _EMULATED_COUNT, 1)
 
@@ -191,7 +257,9 @@ def _summary(facts: Facts) -> str:
         text += f", p50 {p50['value']:.2f}"
     if facts["peak_memory_bytes"] is not None:
         text += f", {facts['peak_memory_bytes'] / 2**20:.0f} MiB"
-    if facts["provenance"] != _MEASURED:
+    if facts["broken"]:
+        text += f"; answers otherwise on {facts['provider']}"
+    if facts["provenance"] != Provenance.MEASURED:
         return f"{text}; {facts['provenance']}, so no speed"
     return f"{text}; disturbed by other programs" if facts["interfered"] else text
 

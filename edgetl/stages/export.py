@@ -48,13 +48,13 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _formats(job: Job) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for target in job.targets for name in target.candidates))
+    return tuple(dict.fromkeys(name for target in job.targets for name in target.files()))
 
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield the formats that no exporter writes; raise if what an exporter needs is missing."""
     for target in job.targets:
-        for name in target.candidates:
+        for name in target.files():
             try:
                 EXPORTERS.check(name)
             except UsageError as error:

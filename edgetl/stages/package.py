@@ -10,11 +10,13 @@ from pathlib import Path
 
 from edgetl import __version__
 from edgetl.config.table import Table
-from edgetl.config.target import ACCURACIES, Target
+from edgetl.config.target import ACCURACIES, Candidate, Target
 from edgetl.errors import Problem
 from edgetl.hashing import digest_folder
+from edgetl.runtime.engines import CPU
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import (
+    ask_for,
     benchmark_label,
     candidate_name,
     file_node,
@@ -23,9 +25,9 @@ from edgetl.stages._candidates import (
     node_called,
     runtime_digest,
 )
-from edgetl.stages._choice import Choice, Measured, Outcome, Verdict, choose
+from edgetl.stages._choice import Choice, Judgement, Measured, Outcome, Verdict, choose
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision
+from edgetl.types import Facts, Precision, Provenance
 
 BUNDLE_FOLDER = "bundle"
 
@@ -57,12 +59,13 @@ def _inputs(target: Target, made: Planned) -> dict[str, Node]:
     inputs = {"dataset": made["dataset"][0], "teacher": teacher}
     if model is not teacher:
         inputs["student"] = model
-    for candidate in target.pairs():
-        name = candidate_name(candidate)
-        inputs[f"{name} file"] = file_node(made, candidate)
-        inputs[f"{name} verification"] = node_called(made["verification"], f"verify {name}")
-        if candidate[1] is not Precision.FP32:
-            inputs[f"{name} float"] = float_node(made, candidate[0])
+    for candidate in target.each_candidate():
+        name, file = candidate.name, candidate.file
+        verification = f"verify {candidate_name(file)}"
+        inputs[f"{name} file"] = file_node(made, file)
+        inputs[f"{name} verification"] = node_called(made["verification"], verification)
+        if candidate.precision is not Precision.FP32:
+            inputs[f"{name} float"] = float_node(made, candidate.format)
         if target.device is not None:
             label = benchmark_label(candidate, target)
             inputs[f"{name} latency"] = node_called(made["latency"], label)
@@ -86,15 +89,15 @@ def _check(job: Job) -> Iterator[Problem]:
 def _tools(settings: Settings) -> tuple[str, ...]:
     from edgetl.runtime.engines import package
 
-    return (*(package(name) for name in settings.target.candidates), "numpy", "pillow")
+    return (*(package(name) for name in settings.target.files()), "numpy", "pillow")
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
     target = settings.target
-    names = [candidate_name(candidate) for candidate in target.pairs()]
-    measured = [_measured(name, inputs) for name in names]
+    candidates = list(target.each_candidate())
+    measured = [_measured(candidate.name, inputs) for candidate in candidates]
     choice = choose(target, measured)
-    chosen = None if choice.chosen is None else names[choice.chosen]
+    chosen = None if choice.chosen is None else candidates[choice.chosen]
     if chosen is not None:
         _write_bundle(work.out / BUNDLE_FOLDER, settings, chosen, choice, inputs)
     return {
@@ -104,10 +107,12 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         "limits": target.limits.model_dump(mode="json"),
         "verdict": choice.outcome.value,
         "why": choice.why,
-        "chosen": chosen,
+        "chosen": None if chosen is None else chosen.name,
         "rows": [
-            _row(name, figures, choice, position, inputs)
-            for position, (name, figures) in enumerate(zip(names, measured, strict=True))
+            _row(candidate, figures, judgement, inputs)
+            for candidate, figures, judgement in zip(
+                candidates, measured, choice.judgements, strict=True
+            )
         ],
     }
 
@@ -115,6 +120,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 def _measured(name: str, inputs: Mapping[str, Artifact]) -> Measured:
     verification = inputs[f"{name} verification"].facts
     latency = _timing(name, inputs)
+    run = inputs.get(f"{name} latency")
     return Measured(
         name=name,
         title=verification["title"],
@@ -126,6 +132,7 @@ def _measured(name: str, inputs: Mapping[str, Artifact]) -> Measured:
         p95_ms=None if latency is None else latency.facts["model_ms"]["p95"]["value"],
         memory_bytes=None if latency is None else latency.facts["peak_memory_bytes"],
         interfered=latency is not None and latency.facts["interfered"],
+        broken="; ".join((run.facts["broken"] if run else None) or ()),
     )
 
 
@@ -140,20 +147,19 @@ def _accuracies(verification: Facts) -> dict[str, tuple[str, float]]:
 
 
 def _row(
-    name: str,
-    figures: Measured,
-    choice: Choice,
-    position: int,
-    inputs: Mapping[str, Artifact],
+    candidate: Candidate, figures: Measured, judgement: Judgement, inputs: Mapping[str, Artifact]
 ) -> Facts:
     """Return one line of the target's table, raw figures and the verdict in words."""
-    verification = inputs[f"{name} verification"].facts
-    latency = _timing(name, inputs)
-    judgement = choice.judgements[position]
+    verification = inputs[f"{candidate.name} verification"].facts
+    latency = _timing(candidate.name, inputs)
+    reasons = [judgement.reason]
+    if candidate.provider != CPU and judgement.verdict is not Verdict.REJECTED:
+        reasons.append(_proof(candidate, inputs))
     return {
-        "candidate": name,
-        "format": verification["format"],
-        "precision": verification["precision"],
+        "candidate": candidate.name,
+        "format": candidate.format,
+        "precision": candidate.precision.value,
+        "provider": candidate.provider,
         "metric": verification["metric"],
         "title": figures.title,
         "value": verification["value"],
@@ -172,30 +178,39 @@ def _row(
         "p95_ms": figures.p95_ms,
         "p95_low_ms": None if latency is None else latency.facts["model_ms"]["p95"]["low"],
         "p95_high_ms": None if latency is None else latency.facts["model_ms"]["p95"]["high"],
-        "provenance": None if latency is None else "measured",
+        "provenance": None if latency is None else latency.facts["provenance"],
         "interfered": figures.interfered,
         "memory_bytes": figures.memory_bytes,
         "verdict": judgement.verdict.value,
-        "reason": judgement.reason,
+        "reason": "; ".join(filter(None, reasons)),
     }
+
+
+def _proof(candidate: Candidate, inputs: Mapping[str, Artifact]) -> str:
+    """Return what is known of the answers of a candidate that was verified on another provider."""
+    shown = f"{candidate.name} latency" in inputs
+    told = "answers the golden samples alike" if shown else "was not tried"
+    return f"accuracy is the file's on the CPU, {candidate.provider} {told}"
 
 
 def _write_bundle(
     folder: Path,
     settings: Settings,
-    chosen: str,
+    candidate: Candidate,
     choice: Choice,
     inputs: Mapping[str, Artifact],
 ) -> None:
     """Write the model folder, the runtime, and a manifest with the digest of every file."""
     from edgetl.runtime.bundle import MANIFEST_FILE, SCHEMA, runtime_files
 
+    chosen = candidate.name
     file = inputs[f"{chosen} file"]
     sources = {name: file.file(name) for name in file.manifest.files} | runtime_files()
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
+    ask_for(candidate.provider, folder, folder)
     target = settings.target
     manifest: Facts = {
         "schema": SCHEMA,
@@ -218,7 +233,7 @@ def _write_bundle(
 def _timing(name: str, inputs: Mapping[str, Artifact]) -> Artifact | None:
     """Return the times of a candidate; None if there are none that mean anything as speed."""
     latency = inputs.get(f"{name} latency")
-    return latency if latency and latency.facts["provenance"] == "measured" else None
+    return latency if latency and latency.facts["provenance"] == Provenance.MEASURED else None
 
 
 def _latency_facts(chosen: str, inputs: Mapping[str, Artifact]) -> Facts | None:

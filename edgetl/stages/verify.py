@@ -82,7 +82,7 @@ def _check(job: Job) -> Iterator[Problem]:
     from edgetl.runtime.engines import package
 
     for target in job.targets:
-        for name in target.candidates:
+        for name in target.files():
             if name not in EXPORTERS.names():
                 continue  # said by export
             try:

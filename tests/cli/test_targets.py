@@ -196,3 +196,30 @@ def test_comparison_is_printed_as_json_too(tmp_path: Path, profile: dict[str, An
     (python,) = [line for line in told["lines"] if line["what"] == "Python"]
     assert (python["expected"], python["ok"], python["ground"]) == ("3.99", False, "python")
     assert told["found"]["executable"] == sys.executable
+
+
+def test_gpu_is_shown_and_its_package_looked_for(tmp_path: Path, profile: dict[str, Any]) -> None:
+    profile["candidates"] = {"onnx": ["fp32"], "onnx@cuda": ["fp16"]}
+    profile["board"]["systems"][0]["engines"]["onnxruntime-gpu"] = "1.23.0"
+    folder = _written(tmp_path, profile)
+    assert "  candidates  onnx fp32, onnx fp16 cuda\n" in _run("show", "mine", cwd=folder).stdout
+    done = _run("check", "mine", cwd=folder)
+    assert done.returncode == 3
+    assert "lacks packages: engine of onnx@cuda not found (expected onnxruntime-gpu" in done.stderr
+    assert "-m pip install onnxruntime-gpu==1.23.0" in done.stderr
+
+
+def test_recipe_for_a_gpu_that_is_not_here_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "gpu.yaml").write_text(
+        "{name: gpu, description: mine, device: local, threads: 1, "
+        "candidates: {onnx: [fp32], onnx@cuda: [fp32]}}"
+    )
+    command = [sys.executable, "-m", "edgetl", "run", "parts", "--set", "targets=[gpu]"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == (
+        "edgetl: target 'gpu': a model of format 'onnx' on cuda needs the package "
+        "'onnxruntime-gpu': it is not installed\n  pip install onnxruntime-gpu\n"
+    )
+    assert done.returncode == 4
+    assert not list(tmp_path.glob(".edgetl/artifacts/*"))

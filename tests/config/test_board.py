@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from edgetl.config.board import engine_packages, parse_version
+from edgetl.config.board import parse_version
 from edgetl.config.load import load_target
 from edgetl.errors import ConfigError
+from edgetl.runtime.engines import packages
 
 _PROFILE: dict[str, Any] = {
     "name": "mine",
@@ -126,6 +127,11 @@ def test_target_needs_no_board(load: Load) -> None:
             {"onnx": ["fp32"], "openvino": ["fp32"]},
             r"openvino: board\.systems 'bookworm' has no engine for it; name the version of",
         ),
+        (
+            "candidates",
+            {"onnx": ["fp32"], "onnx@cuda": ["fp16"]},
+            r"'bookworm' has no engine for it; name the version of onnxruntime-gpu, or take 'onnx@",
+        ),
     ],
 )
 def test_profile_that_is_wrong_is_refused_with_the_reason(
@@ -181,4 +187,11 @@ def test_newer_versions_are_larger_also_with_two_digits() -> None:
 
 
 def test_engines_of_a_format_come_best_first() -> None:
-    assert engine_packages("tflite") == ("ai-edge-litert", "tflite-runtime")
+    assert packages("tflite") == ("ai-edge-litert", "tflite-runtime")
+
+
+def test_gpu_is_offered_where_the_profile_states_its_package(load: Load) -> None:
+    profile = _changed("candidates", {"onnx": ["fp32"], "onnx@tensorrt": ["fp16"]})
+    profile["board"]["systems"][0]["engines"] = {"onnxruntime-gpu": "1.23.0"}
+    names = [candidate.name for candidate in load(profile).each_candidate()]
+    assert names == ["onnx fp32", "onnx fp16 tensorrt"]

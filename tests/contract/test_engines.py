@@ -106,6 +106,21 @@ def test_unknown_format_is_refused() -> None:
         engines.package("ncnn")
 
 
+def test_every_engine_has_the_cpu_and_takes_it_for_granted(model: tuple[str, Path]) -> None:
+    assert engines.providers(model[0])[0] == "cpu"
+    assert engines.packages(model[0]) == engines.packages(model[0], "cpu")
+    named = open_session(*model, threads=1, provider="cpu")
+    assert named.engine == open_session(*model, threads=1).engine
+
+
+def test_provider_that_an_engine_does_not_have_is_refused(model: tuple[str, Path]) -> None:
+    known = ", ".join(engines.providers(model[0]))
+    with pytest.raises(
+        ContractError, match=f"'{model[0]}' has no provider 'npu'; known: {known}\n"
+    ):
+        open_session(*model, threads=1, provider="npu")
+
+
 def test_int8_tflite_takes_pixels_minus_128_and_gives_real_numbers(tmp_path: Path) -> None:
     file = _write_tflite(tmp_path, _SHAPE, given=("INT8", (1.0, -128)), answer=(2.0, -128))
     session = open_session("tflite", file, threads=1)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.config.board import FEATURES, Board, Feature, engine_packages
+from edgetl.config.board import FEATURES, Board, Feature
 from edgetl.config.load import known_files, load_calibration, load_target
 from edgetl.config.target import Target
 from edgetl.devices import check_device
+from edgetl.errors import ConfigError
 from edgetl.exporters import EXPORTERS
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages
+from edgetl.runtime.engines import packages
 from edgetl.store.store import Store
 from edgetl.types import Precision
 
@@ -48,9 +50,9 @@ def test_every_offered_format_has_an_engine_on_every_system(name: str) -> None:
     target, board = _board(name)
     for system in board.systems:
         stated = set(system.engines)
-        for kind in target.candidates:
-            assert stated & set(engine_packages(kind)), f"{system.os}: {kind}"
-        needed = {package for kind in target.candidates for package in engine_packages(kind)}
+        for engine in target.format_providers():
+            assert stated & set(packages(*engine)), f"{system.os}: {engine}"
+        needed = {name for engine in target.format_providers() for name in packages(*engine)}
         assert stated <= needed, f"{system.os}: an engine that nothing offered needs"
 
 
@@ -117,3 +119,28 @@ def test_calibration_recipe_loads(name: str) -> None:
 def test_ready_made_recipe_passes_every_check(name: str, tmp_path: Path) -> None:
     job = load_job(name, (), Store(tmp_path), all_stages())
     assert job.recipe.name == name
+
+
+@pytest.mark.parametrize("name", ["jetson-agx-orin", "jetson-orin-nano"])
+def test_gpu_of_a_jetson_is_turned_on_as_its_file_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = known_files("targets")[name].read_text(encoding="utf-8")
+    told = [line for line in text.splitlines() if line.startswith("  #   onnx@")]
+    assert len(told) == 2
+    for line in told:
+        text = text.replace(line, line.replace("#   ", ""))
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"onnx@cuda: .*name the version of onnxruntime-gpu"):
+        load_target(name)
+    text = text.replace('onnxruntime: "1.23.2"', 'onnxruntime-gpu: "1.23.0"')
+    (tmp_path / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    assert [candidate.name for candidate in load_target(name).each_candidate()][:5] == [
+        "onnx fp32",
+        "onnx int8",
+        "onnx fp32 cuda",
+        "onnx fp16 cuda",
+        "onnx fp16 tensorrt",
+    ]

@@ -20,6 +20,7 @@ from edgetl.gate.check import Question, Required, check_bundle, reach
 from edgetl.gate.compare import Allowed
 from edgetl.gate.limits import Accuracy, accuracy_cases, golden_cases, latency_case, memory_case
 from edgetl.gate.measure import Evidence, Times, measure
+from edgetl.runtime.contract import Contract
 from edgetl.runtime.errors import BundleError
 
 Board = Callable[..., Target]
@@ -106,6 +107,18 @@ def test_device_that_answers_with_something_else_is_an_error(workshop: Any) -> N
     code.write_text("print('hello')\n" + code.read_text().replace("from __future__ ", "# "))
     with pytest.raises(DeviceError, match="'local' answered 'hello"):
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=None, dataset=None)
+
+
+def test_gpu_that_is_not_there_is_the_fault_of_the_device(workshop: Any) -> None:
+    folder = workshop.bundle()
+    dataclasses.replace(Contract.load(folder), provider="cuda").save(folder)
+    with pytest.raises(
+        DeviceError,
+        match=r"ended with 1: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' asks "
+        r"for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
+    ) as caught:
+        measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=0.01, dataset=None)
+    assert caught.value.exit_code == 7
 
 
 def test_times_of_another_edgetl_are_refused(workshop: Any) -> None:

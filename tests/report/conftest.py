@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 from PIL import Image
 
 from edgetl.report.record import Run
+from edgetl.runtime import closed_loop
+from edgetl.runtime.interference import Disturbance
+from edgetl.runtime.latency import Latency
+from edgetl.runtime.rule import Rule
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts
 
@@ -132,7 +137,7 @@ def trained(value: float, title: str = "top-1") -> Facts:
 
 
 def latency(*model_ns: int) -> tuple[Facts, str]:
-    """Return facts and raw samples of a timing, as the first schema kept them."""
+    """Return facts and raw samples of a timing of one run."""
     figure = {"value": 2.0, "low": 1.9, "high": 2.1}
     facts: Facts = {
         "device": "local",
@@ -140,7 +145,28 @@ def latency(*model_ns: int) -> tuple[Facts, str]:
         "model_ms": {"p50": {**figure, "value": 1.5}, "p95": figure},
         "host": {"machine": "x86_64", "processor": "A <fast> one", "cores": 2, "governor": None},
     }
-    return facts, json.dumps({"schema": 1, "samples_ns": model_ns})
+    nothing = array("q", [0])
+    run = closed_loop.Run(
+        model_ns=array("q", model_ns),
+        end_to_end_ns=nothing,
+        pre_ns=nothing,
+        post_ns=nothing,
+        disturbance=Disturbance(1.0, 0.0, 0, 0.0, None, (None, None)),
+        temperature_c=(None, None),
+        energy_j=None,
+    )
+    raw = Latency(
+        engine="onnxruntime 1.31",
+        threads=1,
+        rule=Rule(0.0, len(model_ns), 1),
+        load_ns=1,
+        first_ns=1,
+        warm_up=closed_loop.WarmUp(1, stable=True),
+        runs=(run,),
+        peak_memory_bytes=None,
+        host={},
+    )
+    return facts, json.dumps(raw.as_json())
 
 
 def _picture() -> bytes:

@@ -42,6 +42,8 @@ def shelve() -> Callable[..., Artifact]:
 def _row(**changes: object) -> Facts:
     row: Facts = {
         "candidate": "onnx int8",
+        "format": "onnx",
+        "precision": "int8",
         "title": "top-1",
         "value": 0.981,
         "low": 0.97,
@@ -135,9 +137,13 @@ def test_picture_of_the_worst_answers_is_named_once_per_chosen_candidate(
         [
             _package("held", _row()),
             _package("unverified", _row(), target="rpi4"),
-            _package("held", _row(candidate="onnx fp32"), target="perfect"),
+            _package("held", _row(candidate="onnx fp32", precision="fp32"), target="perfect"),
+            _package("held", _row(candidate="onnx int8 cuda"), target="gpu"),
             {**_package("missed", _row(), target="slow"), "chosen": None},
         ],
         {"verify onnx int8": wrong, "verify onnx fp32": perfect},
     )
-    assert list(lines) == [f"worst answers of onnx int8: {tmp_path / 'misses.png'}"]
+    assert list(lines) == [
+        f"worst answers of {name}: {tmp_path / 'misses.png'}"
+        for name in ("onnx int8", "onnx int8 cuda")
+    ]

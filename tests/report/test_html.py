@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -237,3 +238,15 @@ def test_notice_is_shown_only_when_there_is_one(classifier: Run) -> None:
 
 def test_same_run_gives_the_same_bytes(classifier: Run) -> None:
     assert page(classifier) == page(classifier)
+
+
+def test_providers_of_one_file_share_its_ladder(shelf: Any, classifier: Run) -> None:
+    facts = dict(classifier.packages[0].facts)
+    on_gpu = facts["rows"][0] | {"candidate": "onnx int8 cuda"}
+    facts |= {"target": "gpu", "chosen": "onnx int8 cuda", "rows": [facts["rows"][0], on_gpu]}
+    both = {f"onnx_int8{word}_verification": "verify onnx int8" for word in ("", "_cuda")}
+    shelf.put("package gpu", "bundle", facts, **both)
+    parity = page(shelf.run()).partition("<h2>Parity</h2>")[2].partition("</section>")[0]
+    assert parity.count('<th scope="rowgroup"') == 2
+    assert ">onnx int8</th>" in parity
+    assert "cuda" not in parity

@@ -46,7 +46,7 @@ _LATENCY = Latency(
 
 def test_lines_tell_every_figure_with_its_interval() -> None:
     assert list(latency_lines(_LATENCY)) == [
-        "onnxruntime 1.31.1, 1 thread(s), a board",
+        "onnxruntime 1.31.1 on cpu, 1 thread(s), a board",
         "load 20.0 ms, first 3.00 ms",
         "runs 2, their medians 2.000, 2.000 ms; 160 inferences count",
         (

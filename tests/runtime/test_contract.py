@@ -214,3 +214,14 @@ def test_folder_without_a_contract_is_refused(tmp_path: Path) -> None:
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"none is not a folder"):
         Contract.load(tmp_path / "none")
+
+
+def test_provider_is_written_only_where_it_is_not_the_cpu(
+    tmp_path: Path, contract: Contract
+) -> None:
+    contract.save(tmp_path)
+    assert "provider" not in json.loads((tmp_path / "contract.json").read_text())
+    on_gpu = dataclasses.replace(contract, provider="cuda")
+    on_gpu.save(tmp_path)
+    assert json.loads((tmp_path / "contract.json").read_text())["provider"] == "cuda"
+    assert Contract.load(tmp_path) == on_gpu

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from edgetl.runtime.detections import Detections
-from edgetl.runtime.draw import _colour, _contrast, spelt, draw_detections, draw_label
+from edgetl.runtime.draw import _colour, _contrast, draw_detections, draw_label, spelt
 from edgetl.runtime.errors import UsageFault
 
 _GREY = 120

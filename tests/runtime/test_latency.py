@@ -112,3 +112,15 @@ def test_energy_is_that_of_one_inference(taken: Latency) -> None:
     assert taken.summary()["energy_j"] == pytest.approx(2 * 0.5 / 200)
     runs = tuple(dataclasses.replace(run, energy_j=None) for run in taken.runs)
     assert dataclasses.replace(taken, runs=runs).summary()["energy_j"] is None
+
+
+def test_record_says_what_ran_the_model(taken: Latency) -> None:
+    on_gpu = dataclasses.replace(taken, provider="cuda")
+    assert on_gpu.summary()["provider"] == "cuda"
+    assert Latency.from_json(json.loads(json.dumps(on_gpu.as_json()))).provider == "cuda"
+
+
+def test_record_from_before_there_was_a_choice_is_of_the_cpu(taken: Latency) -> None:
+    data = taken.as_json()
+    del data["provider"]
+    assert Latency.from_json(data).provider == "cpu"

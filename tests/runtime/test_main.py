@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from PIL import Image
 
 from edgetl.runtime.__main__ import main
 from edgetl.runtime.bundle import digest_file
+from edgetl.runtime.contract import Contract
 
 
 @pytest.fixture
@@ -203,3 +206,26 @@ def test_reader_that_stops_is_no_error(bundle: Path, photo: Path) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["bench", "--seconds", "0", "--count", "1"], ["check"], ["predict", "green.png"]],
+    ids=lambda words: words[0],
+)
+def test_bundle_for_a_gpu_gives_no_answer_and_no_number_without_one(
+    model_folder: Path, photo: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    dataclasses.replace(Contract.load(model_folder), provider="cuda").save(model_folder)
+    files = {path.name: digest_file(path) for path in model_folder.iterdir()}
+    (model_folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
+    given = [str(photo) if word == photo.name else word for word in words]
+    assert main([given[0], str(model_folder), *given[1:]]) == 4
+    said = capsys.readouterr()
+    assert re.search(
+        r"^edgetl\.runtime: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' asks "
+        r"for; it has .*\n  put onnxruntime-gpu in the place of onnxruntime",
+        said.err,
+    )
+    assert "ms" not in said.out
+    assert photo.name not in said.out

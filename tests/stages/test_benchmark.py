@@ -17,8 +17,9 @@ from edgetl.config.recipe import Recipe
 from edgetl.config.target import Target
 from edgetl.devices import DEVICES, Device, open_device
 from edgetl.devices.local import LocalDevice
-from edgetl.errors import DeviceError
-from edgetl.runtime import golden
+from edgetl.errors import DeviceError, MissingPackageError
+from edgetl.hashing import digest_folder
+from edgetl.runtime import bundle, golden
 from edgetl.runtime.bundle import runtime_files
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.latency import load_latency
@@ -27,7 +28,7 @@ from edgetl.stages import Job, Node, NoOptions, Workspace, benchmark
 from edgetl.stages._candidates import runtime_digest
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
+from edgetl.types import Facts, Precision
 
 _SIZE = 32
 _BENCH = ["bench", "model", "--json", "--seconds", "0", "--count", "20", "--runs", "1"]
@@ -63,6 +64,7 @@ def candidate(tmp_path: Path, shelve: Callable[[Path, str, str, Facts], Artifact
 def settings() -> Settings:
     return Settings(
         format="onnx",
+        provider="cpu",
         device="local",
         host=open_device("local").describe(),
         runtime="0" * 64,
@@ -164,6 +166,7 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
     (node,) = STAGE.plan(job, _MADE)
     assert node.settings.model_dump(mode="json") == {
         "format": "onnx",
+        "provider": "cpu",
         "device": "local",
         "host": open_device("local").describe(),
         "runtime": runtime_digest(job),
@@ -191,6 +194,7 @@ def test_summary_of_emulated_times_claims_no_speed() -> None:
         "model_ms": {"p50": {"value": 9.0, "low": 9.0, "high": 9.0}, "p95": None},
         "peak_memory_bytes": None,
         "interfered": True,
+        "broken": None,
     }
     assert STAGE.summary(facts) == "10 inferences; emulated, so no speed"
 
@@ -203,11 +207,11 @@ def test_disturbed_timing_is_said_and_marked(
 ) -> None:
     measured = benchmark._measure
 
-    def disturbed(device: Device, settings: Settings, folder: Path) -> Facts:
-        data = measured(device, settings, folder)
+    def disturbed(device: Device, settings: Settings, folder: Path) -> tuple[Facts, None]:
+        data, _ = measured(device, settings, folder)
         for run in data["runs"]:
             run["disturbance"]["others_cores"] = 1.0e6
-        return data
+        return data, None
 
     monkeypatch.setattr(benchmark, "_measure", disturbed)
     work = workspace("benchmark")
@@ -242,6 +246,7 @@ def test_table_with_too_few_inferences_for_its_figure_is_refused(
 def test_timing_hangs_only_after_all_its_attempts_on_the_slowest_device() -> None:
     settings = Settings(
         format="onnx",
+        provider="cpu",
         device="local",
         host={},
         runtime="",
@@ -265,6 +270,108 @@ def test_unknown_device_is_found_before_anything_runs() -> None:
 
 def test_tools_are_what_runs_there(settings: Settings) -> None:
     assert STAGE.tools(settings) == ("onnxruntime", "numpy", "pillow")
+
+
+@pytest.fixture
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runtime that travels take the CPU for the GPU that it is asked for."""
+    files, name = runtime_files(), "edgetl/runtime/engines/onnx.py"
+    text = files[name].read_text(encoding="utf-8")
+    for old, new in (
+        ("CUDAExecutionProvider", "CPUExecutionProvider"),
+        ('{"use_tf32": "0"}', "{}"),
+        ('"session.disable_cpu_ep_fallback", "1"', '"session.disable_cpu_ep_fallback", "0"'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    played = tmp_path / "onnx.py"
+    played.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(bundle, "runtime_files", lambda: files | {name: played})
+
+
+@pytest.mark.usefixtures("gpu")
+def test_gpu_is_timed_after_it_answered_the_golden_samples(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    before = digest_folder(candidate.folder)
+    asked = settings.model_copy(update={"provider": "cuda"})
+    work = workspace("benchmark")
+    facts = STAGE.run(asked, {"candidate": candidate}, work)
+    assert (facts["provider"], facts["broken"]) == ("cuda", [])
+    assert load_latency(work.out / "latency.json").provider == "cuda"
+    # Every provider reads the same folder.
+    assert digest_folder(candidate.folder) == before
+
+
+@pytest.mark.usefixtures("gpu")
+def test_gpu_that_answers_otherwise_is_told(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    names = ("pixels", "fitted", "reference.logits", "recorded.logits")
+    with np.load(candidate.folder / "golden.npz") as kept:
+        arrays = {name: kept[name] for name in names}
+    arrays["recorded.logits"] = arrays["recorded.logits"] + np.float32(3)
+    np.savez(candidate.folder / "golden.npz", **arrays)
+    asked = settings.model_copy(update={"provider": "cuda"})
+    facts = STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
+    (told,) = facts["broken"]
+    assert told.startswith("logits answers as recorded: worst 3, ")
+    assert "; answers otherwise on cuda" in STAGE.summary(facts)
+
+
+def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    asked = settings.model_copy(update={"provider": "cuda"})
+    with pytest.raises(
+        DeviceError,
+        match=r"on device 'local' ended with 1: onnxruntime \S+ has no CUDAExecutionProvider here, "
+        r"which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
+    ) as caught:
+        STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
+    assert caught.value.exit_code == 7
+
+
+def test_answer_of_another_provider_than_asked_for_is_refused(
+    candidate: Artifact,
+    settings: Settings,
+    workspace: Callable[[str], Workspace],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_cpu = benchmark._measure(open_device("local"), settings, candidate.folder)
+    monkeypatch.setattr(benchmark, "_measure", lambda *_: on_cpu)
+    asked = settings.model_copy(update={"provider": "cuda"})
+    with pytest.raises(DeviceError, match="ran the model on cpu, but cuda was asked for"):
+        STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
+
+
+def test_package_that_this_machine_lacks_is_found_before_anything_runs() -> None:
+    target = _target("one", "local", 1, ["fp32"])
+    on_gpu = target.model_copy(update={"candidates": {"onnx@cuda": (Precision.FP32,)}})
+    with pytest.raises(
+        MissingPackageError,
+        match="target 'one': a model of format 'onnx' on cuda needs the package 'onnxruntime-gpu': "
+        "it is not installed\n  pip install onnxruntime-gpu",
+    ) as caught:
+        list(STAGE.check(_job(on_gpu)))
+    assert caught.value.exit_code == 4
+    assert list(STAGE.check(_job(on_gpu.model_copy(update={"device": None})))) == []
+
+
+def test_providers_are_timed_apart_and_read_one_file() -> None:
+    target = _target("one", "local", 1, ["fp32"])
+    both = {"onnx": (Precision.FP32,), "onnx@cuda": (Precision.FP32,)}
+    cpu, cuda = STAGE.plan(_job(target.model_copy(update={"candidates": both})), _MADE)
+    assert (cpu.label, cuda.label) == (
+        "benchmark onnx fp32 local x1",
+        "benchmark onnx fp32 cuda local x1",
+    )
+    assert cpu.inputs == cuda.inputs
+    assert isinstance(cuda.settings, Settings)
+    # Building the program for the GPU takes its time, too.
+    assert benchmark._timeout_s(cuda.settings) == 1200 + benchmark._timeout_s(
+        cuda.settings.model_copy(update={"provider": "cpu"})
+    )
 
 
 _MADE = {

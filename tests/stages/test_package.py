@@ -10,10 +10,12 @@ import pytest
 
 from edgetl.config.target import Target
 from edgetl.runtime.bundle import check_files, runtime_files
+from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Node, NoOptions, Workspace
 from edgetl.stages.package import STAGE, Settings, _inputs
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
+from edgetl.types import Facts, Precision
 
 Shelve = Callable[[Path, str, str, Facts], Artifact]
 Make = Callable[[str], Workspace]
@@ -213,6 +215,80 @@ def test_key_changes_with_target_and_runtime(change: str) -> None:
     assert other.model_dump(mode="json") != _settings().model_dump(mode="json")
 
 
+def _on_cuda(
+    root: Path, shelve: Shelve, *, broken: list[str]
+) -> tuple[Settings, dict[str, Artifact]]:
+    """Return a target with fp32 on CPU and GPU, the GPU twice as fast, and what was made for it."""
+    target = _target("local").model_copy(
+        update={"candidates": {"onnx": (Precision.FP32,), "onnx@cuda": (Precision.FP32,)}}
+    )
+    artifacts = _artifacts(root, shelve, {"onnx fp32": (0.0, 2.0)})
+    for part in ("file", "verification"):
+        artifacts[f"onnx fp32 cuda {part}"] = artifacts[f"onnx fp32 {part}"]
+    Contract(
+        task="classification",
+        labels=("red",),
+        format="onnx",
+        file="model.onnx",
+        precision="fp32",
+        input=InputSpec("image", 32, 32),
+        preprocess=Preprocess(32, 32, "stretch", "bilinear", 0),
+        outputs=(OutputSpec("logits", "logits", (1, 1)),),
+    ).save(artifacts["onnx fp32 file"].folder)
+    timed = root / "timed"
+    timed.mkdir()
+    facts = _timed(1.0) | {"provider": "cuda", "broken": broken}
+    artifacts["onnx fp32 cuda latency"] = shelve(timed, "benchmark cuda", "latency", facts)
+    return Settings(recipe="parts", target=target, runtime="0" * 64), artifacts
+
+
+def test_bundle_asks_for_the_provider_that_was_chosen(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    settings, artifacts = _on_cuda(tmp_path, shelve, broken=[])
+    work = workspace("package")
+    facts = STAGE.run(settings, artifacts, work)
+    assert facts["chosen"] == "onnx fp32 cuda"
+    assert [(row["candidate"], row["provider"]) for row in facts["rows"]] == [
+        ("onnx fp32", "cpu"),
+        ("onnx fp32 cuda", "cuda"),
+    ]
+    assert facts["rows"][0]["reason"] == ""
+    assert facts["rows"][1]["reason"] == (
+        "fastest within limits; accuracy is the file's on the CPU, cuda answers the golden samples "
+        "alike"
+    )
+    bundle = work.out / "bundle"
+    assert Contract.load(bundle).provider == "cuda"
+    assert Contract.load(artifacts["onnx fp32 file"].folder).provider == "cpu"
+    assert check_files(bundle) > 0
+    assert json.loads((bundle / "manifest.json").read_text())["candidate"] == "onnx fp32 cuda"
+
+
+def test_provider_that_answers_otherwise_is_not_chosen(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    settings, artifacts = _on_cuda(tmp_path, shelve, broken=["logits: worst 3, 0.01 allowed"])
+    facts = STAGE.run(settings, artifacts, workspace("package"))
+    assert facts["chosen"] == "onnx fp32"
+    assert (facts["rows"][1]["verdict"], facts["rows"][1]["reason"]) == (
+        "rejected",
+        "logits: worst 3, 0.01 allowed",
+    )
+
+
+def test_provider_that_was_not_tried_is_told(
+    tmp_path: Path, shelve: Shelve, workspace: Make
+) -> None:
+    settings, artifacts = _on_cuda(tmp_path, shelve, broken=[])
+    target = settings.target.model_copy(update={"device": None})
+    untimed = {name: made for name, made in artifacts.items() if not name.endswith("latency")}
+    facts = STAGE.run(settings.model_copy(update={"target": target}), untimed, workspace("package"))
+    assert facts["rows"][1]["reason"] == (
+        "no device; accuracy is the file's on the CPU, cuda was not tried"
+    )
+
+
 def _half(limit: str) -> dict[str, Any]:
     return {limit: 0.5}
 
@@ -288,5 +364,6 @@ def _timed(p95_ms: float) -> Facts:
         "model_ms": {"p95": {"value": p95_ms, "low": p95_ms - 0.1, "high": p95_ms + 0.1}},
         "peak_memory_bytes": 80 << 20,
         "interfered": False,
+        "broken": None,
         "provenance": "measured",
     }

@@ -52,13 +52,25 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 def test_recipes_of_the_readme_are_valid(tmp_path: Path) -> None:
-    recipes = {yaml.safe_load(text)["name"]: text for text in _blocks("yaml")}
+    blocks = {text: yaml.safe_load(text) for text in _blocks("yaml")}
+    recipes = {block["name"]: text for text, block in blocks.items() if "task" in block}
     assert list(recipes) == ["cells", "parts"]
     tables = {name: stage.options for name, stage in all_stages().items()}
     for name, text in recipes.items():
         path = tmp_path / f"{name}.yaml"
         path.write_text(text, encoding="utf-8")
         assert load_recipe(str(path), (), tables).recipe.name == name
+
+
+def test_commands_of_the_pipeline_example_are_known() -> None:
+    from edgetl.cli import COMMANDS
+
+    (pipeline,) = (text for text in _blocks("yaml") if "stages:" in text)
+    jobs = yaml.safe_load(pipeline)
+    lines = [line for job in ("compile", "measure") for line in jobs[job]["script"]]
+    named = re.findall(r"edgetl ([a-z]+) ", "\n".join(lines))
+    assert sorted(named) == ["check", "check", "run"]
+    assert set(named) <= set(COMMANDS)
 
 
 def test_every_command_of_the_readme_table_exists() -> None:

@@ -1,8 +1,10 @@
 """The contract of an engine: one file per model format, found by the format's name.
 
-An engine file defines ``PACKAGES``, the distributions of which any one will do, best first, and
-``open_session(file, threads) -> Session``, which imports what it needs, numpy included: a plan
-asks for the packages of a format and must not wait for them.
+An engine file defines ``PROVIDERS``: what can do an engine's arithmetic, `CPU` first, each with the
+distributions of which any one brings it, best first. And ``open_session(file, threads, provider) ->
+Session``, which imports what it needs, numpy included: a plan asks for the packages of a format and
+must not wait for them. It runs the whole model on that provider or raises `EngineError`: times and
+answers of another are not what was asked for.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from typing import TYPE_CHECKING, Protocol, cast
 from edgetl.runtime.errors import BundleError, ContractError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+
+CPU = "cpu"
+"""The provider that every engine has."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,9 @@ class Session(Protocol):
 
 
 class _Engine(Protocol):
-    PACKAGES: tuple[str, ...]
+    PROVIDERS: Mapping[str, tuple[str, ...]]
 
-    def open_session(self, file: Path, threads: int) -> Session: ...
+    def open_session(self, file: Path, threads: int, provider: str) -> Session: ...
 
 
 def formats() -> tuple[str, ...]:
@@ -71,48 +76,76 @@ def formats() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in found if module.name[0] != "_"))
 
 
-def package(format: str) -> str:  # noqa: A002 - the contract's word
-    """Return the installed distribution that runs `format`, without importing it.
+def providers(format: str) -> tuple[str, ...]:  # noqa: A002 - the contract's word
+    """Return what can run `format`, `CPU` first; raises ContractError if there is no engine."""
+    return tuple(_engine(format).PROVIDERS)
+
+
+def packages(format: str, provider: str = CPU) -> tuple[str, ...]:  # noqa: A002
+    """Return the distributions of which any one runs `format` on `provider`, best first.
+
+    Raises:
+        ContractError: If there is no engine for `format`, or it has no such provider.
+    """
+    known = _engine(format).PROVIDERS
+    if provider not in known:
+        raise ContractError(
+            f"the engine of format '{format}' has no provider '{provider}'; known: "
+            f"{', '.join(known)}",
+            remedy="use a newer edgetl.runtime, or ask for a known provider",
+        )
+    return known[provider]
+
+
+def package(format: str, provider: str = CPU) -> str:  # noqa: A002
+    """Return the installed distribution that runs `format` on `provider`, without importing it.
 
     Raises:
         EngineError: If none is installed.
-        ContractError: If there is no engine for `format`.
+        ContractError: If there is no engine for `format`, or it has no such provider.
     """
     # Here, because it costs a tenth of a cold answer, which does not need it.
     from importlib import metadata
 
-    packages = _engine(format).PACKAGES
-    for name in packages:
+    for name in packages(format, provider):
         try:
             metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
         return name
-    raise _missing(format, packages[0], "it is not installed")
+    raise _missing(format, provider, "it is not installed")
 
 
-def open_session(format: str, file: Path, threads: int) -> Session:  # noqa: A002
+def open_session(
+    format: str,  # noqa: A002
+    file: Path,
+    threads: int,
+    provider: str = CPU,
+) -> Session:
     """Load `file` with the engine of `format`.
 
     Args:
         format: ``onnx``, ``openvino`` or ``tflite``.
         file: The model file.
-        threads: How many threads one inference may use.
+        threads: How many threads of the CPU one inference may use.
+        provider: What runs it, all of it; one of `providers`.
 
     Raises:
-        EngineError: If the engine's package cannot be imported.
-        ContractError: If there is no engine for `format`, or the file's input is not pixels.
+        EngineError: If the engine's package cannot be imported, has no such provider, or would run
+            the model elsewhere, even if only a part of it.
+        ContractError: If there is no engine for `format`, it has no such provider, or the file's
+            input is not pixels.
         BundleError: If the file is missing, damaged, or nothing that the engine can run.
     """
-    engine = _engine(format)
+    packages(format, provider)
     if not file.is_file():
         raise BundleError(
             f"{file} is missing", remedy="copy the whole folder again from where it was made"
         )
     try:
-        return engine.open_session(file, threads)
+        return _engine(format).open_session(file, threads, provider)
     except ImportError as error:
-        raise _missing(format, engine.PACKAGES[0], str(error)) from error
+        raise _missing(format, provider, str(error)) from error
 
 
 def one_input(inputs: Sequence[TensorInfo]) -> TensorInfo:
@@ -146,8 +179,10 @@ def _engine(format: str) -> _Engine:  # noqa: A002
     return cast("_Engine", importlib.import_module(f"{__name__}.{format}"))
 
 
-def _missing(format: str, package: str, reason: str) -> EngineError:  # noqa: A002
+def _missing(format: str, provider: str, reason: str) -> EngineError:  # noqa: A002
+    name = packages(format, provider)[0]
+    where = "" if provider == CPU else f" on {provider}"
     return EngineError(
-        f"a model of format '{format}' needs the package '{package}': {reason}",
-        remedy=f"pip install {package}",
+        f"a model of format '{format}'{where} needs the package '{name}': {reason}",
+        remedy=f"pip install {name}",
     )

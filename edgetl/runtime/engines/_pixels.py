@@ -22,6 +22,25 @@ _INTEGERS = ("int8", "int16")
 _REMEDY = "export the model with edgetl: raw RGB pixels in, shape (1, H, W, 3)"
 
 
+def check_input(info: TensorInfo) -> None:
+    """Raise ContractError unless `info` is ``(1, H, W, 3)`` of a type that can hold pixels."""
+    if len(info.shape) != 4 or info.shape[0] != 1 or info.shape[3] != 3:  # noqa: PLR2004 - NHWC
+        raise ContractError(
+            f"the model's input '{info.name}' has shape {info.shape}, not (1, H, W, 3)",
+            remedy=_REMEDY,
+        )
+    if info.dtype in _INTEGERS and info.scale is None:
+        raise ContractError(
+            f"the model's input '{info.name}' is {info.dtype} but states no scale", remedy=_REMEDY
+        )
+    known = (*_FLOATS, *_INTEGERS, "uint8")
+    if info.dtype not in known:
+        raise ContractError(
+            f"the model's input '{info.name}' is {info.dtype}; known: {', '.join(known)}",
+            remedy=_REMEDY,
+        )
+
+
 def encoder(info: TensorInfo) -> Encoder:
     """Return the function that turns uint8 pixels into the input tensor of a model.
 
@@ -33,7 +52,7 @@ def encoder(info: TensorInfo) -> Encoder:
     Raises:
         ContractError: If the input is not ``(1, H, W, 3)``, or of a type that cannot hold pixels.
     """
-    _check(info)
+    check_input(info)
     if info.dtype == "uint8":
         return _same
     if info.dtype in _FLOATS:
@@ -54,24 +73,6 @@ def decoder(info: TensorInfo) -> Decoder:
         return lambda values: values.astype(np.float32, copy=False)
     scale, zero_point = np.float32(info.scale), np.int32(info.zero_point or 0)
     return lambda values: scale * (values.astype(np.int32) - zero_point).astype(np.float32)
-
-
-def _check(info: TensorInfo) -> None:
-    if len(info.shape) != 4 or info.shape[0] != 1 or info.shape[3] != 3:  # noqa: PLR2004 - NHWC
-        raise ContractError(
-            f"the model's input '{info.name}' has shape {info.shape}, not (1, H, W, 3)",
-            remedy=_REMEDY,
-        )
-    if info.dtype in _INTEGERS and info.scale is None:
-        raise ContractError(
-            f"the model's input '{info.name}' is {info.dtype} but states no scale", remedy=_REMEDY
-        )
-    known = (*_FLOATS, *_INTEGERS, "uint8")
-    if info.dtype not in known:
-        raise ContractError(
-            f"the model's input '{info.name}' is {info.dtype}; known: {', '.join(known)}",
-            remedy=_REMEDY,
-        )
 
 
 def _table(info: TensorInfo) -> NDArray[Any]:

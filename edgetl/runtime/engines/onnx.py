@@ -1,10 +1,19 @@
-"""ONNX files through ONNX Runtime, on the CPU."""
+"""ONNX files through ONNX Runtime, on the CPU or all of it on an NVIDIA GPU.
+
+ONNX Runtime falls back in four ways, of which none is said by an exception: it leaves out a
+provider that it was not built with; one whose libraries do not load; it gives single operations to
+the CPU; and its Python class prints a text and tries again on the CPU. Each is an error here.
+
+``tensorrt`` does not fall back to ``cuda`` either: how much of a model ran on which could not be
+told from outside. Who can do with CUDA asks for it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.engines import TensorInfo, one_input, unloadable
+from edgetl.runtime.engines import CPU, TensorInfo, one_input, unloadable
+from edgetl.runtime.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,8 +21,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PACKAGES = ("onnxruntime", "onnxruntime-gpu")
+_GPU = ("onnxruntime-gpu",)
+PROVIDERS = {CPU: ("onnxruntime", *_GPU), "cuda": _GPU, "tensorrt": _GPU}
 
+_OFFICIAL = {
+    CPU: "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+"""What ONNX Runtime calls them."""
+_OPTIONS: dict[str, dict[str, str]] = {
+    # Left alone, it computes fp32 with 10 bits of mantissa where the GPU can (since 1.18).
+    "cuda": {"use_tf32": "0"},
+    # Has no such option; see that its fp32 answers hold the golden samples' tolerance.
+    "tensorrt": {},
+}
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -46,19 +68,84 @@ class OnnxSession:
         }
 
 
-def open_session(file: Path, threads: int) -> OnnxSession:
+def open_session(file: Path, threads: int, provider: str) -> OnnxSession:
     """Load `file`; see `edgetl.runtime.engines.open_session`."""
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     engine = f"onnxruntime {onnxruntime.__version__}"
+    onnxruntime.disable_telemetry_events()
+    if provider == CPU:
+        return OnnxSession(_on_cpu(file, threads, engine), engine)
+    return OnnxSession(_on_gpu(file, threads, provider, engine), engine)
+
+
+def _on_cpu(file: Path, threads: int, engine: str) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(
+            str(file), sess_options=_options(threads), providers=[_OFFICIAL[CPU]]
+        )
+    except _refusals() as error:
+        raise unloadable(file, engine, error) from error
+
+
+def _on_gpu(file: Path, threads: int, provider: str, engine: str) -> Any:  # noqa: ANN401
+    """Return a session of which nothing runs elsewhere; raises EngineError if there is none."""
+    import onnxruntime
+
+    asked, available = _OFFICIAL[provider], onnxruntime.get_available_providers()
+    if asked not in available:
+        raise EngineError(
+            f"{engine} has no {asked} here, which '{provider}' asks for; it has "
+            f"{', '.join(available)}",
+            remedy=f"put {_GPU[0]} in the place of onnxruntime; for a Jetson, its wheels are in "
+            "NVIDIA's own package index",
+        )
+    options = _options(threads)
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    given = [(asked, _OPTIONS[provider])]
+    # What its Python class would fall back for, besides.
+    refusals: tuple[type[Exception], ...] = (*_refusals(), RuntimeError, ValueError)
+    try:
+        session = onnxruntime.InferenceSession(
+            str(file), sess_options=options, providers=given, enable_fallback=0
+        )
+    except refusals as error:
+        # A file that the CPU does not run either is damaged; that is another fault.
+        _on_cpu(file, threads, engine)
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
+        raise EngineError(
+            f"{engine} does not run all of {file} on {asked}: {reason}",
+            remedy=f"see that the libraries of '{provider}' are there and fit this onnxruntime, or "
+            f"take 'onnx@{provider}' out of the target's candidates",
+        ) from error
+    found = session.get_providers()
+    if found[0] != asked:
+        raise EngineError(
+            f"{asked} was asked for, but {engine} runs {file} on {found[0]}, whose times and "
+            "answers are not those",
+            remedy=f"see that the libraries of '{provider}' are there and fit this onnxruntime",
+        )
+    return session
+
+
+def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    onnxruntime.disable_telemetry_events()
+    return options
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
     # These share no base class but Exception.
-    refusals = (
+    return (
+        state.EPFail,
         state.Fail,
         state.InvalidArgument,
         state.InvalidGraph,
@@ -66,13 +153,6 @@ def open_session(file: Path, threads: int) -> OnnxSession:
         state.NotImplemented,
         state.RuntimeException,
     )
-    try:
-        session = onnxruntime.InferenceSession(
-            str(file), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except refusals as error:
-        raise unloadable(file, engine, error) from error
-    return OnnxSession(session, engine)
 
 
 def _info(node: Any) -> TensorInfo:  # noqa: ANN401 - onnxruntime has no types

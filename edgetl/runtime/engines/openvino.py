@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.engines import TensorInfo, one_input, unloadable
+from edgetl.runtime.engines import CPU, TensorInfo, one_input, unloadable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,47 +12,58 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PACKAGES = ("openvino",)
+PROVIDERS = {CPU: ("openvino",)}
 
 
 class OpenvinoSession:
     """One compiled model with one infer request."""
 
-    def __init__(self, compiled: Any, engine: str) -> None:  # noqa: ANN401 - openvino is not followed
+    def __init__(self, compiled: Any, given: TensorInfo, engine: str) -> None:  # noqa: ANN401 - openvino is not followed
         import numpy as np
         import openvino
 
-        from edgetl.runtime.engines._pixels import decoder, encoder
+        from edgetl.runtime.engines._pixels import decoder
 
         self.engine = engine
-        self.input = one_input([_info(given) for given in compiled.inputs])
+        self.input = given
         self.outputs = tuple(_info(output) for output in compiled.outputs)
-        self._encode = encoder(self.input)
         self._decoders = [decoder(info) for info in self.outputs]
         self._request = compiled.create_infer_request()
         # Bound once: OpenVINO reads the input from this array, so a call need not look for it.
-        self._held = np.zeros(self.input.shape, self.input.dtype)
+        self._held = np.zeros(self.input.shape, np.uint8)
         self._request.set_input_tensor(openvino.Tensor(self._held, shared_memory=True))
 
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name; see `Session.run`."""
-        self._held[...] = self._encode(pixels)
-        self._request.infer()
-        # Copied, because the next call writes to the same memory.
+        self._held[...] = pixels
+        # Copied here, because the next call writes to the same memory; not also by OpenVINO.
+        self._request.infer(share_outputs=True)
         return {
             info.name: decode(self._request.get_output_tensor(i).data.copy())
             for i, (info, decode) in enumerate(zip(self.outputs, self._decoders))
         }
 
 
-def open_session(file: Path, threads: int) -> OpenvinoSession:
+def open_session(file: Path, threads: int, provider: str) -> OpenvinoSession:
     """Load `file`; see `edgetl.runtime.engines.open_session`."""
+    del provider  # there is but one
     import openvino
+
+    from edgetl.runtime.engines._pixels import check_input
 
     engine = f"openvino {openvino.__version__.partition('-')[0]}"
     core = openvino.Core()
     try:
         model = core.read_model(file)
+    except RuntimeError as error:
+        raise unloadable(file, engine, error) from error
+    given = one_input([_info(port) for port in model.inputs])
+    check_input(given)
+    # OpenVINO turns pixels into the file's type on its own: the same numbers, and a quarter of the
+    # bytes to write.
+    pixels = openvino.preprocess.PrePostProcessor(model)
+    pixels.input().tensor().set_element_type(openvino.Type.u8)
+    try:
         config = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
@@ -60,10 +71,10 @@ def open_session(file: Path, threads: int) -> OpenvinoSession:
             # so does f16 for files that store halves: 13 dB more noise than their weights make.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        compiled = core.compile_model(model, "CPU", config)
+        compiled = core.compile_model(pixels.build(), "CPU", config)
     except RuntimeError as error:
         raise unloadable(file, engine, error) from error
-    return OpenvinoSession(compiled, engine)
+    return OpenvinoSession(compiled, given, engine)
 
 
 def _info(port: Any) -> TensorInfo:  # noqa: ANN401 - openvino is not followed

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.engines import TensorInfo, one_input, unloadable
+from edgetl.runtime.engines import CPU, TensorInfo, one_input, unloadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PACKAGES = ("ai-edge-litert", "tflite-runtime")
+PROVIDERS = {CPU: ("ai-edge-litert", "tflite-runtime")}
 
 
 class TfliteSession:
@@ -50,8 +50,9 @@ class TfliteSession:
         }
 
 
-def open_session(file: Path, threads: int) -> TfliteSession:
+def open_session(file: Path, threads: int, provider: str) -> TfliteSession:
     """Load `file`; see `edgetl.runtime.engines.open_session`."""
+    del provider  # there is but one
     interpreter_class, package = _interpreter_class()
     try:
         with _quiet():
@@ -71,6 +72,7 @@ def _called(package: str) -> str:
 
 def _interpreter_class() -> tuple[Any, str]:
     """Return the class and its distribution; raises ImportError with LiteRT's reason."""
+    litert, older = PROVIDERS[CPU]
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as first:
@@ -78,8 +80,8 @@ def _interpreter_class() -> tuple[Any, str]:
             from tflite_runtime.interpreter import Interpreter
         except ImportError as second:
             raise first from second
-        return Interpreter, PACKAGES[1]
-    return Interpreter, PACKAGES[0]
+        return Interpreter, older
+    return Interpreter, litert
 
 
 def _tensors(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401

@@ -1,0 +1,77 @@
+"""A candidate is a format, a precision and what runs the file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edgetl.config.target import Candidate, Target
+from edgetl.types import Precision
+
+_FP32, _FP16, _INT8 = Precision.FP32, Precision.FP16, Precision.INT8
+
+
+def _target(candidates: dict[str, list[str]], **changes: Any) -> Target:
+    profile = {"name": "jetson", "description": "a board", "device": None, "threads": 1}
+    return Target.model_validate({**profile, "candidates": candidates, **changes})
+
+
+def test_key_without_a_provider_means_the_cpu() -> None:
+    found = list(_target({"onnx": ["fp32", "int8"]}).each_candidate())
+    assert found == [Candidate("onnx", _FP32, "cpu"), Candidate("onnx", _INT8, "cpu")]
+    assert [candidate.name for candidate in found] == ["onnx fp32", "onnx int8"]
+
+
+def test_providers_share_the_model_file() -> None:
+    target = _target(
+        {"onnx": ["fp32"], "onnx@cuda": ["fp32", "fp16"], "tflite": ["int8"], "onnx@tensorrt": []}
+    )
+    assert [candidate.name for candidate in target.each_candidate()] == [
+        "onnx fp32",
+        "onnx fp32 cuda",
+        "onnx fp16 cuda",
+        "tflite int8",
+    ]
+    assert target.pairs() == (("onnx", _FP32), ("onnx", _FP16), ("tflite", _INT8))
+    assert target.files() == {"onnx": (_FP32, _FP16), "tflite": (_INT8,)}
+    assert list(target.format_providers()) == [
+        ("onnx", "cpu"),
+        ("onnx", "cuda"),
+        ("tflite", "cpu"),
+        ("onnx", "tensorrt"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (
+            "onnx@cudda",
+            "@cudda: onnx has no provider 'cudda'; write 'onnx' for the CPU, or 'onnx@cuda', ",
+        ),
+        (
+            "tflite@cuda",
+            "candidates.tflite@cuda: tflite has no provider 'cuda'; write 'tflite' for the CPU",
+        ),
+        (
+            "onnx@cpu",
+            "candidates.onnx@cpu: without a provider the CPU is meant; write 'onnx'",
+        ),
+    ],
+)
+def test_provider_that_is_none_of_the_format_is_refused(key: str, message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _target({key: ["fp32"]})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["onnx@", "@cuda", "onnx@cuda@0", "onnx cuda"])
+def test_key_that_is_not_of_the_form_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match="should match pattern"):
+        _target({key: ["fp32"]})
+
+
+def test_format_that_there_is_none_of_is_left_to_the_exporters() -> None:
+    assert list(_target({"onxx@cuda": ["fp32"]}).files()) == ["onxx"]
