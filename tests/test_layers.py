@@ -14,7 +14,7 @@ _ROOT = Path(edgetl.__file__).parent
 
 _LAYERS = (
     ("cli", "__main__"),
-    ("pipeline", "report", "gate"),
+    ("pipeline", "report", "gate", "estimator"),
     ("stages",),
     ("exporters", "quantizers", "graph_lint", "devices", "train"),
     ("models",),
@@ -36,6 +36,7 @@ _FRAMEWORKS = {
 }  # fmt: skip
 _FRAMEWORK_ROOMS = (
     "exporters/", "quantizers/", "graph_lint/", "nn/", "models/", "train/", "runtime/engines/",
+    "estimator/",
 )  # fmt: skip
 _FRAMEWORK_FILES = ("data/loaders.py", "data/augment.py")
 _RUNTIME_MAY = {"numpy", "PIL", "onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime"}

@@ -14,8 +14,15 @@ from ai_edge_quantizer import quantizer, recipe
 from numpy.typing import NDArray
 
 from edgetl.config.calibration import Int8Table, RangeTable
-from edgetl.quantizers._graph import Operation
-from edgetl.quantizers._ranges import Floats, Range, Statistics, pixel_head, pixel_ranges
+from edgetl.quantizers._graph import Operation, gated
+from edgetl.quantizers._ranges import (
+    Floats,
+    Range,
+    Statistics,
+    pixel_head,
+    pixel_ranges,
+    without_closed_gates,
+)
 from edgetl.quantizers._search import search
 from edgetl.types import Facts, Precision
 
@@ -130,8 +137,10 @@ class _Workshop:
         if self._statistics is None or self._statistics.photos is not photos:
             self._statistics = Statistics(self.observe, photos)
         image = self._image["name"]
-        ranges = {
-            **self._statistics.ranges(settings),
+        ranges = self._statistics.ranges(settings)
+        if precision is Precision.INT8:
+            ranges = without_closed_gates(ranges, gated(self.operations, self.outputs))
+        ranges |= {
             **pixel_ranges(self.observe, _head(self._interpreter, image), photos.shape[1:]),
             image: _PIXELS[precision],
         }

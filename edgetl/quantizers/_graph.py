@@ -5,8 +5,19 @@ No names of layers: formats and exporters call them as they like.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+
+
+class Gate(Enum):
+    """An activation that multiplies what it reads with a share from 0 to 1 of it."""
+
+    SILU = "silu"
+    """Ramachandran et al., Searching for Activation Functions, 2017: ``x / (1 + exp(-x))``."""
+    HARD_SWISH = "hard-swish"
+    """Howard et al., Searching for MobileNetV3, 2019: ``x * min(max(x + 3, 0), 6) / 6``."""
+
 
 _WEIGHTED = frozenset(
     {
@@ -23,6 +34,21 @@ _ELEMENTWISE = frozenset(
 )  # fmt: skip
 """Kinds that work on each value alone: biases and activations."""
 _PADDING = frozenset({"pad"})
+_GATES: Mapping[str, Gate] = {
+    "hardsigmoid": Gate.HARD_SWISH,
+    "hsigmoid": Gate.HARD_SWISH,
+    "logistic": Gate.SILU,
+    "sigmoid": Gate.SILU,
+}
+"""Kinds that are multiplied with what they read."""
+_GATED: Mapping[str, Gate] = {
+    "hard_swish": Gate.HARD_SWISH,
+    "hardswish": Gate.HARD_SWISH,
+    "hswish": Gate.HARD_SWISH,
+    "swish": Gate.SILU,
+}
+"""Kinds that do both."""
+_PRODUCTS = frozenset({"mul", "multiply"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +102,29 @@ def unit(operations: Sequence[Operation], weighted: Operation) -> frozenset[str]
             found.add(operation.name)
             inside.update(operation.outputs)
     return frozenset(found)
+
+
+def gated(operations: Sequence[Operation], outputs: Iterable[str]) -> dict[str, tuple[Gate, str]]:
+    """Return the tensors that nothing but a gated activation reads: which one, and its answer.
+
+    Args:
+        operations: The graph, with what every operation reads.
+        outputs: Tensors that the network answers with; these are read by others, too.
+    """
+    readers: dict[str, list[Operation]] = {}
+    for operation in operations:
+        for name in dict.fromkeys(operation.inputs):
+            readers.setdefault(name, []).append(operation)
+    found: dict[str, tuple[Gate, str]] = {}
+    for name in readers.keys() - set(outputs):
+        match sorted(readers[name], key=lambda reader: reader.kind.lower() in _PRODUCTS):
+            case [whole] if whole.kind.lower() in _GATED:
+                found[name] = _GATED[whole.kind.lower()], whole.outputs[0]
+            case [gate, product] if (
+                gate.kind.lower() in _GATES
+                and product.kind.lower() in _PRODUCTS
+                and set(product.inputs) == {name, *gate.outputs}
+                and readers[gate.outputs[0]] == [product]
+            ):
+                found[name] = _GATES[gate.kind.lower()], product.outputs[0]
+    return found

@@ -22,8 +22,15 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgetl.config.calibration import Int8Table, RangeTable
 from edgetl.errors import EdgetlError
-from edgetl.quantizers._graph import Operation
-from edgetl.quantizers._ranges import Floats, Range, Statistics, pixel_head, pixel_ranges
+from edgetl.quantizers._graph import Operation, gated
+from edgetl.quantizers._ranges import (
+    Floats,
+    Range,
+    Statistics,
+    pixel_head,
+    pixel_ranges,
+    without_closed_gates,
+)
 from edgetl.quantizers._search import search
 from edgetl.types import Facts, Precision
 
@@ -104,8 +111,10 @@ class _Workshop:
         """Write ``out/model.onnx`` with the operations `left` in float."""
         if self._statistics is None or self._statistics.photos is not photos:
             self._statistics = Statistics(self.observe, photos)
-        ranges = {
-            **self._statistics.ranges(settings),
+        ranges = self._statistics.ranges(settings)
+        if activations is QuantType.QUInt8:
+            ranges = without_closed_gates(ranges, gated(self.operations, self.outputs))
+        ranges |= {
             **pixel_ranges(self.observe, self._head, photos.shape[1:]),
             self._image: (0.0, 255.0),
         }

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.config.calibration import RangeTable
+from edgetl.quantizers._graph import Gate
 
 NUM_BINS = 2048
 """Bins of a histogram; a range ends at the border of a bin, 1/2048 of all values apart."""
@@ -23,6 +24,9 @@ _PIXELWISE = frozenset({"add", "cast", "div", "mul", "sub", "transpose"})
 """Kinds of operations that a normalisation consists of, in lower case."""
 _STEP = 8
 """Candidate borders of a range lie this many bins apart."""
+_LEAST_AT = {Gate.SILU: -1.2785, Gate.HARD_SWISH: -1.5}
+"""Where a gated activation answers its least."""
+_PLACES = 1024
 _COARSE_BINS = 2 * LEVELS
 """Bins for `entropy`. With more of them it sees the spike that hard-swish makes at its lowest
 value, and gives up nine tenths of the range to keep its shape: MobileNetV3 answers at random."""
@@ -118,6 +122,40 @@ def pixel_ranges(
     """
     ends = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
     return {name: found for name, found in _extremes(observe, ends).items() if name in head}
+
+
+def without_closed_gates(
+    ranges: Mapping[str, Range], gated: Mapping[str, tuple[Gate, str]]
+) -> dict[str, Range]:
+    """Return `ranges`, those in front of gated activations without what these shut off.
+
+    Far below zero SiLU and hard-swish answer nothing, and steps there are lost to the others. The
+    lower end rises to where the answer is half a step of its own 8-bit range.
+
+    Args:
+        ranges: Of every activation.
+        gated: What `edgetl.quantizers._graph.gated` found.
+    """
+    found = dict(ranges)
+    for name, (gate, answer) in gated.items():
+        lowest, highest = ranges[name]
+        least = _LEAST_AT[gate]
+        if lowest >= least:
+            continue
+        half_step = (ranges[answer][1] - ranges[answer][0]) / (LEVELS - 1) / 2
+        # From `least` down to minus infinity answers shrink to nothing.
+        places = np.linspace(least, lowest, _PLACES)
+        shut = places[np.abs(_answer(gate, places)) <= half_step]
+        if len(shut):
+            found[name] = float(shut[0]), highest
+    return found
+
+
+def _answer(gate: Gate, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = np.clip(values + 3, 0, 6) / 6
+    if gate is Gate.SILU:
+        share = 1 / (1 + np.exp(-values))
+    return values * share
 
 
 def percentile_range(histogram: Histogram, share: float) -> Range:

@@ -135,17 +135,41 @@ def output_error(expected: Answers, found: Answers) -> float:
     return round(float(np.mean(shares)), _DIGITS)
 
 
-def channel_noise(values: NDArray[np.float32], axis: int) -> float:
-    """Return how much of a channel drowns in the steps of a range that all channels share.
+class ChannelNoise:
+    """How much of a tensor's channels drowns in the steps of a range that all of them share."""
 
-    The mean over channels of noise over noise and signal: 0 where every channel uses the range, 1
-    where one channel has stretched it so far that the others fall into one step.
-    """
-    channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).astype(np.float64)
-    step = (max(channels.max(), 0.0) - min(channels.min(), 0.0)) / 255
-    noise = step**2 / 12
-    signal = channels.var(axis=1)
-    return float(np.mean(noise / np.maximum(noise + signal, 1e-12)))
+    def __init__(self, axis: int) -> None:
+        """Describe a tensor of no photo yet, whose `axis` counts its channels."""
+        self._axis = axis
+        self._lowest, self._highest = 0.0, 0.0
+        self._count = 0
+        self._sums: NDArray[np.float64] | float = 0.0
+        self._squares: NDArray[np.float64] | float = 0.0
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Take one photo into account."""
+        channels = np.moveaxis(values, self._axis, 0).reshape(values.shape[self._axis], -1)
+        self._lowest = min(self._lowest, float(channels.min()))
+        self._highest = max(self._highest, float(channels.max()))
+        self._count += channels.shape[1]
+        self._sums += channels.sum(axis=1, dtype=np.float64)
+        self._squares += np.square(channels, dtype=np.float64).sum(axis=1)
+
+    @property
+    def observed(self) -> bool:
+        """Whether a photo was taken into account."""
+        return self._count > 0
+
+    def share(self) -> float:
+        """Return the mean over channels of noise over noise and signal.
+
+        0 where every channel uses the range, 1 where one channel has stretched it so far that the
+        others fall into one step. The signal is a channel's variance over places and photos: a
+        channel of one place, behind a pooling, still varies from photo to photo.
+        """
+        noise = ((self._highest - self._lowest) / 255) ** 2 / 12
+        signal = self._squares / self._count - np.square(self._sums / self._count)
+        return float(np.mean(noise / np.maximum(noise + signal, 1e-12)))
 
 
 def _split(photos: Photos) -> tuple[Photos, Photos]:
@@ -159,7 +183,7 @@ def _sensitivity(
 ) -> list[Facts]:
     """Return the convolutions that change the answers most, each alone in int8, worst first.
 
-    Only those are tried whose activations are coarsest by `channel_noise`.
+    Only those are tried whose activations are coarsest by `ChannelNoise`.
     """
     noise = _noise(workshop, judges)
     weighted = [each for each in workshop.operations if each.weighted and each.name not in left]
@@ -181,16 +205,18 @@ def _sensitivity(
 
 
 def _noise(workshop: Workshop, photos: Photos) -> dict[str, float]:
-    """Return the coarser of what each weighted operation reads and writes, over all photos."""
+    """Return the coarser of what each weighted operation reads and writes."""
     touched = {
         each.name: (*each.inputs, *each.outputs) for each in workshop.operations if each.weighted
     }
-    tensors = dict.fromkeys((name for names in touched.values() for name in names), 0.0)
+    axis = workshop.channel_axis
+    tensors = {name: ChannelNoise(axis) for names in touched.values() for name in names}
     for photo in photos:
         for name, values in workshop.observe(photo[np.newaxis].astype(np.float32)):
             if name in tensors:
-                tensors[name] = max(tensors[name], channel_noise(values, workshop.channel_axis))
-    return {weighted: max(tensors[name] for name in names) for weighted, names in touched.items()}
+                tensors[name].add(values)
+    shares = {name: noise.share() for name, noise in tensors.items() if noise.observed}
+    return {name: max(shares.get(each, 0.0) for each in names) for name, names in touched.items()}
 
 
 class _Trials:

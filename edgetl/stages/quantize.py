@@ -94,7 +94,7 @@ def _check(job: Job) -> Iterator[Problem]:
         )
         yield Problem("calibration", what)
     for target in job.targets:
-        for name, precisions in target.candidates.items():
+        for name, precisions in target.files().items():
             if name in EXPORTERS.names():
                 yield from _check_format(job.calibration, target, name, precisions)
 
@@ -218,7 +218,7 @@ def _summary(facts: Facts) -> str:
 
 STAGE = Stage(
     name="quantize",
-    version=2,
+    version=3,
     needs=("dataset", "float"),
     makes="quantized",
     options=NoOptions,

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from edgetl.quantizers._graph import Operation, tail, unit
+from edgetl.quantizers._graph import Gate, Operation, gated, tail, unit
 
 # Two convolutions in a row, then one for boxes and one for scores, and a residual sum.
 STEM = Operation("stem", "CONV_2D", ("image",), ("a",))
@@ -31,3 +31,25 @@ def test_unit_of_a_convolution_has_its_bias_and_its_whole_activation() -> None:
 
 def test_unit_has_the_padding_in_front_but_no_sum_with_another_tensor() -> None:
     assert unit(GRAPH, DEPTHWISE) == {"pad", "depthwise"}
+
+
+def test_gated_are_the_tensors_that_only_a_silu_or_hard_swish_reads() -> None:
+    whole = Operation("swish", "HARD_SWISH", ("f",), ("k",))
+    graph = (*GRAPH[:6], whole, Operation("last", "CONV_2D", ("k",), ("l",)))
+    assert gated(graph, ("l",)) == {"b": (Gate.SILU, "d"), "f": (Gate.HARD_SWISH, "k")}
+
+
+def test_tensor_that_others_read_too_is_not_gated() -> None:
+    # A residual sum; an output; a squeeze-and-excitation, whose gate looks elsewhere.
+    residual = (GATE, SILU, Operation("sum", "ADD", ("b", "d"), ("e",)))
+    excitation = (
+        Operation("gate", "HardSigmoid", ("squeezed",), ("share",)),
+        Operation("scale", "Mul", ("map", "share"), ("scaled",)),
+    )
+    assert gated(residual, ("e",)) == {}
+    assert gated((GATE, SILU), ("b", "d")) == {}
+    assert gated(excitation, ("scaled",)) == {}
+
+
+def test_gate_that_is_read_elsewhere_is_no_part_of_an_activation() -> None:
+    assert gated((GATE, SILU, Operation("other", "ADD", ("c", "d"), ("e",))), ("e",)) == {}

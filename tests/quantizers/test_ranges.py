@@ -8,11 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from edgetl.config.calibration import RangeTable
+from edgetl.quantizers._graph import Gate
 from edgetl.quantizers._ranges import (
     LEVELS,
     NUM_BINS,
     Floats,
     Histogram,
+    Range,
     Statistics,
     cheapest_range,
     divergence,
@@ -20,6 +22,7 @@ from edgetl.quantizers._ranges import (
     pixel_head,
     pixel_ranges,
     squared_error,
+    without_closed_gates,
 )
 
 PHOTOS = np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)
@@ -155,3 +158,35 @@ def test_head_reaches_from_black_to_white_whatever_the_photos_hold() -> None:
 def test_best_is_searched_for_and_not_estimated() -> None:
     with pytest.raises(ValueError, match="'best' must be searched for"):
         Statistics(observe, PHOTOS).ranges(RangeTable(estimator="best"))
+
+
+@pytest.mark.parametrize(
+    ("gate", "answer", "expected"),
+    [
+        # Half a step is 6.375 / 510 = 0.0125, and -2.9747 * 0.0253 / 6 = -0.0125.
+        pytest.param(Gate.HARD_SWISH, (-0.375, 6.0), -2.9747, id="hard-swish"),
+        # Half a step is 10 / 510 = 0.0196, and -5.664 / (1 + exp(5.664)) = -0.0196.
+        pytest.param(Gate.SILU, (-0.28, 9.72), -5.664, id="silu"),
+    ],
+)
+def test_range_in_front_of_a_gate_begins_where_the_answer_is_half_a_step(
+    gate: Gate, answer: Range, expected: float
+) -> None:
+    ranges = {"read": (-20.0, 10.0), "answer": answer}
+    found = without_closed_gates(ranges, {"read": (gate, "answer")})
+    assert found["answer"] == answer
+    assert found["read"] == (pytest.approx(expected, abs=0.03), 10.0)
+
+
+def test_range_that_closes_no_gate_stays() -> None:
+    # Above -1.2785 SiLU still falls; and with an answer up to 1000 half a step is all of it.
+    gated = {"read": (Gate.SILU, "answer"), "wide": (Gate.SILU, "wide answer")}
+    ranges = {
+        "read": (-1.2, 10.0),
+        "answer": (-0.28, 10.0),
+        "wide": (-5.0, 1000.0),
+        "wide answer": (-0.28, 1000.0),
+    }
+    found = without_closed_gates(ranges, gated)
+    assert found["read"] == (-1.2, 10.0)
+    assert found["wide"] == (pytest.approx(-1.2785), 1000.0)

@@ -18,7 +18,7 @@ from edgetl.exporters import EXPORTERS
 from edgetl.nn.layers import RawPixels
 from edgetl.quantizers import QUANTIZERS
 from edgetl.quantizers._graph import Operation
-from edgetl.quantizers._search import ESTIMATORS, channel_noise, output_error, search
+from edgetl.quantizers._search import ESTIMATORS, ChannelNoise, output_error, search
 from edgetl.runtime.engines import open_session
 from edgetl.types import Facts, Precision
 
@@ -184,11 +184,26 @@ def test_error_is_the_share_of_power_and_the_mean_of_the_outputs() -> None:
     assert output_error(before, after) == pytest.approx((0.04 + 0.25) / 2)
 
 
+def channel_noise(axis: int, *photos: NDArray[np.float32]) -> float:
+    noise = ChannelNoise(axis)
+    for values in photos:
+        noise.add(values)
+    return noise.share()
+
+
 def test_channel_that_another_one_stretches_drowns() -> None:
     alike = np.array([[[0.0, 10.0]], [[0.0, 10.0]]], np.float32)[np.newaxis]
     stretched = np.array([[[0.0, 10.0]], [[0.0, 0.001]]], np.float32)[np.newaxis]
 
-    assert channel_noise(alike, 1) < 1e-5
+    assert channel_noise(1, alike) < 1e-5
     # The second channel lies within one step of 10/255.
-    assert channel_noise(stretched, 1) == pytest.approx(0.5, abs=0.01)
-    assert channel_noise(stretched.transpose(0, 2, 3, 1), -1) == channel_noise(stretched, 1)
+    assert channel_noise(1, stretched) == pytest.approx(0.5, abs=0.01)
+    assert channel_noise(-1, stretched.transpose(0, 2, 3, 1)) == channel_noise(1, stretched)
+
+
+def test_noise_behind_a_pooling_is_judged_over_photos() -> None:
+    # One place each: 0, 100, 200 in the one channel, 0, 1, 2 in the other, steps of 200/255.
+    photos = [np.array([100.0 * i, 1.0 * i], np.float32).reshape(1, 2, 1, 1) for i in range(3)]
+    step = (200 / 255) ** 2 / 12
+    shares = [step / (step + variance) for variance in (20_000 / 3, 2 / 3)]
+    assert channel_noise(1, *photos) == pytest.approx(sum(shares) / 2)
