@@ -16,6 +16,7 @@ _LAYERS = (
     ("cli", "__main__"),
     ("pipeline", "report", "gate", "estimator"),
     ("stages",),
+    ("boards",),
     ("exporters", "quantizers", "graph_lint", "devices", "train"),
     ("models",),
     ("nn",),

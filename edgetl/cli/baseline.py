@@ -55,6 +55,8 @@ def update(
     edgetl baseline update dist/host --out baseline.json
     edgetl baseline update photos/recipe.yaml --target rpi4 --device ssh://pi@rpi4
     """
+    from edgetl.boards import require_machine
+    from edgetl.config.load import load_target
     from edgetl.devices import open_device
     from edgetl.gate.baseline import make_baseline, write_baseline
     from edgetl.gate.bundle import find_photos
@@ -70,9 +72,11 @@ def update(
     photos = find_photos(found, store)
     evidence = None
     if device is not None:
+        reached = open_device(device)
+        require_machine(load_target(found.manifest.target.name), reached)
         evidence = measure(
             found,
-            open_device(device),
+            reached,
             threads=found.manifest.target.threads,
             seconds=seconds,
             dataset=photos.dataset if is_recipe and photos else None,

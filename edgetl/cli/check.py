@@ -65,7 +65,8 @@ def command(  # noqa: PLR0913 - one for each option
 
     Every case is red or green on its own. Of a RECIPE the bundle of its last run is checked, and
     the device answers all its test photos. Ends with 0 if no case is red, 5 if a limit is missed or
-    the bundle is worse than the baseline, 6 if it is damaged, 7 if the device cannot be reached.
+    the bundle is worse than the baseline, 6 if it is damaged, 7 if the device cannot be reached,
+    and 3 if it is another machine than the target's board.
 
     A case against the baseline is red only if the loss is shown to be more than allowed, so a build
     that is within that is red in at most 1 % of checks.
@@ -75,6 +76,7 @@ def command(  # noqa: PLR0913 - one for each option
     edgetl check dist/rpi4 --target rpi4 --device emulated:cortex-a72 --require emulated
     edgetl check photos/recipe.yaml --target host --baseline baseline.json --junit check.xml
     """
+    from edgetl.boards import require_machine
     from edgetl.config.load import load_target
     from edgetl.gate.bundle import find_photos
     from edgetl.gate.case import exit_code
@@ -89,6 +91,7 @@ def command(  # noqa: PLR0913 - one for each option
             stale.unlink(missing_ok=True)
     reached = reach(profile, device, Required(require))
     found, is_recipe = bundles.find_bundle(bundle, target, store)
+    require_machine(profile, reached)
     question = Question(
         target=profile,
         required=Required(require),

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import click
 
+from edgetl.boards import Line, compare, probe, require
 from edgetl.cli import options
 from edgetl.config.load import known_files, load_target
 from edgetl.config.target import Target
 from edgetl.devices import open_device
 from edgetl.errors import UsageError
-from edgetl.pipeline.board import Line, compare, probe, require
 from edgetl.types import Provenance
 
 _GAP = 2

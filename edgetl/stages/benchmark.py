@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from edgetl.boards import require_machine
 from edgetl.config.table import Table
 from edgetl.devices import Connection, Device, check_device, open_device
 from edgetl.errors import DeviceError, MissingPackageError, Problem
@@ -103,6 +104,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             device = open_device(target.device)
             hosts[target.device] = device.describe()
             rules[target.device] = _rule(table, device)
+        require_machine(target, open_device(target.device))
         for candidate in target.each_candidate():
             label = benchmark_label(candidate, target)
             settings = Settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from edgetl.cli import edgetl
+from edgetl.config.load import load_target
 from edgetl.errors import ConfigError
 
 _MANIFEST = {
@@ -157,3 +159,18 @@ def test_example_workflow_calls_commands_as_they_are() -> None:
         assert found is not None
         # An option that the command does not know raises an error here.
         found.make_context(name, [word for word in words if word != "$BASELINE"])
+
+
+@pytest.mark.parametrize(
+    "words", [["check", "--target", "board"], ["baseline", "update", "--device", "local"]]
+)
+def test_machine_that_is_not_the_board_is_refused(damaged: Path, words: list[str]) -> None:
+    profile = load_target("rpi4").model_dump(mode="json")
+    profile |= {"name": "board", "device": "local"}
+    (damaged / "targets" / "board.yaml").write_text(yaml.safe_dump(profile))
+    manifest = _MANIFEST | {"files": {"model.onnx": hashlib.sha256(b"torn").hexdigest()}}
+    (damaged / "dist" / "board" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        ConfigError, match="device 'local' is another machine"
+    ):
+        CliRunner().invoke(edgetl, [*words, "dist/board"], catch_exceptions=False)

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from edgetl.boards import probe
 from edgetl.cli import edgetl
 from edgetl.config.load import known_files, load_target
 from edgetl.devices.local import LocalDevice
-from edgetl.pipeline.board import probe
 
 
 def _said(*words: str) -> str:

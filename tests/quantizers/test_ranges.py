@@ -175,7 +175,7 @@ def test_range_in_front_of_a_gate_begins_where_the_answer_is_half_a_step(
     ranges = {"read": (-20.0, 10.0), "answer": answer}
     found = without_closed_gates(ranges, {"read": (gate, "answer")})
     assert found["answer"] == answer
-    assert found["read"] == (pytest.approx(expected, abs=0.03), 10.0)
+    assert found["read"] == pytest.approx((expected, 10.0), abs=0.03)
 
 
 def test_range_that_closes_no_gate_stays() -> None:
@@ -189,4 +189,4 @@ def test_range_that_closes_no_gate_stays() -> None:
     }
     found = without_closed_gates(ranges, gated)
     assert found["read"] == (-1.2, 10.0)
-    assert found["wide"] == (pytest.approx(-1.2785), 1000.0)
+    assert found["wide"] == pytest.approx((-1.2785, 1000.0))

@@ -13,11 +13,12 @@ from onnx import TensorProto, helper
 from pydantic import ValidationError
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.load import load_target
 from edgetl.config.recipe import Recipe
 from edgetl.config.target import Target
 from edgetl.devices import DEVICES, Device, open_device
 from edgetl.devices.local import LocalDevice
-from edgetl.errors import DeviceError, MissingPackageError
+from edgetl.errors import ConfigError, DeviceError, MissingPackageError
 from edgetl.hashing import digest_folder
 from edgetl.runtime import bundle, golden
 from edgetl.runtime.bundle import runtime_files
@@ -175,6 +176,12 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
         "count": 50,
         "runs": 5,
     }
+
+
+def test_target_whose_device_is_another_machine_is_refused() -> None:
+    target = load_target("rpi4").model_copy(update={"device": "local"})
+    with pytest.raises(ConfigError, match=r"rpi4\.yaml: device 'local' is another machine: board"):
+        STAGE.plan(_job(target), _MADE)
 
 
 def test_emulated_device_is_asked_for_few_times_because_they_mean_nothing(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edgetl.boards import compare, probe, require
 from edgetl.config.load import load_target
 from edgetl.devices.ssh import SshDevice
 from edgetl.errors import ConfigError, DeviceError, ExitCode
-from edgetl.pipeline.board import compare, probe, require
 
 
 def test_board_is_probed_where_it_is(board: Callable[..., SshDevice]) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
+from edgetl.boards import Line, compare, probe, require, require_machine
 from edgetl.config.load import load_target
 from edgetl.config.target import Target
 from edgetl.devices import Device
@@ -15,7 +20,7 @@ from edgetl.devices.emulated import EmulatedDevice
 from edgetl.devices.local import LocalDevice
 from edgetl.devices.ssh import SshDevice
 from edgetl.errors import ConfigError, ExitCode
-from edgetl.pipeline.board import Line, compare, probe, require
+from edgetl.types import Facts, Provenance
 
 _PI4: dict[str, Any] = {
     "machine": "aarch64",
@@ -245,3 +250,46 @@ def test_probe_runs_on_a_device_and_is_told_the_packages_of_the_profile() -> Non
         "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime",
     ]  # fmt: skip
     assert found["packages"]["numpy"] is not None
+
+
+class Answering:
+    """A device whose Python says what `found` holds; None: it must not be asked."""
+
+    address = "ssh://pi@board"
+    provenance = Provenance.MEASURED
+
+    def __init__(self, found: dict[str, Any] | None) -> None:
+        self.found = found
+
+    def describe(self) -> Facts:
+        raise NotImplementedError
+
+    @contextmanager
+    def connect(self) -> Iterator[Self]:
+        assert self.found is not None
+        yield self
+
+    def put(self, files: Mapping[str, Path]) -> None:
+        assert list(files) == ["_probe.py"]
+
+    def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
+        assert arguments[0] == "_probe.py"
+        assert timeout_s > 0
+        return json.dumps(self.found)
+
+    def get(self, names: Sequence[str], folder: Path) -> None:
+        raise NotImplementedError
+
+
+def test_figures_of_another_machine_are_refused() -> None:
+    with pytest.raises(ConfigError, match="'ssh://pi@board' is another machine: CPU part 0xd03"):
+        require_machine(load_target("rpi4"), Answering(_PI4 | {"cpu_parts": ["0xd03"]}))
+
+
+def test_figures_of_the_board_are_taken_with_any_python_and_packages() -> None:
+    found = _PI4 | {"python": "3.12.0", **_packages(onnxruntime="1.0")}
+    require_machine(load_target("rpi4"), Answering(found))
+
+
+def test_target_without_a_board_asks_nothing() -> None:
+    require_machine(load_target("host"), Answering(None))

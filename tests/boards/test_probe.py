@@ -10,9 +10,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import edgetl.pipeline._probe as probed
+import edgetl.boards._probe as probed
+from edgetl.boards._probe import probe
 from edgetl.devices._cpu_files import CORES, write_cpu_files
-from edgetl.pipeline._probe import probe
 
 
 def _pi(root: Path) -> Path:

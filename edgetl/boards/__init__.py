@@ -64,7 +64,7 @@ class Line:
 
 
 def probe(target: Target, device: Device) -> Facts:
-    """Return what `device` says of itself; see `edgetl.pipeline._probe`.
+    """Return what `device` says of itself; see `edgetl.boards._probe`.
 
     Raises:
         DeviceError: If it cannot be reached, is in use for too long, or its Python does not run.
@@ -128,6 +128,24 @@ def require(target: Target, device: Device, found: Facts, lines: Sequence[Line])
         [Problem("", f"device '{device.address}' {said}: {details}")],
         remedy=_remedy(target, device, found, named),
     )
+
+
+def require_machine(target: Target, device: Device) -> None:
+    """Raise if `device` is another machine than the target's board.
+
+    What it answers and how fast it is would else be said of that board. Its Python and packages may
+    be any that run the models; a target without a board is whatever machine it is run on.
+
+    Raises:
+        DeviceError: If it cannot be reached.
+        ConfigError: If it is another machine.
+    """
+    if target.board is None:
+        return
+    found = probe(target, device)
+    emulated = device.provenance == Provenance.EMULATED
+    lines = compare(target, found, emulated=emulated)
+    require(target, device, found, [line for line in lines if line.ground is Ground.MACHINE])
 
 
 def _remedy(target: Target, device: Device, found: Facts, wrong: Sequence[Line]) -> str:
