@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import BinaryIO
 
 from PIL import Image
+
+from edgetl.runtime.preprocess import DAMAGED
 
 _EXIF_ORIENTATION = 0x0112
 _EXIF_SOURCES = frozenset({"exif", "xmp", "Raw profile type exif", "Raw profile type APP1"})
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
 _READ_WITH_SIZE = frozenset({"JPEG", "PNG", "BMP", "WEBP", "GIF", "PPM"})
 """Formats whose header states the size that decoding gives before it is turned upright."""
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_DAMAGED = (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning)
 """What the headers of damaged files make Pillow raise; decoding says it in words."""
 
 

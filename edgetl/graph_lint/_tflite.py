@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from edgetl.graph_lint import not_a_model
 from edgetl.graph_lint._shapes import JOINS, image_of, reaching
 from edgetl.graph_lint.findings import Join, Values
+from edgetl.runtime.silence import silenced
 
 
 class TfliteNetwork:
@@ -102,7 +101,7 @@ def _open(file: Path) -> Any:  # noqa: ANN401 - LiteRT has no types
 def _refused(file: Path) -> Iterator[None]:
     """Turn what LiteRT raises into one paragraph, without what it writes besides."""
     try:
-        with _quiet():
+        with silenced():
             yield
     except (ValueError, RuntimeError) as error:
         raise not_a_model(file, f"cannot be run by LiteRT: {error}") from error
@@ -123,18 +122,3 @@ def _real(details: Any, values: NDArray[np.generic]) -> NDArray[np.float64]:  # 
     scale, zero_point = details["quantization"]
     real = values.astype(np.float64)
     return (real - zero_point) * scale if scale else real
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # LiteRT 2.3 logs to the descriptor itself; what goes wrong comes as an exception.
-    sys.stderr.flush()
-    kept = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(null)
-        os.close(kept)

@@ -50,9 +50,7 @@ _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
 
-# What the decoders of Pillow 11 to 13 raise on damaged files; OSError contains
-# UnidentifiedImageError, RuntimeError is AVIF's.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
@@ -65,6 +63,8 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
+"""What Pillow 11 to 13 raise on damaged files; OSError contains UnidentifiedImageError, and
+RuntimeError is AVIF's."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
         raise _refused(called, str(error)) from error
     except UnidentifiedImageError as error:
         raise _refused(called, "not a photo in a format that Pillow reads") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise _refused(called, f"damaged or cut short ({error})") from error
 
 

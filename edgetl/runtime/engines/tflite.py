@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, one_input, unloadable
+from edgetl.runtime.silence import silenced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -55,7 +52,7 @@ def open_session(file: Path, threads: int, provider: str) -> TfliteSession:
     del provider  # there is but one
     interpreter_class, package = _interpreter_class()
     try:
-        with _quiet():
+        with silenced():
             interpreter = interpreter_class(model_path=str(file), num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -102,19 +99,3 @@ def _info(name: str, details: Any) -> TensorInfo:  # noqa: ANN401 - LiteRT has n
     if not scale:  # LiteRT's way to say that a tensor is not quantised
         return TensorInfo(name, shape, dtype, None, None)
     return TensorInfo(name, shape, dtype, float(scale), int(zero_point))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # LiteRT 2.3 writes "INFO: Created TensorFlow Lite XNNPACK delegate" to the descriptor itself
-    # and has no setting for it; what goes wrong comes as an exception.
-    sys.stderr.flush()
-    kept = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(null)
-        os.close(kept)
