@@ -9,9 +9,10 @@ READY := $(VENV)/.ready
 demo: $(READY) ## make, verify, time and choose models from drawn photos; no download
 	$(BIN)/edgetl run parts
 
-test: $(READY) ## the default tests, in parallel; first the system packages that they need
+test: $(READY) ## the default tests in parallel, then those on emulated boards; system packages first
 	bash .ci/system-packages
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not emulated"
+	$(BIN)/python -m pytest -n auto --dist loadscope -m emulated
 
 test-slow: $(READY) ## the tests that take longer than a minute each
 	$(BIN)/python -m pytest -n auto -m slow

@@ -31,7 +31,9 @@ _TIMEOUT_S = 900.0
 _TAIL_LINES = 3
 _MIRROR = re.compile(r"^'(\S+/debian)/+dists/", re.MULTILINE)
 _OUT_OF_REACH = ("Could not connect", "Could not resolve", "Temporary failure", "timed out")
-_NO_MIRROR_REMEDY = "name one in the device's address: emulated:cortex-a72?mirror=http://..."
+_DEBIANS_OWN = "http://deb.debian.org/debian"
+"""Where the machine's sources name no mirror of Debian, as on Ubuntu; the signature is checked."""
+_MIRROR_REMEDY = "name one in the device's address: emulated:cortex-a72?mirror=http://..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,10 @@ class Package:
 
 
 def find_archive(mirror: str | None) -> Archive:
-    """Return the archive at `mirror`, or at the mirror of Debian that this machine uses.
+    """Return the archive at `mirror`, else at the mirror that this machine uses, else Debian's own.
 
     Raises:
-        DeviceError: If Debian's keys are not here, or there is no apt or no such mirror.
+        DeviceError: If Debian's keys are not here, or there is no apt.
     """
     keyring = next((path for path in _KEYRINGS if path.is_file()), None)
     if keyring is None:
@@ -110,11 +112,7 @@ def _own_mirror() -> str:
     # It prints what an update would fetch, and fetches nothing.
     command = ["apt-get", "--option", "Debug::NoLocking=1", "--print-uris", "update"]
     mirrors = _MIRROR.findall(_apt(command, "the list of mirrors", None))
-    if not mirrors:
-        raise DeviceError(
-            "this machine's apt sources name no mirror of Debian", remedy=_NO_MIRROR_REMEDY
-        )
-    return str(mirrors[0])
+    return str(mirrors[0]) if mirrors else _DEBIANS_OWN
 
 
 def _prepare(state: Path, suite: str, architecture: str, archive: Archive) -> None:
@@ -202,5 +200,5 @@ def _failed(what: str, text: str) -> DeviceError:
             "it"
         )
     else:
-        remedy = f"use another mirror of Debian; {_NO_MIRROR_REMEDY}"
+        remedy = f"use another mirror of Debian; {_MIRROR_REMEDY}"
     return DeviceError(f"apt could not get {what}: {reasons}", remedy=remedy)

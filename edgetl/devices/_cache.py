@@ -50,7 +50,15 @@ class Cache:
     note: Callable[[str], None]
     """Told one line before something is fetched, or when another process is waited for."""
 
-    def keep(self, kind: str, request: Facts, *, what: str, make: Callable[[Path], Facts]) -> Kept:
+    def keep(
+        self,
+        kind: str,
+        request: Facts,
+        *,
+        what: str,
+        make: Callable[[Path], Facts],
+        doing: str = "fetching",
+    ) -> Kept:
         """Return the folder that `request` asks for; made first if it is not there.
 
         Args:
@@ -58,6 +66,7 @@ class Cache:
             request: Everything that decides what is made.
             what: What it is, in words.
             make: Fills an empty folder and returns what it was made of.
+            doing: What happens when it is made, in a word for the note.
 
         Raises:
             DeviceError: If it cannot be made, or written.
@@ -67,10 +76,10 @@ class Cache:
             found = _read(self.root / name, request)
             if found is not None:
                 return found
-            with self._making(name, what):
+            with self._making(name, f"that is {doing} {what}"):
                 found = _read(self.root / name, request)
                 if found is None:
-                    self.note(f"fetching {what}; kept in {self.root}")
+                    self.note(f"{doing} {what}; kept in {self.root}")
                     found = self._make(name, request, make)
         except OSError as error:
             raise DeviceError(
@@ -94,14 +103,14 @@ class Cache:
         return Kept(self.root / name / "tree", facts)
 
     @contextmanager
-    def _making(self, name: str, what: str) -> Iterator[None]:
+    def _making(self, name: str, doing: str) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.root / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.note(f"waiting for another process that fetches {what}")
+                self.note(f"waiting for another process {doing}")
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:

@@ -6,7 +6,7 @@ import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgetl.devices._apt import Archive, Package, fetch
 from edgetl.devices._deb import unpack
@@ -19,11 +19,20 @@ PACKAGES = ("python3-minimal", "python3", "libstdc++6", "libgcc-s1")
 EMULATOR_SUITE = "bookworm"
 """qemu 7.2, whose answers were compared with a host's; see `edgetl.devices.emulated`."""
 
+PLUGIN_EMULATOR = "usr/bin/qemu-aarch64"
+"""The same with shared libraries, which a static program lacks, plug-ins among them."""
+
 _EMULATOR_PACKAGE = "qemu-user-static"
+_PLUGIN_PACKAGE = "qemu-user"
 _MERGED = ("bin", "lib", "sbin")
 """Folders that are links into ``usr`` on an installed system; the packages count on it."""
 _DOCUMENTS = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/lintian/")
 _HOSTS = {"x86_64": "amd64", "aarch64": "arm64"}
+_LIBRARIES = {
+    "amd64": ("x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
+    "arm64": ("aarch64-linux-gnu", "ld-linux-aarch64.so.1"),
+}
+"""Debian's architecture to the folder of its libraries and the name of its loader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +77,7 @@ def make_userland(system: System, archive: Archive, tree: Path) -> Facts:
     Raises:
         DeviceError: See `edgetl.devices._apt.fetch` and `edgetl.devices._deb.unpack`.
     """
-    for name in _MERGED:
-        (tree / "usr" / name).mkdir(parents=True)
-        (tree / name).symlink_to(f"usr/{name}")
+    _link_merged(tree, _MERGED)
     return _unpacked(
         PACKAGES,
         suite=system.suite,
@@ -91,6 +98,42 @@ def make_emulator(architecture: str, archive: Archive, tree: Path) -> Facts:
         tree=tree,
         wanted=lambda name: name == EMULATOR,
     )
+
+
+def make_plugin_emulator(architecture: str, archive: Archive, tree: Path) -> Facts:
+    """Unpack a qemu for this machine that takes plug-ins, and its libraries, into `tree`.
+
+    Returns and raises as `make_userland` does.
+    """
+    folder, _ = _LIBRARIES[architecture]
+    _link_merged(tree, (*_MERGED, "lib64"))
+
+    def wanted(name: str) -> bool:
+        path = PurePosixPath(name)
+        return name == PLUGIN_EMULATOR or (path.parent.name == folder and ".so" in path.name)
+
+    return _unpacked(
+        (_PLUGIN_PACKAGE,),
+        suite=EMULATOR_SUITE,
+        architecture=architecture,
+        archive=archive,
+        tree=tree,
+        wanted=wanted,
+    )
+
+
+def plugin_emulator(architecture: str, tree: Path) -> tuple[str, ...]:
+    """Return the command that starts the qemu in `tree` with the libraries in `tree` alone."""
+    folder, loader = _LIBRARIES[architecture]
+    libraries = tree / "usr" / "lib" / folder
+    program = tree / PLUGIN_EMULATOR
+    return (str(libraries / loader), "--library-path", str(libraries), str(program))
+
+
+def _link_merged(tree: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tree / "usr" / name).mkdir(parents=True)
+        (tree / name).symlink_to(f"usr/{name}")
 
 
 def _unpacked(

@@ -17,7 +17,11 @@ from edgetl.types import Facts
 
 IMAGES = ("numpy==2.4.6", "pillow==13.0.0")
 """What every device has."""
-ENGINES = {"onnxruntime": "onnxruntime==1.31.1", "ai-edge-litert": "ai-edge-litert==2.3.0"}
+ENGINES = {
+    "onnxruntime": "onnxruntime==1.31.1",
+    "ai-edge-litert": "ai-edge-litert==2.3.0",
+    "openvino": "openvino==2026.4.1",
+}
 """Engine to its wheel, in the versions that the emulation was proved with."""
 
 _OLDEST_GLIBC = 17

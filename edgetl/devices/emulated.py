@@ -6,8 +6,9 @@ carry the provenance ``emulated`` and pass no limit. Building it needs the netwo
 
 Compared with x86-64 on all three cores, ONNX Runtime 1.31 and LiteRT 2.3: int8 files of MobileNetV2
 and V3 answer bit by bit the same, float32 ones within 2e-6 of the outputs' range. Int8 files with
-float operations in between, such as SiLU, may differ: a rounding tie that falls to the other side
-in one value of a hundred thousand is carried on by the layers behind it.
+float operations in between, such as SiLU or the additions of ONNX Runtime, may differ: a rounding
+tie that falls to the other side in one value of some hundred thousand is carried on by the layers
+behind it.
 
 It is no sandbox: a program in it may read and write this machine's files.
 """
@@ -50,6 +51,7 @@ SCHEME = "emulated"
 PROVENANCE = "emulated"
 
 _DEFAULT_SYSTEM = "bookworm"
+_DEFAULT_ENGINES = ("onnxruntime", "ai-edge-litert")
 
 _logger = logging.getLogger(__name__)
 
@@ -71,10 +73,10 @@ class EmulatedDevice:
     """A key of `edgetl.devices._cpu_files.CORES`."""
     system: str = _DEFAULT_SYSTEM
     """A key of `edgetl.devices._userland.SYSTEMS`."""
-    engines: tuple[str, ...] = tuple(ENGINES)
+    engines: tuple[str, ...] = _DEFAULT_ENGINES
     """Keys of `edgetl.devices._wheels.ENGINES`.
 
-    OpenVINO is none of them: its int8 kernels need dot products, which Cortex-A53 and A72 lack.
+    OpenVINO, which is the largest and which few profiles offer, must be asked for.
     """
     mirror: str | None = None
     """Where Debian is fetched from; None: from where this machine's apt does."""
@@ -92,7 +94,7 @@ class EmulatedDevice:
     def address(self) -> str:
         """The shortest address that names it, wherever its cache is."""
         settings = {} if self.system == _DEFAULT_SYSTEM else {"system": self.system}
-        if self.engines != tuple(ENGINES):
+        if self.engines != _DEFAULT_ENGINES:
             settings["engine"] = ",".join(self.engines)
         if self.mirror is not None:
             settings["mirror"] = self.mirror
@@ -105,7 +107,7 @@ class EmulatedDevice:
         Raises:
             DeviceError: If it cannot be made, or does not run.
         """
-        parts = self._parts()
+        parts = self.parts()
         with self.connect() as connection:
             connection.put(runtime_files())
             printed = connection.run(["-c", _FINGERPRINT], timeout_s=_DESCRIBE_TIMEOUT_S)
@@ -123,13 +125,26 @@ class EmulatedDevice:
         Raises:
             DeviceError: If it cannot be made: no apt or pip, no network, no room.
         """
-        parts = self._parts()
+        qemu = self.parts()["qemu"].tree / EMULATOR
+        with self.connect_through((str(qemu),)) as connection:
+            yield connection
+
+    @contextmanager
+    def connect_through(self, emulator: Sequence[str]) -> Iterator[FolderConnection]:
+        """Open a temporary folder of a device that another qemu emulates.
+
+        Args:
+            emulator: The program and its first arguments; the processor and the root are added.
+
+        Raises:
+            DeviceError: As `connect` does.
+        """
+        parts = self.parts()
         sites = [kept.tree for name, kept in parts.items() if name not in {"qemu", "userland"}]
         with tempfile.TemporaryDirectory(prefix="edgetl-emulated-") as name:
             root, work = Path(name) / "root", Path(name) / "work"
             work.mkdir()
             self._make_root(root, parts["userland"].tree)
-            emulator = str(parts["qemu"].tree / EMULATOR)
             # -S: qemu looks for what its root lacks on this machine, so a Python that searched the
             # usual places would find this machine's packages.
             python = (str(root / "usr/bin/python3"), "-S")
@@ -137,13 +152,13 @@ class EmulatedDevice:
                 self.address,
                 work,
                 # Named: what qemu 7.2 emulates by default is wrong, in SVE, without a word.
-                (emulator, "-cpu", self.cpu, "-L", str(root), *python),
+                (*emulator, "-cpu", self.cpu, "-L", str(root), *python),
                 {
                     **ENVIRONMENT,
                     "PYTHONPATH": os.pathsep.join(str(site) for site in sites),
                     "QEMU_CPU": self.cpu,
                 },
-                "name the device with the engine",
+                f"give --device '{SCHEME}:{self.cpu}?engine=...' with the engine",
             )
 
     def _make_root(self, root: Path, userland: Path) -> None:
@@ -153,10 +168,17 @@ class EmulatedDevice:
             (root / path.name).symlink_to(path)
         write_cpu_files(CORES[self.cpu], root)
 
-    def _parts(self) -> dict[str, Kept]:
-        """Return qemu, the userland and the engines' packages, made where they are missing."""
-        system, host = SYSTEMS[self.system], host_architecture()
-        cache = Cache(self.cache or Path.home() / ".cache" / "edgetl" / SCHEME, self.note)
+    def kept(self) -> Cache:
+        """Return where everything that is made once is kept."""
+        return Cache(self.cache or Path.home() / ".cache" / "edgetl" / SCHEME, self.note)
+
+    def parts(self) -> dict[str, Kept]:
+        """Return qemu, the userland and the engines' packages, made where they are missing.
+
+        Raises:
+            DeviceError: If they cannot be made: no apt or pip, no network, no room.
+        """
+        system, host, cache = SYSTEMS[self.system], host_architecture(), self.kept()
         parts = {
             "qemu": cache.keep(
                 "qemu",

@@ -73,6 +73,10 @@ def made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             EmulatedDevice("cortex-a72", engines=("onnxruntime",)),
         ),
         (
+            "emulated:cortex-a76?engine=openvino",
+            EmulatedDevice("cortex-a76", engines=("openvino",)),
+        ),
+        (
             "emulated:cortex-a72?system=trixie&mirror=http://mirror/debian",
             EmulatedDevice("cortex-a72", "trixie", mirror="http://mirror/debian"),
         ),
@@ -105,9 +109,9 @@ def test_address_names_a_device_and_the_device_its_address(
             "Known: bookworm, trixie.",
         ),
         (
-            "emulated:cortex-a72?engine=openvino",
-            "unknown engine 'openvino'",
-            "Known: onnxruntime, ai-edge-litert.",
+            "emulated:cortex-a72?engine=openvin",
+            "unknown engine 'openvin'",
+            "Did you mean 'openvino'? Known: onnxruntime, ai-edge-litert, openvino.",
         ),
         (
             "emulated:cortex-a72?system=trixie&system=bookworm",
@@ -221,16 +225,15 @@ def test_failure_is_told_with_the_last_lines(made_of: Make, script: str, message
 
 
 def test_missing_engine_names_the_address_that_has_it(made_of: Make) -> None:
-    script = (
-        "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'ai_edge_litert'\" >&2; exit 1\n"
-    )
+    script = "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'openvino'\" >&2; exit 1\n"
     with (
         made_of(script).connect() as connection,
-        pytest.raises(DeviceError, match="No module named 'ai_edge_litert'") as caught,
+        pytest.raises(DeviceError, match="No module named 'openvino'") as caught,
     ):
         connection.run(["x"], timeout_s=30)
 
-    assert caught.value.remedy == "name the device with the engine ai-edge-litert"
+    remedy = "give --device 'emulated:cortex-a76?engine=...' with the engine openvino"
+    assert caught.value.remedy == remedy
 
 
 def test_emulator_that_may_not_run_is_named(made_of: Make, tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from edgetl.devices import _userland
 from edgetl.devices._apt import Archive, Package
-from edgetl.devices._userland import EMULATOR, SYSTEMS, make_emulator, make_userland
+from edgetl.devices._userland import (
+    EMULATOR,
+    PLUGIN_EMULATOR,
+    SYSTEMS,
+    make_emulator,
+    make_plugin_emulator,
+    make_userland,
+    plugin_emulator,
+)
 
 ARCHIVE = Archive("http://mirror/debian", Path("/keys"))
 
@@ -78,3 +86,29 @@ def test_emulator_is_one_file_for_this_machine(asked: list[dict[str, Any]], tmp_
     (call,) = asked
     assert (call["suite"], call["architecture"]) == ("bookworm", "amd64")
     assert files(tmp_path) == [EMULATOR]
+
+
+def test_emulator_for_plugins_comes_with_its_libraries_and_loader(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    library, loader = "x86_64-linux-gnu/libglib-2.0.so.0", "x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    calls: list[str] = []
+
+    def fetch(packages: Sequence[str], *, suite: str, folder: Path, **_: Any) -> tuple[Package]:
+        calls.extend((*packages, suite))
+        others = ("usr/bin/qemu-riscv64", "usr/lib/x86_64-linux-gnu/gconv/UTF-16.so")
+        names = (PLUGIN_EMULATOR, f"usr/lib/{library}", f"lib/{loader}", *others)
+        return (write_package(folder, "qemu-user_7.2_amd64", *names),)
+
+    monkeypatch.setattr(_userland, "fetch", fetch)
+
+    made = make_plugin_emulator("amd64", ARCHIVE, tmp_path)
+
+    assert list(made) == ["qemu-user_7.2_amd64"]
+    assert calls == ["qemu-user", "bookworm"]
+    expected = [PLUGIN_EMULATOR, f"usr/lib/{loader}", f"usr/lib/{library}"]
+    assert files(tmp_path / "usr") == [path.removeprefix("usr/") for path in expected]
+    libraries = str(tmp_path / "usr/lib/x86_64-linux-gnu")
+    program = str(tmp_path / PLUGIN_EMULATOR)
+    start = (f"{libraries}/ld-linux-x86-64.so.2", "--library-path", libraries, program)
+    assert plugin_emulator("amd64", tmp_path) == start

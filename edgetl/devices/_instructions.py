@@ -1,0 +1,230 @@
+"""Instructions that one inference takes on an emulated core, counted by class.
+
+A plug-in of qemu counts what the emulated processor executes. Inference of the same file takes the
+same instructions each time, within 0.1 %: Python's own work around it varies a little. qemu is
+started with an engine in it, the model answers, and the program marks the moments between answers
+with a system call that changes nothing; see ``_count.c``. Counts know nothing of caches, memory or
+of how many instructions a core begins at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+
+from edgetl.devices._apt import find_archive
+from edgetl.devices._cache import Cache, Kept
+from edgetl.devices._userland import (
+    EMULATOR_SUITE,
+    host_architecture,
+    make_plugin_emulator,
+    plugin_emulator,
+)
+from edgetl.devices.emulated import EmulatedDevice
+from edgetl.errors import DeviceError, MissingPackageError
+from edgetl.hashing import digest_file, digest_value
+from edgetl.runtime.bundle import runtime_files
+from edgetl.types import Facts
+
+SOURCE = Path(__file__).with_name("_count.c")
+
+_COMPILERS = ("cc", "gcc", "clang")
+_FLAGS = ("-O2", "-ffreestanding", "-nostdlib", "-shared", "-fPIC")
+"""Without the C library's headers and link: qemu brings its own C library."""
+_PLUGIN = "count.so"
+_COUNTS = "counts"
+_COMPILE_TIMEOUT_S = 120.0
+_TIMEOUT_S = 1800.0
+"""A detector of 5 billion instructions takes minutes."""
+_RECIPE = 1
+"""To be raised when counts are taken in another way; older ones are then left alone."""
+
+# The first answer makes what later ones keep.
+_ANSWER = """\
+import os, sys
+from pathlib import Path
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import numpy as np
+from edgetl.runtime.engines import open_session
+session = open_session(sys.argv[1], Path(sys.argv[2]), 1)
+shape = session.input.shape
+pixels = (np.arange(np.prod(shape)) % 251).astype(np.uint8).reshape(shape)
+session.run(pixels)
+for _ in range(2):
+    os.getpriority(os.PRIO_PROCESS, 0)
+    session.run(pixels)
+os.getpriority(os.PRIO_PROCESS, 0)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """What one inference takes, by class; the order is that of the plug-in's lines."""
+
+    integer: int
+    """Integer arithmetic, and what fits no other class."""
+    vector: int
+    """Floating point and NEON, but for dot products."""
+    dot: int
+    """Dot products of 8-bit integers, which do the work of several others."""
+    load: int
+    store: int
+    branch: int
+
+    @property
+    def total(self) -> int:
+        """The sum of all classes."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+def count_instructions(
+    device: EmulatedDevice, engine_format: str, files: Mapping[str, Path]
+) -> Instructions:
+    """Count the instructions of one inference, single thread, model only; kept for the next time.
+
+    Args:
+        device: The core, and the engine of `engine_format` among its engines.
+        engine_format: Of the model: ``onnx``, ``openvino`` or ``tflite``.
+        files: The model's files by name; the first is the one to open.
+
+    Raises:
+        DeviceError: If the device cannot be made, or the model does not run there.
+        MissingPackageError: If there is no C compiler for the plug-in.
+    """
+    cache = device.kept()
+    qemu, plugin = _tools(device, cache)
+    request: Facts = {
+        "recipe": _RECIPE,
+        "format": engine_format,
+        "files": {name: digest_file(path) for name, path in files.items()},
+        "cpu": device.cpu,
+        "system": device.system,
+        "runtime": digest_value(
+            {name: digest_file(path) for name, path in runtime_files().items()}
+        ),
+        "parts": {name: kept.digest for name, kept in device.parts().items()},
+        "plugin": plugin.digest,
+    }
+    first = next(iter(files))
+
+    def make(_: Path) -> Facts:
+        found = _count(device, command(qemu, plugin), engine_format, files)
+        return {field.name: getattr(found, field.name) for field in fields(found)}
+
+    kept = cache.keep(
+        "instructions",
+        request,
+        what=f"the instructions of {first} on {device.cpu}; may take minutes",
+        make=make,
+        doing="counting",
+    )
+    return Instructions(**kept.facts)
+
+
+def command(qemu: Kept, plugin: Kept) -> tuple[str, ...]:
+    """Return the emulator and its first arguments; counts go to a file in its folder."""
+    started = plugin_emulator(host_architecture(), qemu.tree)
+    return (*started, "-plugin", f"{plugin.tree / _PLUGIN},out={_COUNTS}")
+
+
+def parse_counts(text: str) -> Instructions:
+    """Return the counts between two marks from the plug-in's lines.
+
+    Of several stretches the one with the fewest instructions: nothing else came in between.
+
+    Raises:
+        ValueError: If there are not two lines of as many counts as there are classes.
+    """
+    rows = [[int(word) for word in line.split()] for line in text.splitlines()]
+    if len(rows) <= 1 or {len(row) for row in rows} != {len(fields(Instructions))}:
+        raise ValueError(f"these are no marks: {text[:80]!r}")
+    stretches = [
+        [after - before for before, after in zip(*pair, strict=True)] for pair in pairwise(rows)
+    ]
+    return Instructions(*min(stretches, key=sum))
+
+
+def compile_plugin(tree: Path) -> Facts:
+    """Compile the plug-in for this machine into the empty folder `tree`.
+
+    Returns:
+        Its digest.
+
+    Raises:
+        MissingPackageError: If there is no C compiler.
+        DeviceError: If the one that is there cannot compile it.
+    """
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        raise MissingPackageError(
+            f"no C compiler is here ({', '.join(_COMPILERS)}) to make the plug-in that counts "
+            "instructions",
+            remedy="apt-get install gcc",
+        )
+    place = tree / _PLUGIN
+    done = subprocess.run(  # noqa: S603 - a compiler and our own source
+        [compiler, *_FLAGS, "-o", str(place), str(SOURCE)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_COMPILE_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines: Sequence[str] = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise DeviceError(
+            f"{compiler} cannot compile the plug-in that counts instructions: {lines[-1]}",
+            remedy="apt-get install gcc, and let it be the first of "
+            f"{', '.join(_COMPILERS)} on the path",
+        )
+    return {"plugin": digest_file(place)}
+
+
+def _tools(device: EmulatedDevice, cache: Cache) -> tuple[Kept, Kept]:
+    """Return the qemu that takes plug-ins, and the plug-in."""
+    host = host_architecture()
+    # First the plug-in: a missing compiler is told before anything is fetched.
+    plugin = cache.keep(
+        "counter",
+        {"recipe": _RECIPE, "source": digest_file(SOURCE), "flags": list(_FLAGS), "host": host},
+        what="the plug-in that counts instructions",
+        make=compile_plugin,
+        doing="compiling",
+    )
+    qemu = cache.keep(
+        "qemu-plugins",
+        {"recipe": _RECIPE, "suite": EMULATOR_SUITE, "host": host},
+        what="an emulator that takes plug-ins, Debian packages of 20 MB",
+        make=lambda tree: make_plugin_emulator(host, find_archive(device.mirror), tree),
+    )
+    return qemu, plugin
+
+
+def _count(
+    device: EmulatedDevice,
+    emulator: Sequence[str],
+    engine_format: str,
+    files: Mapping[str, Path],
+) -> Instructions:
+    with (
+        tempfile.TemporaryDirectory(prefix="edgetl-count-") as name,
+        device.connect_through(emulator) as connection,
+    ):
+        connection.put({**runtime_files(), **files})
+        connection.run(["-c", _ANSWER, engine_format, next(iter(files))], timeout_s=_TIMEOUT_S)
+        connection.get([_COUNTS], Path(name))
+        text = (Path(name) / _COUNTS).read_text(encoding="ascii")
+    try:
+        return parse_counts(text)
+    except ValueError as error:
+        raise DeviceError(
+            f"counting on device '{device.address}' failed: {error}",
+            remedy="remove the folders qemu-plugins-* and counter-* from "
+            f"{device.kept().root} and run again",
+        ) from error
