@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "report": "Write what a run found as one HTML file, Markdown or JSON.",
     "lint": "Name what in a model file will not survive int8.",
     "targets": "List or show the targets, or compare a device with one.",
+    "profile": "Time a suite on a device and keep what operations cost there.",
+    "estimate": "Predict how long models take on a device that is not at hand.",
     "schema": "Print the JSON schema of a recipe, target or calibration recipe.",
     "draw": "Write drawn photos of small parts into a folder, to try edgetl on.",
     "prune": "Remove artifacts that no recipe's last run used.",

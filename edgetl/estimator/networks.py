@@ -1,0 +1,301 @@
+"""The suite: small networks of blocks that real students and detectors are made of.
+
+Each leans on one kind of operation or on one way to combine them, at sizes and widths that such
+networks have. None is a whole network of one of our families.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.mobilenetv3 import InvertedResidual as InvertedResidualV3
+from torchvision.models.mobilenetv3 import InvertedResidualConfig
+
+from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD
+from edgetl.nn import yolox
+from edgetl.nn.detector import DecodedDetector
+from edgetl.nn.layers import RawPixels
+
+LOGITS = ("logits",)
+DETECTIONS = ("boxes", "scores")
+
+_NUM_CLASSES = 10
+_AS_THEY_ARE = ((0.0,) * 3, (1 / 255,) * 3)
+_STRIDES = (8, 16, 32)
+
+_SILU = yolox.Bricks(depthwise=True, activation=nn.SiLU)
+_RELU6 = yolox.Bricks(depthwise=True, activation=nn.ReLU6)
+_DENSE_SILU = yolox.Bricks(depthwise=False, activation=nn.SiLU)
+_DENSE_RELU = yolox.Bricks(depthwise=False, activation=nn.ReLU)
+_DENSE_HARDSWISH = yolox.Bricks(depthwise=False, activation=nn.Hardswish)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network that can be exported and timed."""
+
+    name: str
+    size: int
+    """Height and width of the input, pixels."""
+    build: Callable[[], nn.Module]
+    """Returns the deployable module in evaluation mode: raw pixels ``(1, H, W, 3)`` in."""
+    outputs: tuple[str, ...] = field(default=LOGITS)
+
+
+def suite() -> tuple[Network, ...]:
+    """Return the networks of the suite; their weights are drawn from fixed seeds."""
+    made: tuple[tuple[str, int, Callable[[], nn.Sequential], bool], ...] = (
+        ("pixels", 224, _pixels, True),
+        ("dense-relu", 128, _dense_relu, True),
+        ("dense-silu", 192, _dense_silu, False),
+        ("pointwise-fine", 112, _pointwise_fine, False),
+        ("pointwise-coarse", 112, _pointwise_coarse, True),
+        ("depthwise-3", 128, _depthwise_3, False),
+        ("depthwise-5", 112, _depthwise_5, True),
+        ("linear", 32, partial(_linear, (1024, 1000)), True),
+        ("linear-long", 32, partial(_linear, (960, 1280, 1000)), True),
+        ("hardswish", 128, partial(_pointwise_chain, 24, _DENSE_HARDSWISH), False),
+        ("silu", 160, partial(_pointwise_chain, 16, _DENSE_SILU), False),
+        ("squeeze-fine", 128, partial(_v3, (24, 72, 32), 5, 2), False),
+        ("squeeze-coarse", 112, partial(_v3, (48, 288, 96), 5, 3), True),
+        ("inverted-narrow", 96, partial(_v2, (8, 16, 24, 40)), False),
+        ("inverted-wide", 144, partial(_v2, (24, 32, 64, 112)), True),
+        ("cross-stage-silu", 224, partial(_cross_stage, 16, _SILU), False),
+        ("neck-relu6", 192, partial(_neck, _RELU6), False),
+        ("pyramid-pool", 160, _pyramid_pool, False),
+        ("many-small", 32, _many_small, True),
+        ("sums", 128, _sums, False),
+    )
+    networks = [
+        Network(name, size, partial(_classifier, build, seed, normalised=normalised))
+        for seed, (name, size, build, normalised) in enumerate(made)
+    ]
+    for name, size, bricks in (("detector-relu", 160, _DENSE_RELU), ("detector-silu", 192, _SILU)):
+        networks.append(Network(name, size, partial(_detector, size, bricks), DETECTIONS))
+    return tuple(networks)
+
+
+def _classifier(build: Callable[[], nn.Sequential], seed: int, *, normalised: bool) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build()
+        if not isinstance(network[-1], nn.Linear):
+            rows = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            network = nn.Sequential(network, rows, nn.Linear(_channels(network), _NUM_CLASSES))
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if normalised else _AS_THEY_ARE
+    return RawPixels(network, mean, std).eval()
+
+
+def _channels(network: nn.Sequential) -> int:
+    with torch.inference_mode():
+        return int(network.eval()(torch.zeros(1, 3, 64, 64)).shape[1])
+
+
+def _detector(size: int, bricks: yolox.Bricks) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(size)
+        backbone = yolox.CrossStageDarknet(8, 1, bricks)
+        channels = (32, 64, 128)
+        whole = yolox.Yolox(
+            yolox.Neck(backbone, channels, 1, bricks),
+            yolox.Head(channels, 32, _NUM_CLASSES, bricks),
+        )
+        # As in deployed detectors, whose focus is folded into one convolution.
+        backbone.stem = nn.Sequential(  # type: ignore[assignment]
+            nn.Conv2d(3, 8, 6, stride=2, padding=2), nn.SiLU()
+        )
+    decoded = DecodedDetector(whole.eval(), height=size, width=size, strides=_STRIDES)
+    return RawPixels(decoded, *_AS_THEY_ARE).eval()
+
+
+def _pixels() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 7, stride=4, padding=3), nn.ReLU6(), _RELU6.spatial(16, 32, stride=2)
+    )
+
+
+def _dense_relu() -> nn.Sequential:
+    plain = _DENSE_RELU.plain
+    return nn.Sequential(
+        plain(3, 16, stride=2), plain(16, 16), plain(16, 16), plain(16, 32, stride=2),
+        plain(32, 32), plain(32, 32), plain(32, 64, stride=2), plain(64, 64), plain(64, 64),
+    )  # fmt: skip
+
+
+def _dense_silu() -> nn.Sequential:
+    plain = _DENSE_SILU.plain
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 6, stride=2, padding=2), nn.SiLU(), plain(16, 32, stride=2),
+        plain(32, 32), plain(32, 64, stride=2), plain(64, 64), plain(64, 96, stride=2),
+    )  # fmt: skip
+
+
+def _pointwise_fine() -> nn.Sequential:
+    steps: list[nn.Module] = [_RELU6.plain(3, 24, stride=2)]
+    for _ in range(4):
+        steps += [_RELU6.pointwise(24, 144), nn.Conv2d(144, 24, 1)]
+    return nn.Sequential(*steps)
+
+
+def _pointwise_coarse() -> nn.Sequential:
+    widths = (64, 384, 64, 384, 96, 576, 96)
+    narrow = [_RELU6.pointwise(*pair) for pair in itertools.pairwise(widths)]
+    widths = (96, 160, 960, 160, 960, 320, 1280)
+    wide = [_RELU6.pointwise(*pair) for pair in itertools.pairwise(widths)]
+    return nn.Sequential(*_down(64, 3), *narrow, _RELU6.spatial(96, 96, stride=2), *wide)
+
+
+def _depthwise_3() -> nn.Sequential:
+    steps: list[nn.Module] = [_RELU6.plain(3, 16, stride=2), _RELU6.pointwise(16, 96)]
+    steps += [_depthwise(96, 3, nn.ReLU6) for _ in range(4)]
+    steps.append(_depthwise(96, 3, nn.ReLU6, stride=2))
+    steps += [_depthwise(96, 3, nn.ReLU6) for _ in range(4)]
+    return nn.Sequential(*steps)
+
+
+def _depthwise_5() -> nn.Sequential:
+    steps: list[nn.Module] = [*_down(32, 3), _RELU6.pointwise(32, 240)]
+    steps += [_depthwise(240, 5, nn.ReLU) for _ in range(5)]
+    steps += [_depthwise(240, 5, nn.ReLU, stride=2), _RELU6.pointwise(240, 480)]
+    steps += [_depthwise(480, 5, nn.ReLU) for _ in range(4)]
+    return nn.Sequential(*steps)
+
+
+def _linear(widths: Sequence[int]) -> nn.Sequential:
+    steps: list[nn.Module] = [*_down(16, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    known = 16
+    for width in widths:
+        steps += [nn.Linear(known, width), nn.Hardswish()]
+        known = width
+    return nn.Sequential(*steps[:-1])
+
+
+def _pointwise_chain(channels: int, bricks: yolox.Bricks) -> nn.Sequential:
+    first = [bricks.pointwise(channels, channels) for _ in range(4)]
+    second = [bricks.pointwise(2 * channels, 2 * channels) for _ in range(4)]
+    return nn.Sequential(
+        bricks.plain(3, channels, stride=2), *first,
+        bricks.plain(channels, 2 * channels, stride=2), *second,
+    )  # fmt: skip
+
+
+def _v2(widths: Sequence[int]) -> nn.Sequential:
+    steps: list[nn.Module] = [_RELU6.plain(3, widths[0], stride=2)]
+    known = widths[0]
+    for width in widths[1:]:
+        steps.append(InvertedResidual(known, width, stride=2, expand_ratio=6))
+        steps += [InvertedResidual(width, width, stride=1, expand_ratio=6) for _ in range(2)]
+        known = width
+    return nn.Sequential(*steps)
+
+
+def _v3(widths: tuple[int, int, int], kernel: int, halvings: int) -> nn.Sequential:
+    known, hidden, wide = widths
+    return nn.Sequential(
+        *_down(known, halvings),
+        *(_v3_block(known, hidden, known, kernel, 1) for _ in range(3)),
+        _v3_block(known, hidden, wide, kernel, 2),
+        *(_v3_block(wide, 2 * hidden, wide, kernel, 1) for _ in range(2)),
+    )
+
+
+def _v3_block(known: int, hidden: int, out: int, kernel: int, stride: int) -> nn.Module:
+    setting = InvertedResidualConfig(
+        known, kernel, hidden, out, use_se=True, activation="HS", stride=stride, dilation=1,
+        width_mult=1.0,
+    )  # fmt: skip
+    block: nn.Module = InvertedResidualV3(setting, norm_layer=nn.BatchNorm2d)
+    return block
+
+
+def _cross_stage(stem: int, bricks: yolox.Bricks) -> nn.Sequential:
+    steps: list[nn.Module] = [bricks.plain(3, stem, stride=2)]
+    for _ in range(3):
+        steps.append(bricks.spatial(stem, 2 * stem, stride=2))
+        steps.append(yolox.CrossStage(2 * stem, 2 * stem, bricks, depth=2, shortcut=True))
+        stem *= 2
+    return nn.Sequential(*steps)
+
+
+def _pyramid_pool() -> nn.Sequential:
+    return nn.Sequential(
+        *_down(48, 3), yolox.PyramidPool(48, 48, _RELU6), yolox.PyramidPool(48, 96, _RELU6),
+        _RELU6.spatial(96, 160, stride=2), yolox.PyramidPool(160, 160, _RELU6),
+    )  # fmt: skip
+
+
+def _many_small() -> nn.Sequential:
+    blocks = [InvertedResidual(16, 16, stride=1, expand_ratio=3) for _ in range(12)]
+    return nn.Sequential(*_down(16, 3), *blocks)
+
+
+class _Sum(nn.Module):
+    """A depthwise convolution beside a shortcut, weighted by itself."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        found: Tensor = self.convolution(maps)
+        return (found + maps) * found
+
+
+def _sums() -> nn.Sequential:
+    return nn.Sequential(
+        _RELU6.plain(3, 24, stride=2), _Sum(24), _Sum(24), _RELU6.plain(24, 40, stride=2),
+        _Sum(40), _Sum(40), _Sum(40),
+    )  # fmt: skip
+
+
+class _Necked(nn.Module):
+    """A backbone and neck whose maps become one map again."""
+
+    def __init__(self, bricks: yolox.Bricks) -> None:
+        super().__init__()
+        self.neck = yolox.Neck(_Backbone(bricks), (24, 48, 96), 1, bricks)
+        self.shrink = bricks.spatial(24, 48, stride=2)
+        self.shrink_again = bricks.spatial(96, 96, stride=2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        fine, middle, coarse = self.neck(images)
+        mixed = torch.cat([self.shrink(fine), middle], dim=1)
+        return torch.cat([self.shrink_again(mixed), coarse], dim=1)
+
+
+class _Backbone(nn.Module):
+    def __init__(self, bricks: yolox.Bricks) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(bricks.plain(3, 16, stride=2), bricks.spatial(16, 24, stride=2))
+        self.third = bricks.spatial(24, 24, stride=2)
+        self.fourth = bricks.spatial(24, 48, stride=2)
+        self.fifth = bricks.spatial(48, 96, stride=2)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        third = self.third(self.stem(images))
+        fourth = self.fourth(third)
+        return third, fourth, self.fifth(fourth)
+
+
+def _neck(bricks: yolox.Bricks) -> nn.Sequential:
+    return nn.Sequential(_Necked(bricks))
+
+
+def _down(channels: int, times: int) -> list[nn.Module]:
+    """Return what makes `channels` at a size halved so often."""
+    rest = [_RELU6.spatial(16, 16, stride=2) for _ in range(times - 2)]
+    return [_RELU6.plain(3, 16, stride=2), *rest, _RELU6.spatial(16, channels, stride=2)]
+
+
+def _depthwise(
+    channels: int, kernel: int, activation: yolox.Activation, stride: int = 1
+) -> nn.Module:
+    return yolox.ConvUnit(
+        channels, channels, kernel=kernel, stride=stride, groups=channels, activation=activation
+    )

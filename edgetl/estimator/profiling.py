@@ -1,0 +1,194 @@
+"""Make a cost profile of a device: make the suite, time it there, fit prices to the times."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgetl import __version__
+from edgetl.devices import Device
+from edgetl.errors import UsageError
+from edgetl.estimator.cost_profile import CostProfile, Fit, NetworkRow
+from edgetl.estimator.timing import Timed, refuse_emulated, time_folders
+from edgetl.exporters import EXPORTERS
+from edgetl.quantizers import QUANTIZERS, for_format
+from edgetl.types import Facts, Precision
+from edgetl.worker import run_worker
+
+if TYPE_CHECKING:  # the command line must not wait for numpy
+    from edgetl.estimator.graph import Graph
+
+PRECISIONS = (Precision.FP32, Precision.INT8)
+"""What is timed; fp16 files store halves and are computed as fp32 is."""
+
+_AT_ONCE = 2
+"""Processes that make files; each needs a gigabyte or two."""
+
+Pair = tuple[str, Precision]
+Tell = Callable[[str], None]
+
+
+class Made(NamedTuple):
+    """A model folder of the suite."""
+
+    network: str
+    format: str
+    precision: Precision
+    folder: Path
+
+
+def check_pairs(pairs: Sequence[Pair]) -> None:
+    """Refuse what cannot be made here, before anything is made.
+
+    Raises:
+        UsageError: If there are no pairs.
+        MissingPackageError: If an exporter or quantizer needs what is not installed.
+    """
+    if not pairs:
+        raise UsageError(
+            "nothing to time: the suite is made in fp32 and int8",
+            remedy="name a target with such candidates",
+        )
+    for name in sorted({name for name, _ in pairs}):
+        for module in EXPORTERS.load(name).requires:
+            if find_spec(module) is None:
+                raise EXPORTERS.missing(name, module)
+    for name in sorted({name for name, precision in pairs if precision is not Precision.FP32}):
+        quantizer = for_format(name)
+        if quantizer is None:
+            raise UsageError(f"nothing quantizes '{name}'", remedy="take its int8 out")
+        for module in QUANTIZERS.load(quantizer).requires:
+            if find_spec(module) is None:
+                raise QUANTIZERS.missing(quantizer, module)
+
+
+def make_suite(pairs: Sequence[Pair], out: Path, tell: Tell) -> list[Made]:
+    """Write the model folders of the suite into `out`, two formats at a time.
+
+    Raises:
+        EdgetlError: If a network cannot be exported or quantized.
+    """
+    by_format: dict[str, list[Precision]] = defaultdict(list)
+    for name, precision in pairs:
+        by_format[name].append(precision)
+
+    def make(name: str) -> None:
+        run_worker(
+            "edgetl.estimator._workshop",
+            (name, str(out), *(precision.value for precision in by_format[name])),
+            failure=f"the suite could not be made for '{name}'",
+            remedy=f"take '{name}' out of what is timed, and report it",
+        )
+        tell(f"made     {name} {', '.join(by_format[name])}")
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(make, by_format))
+    return list(folders(out, pairs))
+
+
+def folders(out: Path, pairs: Sequence[Pair]) -> Iterator[Made]:
+    """Yield the model folders of `pairs` in `out`."""
+    for name, precision in pairs:
+        ending = f"-{name}-{precision}"
+        for folder in sorted(out.glob(f"*{ending}")):
+            yield Made(folder.name.removesuffix(ending), name, precision, folder)
+
+
+def time_suite(
+    device: Device, made: Sequence[Made], *, threads: int, host: Facts, tell: Tell
+) -> dict[str, Timed]:
+    """Return the times of `made` on `device`, by the folder's name.
+
+    One format and precision after the other; see `edgetl.estimator.timing.time_folders`.
+    """
+    pairs: dict[Pair, dict[str, Path]] = defaultdict(dict)
+    for each in made:
+        pairs[each.format, each.precision][each.folder.name] = each.folder
+    times: dict[str, Timed] = {}
+    for (name, precision), found in pairs.items():
+        times |= time_folders(device, found, threads=threads, host=host)
+        tell(f"timed    {name} {precision}, {len(found)} networks")
+    return times
+
+
+def profile_device(
+    device: Device, pairs: Sequence[Pair], *, threads: int, work: Path, tell: Tell
+) -> CostProfile:
+    """Return the cost profile of `device`.
+
+    Args:
+        device: Only one that measures.
+        pairs: Formats and precisions to time.
+        threads: Of one inference.
+        work: An empty folder for the suite's files.
+        tell: Called with a line for each step.
+
+    Raises:
+        UsageError: If the device is emulated, or there is nothing to time.
+        MissingPackageError: If what makes the files is not installed.
+        DeviceError: If the device cannot be reached, or is another machine at the end.
+        EdgetlError: If a network cannot be made.
+    """
+    from edgetl.estimator.graph import read_graph
+
+    refuse_emulated(device)
+    check_pairs(pairs)
+    host = device.describe()
+    made = make_suite(pairs, work, tell)
+    times = time_suite(device, made, threads=threads, host=host, tell=tell)
+    files = {name: EXPORTERS.load(name).file for name, _ in pairs}
+    graphs = {each: read_graph(each.folder / files[each.format]) for each in made}
+    return CostProfile(
+        edgetl=__version__,
+        device=device.address,
+        host=host,
+        threads=threads,
+        fits=tuple(fit_pair(pair, graphs, times) for pair in pairs),
+    )
+
+
+def fit_pair(pair: Pair, graphs: Mapping[Made, Graph], times: Mapping[str, Timed]) -> Fit:
+    """Return the prices of one format and precision.
+
+    Args:
+        pair: Which.
+        graphs: Of all model folders.
+        times: By the folder's name.
+    """
+    from edgetl.estimator.cost import size
+    from edgetl.estimator.fit import COVERAGE, fit
+
+    made = [each for each in graphs if (each.format, each.precision) == pair]
+    found = [times[each.folder.name] for each in made]
+    prices = fit([graphs[each].operations for each in made], [each.ms for each in found])
+    largest: dict[str, int] = defaultdict(int)
+    for each in made:
+        for operation in graphs[each].operations:
+            largest[operation.kind.value] = max(largest[operation.kind.value], size(operation))
+    rows = [
+        NetworkRow(
+            name=each.network,
+            ms=timed.ms,
+            fitted_ms=fitted,
+            left_out_ms=left_out,
+            disturbed=timed.disturbed,
+        )
+        for each, timed, fitted, left_out in zip(
+            made, found, prices.fitted_ms, prices.left_out_ms, strict=True
+        )
+    ]
+    return Fit(
+        format=pair[0],
+        precision=pair[1],
+        engine=found[0].engine,
+        lane=prices.lane,
+        ns=prices.ns,
+        band=prices.band,
+        coverage=COVERAGE,
+        largest=dict(largest),
+        networks=tuple(rows),
+    )

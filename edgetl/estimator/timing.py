@@ -1,0 +1,93 @@
+"""Time model folders on a device, in a process that runs nothing but the runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgetl.devices import Device
+from edgetl.errors import DeviceError, UsageError
+from edgetl.types import Facts, Provenance
+
+_SCRIPT = Path(__file__).with_name("_rounds.py")
+_START_S = 120.0
+_SLOWEST_S = 60.0
+"""Of one model folder, all its rounds together."""
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What one model folder took."""
+
+    ms: float
+    """Median of single inferences, model only, milliseconds: the lowest of its rounds, as what else
+    a machine does only makes times longer; of the undisturbed ones, if there are any."""
+    disturbed: bool
+    """Whether other programs disturbed every round."""
+    engine: str
+    """Package and version."""
+
+
+def time_folders(
+    device: Device, folders: Mapping[str, Path], *, threads: int, host: Facts
+) -> dict[str, Timed]:
+    """Return the time of each model folder.
+
+    Args:
+        device: Only one that measures.
+        folders: Model folders by name; they are timed by turns.
+        threads: Of one inference.
+        host: Fingerprint that the device must have.
+
+    Raises:
+        UsageError: If the device is emulated.
+        DeviceError: If the device cannot be reached, is another machine than `host`, or a folder
+            cannot be timed there.
+    """
+    refuse_emulated(device)
+    from edgetl.runtime.bundle import runtime_files
+
+    files = {
+        f"{name}/{path.name}": path
+        for name, folder in folders.items()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
+    command = ["rounds.py", str(threads), *folders]
+    with device.connect() as connection:
+        connection.put({**runtime_files(), "rounds.py": _SCRIPT, **files})
+        printed = connection.run(command, timeout_s=_START_S + _SLOWEST_S * len(folders))
+    try:
+        found = json.loads(printed)
+    except ValueError as error:
+        raise DeviceError(
+            f"device '{device.address}' answered {printed[:80]!r} instead of times",
+            remedy="run 'python -m edgetl.runtime bench' there and see",
+        ) from error
+    if found["host"] != host:
+        raise DeviceError(
+            f"device '{device.address}' changed while it was timed: {found['host']} instead of "
+            f"{host}",
+            remedy="keep its governor and cores as they are, and run again",
+        )
+    return {
+        name: _timed(found["medians_ns"][name], found["disturbed"][name], found["engine"][name])
+        for name in folders
+    }
+
+
+def refuse_emulated(device: Device) -> None:
+    """Raise UsageError if times on `device` have no meaning."""
+    if device.provenance != Provenance.MEASURED:
+        raise UsageError(
+            f"device '{device.address}' is emulated, and its times mean nothing",
+            remedy="give the board itself: --device ssh://user@host",
+        )
+
+
+def _timed(medians_ns: list[float], disturbed: list[bool], engine: str) -> Timed:
+    undisturbed = [ns for ns, was in zip(medians_ns, disturbed, strict=True) if not was]
+    return Timed(min(undisturbed or medians_ns) / _NS_PER_MS, not undisturbed, engine)

@@ -1,0 +1,158 @@
+"""``edgetl estimate`` ranks models, says where its figures come from, and never judges."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgetl.cli.estimate import command
+from edgetl.errors import ConfigError, UsageError
+from edgetl.estimator.cost import USUAL_NS
+from edgetl.estimator.cost_profile import CostProfile, Fit, NetworkRow, save_profile
+from edgetl.types import Precision
+
+onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
+
+_TARGET = """\
+name: {name}
+description: a board
+device: null
+threads: {threads}
+candidates: {{onnx: [fp32]}}
+limits: {{p95_ms: {limit}}}
+"""
+
+
+def relus(path: Path, count: int) -> None:
+    """Write a network of so many sigmoids on 8 values."""
+    helper = onnx.helper
+    names = ["in", *(f"t{i}" for i in range(1, count)), "out"]
+    nodes = [
+        helper.make_node("Sigmoid", [before], [after])
+        for before, after in itertools.pairwise(names)
+    ]
+    values = [helper.make_tensor_value_info(name, 1, [1, 8]) for name in ("in", "out")]
+    graph = helper.make_graph(nodes, "graph", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with two models, two targets, and a profile of one: 1 ms an operation."""
+    monkeypatch.chdir(tmp_path)
+    relus(tmp_path / "long.onnx", 8)
+    relus(tmp_path / "short.onnx", 2)
+    (tmp_path / "targets").mkdir()
+    for name, threads, limit in (("board", 1, 4.0), ("far", 1, 9.0), ("busy", 2, 99.0)):
+        text = _TARGET.format(name=name, threads=threads, limit=limit)
+        (tmp_path / "targets" / f"{name}.yaml").write_text(text)
+    row = NetworkRow(name="one", ms=1.0, fitted_ms=1.0, left_out_ms=1.0, disturbed=False)
+    fit = Fit(
+        format="onnx",
+        precision=Precision.FP32,
+        engine="onnxruntime 1.31.1",
+        lane=1,
+        ns={**dict.fromkeys(USUAL_NS, 0.0), "other calls": 1e6},
+        band=2.0,
+        coverage=0.9,
+        largest={"curve": 8},
+        networks=(row,) * 3,
+    )
+    profile = CostProfile(
+        edgetl="1.0", device="local", host={"processor": "Core"}, threads=1, fits=(fit,)
+    )
+    for name in ("board", "busy"):
+        save_profile(profile, tmp_path / "profiles" / f"{name}.json")
+    return tmp_path
+
+
+def estimate(*words: str) -> Result:
+    return CliRunner().invoke(command, words)
+
+
+def test_models_are_ranked_with_their_bands() -> None:
+    done = estimate("long.onnx", "short.onnx", "--profile", "profiles/board.json")
+
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines() == [
+        "model       format     median ms  band           provenance",
+        "short.onnx  onnx fp32  2.00       1.00 to 4.00   estimated (cost profile)",
+        "long.onnx   onnx fp32  8.00       4.00 to 16.00  estimated (cost profile)",
+        (
+            "  by onnxruntime 1.31.1 on Core, 1 thread(s), fitted to 3 networks; the band held 90% "
+            "of them when each was predicted from the others"
+        ),
+    ]
+
+
+def test_limit_in_reach_is_a_warning_and_no_verdict() -> None:
+    done = estimate("long.onnx", "short.onnx", "--target", "board")
+
+    assert done.exit_code == 0, done.output
+    warnings = [line for line in done.output.splitlines() if "warning" in line]
+    end = (
+        " the limit p95_ms 4 of board; an estimate holds no limit, so measure: "
+        "edgetl check BUNDLE --target board --device ssh://user@host"
+    )
+    assert warnings == [
+        f"  short.onnx: warning: the band touches{end}",
+        f"  long.onnx: warning: the band touches{end}",
+    ]
+
+
+def test_band_above_the_limit_is_said(place: Path) -> None:
+    relus(place / "longest.onnx", 9)
+    done = estimate("longest.onnx", "--target", "board")
+    assert "longest.onnx: warning: the band lies above the limit p95_ms 4" in done.output
+
+
+def test_other_number_of_threads_is_a_warning() -> None:
+    done = estimate("short.onnx", "--target", "busy")
+    assert "warning: the profile is of 1 thread(s), but busy runs 2" in done.output
+
+
+def test_json_states_the_provenance() -> None:
+    done = estimate("short.onnx", "--target", "board", "--json")
+
+    (found,) = json.loads(done.output)
+    assert (found["model"], found["format"], found["precision"]) == ("short.onnx", "onnx", "fp32")
+    assert (found["provenance"], found["method"]) == ("estimated", "cost profile")
+    assert (found["ms"], found["low_ms"], found["high_ms"]) == (2.0, 1.0, 4.0)
+    assert len(found["warnings"]) == 1
+
+
+def test_target_without_any_way_names_the_command_that_makes_one() -> None:
+    done = estimate("short.onnx", "--target", "far")
+
+    assert isinstance(done.exception, UsageError)
+    assert "there is no profiles/far.json, and instructions cannot stand in for it: " in str(
+        done.exception
+    )
+    assert done.exception.remedy == "edgetl profile --target far --device ssh://user@host"
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (("short.onnx",), UsageError, "estimate for what? Neither a target nor a profile"),
+        (("short.onnx", "--target", "mars"), ConfigError, "targets/mars.yaml: no such file"),
+        (("short.onnx", "--profile", "no.json"), ConfigError, "no.json: no such file"),
+        (("no.onnx", "--target", "board"), ConfigError, "no.onnx: no such file"),
+        (("targets", "--target", "board"), ConfigError, "targets: has no contract.json"),
+    ],
+    ids=["nothing", "target", "profile", "model", "folder"],
+)
+def test_bad_input_is_told(words: tuple[str, ...], error: type[Exception], message: str) -> None:
+    done = estimate(*words)
+    assert isinstance(done.exception, error)
+    assert message in str(done.exception)
+
+
+def test_model_is_required() -> None:
+    done = estimate("--target", "board")
+    assert done.exit_code == 2
+    assert "Missing argument 'MODEL...'" in done.output

@@ -1,0 +1,143 @@
+"""``edgetl profile`` asks which board it is, refuses what has no meaning, and writes one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgetl.cli.profile import command
+from edgetl.errors import ConfigError, DeviceError, UsageError
+from edgetl.estimator import profiling
+from edgetl.estimator.cost_profile import CostProfile, Fit, NetworkRow, load_profile
+
+_TARGET = """\
+name: board
+description: a board
+device: local
+threads: 2
+candidates: {onnx: [fp32, fp16, int8], tflite: [int8]}
+"""
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Work in a folder with a target, with a suite that costs nothing; return what was asked."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "board.yaml").write_text(_TARGET)
+    found: dict[str, Any] = {}
+
+    def profile_device(
+        device: Any, pairs: Sequence[Any], *, threads: int, work: Path, tell: Any
+    ) -> CostProfile:
+        assert work.is_dir()
+        found.update(device=device.address, pairs=list(pairs), threads=threads)
+        tell("made     onnx fp32, int8")
+        row = NetworkRow(name="dense", ms=1.0, fitted_ms=1.0, left_out_ms=1.2, disturbed=True)
+        fits = tuple(
+            Fit(
+                format=name,
+                precision=precision,
+                engine=f"{name}-engine 1.0",
+                lane=8,
+                ns={"inference": 1.0},
+                band=1.25,
+                coverage=0.9,
+                largest={},
+                networks=(row,),
+            )
+            for name, precision in pairs
+        )
+        host = {"processor": "Core"}
+        return CostProfile(edgetl="1", device="local", host=host, threads=threads, fits=fits)
+
+    monkeypatch.setattr(profiling, "profile_device", profile_device)
+    return found
+
+
+def profile(*words: str) -> Result:
+    return CliRunner().invoke(command, words)
+
+
+def test_candidates_and_threads_of_the_target_are_timed(asked: dict[str, Any]) -> None:
+    done = profile("--target", "board")
+
+    assert done.exit_code == 0, done.output
+    assert asked == {
+        "device": "local",
+        "pairs": [("onnx", "fp32"), ("onnx", "int8"), ("tflite", "int8")],
+        "threads": 2,
+    }
+    assert done.output.splitlines() == [
+        "made     onnx fp32, int8",
+        "profiles/board.json: Core, 2 thread(s)",
+        (
+            "  onnx     fp32  1 networks, onnx-engine 1.0; 90% of those left out of the fit "
+            "within +25 %"
+        ),
+        (
+            "  onnx     int8  1 networks, onnx-engine 1.0; 90% of those left out of the fit "
+            "within +25 %"
+        ),
+        (
+            "  tflite   int8  1 networks, tflite-engine 1.0; 90% of those left out of the fit "
+            "within +25 %"
+        ),
+        (
+            "other programs disturbed 3 of 3 timings in every round, which makes estimates high; "
+            "the file names them. Stop the programs and run again"
+        ),
+        "estimate with it: edgetl estimate MODEL --profile profiles/board.json",
+    ]
+    assert load_profile(Path("profiles/board.json")).threads == 2
+
+
+def test_formats_threads_and_file_can_be_chosen(asked: dict[str, Any]) -> None:
+    done = profile(
+        "--target", "board", "--format", "tflite", "--threads", "1", "--out", "a/b.json", "--json"
+    )
+
+    assert (asked["pairs"], asked["threads"]) == ([("tflite", "int8")], 1)
+    assert json.loads(done.output) == json.loads(Path("a/b.json").read_text())
+
+
+def test_without_words_it_is_this_machine(asked: dict[str, Any]) -> None:
+    done = profile("--format", "openvino")
+    assert done.exit_code == 0, done.output
+    assert (asked["device"], asked["threads"]) == ("local", 1)
+    assert Path("profiles/host.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (("--device", "ssh://pi@pi"), UsageError, "which board is 'ssh://pi@pi'? Its prices are"),
+        (("--target", "rpi4"), UsageError, "targets/rpi4.yaml names no device"),
+        (("--target", "mars"), ConfigError, "targets/mars.yaml: no such file"),
+        (("--device", "usb:1", "--target", "board"), UsageError, "unknown device 'usb'"),
+        (
+            ("--device", "emulated:cortex-a72", "--target", "rpi4"),
+            UsageError,
+            "'emulated:cortex-a72' is emulated, and its times mean nothing",
+        ),
+        (
+            ("--device", "ssh://pi@127.0.0.1:1", "--target", "rpi4"),
+            DeviceError,
+            "127.0.0.1:1",
+        ),
+    ],
+    ids=["which board", "no device", "no target", "unknown way", "emulated", "unreachable"],
+)
+def test_what_cannot_be_timed_is_refused(
+    asked: dict[str, Any], words: tuple[str, ...], error: type[Exception], message: str
+) -> None:
+    done = profile(*words)
+    assert isinstance(done.exception, error), done.exception
+    assert message in str(done.exception)
+    assert not asked
+    assert not Path("profiles").exists()

@@ -1,0 +1,74 @@
+"""A cost profile is a file: checked, whole or not there, the same for the same content."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgetl.errors import ConfigError
+from edgetl.estimator.cost_profile import CostProfile, load_profile, save_profile
+from edgetl.types import Precision
+
+
+def test_profile_survives_its_file(tmp_path: Path, profile: CostProfile) -> None:
+    path = tmp_path / "profiles" / "board.json"
+    save_profile(profile, path)
+
+    assert load_profile(path) == profile
+    assert [found.name for found in path.parent.iterdir()] == ["board.json"]
+    first = path.read_bytes()
+    save_profile(profile, path)
+    assert path.read_bytes() == first
+
+
+def test_failed_writing_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, profile: CostProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "board.json"
+    path.write_text("old")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_profile(profile, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_fit_is_found_by_format_and_precision(profile: CostProfile) -> None:
+    found = profile.fit("onnx", Precision.INT8)
+    assert found is not None
+    assert found.precision is Precision.INT8
+    assert profile.fit("tflite", Precision.INT8) is None
+
+
+def test_disturbed_networks_are_named(profile: CostProfile) -> None:
+    assert list(profile.disturbed()) == ["onnx fp32 two", "onnx int8 two"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "schema_version: Input should be 1"),
+        ({"threads": 0}, "threads: Input should be greater than or equal to 1"),
+        ({"fits": []}, "fits: Tuple should have at least 1 item"),
+        ({"date": "today"}, "date: Extra inputs are not permitted"),
+    ],
+    ids=["schema", "threads", "empty", "unknown key"],
+)
+def test_wrong_profile_is_refused(
+    tmp_path: Path, profile: CostProfile, change: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "board.json"
+    path.write_text(json.dumps({**profile.model_dump(mode="json"), **change}))
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_profile(path)
+    assert caught.value.remedy == "make it anew: edgetl profile --help"
+
+
+def test_missing_profile_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.json: no such file"):
+        load_profile(tmp_path / "none.json")

@@ -1,0 +1,258 @@
+"""What files compute is read from them, with sizes by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.errors import ConfigError
+from edgetl.estimator.graph import (
+    Drawing,
+    Graph,
+    Kind,
+    Node,
+    Operation,
+    Weights,
+    read_graph,
+    simplify,
+)
+from edgetl.types import Precision
+
+# Of the network of `onnx_file`: 3 x 8 x 8, dense to 4, depthwise to 4 x 4 x 4, pointwise to 8.
+_SIZES = {
+    Kind.DENSE: (4 * 64 * 27, 3 * 64, 4 * 64, 4 * 27, (3, 4)),
+    Kind.DEPTHWISE: (4 * 16 * 9, 4 * 64, 4 * 16, 4 * 9, (1, 4)),
+    Kind.POINTWISE: (8 * 16 * 4, 4 * 16, 8 * 16, 8 * 4, (4, 8)),
+    Kind.LINEAR: (16, 8, 2, 16, (8, 2)),
+}
+
+
+def sizes(operation: Operation) -> tuple[Any, ...]:
+    return (
+        operation.macs,
+        operation.read,
+        operation.written,
+        operation.weights,
+        operation.channels,
+    )
+
+
+def kinds(graph: Graph) -> list[Kind]:
+    return [operation.kind for operation in graph.operations]
+
+
+def test_onnx_file_is_read(onnx_file: Path) -> None:
+    graph = read_graph(onnx_file)
+
+    assert (graph.format, graph.precision, graph.unknown) == ("onnx", Precision.FP32, {})
+    assert kinds(graph) == [
+        Kind.DENSE, Kind.DEPTHWISE, Kind.POINTWISE, Kind.SHORT_ROWS, Kind.HARD_CURVE, Kind.REDUCE,
+        Kind.LINEAR,
+    ]  # fmt: skip
+    found = {operation.kind: sizes(operation) for operation in graph.operations}
+    assert {kind: found[kind] for kind in _SIZES} == _SIZES
+    assert found[Kind.REDUCE][1:3] == (128, 8)
+
+
+def test_openvino_file_is_read(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="edgetl[openvino] is not installed")
+    import numpy as np
+    from openvino import opset13 as ops
+
+    def ones(*shape: int) -> Any:
+        return ops.constant(np.ones(shape, np.float32))
+
+    sides = {"pads_begin": [1, 1], "pads_end": [1, 1], "dilations": [1, 1]}
+    picture = ops.parameter([1, 3, 8, 8], np.float32)
+    dense = ops.relu(ops.convolution(picture, ones(4, 3, 3, 3), [1, 1], **sides))
+    deep = ops.group_convolution(dense, ones(4, 1, 1, 3, 3), [2, 2], **sides)
+    flat = {"pads_begin": [0, 0], "pads_end": [0, 0], "dilations": [1, 1]}
+    point = ops.convolution(deep, ones(8, 4, 1, 1), [1, 1], **flat)
+    row = ops.reduce_mean(ops.hswish(point), ops.constant([2, 3]), keep_dims=False)
+    line = ops.matmul(row, ones(2, 8), transpose_a=False, transpose_b=True)
+    openvino.save_model(openvino.Model([line], [picture]), tmp_path / "model.xml")
+
+    graph = read_graph(tmp_path / "model.xml")
+
+    assert (graph.format, graph.precision) == ("openvino", Precision.FP16)
+    found = {operation.kind: sizes(operation) for operation in graph.operations}
+    assert {kind: found[kind] for kind in _SIZES} == _SIZES
+    assert kinds(graph).count(Kind.HARD_CURVE) == 1
+
+
+def test_tflite_file_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="edgetl[tflite] is not installed")
+    (tmp_path / "model.tflite").write_bytes(_tflite())
+
+    graph = read_graph(tmp_path / "model.tflite")
+
+    assert (graph.format, graph.precision) == ("tflite", Precision.INT8)
+    assert graph.unknown == {"custom Magic": 1}
+    found = {operation.kind: sizes(operation) for operation in graph.operations}
+    assert found[Kind.DENSE] == _SIZES[Kind.DENSE]
+    assert found[Kind.DEPTHWISE] == _SIZES[Kind.DEPTHWISE]
+    assert all(operation.integer for operation in graph.operations)
+
+
+def _tflite() -> bytes:
+    """Return an int8 file: a convolution, a depthwise one, and what only its maker knows."""
+    import flatbuffers  # type: ignore[import-untyped] # has no stubs
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    def tensor(shape: tuple[int, ...], buffer: int) -> Any:
+        made = schema.TensorT()
+        made.shape, made.buffer = np.array(shape, np.int32), buffer
+        made.type = schema.TensorType.INT8
+        return made
+
+    def operator(code: int, inputs: list[int], output: int) -> Any:
+        made = schema.OperatorT()
+        made.opcodeIndex = code
+        made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+        return made
+
+    def code(builtin: int, custom: str | None = None) -> Any:
+        made = schema.OperatorCodeT()
+        made.builtinCode, made.customCode = builtin, custom
+        made.deprecatedBuiltinCode = min(builtin, 127)
+        return made
+
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    shapes = [(1, 8, 8, 3), (4, 3, 3, 3), (1, 8, 8, 4), (1, 3, 3, 4), (1, 4, 4, 4), (1, 4, 4, 4)]
+    graph.tensors = [tensor(shape, i if i in {1, 3} else 0) for i, shape in enumerate(shapes)]
+    graph.inputs, graph.outputs = np.array([0], np.int32), np.array([5], np.int32)
+    graph.operators = [operator(0, [0, 1, -1], 2), operator(1, [2, 3, -1], 4), operator(2, [4], 5)]
+    operators = schema.BuiltinOperator
+    model.operatorCodes = [
+        code(operators.CONV_2D), code(operators.DEPTHWISE_CONV_2D), code(operators.CUSTOM, "Magic")
+    ]  # fmt: skip
+    model.subgraphs = [graph]
+    model.buffers = [schema.BufferT() for _ in range(4)]
+    for i in (1, 3):
+        model.buffers[i].data = np.ones(108, np.uint8)
+    model.version = 3
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def drawing(*nodes: Node, shape: tuple[int, ...] = (1, 4, 4, 8), **given: Any) -> Drawing:
+    names = {name for node in nodes for name in (*node.reads, *node.writes)}
+    usual: dict[str, Any] = {
+        "answers": frozenset({nodes[-1].writes[0]}),
+        "stored_bits": frozenset({32}),
+        "activation_bits": 32,
+        "integers": frozenset(),
+        "rounds": True,
+    }
+    return Drawing(nodes=nodes, shapes=dict.fromkeys(names, shape), **{**usual, **given})
+
+
+def node(kind: Kind | None, reads: str, writes: str, name: str = "") -> Node:
+    weights = Weights(1, 8, 8) if kind is Kind.WEIGHTED else None
+    return Node(name or str(kind), kind, tuple(reads.split()), (writes,), weights)
+
+
+def test_clamp_is_free_after_what_nobody_else_reads() -> None:
+    alone = drawing(node(Kind.WEIGHTED, "in", "a"), node(Kind.CLAMP, "a", "b"))
+    shared = drawing(
+        node(Kind.WEIGHTED, "in", "a"),
+        node(Kind.CLAMP, "a", "b"),
+        node(Kind.ARITHMETIC, "a b", "c"),
+    )
+    first = drawing(node(Kind.CLAMP, "in", "a"))
+
+    assert kinds(simplify("onnx", alone)) == [Kind.POINTWISE]
+    assert Kind.CLAMP in kinds(simplify("onnx", shared))
+    assert kinds(simplify("onnx", first)) == [Kind.CLAMP]
+
+
+def test_conversions_beside_integer_operations_are_free_and_others_are_not() -> None:
+    nodes = (
+        node(Kind.MOVE, "in", "a"),
+        node(Kind.CONVERT, "a", "b"),  # of the picture: somebody has to
+        node(Kind.CONVERT, "b", "c"),
+        node(Kind.WEIGHTED, "c", "d"),
+        node(Kind.CONVERT, "d", "e"),
+        node(Kind.CONVERT, "e", "out"),  # back to float for the answer
+    )
+    given: dict[str, Any] = {"integers": frozenset({"c", "out"}), "activation_bits": 8}
+
+    rounded = simplify("onnx", drawing(*nodes, **given))
+    assert kinds(rounded) == [Kind.MOVE, Kind.CONVERT, Kind.POINTWISE, Kind.CONVERT]
+    assert [each.integer for each in rounded.operations] == [False, False, True, False]
+    assert rounded.precision is Precision.INT8
+    real = simplify("tflite", drawing(*nodes, rounds=False, **given))
+    assert kinds(real).count(Kind.CONVERT) == 4
+
+
+def test_integers_pass_through_what_only_moves_them() -> None:
+    nodes = (node(Kind.MOVE, "in", "a"), node(Kind.WEIGHTED, "a", "b"))
+    found = simplify("tflite", drawing(*nodes, integers=frozenset({"in"}), activation_bits=8))
+    assert all(each.integer for each in found.operations)
+
+
+def test_arithmetic_on_three_values_a_row_is_a_kind_of_its_own() -> None:
+    nodes = (node(Kind.ARITHMETIC, "in", "a"),)
+    assert kinds(simplify("onnx", drawing(*nodes, shape=(1, 8, 8, 3)))) == [Kind.SHORT_ROWS]
+    assert kinds(simplify("onnx", drawing(*nodes, shape=(1, 8, 8, 8)))) == [Kind.ARITHMETIC]
+
+
+@pytest.mark.parametrize(
+    ("stored", "activations", "precision"),
+    [(32, 32, "fp32"), (16, 32, "fp16"), (8, 8, "int8"), (8, 16, "w8a16")],
+)
+def test_precision_follows_from_weights_and_activations(
+    stored: int, activations: int, precision: str
+) -> None:
+    found = simplify(
+        "onnx",
+        drawing(
+            node(Kind.WEIGHTED, "in", "a"),
+            stored_bits=frozenset({stored}),
+            activation_bits=activations,
+        ),
+    )
+    assert found.precision == precision
+
+
+def test_unknown_operations_are_counted_by_their_names() -> None:
+    nodes = (node(None, "in", "a", "NonZero"), node(None, "a", "b", "NonZero"))
+    found = simplify("onnx", drawing(*nodes))
+    assert (found.operations, found.unknown) == ((), {"NonZero": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("notes.txt", b"x", "is no model file; it must end with .onnx, .tflite, .xml"),
+        ("torn.onnx", b"\x08\x01torn", "cannot be read as ONNX"),
+        ("torn.tflite", b"torn torn torn", "cannot be read as TFLite: it does not begin like one"),
+        ("torn.xml", b"<net", "cannot be read as OpenVINO"),
+    ],
+    ids=["ending", "onnx", "tflite", "openvino"],
+)
+def test_what_is_no_model_is_refused(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_graph(tmp_path / name)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.onnx: no such file"):
+        read_graph(tmp_path / "none.onnx")
+
+
+def test_open_size_is_refused(onnx_file: Path) -> None:
+    import onnx
+
+    model = onnx.load(onnx_file)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    onnx.save(model, onnx_file)
+    with pytest.raises(ConfigError, match="leaves the size of 'picture' open"):
+        read_graph(onnx_file)
