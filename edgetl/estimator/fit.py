@@ -99,38 +99,15 @@ def solve(table: Floats, times_ns: Floats, ridge: float) -> Floats:
         times_ns: Shape ``(N,)``, above zero.
         ridge: See `_RIDGES`.
     """
+    from scipy.optimize import nnls
+
     usual = np.array(list(USUAL_NS.values()))
     usual = usual * np.median(times_ns / (table @ usual))
     # In units of the usual price, so that all unknowns are about one.
     rows = np.vstack([table * usual / times_ns[:, None], math.sqrt(ridge) * np.eye(len(usual))])
     wanted = np.concatenate([np.ones(len(times_ns)), np.full(len(usual), math.sqrt(ridge))])
-    prices: Floats = _not_negative(rows, wanted) * usual
+    prices: Floats = nnls(rows, wanted)[0] * usual
     return prices
-
-
-def _not_negative(rows: Floats, wanted: Floats) -> Floats:
-    """Return x >= 0 that minimises |rows x - wanted| (Lawson and Hanson 1974, chapter 23)."""
-    count = rows.shape[1]
-    found, free = np.zeros(count), np.zeros(count, dtype=bool)
-    for _ in range(10 * count):
-        slope = rows.T @ (wanted - rows @ found)
-        slope[free] = -np.inf
-        best = int(np.argmax(slope))
-        if slope[best] <= 1e-10:  # noqa: PLR2004 - rounding
-            break
-        free[best] = True
-        while True:
-            trial = np.zeros(count)
-            trial[free] = np.linalg.lstsq(rows[:, free], wanted, rcond=None)[0]
-            below = free & (trial <= 0.0)
-            if not below.any():
-                found = trial
-                break
-            step = np.min(found[below] / (found[below] - trial[below]))
-            found += step * (trial - found)
-            free &= found > 1e-12  # noqa: PLR2004 - rounding
-            found[~free] = 0.0
-    return found
 
 
 def _table(networks: Sequence[Sequence[Operation]], lane: int) -> Floats:
