@@ -185,7 +185,7 @@ def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
     import copy
 
     from edgetl.nn.detector import DecodedDetector
-    from edgetl.nn.folding import fold_focus
+    from edgetl.nn.folding import fold_focus, fold_norms
     from edgetl.nn.layers import RawPixels
 
     network = copy.deepcopy(module).eval()
@@ -194,4 +194,5 @@ def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
         fold_focus(network)
         size = spec.input.size
         network = DecodedDetector(network, height=size, width=size, strides=strides)
+    fold_norms(network)
     return RawPixels(network, spec.mean, spec.std).eval()

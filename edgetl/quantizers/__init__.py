@@ -73,7 +73,8 @@ class Quantizer(Protocol):
             one. For int8 also ``range`` as it was used, ``tail``, the operations that
             `FloatTable.tail` left in float, and what was tried, each with its ``error`` (see
             `edgetl.quantizers._search`): ``estimators``, ``convolutions`` with the worst first, of
-            which the asked number is in float, and ``held_out``, the photos that judged.
+            which the asked number is in float (empty where int8 harms none), and ``held_out``, the
+            photos that judged.
 
         Raises:
             EdgetlError: If the model cannot be quantized.

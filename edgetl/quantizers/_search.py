@@ -36,6 +36,8 @@ _EVERY = 4
 _FEW = 4
 """Photos that judge single convolutions, and as many others that set their ranges, at most: what
 drowns does so on every photo."""
+_HARMLESS = 1e-3
+"""Error (see `output_error`) up to which no convolution is worth leaving in float: 30 dB."""
 _TRIED_PER_KEPT = 2
 _LEAST_TRIED = 8
 _DIGITS = 6
@@ -183,13 +185,16 @@ def _sensitivity(
 ) -> list[Facts]:
     """Return the convolutions that change the answers most, each alone in int8, worst first.
 
-    Only those are tried whose activations are coarsest by `ChannelNoise`.
+    Only those are tried whose activations are coarsest by `ChannelNoise`; none, if all of them in
+    int8 together are `_HARMLESS`.
     """
+    trials = _Trials(workshop, photos, judges)
+    if trials.error(ESTIMATORS[0], left) <= _HARMLESS:
+        return []
     noise = _noise(workshop, judges)
     weighted = [each for each in workshop.operations if each.weighted and each.name not in left]
     weighted.sort(key=lambda each: -noise[each.name])
     everything = frozenset(each.name for each in workshop.operations)
-    trials = _Trials(workshop, photos, judges)
     rows: list[Facts] = []
     for operation in weighted[: max(_LEAST_TRIED, _TRIED_PER_KEPT * kept.convolutions)]:
         rest = everything - unit(workshop.operations, operation)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgetl.config.recipe import InputTable
 from edgetl.models import FAMILIES, Family, ModelSpec, deployable
+from edgetl.nn.folding import fold_norms
 from edgetl.nn.yolox import RawDetections
 from edgetl.train.tasks import TASKS
 from edgetl.types import Task
@@ -193,6 +194,24 @@ def test_weights_that_nobody_publishes_cannot_be_fetched(family: Family) -> None
     assert family.published
     with pytest.raises(KeyError, match="made-up"):
         family.fetch("made-up")
+
+
+def test_every_norm_can_be_folded_into_the_convolution_before_it(family: Family) -> None:
+    module = built(family).eval()
+    dice = torch.Generator().manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            for values in (part.weight, part.bias, part.running_mean, part.running_var):
+                assert values is not None
+                values.data.uniform_(0.5, 1.5, generator=dice)
+    images = torch.rand(1, 3, SIZE, SIZE, generator=dice)
+    with torch.inference_mode():
+        before = module(images)
+        fold_norms(module)
+        after = module(images)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", FAMILIES.names())

@@ -42,6 +42,8 @@ class Stretched(nn.Module):
         with torch.no_grad():
             self.stem.weight[0] *= 1000
             self.depthwise.weight[0] /= 1000
+            # Answers that reach from 0 to 1.
+            self.last.weight *= 100
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes `(N, 16, 2)` and scores `(N, 16, 1)`."""
@@ -173,6 +175,18 @@ def test_without_a_choice_nothing_is_tried(
 
     assert workshop.given == []
     assert (choice.range, choice.left) == (RangeTable(), frozenset({"conv"}))
+
+
+def test_no_convolution_stays_in_float_where_int8_changes_nothing(
+    float_file: FloatFile, photos: NDArray[np.uint8]
+) -> None:
+    workshop = Recording(float_file("onnx"))
+
+    choice = search(workshop, photos, Int8Table(keep_float=FloatTable(convolutions=1)))
+
+    # One trial of everything in int8, which answers like the float file: it is a copy.
+    assert [left for _, _, left in workshop.given] == [frozenset()]
+    assert (choice.facts["convolutions"], choice.left) == ([], frozenset())
 
 
 def test_error_is_the_share_of_power_and_the_mean_of_the_outputs() -> None:
