@@ -188,8 +188,9 @@ class Session:
         except asyncssh.PermissionDenied as error:
             raise not_let_in(self._address, options) from error
         except (asyncssh.Error, OSError) as error:
-            cut_short = isinstance(error, asyncssh.DisconnectError)
-            if cut_short and await shows_another_key(options, keys):
+            # Servers hang up with a reason, which a reset of the connection may overtake.
+            cut_short = (asyncssh.DisconnectError, ConnectionResetError, BrokenPipeError)
+            if isinstance(error, cut_short) and await shows_another_key(options, keys):
                 raise untrusted(self._address, options, keys) from error
             raise unreachable(self._address, error, patience.connect) from error
         await self._start(self._connection)

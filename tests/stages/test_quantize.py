@@ -246,9 +246,9 @@ def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Art
     again = bench.run(node, inputs, name="again")
 
     facts = found.facts
-    # Six of 24 photos judge; the linear layer is the tail, the convolution is what can be tried.
+    # Six of 24 photos judge; the linear layer is the tail, and int8 does not harm the convolution.
     assert facts["held_out"] == 6
-    assert [row["kind"] for row in facts["convolutions"]] == ["Conv"]
+    assert facts["convolutions"] == []
     assert len(facts["tail"]) == 1
     best = min(facts["estimators"], key=lambda row: row["error"])
     assert facts["range"]["estimator"] == best["estimator"]
