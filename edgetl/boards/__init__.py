@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from edgetl.config.board import (
 )
 from edgetl.config.target import Target
 from edgetl.devices import Device
+from edgetl.devices._remote import run_json
 from edgetl.errors import ConfigError, Problem
 from edgetl.runtime.engines import packages
 from edgetl.types import Facts, Provenance
@@ -75,9 +75,13 @@ def probe(target: Target, device: Device) -> Facts:
     ]
     with device.connect() as connection:
         connection.put({_PROBE.name: _PROBE})
-        printed = connection.run([_PROBE.name, *names], timeout_s=_PROBE_TIMEOUT_S)
-    found: Facts = json.loads(printed)
-    return found
+        return run_json(
+            connection,
+            device.address,
+            [_PROBE.name, *names],
+            what="what it is",
+            timeout_s=_PROBE_TIMEOUT_S,
+        )
 
 
 def compare(target: Target, found: Facts, *, emulated: bool = False) -> tuple[Line, ...]:

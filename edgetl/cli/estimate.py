@@ -14,7 +14,7 @@ import click
 from edgetl.cli import options
 from edgetl.config.load import load_target
 from edgetl.config.target import Target
-from edgetl.errors import EdgetlError, UsageError
+from edgetl.errors import UsageError
 from edgetl.types import Facts, Provenance
 
 if TYPE_CHECKING:  # help must not wait for numpy
@@ -114,7 +114,7 @@ def _row(given: Path, profile: CostProfile | None, target: Target | None) -> _Ro
 
     try:
         estimate = estimate_by_instructions(model, target)
-    except EdgetlError as error:
+    except UsageError as error:
         raise UsageError(
             f"there is no profiles/{target.name}.json, and instructions cannot stand in for it: "
             f"{error.message}",

@@ -15,7 +15,7 @@ from edgetl.config.load import load_target
 from edgetl.config.target import Target
 from edgetl.devices import Device, open_device
 from edgetl.errors import UsageError
-from edgetl.runtime.engines import CPU
+from edgetl.runtime import engines
 from edgetl.types import Precision
 
 if TYPE_CHECKING:  # help must not wait for numpy
@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # help must not wait for numpy
 
 _LOCAL = "local"
 _HOST = "host"
-_FORMATS = click.Choice(["onnx", "openvino", "tflite"])
 
 
 @click.command()
@@ -39,7 +38,7 @@ _FORMATS = click.Choice(["onnx", "openvino", "tflite"])
     "--format",
     "formats",
     multiple=True,
-    type=_FORMATS,
+    type=click.Choice(engines.formats()),
     help="Time this format only; may be repeated.",
 )
 @click.option(
@@ -73,7 +72,7 @@ def command(
     pairs = [
         each.file
         for each in target.each_candidate()
-        if each.provider == CPU and (not formats or each.format in formats)
+        if each.provider == engines.CPU and (not formats or each.format in formats)
     ]
     path = out or Path("profiles") / f"{target.name}.json"
     profile = _profile(target, device, pairs, threads or target.threads, quiet=as_json)

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgetl.errors import ConfigError, MissingPackageError, Problem
 from edgetl.types import Precision
 
-FORMATS = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
+FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
 """Ending of a model file to the name of its format."""
 _PACKAGES = {"onnx": "onnx", "tflite": "ai_edge_litert", "openvino": "openvino"}
 _SHORT_ROW = 4

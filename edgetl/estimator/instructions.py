@@ -26,7 +26,9 @@ from edgetl.devices._instructions import Instructions, count_instructions
 from edgetl.devices.emulated import EmulatedDevice
 from edgetl.errors import UsageError
 from edgetl.estimator import Estimate
+from edgetl.estimator.graph import FORMATS
 from edgetl.runtime.contract import CONTRACT_FILE, Contract
+from edgetl.runtime.engines import packages
 
 METHOD = "instructions"
 LEAST_FACTOR = 1.5
@@ -34,14 +36,6 @@ LEAST_FACTOR = 1.5
 OTHER_ENGINE_FACTOR = 1.5
 
 _RATED_FORMAT = "tflite"
-_ENGINES = {
-    "onnx": "onnxruntime",
-    "openvino": "openvino",
-    "tflite": "ai-edge-litert",
-}
-"""Format to the engine that the emulated device is given."""
-_FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
-"""Format by the ending of a model file."""
 _REMEDY = "time it there: edgetl profile --device ssh://user@board, then estimate with its profile"
 _MILLION = 1e6
 _MS = 1e3
@@ -133,7 +127,7 @@ def estimate_by_instructions(model: Path, target: Target) -> Estimate:
     """
     core = _core(target)
     engine_format, files = _files(model)
-    device = EmulatedDevice(core, engines=(_ENGINES[engine_format],))
+    device = EmulatedDevice(core, engines=(packages(engine_format)[0],))
     counted = count_instructions(device, engine_format, files)
     return _estimate(counted, next(iter(files)), engine_format, target)
 
@@ -172,14 +166,14 @@ def _core(target: Target) -> str:
 
 def _files(model: Path) -> tuple[str, Mapping[str, Path]]:
     """Return the format of `model` and its files by name, the one to open first."""
-    if model.is_dir() or (not model.exists() and model.suffix not in _FORMATS):
+    if model.is_dir() or (not model.exists() and model.suffix not in FORMATS):
         contract = Contract.load(model)
         engine_format, file = contract.format, model / contract.file
     else:
-        engine_format, file = _FORMATS.get(model.suffix, ""), model
+        engine_format, file = FORMATS.get(model.suffix, ""), model
     if not engine_format or not file.is_file():
         raise UsageError(
-            f"'{model}' is no model file; known are {', '.join(_FORMATS)} and folders with "
+            f"'{model}' is no model file; known are {', '.join(FORMATS)} and folders with "
             f"{CONTRACT_FILE}",
             remedy="name a bundle such as dist/rpi4, or a file that edgetl exported",
         )
@@ -195,6 +189,7 @@ def _estimate(counted: Instructions, file: str, engine_format: str, target: Targ
     soc = "" if target.board is None else target.board.soc
     ghz = _CLOCKS_GHZ.get(soc, board.ghz)
     rated = engine_format == _RATED_FORMAT
+    engine = packages(engine_format)[0]
     factor = rate.factor if rated else rate.factor * OTHER_ENGINE_FACTOR
     per_second = rate.per_second * ghz / board.ghz
     basis = (
@@ -205,7 +200,7 @@ def _estimate(counted: Instructions, file: str, engine_format: str, target: Targ
     )
     if not rated:
         basis += (
-            f"; {_ENGINES[engine_format]} is taken to be as fast an instruction, which widens the "
+            f"; {engine} is taken to be as fast an instruction, which widens the "
             f"band by {OTHER_ENGINE_FACTOR:g}"
         )
     basis += f"; the band is a factor of {factor:.2g} both ways; one thread"

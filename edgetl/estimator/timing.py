@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgetl.devices import Device
+from edgetl.devices._remote import run_json
 from edgetl.errors import DeviceError, UsageError
 from edgetl.types import Facts, Provenance
 
@@ -59,14 +59,13 @@ def time_folders(
     command = ["rounds.py", str(threads), *folders]
     with device.connect() as connection:
         connection.put({**runtime_files(), "rounds.py": _SCRIPT, **files})
-        printed = connection.run(command, timeout_s=_START_S + _SLOWEST_S * len(folders))
-    try:
-        found = json.loads(printed)
-    except ValueError as error:
-        raise DeviceError(
-            f"device '{device.address}' answered {printed[:80]!r} instead of times",
-            remedy="run 'python -m edgetl.runtime bench' there and see",
-        ) from error
+        found = run_json(
+            connection,
+            device.address,
+            command,
+            what="times",
+            timeout_s=_START_S + _SLOWEST_S * len(folders),
+        )
     if found["host"] != host:
         raise DeviceError(
             f"device '{device.address}' changed while it was timed: {found['host']} instead of "

@@ -11,11 +11,11 @@ from edgetl.errors import ExitCode
 from edgetl.evaluation import EVALUATIONS, Answers
 from edgetl.gate.bundle import Bundle, Photos
 from edgetl.gate.case import MANIFEST, Case, Status, judged
-from edgetl.gate.measure import Evidence, GoldenRow
+from edgetl.gate.measure import Evidence
 from edgetl.runtime.bundle import check_files
 from edgetl.runtime.contract import LABELS_FILE, Contract
 from edgetl.runtime.errors import BundleError, ContractError
-from edgetl.runtime.golden import photo_file
+from edgetl.runtime.golden import ReplayRow, photo_file
 from edgetl.types import Provenance, Split
 
 _MIB = 2**20
@@ -217,12 +217,12 @@ def memory_case(evidence: Evidence, target: Target) -> Case:
     )
 
 
-def _replayed(name: str, rows: Sequence[GoldenRow], provenance: str) -> Case:
+def _replayed(name: str, rows: Sequence[ReplayRow], provenance: str) -> Case:
     said = [
         f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance or 0.0:.3g} allowed"
         for row in rows
     ]
-    broken = [text for text, row in zip(said, rows, strict=True) if row.broken]
+    broken = [text for text, row in zip(said, rows, strict=True) if not row.passed]
     figures = {row.name: row.worst for row in rows}
     return judged(name, "; ".join(broken), "; ".join(said), provenance=provenance, figures=figures)
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.devices import Connection, Device
-from edgetl.errors import DeviceError, UsageError
+from edgetl.devices._remote import BUILD_S, replay_golden, run_json
+from edgetl.errors import UsageError
 from edgetl.evaluation import EVALUATIONS, Answers
 from edgetl.gate.bundle import Bundle
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.rule import Rule
-from edgetl.types import Fact, Facts, Provenance, Split
+from edgetl.types import Facts, Provenance, Split
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.data.dataset import Dataset
+    from edgetl.runtime.golden import ReplayRow
 
 _START_S = 120.0
 _SLOWEST_S = 10.0
@@ -28,23 +28,6 @@ _SLOWEST_S = 10.0
 _COUNT = 50
 """Inferences of a run, at least."""
 _RUNS = 5
-_BUILD_S = 1200.0
-"""TensorRT builds a program for this very GPU each time that a file is opened."""
-
-# An engine that is missing or runs the model elsewhere is the device's fault and ends the process;
-# the other faults are the bundle's.
-_REPLAY = """\
-import json, pathlib, sys
-from edgetl.runtime.errors import EngineError, RuntimeFault
-from edgetl.runtime.golden import replay
-try:
-    rows = replay(pathlib.Path("."), int(sys.argv[1])).rows
-    print(json.dumps({"rows": [[r.name, r.what, r.worst, r.tolerance] for r in rows]}))
-except EngineError as fault:
-    sys.exit(str(fault))
-except RuntimeFault as fault:
-    print(json.dumps({"fault": fault.message}))
-"""
 _ANSWER = """\
 import pathlib, sys
 import numpy as np
@@ -54,21 +37,6 @@ for i in range(int(sys.argv[2])):
     outputs = predictor.run(np.load(f"photos-{i}.npy"))
     np.savez(f"outputs-{i}.npz", **outputs)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenRow:
-    """One comparison of a replay; see `edgetl.runtime.golden.ReplayRow`."""
-
-    name: str
-    what: str
-    worst: float
-    tolerance: float | None
-
-    @property
-    def broken(self) -> bool:
-        """Whether the difference is beyond its tolerance; NaN is."""
-        return self.tolerance is not None and not self.worst <= self.tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +54,7 @@ class Evidence:
 
     device: str
     provenance: str
-    golden: tuple[GoldenRow, ...]
+    golden: tuple[ReplayRow, ...]
     fault: str
     """Why the bundle could not replay its golden samples; empty if it could."""
     times: Times | None
@@ -111,20 +79,19 @@ def measure(
         DeviceError: If the device cannot be reached, or Python fails there.
         UsageError: If the bundle was made by another edgetl, whose times mean something else.
     """
-    start_s = _START_S if Contract.load(bundle.folder).provider == CPU else _START_S + _BUILD_S
+    start_s = _START_S if Contract.load(bundle.folder).provider == CPU else _START_S + BUILD_S
     with device.connect() as connection:
         connection.put(bundle.sources())
-        replayed = _run_json(connection, device, ["-c", _REPLAY, str(threads)], start_s)
-        golden = tuple(GoldenRow(*row) for row in replayed.get("rows", ()))
-        fault = str(replayed.get("fault", ""))
-        if not all(math.isfinite(row.worst) for row in golden):
+        found = replay_golden(connection, device.address, ".", threads=threads, timeout_s=start_s)
+        fault = found.fault
+        if not all(math.isfinite(row.worst) for row in found.rows):
             fault = "the model answers with values that are no numbers"
         times = answers = None
         if not fault and seconds is not None and device.provenance == Provenance.MEASURED:
             times = _times(connection, device, threads, seconds, start_s)
         if not fault and dataset is not None:
             answers = _answers(connection, dataset, threads, start_s)
-    return Evidence(device.address, device.provenance, golden, fault, times, answers)
+    return Evidence(device.address, device.provenance, found.rows, fault, times, answers)
 
 
 def _times(
@@ -137,7 +104,13 @@ def _times(
     command += ["--seconds", str(seconds), "--count", str(_COUNT), "--runs", str(_RUNS)]
     # Each run times the model alone, and again from photo to answer.
     per_run_s = 2 * (2 * seconds + _COUNT * _SLOWEST_S)
-    data = _run_json(connection, device, command, start_s + rule.most_runs * per_run_s)
+    data = run_json(
+        connection,
+        device.address,
+        command,
+        what="figures",
+        timeout_s=start_s + rule.most_runs * per_run_s,
+    )
     try:
         latency = Latency.from_json(data)
     except ValueError as error:
@@ -173,19 +146,3 @@ def _answers(connection: Connection, dataset: Dataset, threads: int, start_s: fl
             parts.append(evaluation.collect(part, dataset, Split.TEST, start))
     dataset.release()
     return evaluation.join(parts)
-
-
-def _run_json(
-    connection: Connection, device: Device, command: Sequence[str], timeout_s: float
-) -> Facts:
-    printed = connection.run(command, timeout_s=timeout_s)
-    try:
-        data: Fact = json.loads(printed)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise DeviceError(
-            f"device '{device.address}' answered {printed[:80]!r} instead of figures",
-            remedy="run 'python -m edgetl.runtime check' there and see",
-        )
-    return data

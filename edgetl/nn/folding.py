@@ -32,8 +32,7 @@ def fold_focus(module: nn.Module) -> None:
 def fold_norms(module: nn.Module) -> None:
     """Put every batch norm that follows a convolution into that convolution's weights.
 
-    Engines do the same when they load a file; done before, the graph that is converted has a third
-    of the operations.
+    Engines do the same when they load a file; done before, converters have less of a graph to read.
 
     Args:
         module: In evaluation mode, changed in place; its answers stay but for rounding. A norm

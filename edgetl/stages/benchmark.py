@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from edgetl.boards import require_machine
 from edgetl.config.table import Table
 from edgetl.devices import Connection, Device, check_device, open_device
+from edgetl.devices._remote import BUILD_S, replay_golden, run_json
 from edgetl.errors import DeviceError, MissingPackageError, Problem
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
@@ -22,7 +23,7 @@ from edgetl.runtime.rule import ATTEMPTS_PER_RUN, Rule
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import ask_for, benchmark_label, file_node, runtime_digest
 from edgetl.store.store import Artifact
-from edgetl.types import Fact, Facts, Provenance
+from edgetl.types import Facts, Provenance
 
 LATENCY_FILE = "latency.json"
 
@@ -34,22 +35,6 @@ _TIMEOUT_FACTOR = 2.0
 _SLOWEST_S = 4.0
 """Of one inference; a detector with 16-bit activations takes a second or two where no kernel is
 made for them."""
-_BUILD_S = 1200.0
-"""TensorRT builds a program for this very GPU each time that a file is opened: minutes on a small
-board."""
-
-# Answers are verified on this machine's CPU; that another provider gives the same is shown there.
-_REPLAY = """\
-import json, pathlib, sys
-from edgetl.runtime.errors import RuntimeFault
-from edgetl.runtime.golden import replay
-try:
-    rows = replay(pathlib.Path("model"), int(sys.argv[1])).rows
-except RuntimeFault as fault:
-    sys.exit(str(fault))
-print(json.dumps([f"{r.name} {r.what}: worst {r.worst:.3g}, {r.tolerance:.3g} allowed"
-                  for r in rows if not r.passed]))
-"""
 
 
 class BenchmarkTable(Table):
@@ -206,25 +191,39 @@ def _measure(device: Device, settings: Settings, folder: Path) -> tuple[Facts, l
             models = {f"model/{each}": path for each, path in files.items()}
             connection.put({**runtime_files(), **models})
             if settings.provider != CPU:
-                replay = ["-c", _REPLAY, str(settings.threads)]
-                broken = _printed(connection, replay, settings, _TIMEOUT_S + _BUILD_S)
-            data = _printed(connection, command, settings, _timeout_s(settings))
+                broken = _broken(connection, settings)
+            data = run_json(
+                connection,
+                settings.device,
+                command,
+                what="a latency",
+                timeout_s=_timeout_s(settings),
+            )
     return data, broken
 
 
-def _printed(
-    connection: Connection, command: Sequence[str], settings: Settings, timeout_s: float
-) -> Fact:
-    """Return what the command prints on the device, which is JSON."""
-    printed = connection.run(command, timeout_s=timeout_s)
-    try:
-        data: Fact = json.loads(printed)
-    except ValueError as error:
+def _broken(connection: Connection, settings: Settings) -> list[str]:
+    """Return which golden samples another provider than the CPU answers otherwise.
+
+    Answers are verified on this machine's CPU; that the provider gives the same is shown there.
+    """
+    found = replay_golden(
+        connection,
+        settings.device,
+        "model",
+        threads=settings.threads,
+        timeout_s=_TIMEOUT_S + BUILD_S,
+    )
+    if found.fault:
         raise DeviceError(
-            f"device '{settings.device}' answered {printed[:80]!r} instead of a latency",
+            f"the model does not run on device '{settings.device}': {found.fault}",
             remedy="run 'python -m edgetl.runtime bench' there and see",
-        ) from error
-    return data
+        )
+    return [
+        f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance:.3g} allowed"
+        for row in found.rows
+        if not row.passed
+    ]
 
 
 def _timeout_s(settings: Settings) -> float:
@@ -233,7 +232,7 @@ def _timeout_s(settings: Settings) -> float:
     Each run times alone and end to end.
     """
     per_run_s = 2 * (_TIMEOUT_FACTOR * settings.seconds + settings.count * _SLOWEST_S)
-    build_s = 0.0 if settings.provider == CPU else _BUILD_S
+    build_s = 0.0 if settings.provider == CPU else BUILD_S
     return _TIMEOUT_S + build_s + ATTEMPTS_PER_RUN * settings.runs * per_run_s
 
 

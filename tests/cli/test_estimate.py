@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgetl.cli.estimate import command
-from edgetl.errors import ConfigError, UsageError
+from edgetl.config.target import Target
+from edgetl.errors import ConfigError, ExitCode, MissingPackageError, UsageError
+from edgetl.estimator import Estimate, instructions
 from edgetl.estimator.cost import USUAL_NS
 from edgetl.estimator.cost_profile import CostProfile, Fit, NetworkRow, save_profile
 from edgetl.types import Precision
@@ -133,6 +135,18 @@ def test_target_without_any_way_names_the_command_that_makes_one() -> None:
         done.exception
     )
     assert done.exception.remedy == "edgetl profile --target far --device ssh://user@host"
+
+
+def test_missing_compiler_keeps_its_exit_code_and_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: Path, target: Target) -> Estimate:
+        raise MissingPackageError(f"{model} on {target.name}", remedy="apt-get install gcc")
+
+    monkeypatch.setattr(instructions, "estimate_by_instructions", refuse)
+    done = estimate("short.onnx", "--target", "far")
+
+    assert isinstance(done.exception, MissingPackageError)
+    assert done.exception.exit_code is ExitCode.MISSING_PACKAGE
+    assert done.exception.remedy == "apt-get install gcc"
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_unknown_operations_are_counted_by_their_names() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"x", "is no model file; it must end with .onnx, .tflite, .xml"),
+        ("notes.txt", b"x", "is no model file; it must end with .onnx, .xml, .tflite"),
         ("torn.onnx", b"\x08\x01torn", "cannot be read as ONNX"),
         ("torn.tflite", b"torn torn torn", "cannot be read as TFLite: it does not begin like one"),
         ("torn.xml", b"<net", "cannot be read as OpenVINO"),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -12,24 +11,18 @@ import pytest
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 
-from edgetl.config.calibration import Calibration
-from edgetl.config.load import load_target
-from edgetl.config.recipe import Recipe
-from edgetl.config.target import Target
-from edgetl.devices import DEVICES, Device, open_device
-from edgetl.devices.local import LocalDevice
-from edgetl.errors import ConfigError, DeviceError, MissingPackageError
+from edgetl.devices import Device, open_device
+from edgetl.errors import DeviceError
 from edgetl.hashing import digest_folder
 from edgetl.runtime import bundle, golden
 from edgetl.runtime.bundle import runtime_files
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.latency import load_latency
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.stages import Job, Node, NoOptions, Workspace, benchmark
-from edgetl.stages._candidates import runtime_digest
+from edgetl.stages import Workspace, benchmark
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision
+from edgetl.types import Facts
 
 _SIZE = 32
 _BENCH = ["bench", "model", "--json", "--seconds", "0", "--count", "20", "--runs", "1"]
@@ -141,59 +134,6 @@ def test_another_machine_than_planned_is_refused(
         STAGE.run(other, {"candidate": candidate}, workspace("benchmark"))
 
 
-def test_targets_that_want_the_same_measurement_share_it() -> None:
-    nodes = STAGE.plan(
-        _job(
-            _target("one", "local", 1, ["fp32", "int8"]),
-            _target("two", "local", 1, ["fp32"]),
-            _target("four", "local", 4, ["fp32"]),
-            _target("far", None, 1, ["fp32"]),
-        ),
-        _MADE,
-    )
-    assert [node.label for node in nodes] == [
-        "benchmark onnx fp32 local x1",
-        "benchmark onnx int8 local x1",
-        "benchmark onnx fp32 local x4",
-    ]
-    assert [node.inputs["candidate"].label for node in nodes[:2]] == [
-        "export onnx",
-        "quantize onnx int8",
-    ]
-
-
-def test_machine_and_runtime_are_part_of_the_settings() -> None:
-    job = _job(_target("one", "local", 1, ["fp32"]))
-    (node,) = STAGE.plan(job, _MADE)
-    assert node.settings.model_dump(mode="json") == {
-        "format": "onnx",
-        "provider": "cpu",
-        "device": "local",
-        "host": open_device("local").describe(),
-        "runtime": runtime_digest(job),
-        "threads": 1,
-        "seconds": 10.0,
-        "count": 50,
-        "runs": 5,
-    }
-
-
-def test_target_whose_device_is_another_machine_is_refused() -> None:
-    target = load_target("rpi4").model_copy(update={"device": "local"})
-    with pytest.raises(ConfigError, match=r"rpi4\.yaml: device 'local' is another machine: board"):
-        STAGE.plan(_job(target), _MADE)
-
-
-def test_emulated_device_is_asked_for_few_times_because_they_mean_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    emulated = dataclasses.replace(LocalDevice(), provenance="emulated")
-    monkeypatch.setattr(benchmark, "open_device", lambda _: emulated)
-    (node,) = STAGE.plan(_job(_target("one", "local", 1, ["fp32"])), _MADE)
-    settings = node.settings.model_dump(mode="json")
-    assert (settings["seconds"], settings["count"], settings["runs"]) == (0.0, 10, 1)
-
-
 def test_summary_of_emulated_times_claims_no_speed() -> None:
     facts: Facts = {
         "provenance": "emulated",
@@ -264,15 +204,6 @@ def test_timing_hangs_only_after_all_its_attempts_on_the_slowest_device() -> Non
     )
     # Ten runs, each alone and end to end: 50 inferences of 4 s, and twice the seconds.
     assert benchmark._timeout_s(settings) == 120 + 10 * 2 * (50 * 4 + 20)
-
-
-def test_unknown_device_is_found_before_anything_runs() -> None:
-    (problem,) = STAGE.check(_job(_target("one", "locl", 1, ["fp32"])))
-    assert problem.where == "targets"
-    known = ", ".join(DEVICES.names())
-    assert problem.what == (
-        f"target 'one': unknown device 'locl'; Did you mean 'local'? Known: {known}."
-    )
 
 
 def test_tools_are_what_runs_there(settings: Settings) -> None:
@@ -350,70 +281,3 @@ def test_answer_of_another_provider_than_asked_for_is_refused(
     asked = settings.model_copy(update={"provider": "cuda"})
     with pytest.raises(DeviceError, match="ran the model on cpu, but cuda was asked for"):
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
-
-
-def test_package_that_this_machine_lacks_is_found_before_anything_runs() -> None:
-    target = _target("one", "local", 1, ["fp32"])
-    on_gpu = target.model_copy(update={"candidates": {"onnx@cuda": (Precision.FP32,)}})
-    with pytest.raises(
-        MissingPackageError,
-        match="target 'one': a model of format 'onnx' on cuda needs the package 'onnxruntime-gpu': "
-        "it is not installed\n  pip install onnxruntime-gpu",
-    ) as caught:
-        list(STAGE.check(_job(on_gpu)))
-    assert caught.value.exit_code == 4
-    assert list(STAGE.check(_job(on_gpu.model_copy(update={"device": None})))) == []
-
-
-def test_providers_are_timed_apart_and_read_one_file() -> None:
-    target = _target("one", "local", 1, ["fp32"])
-    both = {"onnx": (Precision.FP32,), "onnx@cuda": (Precision.FP32,)}
-    cpu, cuda = STAGE.plan(_job(target.model_copy(update={"candidates": both})), _MADE)
-    assert (cpu.label, cuda.label) == (
-        "benchmark onnx fp32 local x1",
-        "benchmark onnx fp32 cuda local x1",
-    )
-    assert cpu.inputs == cuda.inputs
-    assert isinstance(cuda.settings, Settings)
-    # Building the program for the GPU takes its time, too.
-    assert benchmark._timeout_s(cuda.settings) == 1200 + benchmark._timeout_s(
-        cuda.settings.model_copy(update={"provider": "cpu"})
-    )
-
-
-_MADE = {
-    "float": [Node("export", "export onnx", NoOptions())],
-    "quantized": [Node("quantize", "quantize onnx int8", NoOptions())],
-}
-
-
-def _target(name: str, device: str | None, threads: int, precisions: list[str]) -> Target:
-    return Target.model_validate(
-        {
-            "name": name,
-            "description": "a board",
-            "device": device,
-            "threads": threads,
-            "candidates": {"onnx": precisions},
-        }
-    )
-
-
-def _job(*targets: Target) -> Job:
-    recipe = Recipe.model_validate(
-        {
-            "name": "parts",
-            "task": "classification",
-            "data": {"drawn": {}},
-            "teacher": {"family": "mobilenet_v2"},
-        }
-    )
-    calibration = Calibration(name="few", split="train", count=1, choice="random")
-    return Job(
-        recipe=recipe,
-        tables={"benchmark": BenchmarkTable()},
-        targets=targets,
-        calibration=calibration,
-        folder=Path(),
-        digest=lambda path: path.name,
-    )
