@@ -18,7 +18,8 @@ class RangeTable(Table):
 
     estimator: Literal["minmax", "percentile", "entropy", "mse", "best"] = "minmax"
     """Which values the 8 bits must reach: all, all but the tails, those that lose least, or `best`:
-    what answers most like the float file on photos held out of the calibration."""
+    what answers most like the float file on photos held out of the calibration; the first
+    whose answers hardly differ ends the search."""
     percentile: float = Field(default=99.99, gt=90.0, lt=100.0)
     """Share of values inside the range, percent; only read by `percentile`."""
 

@@ -218,7 +218,7 @@ def _summary(facts: Facts) -> str:
 
 STAGE = Stage(
     name="quantize",
-    version=3,
+    version=4,
     needs=("dataset", "float"),
     makes="quantized",
     options=NoOptions,

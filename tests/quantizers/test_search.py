@@ -113,11 +113,11 @@ def test_convolutions_of_a_stretched_channel_stay_in_float_and_the_answer_comes_
 
 
 def test_best_takes_the_estimator_with_the_smallest_error_and_tells_all(
-    float_file: FloatFile, photos: NDArray[np.uint8], tmp_path: Path
+    stretched: FloatFile, noise: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     wanted, out = Int8Table(range=BEST), tmp_path / "out"
 
-    facts, _ = quantize("onnxruntime", float_file("onnx"), photos, out, wanted)
+    facts, _ = quantize("onnxruntime", stretched("onnx"), noise, out, wanted)
 
     rows = facts["estimators"]
     assert [(row["estimator"], row["percentile"]) for row in rows] == [
@@ -131,15 +131,16 @@ def test_best_takes_the_estimator_with_the_smallest_error_and_tells_all(
 
 
 class Recording:
-    """A workshop that copies its model and remembers what it was given."""
+    """A workshop whose every file is a copy of one; it remembers what it was given."""
 
     reads = "onnx"
     channel_axis = 1
     operations = (Operation("conv", "Conv", ("image",), ("found",)),)
     outputs = ("found",)
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, *, writes: Path | None = None) -> None:
         self.model = model
+        self.writes = writes or model
         self.given: list[tuple[NDArray[np.uint8], RangeTable, frozenset[str]]] = []
 
     def observe(self, photo: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -149,21 +150,39 @@ class Recording:
         self, photos: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
         self.given.append((photos, settings, left))
-        return Path(shutil.copy(self.model, out))
+        return Path(shutil.copy(self.writes, out))
 
 
-def test_photos_that_judge_set_no_range(float_file: FloatFile, photos: NDArray[np.uint8]) -> None:
-    workshop = Recording(float_file("onnx"))
+def test_photos_that_judge_set_no_range(
+    stretched: FloatFile, noise: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    file = stretched("onnx")
+    quantize("onnxruntime", file, noise, tmp_path / "harmed", Int8Table())
+    workshop = Recording(file, writes=tmp_path / "harmed" / file.name)
 
-    choice = search(workshop, photos, Int8Table(range=BEST))
+    choice = search(workshop, noise[:8], Int8Table(range=BEST))
 
     # The first and the fifth of eight judge.
     for given, _, _ in workshop.given:
-        np.testing.assert_array_equal(given, photos[[1, 2, 3, 5, 6, 7]])
+        np.testing.assert_array_equal(given, noise[[1, 2, 3, 5, 6, 7]])
     assert [settings for _, settings, _ in workshop.given] == list(ESTIMATORS)
     assert choice.facts["held_out"] == 2
     # Equal errors: the first one.
     assert choice.range == ESTIMATORS[0]
+
+
+def test_an_estimator_that_harms_nothing_ends_the_search(
+    float_file: FloatFile, photos: NDArray[np.uint8]
+) -> None:
+    workshop = Recording(float_file("onnx"))
+
+    choice = search(workshop, photos, Int8Table(range=BEST))
+
+    assert [settings for _, settings, _ in workshop.given] == [ESTIMATORS[0]]
+    assert choice.range == ESTIMATORS[0]
+    assert [(row["estimator"], row["error"]) for row in choice.facts["estimators"]] == [
+        ("minmax", 0.0)
+    ]
 
 
 def test_without_a_choice_nothing_is_tried(
