@@ -104,7 +104,8 @@ def _make_model(folder: Path) -> None:
 
     torch.manual_seed(0)
     network = mobilenet_v2(weights=None, num_classes=10)
-    module = RawPixels(network, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).eval()
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    module = RawPixels(network, mean, std, row=_SIZE).eval()
     exporter = EXPORTERS.load("onnx")
     tensors = exporter.export(module, torch.zeros(1, _SIZE, _SIZE, 3), ("logits",), folder)
     Contract(

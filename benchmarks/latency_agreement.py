@@ -174,7 +174,8 @@ def _make_models(root: Path) -> list[Path]:
 
     torch.manual_seed(0)
     network = mobilenet_v3_small(weights=None, num_classes=10)
-    module = RawPixels(network, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).eval()
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    module = RawPixels(network, mean, std, row=_SIZE).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (2, _SIZE, _SIZE, 3), dtype=np.uint8)
     with torch.inference_mode():
         logits = [module(torch.from_numpy(photo[None]).float()).numpy() for photo in pixels]

@@ -75,7 +75,8 @@ def draw(model: Path) -> Drawing:
             stored.add(bits.get(node.input[1], _BITS["float32"]))
         elif node.op_type == "QuantizeLinear":
             rounded.add(bits.get(node.input[2], _BITS["uint8"]) if len(node.input) > 2 else 8)  # noqa: PLR2004 - the zero point
-        nodes.append(Node(node.op_type, kind, reads, tuple(node.output), weights))
+        held = tuple(constants[name] for name in node.input if name in constants)
+        nodes.append(Node(node.op_type, kind, reads, tuple(node.output), weights, held))
     used = dict.fromkeys(name for node in nodes for name in (*node.reads, *node.writes))
     for name in (name for name in used if name not in shapes):
         raise not_readable(model, f"does not tell the shape of '{name}'")

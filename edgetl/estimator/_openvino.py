@@ -72,7 +72,9 @@ def draw(model: Path) -> Drawing:
         if kind is Kind.WEIGHTED:
             weights = _weights(operation, _shape(sources[1]))
             stored.add(bits.get(_name(sources[1]), _FLOAT_BITS))
-        nodes.append(Node(name, kind, reads, tuple(map(_name, operation.outputs())), weights))
+        held = tuple(_shape(source) for source in sources if _name(source) in bits)
+        writes = tuple(map(_name, operation.outputs()))
+        nodes.append(Node(name, kind, reads, writes, weights, held))
     rounded = {name for node in nodes if node.name == "FakeQuantize" for name in node.writes}
     return Drawing(
         nodes=tuple(node for node in nodes if node.name not in {"Parameter", "Result"}),

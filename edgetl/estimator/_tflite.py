@@ -85,7 +85,8 @@ def _drawing(loaded: Any, graph: Any) -> Drawing:  # noqa: ANN401 - LiteRT has n
             weights = _weights(name, graph.tensors[inputs[1]], graph.tensors[outputs[0]])
             stored.add(_stored_bits(graph, inputs[1], loaded))
         used.update(reads, outputs)
-        nodes.append(Node(name, kind, _words(reads), _words(outputs), weights))
+        held = tuple(_shape(graph.tensors[index]) for index in inputs if index in constant)
+        nodes.append(Node(name, kind, _words(reads), _words(outputs), weights, held))
     types = {graph.tensors[index].type for index in used} & _INTEGERS
     return Drawing(
         nodes=tuple(nodes),

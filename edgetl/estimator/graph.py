@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from math import prod
 from pathlib import Path
 
 from edgetl.errors import ConfigError, MissingPackageError, Problem
@@ -17,8 +17,8 @@ from edgetl.types import Precision
 FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
 """Ending of a model file to the name of its format."""
 _PACKAGES = {"onnx": "onnx", "tflite": "ai_edge_litert", "openvino": "openvino"}
-_SHORT_ROW = 4
-"""Values: the colours of a pixel, the sides of a box; fewer than a vector register holds."""
+_SHORT_RUN = 4
+"""Values: the colours of a pixel, the sides of a box; no more than a vector register holds."""
 _BYTE = 8
 _HALF = 16
 
@@ -41,7 +41,8 @@ class Kind(StrEnum):
     ARITHMETIC = "arithmetic"
     """Sums and products of values."""
     SHORT_ROWS = "short rows"
-    """The same where the last axis is so short that an engine may take the values one by one."""
+    """The same where only a few values in a row meet as many of the other side, or the same one:
+    an engine may take them one by one."""
     CLAMP = "clamp"
     """Cuts values off; usually free, as part of what comes before."""
     MOVE = "move"
@@ -99,6 +100,8 @@ class Node:
     """Tensors that depend on the input; no constants."""
     writes: tuple[str, ...]
     weights: Weights | None = None
+    constants: tuple[tuple[int, ...], ...] = ()
+    """Shapes of the constants that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +228,10 @@ def _along_the_way(node: Node, maker: Node | None, drawing: Drawing) -> bool:
 
 
 def _operation(node: Node, drawing: Drawing, *, integer: bool) -> Operation:
-    read = sum(prod(drawing.shapes[tensor]) for tensor in node.reads)
-    written = sum(prod(drawing.shapes[tensor]) for tensor in node.writes)
+    read = sum(math.prod(drawing.shapes[tensor]) for tensor in node.reads)
+    written = sum(math.prod(drawing.shapes[tensor]) for tensor in node.writes)
     kind = node.kind or Kind.MOVE
-    if kind is Kind.ARITHMETIC and _is_short(drawing.shapes[node.writes[0]]):
+    if kind is Kind.ARITHMETIC and _is_short(node, drawing):
         kind = Kind.SHORT_ROWS
     if kind is not Kind.WEIGHTED or node.weights is None:
         return Operation(kind, node.name, 0, read, written, 0, (0, 0), integer)
@@ -246,8 +249,28 @@ def _operation(node: Node, drawing: Drawing, *, integer: bool) -> Operation:
     )
 
 
-def _is_short(shape: tuple[int, ...]) -> bool:
-    return bool(shape) and shape[-1] <= _SHORT_ROW
+def _is_short(node: Node, drawing: Drawing) -> bool:
+    written = drawing.shapes[node.writes[0]]
+    sides = (*(drawing.shapes[tensor] for tensor in node.reads), *node.constants)
+    return any(_run(written, side) <= _SHORT_RUN for side in sides)
+
+
+def _run(shape: tuple[int, ...], side: tuple[int, ...]) -> float:
+    """Return how many values of `shape` in a row meet as many values of `side`, or the same one.
+
+    Infinite where all do.
+    """
+    run, repeats = 1, None
+    padded = (1,) * (len(shape) - len(side)) + side
+    for size, given in zip(reversed(shape), reversed(padded), strict=False):
+        if size == 1:
+            continue
+        if repeats is None:
+            repeats = given == 1
+        elif repeats != (given == 1):
+            return run
+        run *= size
+    return math.inf
 
 
 def _weighted_kind(weights: Weights, written: int) -> Kind:

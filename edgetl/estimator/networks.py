@@ -73,7 +73,7 @@ def suite() -> tuple[Network, ...]:
         ("sums", 128, _sums, False),
     )
     networks = [
-        Network(name, size, partial(_classifier, build, seed, normalised=normalised))
+        Network(name, size, partial(_classifier, build, size, seed, normalised=normalised))
         for seed, (name, size, build, normalised) in enumerate(made)
     ]
     for name, size, bricks in (("detector-relu", 160, _DENSE_RELU), ("detector-silu", 192, _SILU)):
@@ -81,7 +81,9 @@ def suite() -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def _classifier(build: Callable[[], nn.Sequential], seed: int, *, normalised: bool) -> nn.Module:
+def _classifier(
+    build: Callable[[], nn.Sequential], size: int, seed: int, *, normalised: bool
+) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build()
@@ -89,7 +91,7 @@ def _classifier(build: Callable[[], nn.Sequential], seed: int, *, normalised: bo
             rows = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             network = nn.Sequential(network, rows, nn.Linear(_channels(network), _NUM_CLASSES))
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if normalised else _AS_THEY_ARE
-    return RawPixels(network, mean, std).eval()
+    return RawPixels(network, mean, std, row=size).eval()
 
 
 def _channels(network: nn.Sequential) -> int:

@@ -34,7 +34,6 @@ class OnnxExporter:
         import onnx
         import torch
 
-        from edgetl.exporters._onnx_layout import planes_first
         from edgetl.exporters._program import INPUT_NAME, trace
 
         program = trace(module, example, outputs)
@@ -55,7 +54,6 @@ class OnnxExporter:
             raise TypeError("torch.onnx.export returned no program although dynamo=True")
         model = exported.model_proto
         _strip(model)
-        planes_first(model.graph)
         onnx.checker.check_model(model, full_check=True)
         (out / self.file).write_bytes(model.SerializeToString(deterministic=True))
         return {name: name for name in outputs}

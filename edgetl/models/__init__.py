@@ -189,10 +189,9 @@ def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
     from edgetl.nn.layers import RawPixels
 
     network = copy.deepcopy(module).eval()
-    strides = FAMILIES.load(spec.family).strides
+    strides, size = FAMILIES.load(spec.family).strides, spec.input.size
     if strides:
         fold_focus(network)
-        size = spec.input.size
         network = DecodedDetector(network, height=size, width=size, strides=strides)
     fold_norms(network)
-    return RawPixels(network, spec.mean, spec.std).eval()
+    return RawPixels(network, spec.mean, spec.std, row=size).eval()

@@ -23,13 +23,18 @@ class RawPixels(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, module: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, module: nn.Module, mean: Sequence[float], std: Sequence[float], *, row: int = 1
+    ) -> None:
         """Wrap `module`.
 
         Args:
             module: The network; not copied.
             mean: Of the normalisation, per channel, for pixels in [0, 1].
             std: Of the normalisation, per channel, for pixels in [0, 1].
+            row: Pixels for which the constants are held: 1, or the width of all images. Engines
+                take as many values at a time as the constants have; with three, the arithmetic on
+                pixels can take as long as the rest of a small network.
         """
         super().__init__()
         self.module = module
@@ -37,8 +42,8 @@ class RawPixels(nn.Module):
             value * _WHITE == 1.0 for value in std
         )
         # One subtraction and one multiplication per pixel: all the constants are folded here.
-        self.register_buffer("mean", torch.tensor(mean) * _WHITE)
-        self.register_buffer("scale", 1.0 / (torch.tensor(std) * _WHITE))
+        self.register_buffer("mean", (torch.tensor(mean) * _WHITE).repeat(row, 1))
+        self.register_buffer("scale", (1.0 / (torch.tensor(std) * _WHITE)).repeat(row, 1))
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the outputs of `module`.

@@ -36,6 +36,8 @@ from edgetl.types import Facts, Precision
 
 _MOVES = frozenset({"Cast", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose"})
 """Operations that only move values, whatever their type."""
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""Operations whose second input is their weights."""
 
 
 def quantize(
@@ -190,13 +192,13 @@ def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
     The arithmetic stays float32: ONNX Runtime has next to no float16 kernels for CPUs and would
     cast around every operation.
     """
+    # Other constants, as biases, cost little, and half precision would be all their error.
+    factors = {node.input[1] for node in model.graph.node if node.op_type in _PRODUCTS}
     casts = []
     for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        # Vectors are biases: they cost little, and half precision would be all their error.
-        if values.dtype != np.float32 or np.count_nonzero(np.array(values.shape) > 1) < 2:  # noqa: PLR2004
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        if name not in factors or values.dtype != np.float32:
             continue
-        name = tensor.name
         if np.abs(values).max() > np.finfo(np.float16).max:
             raise EdgetlError(
                 f"weight '{name}' reaches {np.abs(values).max():g}, but fp16 ends at 65504",

@@ -193,7 +193,7 @@ def _summary(facts: Facts) -> str:
 
 STAGE = Stage(
     name="export",
-    version=3,
+    version=4,
     needs=("dataset", "teacher", "student"),
     makes="float",
     options=NoOptions,

@@ -65,12 +65,15 @@ def profile(prices: dict[str, float]) -> CostProfile:
 
 @pytest.fixture
 def onnx_file(tmp_path: Path) -> Path:
-    """Write a network of 3 x 8 x 8 pixels: every weighted kind, a sum, a clamp that is free."""
+    """Write a network of 3 x 8 x 8 pixels: every weighted kind, sums of rows, a free clamp."""
     onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
     import numpy as np
 
     helper = onnx.helper
-    shapes = {"dense": (4, 3, 3, 3), "deep": (4, 1, 3, 3), "point": (8, 4, 1, 1), "line": (8, 2)}
+    shapes = {
+        "dense": (4, 3, 3, 3), "deep": (4, 1, 3, 3), "point": (8, 4, 1, 1), "row": (4,),
+        "line": (8, 2),
+    }  # fmt: skip
     weights = [
         onnx.numpy_helper.from_array(np.ones(shape, np.float32), name)
         for name, shape in shapes.items()
@@ -82,7 +85,7 @@ def onnx_file(tmp_path: Path) -> Path:
         helper.make_node("Relu", ["a"], ["b"]),
         helper.make_node("Conv", ["b", "deep"], ["c"], group=4, strides=[2, 2], **same),
         helper.make_node("Conv", ["c", "point"], ["d"]),
-        helper.make_node("Add", ["d", "d"], ["e"]),
+        helper.make_node("Add", ["d", "row"], ["e"]),
         helper.make_node("HardSwish", ["e"], ["f"]),
         helper.make_node("ReduceMean", ["f", "axes"], ["g"], keepdims=0),
         helper.make_node("Gemm", ["g", "line"], ["h"]),

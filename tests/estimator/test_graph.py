@@ -70,7 +70,8 @@ def test_openvino_file_is_read(tmp_path: Path) -> None:
     deep = ops.group_convolution(dense, ones(4, 1, 1, 3, 3), [2, 2], **sides)
     flat = {"pads_begin": [0, 0], "pads_end": [0, 0], "dilations": [1, 1]}
     point = ops.convolution(deep, ones(8, 4, 1, 1), [1, 1], **flat)
-    row = ops.reduce_mean(ops.hswish(point), ops.constant([2, 3]), keep_dims=False)
+    scaled = ops.hswish(ops.multiply(point, ones(4)))
+    row = ops.reduce_mean(scaled, ops.constant([2, 3]), keep_dims=False)
     line = ops.matmul(row, ones(2, 8), transpose_a=False, transpose_b=True)
     openvino.save_model(openvino.Model([line], [picture]), tmp_path / "model.xml")
 
@@ -80,6 +81,7 @@ def test_openvino_file_is_read(tmp_path: Path) -> None:
     found = {operation.kind: sizes(operation) for operation in graph.operations}
     assert {kind: found[kind] for kind in _SIZES} == _SIZES
     assert kinds(graph).count(Kind.HARD_CURVE) == 1
+    assert kinds(graph).count(Kind.SHORT_ROWS) == 1
 
 
 def test_tflite_file_is_read(tmp_path: Path) -> None:
@@ -93,11 +95,12 @@ def test_tflite_file_is_read(tmp_path: Path) -> None:
     found = {operation.kind: sizes(operation) for operation in graph.operations}
     assert found[Kind.DENSE] == _SIZES[Kind.DENSE]
     assert found[Kind.DEPTHWISE] == _SIZES[Kind.DEPTHWISE]
+    assert kinds(graph) == [Kind.DENSE, Kind.DEPTHWISE, Kind.SHORT_ROWS]
     assert all(operation.integer for operation in graph.operations)
 
 
 def _tflite() -> bytes:
-    """Return an int8 file: a convolution, a depthwise one, and what only its maker knows."""
+    """Return an int8 file: two convolutions, a product, and what only its maker knows."""
     import flatbuffers  # type: ignore[import-untyped] # has no stubs
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
@@ -121,17 +124,25 @@ def _tflite() -> bytes:
         return made
 
     model, graph = schema.ModelT(), schema.SubGraphT()
-    shapes = [(1, 8, 8, 3), (4, 3, 3, 3), (1, 8, 8, 4), (1, 3, 3, 4), (1, 4, 4, 4), (1, 4, 4, 4)]
-    graph.tensors = [tensor(shape, i if i in {1, 3} else 0) for i, shape in enumerate(shapes)]
-    graph.inputs, graph.outputs = np.array([0], np.int32), np.array([5], np.int32)
-    graph.operators = [operator(0, [0, 1, -1], 2), operator(1, [2, 3, -1], 4), operator(2, [4], 5)]
+    shapes = [
+        (1, 8, 8, 3), (4, 3, 3, 3), (1, 8, 8, 4), (1, 3, 3, 4), (1, 4, 4, 4), (4,), (1, 4, 4, 4),
+        (1, 4, 4, 4),
+    ]  # fmt: skip
+    constants = (1, 3, 5)
+    graph.tensors = [tensor(shape, i if i in constants else 0) for i, shape in enumerate(shapes)]
+    graph.inputs, graph.outputs = np.array([0], np.int32), np.array([7], np.int32)
+    graph.operators = [
+        operator(0, [0, 1, -1], 2), operator(1, [2, 3, -1], 4), operator(2, [4, 5], 6),
+        operator(3, [6], 7),
+    ]  # fmt: skip
     operators = schema.BuiltinOperator
     model.operatorCodes = [
-        code(operators.CONV_2D), code(operators.DEPTHWISE_CONV_2D), code(operators.CUSTOM, "Magic")
+        code(operators.CONV_2D), code(operators.DEPTHWISE_CONV_2D), code(operators.MUL),
+        code(operators.CUSTOM, "Magic"),
     ]  # fmt: skip
     model.subgraphs = [graph]
-    model.buffers = [schema.BufferT() for _ in range(4)]
-    for i in (1, 3):
+    model.buffers = [schema.BufferT() for _ in range(6)]
+    for i in constants:
         model.buffers[i].data = np.ones(108, np.uint8)
     model.version = 3
     builder = flatbuffers.Builder(0)
@@ -195,10 +206,23 @@ def test_integers_pass_through_what_only_moves_them() -> None:
     assert all(each.integer for each in found.operations)
 
 
-def test_arithmetic_on_three_values_a_row_is_a_kind_of_its_own() -> None:
-    nodes = (node(Kind.ARITHMETIC, "in", "a"),)
-    assert kinds(simplify("onnx", drawing(*nodes, shape=(1, 8, 8, 3)))) == [Kind.SHORT_ROWS]
-    assert kinds(simplify("onnx", drawing(*nodes, shape=(1, 8, 8, 8)))) == [Kind.ARITHMETIC]
+@pytest.mark.parametrize(
+    ("shape", "constant", "kind"),
+    [
+        pytest.param((1, 8, 8, 3), (3,), Kind.SHORT_ROWS, id="colours of a pixel"),
+        pytest.param((1, 8, 8, 3), (8, 3), Kind.ARITHMETIC, id="colours of a row of pixels"),
+        pytest.param((1, 3, 8, 8), (3, 1, 1), Kind.ARITHMETIC, id="one for a plane"),
+        pytest.param((1, 8, 8, 3), (), Kind.ARITHMETIC, id="one for all"),
+        pytest.param((1, 50, 2), (1, 50, 2), Kind.ARITHMETIC, id="each its own"),
+        pytest.param((1, 50, 2), (50, 1), Kind.SHORT_ROWS, id="one for both sides of a box"),
+        pytest.param((1, 1, 1, 8), (8,), Kind.ARITHMETIC, id="one row"),
+    ],
+)
+def test_arithmetic_on_few_values_in_a_row_is_a_kind_of_its_own(
+    shape: tuple[int, ...], constant: tuple[int, ...], kind: Kind
+) -> None:
+    nodes = (Node("Sub", Kind.ARITHMETIC, ("in",), ("a",), constants=(constant,)),)
+    assert kinds(simplify("onnx", drawing(*nodes, shape=shape))) == [kind]
 
 
 @pytest.mark.parametrize(

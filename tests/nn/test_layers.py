@@ -46,3 +46,13 @@ def test_several_outputs_pass_as_they_are() -> None:
 
     assert more.flatten().tolist() == [1.0, 1.0, 1.0]
     assert less.flatten().tolist() == [-1.0, -1.0, -1.0]
+
+
+def test_constants_of_a_row_of_pixels_change_no_bit() -> None:
+    constants = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    image = torch.randint(0, 256, (2, 4, 5, 3), generator=torch.Generator().manual_seed(0)).float()
+
+    wide = RawPixels(nn.Identity(), *constants, row=5)
+
+    assert wide.state_dict()["mean"].shape == (5, 3)
+    assert torch.equal(wide(image), RawPixels(nn.Identity(), *constants)(image))
