@@ -106,6 +106,13 @@ def _row(given: Path, profile: CostProfile | None, target: Target | None) -> _Ro
 
     model = find_model(given)
     graph = read_graph(model)
+    if target is not None and graph.format not in target.files():
+        raise UsageError(
+            f"{given} is for '{graph.format}', which target '{target.name}' does not offer; it "
+            f"offers {', '.join(sorted(target.files()))}",
+            remedy="estimate a file of one of these, or list it under `candidates` of "
+            f"targets/{target.name}.yaml",
+        )
     if profile is not None:
         return _Row(given, graph, estimate_by_profile(graph, profile))
     if target is None:

@@ -149,6 +149,23 @@ def test_missing_compiler_keeps_its_exit_code_and_remedy(monkeypatch: pytest.Mon
     assert done.exception.remedy == "apt-get install gcc"
 
 
+def test_format_that_the_target_does_not_offer_is_told_with_those_that_it_does(
+    place: Path,
+) -> None:
+    file = place / "targets" / "board.yaml"
+    file.write_text(file.read_text().replace("onnx:", "tflite:"))
+
+    done = estimate("short.onnx", "--target", "board")
+
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.message == (
+        "short.onnx is for 'onnx', which target 'board' does not offer; it offers tflite"
+    )
+    assert done.exception.remedy == (
+        "estimate a file of one of these, or list it under `candidates` of targets/board.yaml"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
