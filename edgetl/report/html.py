@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,16 @@ def _target(run: Run, package: Artifact, position: int) -> Facts:
         "verification": None if verification is None else verification.facts,
         "tradeoff": figures.candidates(run, package, f"tradeoff-{position}"),
         "histograms": figures.latencies(run, package, f"latency-{position}"),
+        "timings": list(_timings(run, package)),
     }
+
+
+def _timings(run: Run, package: Artifact) -> Iterator[tuple[str, Facts]]:
+    """Yield each candidate that was timed for the target of `package`, and the facts of that."""
+    for row in package.facts["rows"]:
+        latency = run.part(package, row["candidate"], "latency")
+        if latency is not None:
+            yield row["candidate"], latency.facts
 
 
 def _trained(run: Run) -> list[Facts]:

@@ -35,6 +35,8 @@ def latency_lines(latency: Latency) -> Iterator[str]:
     energy_j = summary["energy_j"]
     if energy_j is not None:
         yield f"energy {1000 * energy_j:.2f} mJ an inference, what the machine takes idle included"
+    if summary["hottest_c"] is not None:
+        yield f"at most {summary['hottest_c']:.1f} degrees Celsius"
     if summary["sustained"] is not None:
         yield from _sustained(summary["sustained"])
     if not summary["stable"]:

@@ -37,7 +37,11 @@ class Disturbance:
     load: float | None
     """Programs that wanted to run, mean of the last minute; told, not judged: it lags behind."""
     frequency_mhz: tuple[float | None, float | None]
-    """Before and after. A processor that slows down during a run gives times of two processors."""
+    """A reading, and a later one that is lower by the largest share. A processor that slows down
+    during a run gives times of two processors."""
+    throttled: tuple[str, ...] = ()
+    """What slowed the processor down when the run began, or until it ended. A firmware that does so
+    need not show it in the frequency."""
 
     @property
     def interfered(self) -> bool:
@@ -59,6 +63,8 @@ class Disturbance:
         before, after = self.frequency_mhz
         if before and after and after < _MIN_FREQUENCY_SHARE * before:
             yield f"the frequency fell from {before:.0f} to {after:.0f} MHz"
+        if self.throttled:
+            yield f"the processor was slowed down: {', '.join(self.throttled)}"
 
 
 class Watch:
@@ -68,13 +74,26 @@ class Watch:
         self._sensors = sensors
         self._stat = root / "proc/stat"
         self._load = root / "proc/loadavg"
-        self._frequency_mhz = sensors.frequency_mhz()
+        self._throttled = sensors.throttled()
+        self._highest_mhz = sensors.frequency_mhz()
+        self._fall_mhz = self._highest_mhz, self._highest_mhz
         self._started = time.monotonic()
         self._busy_s, self._steal_s = self._processor_s()
         self._own_s, self._switches = _own()
 
+    def tick(self) -> None:
+        """Read the frequency, which may fall and rise again before the end."""
+        now_mhz = self._sensors.frequency_mhz()
+        if now_mhz is None or self._highest_mhz is None:
+            return
+        before, after = self._fall_mhz
+        self._highest_mhz = max(self._highest_mhz, now_mhz)
+        if not before or not after or now_mhz / self._highest_mhz < after / before:
+            self._fall_mhz = self._highest_mhz, now_mhz
+
     def read(self) -> Disturbance:
         """Return what happened since the start."""
+        self.tick()
         seconds = time.monotonic() - self._started
         busy_s, steal_s = self._processor_s()
         own_s, switches = _own()
@@ -86,7 +105,8 @@ class Watch:
             involuntary_switches=switches - self._switches,
             others_cores=max(others_s, 0.0) / seconds,
             load=float(load) if load else None,
-            frequency_mhz=(self._frequency_mhz, self._sensors.frequency_mhz()),
+            frequency_mhz=self._fall_mhz,
+            throttled=tuple(dict.fromkeys((*self._throttled, *self._sensors.throttled()))),
         )
 
     def _processor_s(self) -> tuple[float, float]:

@@ -111,6 +111,7 @@ class Latency:
             "post_ms": self._figures("post_ns"),
             "peak_memory_bytes": self.peak_memory_bytes,
             "energy_j": self._energy_j(),
+            "hottest_c": self._hottest_c(),
             "warm_up_count": self.warm_up.count,
             "stable": self.warm_up.stable,
             "interfered": self.interfered,
@@ -132,6 +133,11 @@ class Latency:
         if not known:
             return None
         return sum(energy_j for energy_j, _ in known) / sum(count for _, count in known)
+
+    def _hottest_c(self) -> float | None:
+        """Return the highest temperature before or after any run, degrees Celsius."""
+        readings = [reading for run in self.runs for reading in run.temperature_c]
+        return max((reading for reading in readings if reading is not None), default=None)
 
     def _runs_summary(self) -> dict[str, Any]:
         return {
@@ -157,6 +163,7 @@ def _run_as_json(run: Run) -> dict[str, Any]:
 def _run_from_json(data: dict[str, Any]) -> Run:
     disturbance = dict(data["disturbance"])
     disturbance["frequency_mhz"] = _pair(disturbance["frequency_mhz"])
+    disturbance["throttled"] = tuple(disturbance.get("throttled", ()))
     values = {
         **data,
         **{name: array("q", data[name]) for name in _TIMES},

@@ -162,8 +162,9 @@ class _MachineObserver:
         self._meter = EnergyMeter(self._sensors)
 
     def each_second(self) -> None:
-        """Read the energy, whose counters start anew."""
+        """Read the energy, whose counters start anew, and the frequency."""
         self._meter.tick()
+        self._watch.tick()
 
     def model_energy_j(self) -> float | None:
         """Return what was used since the start."""

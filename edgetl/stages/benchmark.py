@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +18,7 @@ from edgetl.errors import DeviceError, MissingPackageError, Problem
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
-from edgetl.runtime.rule import ATTEMPTS_PER_RUN, Rule
+from edgetl.runtime.rule import ATTEMPTS_PER_RUN
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import ask_for, benchmark_label, file_node, runtime_digest
 from edgetl.store.store import Artifact
@@ -32,6 +31,7 @@ _EMULATED_COUNT = 10
 """Inferences of an emulated processor: their times mean nothing, and each takes long."""
 _TIMEOUT_S = 120.0
 _TIMEOUT_FACTOR = 2.0
+_S_PER_MINUTE = 60.0
 _SLOWEST_S = 4.0
 """Of one inference; a detector with 16-bit activations takes a second or two where no kernel is
 made for them."""
@@ -46,6 +46,9 @@ class BenchmarkTable(Table):
     """And at least this many inferences."""
     runs: int = Field(default=5, ge=1, le=100)
     """Runs that nothing disturbed; the figure to remember is the median of their medians."""
+    sustained: float = Field(default=0.0, ge=0.0, le=60.0)
+    """Minutes that each file then runs without a pause, to see whether it grows hot and slow; not
+    on an emulated device. No limit reads what comes of it."""
 
     @model_validator(mode="after")
     def _enough_for_p95(self) -> Self:
@@ -74,13 +77,15 @@ class Settings(Table):
     seconds: float
     count: int
     runs: int
+    sustained: float
+    """Minutes."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = _table(job)
     runtime = runtime_digest(job)
     hosts: dict[str, dict[str, str | int | None]] = {}
-    rules: dict[str, Rule] = {}
+    amounts: dict[str, dict[str, float]] = {}
     nodes: dict[str, Node] = {}
     for target in job.targets:
         if target.device is None:
@@ -88,7 +93,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         if target.device not in hosts:
             device = open_device(target.device)
             hosts[target.device] = device.describe()
-            rules[target.device] = _rule(table, device)
+            amounts[target.device] = _amounts(table, device)
         require_machine(target, open_device(target.device))
         for candidate in target.each_candidate():
             label = benchmark_label(candidate, target)
@@ -99,7 +104,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
                 host=hosts[target.device],
                 runtime=runtime,
                 threads=target.threads,
-                **asdict(rules[target.device]),
+                **amounts[target.device],
             )
             inputs = {"candidate": file_node(made, candidate.file)}
             nodes.setdefault(label, Node("benchmark", label, settings, inputs))
@@ -182,7 +187,7 @@ def _measure(device: Device, settings: Settings, folder: Path) -> tuple[Facts, l
     command = ["-m", "edgetl.runtime", "bench", "model", "--json"]
     command += ["--threads", str(settings.threads)]
     command += ["--seconds", str(settings.seconds), "--count", str(settings.count)]
-    command += ["--runs", str(settings.runs)]
+    command += ["--runs", str(settings.runs), "--sustained", str(settings.sustained)]
     broken = None
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
         asking = ask_for(settings.provider, folder, Path(name))
@@ -233,13 +238,15 @@ def _timeout_s(settings: Settings) -> float:
     """
     per_run_s = 2 * (_TIMEOUT_FACTOR * settings.seconds + settings.count * _SLOWEST_S)
     build_s = 0.0 if settings.provider == CPU else BUILD_S
-    return _TIMEOUT_S + build_s + ATTEMPTS_PER_RUN * settings.runs * per_run_s
+    sustained_s = _TIMEOUT_FACTOR * settings.sustained * _S_PER_MINUTE
+    return _TIMEOUT_S + build_s + ATTEMPTS_PER_RUN * settings.runs * per_run_s + sustained_s
 
 
-def _rule(table: BenchmarkTable, device: Device) -> Rule:
+def _amounts(table: BenchmarkTable, device: Device) -> dict[str, float]:
+    """Return the fields of `Settings` that say how long and how often."""
     if device.provenance == Provenance.MEASURED:
-        return Rule(table.seconds, table.count, table.runs)
-    return Rule(0.0, _EMULATED_COUNT, 1)
+        return table.model_dump()
+    return {"seconds": 0.0, "count": _EMULATED_COUNT, "runs": 1, "sustained": 0.0}
 
 
 def _table(job: Job) -> BenchmarkTable:
@@ -258,6 +265,8 @@ def _summary(facts: Facts) -> str:
         text += f", p50 {p50['value']:.2f}"
     if facts["peak_memory_bytes"] is not None:
         text += f", {facts['peak_memory_bytes'] / 2**20:.0f} MiB"
+    if facts["sustained"]:
+        text += f"; at the end {facts['sustained']['slowdown']:.2f} times as long"
     if facts["broken"]:
         text += f"; answers otherwise on {facts['provider']}"
     if facts["provenance"] != Provenance.MEASURED:
@@ -267,7 +276,7 @@ def _summary(facts: Facts) -> str:
 
 STAGE = Stage(
     name="benchmark",
-    version=2,
+    version=3,
     needs=("float", "quantized"),
     makes="latency",
     options=BenchmarkTable,

@@ -143,6 +143,15 @@ def latency(*model_ns: int) -> tuple[Facts, str]:
         "device": "local",
         "provenance": "measured",
         "model_ms": {"p50": {**figure, "value": 1.5}, "p95": figure},
+        "runs": {"taken": 4, "undisturbed": 3},
+        "stable": False,
+        "hottest_c": 61.4,
+        "energy_j": None,
+        "sustained": {
+            "p50_ms_by_minute": [1.5, 1.6],
+            "slowdown": 1.07,
+            "throttled_by": ["under-voltage"],
+        },
         "host": {"machine": "x86_64", "processor": "A <fast> one", "cores": 2, "governor": None},
     }
     nothing = array("q", [0])

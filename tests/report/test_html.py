@@ -176,6 +176,12 @@ def test_student_is_compared_with_its_control(classified: _Page) -> None:
     assert "teacher: 1 probe, then 2 full epochs" in words
 
 
+def test_table_says_how_times_were_taken(classified: _Page) -> None:
+    table = next(table for table in classified.tables if "warm-up" in table[0])
+    pause = "2 min, at the end 1.07 times as long; under-voltage"
+    assert table[1:] == [["onnx int8", "4", "3", "never settled", "61", "unknown", pause]]
+
+
 def test_step_that_breaks_is_named(classified: _Page) -> None:
     assert "tflite int8 breaks at tflite fp32 to tflite int8." in classified.words()
     ladder = next(table for table in classified.tables if table[0][1:2] == ["step"])

@@ -43,6 +43,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
         ),
         pytest.param({"frequency_mhz": (600.0, 1500.0)}, [], id="faster"),
         pytest.param({"frequency_mhz": (None, None)}, [], id="no sensor"),
+        pytest.param(
+            {"throttled": ("under-voltage", "frequency capped")},
+            ["the processor was slowed down: under-voltage, frequency capped"],
+            id="throttled",
+        ),
     ],
 )
 def test_disturbance_is_named(changes: dict[str, float], reasons: list[str]) -> None:
@@ -64,6 +69,39 @@ def test_watch_tells_processor_time_that_is_not_its_own(tmp_path: Path) -> None:
     assert found.steal_share == pytest.approx(0.5 / (os.cpu_count() or 1) / found.seconds)
     assert found.load == 1.25
     assert found.frequency_mhz == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("readings", "fall"),
+    [
+        pytest.param([1500, 600, 1500], (1500.0, 600.0), id="falls and rises again"),
+        pytest.param([600, 1500, 1500], (600.0, 600.0), id="only rises"),
+        pytest.param([600, 1500, 1200], (1500.0, 1200.0), id="rises and falls"),
+        pytest.param([1000, 700, 1500, 1200], (1000.0, 700.0), id="the larger fall"),
+    ],
+)
+def test_watch_sees_every_fall_of_the_frequency(
+    readings: list[int], fall: tuple[float, float], tmp_path: Path
+) -> None:
+    file = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{readings[0]}000\n")
+    watch = Watch(Sensors(tmp_path), tmp_path)
+    for reading in readings[1:-1]:
+        file.write_text(f"{reading}000\n")
+        watch.tick()
+    file.write_text(f"{readings[-1]}000\n")
+    assert watch.read().frequency_mhz == fall
+
+
+def test_watch_tells_what_throttled_at_the_start_and_at_the_end(tmp_path: Path) -> None:
+    device = tmp_path / "sys/class/thermal/cooling_device0"
+    device.mkdir(parents=True)
+    (device / "type").write_text("cpufreq-cpu0\n")
+    (device / "cur_state").write_text("2\n")
+    watch = Watch(Sensors(tmp_path), tmp_path)
+    (device / "cur_state").write_text("0\n")
+    assert watch.read().throttled == ("cooled by cpufreq-cpu0",)
 
 
 def test_own_work_is_no_disturbance(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgetl.runtime.bench_text import latency_lines
 from edgetl.runtime.closed_loop import Run, WarmUp
 from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.latency import Latency, load_latency
@@ -112,6 +113,29 @@ def test_energy_is_that_of_one_inference(taken: Latency) -> None:
     assert taken.summary()["energy_j"] == pytest.approx(2 * 0.5 / 200)
     runs = tuple(dataclasses.replace(run, energy_j=None) for run in taken.runs)
     assert dataclasses.replace(taken, runs=runs).summary()["energy_j"] is None
+
+
+def test_hottest_reading_of_all_runs_is_told(taken: Latency) -> None:
+    readings = ((None, 55.5), (61.0, 58.0))
+    runs = tuple(
+        dataclasses.replace(run, temperature_c=given)
+        for run, given in zip(taken.runs, readings, strict=False)
+    )
+    warm = dataclasses.replace(taken, runs=runs, host={"processor": "Cortex-A72"})
+    assert warm.summary()["hottest_c"] == 61.0
+    assert "at most 61.0 degrees Celsius" in latency_lines(warm)
+    runs = tuple(dataclasses.replace(run, temperature_c=(None, None)) for run in runs)
+    assert dataclasses.replace(taken, runs=runs).summary()["hottest_c"] is None
+
+
+def test_what_slowed_the_processor_down_is_kept(taken: Latency) -> None:
+    first, *others = taken.runs
+    slowed = dataclasses.replace(first.disturbance, throttled=("under-voltage",))
+    runs = (dataclasses.replace(first, disturbance=slowed), *others)
+    data = json.loads(json.dumps(dataclasses.replace(taken, runs=runs).as_json()))
+    assert Latency.from_json(data).runs[0].disturbance.throttled == ("under-voltage",)
+    del data["runs"][0]["disturbance"]["throttled"]  # as in records from before it was looked at
+    assert Latency.from_json(data).runs[0].disturbance.throttled == ()
 
 
 def test_record_says_what_ran_the_model(taken: Latency) -> None:

@@ -66,6 +66,7 @@ def settings() -> Settings:
         seconds=0.02,
         count=24,
         runs=3,
+        sustained=0.0,
     )
 
 
@@ -93,6 +94,18 @@ def test_summary_is_a_line_for_people(
         r"p95 [\d.]+ ms \[[\d.]+, [\d.]+\], p50 [\d.]+, \d+ MiB; disturbed by other programs",
         STAGE.summary(facts),
     )
+
+
+def test_model_goes_on_without_a_pause_for_as_long_as_asked(
+    candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
+) -> None:
+    longer = settings.model_copy(update={"sustained": 0.01})
+    work = workspace("benchmark")
+    facts = STAGE.run(longer, {"candidate": candidate}, work)
+    assert load_latency(work.out / "latency.json").sustained is not None
+    assert len(facts["sustained"]["p50_ms_by_minute"]) == 1
+    # The only minute is the first one and the last one.
+    assert "MiB; at the end 1.00 times as long" in STAGE.summary(facts)
 
 
 def test_only_the_runtime_is_loaded_where_it_is_timed(candidate: Artifact) -> None:
@@ -141,6 +154,7 @@ def test_summary_of_emulated_times_claims_no_speed() -> None:
         "model_ms": {"p50": {"value": 9.0, "low": 9.0, "high": 9.0}, "p95": None},
         "peak_memory_bytes": None,
         "interfered": True,
+        "sustained": None,
         "broken": None,
     }
     assert STAGE.summary(facts) == "10 inferences; emulated, so no speed"
@@ -201,9 +215,10 @@ def test_timing_hangs_only_after_all_its_attempts_on_the_slowest_device() -> Non
         seconds=10.0,
         count=50,
         runs=5,
+        sustained=3.0,
     )
-    # Ten runs, each alone and end to end: 50 inferences of 4 s, and twice the seconds.
-    assert benchmark._timeout_s(settings) == 120 + 10 * 2 * (50 * 4 + 20)
+    # Ten runs, each alone and end to end: 50 inferences of 4 s, and twice the seconds; and minutes.
+    assert benchmark._timeout_s(settings) == 120 + 10 * 2 * (50 * 4 + 20) + 2 * 3 * 60
 
 
 def test_tools_are_what_runs_there(settings: Settings) -> None:

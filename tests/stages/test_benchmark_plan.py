@@ -89,6 +89,7 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
         "seconds": 10.0,
         "count": 50,
         "runs": 5,
+        "sustained": 0.0,
     }
 
 
