@@ -182,6 +182,16 @@ def test_table_says_how_times_were_taken(classified: _Page) -> None:
     assert table[1:] == [["onnx int8", "4", "3", "never settled", "61", "unknown", pause]]
 
 
+def test_timing_from_before_temperatures_were_told_is_shown(classifier: Run) -> None:
+    timing = classifier.artifacts["benchmark onnx int8"]
+    facts = {name: fact for name, fact in timing.manifest.facts.items() if name != "hottest_c"}
+    manifest = timing.manifest.model_copy(update={"facts": facts})
+    old = {"benchmark onnx int8": dataclasses.replace(timing, manifest=manifest)}
+    shown = _Page(page(dataclasses.replace(classifier, artifacts={**classifier.artifacts, **old})))
+    table = next(table for table in shown.tables if "warm-up" in table[0])
+    assert table[1][4] == "unknown"
+
+
 def test_step_that_breaks_is_named(classified: _Page) -> None:
     assert "tflite int8 breaks at tflite fp32 to tflite int8." in classified.words()
     ladder = next(table for table in classified.tables if table[0][1:2] == ["step"])
