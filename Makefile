@@ -6,8 +6,9 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-slow check bench clean
 
-demo: $(READY) ## make, verify, time and choose models from drawn photos; no download
+demo: $(READY) ## make, verify, time and choose a classifier, then a detector; no download
 	$(BIN)/edgetl run parts
+	$(BIN)/edgetl run detect-parts --dist dist/detect-parts
 
 test: $(READY) ## the default tests in parallel, then those on emulated boards; system packages first
 	bash .ci/system-packages
