@@ -15,7 +15,7 @@ from edgetl.errors import ExitCode
 from edgetl.graph_lint import LIMIT, PIXELS, lint
 
 if TYPE_CHECKING:
-    from edgetl.graph_lint.findings import Finding
+    from edgetl.graph_lint.findings import Lint
 
 _LONGEST_NAME = 60
 _WHY = {
@@ -49,32 +49,40 @@ _REMEDY = {
 def command(model: Path, *, photos: tuple[Path, ...], pixels: str, as_json: bool) -> None:
     """Name what in the ONNX or TFLite file MODEL shares a scale though it differs in size.
 
-    Ends with 0 if there is nothing, with 5 if there is.
+    Ends with 0 if there is nothing, with 5 if there is. Inputs besides the picture are given
+    stand-ins; these, and what could not be looked at, are told.
 
     \b
     edgetl lint detector.onnx
     edgetl lint detector.tflite --pixels 0..1 --photo street.jpg
     """
-    findings = lint(model, photos, pixels=pixels)
+    looked = lint(model, photos, pixels=pixels)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(found) for found in findings], indent=2))
+        click.echo(json.dumps(dataclasses.asdict(looked), indent=2))
     else:
-        _tell(model, findings)
-    if findings:
+        _tell(model, looked)
+    if looked.findings:
         sys.exit(ExitCode.LIMIT_MISSED)
 
 
-def _tell(model: Path, findings: list[Finding]) -> None:
-    for found in findings:
+def _tell(model: Path, looked: Lint) -> None:
+    for told in looked.fed:
+        click.echo(told)
+    for found in looked.findings:
         click.echo(f"{found.what}: parts differ {found.ratio:,.0f}-fold in range ({found.place})")
         for part in found.parts:
-            click.echo(f"  {_short(part.name)}: {part.lowest:.4g} to {part.highest:.4g}")
+            lost = ", nothing is left of it" if found.step and part.reach < found.step / 2 else ""
+            click.echo(f"  {_short(part.name)}: {part.lowest:.4g} to {part.highest:.4g}{lost}")
         if found.step:
-            click.echo(f"  one step of the joined tensor is {found.step:.4g} in this file")
+            click.echo(f"  one step of the tensor is {found.step:.4g} in this file")
         click.echo(f"  {_WHY[found.place]}")
         click.echo(f"  {_REMEDY[found.place]}")
-    if not findings:
-        click.echo(f"{model}: nothing that is joined differs more than {LIMIT:.0f}-fold in range")
+    for unseen in looked.unseen:
+        click.echo(f"not looked at: {unseen.what}")
+        click.echo(f"  {unseen.remedy}")
+    if not looked.findings:
+        what = "was looked at" if looked.unseen else "is joined"
+        click.echo(f"{model}: nothing that {what} differs more than {LIMIT:.0f}-fold in range")
 
 
 def _short(name: str) -> str:

@@ -18,7 +18,7 @@ from edgetl.errors import ConfigError, MissingPackageError, Problem
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from collections.abc import Sequence
 
-    from edgetl.graph_lint.findings import Finding
+    from edgetl.graph_lint.findings import Lint
 
 LIMIT = 16.0
 """Times that one part may reach farther than another: it leaves the smaller one 4 of 8 bits."""
@@ -30,11 +30,11 @@ _READERS = {
 }
 
 
-def lint(model: Path, photos: Sequence[Path] = (), *, pixels: str = "0..255") -> list[Finding]:
-    """Return what shares a scale in `model` though it should not, outputs first, worst first.
+def lint(model: Path, photos: Sequence[Path] = (), *, pixels: str = "0..255") -> Lint:
+    """Return what shares a scale in `model` though it should not, and what was not looked at.
 
     Args:
-        model: An ONNX or TFLite file with one picture as its input.
+        model: An ONNX or TFLite file that takes a picture.
         photos: Files to run it on; drawn pictures if there are none.
         pixels: One of `PIXELS`, what a float input expects. Integer inputs get all that they hold.
 
@@ -58,10 +58,10 @@ def lint(model: Path, photos: Sequence[Path] = (), *, pixels: str = "0..255") ->
     from edgetl.graph_lint.pictures import pictures
 
     network = importlib.import_module(f"edgetl.graph_lint.{module}").open_network(model)
-    return judge(network, pictures(network.image, photos, PIXELS[pixels]))
+    return judge(network, pictures(network.feed.image, photos, PIXELS[pixels]))
 
 
 def not_a_model(model: Path, what: str) -> ConfigError:
     """Return what is raised for a file that cannot be looked at."""
-    remedy = "give an ONNX or TFLite file whose only input is one picture"
+    remedy = "give an ONNX or TFLite file that takes a picture"
     return ConfigError(str(model), [Problem("", what)], remedy=remedy)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnxruntime
 from google.protobuf import message  # type: ignore[import-untyped] # has no stubs
 from numpy.typing import NDArray
@@ -13,8 +15,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from edgetl.errors import ConfigError
 from edgetl.graph_lint import not_a_model
-from edgetl.graph_lint._shapes import JOINS, image_of, reaching
-from edgetl.graph_lint.findings import Join, Values
+from edgetl.graph_lint._moves import JOINS, Grid, grids_of, reaching
+from edgetl.graph_lint.findings import Join, Unseen, Values, inside_branches
+from edgetl.graph_lint.inputs import Given, feed
 
 _REFUSALS = (
     states.Fail,
@@ -23,6 +26,7 @@ _REFUSALS = (
     states.NotImplemented,
     states.RuntimeException,
 )
+_ROUNDS, _RETURNS = "QuantizeLinear", "DequantizeLinear"
 
 
 class OnnxNetwork:
@@ -30,71 +34,67 @@ class OnnxNetwork:
 
     def __init__(self, file: Path) -> None:
         model = _load(file)
-        self._file = file
         graph = model.graph
-        fixed = {tensor.name for tensor in graph.initializer}
-        self.image = image_of(
-            file,
-            [
-                (value.name, *_shape_and_type(value.type.tensor_type))
-                for value in graph.input
-                if value.name not in fixed
-            ],
-        )
-        self._input = next(value.name for value in graph.input if value.name not in fixed)
+        self._file = file
+        inputs = _inputs(file, graph)
+        self.feed = feed(file, inputs)
+        self._others = {
+            given.name: self.feed.others[given.name].astype(given.dtype)
+            for given in inputs
+            if given.name in self.feed.others
+        }
+        constants = _constants(graph)
         self.outputs = [value.name for value in graph.output]
-        constants = {
-            tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer
+        self.joins = _joins(graph, constants)
+        branches = {name for join in self.joins for name in join.branches}
+        self._fixed = {
+            name: values.astype(np.float64)
+            for name, values in constants.items()
+            if name in branches and values.dtype.kind == "f" and values.size
         }
-        self._constants = {
-            name: value.astype(np.float64)
-            for name, value in constants.items()
-            if np.issubdtype(value.dtype, np.floating) and value.size
-        }
-        steps = {
-            node.input[0]: float(np.max(constants[node.input[1]]))
-            for node in graph.node
-            if node.op_type == "QuantizeLinear" and node.input[1] in constants
-        }
-        self.joins = [
-            Join(
-                node.op_type, node.name, tuple(node.input), node.output[0],
-                steps.get(node.output[0]),
-            )
-            for node in graph.node
-            if node.op_type.lower() in JOINS
-        ]  # fmt: skip
-        self.answered = reaching(
-            ((node.op_type, node.input, node.output) for node in reversed(graph.node)),
-            self.outputs,
+        operations = [(node.op_type, node.input, node.output) for node in graph.node]
+        self.answered = reaching(operations, self.outputs)
+        self._grids = grids_of(
+            {*branches, *self.outputs}, operations, _known_grids(graph, constants)
         )
-        self._session, self._watched = _watch(file, model, self.joins)
+        self.steps = {name: self._grids[name].step for name in self.outputs if name in self._grids}
+        self.unseen = [
+            *inside_branches(list(_hidden(graph)), "ONNX Runtime"),
+            *_lists(graph),
+        ]
+        self._session, self._watched = _watch(file, model, branches)
 
     def run(self, picture: NDArray[np.generic]) -> Values:
         """Return branches and outputs by name; see `edgetl.graph_lint.findings.Network`."""
+        given = {**dict.fromkeys(self.feed.pictures, picture), **self._others}
         try:
-            answers = self._session.run(self._watched, {self._input: picture})
+            answers = self._session.run(self._watched, given)
         except _REFUSALS as error:
             raise _not_run(self._file, error) from error
-        found = {
-            name: values.astype(np.float64)
-            for name, values in zip(self._watched, answers, strict=True)
-            if isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.size
+        found = {**given, **dict(zip(self._watched, answers, strict=True))}
+        real = {
+            name: self._real(name, values)
+            for name, values in found.items()
+            if isinstance(values, np.ndarray)
         }
-        whole = {
-            name: values.astype(np.float64)
-            for name, values in zip(self._watched, answers, strict=True)
-            if name in self.outputs and name not in found
-        }
-        shown = {self._input: picture.astype(np.float64)}
-        return {**self._constants, **shown, **found, **whole}
+        pictures = dict.fromkeys(self.feed.pictures, picture.astype(np.float64))
+        known = {name: values for name, values in real.items() if values is not None}
+        return {**self._fixed, **pictures, **known}
+
+    def _real(self, name: str, values: NDArray[np.generic]) -> NDArray[np.float64] | None:
+        """Return what values stand for; None for whole numbers on no grid, which count or name."""
+        if values.dtype.kind == "f":
+            return values.astype(np.float64)
+        if values.dtype.kind in "iu" and name in self._grids:
+            return self._grids[name].real(values)
+        return None
 
 
 def open_network(file: Path) -> OnnxNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no ONNX file, cannot be run, or takes something else than a picture.
+        ConfigError: If it is no ONNX file, cannot be run, or takes no picture.
     """
     return OnnxNetwork(file)
 
@@ -106,21 +106,119 @@ def _load(file: Path) -> onnx.ModelProto:
         raise not_a_model(file, f"cannot be read as ONNX: {error}") from error
     if not model.graph.node:
         raise not_a_model(file, "cannot be read as ONNX: it has no operation")
+    if model.functions:
+        inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(model)
+        return inlined
     return model
 
 
-def _shape_and_type(kind: onnx.TypeProto.Tensor) -> tuple[list[int | None], str]:
-    shape = [size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim]
-    return shape, str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+def _inputs(file: Path, graph: onnx.GraphProto) -> list[Given]:
+    """Return what a run must be given; an initializer is what an input is without it."""
+    fixed = {tensor.name for tensor in graph.initializer}
+    inputs = []
+    for value in graph.input:
+        if value.name in fixed:
+            continue
+        if not _is_tensor(value):
+            raise not_a_model(file, f"input '{value.name}' is no tensor")
+        kind = value.type.tensor_type
+        # Some writers state -1 or 0 for an open size.
+        shape = tuple(size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim)
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        inputs.append(Given(value.name, shape, dtype))
+    return inputs
+
+
+def _is_tensor(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.WhichOneof("value") == "tensor_type")
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[np.generic]]:
+    """Return the constants that are joined or that are scales and zero points."""
+    wanted = {
+        name
+        for node in graph.node
+        if node.op_type in {_ROUNDS, _RETURNS} or node.op_type.lower() in JOINS
+        for name in node.input
+    }
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    tensors |= {
+        node.output[0]: field.t
+        for node in graph.node
+        if node.op_type == "Constant"
+        for field in node.attribute
+        if field.name == "value"
+    }
+    return {name: onnx.numpy_helper.to_array(tensors[name]) for name in wanted & tensors.keys()}
+
+
+def _joins(graph: onnx.GraphProto, constants: Mapping[str, NDArray[np.generic]]) -> list[Join]:
+    steps = {
+        node.input[0]: grid.step
+        for node in graph.node
+        if (grid := _grid(node, constants)) is not None
+    }
+    return [
+        Join(
+            node.op_type, node.name, tuple(node.input), node.output[0], steps.get(node.output[0])
+        )
+        for node in graph.node
+        if node.op_type.lower() in JOINS
+    ]  # fmt: skip
+
+
+def _grid(node: onnx.NodeProto, constants: Mapping[str, NDArray[np.generic]]) -> Grid | None:
+    """Return what an operation rounds to or comes from; None if that is not one known grid."""
+    if node.op_type not in {_ROUNDS, _RETURNS}:
+        return None
+    scale, *zero_point = (constants.get(name) for name in node.input[1:])
+    if scale is None or scale.size != 1:
+        return None
+    zero = zero_point[0] if zero_point else None
+    return Grid(float(scale.item()), 0.0 if zero is None else float(zero.item()))
+
+
+def _known_grids(
+    graph: onnx.GraphProto, constants: Mapping[str, NDArray[np.generic]]
+) -> dict[str, Grid]:
+    """Return the grids of quantised tensors, and of what they become as real numbers."""
+    grids = {}
+    for node in graph.node:
+        grid = _grid(node, constants)
+        if grid is not None:
+            grids[node.output[0]] = grid
+            if node.op_type == _RETURNS:
+                grids[node.input[0]] = grid
+    return grids
+
+
+def _hidden(graph: onnx.GraphProto, holder: str = "") -> Iterator[str]:
+    """Yield the joining operations inside the branches and loops of a graph, however deep."""
+    for node in graph.node:
+        if holder and node.op_type.lower() in JOINS:
+            yield f"{node.op_type} '{node.name or node.output[0]}' in {holder}"
+        for field in node.attribute:
+            for inner in [field.g] if field.HasField("g") else field.graphs:
+                yield from _hidden(inner, node.op_type)
+
+
+def _lists(graph: onnx.GraphProto) -> Iterator[Unseen]:
+    """Yield the outputs that are lists of tensors."""
+    for value in graph.output:
+        if not _is_tensor(value):
+            yield Unseen(
+                f"output '{value.name}', which is no tensor",
+                "answer with tensors, one for each part",
+            )
 
 
 def _watch(
-    file: Path, model: onnx.ModelProto, joins: list[Join]
+    file: Path, model: onnx.ModelProto, branches: set[str]
 ) -> tuple[onnxruntime.InferenceSession, list[str]]:
     """Return what runs the model and the names of what it then answers."""
     computed = {name for node in model.graph.node for name in node.output}
     known = [value.name for value in model.graph.output]
-    wanted = {name for join in joins for name in join.branches} & computed - set(known)
+    wanted = branches & computed - set(known)
     # ONNX Runtime finds out the type of an output that has none.
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted))
     options = onnxruntime.SessionOptions()

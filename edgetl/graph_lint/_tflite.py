@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from edgetl.graph_lint import not_a_model
-from edgetl.graph_lint._shapes import JOINS, image_of, reaching
-from edgetl.graph_lint.findings import Join, Values
+from edgetl.graph_lint._moves import JOINS, Grid, grids_of, reaching
+from edgetl.graph_lint.findings import Join, Values, inside_branches
+from edgetl.graph_lint.inputs import Given, feed
 from edgetl.runtime.silence import silenced
 
 
@@ -21,69 +24,75 @@ class TfliteNetwork:
     """One TFLite file; see `edgetl.graph_lint.findings.Network`."""
 
     def __init__(self, file: Path) -> None:
+        self._file = file
         self._interpreter = _open(file)
-        inputs = self._interpreter.get_input_details()
-        self.image = image_of(file, [_describe(details) for details in inputs])
-        if min(inputs[0]["shape_signature"]) < 0:
-            sizes = [1, self.image.height, self.image.width, self.image.channels]
-            if self.image.channels_first:
-                sizes = [1, self.image.channels, self.image.height, self.image.width]
-            self._interpreter.resize_tensor_input(inputs[0]["index"], sizes)
+        given = self._interpreter.get_input_details()
+        self.feed = feed(file, [_describe(details) for details in given])
+        self._inputs = {details["name"]: details for details in given}
+        for name, details in self._inputs.items():
+            if any(size < 0 for size in details["shape_signature"]):
+                others = self.feed.others
+                shape = others[name].shape if name in others else self.feed.image.shape
+                self._interpreter.resize_tensor_input(details["index"], shape)
         with _refused(file):
             self._interpreter.allocate_tensors()
-        self._file = file
-        self._input = inputs[0]["index"]
         self._details = {
             details["index"]: details for details in self._interpreter.get_tensor_details()
         }
-        names = {index: details["name"] for index, details in self._details.items()}
+        names = _names(self._details)
         operations = [
             (
                 str(found["op_name"]),
-                [int(index) for index in found["inputs"] if index >= 0],
-                [int(index) for index in found["outputs"]],
+                [names[index] for index in found["inputs"] if index >= 0],
+                [names[index] for index in found["outputs"]],
             )
             for found in self._interpreter._get_ops_details()  # noqa: SLF001 - no public list
         ]
+        grids = {
+            names[index]: grid
+            for index, details in self._details.items()
+            if (grid := _grid(details)) is not None
+        }
         self.joins = [
             Join(
-                kind, str(number), tuple(names[index] for index in read), names[made[0]],
-                _step(self._details[made[0]]),
+                kind, str(number), tuple(read), made[0],
+                grids[made[0]].step if made[0] in grids else None,
             )
             for number, (kind, read, made) in enumerate(operations)
             if kind.lower() in JOINS
         ]  # fmt: skip
-        answers = [details["index"] for details in self._interpreter.get_output_details()]
-        self.outputs = [names[index] for index in answers]
-        self._watched = {
-            index for kind, read, _ in operations if kind.lower() in JOINS for index in read
-        } | set(answers)
-        self.answered = reaching(
-            (
-                (kind, [names[i] for i in read], [names[i] for i in made])
-                for kind, read, made in reversed(operations)
-            ),
-            self.outputs,
-        )
+        self.outputs = [
+            names[details["index"]] for details in self._interpreter.get_output_details()
+        ]
+        watched = {name for join in self.joins for name in join.branches} | set(self.outputs)
+        self._watched = {name: index for index, name in names.items() if name in watched}
+        self.answered = reaching(operations, self.outputs)
+        self.steps = {
+            name: grid.step for name, grid in grids_of(self.outputs, operations, grids).items()
+        }
+        hidden = list(_hidden(file)) if self._interpreter.num_subgraphs() > 1 else []
+        self.unseen = inside_branches(hidden, "LiteRT")
 
     def run(self, picture: NDArray[np.generic]) -> Values:
         """Return branches and outputs by name; see `edgetl.graph_lint.findings.Network`."""
-        self._interpreter.set_tensor(self._input, picture)
+        for name, details in self._inputs.items():
+            other = self.feed.others.get(name)
+            fed = picture if other is None else _fed(details, other)
+            self._interpreter.set_tensor(details["index"], fed)
         with _refused(self._file):
             self._interpreter.invoke()
-        return {
-            self._details[index]["name"]: _real(
-                self._details[index], self._interpreter.get_tensor(index)
-            )
-            for index in sorted(self._watched)
+        found = {
+            name: _real(self._details[index], self._interpreter.get_tensor(index))
+            for name, index in self._watched.items()
         }
+        return {name: values for name, values in found.items() if values is not None}
 
 
 def open_network(file: Path) -> TfliteNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no TFLite file, cannot be run, or takes something else than a picture.
+        ConfigError: If it is no TFLite file, cannot be run, or takes no picture.
     """
     return TfliteNetwork(file)
 
@@ -107,18 +116,57 @@ def _refused(file: Path) -> Iterator[None]:
         raise not_a_model(file, f"cannot be run by LiteRT: {error}") from error
 
 
-def _describe(details: Any) -> tuple[str, list[int | None], str]:  # noqa: ANN401
-    signature = [int(size) for size in details["shape_signature"]]
-    sizes = [None if size < 0 else size for size in signature]
-    return details["name"], sizes, np.dtype(details["dtype"]).name
+def _describe(details: Any) -> Given:  # noqa: ANN401
+    shape = tuple(None if size < 0 else int(size) for size in details["shape_signature"])
+    return Given(details["name"], shape, np.dtype(details["dtype"]).name)
 
 
-def _step(details: Any) -> float | None:  # noqa: ANN401
-    scale, _ = details["quantization"]
-    return float(scale) or None
+def _names(tensors: Mapping[int, Any]) -> dict[int, str]:
+    """Return a name for each tensor that no other has."""
+    often = Counter(details["name"] for details in tensors.values())
+    return {
+        index: details["name"] if often[details["name"]] == 1 else f"{details['name']}:{index}"
+        for index, details in tensors.items()
+    }
 
 
-def _real(details: Any, values: NDArray[np.generic]) -> NDArray[np.float64]:  # noqa: ANN401
+def _grid(details: Any) -> Grid | None:  # noqa: ANN401
     scale, zero_point = details["quantization"]
-    real = values.astype(np.float64)
-    return (real - zero_point) * scale if scale else real
+    return Grid(float(scale), float(zero_point)) if scale else None
+
+
+def _fed(details: Any, values: NDArray[np.float64]) -> NDArray[np.generic]:  # noqa: ANN401
+    """Return real `values` as an input takes them."""
+    dtype, grid = np.dtype(details["dtype"]), _grid(details)
+    if grid is None:
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    rounded = np.rint(values / grid.step) + grid.zero_point
+    return np.clip(rounded, limits.min, limits.max).astype(dtype)
+
+
+def _real(details: Any, values: NDArray[np.generic]) -> NDArray[np.float64] | None:  # noqa: ANN401
+    """Return what values stand for; None for whole numbers on no grid, which count or name."""
+    grid = _grid(details)
+    if grid is not None:
+        return grid.real(values)
+    return values.astype(np.float64) if values.dtype.kind == "f" else None
+
+
+def _hidden(file: Path) -> Iterator[str]:
+    """Yield the joining operations of all graphs in a file but the first."""
+    model = schema.Model.GetRootAs(file.read_bytes(), 0)
+    kinds = {
+        value: name
+        for name, value in vars(schema.BuiltinOperator).items()
+        if isinstance(value, int)
+    }
+    for number in range(1, model.SubgraphsLength()):
+        graph = model.Subgraphs(number)
+        title = (graph.Name() or b"").decode() or f"graph {number}"
+        for position in range(graph.OperatorsLength()):
+            code = model.OperatorCodes(graph.Operators(position).OpcodeIndex())
+            # Codes above 127 are stated in the newer field alone, old files have only the older.
+            kind = kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "")
+            if kind.lower() in JOINS:
+                yield f"{kind} '{position}' in {title}"

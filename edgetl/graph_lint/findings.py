@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,24 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.graph_lint import LIMIT
+from edgetl.graph_lint.inputs import Feed
 
 Place = Literal["output", "inside"]
 _MOST_COLUMNS = 1024
 """An axis with more entries counts places, not kinds of values."""
+_MOST_NAMED = 4
 
 Values = Mapping[str, NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """The input of a network as its file states it, sizes in pixels."""
-
-    height: int
-    width: int
-    channels: int
-    channels_first: bool
-    dtype: str
-    """numpy's name: ``float32``, ``uint8`` ..."""
+Columns = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""The lowest and the highest value of each column of an axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +34,26 @@ class Join:
     step: float | None
     """Real value of one step of its output in a quantised file; None in float."""
 
+    @property
+    def title(self) -> str:
+        """Return what it is called in a message."""
+        return f"{self.kind} '{self.name}'" if self.name else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What a lint cannot speak of."""
+
+    what: str
+    remedy: str
+
 
 class Network(Protocol):
     """A model file that can be looked into."""
 
     @property
-    def image(self) -> Image:
-        """Return what it takes."""
+    def feed(self) -> Feed:
+        """Return what its inputs are given."""
 
     @property
     def joins(self) -> Sequence[Join]:
@@ -62,8 +67,16 @@ class Network(Protocol):
     def answered(self) -> frozenset[str]:
         """Return the tensors that reach an output unchanged, by moves and joins alone."""
 
+    @property
+    def steps(self) -> Mapping[str, float]:
+        """Return the real value of one step of each output that was rounded to a grid."""
+
+    @property
+    def unseen(self) -> Sequence[Unseen]:
+        """Return what its engine shows no values of."""
+
     def run(self, picture: NDArray[np.generic]) -> Values:
-        """Return branches, outputs of joins and outputs by name, as real numbers."""
+        """Return the branches and outputs that hold real numbers, by name; they may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +110,73 @@ class Finding:
     """Of the tensor in a quantised file."""
 
 
-def judge(network: Network, shown: Iterable[NDArray[np.generic]]) -> list[Finding]:
-    """Return what `network` joins that it should not, outputs first, worst first."""
+@dataclass(frozen=True, slots=True)
+class Lint:
+    """What was found in a model file, and what that rests on."""
+
+    findings: tuple[Finding, ...]
+    """Outputs first, worst first."""
+    fed: tuple[str, ...]
+    """What the model was given besides one picture, in sentences."""
+    unseen: tuple[Unseen, ...]
+
+
+def judge(network: Network, shown: Iterable[NDArray[np.generic]]) -> Lint:
+    """Return what `network` joins that it should not, on the pictures that it is shown."""
     tensors = {name for join in network.joins for name in join.branches}
     ends: dict[str, tuple[float, float]] = {}
-    columns: dict[tuple[str, int], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    columns: dict[tuple[str, int], Columns] = {}
+    empty: set[str] = set()
+    full: set[str] = set()
     for picture in shown:
-        values = network.run(picture)
-        for name in tensors & values.keys():
-            low, high = ends.get(name, (np.inf, -np.inf))
-            found = values[name]
-            ends[name] = (min(low, float(found.min())), max(high, float(found.max())))
-        for name in network.outputs:
-            for axis in _column_axes(values[name].shape):
-                _widen(columns, (name, axis), values[name])
+        for name, found in network.run(picture).items():
+            if not found.size:
+                empty.add(name)
+                continue
+            full.add(name)
+            if name in tensors:
+                low, high = ends.get(name, (np.inf, -np.inf))
+                ends[name] = (min(low, float(found.min())), max(high, float(found.max())))
+            if name in network.outputs:
+                for axis in _column_axes(found.shape):
+                    _widen(columns, (name, axis), found)
     joined = (_judge_join(join, ends, network.answered) for join in network.joins)
-    split = (_judge_columns(name, axis, *found) for (name, axis), found in columns.items())
+    split = (
+        _judge_columns(name, axis, found, network.steps.get(name))
+        for (name, axis), found in columns.items()
+    )
     findings = [found for found in (*joined, *split) if found is not None]
-    return sorted(findings, key=lambda found: (found.place != "output", -found.ratio))
+    findings.sort(key=lambda found: (found.place != "output", -found.ratio))
+    unseen = (*network.unseen, *_never_filled(network, empty - full))
+    return Lint(tuple(findings), network.feed.told, unseen)
+
+
+def inside_branches(joins: Sequence[str], engine: str) -> list[Unseen]:
+    """Return what is said of joining operations that an engine runs but does not show."""
+    if not joins:
+        return []
+    named = ", ".join(joins[:_MOST_NAMED])
+    if len(joins) > _MOST_NAMED:
+        named += f" and {len(joins) - _MOST_NAMED} more"
+    return [
+        Unseen(
+            f"{len(joins)} joining operation{'s' * (len(joins) > 1)} inside branches and loops, "
+            f"of which {engine} shows no values: {named}",
+            "export the model without control flow, or with its constant conditions folded",
+        )
+    ]
+
+
+def _never_filled(network: Network, empty: set[str]) -> Iterator[Unseen]:
+    remedy = "give photos of what the model looks for: --photo FILE"
+    for name in network.outputs:
+        if name in empty:
+            yield Unseen(f"output '{name}', which was empty on every picture", remedy)
+    for join in network.joins:
+        for name in dict.fromkeys(join.branches):
+            if name in empty:
+                what = f"part '{name}' of {join.title}, which was empty on every picture"
+                yield Unseen(what, remedy)
 
 
 def _judge_join(
@@ -129,7 +191,7 @@ def _judge_join(
         return None
     return Finding(
         "output" if join.output in answered else "inside",
-        f"{join.kind} '{join.name}'" if join.name else join.kind,
+        join.title,
         join.output,
         parts,
         max(reaches) / min(reaches),
@@ -137,35 +199,38 @@ def _judge_join(
     )
 
 
-def _judge_columns(
-    name: str, axis: int, lows: NDArray[np.float64], highs: NDArray[np.float64]
-) -> Finding | None:
+def _judge_columns(name: str, axis: int, found: Columns, step: float | None) -> Finding | None:
     """Cut the columns where all of one side reach farther than all of the other.
 
     Probabilities share a scale well, so rare classes beside frequent ones are no finding.
     """
-    reaches = np.maximum(np.abs(lows), np.abs(highs))
-    if reaches.max() <= 1.0 or not np.all(reaches > 0):
+    lows, highs = found
+    # As in a join, a column that is always zero loses nothing, unless it was rounded to zero.
+    reaches = np.maximum(np.maximum(np.abs(lows), np.abs(highs)), step / 2 if step else 0.0)
+    (kept,) = np.nonzero(reaches)
+    reaches = reaches[kept]
+    if len(kept) < 2 or reaches.max() <= 1.0:  # noqa: PLR2004
         return None
-    cuts = range(1, len(reaches))
+    cuts = range(1, len(kept))
     ratios = [_ratio(reaches[:cut], reaches[cut:]) for cut in cuts]
     best = int(np.argmax(ratios))
     if ratios[best] <= LIMIT:
         return None
     cut = cuts[best]
     parts = tuple(
-        Part(_columns(start, stop), float(lows[start:stop].min()), float(highs[start:stop].max()))
-        for start, stop in ((0, cut), (cut, len(reaches)))
-    )
-    return Finding("output", f"output '{name}', axis {axis}", name, parts, ratios[best], None)
+        Part(_columns(start, last), float(lows[start : last + 1].min()),
+             float(highs[start : last + 1].max()))
+        for start, last in ((kept[0], kept[cut - 1]), (kept[cut], kept[-1]))
+    )  # fmt: skip
+    return Finding("output", f"output '{name}', axis {axis}", name, parts, ratios[best], step)
 
 
 def _ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return float(max(first.min() / second.max(), second.min() / first.max()))
 
 
-def _columns(start: int, stop: int) -> str:
-    return f"column {start}" if stop - start == 1 else f"columns {start} to {stop - 1}"
+def _columns(start: int, last: int) -> str:
+    return f"column {start}" if start == last else f"columns {start} to {last}"
 
 
 def _column_axes(shape: tuple[int, ...]) -> list[int]:
@@ -174,12 +239,15 @@ def _column_axes(shape: tuple[int, ...]) -> list[int]:
 
 
 def _widen(
-    columns: dict[tuple[str, int], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    columns: dict[tuple[str, int], Columns],
     key: tuple[str, int],
     values: NDArray[np.float64],
 ) -> None:
     others = tuple(axis for axis in range(values.ndim) if axis != key[1])
     lows, highs = values.min(axis=others), values.max(axis=others)
-    if key in columns:
+    if key in columns and len(columns[key][0]) != len(lows):
+        # An axis whose length changes counts what was found, not kinds of values.
+        lows = highs = lows[:0]
+    elif key in columns:
         lows, highs = np.minimum(lows, columns[key][0]), np.maximum(highs, columns[key][1])
     columns[key] = lows, highs

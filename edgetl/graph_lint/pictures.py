@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.graph_lint.findings import Image
+from edgetl.graph_lint.inputs import Image
 from edgetl.runtime.preprocess import Preprocess, fit_photo, read_photo
 
 _NUM_DRAWN = 4
@@ -18,7 +18,7 @@ _DISCS = 5
 def pictures(
     image: Image, photos: Sequence[Path], pixels: tuple[float, float]
 ) -> Iterator[NDArray[np.generic]]:
-    """Yield inputs for `image`, batch 1.
+    """Yield inputs for `image`, each one picture, repeated as often as its batch wants.
 
     Args:
         image: What the model takes.
@@ -72,5 +72,4 @@ def _encode(
         scaled = scaled.transpose(2, 0, 1)
     if not np.issubdtype(dtype, np.floating):
         scaled = np.rint(scaled)
-    encoded: NDArray[np.generic] = scaled[np.newaxis].astype(dtype)
-    return encoded
+    return np.broadcast_to(scaled, image.shape).astype(dtype)

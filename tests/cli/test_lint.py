@@ -53,7 +53,7 @@ def test_json_holds_the_same(model: Path) -> None:
 
     found = json.loads(done.stdout)
     assert done.returncode == 5
-    join = next(each for each in found if each["what"] == "Concat 'join'")
+    join = next(each for each in found["findings"] if each["what"] == "Concat 'join'")
     assert (join["place"], join["tensor"]) == ("output", "dets")
     assert [part["name"] for part in join["parts"]] == ["picture", "scores"]
     assert join["parts"][0]["highest"] <= 1
@@ -70,6 +70,73 @@ def test_clean_model_says_so_and_ends_with_0(model: Path) -> None:
     assert done.stdout == (
         "clean.onnx: nothing that is joined differs more than 16-fold in range\n"
     )
+
+
+def test_dead_part_of_a_quantized_file_is_told_with_its_step(model: Path) -> None:
+    helper = onnx.helper
+    graph = onnx.load(model / "joined.onnx")
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(8), "step"))
+    graph.graph.node[1].output[0] = "both"
+    graph.graph.node.extend(
+        [
+            helper.make_node("QuantizeLinear", ["both", "step"], ["rounded"]),
+            helper.make_node("DequantizeLinear", ["rounded", "step"], ["dets"]),
+        ]
+    )
+    onnx.save(graph, model / "dead.onnx")
+
+    done = lint("dead.onnx", cwd=model)
+
+    # 0.01 of 255 is less than half of 8.
+    assert done.returncode == 5
+    assert "output 'dets', axis 1: parts differ " in done.stdout
+    assert "  columns 3 to 5: 0 to 0, nothing is left of it\n" in done.stdout
+    assert "  one step of the tensor is 8 in this file\n" in done.stdout
+
+
+def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
+    helper = onnx.helper
+    branches = {
+        name: helper.make_graph(
+            [helper.make_node("Concat", ["picture"] * 2, [name], axis=1)],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, 1, None)],
+        )
+        for name in ("then_branch", "else_branch")
+    }
+    graph = helper.make_graph(
+        [helper.make_node("If", ["flag"], ["out"], **branches)],
+        "graph",
+        [
+            helper.make_tensor_value_info("picture", 1, [2, 3, 8, 8]),
+            helper.make_tensor_value_info("flag", 9, []),
+        ],
+        [helper.make_tensor_value_info("out", 1, [2, 6, 8, 8])],
+    )
+    opset = helper.make_opsetid("", 18)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), model / "if.onnx")
+
+    done = lint("if.onnx", cwd=model)
+    kept = json.loads(lint("if.onnx", "--json", cwd=model).stdout)
+
+    told = [
+        "every picture was fed 2 times, the batch that the file fixes",
+        "input 'flag' was fed with 1; if it wants something else, make it a constant in the file",
+    ]
+    what = (
+        "2 joining operations inside branches and loops, of which ONNX Runtime shows no values: "
+        "Concat 'else_branch' in If, Concat 'then_branch' in If"
+    )
+    remedy = "export the model without control flow, or with its constant conditions folded"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        *told,
+        f"not looked at: {what}",
+        f"  {remedy}",
+        "if.onnx: nothing that was looked at differs more than 16-fold in range",
+    ]
+    assert kept == {"findings": [], "fed": told, "unseen": [{"what": what, "remedy": remedy}]}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from edgetl.nn.layers import RawPixels
 
 SIZE = 32
 FILES = {"onnx": "model.onnx", "tflite": "model.tflite"}
+
+
+FLOAT = 1
+Shape = Sequence[int | str]
 
 
 class Head(nn.Module):
@@ -65,3 +70,41 @@ def head_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[name, joined]
 
     return export
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes an ONNX file whose picture is the input `picture`."""
+    onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
+    helper = onnx.helper
+
+    def write_file(
+        nodes: Sequence[Any],
+        outputs: Mapping[str, Shape],
+        shape: Shape,
+        *,
+        dtype: int = FLOAT,
+        constants: Mapping[str, object] | None = None,
+        inputs: Mapping[str, tuple[int, Shape]] | None = None,
+        answers: int = FLOAT,
+    ) -> Path:
+        """Write nodes of kind, inputs, output (which names it too) and, if any, attributes."""
+        taken = {"picture": (dtype, shape), **(inputs or {})}
+        made = [
+            helper.make_node(kind, read.split(), [output], name=output, **dict(*fields))
+            for kind, read, output, *fields in nodes
+        ]
+        info = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            made,
+            "graph",
+            [info(name, kind, sizes) for name, (kind, sizes) in taken.items()],
+            [info(name, answers, sizes) for name, sizes in outputs.items()],
+            [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in (constants or {}).items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        onnx.checker.check_model(model)
+        onnx.save(model, tmp_path / "model.onnx")
+        return tmp_path / "model.onnx"
+
+    return write_file

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgetl.config.calibration import Int8Table
 from edgetl.graph_lint import lint
+from edgetl.graph_lint.findings import Lint
 from edgetl.quantizers import QUANTIZERS, for_format
 from edgetl.runtime.engines import open_session
 from edgetl.types import Precision
@@ -36,7 +37,7 @@ def scores(file: Path, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
 def test_joined_head_is_named_with_its_branches_and_its_columns(
     name: str, head_file: HeadFile
 ) -> None:
-    found = lint(head_file(name, joined=True))
+    found = lint(head_file(name, joined=True)).findings
 
     assert {each.place for each in found} == {"output"}
     (join,) = (each for each in found if each.what.lower().startswith("concat"))
@@ -50,7 +51,7 @@ def test_joined_head_is_named_with_its_branches_and_its_columns(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_split_head_is_clean(name: str, head_file: HeadFile) -> None:
-    assert lint(head_file(name, joined=False)) == []
+    assert lint(head_file(name, joined=False)) == Lint((), (), ())
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -73,16 +74,27 @@ def test_scores_die_in_the_joined_form_and_live_in_the_split_form(
     assert errors[False] < 0.1
 
 
+@pytest.mark.parametrize("name", FORMATS)
 def test_quantized_file_is_judged_by_its_own_steps(
-    head_file: HeadFile, photos: NDArray[np.uint8], tmp_path: Path
+    name: str, head_file: HeadFile, photos: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    file = int8(head_file("tflite", joined=True), photos, tmp_path)
+    file = int8(head_file(name, joined=True), photos, tmp_path)
 
-    (join,) = (each for each in lint(file) if each.what.startswith("CONCATENATION"))
+    found = lint(file).findings
 
-    assert join.step is not None
-    assert 200 / 255 < join.step < 321 / 255
-    assert join.ratio > 100
+    (join,) = (each for each in found if each.what.lower().startswith("concat"))
+    (split,) = (each for each in found if each.what.startswith("output"))
+    for each in (join, split):
+        assert each.step is not None
+        assert 200 / 255 < each.step < 321 / 255
+        assert each.ratio > 100
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_quantized_split_head_is_clean(
+    name: str, head_file: HeadFile, photos: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    assert lint(int8(head_file(name, joined=False), photos, tmp_path)).findings == ()
 
 
 def test_named_photo_is_shown_to_the_model(
@@ -92,8 +104,8 @@ def test_named_photo_is_shown_to_the_model(
 
     Image.fromarray(photos[0]).save(tmp_path / "photo.png")
 
-    drawn = lint(head_file("onnx", joined=True))
-    shown = lint(head_file("onnx", joined=True), [tmp_path / "photo.png"])
+    drawn = lint(head_file("onnx", joined=True)).findings
+    shown = lint(head_file("onnx", joined=True), [tmp_path / "photo.png"]).findings
 
     assert shown[0].what == drawn[0].what
     assert shown[0].parts != drawn[0].parts

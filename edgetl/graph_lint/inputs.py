@@ -1,0 +1,144 @@
+"""What a model takes, and what it is given: a picture, and stand-ins for whatever else it wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.graph_lint import not_a_model
+
+_ANY_SIDE = 320
+"""Pixels of a side that a file leaves open; a multiple of every usual stride."""
+_LEAST_SIDE = 4
+"""Pixels; what is lower or narrower is no picture but a list of colours or points."""
+_COLOURS = {3: (3,), 4: (1, 3)}
+"""Channels that a picture may have, by the number of its axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The input of a network that is a picture, as its file states it, sizes in pixels."""
+
+    height: int
+    width: int
+    channels: int
+    channels_first: bool
+    dtype: str
+    """numpy's name: ``float32``, ``uint8`` ..."""
+    batch: int | None = 1
+    """Pictures at a time; None if the input has no axis for them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of what is fed."""
+        sides = (self.height, self.width)
+        one = (self.channels, *sides) if self.channels_first else (*sides, self.channels)
+        return one if self.batch is None else (self.batch, *one)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An input as a file states it."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    """None where the file leaves a size open."""
+    dtype: str
+    """numpy's name; ``object`` for text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What every input of a network is given."""
+
+    image: Image
+    pictures: tuple[str, ...]
+    """Inputs that get the picture."""
+    others: Mapping[str, NDArray[np.float64]]
+    """Stand-ins for the rest, as real numbers in the shape that the input takes."""
+    told: tuple[str, ...]
+    """What a reader must know of it, in sentences."""
+
+
+def feed(model: Path, inputs: Sequence[Given]) -> Feed:
+    """Choose the input that is the picture, and what the others are given.
+
+    Further inputs of the same shape and type get the picture too. Two values are taken for its
+    height and width unless they are named a scale, three that are named an info for these and a
+    scale of 1. Anything else is ones. An open size is 1, that of a first axis the batch.
+
+    Args:
+        model: For messages.
+        inputs: All that the file must be given, in its order.
+
+    Raises:
+        ConfigError: If none is a picture, or one is text.
+    """
+    found = {given.name: image for given in inputs if (image := _image(given)) is not None}
+    if not found:
+        shown = (
+            ", ".join(f"'{given.name}' ({_sizes(given)})" for given in inputs) or "there is none"
+        )
+        raise not_a_model(
+            model, f"no input is a picture, (N, H, W, 3) or (N, 3, H, W) or without N: {shown}"
+        )
+    best = max(found, key=lambda name: (found[name].channels == 3, found[name].batch is not None))  # noqa: PLR2004
+    image = found[best]
+    told = []
+    if image.batch not in {None, 1}:
+        told.append(f"every picture was fed {image.batch} times, the batch that the file fixes")
+    pictures, others = [best], {}
+    for given in inputs:
+        if given.name == best:
+            continue
+        if found.get(given.name) == image:
+            pictures.append(given.name)
+            told.append(f"input '{given.name}' was fed with the same picture as '{best}'")
+            continue
+        if np.dtype(given.dtype).kind not in "fiub":
+            raise not_a_model(model, f"input '{given.name}' takes no numbers")
+        others[given.name], what = _stand_in(given, image)
+        told.append(
+            f"input '{given.name}' was fed with {what}; if it wants something else, make it a "
+            "constant in the file"
+        )
+    return Feed(image, tuple(pictures), others, tuple(told))
+
+
+def _image(given: Given) -> Image | None:
+    """Return the picture that an input takes; None if it takes something else."""
+    *batch, first, second, third = given.shape if len(given.shape) in _COLOURS else (None,) * 3
+    colours = _COLOURS.get(len(given.shape), ())
+    channels_first = third not in colours
+    channels, height, width = (first, second, third) if channels_first else (third, first, second)
+    height, width = height or _ANY_SIDE, width or _ANY_SIDE
+    if channels is None or channels not in colours or min(height, width) < _LEAST_SIDE:
+        return None
+    if np.dtype(given.dtype).kind not in "fiu":
+        return None
+    num_pictures = (batch[0] or 1) if batch else None
+    return Image(height, width, channels, channels_first, given.dtype, num_pictures)
+
+
+def _stand_in(given: Given, image: Image) -> tuple[NDArray[np.float64], str]:
+    """Return what an input that is no picture is fed with, and how to call it."""
+    batch = image.batch or 1
+    sizes = [batch if axis == 0 else 1 for axis in range(len(given.shape))]
+    shape = [fixed or open_ for fixed, open_ in zip(given.shape, sizes, strict=True)]
+    name = given.name.lower()
+    row = (float(image.height), float(image.width), 1.0)
+    if shape in ([2], [1, 2], [batch, 2]) and "scale" not in name:
+        what = f"{image.height} and {image.width}, height and width of the picture"
+        return np.broadcast_to(row[:2], shape).copy(), what
+    if shape in ([3], [1, 3], [batch, 3]) and "info" in name:
+        what = f"{image.height}, {image.width} and 1, height, width and scale of the picture"
+        return np.broadcast_to(row, shape).copy(), what
+    return np.ones(shape), "1" if np.prod(shape) == 1 else "ones"
+
+
+def _sizes(given: Given) -> str:
+    return ", ".join("?" if size is None else str(size) for size in given.shape)
