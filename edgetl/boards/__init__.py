@@ -61,18 +61,22 @@ class Line:
     ground: Ground
     wanted: str = ""
     """For pip, where `ground` is a package."""
+    proves: bool = False
+    """Whether hardly another kind of machine has this, as its model and CPU part."""
+
+    def __str__(self) -> str:
+        """Return what differs, for messages."""
+        return f"{self.what} {self.found} (expected {self.expected})"
 
 
-def probe(target: Target, device: Device) -> Facts:
-    """Return what `device` says of itself; see `edgetl.boards._probe`.
+def probe(device: Device, *targets: Target) -> Facts:
+    """Return what `device` says of itself, and of what `targets` need; see `edgetl.boards._probe`.
 
     Raises:
         DeviceError: If it cannot be reached, is in use for too long, or its Python does not run.
     """
-    names = [
-        *_IMAGES,
-        *(name for engine in target.format_providers() for name in packages(*engine)),
-    ]
+    engines = (engine for target in targets for engine in target.format_providers())
+    names = dict.fromkeys((*_IMAGES, *(name for engine in engines for name in packages(*engine))))
     with device.connect() as connection:
         connection.put({_PROBE.name: _PROBE})
         return run_json(
@@ -126,10 +130,9 @@ def require(target: Target, device: Device, found: Facts, lines: Sequence[Line])
         Ground.PACKAGE: "lacks packages",
     }[ground]
     named = [line for line in wrong if line.ground is ground]
-    details = ", ".join(f"{line.what} {line.found} (expected {line.expected})" for line in named)
     raise ConfigError(
         f"targets/{target.name}.yaml",
-        [Problem("", f"device '{device.address}' {said}: {details}")],
+        [Problem("", f"device '{device.address}' {said}: {', '.join(map(str, named))}")],
         remedy=_remedy(target, device, found, named),
     )
 
@@ -146,7 +149,7 @@ def require_machine(target: Target, device: Device) -> None:
     """
     if target.board is None:
         return
-    found = probe(target, device)
+    found = probe(device, target)
     emulated = device.provenance == Provenance.EMULATED
     lines = compare(target, found, emulated=emulated)
     require(target, device, found, [line for line in lines if line.ground is Ground.MACHINE])
@@ -177,25 +180,29 @@ def _remedy(target: Target, device: Device, found: Facts, wrong: Sequence[Line])
 
 
 def _identity(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:
-    identity, machine = board.identity, Ground.MACHINE
+    identity = board.identity
+
+    def line(what: str, expected: str, told: str | None, *, ok: bool | None) -> Line:
+        return Line(what, expected, _told(told), ok, Ground.MACHINE, proves=True)
+
     if identity.device_tree_model:
         model = found["device_tree_model"]
         ok = (model or "").startswith(identity.device_tree_model)
-        expected = " or ".join(identity.device_tree_model)
-        yield Line("board", expected, _told(model), None if emulated else ok, machine)
+        yield line(
+            "board", " or ".join(identity.device_tree_model), model, ok=None if emulated else ok
+        )
     if identity.tegra_release is not None:
         release = found["tegra_release"]
         ok = (release or "").startswith(identity.tegra_release)
-        told = _told(release and release.partition(",")[0])
-        yield Line("Tegra release", identity.tegra_release, told, None if emulated else ok, machine)
+        told = release and release.partition(",")[0]
+        yield line("Tegra release", identity.tegra_release, told, ok=None if emulated else ok)
     if identity.model_name is not None:
         ok = (found["model_name"] or "").startswith(identity.model_name)
-        yield Line("model name", identity.model_name, _told(found["model_name"]), ok, machine)
+        yield line("model name", identity.model_name, found["model_name"], ok=ok)
     if identity.cpu_part:
         parts = found["cpu_parts"]
         ok = bool(parts) and set(parts) <= set(identity.cpu_part)
-        expected = " or ".join(identity.cpu_part)
-        yield Line("CPU part", expected, _told(", ".join(parts)), ok, machine)
+        yield line("CPU part", " or ".join(identity.cpu_part), ", ".join(parts), ok=ok)
 
 
 def _processor(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:

@@ -83,9 +83,10 @@ def command(
             "estimate for what? Neither a target nor a profile was given",
             remedy="edgetl estimate MODEL --target NAME; 'edgetl targets' lists them",
         )
+    from edgetl.devices import check_address
     from edgetl.estimator.cost_profile import FOLDER, load_profile
 
-    target = load_target(name) if name else None
+    target = load_target(name, check_address=check_address) if name else None
     kept = path or FOLDER / f"{name}.json"
     profile = load_profile(kept) if path or kept.is_file() else None
     rows = sorted(

@@ -13,7 +13,7 @@ import click
 from edgetl.cli import options
 from edgetl.config.load import load_target
 from edgetl.config.target import Target
-from edgetl.devices import Device, open_device
+from edgetl.devices import Device, check_address, open_device
 from edgetl.errors import UsageError
 from edgetl.runtime import engines
 from edgetl.types import Precision
@@ -68,7 +68,7 @@ def command(
     edgetl profile --target rpi4 --device ssh://pi@raspberrypi
     edgetl profile --device local --format tflite --threads 2 --out two-threads.json
     """
-    target, device = _which(address, name, has_out=out is not None)
+    target, device = _which(address, name, formats, has_out=out is not None)
     pairs = [
         each.file
         for each in target.each_candidate()
@@ -86,21 +86,34 @@ def command(
         _tell(profile, path)
 
 
-def _which(address: str | None, name: str | None, *, has_out: bool) -> tuple[Target, Device]:
+def _which(
+    address: str | None, name: str | None, formats: Sequence[str], *, has_out: bool
+) -> tuple[Target, Device]:
     """Return the target and the device that it is."""
+    given = open_device(address) if address else None
     if name is None and address not in {None, _LOCAL} and not has_out:
         raise UsageError(
             f"which board is '{address}'? Its prices are kept by the name of its target",
             remedy=f"edgetl profile --device {address} --target NAME; 'edgetl targets' lists them",
         )
-    target = load_target(name or _HOST)
-    place = address or target.device
-    if place is None:
+    target = load_target(name or _HOST, check_address=check_address)
+    offered = dict.fromkeys(
+        each.format for each in target.each_candidate() if each.provider == engines.CPU
+    )
+    for each in formats:
+        if each not in offered:
+            raise UsageError(
+                f"target '{target.name}' does not offer '{each}'; it offers {', '.join(offered)}",
+                remedy="time one of these, or list it under `candidates` of "
+                f"targets/{target.name}.yaml",
+            )
+    device = given or (open_device(target.device) if target.device else None)
+    if device is None:
         raise UsageError(
             f"targets/{target.name}.yaml names no device",
             remedy=f"edgetl profile --target {target.name} --device ssh://user@host",
         )
-    return target, open_device(place)
+    return target, device
 
 
 def _profile(
@@ -121,7 +134,7 @@ def _profile(
 
     refuse_emulated(device)
     if target.board is not None:
-        found = probe(target, device)
+        found = probe(device, target)
         require(target, device, found, compare(target, found))
     wanted = [pair for pair in pairs if pair[1] in PRECISIONS]
     with tempfile.TemporaryDirectory(prefix="edgetl-profile-") as folder:

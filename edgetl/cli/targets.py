@@ -9,15 +9,18 @@ from collections.abc import Sequence
 import click
 
 from edgetl.boards import Line, compare, probe, require
+from edgetl.boards.identify import identify
 from edgetl.cli import options
+from edgetl.config.board import Board
 from edgetl.config.load import known_files, load_target
 from edgetl.config.target import Target
-from edgetl.devices import open_device
-from edgetl.errors import UsageError
+from edgetl.devices import Device, check_address, open_device
+from edgetl.errors import ConfigError, UsageError
 from edgetl.types import Provenance
 
 _GAP = 2
 _MIB_PER_GIB = 1024
+_LISTING = {"all", "list", "ls"}
 _VERDICTS = {True: "ok", False: "no", None: "not compared"}
 
 
@@ -29,6 +32,10 @@ class _Targets(click.Group):
             raise UsageError(
                 f"'{cmd_name}' is a target, not a subcommand",
                 remedy=f"edgetl targets show {cmd_name}",
+            )
+        if cmd_name in _LISTING:
+            raise UsageError(
+                f"there is no subcommand '{cmd_name}'", remedy="'edgetl targets' alone lists them"
             )
         return super().get_command(ctx, cmd_name)
 
@@ -51,12 +58,13 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
                 f"--json stands before '{word}'", remedy=f"edgetl targets {word} ... --json"
             )
         return
-    found = [load_target(name) for name in sorted(known_files("targets"))]
+    found, broken = _all()
     if as_json:
         click.echo(json.dumps([target.model_dump(mode="json") for target in found], indent=2))
-        return
-    header = ("target", "processor", "memory", "systems", "formats", "reached by")
-    _table([header, *(_row(target) for target in found)])
+    else:
+        header = ("target", "processor", "memory", "systems", "formats", "reached by")
+        _table([header, *(_row(target) for target in found)])
+    _refuse(broken)
 
 
 @command.command()
@@ -68,7 +76,7 @@ def show(name: str, *, as_json: bool) -> None:
     \b
     edgetl targets show rpi4
     """
-    target = load_target(name)
+    target = load_target(name, check_address=check_address)
     if as_json:
         click.echo(json.dumps(target.model_dump(mode="json"), indent=2))
         return
@@ -87,7 +95,7 @@ def show(name: str, *, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option(
     "--device",
     "address",
@@ -95,29 +103,38 @@ def show(name: str, *, as_json: bool) -> None:
     help="local, ssh://user@host or emulated:cortex-a72; default: the target's own.",
 )
 @options.as_json
-def check(name: str, address: str | None, *, as_json: bool) -> None:
+def check(name: str | None, address: str | None, *, as_json: bool) -> None:
     """Compare a device with the target NAME: is it that board, and can it run the models?
 
-    Ends with 0 if it is and can, with 3 if not, with 7 if it cannot be reached.
+    Without NAME the device is asked which target's board it is. Ends with 0 if it is and can, with
+    3 if not, with 7 if it cannot be reached.
 
     \b
+    edgetl targets check --device ssh://pi@raspberrypi
     edgetl targets check rpi4 --device ssh://pi@raspberrypi
     edgetl targets check rpi5 --device emulated:cortex-a76
     """
-    target = load_target(name)
-    place = address or target.device
-    if place is None:
+    given = open_device(address) if address else None
+    if name is not None:
+        target = load_target(name, check_address=check_address)
+        device = given or _own_device(target)
+        found = probe(device, target)
+    elif given is None:
         raise UsageError(
-            f"targets/{name}.yaml names no device",
-            remedy=f"edgetl targets check {name} --device ssh://user@host",
+            "check what? Neither a target nor a device was given",
+            remedy="edgetl targets check --device ssh://user@host",
         )
-    device = open_device(place)
-    found = probe(target, device)
+    else:
+        device = given
+        known, broken = _all()
+        _refuse(broken)
+        found = probe(device, *known)
+        target = identify(known, device, found)
     emulated = device.provenance == Provenance.EMULATED
     lines = compare(target, found, emulated=emulated)
     if as_json:
         told = {
-            "target": name,
+            "target": target.name,
             "device": device.address,
             "provenance": device.provenance,
             "lines": [dataclasses.asdict(line) for line in lines],
@@ -127,10 +144,38 @@ def check(name: str, address: str | None, *, as_json: bool) -> None:
     else:
         # An emulation has no /etc/os-release and would show this machine's.
         system = "emulated" if emulated else found["os"] or "a system without a name"
-        click.echo(f"{device.address} ({system}) as {name}:")
+        click.echo(f"{device.address} ({system}) as {target.name}:")
         header = ("  line", "expected", "found", "")
         _table([header, *(_compared(line) for line in lines)])
     require(target, device, found, lines)
+
+
+def _all() -> tuple[list[Target], list[ConfigError]]:
+    """Return all targets that are right, and what is wrong with the others."""
+    found, broken = [], []
+    for name in sorted(known_files("targets")):
+        try:
+            found.append(load_target(name, check_address=check_address))
+        except ConfigError as error:
+            broken.append(error)
+    return found, broken
+
+
+def _refuse(broken: Sequence[ConfigError]) -> None:
+    """Raise the last error, after the others were printed as it will be."""
+    for error in broken[:-1]:
+        click.echo(f"edgetl: {error}", err=True)
+    if broken:
+        raise broken[-1]
+
+
+def _own_device(target: Target) -> Device:
+    if target.device is None:
+        raise UsageError(
+            f"targets/{target.name}.yaml names no device",
+            remedy=f"edgetl targets check {target.name} --device ssh://user@host",
+        )
+    return open_device(target.device)
 
 
 def _row(target: Target) -> tuple[str, ...]:
@@ -164,9 +209,15 @@ def _board_rows(target: Target) -> list[tuple[str, ...]]:
         ),
         *(
             ("  proof", f"{key} {proof if isinstance(proof, str) else ' or '.join(proof)}")
-            for key, proof in proofs.items()
+            for key, proof in {**_always(board), **proofs}.items()
         ),
     ]
+
+
+def _always(board: Board) -> dict[str, str]:
+    """Return what is compared whatever the profile states under `identity`."""
+    features = {"features": " and ".join(board.features)} if board.features else {}
+    return {"architecture": board.architecture, **features}
 
 
 def _compared(line: Line) -> tuple[str, ...]:

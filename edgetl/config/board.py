@@ -96,7 +96,7 @@ class System(Table):
 
 
 class Identity(Table):
-    """How a machine proves that it is this board; all that is given must hold."""
+    """How a machine proves that it is this board and no other; all that is given must hold."""
 
     device_tree_model: tuple[str, ...] = ()
     """Beginnings of `/proc/device-tree/model`, any of which will do."""
@@ -126,8 +126,9 @@ class Board(Table):
     """Memory of the smallest one that is meant, MiB."""
     systems: tuple[System, ...] = Field(min_length=1)
     """What runs on it; the first is the one that is recommended."""
-    identity: Identity
-    """May be empty where the architecture is all there is to prove."""
+    identity: Identity = Identity()
+    """What is compared besides architecture, cores, features and memory; left out where those are
+    all that the machine must have."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Board:

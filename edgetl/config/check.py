@@ -54,6 +54,7 @@ def check_table(
         by_place: dict[Place, list[ErrorDetails]] = {}
         for details in error.errors(include_url=False):
             by_place.setdefault(_keys_only((*above, *details["loc"])), []).append(details)
+        _drop_what_follows(by_place)
         problems = [
             Problem(
                 dotted(place),
@@ -79,6 +80,14 @@ def _keys_only(loc: Place) -> Place:
     )
 
 
+def _drop_what_follows(by_place: dict[Place, list[ErrorDetails]]) -> None:
+    # Pydantic counts the items that are right: a list of one wrong item is also too short.
+    for place in list(by_place):
+        is_above = any(other != place and other[: len(place)] == place for other in by_place)
+        if is_above and all(details["type"] == "too_short" for details in by_place[place]):
+            del by_place[place]
+
+
 def _words(
     model: type[BaseModel],
     place: Place,
@@ -98,6 +107,9 @@ def _words(
         return str(first["ctx"]["error"])
     if kind == "string_pattern_mismatch":
         return f"is {first['input']!r}; letters, digits, '.', '_' and '-' only"
+    if kind == "too_short" and "ctx" in first:
+        least = first["ctx"]["min_length"]
+        return f"is {first['input']!r}; must have at least {least} item{'s' * (least > 1)}"
     # A value that fits no member of a union is reported once per member.
     expected = [
         _EXPECTED.get(details["type"], details["msg"].removeprefix("Input should be "))

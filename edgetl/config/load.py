@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from edgetl.config.yaml_file import Document, override, parse_override, read_doc
 from edgetl.errors import ConfigError, Problem
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_ENDINGS = {".yaml", ".yml"}
 
 Named = TypeVar("Named", Target, Calibration)
 
@@ -69,14 +70,28 @@ def load_recipe(
     return LoadedRecipe(source, folder, recipe, tables, document)
 
 
-def load_target(name: str) -> Target:
-    """Return ``targets/<name>.yaml``; raises ConfigError with all its problems."""
-    return _load_named(Target, "targets", name)
+def load_target(name: str, *, check_address: Callable[[str], str | None] | None = None) -> Target:
+    """Return ``targets/<name>.yaml``.
+
+    Args:
+        name: Of the file, without folder and ending.
+        check_address: Returns what is wrong with a device's address, or None; without it any
+            address will do.
+
+    Raises:
+        ConfigError: With all problems of the file.
+    """
+    target, document = _load_named(Target, "targets", name, remedy="name one of these")
+    what = check_address(target.device) if check_address and target.device else None
+    if what is not None:
+        raise ConfigError(document.source, [Problem("device", what, document.line(("device",)))])
+    return target
 
 
 def load_calibration(name: str) -> Calibration:
     """Return ``calibration/<name>.yaml``; raises ConfigError with all its problems."""
-    return _load_named(Calibration, "calibration", name)
+    remedy = "name one of these in the recipe"
+    return _load_named(Calibration, "calibration", name, remedy=remedy)[0]
 
 
 def known_files(folder: str) -> dict[str, Path]:
@@ -89,22 +104,33 @@ def known_files(folder: str) -> dict[str, Path]:
     return found
 
 
-def _load_named(model: type[Named], folder: str, name: str) -> Named:
+def _load_named(
+    model: type[Named], folder: str, name: str, *, remedy: str
+) -> tuple[Named, Document]:
     files = known_files(folder)
-    source = f"{folder}/{name}.yaml"
     if name not in files:
-        raise ConfigError(
-            source,
-            [Problem("", f"no such file; {_meant(name, files)}")],
-            remedy=f"name one of these in the recipe, or write {source}",
-        )
+        raise _not_known(folder, name, files, remedy)
+    source = f"{folder}/{name}.yaml"
     document = read_document(files[name], source)
     table, problems = check_table(model, document, document.data)
     if table is not None and table.name != name:
         problems.append(Problem("name", f"is '{table.name}' but the file is named '{name}'"))
     if table is None or problems:
         raise ConfigError(source, problems)
-    return table
+    return table, document
+
+
+def _not_known(folder: str, name: str, files: Mapping[str, Path], remedy: str) -> ConfigError:
+    path = Path(name)
+    if path.name == name and path.suffix not in _ENDINGS:
+        source = f"{folder}/{name}.yaml"
+        what = f"no such file; {_meant(name, files)}"
+        return ConfigError(source, [Problem("", what)], remedy=f"{remedy}, or write {source}")
+    what = f"is a path; a file of {folder}/ is named without folder and ending: "
+    what += _meant(path.stem, files)
+    if path.is_file() and path.stem not in files:
+        remedy = f"cp {name} {folder}/{path.stem}.yaml, and name it '{path.stem}'"
+    return ConfigError(name, [Problem("", what)], remedy=remedy)
 
 
 def _recipe_path(given: str) -> tuple[Path, str]:
@@ -122,6 +148,7 @@ def _recipe_path(given: str) -> tuple[Path, str]:
 
 
 def _meant(name: str, known: Mapping[str, Path]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    folded = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), folded, n=1)
+    hint = f"did you mean '{folded[close[0]]}'? " if close else ""
     return f"{hint}known: {', '.join(sorted(known)) or 'none'}"

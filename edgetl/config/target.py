@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from edgetl.config.board import Board, Feature
 from edgetl.config.recipe import Name
@@ -45,7 +46,28 @@ class Limits(Table):
     """Largest peak resident memory of the process that answers, MiB."""
 
 
-EngineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[a-z0-9]+)?$")]
+def _check_engine(key: str) -> str:
+    name, _, provider = key.partition("@")
+    formats = engines.formats()
+    if name not in formats:
+        close = difflib.get_close_matches(name, formats, n=1)
+        meant = f"did you mean '{close[0]}{key.removeprefix(name)}'? " if close else ""
+        raise ValueError(f"unknown format '{name}'; {meant}known: {', '.join(formats)}")
+    if provider == engines.CPU:
+        raise ValueError(f"without a provider the CPU is meant; write '{name}'")
+    known = engines.providers(name)
+    if provider and provider not in known:
+        others = ", ".join(f"'{name}@{each}'" for each in known if each != engines.CPU)
+        allowed = f"write '{name}' for the CPU" + (f", or {others}" if others else "")
+        raise ValueError(f"{name} has no provider '{provider}'; {allowed}")
+    return key
+
+
+EngineName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[a-z0-9]+)?$"),
+    AfterValidator(_check_engine),
+]
 """A format, which its engine runs on the CPU, or ``format@provider``."""
 
 
@@ -91,9 +113,9 @@ class Target(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Target:
-        problems = list(self._provider_problems())
-        if self.board is not None and not problems:
-            problems += [*self._thread_problems(self.board), *self._candidate_problems(self.board)]
+        if self.board is None:
+            return self
+        problems = [*self._size_problems(self.board), *self._candidate_problems(self.board)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -121,27 +143,17 @@ class Target(Table):
             name, _, provider = key.partition("@")
             yield name, provider or engines.CPU
 
-    def _provider_problems(self) -> Iterator[str]:
-        # A format that there is none of is told by whoever exports it.
-        for key, (name, provider) in zip(self.candidates, self.format_providers(), strict=True):
-            if name not in engines.formats() or key == name:
-                continue
-            known = engines.providers(name)
-            if provider == engines.CPU:
-                yield f"candidates.{key}: without a provider the CPU is meant; write '{name}'"
-            elif provider not in known:
-                others = ", ".join(f"'{name}@{each}'" for each in known if each != engines.CPU)
-                allowed = f"write '{name}' for the CPU" + (f", or {others}" if others else "")
-                yield f"candidates.{key}: {name} has no provider '{provider}'; {allowed}"
-
-    def _thread_problems(self, board: Board) -> Iterator[str]:
+    def _size_problems(self, board: Board) -> Iterator[str]:
         if self.threads > board.cores:
             yield f"threads: is {self.threads}, but board.cores is {board.cores}"
+        memory_mib = self.limits.memory_mib
+        if memory_mib is not None and memory_mib > board.memory_mib:
+            yield (
+                f"limits.memory_mib: is {memory_mib:g}, but board.memory_mib is {board.memory_mib}"
+            )
 
     def _candidate_problems(self, board: Board) -> Iterator[str]:
         for key, (name, provider) in zip(self.candidates, self.format_providers(), strict=True):
-            if name not in engines.formats():
-                continue
             packages = engines.packages(name, provider)
             for system in board.systems:
                 if not set(packages) & set(system.engines):

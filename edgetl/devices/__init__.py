@@ -8,12 +8,14 @@ device only carries files and starts Python.
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from edgetl.errors import EdgetlError, MissingPackageError
+from edgetl.errors import EdgetlError, MissingPackageError, UsageError
 from edgetl.plugins import Slot
 from edgetl.types import Facts
 
@@ -25,7 +27,8 @@ class Connection(Protocol):
         """Copy `files`, by POSIX path below the device's folder.
 
         Raises:
-            DeviceError: If they cannot be brought there.
+            DeviceError: If they cannot be brought there, or one of them is larger than the memory
+                that is free there; then nothing is sent.
         """
 
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
@@ -74,7 +77,11 @@ class Device(Protocol):
         """
 
 
-DEVICES: Slot[Callable[[str], Device]] = Slot("edgetl.devices", "parse", "device", {"ssh": "ssh"})
+_SSH = "ssh"
+_PASSWORD = re.compile(r"(?<=[^:/@]):[^:/@]+@")
+"""Of a user: passwords are never used, and never repeated."""
+
+DEVICES: Slot[Callable[[str], Device]] = Slot("edgetl.devices", "parse", "device", {_SSH: "ssh"})
 
 
 def open_device(address: str) -> Device:
@@ -84,7 +91,10 @@ def open_device(address: str) -> Device:
         UsageError: If there is no such way to reach a device, or the address is not of its form.
         MissingPackageError: If it needs a package that is not installed.
     """
-    return DEVICES.load(address.partition(":")[0])(address)
+    way, known = address.partition(":")[0], DEVICES.names()
+    if way not in known:
+        raise _unknown(address, known)
+    return DEVICES.load(way)(address)
 
 
 def check_device(address: str) -> str | None:
@@ -96,6 +106,36 @@ def check_device(address: str) -> str | None:
     return None
 
 
+def check_address(address: str) -> str | None:
+    """Return what is wrong with the form of `address`, in words, or None.
+
+    Unlike `check_device` it does not ask for the packages that the device needs.
+    """
+    try:
+        open_device(address)
+    except UsageError as error:
+        return f"{error.message}; {error.remedy}"
+    except MissingPackageError:
+        return None
+    return None
+
+
 def missing_package(name: str, module: str) -> MissingPackageError:
     """Return the error that says which extra brings `module` for the file `name`."""
     return DEVICES.missing(name, module)
+
+
+def _unknown(address: str, known: Sequence[str]) -> UsageError:
+    """Return the error of an address that begins with no way to reach devices."""
+    way, colon, place = address.partition(":")
+    close = difflib.get_close_matches(way.lower(), known, n=1)
+    if close:
+        place = _PASSWORD.sub("@", place)
+        written, meant = f"{way}{colon}{place}", f"{close[0]}{colon}{place}"
+        if close[0] == _SSH:
+            meant = f"{_SSH}://{place.lstrip('/') or 'user@host'}"
+    else:
+        written = _PASSWORD.sub("@", address)
+        meant = f"{_SSH}://{written}" if "@" in written and "/" not in written else ""
+    hint = f"Did you mean '{meant}'? " if meant else ""
+    return UsageError(f"unknown device '{written}'", remedy=f"{hint}Known: {', '.join(known)}.")

@@ -78,14 +78,17 @@ def parse_address(address: str) -> SshAddress:
     Raises:
         UsageError: If it has another form, a password, or a setting that there is not.
     """
-    found = _PLACE.fullmatch(address.removeprefix("ssh://"))
-    if found is None or not address.startswith("ssh://"):
-        raise UsageError(f"'{address}' names no ssh device", remedy=f"write {_FORM}")
-    if found["password"] is not None:
+    has_form = address.startswith("ssh://")
+    place = address.removeprefix("ssh://") if has_form else address.removeprefix("ssh").lstrip(":/")
+    found = _PLACE.fullmatch(place)
+    if found is not None and found["password"] is not None:
         raise UsageError(
             f"the address of '{found['host']}' holds a password; passwords are never used",
             remedy=f"bring a key there with ssh-copy-id, and write {_FORM}",
         )
+    if found is None or not has_form:
+        meant = f"did you mean 'ssh://{place}'? " if found else ""
+        raise UsageError(f"'{address}' names no ssh device", remedy=f"{meant}write {_FORM}")
     if found["host"].startswith("-") or (found["user"] or "").startswith("-"):
         raise UsageError(f"a name in '{address}' begins with '-'", remedy=f"write {_FORM}")
     port = int(found["port"]) if found["port"] else None

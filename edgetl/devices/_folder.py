@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgetl.devices._agent.memory import free_bytes
+from edgetl.devices._memory import require_memory
 from edgetl.devices._process import failure, too_slow
 from edgetl.errors import DeviceError
 
@@ -30,6 +32,7 @@ class FolderConnection:
 
     def put(self, files: Mapping[str, Path]) -> None:
         """Copy `files`; see `edgetl.devices.Connection.put`."""
+        require_memory(self.device, files, free_bytes())
         for name, source in files.items():
             _copy(source, self.folder / name)
 

@@ -230,7 +230,12 @@ def parse(address: str) -> EmulatedDevice:
     Raises:
         UsageError: If the processor, a setting or its value is unknown; says what is allowed.
     """
-    cpu, _, query = address.removeprefix(f"{SCHEME}:").partition("?")
+    cpu, _, query = address.removeprefix(SCHEME).removeprefix(":").partition("?")
+    if not cpu:
+        raise UsageError(
+            f"'{address}' does not say which processor",
+            remedy=f"name the processor: {SCHEME}:{DEVICE.cpu}; known: {', '.join(CORES)}",
+        )
     _check("processor", cpu, CORES, address)
     device = EmulatedDevice(cpu=cpu)
     given = parse_qsl(query, keep_blank_values=True)

@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from edgetl.devices import missing_package
 from edgetl.devices._address import SshAddress, parse_address
+from edgetl.devices._memory import require_memory
 from edgetl.devices._process import ENVIRONMENT, called, failure, too_slow
 from edgetl.devices._session import CutError, Patience, Session
 from edgetl.errors import DeviceError
@@ -140,6 +141,8 @@ class SshConnection:
             raise _cut(name, doing, ", twice") from error
 
     def _put(self, session: Session, files: Mapping[str, Path]) -> None:
+        free_bytes = session.ask("memory")[0]["free_bytes"]
+        require_memory(str(self._device.ssh), files, free_bytes)
         digests = {name: digest_file(path) for name, path in files.items()}
         wanted = session.ask("place", files=digests)[0]["wanted"]
         sources = {digests[name]: files[name] for name in wanted}

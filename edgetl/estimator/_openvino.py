@@ -9,6 +9,7 @@ from typing import Any
 import openvino
 
 from edgetl.estimator.graph import Drawing, Kind, Node, Weights, not_readable
+from edgetl.runtime.silence import silenced
 
 _KINDS = {
     **dict.fromkeys(("Convolution", "GroupConvolution", "MatMul"), Kind.WEIGHTED),
@@ -47,9 +48,10 @@ def draw(model: Path) -> Drawing:
         ConfigError: If it is no OpenVINO file, or its weights are missing.
     """
     try:
-        loaded = openvino.Core().read_model(model)
+        with silenced():  # its readers of other formats complain first
+            loaded = openvino.Core().read_model(model)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = str(error).strip().splitlines()[-1].partition(" Available frontends")[0]
         raise not_readable(model, f"cannot be read as OpenVINO: {reason}") from error
     bits: dict[str, int] = {}
     nodes: list[Node] = []

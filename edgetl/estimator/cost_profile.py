@@ -101,13 +101,14 @@ def load_profile(path: Path) -> CostProfile:
     Raises:
         ConfigError: If there is no such file, or it is no cost profile of this schema.
     """
-    remedy = "make it anew: edgetl profile --help"
+    name = path.stem if path.parent == FOLDER else "NAME"
+    make = f"edgetl profile --target {name} --out {path}"
     try:
         return CostProfile.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise ConfigError(str(path), [Problem("", "no such file")], remedy=remedy) from error
+        raise ConfigError(str(path), [Problem("", "no such file")], remedy=make) from error
     except ValidationError as error:
         problems = [
             Problem(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()
         ]
-        raise ConfigError(str(path), problems[:5], remedy=remedy) from error
+        raise ConfigError(str(path), problems[:5], remedy=f"make it anew: {make}") from error

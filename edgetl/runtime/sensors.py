@@ -73,13 +73,18 @@ class Sensors:
 
     def power_w(self) -> float | None:
         """Return the power at the board's input by its INA sensors."""
-        watts = [
-            power
-            for sensor in sorted(self._root.glob("sys/class/hwmon/hwmon*"))
-            if (read_line(sensor / "name") or "").startswith("ina")
-            for power in _input_power(sensor)
-        ]
+        watts = [power for rails in self._rails() for power in _input_power(rails)]
         return sum(watts) if watts else None
+
+    def _rails(self) -> Iterator[dict[str, float]]:
+        """Yield the watts of every INA sensor's channels, by label."""
+        for sensor in sorted(self._root.glob("sys/class/hwmon/hwmon*")):
+            if (read_line(sensor / "name") or "").startswith("ina"):
+                yield _hwmon_rails(sensor)
+        # JetPack 4 has a driver of its own, which shows them as industrial I/O.
+        for chip in sorted(self._root.glob("sys/bus/i2c/drivers/ina3221x/*-*")):
+            for device in [*sorted(chip.glob("iio:device*")), *chip.glob("iio_device")][:1]:
+                yield _iio_rails(device)
 
     def _pi_throttled(self) -> Iterator[str]:
         if self._pi_command is None:
@@ -153,9 +158,8 @@ def read_line(path: Path) -> str | None:
         return None
 
 
-def _input_power(sensor: Path) -> Iterator[float]:
-    """Yield the watts of the channels that feed everything: labelled so, or the only one."""
-    channels = {}
+def _hwmon_rails(sensor: Path) -> dict[str, float]:
+    rails = {}
     for current in sorted(sensor.glob("curr*_input")):
         number = current.name[len("curr") : -len("_input")]
         power_uw = _number(sensor / f"power{number}_input")
@@ -166,9 +170,24 @@ def _input_power(sensor: Path) -> Iterator[float]:
             watts = volts * amperes / 1e6
         else:
             continue
-        channels[read_line(sensor / f"in{number}_label") or ""] = watts
-    inputs = [watts for label, watts in channels.items() if label.endswith("_IN")]
-    yield from inputs or (channels.values() if len(channels) == 1 else ())
+        rails[read_line(sensor / f"in{number}_label") or ""] = watts
+    return rails
+
+
+def _iio_rails(device: Path) -> dict[str, float]:
+    rails = {}
+    for power in sorted(device.glob("in_power*_input")):
+        power_mw = _number(power)
+        if power_mw is not None:
+            number = power.name[len("in_power") : -len("_input")]
+            rails[read_line(device / f"rail_name_{number}") or number] = power_mw / 1e3
+    return rails
+
+
+def _input_power(rails: dict[str, float]) -> Iterator[float]:
+    """Yield the watts of the channels that feed everything: labelled so, or the only one."""
+    inputs = [watts for label, watts in rails.items() if label.endswith("_IN")]
+    yield from inputs or (rails.values() if len(rails) == 1 else ())
 
 
 def _number(path: Path) -> int | None:

@@ -116,7 +116,7 @@ def _check(job: Job) -> Iterator[Problem]:
 
     What another device lacks is only known when it is asked.
     """
-    from edgetl.runtime.engines import formats, package
+    from edgetl.runtime.engines import package
 
     for target in job.targets:
         problem = None if target.device is None else check_device(target.device)
@@ -126,7 +126,7 @@ def _check(job: Job) -> Iterator[Problem]:
             continue
         for name, provider in target.format_providers():
             # The CPU's engine verifies as well, which says what it lacks.
-            if provider == CPU or name not in formats():
+            if provider == CPU:
                 continue
             try:
                 package(name, provider)

@@ -244,7 +244,7 @@ def test_emulation_that_lacks_an_engine_is_told_what_to_name() -> None:
 
 def test_probe_runs_on_a_device_and_is_told_the_packages_of_the_profile() -> None:
     target: Target = load_target("rpi4")
-    found = probe(target, LocalDevice())
+    found = probe(LocalDevice(), target)
     assert found["executable"] == sys.executable
     assert list(found["packages"]) == [
         "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime",

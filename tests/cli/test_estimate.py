@@ -166,12 +166,24 @@ def test_format_that_the_target_does_not_offer_is_told_with_those_that_it_does(
     )
 
 
+def test_target_with_an_address_that_is_none_is_refused_with_its_line(place: Path) -> None:
+    file = place / "targets" / "board.yaml"
+    file.write_text(file.read_text().replace("device: null", "device: pi@pi"))
+
+    done = estimate("short.onnx", "--target", "board")
+
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.message.startswith(
+        "targets/board.yaml:3: device: unknown device 'pi@pi'; Did you mean 'ssh://pi@pi'? "
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
         (("short.onnx",), UsageError, "estimate for what? Neither a target nor a profile"),
         (("short.onnx", "--target", "mars"), ConfigError, "targets/mars.yaml: no such file"),
-        (("short.onnx", "--profile", "no.json"), ConfigError, "no.json: no such file"),
+        (("short.onnx", "--profile", "no.json"), ConfigError, "no.json: no such file\n  edgetl pr"),
         (("no.onnx", "--target", "board"), ConfigError, "no.onnx: no such file"),
         (("targets", "--target", "board"), ConfigError, "targets: has no contract.json"),
     ],

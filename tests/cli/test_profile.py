@@ -119,7 +119,17 @@ def test_without_words_it_is_this_machine(asked: dict[str, Any]) -> None:
         (("--device", "ssh://pi@pi"), UsageError, "which board is 'ssh://pi@pi'? Its prices are"),
         (("--target", "rpi4"), UsageError, "targets/rpi4.yaml names no device"),
         (("--target", "mars"), ConfigError, "targets/mars.yaml: no such file"),
-        (("--device", "usb:1", "--target", "board"), UsageError, "unknown device 'usb'"),
+        (("--device", "usb:1", "--target", "board"), UsageError, "unknown device 'usb:1'"),
+        (
+            ("--device", "nonsense"),
+            UsageError,
+            "unknown device 'nonsense'\n  Known: emulated, local",
+        ),
+        (
+            ("--device", "local", "--target", "rpi4", "--format", "openvino"),
+            UsageError,
+            "target 'rpi4' does not offer 'openvino'; it offers onnx, tflite\n  time one of these",
+        ),
         (
             ("--device", "emulated:cortex-a72", "--target", "rpi4"),
             UsageError,
@@ -131,7 +141,16 @@ def test_without_words_it_is_this_machine(asked: dict[str, Any]) -> None:
             "127.0.0.1:1",
         ),
     ],
-    ids=["which board", "no device", "no target", "unknown way", "emulated", "unreachable"],
+    ids=[
+        "which board",
+        "no device",
+        "no target",
+        "unknown way",
+        "no way",
+        "format",
+        "emulated",
+        "unreachable",
+    ],
 )
 def test_what_cannot_be_timed_is_refused(
     asked: dict[str, Any], words: tuple[str, ...], error: type[Exception], message: str
@@ -141,3 +160,15 @@ def test_what_cannot_be_timed_is_refused(
     assert message in str(done.exception)
     assert not asked
     assert not Path("profiles").exists()
+
+
+def test_target_with_an_address_that_is_none_is_refused_with_its_line(
+    asked: dict[str, Any],
+) -> None:
+    Path("targets/board.yaml").write_text(_TARGET.replace("local", "sssh://pi@pi"))
+    done = profile("--target", "board")
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.message.startswith(
+        "targets/board.yaml:3: device: unknown device 'sssh://pi@pi'; Did you mean 'ssh://pi@pi'? "
+    )
+    assert not asked

@@ -66,9 +66,11 @@ def test_target_is_shown_whole() -> None:
         "  memory      1 GiB or more",
         "  system      bookworm: Python 3.11, glibc 2.36, onnxruntime 1.31.1, ai-edge-litert 2.3.0",
         "  proof       device_tree_model Raspberry Pi 4 Model B",
+        "  proof       architecture aarch64",
         "  proof       cpu_part 0xd08",
     ):
         assert line in shown.splitlines()
+    assert "  proof       features avx2\n" in _said("show", "x86-64")
     assert "proof       tegra_release # R36" in _said("show", "jetson-orin-nano")
 
 
@@ -98,7 +100,16 @@ def test_target_is_shown_as_json_too() -> None:
             2,
             "names no device\n  edgetl targets check rpi4 --device ssh://user@host",
         ),
-        (["check", "rpi4", "--device", "usb:1"], 2, "unknown device 'usb'"),
+        (["check", "rpi4", "--device", "usb:1"], 2, "unknown device 'usb:1'"),
+        (["check", "--device", "moon"], 2, "unknown device 'moon'\n  Known: emulated, local, ssh."),
+        (
+            ["check"],
+            2,
+            "check what? Neither a target nor a device was given\n  edgetl targets check --device ",
+        ),
+        (["list"], 2, "there is no subcommand 'list'\n  'edgetl targets' alone lists them"),
+        (["show", "RPI4"], 3, "targets/RPI4.yaml: no such file; did you mean 'rpi4'?"),
+        (["show", "targets/rpi4.yaml"], 3, "without folder and ending: did you mean 'rpi4'?"),
         (["check", "rpi4", "--device", "ssh://pi@127.0.0.1:1"], 7, "127.0.0.1:1"),
     ],
 )
@@ -113,10 +124,64 @@ def test_mistake_ends_in_one_paragraph_and_its_exit_code(
     assert done.stdout == ""
 
 
+_SOUND = "{name: %s, description: mine, device: %s, threads: 1, candidates: {%s: [fp32]}}\n"
+
+
+def _targets(tmp_path: Path, **files: str) -> Path:
+    (tmp_path / "targets").mkdir()
+    for name, text in files.items():
+        (tmp_path / "targets" / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def test_targets_that_are_right_are_listed_beside_those_that_are_not(tmp_path: Path) -> None:
+    folder = _targets(
+        tmp_path,
+        far=_SOUND % ("far", "sssh://pi@h", "onnx"),
+        good=_SOUND % ("good", "ssh://pi@h", "onnx"),
+        odd=_SOUND % ("odd", "null", "onxx"),
+    )
+    done = _run(cwd=folder)
+    assert done.returncode == 3
+    names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
+    assert names == sorted({*known_files("targets"), "good"})
+    known = "Known: emulated, local, ssh."
+    assert done.stderr == (
+        "edgetl: targets/far.yaml:1: device: unknown device 'sssh://pi@h'; Did you mean "
+        f"'ssh://pi@h'? {known}\n  edit targets/far.yaml and run again\n"
+        "edgetl: targets/odd.yaml:1: candidates.onxx: unknown format 'onxx'; did you mean 'onnx'? "
+        "known: onnx, openvino, tflite\n  edit targets/odd.yaml and run again\n"
+    )
+    told = json.loads(_run("--json", cwd=folder).stdout)
+    assert [target["name"] for target in told] == names
+
+
+@pytest.mark.parametrize("words", [["show", "odd"], ["check", "odd"], ["check", "odd", "--json"]])
+@pytest.mark.parametrize(
+    ("device", "format_", "message"),
+    [
+        (
+            "local",
+            "onxx",
+            "odd.yaml:1: candidates.onxx: unknown format 'onxx'; did you mean 'onnx'",
+        ),
+        ("SSH://h", "onnx", "odd.yaml:1: device: unknown device 'SSH://h'; Did you mean 'ssh://h'"),
+    ],
+    ids=["format", "address"],
+)
+def test_target_that_is_wrong_is_refused_with_its_line(
+    tmp_path: Path, words: list[str], device: str, format_: str, message: str
+) -> None:
+    done = _run(*words, cwd=_targets(tmp_path, odd=_SOUND % ("odd", device, format_)))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert message in done.stderr
+    assert "  edit targets/odd.yaml and run again\n" in done.stderr
+
+
 @pytest.fixture
 def profile() -> dict[str, Any]:
     """Return a profile that this machine fits, made of what it says of itself."""
-    found = probe(load_target("host"), LocalDevice())
+    found = probe(LocalDevice(), load_target("host"))
     x86 = found["machine"] == "x86_64"
     return {
         "name": "mine",
@@ -174,6 +239,27 @@ def test_machine_that_does_not_fit_ends_with_3(tmp_path: Path, profile: dict[str
     assert "edgetl: targets/mine.yaml: device 'local' is another machine: board " in done.stderr
     assert "(expected Raspberry Pi 9), cores " in done.stderr
     assert "name the device that it is, or write a profile of this one" in done.stderr
+
+
+def test_device_without_a_name_is_asked_which_target_it_is(
+    tmp_path: Path, profile: dict[str, Any]
+) -> None:
+    # More proof than any PC gives; on Arm the CPU part is one.
+    found = probe(LocalDevice())
+    if found["model_name"]:
+        profile["board"]["identity"] = {"model_name": found["model_name"]}
+    done = _run("check", "--device", "local", cwd=_written(tmp_path, profile))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].endswith(") as mine:")
+    told = json.loads(_run("check", "--device", "local", "--json", cwd=tmp_path).stdout)
+    assert told["target"] == "mine"
+
+
+def test_device_is_not_asked_while_a_target_is_wrong(tmp_path: Path) -> None:
+    folder = _targets(tmp_path, odd=_SOUND % ("odd", "null", "onxx"))
+    done = _run("check", "--device", "ssh://pi@127.0.0.1:1", cwd=folder)
+    assert done.returncode == 3
+    assert "targets/odd.yaml:1: candidates.onxx" in done.stderr
 
 
 def test_engine_that_is_too_old_ends_with_3_and_the_line_for_pip(

@@ -114,7 +114,7 @@ def test_target_needs_no_board(load: Load) -> None:
             "features: 'avx2' is none of aarch64, which may have dotprod and i8mm",
         ),
         ("board.architecture", "armv7l", r"board\.architecture: is 'armv7l'; must be 'aarch64' or"),
-        ("board.systems", [], r"board\.systems: is \[\]; must be"),
+        ("board.systems", [], r"board\.systems: is \[\]; must have at least 1 item\n"),
         ("board.cpu", "A72", r"board\.cpu: unknown key \(allowed: soc, processor, cores"),
         (
             "board.identity.device_tree",
@@ -129,6 +129,12 @@ def test_target_needs_no_board(load: Load) -> None:
         ),
         (
             "candidates",
+            {"onnx": ["fp32"], "onxx": ["int8"]},
+            r"mine\.yaml:[0-9]+: candidates\.onxx: unknown format 'onxx'; did you mean 'onnx'\? ",
+        ),
+        ("limits", {"memory_mib": 1025}, r"memory_mib: is 1025, but board\.memory_mib is 1024"),
+        (
+            "candidates",
             {"onnx": ["fp32"], "onnx@cuda": ["fp16"]},
             r"'bookworm' has no engine for it; name the version of onnxruntime-gpu, or take 'onnx@",
         ),
@@ -141,6 +147,19 @@ def test_profile_that_is_wrong_is_refused_with_the_reason(
         load(_changed(where, value))
     assert str(caught.value).startswith("targets/mine.yaml:")
     assert caught.value.remedy == "edit targets/mine.yaml and run again"
+
+
+def test_mistake_in_every_system_is_no_list_without_systems(load: Load) -> None:
+    profile = _changed("board.systems.0.engines", {"onxruntime": "1.31.1"})
+    with pytest.raises(ConfigError) as caught:  # noqa: PT011 - all its problems are compared
+        load(profile)
+    assert [problem.where for problem in caught.value.problems] == ["board.systems.0.engines"]
+
+
+def test_mistake_in_every_candidate_is_no_table_without_candidates(load: Load) -> None:
+    with pytest.raises(ConfigError) as caught:  # noqa: PT011 - all its problems are compared
+        load(_changed("candidates", {"onxx": ["fp32"]}))
+    assert [problem.where for problem in caught.value.problems] == ["candidates.onxx"]
 
 
 def _with_openvino(architecture: str, features: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,8 @@ colour: red
         (
             "colour",
             (
-                "unknown key (allowed: name, task, data, input, teacher, student, calibration, "
-                "targets, seed, device, finetune)"
+                "unknown key (allowed: name, task, data, input, teacher, student, suppression, "
+                "calibration, targets, seed, device, finetune)"
             ),
             6,
         ),
@@ -161,9 +162,53 @@ def test_target_whose_name_is_not_its_file_is_refused(
 
 
 def test_unknown_target_and_calibration_name_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"targets/hots\.yaml: no such file; did you mean 'host'"):
+    with pytest.raises(
+        ConfigError, match=r"targets/hots\.yaml: no such file; did you mean 'host'"
+    ) as caught:
         load_target("hots")
+    assert caught.value.remedy == "name one of these, or write targets/hots.yaml"
     with pytest.raises(
         ConfigError, match=r"calibration/x\.yaml: no such file; known: balanced-256"
-    ):
+    ) as caught:
         load_calibration("x")
+    assert caught.value.remedy == ("name one of these in the recipe, or write calibration/x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("RPI4", "targets/RPI4.yaml: no such file; did you mean 'rpi4'? known: "),
+        ("targets/rpi4.yaml", "targets/rpi4.yaml: is a path; a file of targets/ is named without"),
+        ("targets/rpi4.yaml", "without folder and ending: did you mean 'rpi4'? known: "),
+        ("./RPi4.yml", "./RPi4.yml: is a path; a file of targets/ is named without folder and"),
+        ("rpi4.yaml", "did you mean 'rpi4'?"),
+    ],
+)
+def test_name_of_a_target_is_known_in_other_clothes(given: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        load_target(given)
+    assert caught.value.remedy.startswith("name one of these")
+
+
+def test_target_that_lies_elsewhere_is_to_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
+    with pytest.raises(ConfigError, match=r"mine\.yaml: is a path; a file of targets/") as caught:
+        load_target("mine.yaml")
+    assert caught.value.remedy == "cp mine.yaml targets/mine.yaml, and name it 'mine'"
+
+
+def test_device_of_a_target_is_checked_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "mine.yaml").write_text(
+        "name: mine\ndescription: mine\ndevice: moon\nthreads: 3\ncandidates: {onnx: [fp32]}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_target("mine").device == "moon"
+    assert load_target("mine", check_address=lambda _: None).device == "moon"
+    with pytest.raises(ConfigError, match=r"^targets/mine\.yaml:3: device: moon is too far\n"):
+        load_target("mine", check_address=lambda address: f"{address} is too far")

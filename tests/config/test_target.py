@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from edgetl.config.load import known_files, load_target
 from edgetl.config.target import Candidate, Target
 from edgetl.types import Precision
 
@@ -49,19 +51,22 @@ def test_providers_share_the_model_file() -> None:
     [
         (
             "onnx@cudda",
-            "@cudda: onnx has no provider 'cudda'; write 'onnx' for the CPU, or 'onnx@cuda', ",
+            "onnx has no provider 'cudda'; write 'onnx' for the CPU, or 'onnx@cuda', ",
         ),
         (
             "tflite@cuda",
-            "candidates.tflite@cuda: tflite has no provider 'cuda'; write 'tflite' for the CPU",
+            "tflite has no provider 'cuda'; write 'tflite' for the CPU",
         ),
         (
             "onnx@cpu",
-            "candidates.onnx@cpu: without a provider the CPU is meant; write 'onnx'",
+            "without a provider the CPU is meant; write 'onnx'",
         ),
+        ("onxx", "unknown format 'onxx'; did you mean 'onnx'? known: onnx, openvino, tflite"),
+        ("onxx@cuda", "unknown format 'onxx'; did you mean 'onnx@cuda'? known: onnx, "),
+        ("paddle", "unknown format 'paddle'; known: onnx, openvino, tflite"),
     ],
 )
-def test_provider_that_is_none_of_the_format_is_refused(key: str, message: str) -> None:
+def test_format_or_provider_that_there_is_none_of_is_refused(key: str, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         _target({key: ["fp32"]})
     assert message in str(caught.value)
@@ -73,5 +78,19 @@ def test_key_that_is_not_of_the_form_is_refused(key: str) -> None:
         _target({key: ["fp32"]})
 
 
-def test_format_that_there_is_none_of_is_left_to_the_exporters() -> None:
-    assert list(_target({"onxx@cuda": ["fp32"]}).files()) == ["onxx"]
+@pytest.mark.parametrize("name", sorted(known_files("targets")))
+def test_file_states_every_default_limit_and_leaves_the_time_open_only_for_any_machine(
+    name: str,
+) -> None:
+    stated = yaml.safe_load(known_files("targets")[name].read_text("utf-8"))["limits"]
+    assert set(stated) == {"drop_pp", "p95_ms", "size_mib", "memory_mib"}
+    assert [key for key, value in stated.items() if value is None] == (
+        ["p95_ms"] if name == "host" else []
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(known_files("targets")) - {"host"}))
+def test_board_proves_itself_by_more_than_its_size(name: str) -> None:
+    board = load_target(name).board
+    assert board is not None
+    assert board.features or board.identity.cpu_part

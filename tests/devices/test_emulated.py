@@ -97,7 +97,11 @@ def test_address_names_a_device_and_the_device_its_address(
             "unknown processor 'cortex-a57' in 'emulated:cortex-a57'",
             "Did you mean 'cortex-a76'? Known: cortex-a53, cortex-a72, cortex-a76.",
         ),
-        ("emulated", "unknown processor 'emulated'", "Known: cortex-a53, cortex-a72, cortex-a76."),
+        (
+            "emulated",
+            "'emulated' does not say which processor",
+            "name the processor: emulated:cortex-a72; known: cortex-a53, cortex-a72, cortex-a76",
+        ),
         (
             "emulated:cortex-a72?systm=trixie",
             "unknown setting 'systm'",

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
-from edgetl.devices import check_device, open_device
+from edgetl.devices import check_address, check_device, open_device
 from edgetl.devices.local import LocalDevice
 from edgetl.errors import MissingPackageError, UsageError
 
@@ -20,10 +21,48 @@ def test_anything_behind_local_is_refused() -> None:
         open_device("local:2")
 
 
-def test_unknown_way_names_the_closest_one() -> None:
-    with pytest.raises(UsageError, match="unknown device 'shh'") as caught:
-        open_device("shh://pi@rpi4")
-    assert caught.value.remedy.startswith("Did you mean 'ssh'? Known: ")
+@pytest.mark.parametrize(
+    ("address", "message", "remedy"),
+    [
+        ("shh://pi@rpi4", "unknown device 'shh://pi@rpi4'", "Did you mean 'ssh://pi@rpi4'? Known"),
+        ("sssh://pi@rpi4", "unknown device 'sssh://pi@rpi4'", "Did you mean 'ssh://pi@rpi4'? "),
+        ("pi@rpi4", "unknown device 'pi@rpi4'", "Did you mean 'ssh://pi@rpi4'? Known: emulated, "),
+        ("pi@rpi4:2222", "unknown device 'pi@rpi4:2222'", "Did you mean 'ssh://pi@rpi4:2222'? "),
+        ("SSH://pi@rpi4", "unknown device 'SSH://pi@rpi4'", "Did you mean 'ssh://pi@rpi4'? Known"),
+        ("Ssh", "unknown device 'Ssh'", "Did you mean 'ssh://user@host'? Known: "),
+        ("ssh:pi@rpi4", "'ssh:pi@rpi4' names no ssh device", "did you mean 'ssh://pi@rpi4'? write"),
+        ("ssh:/pi@rpi4", "'ssh:/pi@rpi4' names no ssh device", "did you mean 'ssh://pi@rpi4'? "),
+        ("Local", "unknown device 'Local'", "Did you mean 'local'? Known: emulated, local, ssh."),
+        ("Emulated:cortex-a72", "unknown device 'Emu", "Did you mean 'emulated:cortex-a72'? "),
+        ("usb:1", "unknown device 'usb:1'", "Known: emulated, local, ssh."),
+        ("rpi4:/dev/sda", "unknown device 'rpi4:/dev/sda'", "Known: emulated, local, ssh."),
+    ],
+)
+def test_address_that_is_nearly_right_is_told_with_the_right_one(
+    address: str, message: str, remedy: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        open_device(address)
+    assert caught.value.remedy.startswith(remedy)
+    assert check_address(address) == f"{caught.value.message}; {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    "address", ["pi:raspberry@rpi4", "SSH://pi:raspberry@rpi4", "ssh:pi:raspberry@rpi4"]
+)
+def test_password_is_not_repeated(address: str) -> None:
+    with pytest.raises(UsageError, match="rpi4") as caught:
+        open_device(address)
+    assert "raspberry" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["emulated", "emulated:", "emulated:?system=trixie"])
+def test_emulation_without_a_processor_is_asked_for_one(address: str) -> None:
+    with pytest.raises(UsageError, match="does not say which processor") as caught:
+        open_device(address)
+    assert caught.value.remedy == (
+        "name the processor: emulated:cortex-a72; known: cortex-a53, cortex-a72, cortex-a76"
+    )
 
 
 def test_check_says_what_is_wrong_without_connecting() -> None:
@@ -38,6 +77,8 @@ def test_missing_asyncssh_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(MissingPackageError, match="needs the package 'asyncssh'") as caught:
         open_device("ssh://pi@rpi4")
     assert caught.value.remedy == "pip install 'edgetl[ssh]'"
+    assert check_address("ssh://pi@rpi4") is None  # of the form, whatever is installed
+    assert "asyncssh" in (check_device("ssh://pi@rpi4") or "")
 
 
 def test_planning_imports_no_ssh_client() -> None:

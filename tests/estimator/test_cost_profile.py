@@ -66,9 +66,17 @@ def test_wrong_profile_is_refused(
     path.write_text(json.dumps({**profile.model_dump(mode="json"), **change}))
     with pytest.raises(ConfigError, match=message) as caught:
         load_profile(path)
-    assert caught.value.remedy == "make it anew: edgetl profile --help"
+    assert caught.value.remedy == f"make it anew: edgetl profile --target NAME --out {path}"
 
 
 def test_missing_profile_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.json: no such file"):
-        load_profile(tmp_path / "none.json")
+    path = tmp_path / "none.json"
+    with pytest.raises(ConfigError, match=r"none\.json: no such file") as caught:
+        load_profile(path)
+    assert caught.value.remedy == f"edgetl profile --target NAME --out {path}"
+
+
+def test_missing_profile_of_a_target_names_the_target() -> None:
+    with pytest.raises(ConfigError, match=r"profiles/far\.json: no such file") as caught:
+        load_profile(Path("profiles/far.json"))
+    assert caught.value.remedy == "edgetl profile --target far --out profiles/far.json"

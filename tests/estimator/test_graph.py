@@ -256,15 +256,17 @@ def test_unknown_operations_are_counted_by_their_names() -> None:
         ("torn.onnx", b"\x08\x01torn", "cannot be read as ONNX"),
         ("torn.tflite", b"torn torn torn", "cannot be read as TFLite: it does not begin like one"),
         ("torn.xml", b"<net", "cannot be read as OpenVINO"),
+        ("text.xml", b"hello\n", "is supported and the model is correct.\n  give a model file or"),
     ],
-    ids=["ending", "onnx", "tflite", "openvino"],
+    ids=["ending", "onnx", "tflite", "openvino", "text"],
 )
-def test_what_is_no_model_is_refused(
-    tmp_path: Path, name: str, content: bytes, message: str
+def test_what_is_no_model_is_refused_in_one_paragraph(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         read_graph(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:

@@ -136,6 +136,52 @@ def test_only_channel_of_a_sensor_counts_without_a_label(tmp_path: Path) -> None
     assert sensors.power_w() is None
 
 
+def _jetson_nano(root: Path, chip: str, rails: dict[str, str]) -> Path:
+    """Draw a chip as JetPack 4 shows it: a driver's link to the bus, milliwatts by rail."""
+    device = f"sys/devices/7000c400.i2c/i2c-6/{chip}/iio:device0"
+    for number, (name, milliwatts) in enumerate(rails.items()):
+        _write(
+            root,
+            {
+                f"{device}/rail_name_{number}": name,
+                f"{device}/in_power{number}_input": milliwatts,
+                f"{device}/in_voltage{number}_input": "5000",
+                f"{device}/in_current{number}_input": "999",
+            },
+        )
+    driver = root / "sys/bus/i2c/drivers/ina3221x"
+    driver.mkdir(parents=True, exist_ok=True)
+    (driver / chip).symlink_to(root / f"sys/devices/7000c400.i2c/i2c-6/{chip}")
+    return root / device
+
+
+def test_energy_of_a_jetson_nano_is_that_of_the_rail_that_feeds_it(tmp_path: Path) -> None:
+    rails = {"POM_5V_IN": "2875", "POM_5V_GPU": "40", "POM_5V_CPU": "640"}
+    device = _jetson_nano(tmp_path, "6-0040", rails)
+    clock = iter([0, 10**9])
+    sensors = Sensors(tmp_path)
+    assert sensors.power_w() == 2.875
+    meter = EnergyMeter(sensors, lambda: next(clock))
+    (device / "in_power0_input").write_text("3125\n")
+    # From 2.875 to 3.125 W in 1 s.
+    assert meter.read_j() == pytest.approx(3.0)
+
+
+def test_older_name_of_the_same_device_is_not_counted_again(tmp_path: Path) -> None:
+    device = _jetson_nano(tmp_path, "0-0041", {"VDD_IN": "4000", "VDD_SYS_CPU": "700"})
+    (device.parent / "iio_device").symlink_to(device)
+    assert Sensors(tmp_path).power_w() == 4.0
+    device.rename(device.with_name("hidden"))
+    (device.parent / "iio_device").unlink()
+    (device.parent / "iio_device").symlink_to(device.with_name("hidden"))
+    assert Sensors(tmp_path).power_w() == 4.0
+
+
+def test_rails_without_an_input_tell_no_power_of_the_board(tmp_path: Path) -> None:
+    _jetson_nano(tmp_path, "1-0040", {"GPU": "1000", "CPU": "2000"})
+    assert Sensors(tmp_path).power_w() is None
+
+
 def test_line_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     assert read_line(tmp_path / "binary") is None

@@ -133,7 +133,7 @@ def test_calibration_larger_than_its_split_is_refused(project: Path, edgetl: Edg
     ("candidates", "messages"),
     [
         ("{openvino: [w8a16]}", ["candidates.openvino", "no w8a16 of openvino; it has fp32, fp16"]),
-        ("{onxx: [fp32]}", ["candidates: unknown exporter 'onxx'", "Did you mean 'onnx'?"]),
+        ("{onxx: [fp32]}", ["candidates.onxx: unknown format 'onxx'; did you mean 'onnx'?"]),
         ("{onnx: [int4]}", ["candidates.onnx.0: is 'int4'; must be 'fp32', 'fp16', 'int8'"]),
         ("{}", ["targets/host.yaml", "candidates"]),
     ],

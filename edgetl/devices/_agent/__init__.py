@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_MODULES = ("link", "lock", "cache", "serve")
+_MODULES = ("link", "lock", "cache", "memory", "serve")
 """Each imports only those before it; the last one has ``main``."""
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 from edgetl.devices._agent.cache import Cache, Part
 from edgetl.devices._agent.link import GoneError, Link
 from edgetl.devices._agent.lock import Lock
+from edgetl.devices._agent.memory import free_bytes
 
 _PIECE_BYTES = 1 << 20
 _TAIL_BYTES = 1 << 16
@@ -89,6 +90,10 @@ class Agent:
         self._work_file = _lock_folder(self._work)
         os.close(only_one)
         return {}, b""
+
+    def memory(self) -> tuple[Answer, bytes]:
+        """Say how much a new program can get."""
+        return {"free_bytes": free_bytes()}, b""
 
     def place(self, files: dict[str, str]) -> tuple[Answer, bytes]:
         """Put files of the cache into the working folder; say which are not in the cache.

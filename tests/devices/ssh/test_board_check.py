@@ -17,7 +17,7 @@ from edgetl.errors import ConfigError, DeviceError, ExitCode
 def test_board_is_probed_where_it_is(board: Callable[..., SshDevice]) -> None:
     target = load_target("host")
     device = board()
-    found = probe(target, device)
+    found = probe(device, target)
     assert found["executable"] == sys.executable
     require(target, device, found, compare(target, found))
 
@@ -25,7 +25,7 @@ def test_board_is_probed_where_it_is(board: Callable[..., SshDevice]) -> None:
 def test_other_board_is_refused_by_its_address(board: Callable[..., SshDevice]) -> None:
     target = load_target("rpi4")
     device = board()
-    found = probe(target, device)
+    found = probe(device, target)
     with pytest.raises(ConfigError, match=r"device 'ssh://127\.0\.0\.1:\d+' is another machine"):
         require(target, device, found, compare(target, found))
 
@@ -33,5 +33,5 @@ def test_other_board_is_refused_by_its_address(board: Callable[..., SshDevice]) 
 def test_python_that_is_not_there_is_told(board: Callable[..., SshDevice], tmp_path: Path) -> None:
     device = board(python=str(tmp_path / "python9"))
     with pytest.raises(DeviceError, match="python9") as caught:
-        probe(load_target("rpi4"), device)
+        probe(device, load_target("rpi4"))
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE

@@ -226,6 +226,24 @@ def test_cache_folder_that_cannot_be_made(board: Board, tmp_path: Path) -> None:
     assert f"reports: Not a directory: '{tmp_path}/file/files'" in error.message
 
 
+def test_model_larger_than_the_memory_of_the_board_is_not_sent(
+    board: Board, cache: Path, tmp_path: Path
+) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(1 << 42)
+    with board().connect() as connection:
+        with pytest.raises(
+            DeviceError, match=r"memory free, .* 'model.bin' alone is 4194304 MiB; "
+        ) as caught:
+            connection.put({"model.bin": large})
+        assert connection.run(["-c", "print(1)"], timeout_s=60) == "1\n"
+        assert connection.sent_bytes == 0
+    assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
+    assert caught.value.remedy.startswith("make a smaller model (int8, a narrower student), ")
+    assert list((cache / "files").iterdir()) == []
+
+
 def test_disk_that_is_full_is_told_and_the_next_run_with_room_works(
     board: Board, disk: SmallDisk, payload: Path
 ) -> None:
