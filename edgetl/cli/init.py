@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import click
 from edgetl.config.load import known_files
 from edgetl.data.photos import find_task, open_photos
 from edgetl.data.sources import Listing
-from edgetl.errors import UsageError
+from edgetl.errors import DataError, UsageError
 from edgetl.types import Split, Task
 
 _FRACTIONS = "val: 0.15, test: 0.20"
@@ -74,6 +75,9 @@ def command(photos: Path, *, force: bool) -> None:
     edgetl init parts.zip        writes parts.yaml
     """
     is_folder = photos.is_dir()
+    if not is_folder and not (photos.is_file() and zipfile.is_zipfile(photos)):
+        what = "is neither a folder nor a zip" if photos.exists() else "does not exist"
+        raise DataError(f"'{photos}' {what}", remedy="give a folder or zip of labelled photos")
     recipe = photos / "recipe.yaml" if is_folder else photos.with_suffix(".yaml")
     with open_photos(photos, None, (), find_task(photos)) as opened:
         listing = opened.listing

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from unicodedata import normalize
 
 from edgetl.config.recipe import Accept, Leave
 from edgetl.data.box_lint import BoxLint
-from edgetl.data.findings import Allowed, Finding, Omission, refuse
+from edgetl.data.findings import MEND_FOLDERS, Allowed, Finding, Omission, refuse
 from edgetl.data.sources import Listing, Sample
 from edgetl.data.splits import SplitRule, divide
 from edgetl.types import Split, Task
 
-_MIN_CLASSES = {Task.CLASSIFICATION: 2, Task.DETECTION: 1}
+_MIN_CLASSES = 2
+"""To tell photos apart; for detection one is enough."""
 _PROTECTED = (Split.TRAIN, Split.VAL, Split.TEST)
 """Of two copies the one in the later split is kept: a test photo is dearer than one to train on."""
 
@@ -97,24 +99,11 @@ def examine(
         labels = rarest(samples, listing.classes)
         samples = [replace(one, label=one.label or labels[one.name]) for one in samples]
     placed = _place(samples, contents, rule, seed)
-    classes = listing.classes
-    empty, incomplete = _missing(classes, placed)
-    what = "photos" if listing.task is Task.CLASSIFICATION else "boxes"
-    lacking = Accept.MISSING_CLASSES if listing.task is Task.DETECTION else None
-    if lacking in allowed.accept:
-        empty, incomplete = (), ()
-    if empty and Leave.EMPTY_CLASSES in allowed.leave_out:
-        omissions.extend(Omission(name, Leave.EMPTY_CLASSES, f"no {what}") for name in empty)
-        classes = tuple(name for name in classes if name not in empty)
-    elif empty:
-        findings.append(Finding(f"class without {what}", empty, Leave.EMPTY_CLASSES, None, lacking))
-    if incomplete:
-        findings.append(Finding("class that a split lacks", incomplete, None, None, lacking))
-    if len(classes) < _MIN_CLASSES[listing.task]:
-        needed = (
-            "at least two are needed" if listing.task is Task.CLASSIFICATION else "one is needed"
-        )
-        findings.append(Finding(f"class, but {needed}", classes, None))
+    classes, empty, lacking = _settle_classes(listing, placed, rule, allowed)
+    omissions.extend(empty)
+    if any(sample.label for sample in samples) or not (lint and lint.findings):
+        # Where every box was lost to what is wrong with it there is no more to say.
+        findings.extend(lacking)
     used = [contents[sample.name] for split in placed.values() for sample in split]
     return Audit(
         classes,
@@ -129,18 +118,30 @@ def examine(
 def _check_names(listing: Listing) -> list[Finding]:
     """Return what is wrong by names alone."""
     findings = []
+    mend_names = MEND_FOLDERS
+    if listing.task is Task.DETECTION:
+        mend_names = f"mend the names of the classes in {listing.named_in}"
+    alike: dict[str, list[str]] = defaultdict(list)
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in listing.classes:
+        alike[normalize("NFC", name)].append(name)
+    for name in alike:
         spellings[name.casefold()].append(name)
-    clashes = tuple(" and ".join(names) for names in spellings.values() if len(names) > 1)
-    if clashes:
-        findings.append(Finding("class names that differ only in case", clashes, None))
+    for title, groups in (
+        ("class names that look the same, with accents stored in two ways", alike),
+        ("class names that differ only in case", spellings),
+    ):
+        clashes = tuple(" and ".join(names) for names in groups.values() if len(names) > 1)
+        if clashes:
+            findings.append(Finding(title, clashes, None, mend=mend_names))
     # A line break would make two labels of one, and bytes that are no text cannot be written.
     odd = tuple(repr(name) for name in listing.classes if not name.isprintable())
     if odd:
-        findings.append(Finding("class name with characters that cannot be printed", odd, None))
+        title = "class name with characters that cannot be printed"
+        findings.append(Finding(title, odd, None, mend=mend_names))
     if listing.unlabelled:
-        findings.append(Finding("photo outside of any class folder", listing.unlabelled, None))
+        title = "photo outside of any class folder"
+        findings.append(Finding(title, listing.unlabelled, None, mend=MEND_FOLDERS))
     return findings
 
 
@@ -239,21 +240,70 @@ def _says(sample: Sample) -> tuple[object, ...]:
     return (sample.label, *boxes)
 
 
-def _missing(
-    classes: Sequence[str], placed: Mapping[Split, Sequence[Sample]]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return classes without any photo, and descriptions of those that some split lacks."""
+def _settle_classes(
+    listing: Listing, placed: Mapping[Split, Sequence[Sample]], rule: SplitRule, allowed: Allowed
+) -> tuple[tuple[str, ...], list[Omission], list[Finding]]:
+    """Return the classes of the model, those that are left out, and what splits lack."""
+    of_boxes = listing.task is Task.DETECTION
     present = {
         split: {name for sample in found for name in _shown(sample)}
         for split, found in placed.items()
     }
+    findings = _boxless(placed, present, rule) if of_boxes else []
+    if of_boxes and not any(present.values()):
+        return listing.classes, [], findings
+    # Where a split has nothing at all it is no news that it lacks each class.
+    compared = [split for split in Split if present[split] or not of_boxes]
     empty: list[str] = []
     incomplete: list[str] = []
-    for name in classes:
-        lacking = [split.value for split in Split if name not in present[split]]
-        if len(lacking) == len(Split):
+    for name in listing.classes:
+        lacking = [split.value for split in compared if name not in present[split]]
+        if not any(name in shown for shown in present.values()):
             empty.append(name)
         elif lacking:
             total = sum(name in _shown(sample) for found in placed.values() for sample in found)
-            incomplete.append(f"{name} ({total:,} photos): none in {', '.join(lacking)}")
-    return tuple(empty), tuple(incomplete)
+            incomplete.append(f"{name} ({_photos(total)}): none in {', '.join(lacking)}")
+    classes, omissions = listing.classes, []
+    what = "boxes" if of_boxes else "photos"
+    if empty and Leave.EMPTY_CLASSES in allowed.leave_out:
+        omissions = [Omission(name, Leave.EMPTY_CLASSES, f"no {what}") for name in empty]
+        classes = tuple(name for name in classes if name not in empty)
+    elif empty:
+        findings.append(Finding(f"class without {what}", tuple(empty), Leave.EMPTY_CLASSES))
+    title = "class that a split lacks"
+    if incomplete and not of_boxes:
+        findings.append(Finding(title, tuple(incomplete), None, mend=MEND_FOLDERS))
+    elif incomplete and Accept.MISSING_CLASSES not in allowed.accept:
+        findings.append(Finding(title, tuple(incomplete), None, None, Accept.MISSING_CLASSES))
+    if len(classes) < _MIN_CLASSES and not of_boxes:
+        title = "class, but at least two are needed"
+        findings.append(Finding(title, classes, None, mend=MEND_FOLDERS))
+    return classes, omissions, findings
+
+
+def _boxless(
+    placed: Mapping[Split, Sequence[Sample]],
+    present: Mapping[Split, Collection[str]],
+    rule: SplitRule,
+) -> list[Finding]:
+    """Return the splits that show nothing; nobody can train, choose or measure on them.
+
+    Only a split for validation without photos can be done without: nothing is chosen then.
+    """
+    lacking = [
+        split for split in Split if not present[split] and (placed[split] or split is not Split.VAL)
+    ]
+    if not lacking:
+        return []
+    names = ", ".join(lacking)
+    mend = f"label the photos of {names}, or move some with boxes there"
+    if not any(present.values()):
+        mend = "label what the photos show: none of them has a box"
+    elif rule.drawn_off.keys() & {*lacking}:
+        mend = "label more photos: too few have boxes to give every split some"
+    found = tuple(f"{split} ({_photos(len(placed[split]))})" for split in lacking)
+    return [Finding("split without any box", found, None, mend=mend)]
+
+
+def _photos(count: int) -> str:
+    return "1 photo" if count == 1 else f"{count:,} photos"

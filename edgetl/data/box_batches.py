@@ -14,9 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.data.ahead import made_ahead, pool_of
-from edgetl.data.boxes_augment import NUM_DRAWS, Placed, Scene, Variation, change, keep_seen, move
-from edgetl.data.dataset import Dataset
-from edgetl.runtime.preprocess import place
+from edgetl.data.boxes_augment import (
+    MIN_SIDE,
+    NUM_DRAWS,
+    Placed,
+    Rectangle,
+    Scene,
+    Variation,
+    change,
+    keep_seen,
+    move,
+)
+from edgetl.data.dataset import Dataset, Truth
+from edgetl.runtime.preprocess import Preprocess, place
 from edgetl.types import Split
 
 NO_BOX = -1
@@ -41,6 +51,52 @@ class BoxBatch:
     """Whether this is one of the last epochs, without mosaic and mixup."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """How many of some boxes no training sees, however the photos are varied; without crowds."""
+
+    total: int
+    """With those that are seen."""
+    too_small: int
+    """A side of them is shorter than `MIN_SIDE` pixels of the input."""
+    cropped: int
+    """Large enough, but too much of them lies outside of the input."""
+
+
+def count_unseen(
+    truths: Sequence[Truth], sizes: Sequence[tuple[int, int]], preprocess: Preprocess
+) -> Unseen:
+    """Count what is lost when photos are fitted to the input.
+
+    Args:
+        truths: The boxes of each photo.
+        sizes: Height and width of each photo, pixels.
+        preprocess: How they are fitted.
+    """
+    total = too_small = seen = 0
+    for truth, (height, width) in zip(truths, sizes, strict=True):
+        fitted, around = _fitted(truth, height, width, preprocess)
+        kept, _ = keep_seen(fitted, truth.labels[~truth.crowd], around)
+        total, seen = total + len(fitted), seen + len(kept)
+        too_small += int((fitted[:, 2:] - fitted[:, :2] < MIN_SIDE).any(axis=1).sum())
+    if preprocess.fit != "crop":
+        too_small = total - seen  # also those of which the rounding of the border takes a part
+    return Unseen(total, too_small, total - seen - too_small)
+
+
+def _fitted(
+    truth: Truth, height: int, width: int, preprocess: Preprocess
+) -> tuple[NDArray[np.float32], Rectangle]:
+    """Return the boxes of a photo, without crowds, and its borders, in pixels of the input."""
+    placement = place(height, width, preprocess)
+    corners = placement.to_input(np.array([[0.0, 0.0, width, height]]))[0]
+    left, top = (max(0, round(float(value))) for value in corners[:2])
+    right = min(preprocess.width, round(float(corners[2])))
+    bottom = min(preprocess.height, round(float(corners[3])))
+    fitted = placement.to_input(truth.boxes[~truth.crowd]).astype(np.float32)
+    return fitted, (left, top, right, bottom)
+
+
 class PlacedPhotos:
     """The fitted photos of a split without their padding, with boxes in pixels of the photo."""
 
@@ -58,16 +114,10 @@ class PlacedPhotos:
     def __getitem__(self, index: int) -> Placed:
         """Return a photo; its pixels are a view of the mapping. Boxes of crowds are left out."""
         height, width = self._sizes[index]
-        preprocess, truth = self._dataset.preprocess, self._truths[index]
-        placement = place(height, width, preprocess)
-        corners = placement.to_input(np.array([[0.0, 0.0, width, height]]))[0]
-        left, top = (max(0, round(float(value))) for value in corners[:2])
-        right = min(preprocess.width, round(float(corners[2])))
-        bottom = min(preprocess.height, round(float(corners[3])))
-        fitted = placement.to_input(truth.boxes[~truth.crowd])
-        boxes, labels = keep_seen(
-            fitted.astype(np.float32), truth.labels[~truth.crowd], (left, top, right, bottom)
-        )
+        truth = self._truths[index]
+        fitted, around = _fitted(truth, height, width, self._dataset.preprocess)
+        left, top, right, bottom = around
+        boxes, labels = keep_seen(fitted, truth.labels[~truth.crowd], around)
         pixels = self._images[index, top:bottom, left:right]
         self._unreleased_bytes += pixels.nbytes
         moved = boxes - np.array([left, top, left, top], np.float32)

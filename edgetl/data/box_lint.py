@@ -28,7 +28,7 @@ _OTHER_SIZE = "photo of another size than its labels say"
 _NO_LABELS = "photo without labels"
 
 _Corners = tuple[float, float, float, float]
-_Kind = tuple[str, Leave | None, Repair | None, Accept | None]
+_Kind = tuple[str, Leave | None, Repair | None, Accept | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ def lint_boxes(listing: Listing, sizes: Mapping[str, tuple[int, int]], allowed: 
         replace(listing, samples=tuple(samples), faults=()),
         tuple(work.omissions),
         tuple(
-            Finding(title, tuple(examples), leave, repair, accept)
-            for (title, leave, repair, accept), examples in work.examples.items()
+            Finding(title, tuple(examples), leave, repair, accept, mend)
+            for (title, leave, repair, accept, mend), examples in work.examples.items()
         ),
         {name: tuple(where) for name, where in sorted(work.repaired.items())},
     )
@@ -83,7 +83,7 @@ class _Work:
         gone: dict[str, Fault] = {}
         for fault in listing.faults:
             if fault.leave not in self.allowed.leave_out:
-                self._find(fault.title, fault.example, fault.leave)
+                self._find(fault.title, fault.example, fault.leave, mend=fault.mend)
             elif fault.photo:
                 gone.setdefault(fault.photo, fault)
             else:
@@ -182,8 +182,10 @@ class _Work:
         leave: Leave | None = None,
         repair: Repair | None = None,
         accept: Accept | None = None,
+        *,
+        mend: str = "",
     ) -> None:
-        self.examples.setdefault((title, leave, repair, accept), []).append(example)
+        self.examples.setdefault((title, leave, repair, accept, mend), []).append(example)
 
     def _omit(self, name: str, kind: Leave | None, reason: str) -> None:
         if kind is not None:

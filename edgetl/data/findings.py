@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edgetl.config.recipe import Accept, Leave, Repair
 from edgetl.errors import DataError
 
+MEND_FOLDERS = "mend the folders, or name files in `data: {exclude: [...]}`"
+_MEND_LABELS = "mend the labels, or name files in `data: {exclude: [...]}`"
 _MAX_EXAMPLES = 10
 
 
@@ -36,11 +38,14 @@ class Finding:
     title: str
     examples: tuple[str, ...]
     leave: Leave | None
-    """What the recipe can say to leave these out; None if they can only be mended."""
+    """What the recipe can say to leave these out."""
     repair: Repair | None = None
     """What it can say to change them."""
     accept: Accept | None = None
     """What it can say if they are meant to be so."""
+    mend: str = ""
+    """What is to be done about them by hand, if that is better advice than what the recipe can say;
+    the labels are to be mended where this is empty and the recipe can say nothing."""
 
 
 def refuse(findings: Sequence[Finding], called: str) -> None:
@@ -65,16 +70,17 @@ def refuse(findings: Sequence[Finding], called: str) -> None:
 
 
 def _remedy(findings: Sequence[Finding]) -> str:
-    repairs = sorted({finding.repair.value for finding in findings if finding.repair})
-    accepts = sorted({finding.accept.value for finding in findings if finding.accept})
-    leaves = sorted({finding.leave.value for finding in findings if finding.leave})
-    steps = []
+    for_recipe = [finding for finding in findings if not finding.mend]
+    repairs = sorted({finding.repair.value for finding in for_recipe if finding.repair})
+    accepts = sorted({finding.accept.value for finding in for_recipe if finding.accept})
+    leaves = sorted({finding.leave.value for finding in for_recipe if finding.leave})
+    steps = list(dict.fromkeys(finding.mend for finding in findings if finding.mend))
     if leaves:
         steps.append(f"leave them out with `data: {{leave_out: [{', '.join(leaves)}]}}`")
     if repairs:
         steps.append(f"have them changed with `data: {{repair: [{', '.join(repairs)}]}}`")
     if accepts:
         steps.append(f"if meant so, write `data: {{accept: [{', '.join(accepts)}]}}`")
-    if any(not (finding.leave or finding.repair or finding.accept) for finding in findings):
-        steps.append("mend the folders, or name files in `data: {exclude: [...]}`")
+    if any(not (finding.leave or finding.repair or finding.accept) for finding in for_recipe):
+        steps.append(_MEND_LABELS)
     return "; ".join(steps)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +42,15 @@ class Seen:
     """Height and width, upright; for detection only."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
     """For detection only."""
+
+
+@contextmanager
+def reading_pool() -> Iterator[ThreadPoolExecutor]:
+    """Return threads to read photos with, while Pillow is quiet."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, warnings.catch_warnings():
+        # Pillow warns of odd metadata and palettes that it reads well all the same.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield pool
 
 
 def look(photos: Photos, pool: ThreadPoolExecutor) -> Seen:

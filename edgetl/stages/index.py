@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,8 +19,9 @@ from edgetl.data.sources import Sample
 from edgetl.data.splits import SplitRule, find_rule
 from edgetl.errors import DataError, Problem
 from edgetl.hashing import digest_file
-from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
-from edgetl.stages._photo_reading import Seen, look, store
+from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._index_facts import facts_of, look_for_unseen, summary
+from edgetl.stages._photo_reading import Seen, look, reading_pool, store
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Split, Task
 
@@ -32,7 +29,6 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Item, Truth
     from edgetl.runtime.preprocess import Preprocess
 
-_MAX_SHOWN = 3
 _LEAVES_OF_PHOTOS = frozenset({Leave.UNREADABLE, Leave.EMPTY_CLASSES, Leave.DUPLICATES})
 
 
@@ -67,9 +63,9 @@ class Settings(Table):
 
         return Preprocess(self.size, self.size, self.fit, self.filter, self.pad, self.anchor)
 
-    def allowed(self) -> Allowed:
-        """Return what may be done about problems."""
-        return Allowed(frozenset(self.leave_out), frozenset(self.repair), frozenset(self.accept))
+    def rule(self) -> SplitRule:
+        """Return how splits are made."""
+        return SplitRule(test_is_val=self.test_is_val, drawn_off=self.drawn_off)
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -100,7 +96,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield whether the data can hold as many calibration photos as asked for."""
+    """Yield what is wrong with labels, and whether there are enough photos to calibrate with."""
     data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
     if task is not Task.DETECTION:
         of_boxes = [kind for kind in data.leave_out if kind not in _LEAVES_OF_PHOTOS]
@@ -113,10 +109,13 @@ def _check(job: Job) -> Iterator[Problem]:
                 what = f"'{kind}' is about labelled boxes, but the task is {task}"
                 yield Problem(f"data.{key}", what)
     with open_photos(_path(job), data.drawn, data.exclude, task) as photos:
-        rule = _rule(data, photos)
-        # How many photos a split gets depends on names and labels, as long as nothing is left out.
+        # How many photos a split gets depends on names and labels, as long as no photo is left out
+        # for what is in it.
         names = {sample.name: sample.name for sample in photos.listing.samples}
-        audit = examine(photos.listing, names, {}, rule=rule, seed=data.seed, allowed=Allowed())
+        boxes = {sample.name: sample.boxes for sample in photos.listing.samples}
+        audit = _examine(data, photos, Seen(names, boxes=boxes), _rule(data, photos))
+        if audit.findings and task is Task.DETECTION:
+            yield from _wrong_labels(job, photos)
     available = len(audit.placed[Split(wanted.split)])
     if wanted.count > available:
         yield Problem(
@@ -126,6 +125,17 @@ def _check(job: Job) -> Iterator[Problem]:
         )
 
 
+def _wrong_labels(job: Job, photos: Photos) -> Iterator[Problem]:
+    """Yield the report of a run, but without decoding photos: one look is to name all there is."""
+    data = job.recipe.data
+    with reading_pool() as pool:
+        seen = look(photos, pool)
+    try:
+        _examine(data, photos, seen, _rule(data, photos)).refuse_if_wrong(str(_path(job)))
+    except DataError as error:
+        yield Problem("data.path", str(error))
+
+
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
     del inputs
     from edgetl.data.dataset import write_index
@@ -133,13 +143,10 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     called = str(settings.path or "drawn photos")
     with (
         open_photos(settings.path, settings.drawn, settings.exclude, settings.task) as photos,
-        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-        warnings.catch_warnings(),
+        reading_pool() as pool,
     ):
-        # Pillow warns of odd metadata and palettes that it reads well all the same.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
         seen = look(photos, pool)
-        audit = _examine(settings, photos, seen)
+        audit = _examine(settings, photos, seen, settings.rule())
 
         def store_placed() -> dict[str, str]:
             names = [sample.name for split in Split for sample in audit.placed[split]]
@@ -149,51 +156,34 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         failed = store_placed()
         if failed:
             seen.unreadable.update(failed)
-            audit = _examine(settings, photos, seen)
+            audit = _examine(settings, photos, seen, settings.rule())
         audit.refuse_if_wrong(called)
         failed_again = store_placed() if failed else {}
         if failed_again or photos.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
-    is_detection = settings.task is Task.DETECTION
+    truths = sizes = None
+    unseen = {}
+    if settings.task is Task.DETECTION:
+        truths = _truths(audit)
+        sizes = {
+            split: [seen.sizes[sample.name] for sample in samples]
+            for split, samples in audit.placed.items()
+        }
+        unseen = look_for_unseen(truths, sizes, settings.preprocess(), work.progress)
     write_index(
         work.out,
         classes=audit.classes,
         preprocess=settings.preprocess(),
         items=_items(settings.task, audit, seen.contents),
         omissions=audit.omissions,
-        truths=_truths(audit) if is_detection else None,
-        photo_sizes={
-            split: [seen.sizes[sample.name] for sample in samples]
-            for split, samples in audit.placed.items()
-        }
-        if is_detection
-        else None,
+        truths=truths,
+        photo_sizes=sizes,
     )
-    return _facts(settings.task, audit, photos, work.progress)
+    return facts_of(settings.task, audit, photos, work.progress, unseen)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy",) if settings.path is None else ("pillow",)
-
-
-def _summary(facts: Facts) -> str:
-    """Return for example `2,140 photos, 6 classes (train 1,391, val 321, test 428)`."""
-    sizes = facts["photos"]
-    parts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
-    boxes = ""
-    if "boxes" in facts:
-        total = sum(sum(counts.values()) for counts in facts["boxes"].values())
-        boxes = f" {total:,} {'box' if total == 1 else 'boxes'},"
-    count = len(facts["classes"])
-    classes = "class" if count == 1 else "classes"
-    text = f"{sum(sizes.values()):,} photos,{boxes} {count} {classes} ({parts})"
-    for kind, names in facts["left_out"].items():
-        text += f"; {len(names):,} {kind} left out"
-    for kind, number in facts.get("repaired", {}).items():
-        text += f"; {number:,} repaired by {kind}"
-    if facts["duplicates"]:
-        text += f"; {facts['duplicates']:,} duplicates kept together"
-    return text
 
 
 def _path(job: Job) -> Path | None:
@@ -210,21 +200,22 @@ def _rule(data: DataTable, photos: Photos) -> SplitRule:
     )
 
 
-def _examine(settings: Settings, photos: Photos, seen: Seen) -> Audit:
+def _examine(data: Settings | DataTable, photos: Photos, seen: Seen, rule: SplitRule) -> Audit:
     listing, lint = photos.listing, None
-    if settings.task is Task.DETECTION:
+    allowed = Allowed(frozenset(data.leave_out), frozenset(data.repair), frozenset(data.accept))
+    if listing.task is Task.DETECTION:
         samples = tuple(
             replace(sample, boxes=seen.boxes.get(sample.name, ())) for sample in listing.samples
         )
-        lint = lint_boxes(replace(listing, samples=samples), seen.sizes, settings.allowed())
+        lint = lint_boxes(replace(listing, samples=samples), seen.sizes, allowed)
         listing = lint.listing
     return examine(
         listing,
         seen.contents,
         seen.unreadable,
-        rule=SplitRule(test_is_val=settings.test_is_val, drawn_off=settings.drawn_off),
-        seed=settings.seed,
-        allowed=settings.allowed(),
+        rule=rule,
+        seed=data.seed,
+        allowed=allowed,
         lint=lint,
     )
 
@@ -267,69 +258,15 @@ def _truths(audit: Audit) -> dict[Split, list[Truth]]:
     return {split: [truth(one) for one in samples] for split, samples in audit.placed.items()}
 
 
-def _facts(task: Task, audit: Audit, photos: Photos, progress: Progress) -> Facts:
-    others = photos.listing.others
-    if others:
-        progress.note(f"{len(others):,} files that are no photos: {_few(others)}")
-    left_out: dict[str, list[str]] = {}
-    for omission in audit.omissions:
-        left_out.setdefault(omission.kind.value, []).append(omission.name)
-    facts: Facts = {
-        "task": task.value,
-        "classes": list(audit.classes),
-        "photos": {split.value: len(samples) for split, samples in audit.placed.items()},
-        "left_out": left_out,
-        "duplicates": audit.num_repeated,
-        "other_files": len(others),
-    }
-    if task is Task.CLASSIFICATION:
-        return facts | {"counts": _counts(audit, lambda sample: [sample.label])}
-    return facts | _box_facts(audit, photos, progress)
-
-
-def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
-    """Return by split how often each class is among what is shown."""
-    found = {}
-    for split, samples in audit.placed.items():
-        counts = Counter(name for sample in samples for name in shown(sample))
-        found[split.value] = {name: counts[name] for name in audit.classes}
-    return found
-
-
-def _box_facts(audit: Audit, photos: Photos, progress: Progress) -> Facts:
-    """Return what is to be known of boxes; crowds are no boxes of a class."""
-    unlisted = photos.listing.unlisted
-    if unlisted:
-        progress.note(f"{len(unlisted):,} photos belong to no split: {_few(unlisted)}")
-    boxes = [box for found in audit.placed.values() for one in found for box in one.boxes]
-    return {
-        "boxes": _counts(
-            audit, lambda sample: [box.label for box in sample.boxes if not box.crowd]
-        ),
-        "backgrounds": {
-            split.value: sum(not sample.boxes for sample in samples)
-            for split, samples in audit.placed.items()
-        },
-        "crowds": sum(box.crowd for box in boxes),
-        "difficult": sum(box.difficult for box in boxes),
-        "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
-        "unlisted": len(unlisted),
-    }
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
-
-
 STAGE = Stage(
     name="index",
-    version=2,
+    version=3,
     needs=(),
     makes="dataset",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
     run=_run,
-    summary=_summary,
+    summary=summary,
     check=_check,
 )

@@ -64,7 +64,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
         (["targets", "show", "mars"], 3, "targets/mars.yaml: no such file"),
         (["why", "parts", "quantise"], 2, "no stage of parts is called 'quantise'"),
         (["show", "parts", "index"], 2, "'index' is not made yet"),
-        (["init", "nowhere"], 3, "nowhere"),
+        (["init", "nowhere"], 3, "'nowhere' does not exist\n  give a folder or zip of labelled"),
     ],
 )
 def test_mistake_ends_in_one_paragraph_and_its_exit_code(
@@ -146,6 +146,17 @@ def test_drawn_scenes_make_a_recipe_for_detection_that_plans(tmp_path: Path) -> 
     jsonschema.validate(yaml.safe_load(text), schema)
     plan = _edgetl("plan", "scenes/recipe.yaml", cwd=tmp_path)
     assert plan.returncode == 0, plan.stderr
+
+
+def test_init_of_a_single_photo_asks_for_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"no zip")
+    done = _edgetl("init", "photo.jpg", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr == (
+        "edgetl: 'photo.jpg' is neither a folder nor a zip\n"
+        "  give a folder or zip of labelled photos\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
 def test_draw_then_init_writes_a_recipe_that_plans(tmp_path: Path) -> None:

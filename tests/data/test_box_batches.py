@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl.data.box_batches import NO_BOX, BoxBatch, BoxBatches, PlacedPhotos, plain_batches
+from edgetl.data.box_batches import (
+    NO_BOX,
+    BoxBatch,
+    BoxBatches,
+    PlacedPhotos,
+    Unseen,
+    count_unseen,
+    plain_batches,
+)
 from edgetl.data.boxes_augment import VARIATIONS, Variation
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.runtime.preprocess import Preprocess, fit_photo
@@ -196,3 +204,24 @@ def test_fewer_photos_than_a_batch_are_one_batch(dataset: Make) -> None:
     found = list(batches(dataset(truth((1, 1, 40, 40)))).epoch(0))
 
     assert [len(batch.images) for batch in found] == [1]
+
+
+def test_boxes_that_are_not_seen_are_counted() -> None:
+    """A photo of 32 x 64 in an input of 32: letterbox halves it, crop shows columns 16 to 48."""
+    labelled = truth(
+        (20, 10, 23, 20),  # 3 px wide
+        (20, 10, 21, 20),  # 1 px wide
+        (0, 0, 10, 10),  # outside of the crop
+        (8, 0, 18, 10),  # a fifth is inside
+        (10, 0, 20, 10),  # two fifths are
+        (30, 10, 30.5, 20),  # a crowd
+        crowd=1,
+    )
+    expected = {
+        "letterbox": Unseen(10, 4, 0),
+        "stretch": Unseen(10, 4, 0),
+        "crop": Unseen(10, 2, 4),
+    }
+    for fit, unseen in expected.items():
+        preprocess = Preprocess(32, 32, fit, "bilinear", 0)
+        assert count_unseen([labelled] * 2, [(32, 64)] * 2, preprocess) == unseen

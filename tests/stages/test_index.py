@@ -114,7 +114,8 @@ def flat(tmp_path: Path) -> Path:
 
 
 def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
-    (flat / "notes.txt").write_text("hello")
+    for name in ("notes.txt", "recipe.md", ".DS_Store"):
+        (flat / name).write_text("hello")
     facts, dataset, listener = run(make_job(tmp_path, {"path": "flat"}), tmp_path / "work")
     assert dataset.classes == ("bracket", "gear", "nut", "screw", "spring", "washer")
     # of 10 photos a class: test 2, val 1.5 rounded up
@@ -128,8 +129,8 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
                 image, fit_photo(read_photo(flat / name), dataset.preprocess)
             )
     assert facts["counts"]["val"]["nut"] == 2
-    assert facts["other_files"] == 1
-    assert listener.notes == ["1 files that are no photos: notes.txt"]
+    assert facts["other_files"] == 2
+    assert listener.notes == ["2 files that are no photos: notes.txt, recipe.md"]
     assert listener.steps[-1] == (60, 60)
     assert STAGE.summary(facts) == "60 photos, 6 classes (train 36, val 12, test 12)"
 

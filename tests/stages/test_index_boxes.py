@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import struct
 import subprocess
 import sys
@@ -110,8 +109,16 @@ def test_boxes_photo_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> 
     assert facts["boxes"]["train"] == {"nut": 502, "Zahnr\u00e4der 8": 3}
     assert facts["backgrounds"] == {"train": 1, "val": 0, "test": 0}
     assert facts["repaired"] == facts["left_out"] == {}
-    assert bench.told.notes == ["1 files that are no photos: notes.md"]
-    assert STAGE.summary(facts) == "9 photos, 513 boxes, 2 classes (train 5, val 2, test 2)"
+    # The input is 32 px wide: of `long` a 128th is left, of the boxes on `many` 1.6 px.
+    assert facts["too_small"] == {"train": 501, "val": 0, "test": 0}
+    assert bench.told.notes == [
+        "501 of 513 boxes are under 2 px at input 32: raise `input.size`",
+        "1 file that is no photo: notes.md",
+    ]
+    assert STAGE.summary(facts) == (
+        "9 photos, 513 boxes, 2 classes (train 5, val 2, test 2); "
+        "501 of 513 boxes too small to be learnt"
+    )
 
 
 def test_rerun_gives_the_same_bytes(bench: Any, tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_everything_that_is_wrong_is_in_one_report(bench: Any, tmp_path: Path) -
         "1 x box that reaches beyond its photo:\n    labels/train/over.txt:1: nut at 22.4 9.6 35.2",
         "1 x box that repeats another:\n    labels/train/twice.txt:3 = labels/train/twice.txt:1",
         "2 x broken label line:\n    labels/train/class.txt:1: there is no class 7",
-        "    labels/train/line.txt:4: has 1 columns; expected class, centre x",
+        "    labels/train/line.txt:4: has 1 column; expected class, centre x",
         "1 x photo without labels:\n    images/train/bare.png",
         "1 x labels without a photo:\n    labels/train/stray.txt",
         "1 x unreadable photo:\n    cannot read photo 'images/train/torn.png'",
@@ -255,8 +262,12 @@ def test_classes_that_a_split_lacks_are_refused_or_accepted(bench: Any, tmp_path
         make(bench)
     assert "class that a split lacks:\n    gear (4 photos): none in val" in caught.value.message
     assert "`data: {accept: [missing-classes]}`" in caught.value.remedy
-    kept = Dataset.open(make(bench, accept=["missing-classes"]).folder)
-    assert kept.classes == ("nut", "gear", "bolt")
+    assert caught.value.remedy.startswith("leave them out with `data: {leave_out: [empty-classes]")
+    with pytest.raises(DataError, match=r"1 x class without boxes:\n    bolt\n  leave") as caught:
+        make(bench, accept=["missing-classes"])
+    assert caught.value.remedy == "leave them out with `data: {leave_out: [empty-classes]}`"
+    both: dict[str, Any] = {"accept": ["missing-classes"], "leave_out": ["empty-classes"]}
+    assert Dataset.open(make(bench, **both).folder).classes == ("nut", "gear")
     write(root, {"labels/val/0.txt": BOTH})
     gone = Dataset.open(make(bench, leave_out=["empty-classes"]).folder)
     assert gone.classes == ("nut", "gear")
@@ -319,22 +330,6 @@ def test_planned_number_of_photos_is_what_the_split_gets(bench: Any, tmp_path: P
     (problem,) = STAGE.check(replace(job, calibration=wanted))
     assert f"train split, which has {train}" in problem.what
     assert tmp_path.is_dir()
-
-
-@pytest.mark.parametrize(
-    ("data", "where", "what"),
-    [
-        ({"leave_out": ["bad-boxes"]}, "data.leave_out", "'bad-boxes' is about labelled boxes"),
-        ({"repair": ["clip-boxes"]}, "data.repair", "but the task is classification"),
-        ({"accept": ["background"]}, "data.accept", "'background' is about labelled boxes"),
-    ],
-)
-def test_words_about_boxes_are_refused_for_classification(
-    bench: Any, data: dict[str, Any], where: str, what: str
-) -> None:
-    (problem,) = STAGE.check(bench.job(data={"drawn": {}, **data}))
-    assert problem.where == where
-    assert re.search(what, problem.what)
 
 
 def test_planning_boxes_imports_neither_numpy_nor_pillow(tmp_path: Path) -> None:

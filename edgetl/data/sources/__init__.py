@@ -11,6 +11,8 @@ from typing import Protocol
 
 from edgetl.config.recipe import Leave
 from edgetl.data.container import Container
+from edgetl.data.sources._files import is_hidden
+from edgetl.data.sources._yaml import read_table
 from edgetl.errors import DataError
 from edgetl.plugins import Slot
 from edgetl.types import Split, Task
@@ -63,6 +65,8 @@ class Fault:
     """What the recipe can say to leave it out."""
     photo: str = ""
     """The photo that leaves with it, if any."""
+    mend: str = ""
+    """What is to be done about it, where leaving it out would be no good advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,15 @@ class Listing:
     unlabelled: tuple[str, ...]
     """Photos that belong to no class; none for detection, see `Sample.labelled`."""
     others: tuple[str, ...]
-    """Files that are neither photos nor labels."""
+    """Files that are neither photos nor labels, nor hidden, nor recipes."""
     labels: tuple[str, ...] = ()
     """Files that hold labels, names or splits."""
     unlisted: tuple[str, ...] = ()
     """Photos that belong to no split, where the layout lists what does."""
     faults: tuple[Fault, ...] = ()
     task: Task = Task.CLASSIFICATION
+    named_in: str = "the folders"
+    """Where classes have their names from, for messages."""
 
 
 class Source(Protocol):
@@ -105,6 +111,9 @@ class Source(Protocol):
             DataError: If the layout contradicts itself.
         """
 
+
+_RECIPE_KEYS = frozenset({"name", "task", "data", "teacher"})
+"""Every recipe has them."""
 
 SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", {})
 
@@ -143,7 +152,7 @@ def list_samples(container: Container, path: str, task: Task) -> Listing:
             remedy="leave the labels of all but one out with `data: {exclude: [...]}`",
         )
     if fitting:
-        return _without(layouts[fitting[0]].list(container), frozenset(container.excluded))
+        return _trimmed(layouts[fitting[0]].list(container), container)
     what = "labelled photos" if task is Task.CLASSIFICATION else "labelled boxes"
     expected = "; or ".join(source.expects for source in layouts.values() if source.task is task)
     remedy = f"expected {expected}"
@@ -152,11 +161,23 @@ def list_samples(container: Container, path: str, task: Task) -> Listing:
     raise DataError(f"no {what} found in '{path}'", remedy=remedy)
 
 
-def _without(listing: Listing, excluded: frozenset[str]) -> Listing:
-    """Return the listing without photos that are excluded, and what is wrong with their labels."""
+def _trimmed(listing: Listing, container: Container) -> Listing:
+    """Return the listing without excluded photos, faults of their labels, and foreseen files."""
+    excluded = frozenset(container.excluded)
     return replace(
         listing,
         samples=tuple(sample for sample in listing.samples if sample.name not in excluded),
         unlisted=tuple(name for name in listing.unlisted if name not in excluded),
         faults=tuple(fault for fault in listing.faults if fault.photo not in excluded),
+        others=tuple(
+            name
+            for name in listing.others
+            if not is_hidden(name) and not _is_recipe(container, name)
+        ),
     )
+
+
+def _is_recipe(container: Container, name: str) -> bool:
+    """Return whether a file is a recipe: `edgetl init` writes it among the photos."""
+    is_yaml = name.lower().endswith((".yaml", ".yml"))
+    return is_yaml and read_table(container, name).keys() >= _RECIPE_KEYS

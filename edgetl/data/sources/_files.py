@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from posixpath import basename, splitext
+from unicodedata import normalize
 
 from edgetl.data.container import Container
 from edgetl.errors import DataError
@@ -25,6 +26,14 @@ SPLIT_NAMES: Mapping[str, Split] = {
     "test": Split.TEST,
 }
 """Names of folders and files, in small letters."""
+
+
+def composed(name: str) -> str:
+    """Return a name with every letter as one character, for comparisons alone.
+
+    Some systems store accents apart from their letters, so that names that look the same differ.
+    """
+    return normalize("NFC", name)
 
 
 def is_hidden(name: str) -> bool:
@@ -55,14 +64,14 @@ def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
 
 
 def pair_key(name: str, rooms: Iterable[str]) -> str:
-    """Return what a photo and its labels share: the path without suffix and without a room.
+    """Return what a photo and its labels share: the composed path without suffix and a room.
 
     Args:
         name: Path of a photo or of its labels.
         rooms: Names of folders that hold only photos or only labels, in small letters; the last
             part of the path that is one of them is dropped.
     """
-    *folders, file = name.split("/")
+    *folders, file = composed(name).split("/")
     known = frozenset(rooms)
     for position in range(len(folders) - 1, -1, -1):
         if folders[position].lower() in known:
@@ -124,21 +133,22 @@ def find_ending(path: str, names: Mapping[str, list[str]]) -> list[str]:
         path: With slashes or backslashes, relative or absolute.
         names: Files by their last part; see `by_basename`.
     """
-    parts = [part for part in path.replace("\\", "/").split("/") if part not in {"", ".", ".."}]
+    given = composed(path).replace("\\", "/").split("/")
+    parts = [part for part in given if part not in {"", ".", ".."}]
     if not parts:
         return []
     found = names.get(parts[-1], [])
     for count in range(len(parts), 1, -1):
         ending = "/".join(parts[-count:])
-        longer = [name for name in found if name == ending or name.endswith(f"/{ending}")]
+        longer = [name for name in found if f"/{composed(name)}".endswith(f"/{ending}")]
         if longer:
             return longer
     return found
 
 
 def by_basename(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return files by the last part of their path."""
+    """Return files by the last part of their path, composed."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(basename(name), []).append(name)
+        found.setdefault(composed(basename(name)), []).append(name)
     return found

@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import dirname
 
-import yaml
-
 from edgetl.config.recipe import Leave
 from edgetl.data.container import Container
 from edgetl.data.sources import Fault
-from edgetl.data.sources._files import by_basename, find_ending, read_text, with_suffix
+from edgetl.data.sources._files import by_basename, composed, find_ending, read_text, with_suffix
+from edgetl.data.sources._yaml import read_table, read_yaml
 from edgetl.errors import DataError
 from edgetl.types import Fact, Split
 
 _PLAIN_NAMES = ("classes.txt", "obj.names")
-_MAX_BYTES = 1 << 18
+_NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
+"""How a key is left open."""
 _KEYS = (("train", Split.TRAIN), ("val", Split.VAL), ("test", Split.TEST))
 
 
@@ -42,7 +42,7 @@ def names_files(container: Container) -> tuple[str, ...]:
     found = tuple(
         name
         for name in with_suffix(container, ".yaml", ".yml")
-        if "names" in _table(container, name)
+        if "names" in read_table(container, name)
     )
     return found or tuple(name for name in container.files if is_plain(name))
 
@@ -60,13 +60,14 @@ def find_names(container: Container, photos: Sequence[str]) -> Names:
     """
     files = names_files(container)
     if not files:
-        unread = [
-            name for name in with_suffix(container, ".yaml", ".yml") if _broken(container, name)
-        ]
-        but = f"{', '.join(unread)} cannot be read" if unread else "no data.yaml"
+        broken = _broken(container)
+        but = "; ".join(f"{name} cannot be read: {reason}" for name, reason in broken.items())
         raise DataError(
-            f"there are labels/*.txt, but {but}, so their classes have no names",
-            remedy="write data.yaml beside them, for example `names: [nut, screw]`",
+            f"there are labels/*.txt, but {but or 'no data.yaml'}, so their classes have no names",
+            remedy=f"mend {' or '.join(broken)} and save it as UTF-8 text, for example `names: "
+            "[nut, screw]`"
+            if broken
+            else "write data.yaml beside them, for example `names: [nut, screw]`",
         )
     if len(files) > 1:
         raise DataError(
@@ -75,13 +76,12 @@ def find_names(container: Container, photos: Sequence[str]) -> Names:
         )
     (file,) = files
     if is_plain(file):
-        lines = _text(container, file).splitlines()
-        return Names(
-            _checked(file, [line.strip() for line in lines if line.strip()]), {}, files, ()
-        )
-    content = _table(container, file)
+        # A gap would move all names after it, so only the end of the file may be empty.
+        lines = _text(container, file).rstrip().splitlines()
+        return Names(_checked(file, [line.strip() for line in lines]), {}, files, ())
+    content = read_table(container, file)
     classes = _classes(file, content["names"])
-    if content.get("nc", len(classes)) != len(classes):
+    if content.get("nc", str(len(classes))) != str(len(classes)):
         raise DataError(
             f"{file}: `nc` is not {len(classes)}, the number of names",
             remedy="mend `nc` or `names`",
@@ -97,52 +97,36 @@ def _text(container: Container, file: str) -> str:
         raise DataError(f"{file}: {error}", remedy="save it again as UTF-8 text") from error
 
 
-def _table(container: Container, file: str) -> Mapping[str, Fact]:
-    """Return the table of a YAML file; an empty one if it is something else or broken."""
-    try:
-        content = _load(container, file)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _broken(container: Container, file: str) -> bool:
-    try:
-        _load(container, file)
-    except ValueError:
-        return True
-    return False
-
-
-def _load(container: Container, file: str) -> Fact:
-    """Return what a YAML file holds; a ValueError if it is none."""
-    text = read_text(container, file)
-    if len(text) > _MAX_BYTES:
-        raise ValueError("too long to be a table of names")
-    try:
-        return yaml.safe_load(text)
-    except (RecursionError, yaml.YAMLError) as error:
-        raise ValueError("no sound YAML") from error
+def _broken(container: Container) -> dict[str, str]:
+    """Return why YAML files cannot be read, by name."""
+    found = {}
+    for name in with_suffix(container, ".yaml", ".yml"):
+        try:
+            read_yaml(container, name)
+        except ValueError as error:
+            found[name] = str(error)
+    return found
 
 
 def _classes(file: str, names: Fact) -> tuple[str, ...]:
     if isinstance(names, dict):
-        if list(names) and sorted(names, key=str) != sorted(range(len(names)), key=str):
+        numbers = [str(number) for number in range(len(names))]
+        if sorted(names) != sorted(numbers):
             raise DataError(
                 f"{file}: the keys of `names` must be the numbers 0 to {len(names) - 1}",
                 remedy="number the classes from 0 without gaps",
             )
-        names = [names[number] for number in range(len(names))]
+        names = [names[number] for number in numbers]
     if not isinstance(names, list) or not names:
         raise DataError(
             f"{file}: `names` must be a list of class names, or a table of number: name",
             remedy="write for example `names: [nut, screw]`",
         )
-    if any(isinstance(name, list | dict) or name is None for name in names):
+    if any(isinstance(name, list | dict) for name in names):
         raise DataError(
             f"{file}: a name in `names` is no text", remedy="write every name in quotes"
         )
-    return _checked(file, [str(name).strip() for name in names])
+    return _checked(file, [name.strip() for name in names])
 
 
 def _checked(file: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -161,16 +145,19 @@ def _splits(
     splits: dict[str, Split | None] = {}
     lists: list[str] = []
     faults: list[Fault] = []
-    path = content.get("path") or ""
-    places = _Places(container, photos, dirname(file), path if isinstance(path, str) else "")
+    path = content.get("path", "")
+    base = path if isinstance(path, str) and path not in _NOTHING else ""
+    places = _Places(container, photos, dirname(file), base)
     for key, split in _KEYS:
-        given = content.get(key) or []
+        given = content.get(key, "")
         for entry in given if isinstance(given, list) else [given]:
             if not isinstance(entry, str):
                 raise DataError(
                     f"{file}: `{key}` must be a folder, a list file, or a list of these",
                     remedy=f"mend the line `{key}:`, or remove it",
                 )
+            if entry in _NOTHING:
+                continue
             found = places.find(file, key, entry, lists, faults)
             for photo in found:
                 if splits.setdefault(photo, split) is not split:
@@ -187,25 +174,25 @@ class _Places:
 
     def __init__(self, container: Container, photos: Sequence[str], base: str, path: str) -> None:
         self._container = container
-        self._photos = photos
+        self._photos = [(composed(name), name) for name in photos]
         self._base = base
         self._path = path
         self._by_basename = by_basename(photos)
-        self._folders = {folder for name in photos for folder in _above(name)}
-        self._files = set(container.files)
+        self._folders = {folder for name, _ in self._photos for folder in _above(name)}
+        self._files = {composed(name): name for name in container.files}
 
     def find(
         self, file: str, key: str, entry: str, lists: list[str], faults: list[Fault]
     ) -> list[str]:
         """Return the photos below a folder, or those that a list file names."""
         for parts in self._candidates(entry):
-            place = "/".join(parts)
+            place = composed("/".join(parts))
             if place in self._folders or not parts:
                 prefix = f"{place}/" if place else ""
-                return [photo for photo in self._photos if photo.startswith(prefix)]
+                return [photo for name, photo in self._photos if name.startswith(prefix)]
             if place in self._files:
-                lists.append(place)
-                return self._listed(place, faults)
+                lists.append(self._files[place])
+                return self._listed(self._files[place], faults)
         raise DataError(
             f"{file}: there is no folder or list '{entry}' with photos (`{key}`)",
             remedy=f"mend the line `{key}:`, or remove it",

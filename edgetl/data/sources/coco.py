@@ -78,6 +78,7 @@ class CocoSource:
             unlisted=tuple(sorted({*photos} - {sample.name for sample in samples})),
             faults=tuple(reading.faults),
             task=self.task,
+            named_in=f"`categories` of {', '.join(files)}",
         )
 
 

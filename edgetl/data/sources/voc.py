@@ -24,6 +24,7 @@ from edgetl.data.container import Container
 from edgetl.data.sources import Box, Fault, Listing, Sample
 from edgetl.data.sources._files import (
     by_basename,
+    composed,
     find_photos,
     given_splits,
     pair_key,
@@ -115,6 +116,7 @@ class VocSource:
             unlisted=tuple(name for name in photos if name not in splits),
             faults=tuple(faults),
             task=self.task,
+            named_in="<name> of the XML files",
         )
 
 
@@ -127,14 +129,18 @@ class _Pairs:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for name in photos:
             self._by_key[pair_key(name, _ROOMS)].append(name)
-            self._by_stem[splitext(basename(name))[0]].append(name)
+            self._by_stem[_stem(name)].append(name)
         self.by_basename = by_basename(photos)
 
     def by_name(self, name: str) -> list[str]:
         """Return the photos that have the name of an XML file, best those in a folder beside."""
-        stem = splitext(basename(name))[0]
-        found = self._by_key.get(pair_key(name, _ROOMS)) or self._by_stem.get(stem, [])
+        found = self._by_key.get(pair_key(name, _ROOMS)) or self._by_stem.get(_stem(name), [])
         return [photo for photo in found if photo not in self._excluded] or found
+
+
+def _stem(name: str) -> str:
+    """Return the composed last part of a path, without suffix."""
+    return splitext(composed(basename(name)))[0]
 
 
 def _label(
@@ -147,7 +153,7 @@ def _label(
         annotation = _parse(name, content)
     except ValueError as error:
         return Fault(_BROKEN, f"{name}: {error}", Leave.BAD_LABELS, photo)
-    by_filename = pairs.by_basename.get(annotation.filename, [])
+    by_filename = pairs.by_basename.get(composed(annotation.filename), [])
     candidates = by_name or by_filename
     if not candidates:
         return Fault(_NO_PHOTO, name, Leave.STRAY_LABELS)
@@ -251,7 +257,7 @@ def _read_lists(
     faults: list[Fault] = []
     by_stem: dict[str, list[str]] = defaultdict(list)
     for photo in photos:
-        by_stem[splitext(basename(photo))[0]].append(photo)
+        by_stem[_stem(photo)].append(photo)
     for name in sorted(lists, key=lambda name: name.endswith("trainval.txt")):
         rest = name.endswith("trainval.txt")
         if rest and name.replace("trainval.txt", "train.txt") in lists:
@@ -259,7 +265,7 @@ def _read_lists(
         root = name[: -len(_LISTS + basename(name))]
         split = Split.TRAIN if rest else Split(splitext(basename(name))[0])
         for line, listed in _lines(container, name):
-            key = listed if listed in by_stem else splitext(basename(listed))[0]
+            key = composed(listed) if composed(listed) in by_stem else _stem(listed)
             found = [photo for photo in by_stem.get(key, []) if photo.startswith(root)]
             if not found:
                 what = f"{name}:{line}: there is no photo '{listed}'"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from posixpath import splitext
 
 from edgetl.config.recipe import Leave
 from edgetl.data.container import Container
 from edgetl.data.sources import Box, Fault, Listing, Sample
 from edgetl.data.sources._files import (
+    composed,
     find_photos,
     given_splits,
     read_text,
@@ -26,10 +28,15 @@ from edgetl.types import Task
 
 _ROOM, _LABEL_ROOM = "images", "labels"
 _COLUMNS = 5
+_EXPECTED = "class, centre x, centre y, width, height"
 _LIMIT = 2.0
 """Fractions beyond this are none: somebody wrote pixels."""
 _NO_PHOTO = "labels without a photo"
 _BROKEN = "broken label line"
+_NO_NAME = "label line with the number of a class that has no name"
+_MIN_BEYOND, _BEYOND_SHARE = 3, 0.1
+"""From as many lines on, and as many of all, classes without a name are no slips of single lines:
+the names are wrong. Where no line has the number 0, classes were counted from 1."""
 _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 
 
@@ -47,8 +54,9 @@ class YoloSource:
         texts = with_suffix(container, ".txt")
         if any(_LABEL_ROOM in name.lower().split("/")[:-1] for name in texts):
             return True
-        stems = {splitext(name)[0] for name in texts}
-        return bool(files) and any(splitext(name)[0] in stems for name in find_photos(container))
+        stems = {composed(splitext(name)[0]) for name in texts}
+        photos = find_photos(container)
+        return bool(files) and any(composed(splitext(name)[0]) in stems for name in photos)
 
     def list(self, container: Container) -> Listing:
         """Return photos with the boxes of their label files.
@@ -58,13 +66,14 @@ class YoloSource:
         """
         photos = find_photos(container)
         names = find_names(container, photos)
-        texts = {splitext(name)[0]: name for name in with_suffix(container, ".txt")}
+        texts = _Texts(container)
+        reading = _Reading(container, names.classes)
         splits = names.splits or {name: split_by_folder(name) for name in photos}
         samples: list[Sample] = []
         faults: list[Fault] = list(names.faults)
         files: dict[str, str] = {}
         for photo in photos:
-            file = next((texts[key] for key in _label_keys(photo) if key in texts), None)
+            file = texts.find(photo)
             if file in files and photo not in container.excluded:
                 what = f"{file}: can be about {files[file]} or {photo}"
                 faults.append(Fault("labels that fit several photos", what))
@@ -73,12 +82,12 @@ class YoloSource:
             if file is not None and labelled:
                 files.setdefault(file, photo)
                 if photo in splits:
-                    boxes, broken = _read_labels(container, file, names.classes, photo)
-                    faults.extend(broken)
+                    boxes = reading.read(file, photo)
             if photo in splits:
                 split = splits[photo]
                 samples.append(Sample(photo, "", split, boxes, relative=True, labelled=labelled))
-        stray = [name for name in _stray(texts.values(), files) if name not in names.files]
+        stray = [name for name in _stray(texts.names, files) if name not in names.files]
+        faults.extend(reading.settled(names.files[0]))
         faults.extend(Fault(_NO_PHOTO, name, Leave.STRAY_LABELS) for name in stray)
         known = {*photos, *files, *stray, *names.files}
         return Listing(
@@ -91,7 +100,24 @@ class YoloSource:
             unlisted=tuple(name for name in photos if name not in splits),
             faults=tuple(faults),
             task=self.task,
+            named_in=names.files[0],
         )
+
+
+class _Texts:
+    """The text files that may hold labels."""
+
+    def __init__(self, container: Container) -> None:
+        self.names = with_suffix(container, ".txt")
+        self._by_stem = {splitext(name)[0]: name for name in self.names}
+        self._by_composed = {composed(stem): name for stem, name in self._by_stem.items()}
+
+    def find(self, photo: str) -> str | None:
+        """Return the labels of a photo, best those that are called exactly like it."""
+        keys = list(_label_keys(photo))
+        exact = next((self._by_stem[key] for key in keys if key in self._by_stem), None)
+        looks = (self._by_composed.get(composed(key)) for key in keys)
+        return exact or next(filter(None, looks), None)
 
 
 def _label_keys(photo: str) -> Iterator[str]:
@@ -116,58 +142,113 @@ def _stray(texts: Iterable[str], files: Mapping[str, str]) -> Iterator[str]:
             yield name
 
 
-def _read_labels(
-    container: Container, file: str, classes: Sequence[str], photo: str
-) -> tuple[tuple[Box, ...], list[Fault]]:
-    """Return the boxes of a label file, and what is wrong with its lines."""
-    boxes: list[Box] = []
-    faults: list[Fault] = []
-    try:
-        text = read_text(container, file)
-    except ValueError as error:
-        what = f"{file}: {error}"
-        return (), [Fault("label file that cannot be read", what, Leave.BAD_LABELS, photo)]
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
+class _NoNameError(ValueError):
+    """A line has a class without a name."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was found in label files so far."""
+
+    container: Container
+    classes: Sequence[str]
+    faults: list[Fault] = field(default_factory=list)
+    beyond: set[Fault] = field(default_factory=set)
+    """Those of lines with classes that have no name."""
+    numbers: list[int] = field(default_factory=list)
+    """Of the classes, with those that have no name; one per line."""
+
+    def read(self, file: str, photo: str) -> tuple[Box, ...]:
+        """Return the boxes of a photo, and keep what is wrong with their lines."""
+        boxes: list[Box] = []
         try:
-            boxes.append(_parse(line.split(), classes, where))
+            text = read_text(self.container, file)
         except ValueError as error:
-            what = f"{where}: {error}"
-            faults.append(Fault(_BROKEN, what, Leave.BAD_LABELS, photo))
-    return tuple(boxes), faults
+            what = f"{file}: {error}"
+            fault = Fault("label file that cannot be read", what, Leave.BAD_LABELS, photo)
+            self.faults.append(fault)
+            return ()
+        for position, line in enumerate(text.splitlines(), start=1):
+            if not line.strip():
+                continue
+            where = f"{file}:{position}"
+            try:
+                boxes.append(self._parse(line, where))
+            except ValueError as error:
+                fault = Fault(_BROKEN, f"{where}: {error}", Leave.BAD_LABELS, photo)
+                self.faults.append(fault)
+                if isinstance(error, _NoNameError):
+                    self.beyond.add(fault)
+        return tuple(boxes)
+
+    def settled(self, file: str) -> list[Fault]:
+        """Return all that is wrong, by the file with the names where that is what is wrong."""
+        num_slips = _BEYOND_SHARE * len(self.numbers) if 0 in self.numbers else 0
+        if len(self.beyond) < max(_MIN_BEYOND, num_slips):
+            return self.faults
+        count = len(self.classes)
+        has = (
+            f"1 class, '{self.classes[0]}'"
+            if count == 1
+            else f"{count} classes, from 0 to {count - 1}"
+        )
+        place = file if is_plain(file) else f"`names` in {file}"
+        mend = (
+            f"mend {place}: it has {has}, but the labels have numbers from "
+            f"{min(self.numbers)} to {max(self.numbers)}"
+        )
+        if count == 1 and " " in self.classes[0]:
+            mend += "; write one name per line" if is_plain(file) else "; put commas between names"
+        return [
+            replace(one, title=_NO_NAME, mend=mend) if one in self.beyond else one
+            for one in self.faults
+        ]
+
+    def _parse(self, line: str, where: str) -> Box:
+        """Return the box of a line; a ValueError says what is wrong with it."""
+        words = line.split()
+        if len(words) != _COLUMNS:
+            raise ValueError(_miscounted(words))
+        values = [_number(word) for word in words]
+        number, count = values[0], len(self.classes)
+        if not number.is_integer():
+            raise ValueError(f"class '{words[0][:40]}' is not a whole number")
+        if number >= 0:
+            self.numbers.append(int(number))
+        if not 0 <= number < count:
+            named = "only 0 is named" if count == 1 else f"{count} are named, from 0 to {count - 1}"
+            what = f"there is no class {words[0][:40]}; {named}"
+            raise _NoNameError(what) if number >= 0 else ValueError(what)
+        for word, value in zip(words[1:], values[1:], strict=True):
+            if abs(value) > _LIMIT:
+                raise ValueError(
+                    f"'{word[:40]}' is no fraction of the photo, 0 to 1; is it in pixels?"
+                )
+        x, y, width, height = values[1:]
+        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return Box(self.classes[int(number)], corners, where)
 
 
-def _parse(words: Sequence[str], classes: Sequence[str], where: str) -> Box:
-    """Return the box of a line; a ValueError says what is wrong with it."""
-    if len(words) != _COLUMNS:
-        outline = " (an outline? only boxes are read)" if len(words) > _COLUMNS + 1 else ""
-        raise ValueError(
-            f"has {len(words)} columns{outline}; expected class, centre x, centre y, width, height"
-        )
-    values = [_number(word) for word in words]
-    number = values[0]
-    if not number.is_integer():
-        raise ValueError(f"class '{words[0][:40]}' is not a whole number")
-    if not 0 <= number < len(classes):
-        raise ValueError(
-            f"there is no class {words[0][:40]}; {len(classes)} are named, from 0 to "
-            f"{len(classes) - 1}"
-        )
-    for word, value in zip(words[1:], values[1:], strict=True):
-        if abs(value) > _LIMIT:
-            raise ValueError(f"'{word[:40]}' is no fraction of the photo, 0 to 1; is it in pixels?")
-    x, y, width, height = values[1:]
-    corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    return Box(classes[int(number)], corners, where)
+def _miscounted(words: Sequence[str]) -> str:
+    """Return what is wrong with a line that has too few or too many words."""
+    parts = [part for part in ",".join(words).replace(";", ",").split(",") if part]
+    if len(words) == 1 and len(parts) > 1:
+        return f"has no spaces; separate by spaces, not by commas or the like: {_EXPECTED}"
+    outline = " (an outline? only boxes are read)" if len(words) > _COLUMNS + 1 else ""
+    columns = "1 column" if len(words) == 1 else f"{len(words)} columns"
+    return f"has {columns}{outline}; expected {_EXPECTED}"
 
 
 def _number(word: str) -> float:
     try:
         value = float(word)
     except ValueError as error:
-        raise ValueError(f"'{word[:40]}' is not a number") from error
+        hint = ""
+        if word.endswith((",", ";")):
+            hint = "; separate by spaces alone"
+        elif "," in word:
+            hint = "; decimals need a point"
+        raise ValueError(f"'{word[:40]}' is not a number{hint}") from error
     if not math.isfinite(value):
         raise ValueError(f"'{word[:40]}' is not a finite number")
     return value

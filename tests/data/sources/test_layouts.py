@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -82,11 +83,13 @@ def coco(photos: Mapping[str, list[Box]]) -> Tree:
                 ]
         categories = [{"id": 10 * k, "name": name} for k, name in enumerate(CLASSES)]
         tables = {"images": images, "annotations": annotations, "categories": categories}
-        files[f"annotations/instances_{split}.json"] = json.dumps(tables).encode()
+        files[f"annotations/instances_{split}.json"] = json.dumps(
+            tables, ensure_ascii=False
+        ).encode()
     return files
 
 
-def listed(tree: Tree, folder: Path) -> Listing:
+def listed(tree: Mapping[str, bytes | None], folder: Path) -> Listing:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, content in tree.items():
@@ -143,6 +146,69 @@ def test_all_layouts_say_the_same_of_the_same_boxes(
                 assert row == pytest.approx(box, abs=1e-9)
 
 
+@pytest.mark.parametrize("write", [yolo, voc, coco])
+@pytest.mark.parametrize("decomposed", ["photos", "labels", "lists"])
+def test_letters_with_accents_pair_however_they_are_stored(
+    tmp_path: Path, write: Callable[[Mapping[str, list[Box]]], Tree], decomposed: str
+) -> None:
+    """As between macOS, which stores an accent apart from its letter, and everything else."""
+    files = write({"train/\u00e4 b 1": [(1, 1, 2, 3, 4)], "val/\u00e5ngstr\u00f6m": []})
+    if write is voc:
+        files |= {f"ImageSets/Main/{split}.txt": b"" for split in ("train", "val")}
+        files["ImageSets/Main/train.txt"] = "\u00e4 b 1\n".encode()
+        files["ImageSets/Main/val.txt"] = "\u00e5ngstr\u00f6m\n".encode()
+    if write is yolo:
+        files["train.txt"] = "images/train/\u00e4 b 1.jpg\n".encode()
+        files["data.yaml"] = (files["data.yaml"] or b"") + b"train: train.txt\nval: images/val\n"
+
+    def stored(name: str, content: bytes) -> tuple[str, bytes]:
+        kind = "photos" if name.endswith(".jpg") else "labels"
+        if decomposed == "lists":
+            return name, unicodedata.normalize("NFD", content.decode()).encode()
+        return unicodedata.normalize("NFD", name) if kind == decomposed else name, content
+
+    found = listed(dict(stored(name, text or b"") for name, text in files.items()), tmp_path)
+    assert found.faults == ()
+    assert [(one.labelled, one.split, len(one.boxes)) for one in found.samples] == [
+        (True, Split.TRAIN, 1),
+        (True, Split.VAL, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("write", "named_in"),
+    [
+        (yolo, "data.yaml"),
+        (voc, "<name> of the XML files"),
+        (
+            coco,
+            "`categories` of "
+            + ", ".join(f"annotations/instances_{split}.json" for split in sorted(SPLITS)),
+        ),
+    ],
+    ids=["yolo", "voc", "coco"],
+)
+def test_every_layout_says_where_classes_are_named(
+    tmp_path: Path, write: Callable[[Mapping[str, list[Box]]], Tree], named_in: str
+) -> None:
+    photos = {f"{split}/a": [(0, 1, 2, 3, 4)] for split in SPLITS}
+    assert listed(write(photos), tmp_path).named_in == named_in
+
+
+def test_names_that_only_look_the_same_keep_their_own_labels(tmp_path: Path) -> None:
+    names = ("\u00e4", "a\u0308")
+    files: Tree = {"data.yaml": b"names: [nut, gear]"}
+    for number, name in enumerate(names):
+        text = f"{number} .5 .5 .1 .1\n".encode()
+        files |= {f"images/{name}.jpg": b"", f"labels/{name}.txt": text}
+    found = listed(files, tmp_path)
+    assert found.faults == ()
+    assert {one.name: [box.label for box in one.boxes] for one in found.samples} == {
+        "images/\u00e4.jpg": ["nut"],
+        "images/a\u0308.jpg": ["gear"],
+    }
+
+
 @pytest.mark.parametrize(
     ("files", "task"), [(YOLO, "detection"), (VOC, "detection"), (COCO, "detection"),
                         (FOLDERS, "classification"),
@@ -190,3 +256,21 @@ def test_every_layout_says_what_it_expects(name: str) -> None:
     source = SOURCES.load(name)
     assert isinstance(source.task, Task)
     assert len(source.expects) > 10
+
+
+@pytest.mark.parametrize("layout", [FOLDERS, YOLO], ids=["folders", "yolo"])
+def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> None:
+    recipe = b"name: parts\ntask: detection\ndata: {path: .}\nteacher: {family: any}\n"
+    files: Tree = {
+        "recipe.yaml": recipe,
+        "nut/small.YML": recipe,
+        "other.yaml": b"name: parts\n",
+        "broken.yaml": b"[",
+        "list.yaml": b"[name, task, data, teacher]",
+        "__MACOSX/._recipe.yaml": recipe,
+        "nut/.DS_Store": b"",
+        ".git/config": b"",
+    }
+    container = open_container(tree({**layout, **files}))
+    found = list_samples(container, "photos", guess_task(container))
+    assert found.others == ("broken.yaml", "list.yaml", "other.yaml")

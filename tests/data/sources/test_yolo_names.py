@@ -1,0 +1,152 @@
+"""What data.yaml says: every name as it is written, and a reason where it cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgetl.config.recipe import Leave
+from edgetl.data.container import open_container
+from edgetl.data.sources import Listing, list_samples
+from edgetl.errors import DataError
+from edgetl.types import Split, Task
+
+Tree = dict[str, bytes | None]
+Write = Callable[[Tree], Path]
+
+BOX = ".5 .5 .1 .1\n"
+PHOTO: Tree = {"images/a.jpg": b"", "labels/a.txt": f"0 {BOX}".encode()}
+
+
+def listing(root: Path) -> Listing:
+    return list_samples(open_container(root), "photos", Task.DETECTION)
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        pytest.param(
+            b"[1.10, 010, yes, 2024-01-01, 1_000, 0x1F, null, 1e3, 12:30:45]",
+            ("1.10", "010", "yes", "2024-01-01", "1_000", "0x1F", "null", "1e3", "12:30:45"),
+            id="list",
+        ),
+        pytest.param(b"\n  0: no\n  1: On\n  2: ~\n", ("no", "On", "~"), id="table"),
+        pytest.param(b"{'0': off, 1: \"7.0\"}", ("off", "7.0"), id="quoted keys"),
+    ],
+)
+def test_names_are_kept_as_they_are_written(
+    tree: Write, names: bytes, classes: tuple[str, ...]
+) -> None:
+    found = listing(tree({**PHOTO, "data.yaml": b"names: " + names}))
+    assert found.classes == classes
+    assert found.samples[0].boxes[0].label == classes[0]
+
+
+@pytest.mark.parametrize("nothing", [b"", b" ~", b" null", b" # optional"])
+def test_keys_of_splits_may_be_left_open(tree: Write, nothing: bytes) -> None:
+    text = b"names: [nut]\nnc: 1\npath: 2024\ntrain: images\nval:" + nothing + b"\n"
+    found = listing(tree({**PHOTO, "data.yaml": text}))
+    assert [sample.split for sample in found.samples] == [Split.TRAIN]
+
+
+def test_folder_that_is_called_like_a_number_is_found(tree: Write) -> None:
+    files: Tree = {"2024/images/a.jpg": b"", "2024/labels/a.txt": b""}
+    found = listing(tree({**files, "data.yaml": b"names: [nut]\ntrain: 2024\n"}))
+    assert [sample.split for sample in found.samples] == [Split.TRAIN]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"names: [Zahnr\xe4der]\n", r"no UTF-8 text \(byte 13\)"),
+        (b"nc: 2\nnames: nut: 1\n", "line 2: mapping values are not allowed here"),
+        (b"names: [a", r"line 1: expected ',' or ']', but got '<stream end>'"),
+        (b"names: [a]\nnames: [b]\n", "line 2: 'names' is given twice"),
+        (b"names:\n  0: a\n  0: b\n", "line 3: '0' is given twice"),
+        (
+            b"names: [a\x07]\n",
+            "unacceptable character #x0007: special characters are not allowed in",
+        ),
+        (b"[" * 5_000, "nested too deeply"),
+        (b"names: &a [*a]\n", "line 1: found unconstructable recursive node"),
+        (b"? [a]\n: b\n", "line 1: found unhashable key"),
+        (b"a" * 300_000, "too long to be a table of names"),
+    ],
+    ids=[
+        "latin-1",
+        "colon",
+        "open",
+        "two names",
+        "two zeros",
+        "bell",
+        "deep",
+        "itself",
+        "list as key",
+        "long",
+    ],
+)
+def test_broken_data_yaml_is_refused_with_the_reason(tree: Write, text: bytes, reason: str) -> None:
+    what = rf"but data\.yaml cannot be read: {reason}.*, so their classes have no names\n  mend "
+    with pytest.raises(DataError, match=what) as caught:
+        listing(tree({**PHOTO, "data.yaml": text}))
+    assert caught.value.remedy == (
+        "mend data.yaml and save it as UTF-8 text, for example `names: [nut, screw]`"
+    )
+
+
+def test_gap_in_a_list_of_names_is_refused(tree: Write) -> None:
+    """Without it all later names would move up by one."""
+    files: Tree = {**PHOTO, "classes.txt": b"nut\n\nscrew\n\n \n"}
+    with pytest.raises(DataError, match=r"classes\.txt: two classes have the same name, or one ha"):
+        listing(tree(files))
+    assert listing(tree({**files, "classes.txt": b"nut\nscrew\n\n \n"})).classes == ("nut", "screw")
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers", "mend"),
+    [
+        pytest.param(
+            "[bracket gear nut screw]",
+            [0, 1, 2, 3, 3],
+            "mend `names` in data.yaml: it has 1 class, 'bracket gear nut screw', but the labels "
+            "have numbers from 0 to 3; put commas between names",
+            id="no commas",
+        ),
+        pytest.param(
+            "[bracket, gear, nut, screw, pin]",
+            [1, 2, 3, 4] * 20 + [5] * 3,
+            "mend `names` in data.yaml: it has 5 classes, from 0 to 4, but the labels have numbers "
+            "from 1 to 5",
+            id="counted from 1",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_the_names_point_at_the_names(
+    tree: Write, names: str, numbers: list[int], mend: str
+) -> None:
+    lines = "".join(f"{number} {BOX}" for number in numbers).encode()
+    files: Tree = {"images/a.jpg": b"", "labels/a.txt": lines}
+    faults = listing(tree({**files, "data.yaml": f"names: {names}\n".encode()})).faults
+    assert {(fault.mend, fault.leave, fault.photo) for fault in faults} == {
+        (mend, Leave.BAD_LABELS, "images/a.jpg")
+    }
+
+
+def test_labels_that_do_not_fit_a_list_of_names_point_at_its_file(tree: Write) -> None:
+    files: Tree = {"images/a.jpg": b"", "labels/a.txt": (f"0 {BOX}" + f"3 {BOX}" * 3).encode()}
+    faults = listing(tree({**files, "classes.txt": b"gear nut screw\n"})).faults
+    (mend,) = {fault.mend for fault in faults}
+    assert mend == (
+        "mend classes.txt: it has 1 class, 'gear nut screw', "
+        "but the labels have numbers from 0 to 3; write one name per line"
+    )
+
+
+def test_single_line_with_a_number_beyond_the_names_is_a_broken_line(tree: Write) -> None:
+    lines = (f"0 {BOX}" * 10 + f"1 {BOX}").encode()
+    files: Tree = {"images/a.jpg": b"", "labels/a.txt": lines, "data.yaml": b"names: [nut]"}
+    (fault,) = listing(tree(files)).faults
+    assert (fault.title, fault.mend) == ("broken label line", "")
+    assert fault.example == "labels/a.txt:11: there is no class 1; only 0 is named"
