@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError, Problem
@@ -15,37 +14,32 @@ from edgetl.evaluation import Answers
 from edgetl.gate.bundle import Bundle, Photos, Quantile
 from edgetl.gate.limits import Accuracy
 from edgetl.gate.measure import Evidence
+from edgetl.gate.packed import PackedArray, pack, unpack
 from edgetl.types import Fact, Provenance
 
-if TYPE_CHECKING:  # the command line must not wait for numpy
-    import numpy as np
-    from numpy.typing import NDArray
-
-_LOGITS = "logits"
-_UPDATE = "write it anew: edgetl baseline update BUNDLE"
-
-
-class PackedArray(Table):
-    """An array as text: its bytes, deflated, in base 64."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    data: str
+_MOST_PROBLEMS = 3
+"""Of a file that is something else; more say no more."""
 
 
 class AccuracyRecord(Table):
     """What the answers were worth, and the answers."""
 
     metric: str
-    value: float
-    low: float
-    high: float
-    photos: int
+    value: float = Field(ge=0.0, le=1.0)
+    low: float = Field(ge=0.0, le=1.0)
+    high: float = Field(ge=0.0, le=1.0)
+    photos: int = Field(ge=1)
     provenance: str
     split: str | None
     """Digest of the test photos and their labels; None if they were not at hand."""
     answers: dict[str, PackedArray] | None
     """To every test photo, in their order: of a classifier only which class is first."""
+
+    @model_validator(mode="after")
+    def _answers_to_known_photos(self) -> Self:
+        if (self.split is None) != (self.answers is None):
+            raise ValueError("split and answers belong together")
+        return self
 
 
 class LatencyRecord(Table):
@@ -53,8 +47,10 @@ class LatencyRecord(Table):
 
     model_ms: dict[str, Quantile | None]
     """None where there were too few times."""
-    threads: int
+    threads: int = Field(ge=1)
     host: dict[str, str | int | float | None]
+    engine: str | None = None
+    """Package and version; older files do not name it."""
 
 
 class Baseline(Table):
@@ -67,7 +63,7 @@ class Baseline(Table):
     target: str
     candidate: str
     labels: tuple[str, ...]
-    size_bytes: int
+    size_bytes: int = Field(gt=0)
     model: dict[str, str]
     """Digests of the model's files."""
     accuracy: AccuracyRecord
@@ -127,17 +123,13 @@ def read_baseline(path: Path, bundle: Bundle) -> Baseline:
         baseline = Baseline.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         problems = [Problem("", "no such file")]
-        raise ConfigError(
-            str(path),
-            problems,
-            remedy=f"edgetl baseline update {bundle.folder} --out {path}",
-        ) from error
+        raise ConfigError(str(path), problems, remedy=_command(path, bundle)) from error
     except ValidationError as error:
-        problems = [
-            Problem(".".join(map(str, each["loc"])), each["msg"].lower())
-            for each in error.errors(include_input=False)
-        ]
-        raise ConfigError(str(path), problems, remedy=_UPDATE) from error
+        remedy = f"write it anew: {_command(path, bundle)}"
+        if _is_foreign(error):
+            # It may be of use as what it is, so nothing that would write over it is advised.
+            remedy = f"give a file that this wrote: edgetl baseline update {bundle.folder}"
+        raise ConfigError(str(path), list(_problems(error)), remedy=remedy) from error
     manifest = bundle.manifest
     pairs = {
         "name": (baseline.name, manifest.name),
@@ -150,70 +142,64 @@ def read_baseline(path: Path, bundle: Bundle) -> Baseline:
         if kept != found
     ]
     if problems:
-        remedy = (
-            f"give the baseline of this model, or {_UPDATE.replace('BUNDLE', str(bundle.folder))}"
-        )
+        remedy = f"give the baseline of this model, or write it anew: {_command(path, bundle)}"
         raise ConfigError(str(path), problems, remedy=remedy)
     return baseline
 
 
-def check_split(baseline: Baseline, photos: Photos | None, source: str) -> None:
-    """Refuse a baseline that was made with other test photos.
+def kept_answers(
+    baseline: Baseline, bundle: Bundle, photos: Photos | None, path: Path
+) -> Answers | None:
+    """Return the answers in `baseline`, None if it has none or the photos are not at hand.
+
+    Args:
+        baseline: Of the same model and target.
+        bundle: What is checked.
+        photos: Its test photos; None if they are not at hand.
+        path: Where the baseline was read.
 
     Raises:
-        ConfigError: If it was; answers to other photos cannot be compared one by one.
+        ConfigError: If they are answers to other test photos, which cannot be compared one by one,
+            or damaged.
     """
-    kept = baseline.accuracy.split
-    if photos is None or kept in {None, photos.digest}:
-        return
-    raise ConfigError(
-        source,
-        [
-            Problem(
-                "accuracy.split",
-                f"its {baseline.accuracy.photos} test photos or their labels are not those of the "
-                "bundle, so answers cannot be compared photo by photo",
-            )
-        ],
-        remedy="check with the old test photos, or say that the new ones are meant: "
-        "edgetl baseline update BUNDLE",
-    )
+    accuracy = baseline.accuracy
+    if photos is None or accuracy.answers is None:
+        return None
+    if accuracy.split != photos.digest:
+        problem = Problem(
+            "accuracy.split",
+            f"its {accuracy.photos} test photos or their labels are not those of the bundle, so "
+            "answers cannot be compared photo by photo",
+        )
+        remedy = (
+            "check with the old test photos, or say that the new ones are meant: "
+            f"{_command(path, bundle)}"
+        )
+        raise ConfigError(str(path), [problem], remedy=remedy)
+    remedy = f"write it anew: {_command(path, bundle)}"
+    return unpack(accuracy.answers, photos, source=str(path), remedy=remedy)
 
 
-def pack(answers: Answers) -> dict[str, PackedArray]:
-    """Return `answers` as text; of logits only which one is largest, so that files stay small."""
-    import numpy as np
-
-    packed = {}
-    for name, values in answers.items():
-        array = np.ascontiguousarray(values)
-        if name == _LOGITS:
-            array = np.zeros(values.shape, np.uint8)
-            array[np.arange(len(values)), values.argmax(axis=1)] = 1
-        data = base64.b64encode(zlib.compress(array.tobytes(), 9)).decode("ascii")
-        packed[name] = PackedArray(dtype=array.dtype.str, shape=array.shape, data=data)
-    return packed
+def _command(path: Path, bundle: Bundle) -> str:
+    return f"edgetl baseline update {bundle.folder} --out {path}"
 
 
-def unpack(packed: dict[str, PackedArray], source: str) -> Answers:
-    """Return what `pack` took, logits as zeros and a one.
-
-    Raises:
-        ConfigError: If the text is damaged.
-    """
-    return {name: _array(name, each, source) for name, each in packed.items()}
+def _is_foreign(error: ValidationError) -> bool:
+    """Return whether the file is no baseline at all, rather than a damaged one."""
+    top = {each["type"] for each in error.errors() if len(each["loc"]) <= 1}
+    return bool(top & {"missing", "extra_forbidden", "model_type"})
 
 
-def _array(name: str, packed: PackedArray, source: str) -> NDArray[np.generic]:
-    import numpy as np
-
-    try:
-        data = zlib.decompress(base64.b64decode(packed.data, validate=True))
-        array = np.frombuffer(data, np.dtype(packed.dtype)).reshape(packed.shape)
-    except (ValueError, TypeError, zlib.error) as error:
-        problems = [Problem(f"accuracy.answers.{name}", f"is damaged: {error}")]
-        raise ConfigError(source, problems, remedy=_UPDATE) from error
-    return array
+def _problems(error: ValidationError) -> Iterator[Problem]:
+    """Yield what is wrong, in a few lines."""
+    found = error.errors(include_input=False, include_url=False)
+    if _is_foreign(error):
+        yield Problem("", "is no baseline")
+    for each in found[:_MOST_PROBLEMS]:
+        what = each["msg"].lower().removeprefix("value error, ")
+        yield Problem(".".join(map(str, each["loc"])), what)
+    if len(found) > _MOST_PROBLEMS:
+        yield Problem("", f"and {len(found) - _MOST_PROBLEMS} more")
 
 
 def _latency(bundle: Bundle, evidence: Evidence | None) -> LatencyRecord | None:
@@ -223,9 +209,14 @@ def _latency(bundle: Bundle, evidence: Evidence | None) -> LatencyRecord | None:
             return None
         summary: dict[str, Fact] = evidence.times.summary
         return LatencyRecord(
-            model_ms=summary["model_ms"], threads=summary["threads"], host=evidence.times.host
+            model_ms=summary["model_ms"],
+            threads=summary["threads"],
+            host=evidence.times.host,
+            engine=summary["engine"],
         )
     timed = bundle.manifest.latency
     if timed is None or timed.provenance != Provenance.MEASURED or timed.interfered:
         return None
-    return LatencyRecord(model_ms=timed.model_ms, threads=timed.threads, host=timed.host)
+    return LatencyRecord(
+        model_ms=timed.model_ms, threads=timed.threads, host=timed.host, engine=timed.engine
+    )

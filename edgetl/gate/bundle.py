@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgetl.errors import ConfigError, Problem, StoreError
 from edgetl.runtime.bundle import MANIFEST_FILE
@@ -69,9 +69,17 @@ class Verified(_Read):
 class Quantile(_Read):
     """A quantile of times with its 95 % interval, milliseconds."""
 
-    value: float
-    low: float
-    high: float
+    value: float = Field(gt=0.0, allow_inf_nan=False)
+    low: float = Field(gt=0.0, allow_inf_nan=False)
+    high: float = Field(gt=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"value {self.value:g} is not between low {self.low:g} and high {self.high:g}"
+            )
+        return self
 
 
 class Timed(_Read):
@@ -82,6 +90,8 @@ class Timed(_Read):
     model_ms: dict[str, Quantile | None]
     """None where there were too few times."""
     host: dict[str, str | int | float | None]
+    engine: str | None = None
+    """Package and version."""
     interfered: bool
 
 
@@ -186,7 +196,7 @@ def open_bundle(folder: Path, target: str) -> Bundle:
                     "target", f"the bundle was made for '{manifest.target.name}', not '{target}'"
                 )
             ],
-            remedy=f"check dist/{target}, or give --target {manifest.target.name}",
+            remedy=f"name the bundle of '{target}', or give --target {manifest.target.name}",
         )
     return Bundle(folder, manifest)
 

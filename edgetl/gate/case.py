@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from edgetl.errors import ExitCode
-from edgetl.types import Facts
+from edgetl.types import Facts, Provenance
 
 MANIFEST = "manifest"
 """Provenance of a figure that was verified where the bundle was made, not on the device."""
+
+
+class Required(StrEnum):
+    """What evidence is asked for."""
+
+    MEASURED = Provenance.MEASURED.value
+    """What could not be measured well enough ends the process like a missed limit."""
+    EMULATED = Provenance.EMULATED.value
+    """Answers of an emulated board will do; its times never do, and nothing waits for them."""
 
 
 class Status(StrEnum):
@@ -19,9 +28,9 @@ class Status(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     UNVERIFIED = "unverified"
-    """A limit is set, but what was measured is no proof that it holds; never green."""
+    """A limit or a comparison is asked for, but what was measured proves nothing; never green."""
     SKIPPED = "skipped"
-    """Nothing to compare with, or not run because an earlier case failed."""
+    """Nothing was asked for, or not run because an earlier case failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class Case:
     figures: Facts = field(default_factory=dict)
     exit_code: ExitCode = ExitCode.LIMIT_MISSED
     """What the process ends with if this case fails."""
+    doubtful: bool = False
+    """Whether the same measurement on a quieter machine may say something else."""
 
     def as_json(self) -> Facts:
         """Return the case as plain JSON."""
@@ -60,7 +71,20 @@ def judged(
     return Case(name, status, problem or fine, provenance, figures=figures or {})
 
 
-def exit_code(cases: Iterable[Case]) -> ExitCode:
-    """Return what the process ends with: damage before missed limits, 0 if nothing failed."""
-    codes = [case.exit_code for case in cases if case.status is Status.FAILED]
-    return max(codes, default=ExitCode.DONE)
+def warned(case: Case, *warnings: str) -> Case:
+    """Return `case` with `warnings` besides its own; empty ones say nothing."""
+    return replace(case, warning="; ".join(filter(None, (case.warning, *warnings))))
+
+
+def exit_code(cases: Iterable[Case], required: Required) -> ExitCode:
+    """Return what the process ends with: damage before missed limits, 0 if nothing is in the way.
+
+    A case that is unverified is like a missed limit where measured figures are required.
+    """
+    codes = {ExitCode.DONE}
+    for case in cases:
+        if case.status is Status.FAILED:
+            codes.add(case.exit_code)
+        if case.status is Status.UNVERIFIED and required is Required.MEASURED:
+            codes.add(ExitCode.LIMIT_MISSED)
+    return max(codes)

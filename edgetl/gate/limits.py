@@ -10,8 +10,8 @@ from edgetl.config.target import ACCURACIES, Limits, Target
 from edgetl.errors import ExitCode
 from edgetl.evaluation import EVALUATIONS, Answers
 from edgetl.gate.bundle import Bundle, Photos
-from edgetl.gate.case import MANIFEST, Case, Status, judged
-from edgetl.gate.measure import Evidence
+from edgetl.gate.case import MANIFEST, Case, Status, judged, warned
+from edgetl.gate.measure import Evidence, Times
 from edgetl.runtime.bundle import check_files
 from edgetl.runtime.contract import LABELS_FILE, Contract
 from edgetl.runtime.errors import BundleError, ContractError
@@ -185,22 +185,31 @@ def latency_case(evidence: Evidence, target: Target) -> Case:
     limit = target.limits.p95_ms
     if limit is None or evidence.times is None:
         return _unmeasured("latency", limit, "ms", evidence, target)
-    summary = evidence.times.summary
-    quantile = summary["model_ms"].get(_P95)
+    times = evidence.times
+    quantile = times.summary["model_ms"].get(_P95)
     if quantile is None:
-        why = f"{summary['count']} times are too few for a p95; at most {limit:g} ms allowed"
+        count = times.summary["count"]
+        why = f"{count} times are too few for a p95; at most {limit:g} ms allowed"
         return Case("latency", Status.FAILED, why, evidence.provenance)
     case = _at_most(
         "latency", quantile["value"], limit, "ms", provenance=evidence.provenance, target=target
     )
-    if not summary["interfered"]:
+    # What disturbs can only have made the times longer.
+    return warned(unproven(case, times), *times.doubts())
+
+
+def unproven(case: Case, times: Times) -> Case:
+    """Return `case` as unverified if it is red by times that are not the model's own."""
+    if case.status is not Status.FAILED or not times.disturbed:
         return case
-    told = "other programs disturbed the timing"
-    if case.status is Status.FAILED:
-        reason = f"{case.reason}, but {told}: run again when the device is quiet"
-        return dataclasses.replace(case, reason=reason)
-    # What disturbs can only have made it longer.
-    return dataclasses.replace(case, warning=told)
+    count = f" in {times.measurements} measurements" if times.measurements > 1 else ""
+    return dataclasses.replace(
+        case,
+        status=Status.UNVERIFIED,
+        reason=f"{case.reason}, but the timing was disturbed{count}: run again when the device is "
+        "quiet",
+        doubtful=True,
+    )
 
 
 def memory_case(evidence: Evidence, target: Target) -> Case:

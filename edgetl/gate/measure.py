@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +31,9 @@ _SLOWEST_S = 10.0
 _COUNT = 50
 """Inferences of a run, at least."""
 _RUNS = 5
+MEASUREMENTS = 2
+"""A timing that was disturbed and would be red is made anew, until there are so many of them; each
+has repeated its disturbed runs before (`edgetl.runtime.rule.ATTEMPTS_PER_RUN`)."""
 _ANSWER = """\
 import pathlib, sys
 import numpy as np
@@ -46,6 +52,24 @@ class Times:
     summary: Facts
     """See `edgetl.runtime.latency.Latency.summary`."""
     host: Facts
+    measurements: int = 1
+    """How many were made; these are the times of the last."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether too few runs are the model's own, so the times can only be too long."""
+        return bool(self.summary["interfered"])
+
+    def doubts(self) -> Iterator[str]:
+        """Yield in words what a reader must know of the times."""
+        runs = self.summary["runs"]
+        if runs["undisturbed"] < runs["asked"]:
+            reasons = dict.fromkeys(itertools.chain.from_iterable(runs["disturbances"]))
+            said = f"{runs['undisturbed']} of {runs['taken']} runs undisturbed"
+            verb = "the timing was disturbed, " if self.disturbed else ""
+            yield f"{verb}{said} ({next(iter(reasons), 'no reason told')})"
+        if not self.summary["stable"]:
+            yield "the warm-up never settled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +103,8 @@ def measure(
         DeviceError: If the device cannot be reached, or Python fails there.
         UsageError: If the bundle was made by another edgetl, whose times mean something else.
     """
-    start_s = _START_S if Contract.load(bundle.folder).provider == CPU else _START_S + BUILD_S
+    contract = Contract.load(bundle.folder)
+    start_s = _START_S if contract.provider == CPU else _START_S + BUILD_S
     with device.connect() as connection:
         connection.put(bundle.sources())
         found = replay_golden(connection, device.address, ".", threads=threads, timeout_s=start_s)
@@ -90,8 +115,22 @@ def measure(
         if not fault and seconds is not None and device.provenance == Provenance.MEASURED:
             times = _times(connection, device, threads, seconds, start_s)
         if not fault and dataset is not None:
-            answers = _answers(connection, dataset, threads, start_s)
+            answers = _answers(connection, dataset, contract, threads, start_s)
     return Evidence(device.address, device.provenance, found.rows, fault, times, answers)
+
+
+def time_again(
+    evidence: Evidence, bundle: Bundle, device: Device, *, threads: int, seconds: float
+) -> Evidence:
+    """Return `evidence` with new times; see `measure`."""
+    before = evidence.times
+    if before is None:
+        raise ValueError("there are no times to take again")
+    times = measure(bundle, device, threads=threads, seconds=seconds, dataset=None).times
+    count = before.measurements + 1
+    return dataclasses.replace(
+        evidence, times=dataclasses.replace(times or before, measurements=count)
+    )
 
 
 def _times(
@@ -121,10 +160,13 @@ def _times(
     return Times(latency.summary(), dict(latency.host))
 
 
-def _answers(connection: Connection, dataset: Dataset, threads: int, start_s: float) -> Answers:
+def _answers(
+    connection: Connection, dataset: Dataset, contract: Contract, threads: int, start_s: float
+) -> Answers:
     import numpy as np
 
     evaluation = EVALUATIONS.load(dataset.task.value)
+    rule = contract.suppression
     images, chunk = dataset.images(Split.TEST), evaluation.photos_at_once
     starts = range(0, len(images), chunk)
     parts = []
@@ -143,6 +185,6 @@ def _answers(connection: Connection, dataset: Dataset, threads: int, start_s: fl
             with np.load(folder / outputs, allow_pickle=False) as found:
                 part = {name: found[name] for name in found.files}
             (folder / outputs).unlink()
-            parts.append(evaluation.collect(part, dataset, Split.TEST, start))
+            parts.append(evaluation.collect(part, dataset, Split.TEST, start, rule))
     dataset.release()
     return evaluation.join(parts)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from edgetl.types import Fact
 
 _WIDTH = 27
+_AGAINST = " against baseline"
 _WORDS = {"passed": "ok", "failed": "FAILED", "unverified": "unverified", "skipped": "skipped"}
 
 
@@ -25,9 +26,9 @@ def check_lines(checked: Mapping[str, Fact]) -> Iterator[str]:
 
 def check_markdown(checked: Mapping[str, Fact]) -> str:
     """Return a heading, a table with one row per case, and what the figures depend on."""
-    sign = "failed" if checked["verdict"] == "failed" else "passed"
+    name, target = _cell(checked["name"]), _cell(checked["target"])
     lines = [
-        f"### edgetl check {_cell(checked['name'])} on {_cell(checked['target'])}: {sign}",
+        f"### edgetl check {name} on {target}: {checked['verdict']}",
         "",
         "| case | result | provenance | what was found |",
         "| --- | --- | --- | --- |",
@@ -45,13 +46,30 @@ def check_markdown(checked: Mapping[str, Fact]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def error_markdown(where: Mapping[str, str], message: str) -> str:
+    """Return a heading and why a check could not be made.
+
+    Args:
+        where: ``bundle`` and ``target`` as they were given.
+        message: Why, with the remedy.
+    """
+    heading = f"### edgetl check {_cell(where['bundle'])} on {_cell(where['target'])}: not made"
+    return f"{heading}\n\n{_cell(message)}\n"
+
+
 def _verdict(checked: Mapping[str, Fact]) -> str:
     statuses = [case["status"] for case in checked["cases"]]
     counts = ", ".join(
         f"{statuses.count(status)} {status}" for status in _WORDS if status in statuses
     )
+    skipped = [
+        case["name"].removesuffix(_AGAINST)
+        for case in checked["cases"]
+        if case["name"].endswith(_AGAINST) and case["status"] in {"skipped", "unverified"}
+    ]
+    told = f"; NOT compared with the baseline: {', '.join(skipped)}" if skipped else ""
     where = f"{checked['candidate']} on {checked['device']} ({checked['provenance']})"
-    return f"{checked['verdict']}: {counts}; {where}"
+    return f"{checked['verdict']}: {counts}{told}; {where}"
 
 
 def _rate(checked: Mapping[str, Fact]) -> str:

@@ -56,7 +56,8 @@ class Latency:
     @property
     def interfered(self) -> bool:
         """Whether so few runs were undisturbed that the times are not the model's."""
-        return not self.rule.enough(sum(len(run.model_ns) for run in self.undisturbed))
+        num_samples = sum(len(run.model_ns) for run in self.undisturbed)
+        return not self.rule.enough(len(self.undisturbed), num_samples)
 
     @property
     def counted(self) -> tuple[Run, ...]:

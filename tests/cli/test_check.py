@@ -13,10 +13,11 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from defusedxml.ElementTree import parse
 
 from edgetl.cli import edgetl
 from edgetl.config.load import load_target
-from edgetl.errors import ConfigError
+from edgetl.errors import ConfigError, DeviceError
 
 _MANIFEST = {
     "name": "colours",
@@ -39,6 +40,7 @@ _MANIFEST = {
     "schema": 1,
     "files": {"model.onnx": "0" * 64},
 }
+_FAR = {"name": "far", "threads": 1}
 _TARGET = """\
 name: board
 description: a board
@@ -55,6 +57,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in (
         ("dist/board/manifest.json", json.dumps(_MANIFEST)),
         ("dist/board/model.onnx", "torn"),
+        ("dist/far/manifest.json", json.dumps(_MANIFEST | {"target": _FAR})),
         ("targets/board.yaml", _TARGET),
         ("targets/far.yaml", _TARGET.replace("board", "far").replace("local", "null")),
     ):
@@ -88,6 +91,42 @@ def test_damaged_bundle_makes_no_baseline(damaged: Path) -> None:
     assert not (damaged / "baseline.json").exists()
 
 
+def test_baseline_for_another_target_is_refused_in_words_that_fit(damaged: Path) -> None:
+    del damaged
+    words = ["baseline", "update", "dist/board", "--target", "far"]
+    with pytest.raises(ConfigError, match="was made for 'board', not 'far'") as error:
+        CliRunner().invoke(edgetl, words, catch_exceptions=False)
+    assert error.value.remedy == "name the bundle of 'far', or give --target board"
+
+
+def test_manifest_is_no_baseline(damaged: Path) -> None:
+    words = ["check", "dist/board", "--target", "board", "--baseline", "dist/board/manifest.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetl", *words],
+        cwd=damaged,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    *said, remedy = done.stderr.splitlines()
+    assert (done.returncode, len(said)) == (3, 5)
+    assert said[0] == "edgetl: dist/board/manifest.json: is no baseline"
+    assert remedy.strip() == "give a file that this wrote: edgetl baseline update dist/board"
+
+
+def test_device_that_cannot_be_reached_is_an_error_in_the_files_of_a_server(damaged: Path) -> None:
+    words = ["check", "dist/far", "--target", "far", "--junit", "k.xml", "--markdown", "k.md"]
+    with pytest.raises(DeviceError, match="names no device") as error:
+        CliRunner().invoke(edgetl, words, catch_exceptions=False)
+    assert error.value.exit_code == 7
+    (suite,) = parse(damaged / "k.xml").getroot()
+    (case,) = suite.iter("testcase")
+    assert (case.attrib["name"], suite.attrib["errors"]) == ("device", "1")
+    assert case.find("error").text == str(error.value)
+    text = (damaged / "k.md").read_text()
+    assert text.startswith("### edgetl check dist/far on far: not made\n\ntargets/far.yaml names")
+
+
 def test_recipe_that_was_never_run_has_no_bundle(damaged: Path) -> None:
     del damaged
     done = CliRunner().invoke(edgetl, ["check", "parts", "--target", "board"])
@@ -113,8 +152,9 @@ def test_baseline_that_is_missing_is_a_mistake_of_the_caller(damaged: Path) -> N
             3,
             "was made for 'board', not 'far'",
         ),
-        (["dist/board", "--target", "far"], 7, "targets/far.yaml names no device"),
-        (["dist/board", "--target", "board", "--device", "sh"], 2, "Did you mean 'ssh'?"),
+        (["dist/board", "--target", "far"], 3, "was made for 'board', not 'far'"),
+        (["dist/far", "--target", "far"], 7, "targets/far.yaml names no device"),
+        (["dist/board", "--target", "board", "--device", "sh"], 2, "unknown device 'sh'"),
         (
             ["dist/board", "--target", "board", "--device", "emulated:cortex-a72"],
             2,
@@ -153,7 +193,17 @@ def test_example_workflow_calls_commands_as_they_are() -> None:
         for line in step.get("run", "").splitlines()
         if line.startswith("edgetl ")
     ]
-    assert [words[1] for words in lines] == ["run", "check", "check"]
+    assert [words[1] for words in lines] == ["run", "prune", "check", "check"]
+    # Only of a recipe, whose store is there, does a board answer the test photos itself.
+    *_, measured = lines
+    assert measured[2] == "$RECIPE"
+    upload, download = (
+        next(step["with"] for step in jobs[job]["steps"] if action in step.get("uses", ""))
+        for job, action in (("compile", "upload-artifact"), ("measure", "download-artifact"))
+    )
+    assert upload["path"].split() == ["dist", ".edgetl"]
+    assert upload["include-hidden-files"] is True
+    assert download == {"name": upload["name"]}
     for _, name, *words in lines:
         found = edgetl.get_command(click.Context(edgetl), name)
         assert found is not None

@@ -28,6 +28,30 @@ SIZE = 32
 CLASSES = ("red", "green", "blue")
 PREPROCESS = Preprocess(SIZE, SIZE, "stretch", "bilinear", 0)
 NUM_PHOTOS = 60
+_WATCH = """
+
+import pathlib
+from dataclasses import replace
+
+_read = Watch.read
+
+
+def _told(self):
+    log = pathlib.Path({log!r})
+    log.write_bytes(log.read_bytes() + b"." if log.exists() else b".")
+    return replace(
+        _read(self),
+        steal_share=0.0,
+        involuntary_switches=0,
+        others_cores=1.0e6 if log.stat().st_size <= {runs} else 0.0,
+        frequency_mhz=(None, None),
+        throttled=(),
+    )
+
+
+Watch.read = _told
+"""
+"""What a bundle's runtime sees of the machine, so that busy ones run the tests as quiet ones do."""
 NUM_WRONG = 6
 """Photos that show another colour than their label says: 54 of 60 can be right."""
 
@@ -79,6 +103,7 @@ class Workshop:
         for path, source in runtime_files().items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(source.read_bytes())
+        self.disturb(folder, runs=0)
         artifacts = {
             "dataset": self._dataset(photos, labels),
             "verification": self._verification(photos, order, seed),
@@ -106,6 +131,13 @@ class Workshop:
     def save_model(self, folder: Path, order: Sequence[int], gain: float) -> None:
         """Write the mean of each colour, in `order`, times `gain`, as a model."""
         save_model(folder, order, gain)
+
+    def disturb(self, folder: Path, *, runs: int) -> None:
+        """Let the first `runs` runs of a bundle's timings be disturbed, and none after them."""
+        code = folder / "edgetl" / "runtime" / "interference.py"
+        text = code.read_text().partition(_WATCH.partition("{")[0])[0]
+        code.write_text(text + _WATCH.format(log=str(self.root / "runs"), runs=runs))
+        (self.root / "runs").unlink(missing_ok=True)
 
     def seal(self, folder: Path) -> None:
         """Write the digests of all files into the manifest, as a build does."""

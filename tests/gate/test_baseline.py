@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edgetl.errors import ConfigError
-from edgetl.evaluation import Answers
-from edgetl.gate.baseline import make_baseline, pack, read_baseline, unpack, write_baseline
-from edgetl.gate.bundle import Bundle, find_photos, open_bundle
+from edgetl.gate.baseline import kept_answers, make_baseline, read_baseline, write_baseline
+from edgetl.gate.bundle import Bundle, Photos, find_photos, open_bundle
 
 _TIMED = {
     "provenance": "measured",
     "threads": 1,
     "model_ms": {"p50": {"value": 1.0, "low": 0.9, "high": 1.1}},
     "host": {"processor": "A72"},
+    "engine": "onnxruntime 1.31.1",
     "interfered": False,
 }
 
@@ -51,18 +51,6 @@ def test_same_figures_give_equal_bytes(workshop: Any, bundle: Bundle, file: Path
     assert file.read_bytes() == before
 
 
-def test_logits_are_kept_as_their_largest_and_other_answers_exactly() -> None:
-    answers: Answers = {
-        "logits": np.array([[0.1, 3.0], [2.0, -1.0]], np.float32),
-        "boxes": np.array([[0.1, 0.2, 0.3, 0.4]], np.float32),
-        "offsets": np.array([0, 1], np.int64),
-    }
-    found = unpack(pack(answers), "baseline.json")
-    assert found["logits"].tolist() == [[0, 1], [1, 0]]
-    assert np.array_equal(found["boxes"], answers["boxes"])
-    assert found["offsets"].dtype == np.int64
-
-
 def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle) -> None:
     path = bundle.folder / "manifest.json"
     data = json.loads(path.read_text())
@@ -74,6 +62,7 @@ def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle) -> None:
         path.write_text(json.dumps(data | {"latency": _TIMED | changes}))
         latency = make_baseline(open_bundle(bundle.folder, ""), None, None).latency
         assert (latency is not None) is there
+        assert latency is None or latency.engine == "onnxruntime 1.31.1"
 
 
 def test_photos_of_another_store_are_not_at_hand(bundle: Bundle, tmp_path: Path) -> None:
@@ -104,25 +93,113 @@ def test_baseline_of_another_model_and_target_is_refused(bundle: Bundle, file: P
     assert error.value.remedy.startswith("give the baseline of this model, or write it anew: ")
 
 
+def _command(file: Path, bundle: Bundle) -> str:
+    return f"write it anew: edgetl baseline update {bundle.folder} --out {file}"
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [("{", "json"), ('{"version": 2}', r"version: input should be 1")],
-    ids=["torn", "version"],
+    ("text", "lines"),
+    [
+        pytest.param("[]", ["is no baseline", "input should be an object"], id="a list"),
+        pytest.param(
+            None, ["is no baseline", "edgetl: field required", "", "", "and "], id="a manifest"
+        ),
+    ],
 )
-def test_file_that_is_no_baseline_is_refused(
-    bundle: Bundle, file: Path, text: str, message: str
+def test_file_that_is_no_baseline_is_refused_in_five_lines_at_most(
+    bundle: Bundle, file: Path, text: str | None, lines: list[str]
 ) -> None:
-    file.write_text(text)
-    with pytest.raises(ConfigError, match=message) as error:
+    file.write_text(text or (bundle.folder / "manifest.json").read_text())
+    with pytest.raises(ConfigError, match="is no baseline\n") as error:
         read_baseline(file, bundle)
-    assert error.value.remedy == "write it anew: edgetl baseline update BUNDLE"
+    said = error.value.message.splitlines()
+    assert len(said) == len(lines)
+    for line, start in zip(said, lines, strict=True):
+        assert line.startswith(f"{file}: {start}")
+    # Nothing is advised that would write over what the file is.
+    assert error.value.remedy == (
+        f"give a file that this wrote: edgetl baseline update {bundle.folder}"
+    )
 
 
-def test_damaged_answers_are_refused(bundle: Bundle, file: Path) -> None:
-    data = json.loads(file.read_text())
-    data["accuracy"]["answers"]["logits"]["data"] = "AAAA"
+def test_torn_baseline_is_refused(bundle: Bundle, file: Path) -> None:
+    file.write_text(file.read_text()[:100])
+    with pytest.raises(ConfigError, match=r"baseline\.json: invalid json: eof while") as error:
+        read_baseline(file, bundle)
+    assert error.value.remedy == _command(file, bundle)
+
+
+def _edit(file: Path, place: str, value: object) -> None:
+    """Put `value` where the dotted `place` is; None takes it out."""
+    data = table = json.loads(file.read_text())
+    *folders, last = place.split(".")
+    for name in folders:
+        table = table[name]
+    if value is None:
+        del table[last]
+    else:
+        table[last] = value
     file.write_text(json.dumps(data))
-    answers = read_baseline(file, bundle).accuracy.answers
-    assert answers is not None
-    with pytest.raises(ConfigError, match=r"accuracy\.answers\.logits: is damaged"):
-        unpack(answers, "baseline.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (
+            "latency.model_ms.p50",
+            {"value": 0, "low": 0, "high": 0},
+            "latency.model_ms.p50.value: input should be greater than 0",
+        ),
+        (
+            "latency.model_ms.p50",
+            {"value": 5.0, "low": 1.0, "high": 2.0},
+            "latency.model_ms.p50: value 5 is not between low 1 and high 2",
+        ),
+        (
+            "latency.model_ms.p50.value",
+            float("inf"),
+            "latency.model_ms.p50.value: input should be a finite number",
+        ),
+        ("latency.threads", 0, "latency.threads: input should be greater than or equal to 1"),
+        ("size_bytes", 0, "size_bytes: input should be greater than 0"),
+        ("accuracy.value", 1.5, "accuracy.value: input should be less than or equal to 1"),
+        ("accuracy.split", None, "accuracy.split: field required"),
+        ("accuracy.answers", {}, "accuracy.answers: holds nothing; the answers of this model are"),
+        ("version", 2, "version: input should be 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " not in value else "",
+)
+def test_edited_baseline_is_refused(
+    workshop: Any, bundle: Bundle, file: Path, *, place: str, value: object, message: str
+) -> None:
+    _edit(file, "latency", {name: _TIMED[name] for name in ("model_ms", "threads", "host")})
+    _edit(file, place, value)
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {message}")) as error:
+        kept_answers(read_baseline(file, bundle), bundle, find_photos(bundle, workshop.store), file)
+    assert error.value.remedy == _command(file, bundle)
+
+
+def test_answers_without_the_photos_that_they_belong_to_are_refused(
+    bundle: Bundle, file: Path
+) -> None:
+    data = json.loads(file.read_text())
+    data["accuracy"]["split"] = None
+    file.write_text(json.dumps(data))
+    with pytest.raises(ConfigError, match="accuracy: split and answers belong together"):
+        read_baseline(file, bundle)
+
+
+def test_baseline_of_other_test_photos_is_refused(
+    workshop: Any, bundle: Bundle, file: Path
+) -> None:
+    other = find_photos(open_bundle(workshop.bundle("other", seed=1), "board"), workshop.store)
+    assert isinstance(other, Photos)
+    with pytest.raises(
+        ConfigError,
+        match=r"baseline\.json: accuracy\.split: its 60 test photos or their labels are not those",
+    ) as error:
+        kept_answers(read_baseline(file, bundle), bundle, other, file)
+    assert error.value.remedy == (
+        "check with the old test photos, or say that the new ones are meant: "
+        f"edgetl baseline update {bundle.folder} --out {file}"
+    )

@@ -16,7 +16,7 @@ from edgetl.devices import open_device
 from edgetl.errors import ExitCode
 from edgetl.gate.baseline import make_baseline, write_baseline
 from edgetl.gate.bundle import find_photos, open_bundle
-from edgetl.gate.case import Case, Status, exit_code
+from edgetl.gate.case import Case, Required, Status, exit_code
 from edgetl.gate.check import Checked, Question, check_bundle
 from edgetl.gate.compare import Allowed
 from edgetl.gate.measure import measure
@@ -109,7 +109,7 @@ def test_good_bundle_has_no_red_case(good: Path, check: Check) -> None:
         ("latency against baseline", "passed"),
         ("size against baseline", "passed"),
     ]
-    assert exit_code(cases) is ExitCode.DONE
+    assert exit_code(cases, Required.MEASURED) is ExitCode.DONE
     assert _reason(cases, "accuracy") == "top-1 0.9 [0.7985, 0.9534] of 60 photos"
     assert _reason(cases, "accuracy drop") == "0 <= 1 pp"
 
@@ -122,7 +122,7 @@ def test_truncated_file_is_damage_and_nothing_else_is_run(good: Path, check: Che
     assert cases[0].reason.endswith("is damaged: 'model.onnx' was changed")
     assert {case.reason for case in cases[1:]} == {"not run: the files are damaged"}
     assert {case.status for case in cases[1:]} == {Status.SKIPPED}
-    assert exit_code(cases) is ExitCode.DAMAGED
+    assert exit_code(cases, Required.MEASURED) is ExitCode.DAMAGED
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_model_that_answers_otherwise_fails_its_golden_samples(
     cases = check(good, answer=False)
     assert _red(cases) == ["golden samples"]
     assert re.search(reason, _reason(cases, "golden samples"))
-    assert exit_code(cases) is ExitCode.LIMIT_MISSED
+    assert exit_code(cases, Required.MEASURED) is ExitCode.LIMIT_MISSED
 
 
 def test_model_that_no_engine_opens_fails_its_golden_samples(
@@ -155,7 +155,7 @@ def test_model_that_no_engine_opens_fails_its_golden_samples(
     assert "cannot" in _reason(cases, "golden samples")
     assert _reason(cases, "fitted pixels") == "not run: the golden samples do not run"
     assert _reason(cases, "latency") == "not run: the golden samples do not run"
-    assert exit_code(cases) is ExitCode.LIMIT_MISSED
+    assert exit_code(cases, Required.MEASURED) is ExitCode.LIMIT_MISSED
 
 
 def test_runtime_that_swaps_channels_fails_the_fitted_pixels(
@@ -230,7 +230,7 @@ def test_missing_class_fails_the_labels(workshop: Any, good: Path, check: Check)
     assert _red(cases) == ["labels"]
     assert "classification has {'logits': (1, 2)}" in _reason(cases, "labels")
     assert _reason(cases, "latency") == "not run: the contract cannot be read"
-    assert exit_code(cases) is ExitCode.DAMAGED
+    assert exit_code(cases, Required.MEASURED) is ExitCode.DAMAGED
 
 
 def test_class_that_was_never_verified_fails_the_labels(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgetl.report.checks import check_lines, check_markdown
+from edgetl.report.checks import check_lines, check_markdown, error_markdown
 
 _CHECKED: dict[str, Any] = {
     "verdict": "failed",
@@ -66,3 +66,32 @@ def test_markdown_is_one_table_that_no_text_breaks() -> None:
 
 def test_without_baseline_nothing_is_said_of_alarms() -> None:
     assert "Against" not in check_markdown(_CHECKED | {"baseline": None})
+
+
+def test_what_was_not_compared_is_named_with_the_verdict() -> None:
+    def case(name: str, status: str) -> dict[str, str]:
+        return {"name": name, "status": status, "reason": "", "provenance": "", "warning": ""}
+
+    cases = [
+        case("accuracy against baseline", "unverified"),
+        case("latency against baseline", "skipped"),
+        case("size against baseline", "passed"),
+        case("memory", "skipped"),
+    ]
+    checked = _CHECKED | {"verdict": "unverified", "cases": cases}
+    verdict = (
+        "unverified: 1 passed, 1 unverified, 2 skipped; NOT compared with the baseline: accuracy, "
+        "latency; onnx int8 on ssh://pi@rpi4 (measured)"
+    )
+    assert list(check_lines(checked))[-1] == verdict
+    text = check_markdown(checked)
+    assert text.startswith("### edgetl check parts on rpi4: unverified\n")
+    assert verdict in text.splitlines()
+
+
+def test_check_that_could_not_be_made_says_why_on_one_line() -> None:
+    where = {"bundle": "dist/<rpi4>", "target": "rpi4"}
+    assert error_markdown(where, "device 'b' is gone | away\n  turn it on") == (
+        "### edgetl check dist/&lt;rpi4> on rpi4: not made\n\n"
+        "device 'b' is gone \\| away turn it on\n"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from edgetl.report.junit import junit_xml
+from edgetl.report.junit import error_xml, junit_xml
 
 _SUITE = {"name", "tests", "failures", "errors", "skipped"}
 
@@ -45,6 +45,7 @@ def test_every_case_is_a_testcase_and_counts_add_up() -> None:
                 _case("accuracy", "failed", "top-1 0.7 < 0.8", provenance="measured"),
                 _case("latency", "unverified", "only emulated"),
                 _case("memory", "skipped", "no limit"),
+                required="emulated",
             )
         )
     )
@@ -56,15 +57,39 @@ def test_every_case_is_a_testcase_and_counts_add_up() -> None:
     ]  # fmt: skip
     assert [child.tag for child in suite] == ["properties", *["testcase"] * 4]
     cases = {case.attrib["name"]: case for case in suite.iter("testcase")}
-    assert {frozenset(case.attrib) for case in cases.values()} == {
-        frozenset({"name", "classname", "time"})
-    }
+    assert {frozenset(case.attrib) for case in cases.values()} == {frozenset({"name", "classname"})}
     assert [child.tag for child in cases["files"]] == ["system-out"]
     failure, said = cases["accuracy"]
     assert (failure.tag, failure.attrib["message"]) == ("failure", "top-1 0.7 < 0.8")
     assert said.text == "top-1 0.7 < 0.8\nprovenance: measured"
     assert cases["latency"][0].attrib == {"message": "unverified: only emulated"}
     assert cases["memory"][0].attrib == {"message": "skipped: no limit"}
+
+
+def test_unverified_case_is_an_error_where_measured_figures_are_required() -> None:
+    root = fromstring(junit_xml(_checked(_case("latency", "unverified", "disturbed"))))
+    (suite,) = root
+    assert (root.attrib["errors"], suite.attrib["errors"], suite.attrib["skipped"]) == (
+        "1", "1", "0",
+    )  # fmt: skip
+    error = suite.find("testcase/error")
+    assert error.attrib == {"message": "disturbed", "type": "edgetl.check"}
+    assert error.text == "disturbed"
+
+
+def test_check_that_could_not_be_made_is_one_error() -> None:
+    where = {"bundle": "dist/rpi4", "target": "rpi4", "device": "ssh://pi@rpi4"}
+    root = fromstring(error_xml(where, "device 'ssh://pi@rpi4' cannot be reached\n  turn it on"))
+    (suite,) = root
+    assert set(suite.attrib) == _SUITE
+    assert (suite.attrib["name"], suite.attrib["tests"], suite.attrib["errors"]) == (
+        "edgetl check dist/rpi4 rpi4", "1", "1",
+    )  # fmt: skip
+    (case,) = suite.iter("testcase")
+    assert case.attrib == {"name": "device", "classname": "edgetl.check.rpi4"}
+    assert case.find("error").text == ("device 'ssh://pi@rpi4' cannot be reached\n  turn it on")
+    found = {each.attrib["name"]: each.attrib["value"] for each in suite.iter("property")}
+    assert found == where
 
 
 def test_properties_tell_the_provenance_and_the_machine() -> None:

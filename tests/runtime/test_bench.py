@@ -89,10 +89,10 @@ def test_lines_tell_what_disturbed_a_run_that_was_repeated() -> None:
 
 
 def test_lines_tell_that_fewer_runs_count_than_were_asked_for() -> None:
-    runs = (_run(2.0), *[_run(9.0, _BUSY)] * 3)
-    lines = list(latency_lines(dataclasses.replace(_LATENCY, runs=runs)))
+    runs = (*[_run(2.0)] * 3, *[_run(9.0, _BUSY)] * 7)
+    lines = list(latency_lines(dataclasses.replace(_LATENCY, rule=Rule(0.1, 80, 5), runs=runs)))
     assert lines[-1] == (
-        "1 of 2 runs that were asked for were undisturbed in 4 attempts, and count"
+        "3 of 5 runs that were asked for were undisturbed in 10 attempts, and count"
     )
 
 

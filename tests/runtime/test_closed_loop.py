@@ -147,15 +147,19 @@ def test_disturbed_run_is_repeated_up_to_a_stated_number(busy: list[bool], taken
 
 
 @pytest.mark.parametrize(
-    ("rule", "num_samples", "enough"),
+    ("rule", "num_runs", "num_samples", "enough"),
     [
-        pytest.param(Rule(1.0, 50, 5), 71, False, id="no p95"),
-        pytest.param(Rule(1.0, 50, 5), 72, True, id="p95"),
-        pytest.param(Rule(0.0, 10, 1), 10, True, id="no more were asked for"),
-        pytest.param(Rule(0.0, 10, 2), 10, False, id="half of them"),
+        pytest.param(Rule(1.0, 50, 5), 3, 71, False, id="no p95"),
+        pytest.param(Rule(1.0, 50, 5), 3, 72, True, id="p95"),
+        pytest.param(Rule(1.0, 50, 5), 2, 9999, False, id="two of five runs"),
+        pytest.param(Rule(1.0, 50, 10), 5, 9999, False, id="half of ten runs"),
+        pytest.param(Rule(1.0, 50, 10), 6, 9999, True, id="more than half"),
+        pytest.param(Rule(1.0, 50, 3), 2, 9999, False, id="two of three runs"),
+        pytest.param(Rule(0.0, 10, 1), 1, 10, True, id="no more were asked for"),
+        pytest.param(Rule(0.0, 10, 2), 1, 10, False, id="half of them"),
     ],
 )
-def test_figures_need_the_samples_that_a_limit_is_set_on(
-    rule: Rule, num_samples: int, *, enough: bool
+def test_figures_need_most_runs_and_the_samples_that_a_limit_is_set_on(
+    rule: Rule, num_runs: int, num_samples: int, *, enough: bool
 ) -> None:
-    assert rule.enough(num_samples) is enough
+    assert rule.enough(num_runs, num_samples) is enough

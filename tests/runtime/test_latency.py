@@ -82,6 +82,16 @@ def test_too_few_undisturbed_samples_count_as_none(taken: Latency) -> None:
     assert len(found.counted) == 2
 
 
+def test_one_undisturbed_run_is_no_median_of_runs(taken: Latency) -> None:
+    runs = (_run(range(1, 101)), *[_run(range(501, 601), _BUSY)] * 9)
+    found = dataclasses.replace(taken, rule=Rule(0.5, 25, 5), runs=runs)
+    assert found.interfered
+    assert found.counted == runs
+    quiet = dataclasses.replace(found, runs=(*runs[:1] * 3, *runs[1:8]))
+    assert not quiet.interfered
+    assert quiet.counted == runs[:1] * 3
+
+
 def test_json_is_a_way_there_and_back(taken: Latency, tmp_path: Path) -> None:
     path = tmp_path / "latency.json"
     path.write_text(json.dumps({**taken.as_json(), "summary": taken.summary()}, allow_nan=False))

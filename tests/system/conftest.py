@@ -10,9 +10,28 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
+from edgetl.hashing import digest_folder
+
 Done = subprocess.CompletedProcess[str]
+
+# What a bundle's runtime sees of a machine that is busy with other tests.
+_WATCH = """
+
+from dataclasses import replace
+
+_read = Watch.read
+Watch.read = lambda self: replace(
+    _read(self),
+    steal_share=0.0,
+    involuntary_switches=0,
+    others_cores=0.0,
+    frequency_mhz=(None, None),
+    throttled=(),
+)
+"""
 
 _RECIPE = """\
 name: tiny
@@ -69,6 +88,43 @@ def _digests(folder: Path) -> dict[str, str]:
 def edgetl() -> Callable[..., Done]:
     """Return what runs `python -m edgetl WORDS` in a folder; keywords are environment variables."""
     return _edgetl
+
+
+def _seal(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    names = {name: each for name, each in digest_folder(bundle).items() if "__pyc" not in name}
+    path.write_text(json.dumps(manifest | {"files": names}), encoding="utf-8")
+
+
+def _quieten(bundle: Path) -> None:
+    with (bundle / "edgetl" / "runtime" / "interference.py").open("a", encoding="utf-8") as code:
+        code.write(_WATCH)
+    _seal(bundle)
+
+
+@pytest.fixture(scope="session")
+def rebuild() -> Callable[[Path, Callable[[onnx.GraphProto], None]], str]:
+    """Return what writes a bundle beside ``dist/host``, whose model has a change, and names it."""
+
+    def write(folder: Path, change: Callable[[onnx.GraphProto], None]) -> str:
+        name = change.__name__.strip("_")
+        made = shutil.copytree(folder / "dist" / "host", folder / "dist" / name)
+        model = onnx.load(made / "model.onnx")
+        change(model.graph)
+        onnx.checker.check_model(model)
+        onnx.save(model, made / "model.onnx")
+        _seal(made)
+        return f"dist/{name}"
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def quieten() -> Callable[[Path], None]:
+    """Return what makes a bundle time itself as on a quiet machine, whatever else runs."""
+    return _quieten
 
 
 @pytest.fixture(scope="session")

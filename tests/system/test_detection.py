@@ -11,7 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from PIL import Image
 
 Done = subprocess.CompletedProcess[str]
@@ -26,6 +29,7 @@ finetune: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip}
 student: {family: yolox_nano, width: 0.5}
 distill: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip, control: false}
 benchmark: {seconds: 0.02, count: 20}
+suppression: {mode: class-agnostic, iou: 0.6}
 calibration: tiny
 targets: [host]
 """
@@ -60,6 +64,8 @@ def test_labelled_boxes_become_a_bundle(project: Path, ran: Done) -> None:
         "boxes": [1, locations, 4],
         "scores": [1, locations, 6],
     }
+    rule = contract["suppression"]
+    assert (rule["mode"], rule["iou"], rule["limit"]) == ("class-agnostic", 0.6, 100)
 
 
 @pytest.mark.usefixtures("ran")
@@ -106,6 +112,38 @@ def test_bundle_checks_itself_without_edgetl(project: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"boxes +answers as recorded.*ok", done.stdout)
     assert re.search(r"scores +answers as recorded.*ok", done.stdout)
+
+
+def _zeroed_scores(graph: onnx.GraphProto) -> None:
+    (node,) = (node for node in graph.node if "scores" in node.output)
+    node.output[list(node.output).index("scores")] = "shut off"
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "nothing"))
+    graph.node.append(helper.make_node("Mul", ["shut off", "nothing"], ["scores"]))
+
+
+def _swapped_channels(graph: onnx.GraphProto) -> None:
+    image = graph.input[0].name
+    for node in graph.node:
+        node.input[:] = ["bgr" if name == image else name for name in node.input]
+    graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), "order"))
+    graph.node.insert(0, helper.make_node("Gather", [image, "order"], ["bgr"], axis=3))
+
+
+@pytest.mark.usefixtures("ran")
+@pytest.mark.parametrize("change", [_zeroed_scores, _swapped_channels])
+def test_file_that_answers_otherwise_fails_its_golden_samples_alone(
+    project: Path,
+    edgetl: Callable[..., Done],
+    rebuild: Callable[[Path, Callable[[onnx.GraphProto], None]], str],
+    change: Callable[[onnx.GraphProto], None],
+) -> None:
+    done = edgetl(project, "check", rebuild(project, change), "--target", "host", "--json")
+    assert done.returncode == 5, done.stderr
+    cases = {case["name"]: case for case in json.loads(done.stdout)["cases"]}
+    assert [name for name, case in cases.items() if case["status"] == "failed"] == [
+        "golden samples"
+    ]
+    assert "scores answers as recorded: worst 0." in cases["golden samples"]["reason"]
 
 
 def test_classifier_is_no_detector(project: Path, edgetl: Callable[..., Done]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ def test_bundle_alone_is_checked_by_its_own_runtime(
 
 
 def test_limit_that_is_set_later_turns_the_check_red(
-    finished: Path, edgetl: Callable[..., Any]
+    finished: Path, edgetl: Callable[..., Any], quieten: Callable[[Path], None]
 ) -> None:
+    quieten(finished / "dist" / "host")
     target = finished / "targets" / "host.yaml"
     target.write_text(target.read_text().replace("drop_pp: 100", "drop_pp: 100, p95_ms: 0.0001"))
     done = edgetl(finished, "check", "dist/host", "--target", "host", *_FAST)
@@ -74,8 +76,49 @@ def test_device_that_cannot_be_reached_has_its_own_exit_code(
 ) -> None:
     pytest.importorskip("asyncssh")
     done = edgetl(
-        finished, "check", "dist/host", "--target", "host", "--device", "ssh://nobody@127.0.0.1:1"
-    )
+        finished, "check", "dist/host", "--target", "host", "--device", "ssh://nobody@127.0.0.1:1",
+        "--junit", "check.xml",
+    )  # fmt: skip
     assert done.returncode == 7, done.stderr
     assert "ssh://nobody@127.0.0.1:1" in done.stderr
     assert done.stdout == ""
+    (case,) = parse(finished / "check.xml").getroot().iter("testcase")
+    assert case.attrib["name"] == "device"
+    assert "ssh://nobody@127.0.0.1:1" in case.find("error").text
+
+
+def test_board_beside_another_machine_answers_the_test_photos_from_the_store_alone(
+    finished: Path, tmp_path_factory: pytest.TempPathFactory, edgetl: Callable[..., Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("measure")
+    for name in (".edgetl", "targets", "calibration"):
+        shutil.copytree(finished / name, folder / name)
+    shutil.copy(finished / "recipe.yaml", folder)
+    words = ["--target", "host", "--json", *_FAST]
+    done = edgetl(folder, "check", "recipe.yaml", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = {case["name"]: case for case in json.loads(done.stdout)["cases"]}
+    assert (cases["accuracy"]["provenance"], cases["accuracy"]["warning"]) == ("measured", "")
+    done = edgetl(finished, "check", "dist/host", *words)
+    cases = {case["name"]: case for case in json.loads(done.stdout)["cases"]}
+    assert cases["accuracy"]["provenance"] == "manifest"
+    assert cases["accuracy"]["warning"].startswith("from the manifest, not from this device")
+
+
+def test_edited_baseline_ends_in_one_paragraph(
+    finished: Path, baseline: Path, edgetl: Callable[..., Any]
+) -> None:
+    data = json.loads(baseline.read_text())
+    del data["accuracy"]["answers"]["logits"]
+    baseline.write_text(json.dumps(data))
+    done = edgetl(
+        finished, "check", "dist/host", "--target", "host", "--baseline", baseline.name, *_FAST
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines() == [
+        (
+            "edgetl: baseline.json: accuracy.answers: holds nothing; the answers of this model are "
+            "logits"
+        ),
+        "  write it anew: edgetl baseline update dist/host --out baseline.json",
+    ]
