@@ -118,14 +118,15 @@ def _contract(case: _Case, name: str, file: str, tensors: Mapping[str, str]) -> 
             OutputSpec(each, tensors[each], tuple(answer.shape))
             for each, answer in zip(_EVALUATION.outputs, answers, strict=True)
         ),
-        suppression=_EVALUATION.suppression(None, case.dataset, Split.TEST),
+        suppression=_EVALUATION.rule(case.dataset),
     )
 
 
 def _measure(folder: Path, called: str, dataset: Dataset, before: float | None) -> float:
     predictor, images = Predictor.open(folder), dataset.images(Split.TEST)
+    rule = predictor.contract.suppression
     parts = [
-        _EVALUATION.collect(predictor.run(images[i : i + 1]), dataset, Split.TEST, i)
+        _EVALUATION.collect(predictor.run(images[i : i + 1]), dataset, Split.TEST, i, rule)
         for i in range(len(images))
     ]
     facts = _EVALUATION.score(_EVALUATION.join(parts), dataset, Split.TEST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 
 import click
@@ -10,11 +10,26 @@ import click
 from edgetl.cli import options
 
 
+class _Named(click.Path):
+    """A path; an empty text names nothing, but pathlib takes it for the working directory."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        if not value:
+            self.fail("an empty path names nothing; '.' is the folder here", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_PATH = _Named(path_type=Path)
+
+
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument(
-    "images", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="IMAGE..."
-)
+@click.argument("bundle", type=_PATH)
+@click.argument("images", type=_PATH, nargs=-1, required=True, metavar="IMAGE...")
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -28,7 +43,7 @@ from edgetl.cli import options
 @click.option(
     "--draw",
     "folder",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     metavar="FOLDER",
     help="Draw each photo with its answer there.",
 )
@@ -59,14 +74,12 @@ def command(
     edgetl predict dist/host photo.jpg --top 3
     edgetl predict dist/host *.jpg --threshold 0.5 --draw out
     """
-    from edgetl.runtime.answers import answers
+    from edgetl.runtime.answers import answers, texts
+    from edgetl.runtime.bundle import check_place
     from edgetl.runtime.predictor import Predictor
 
-    rows = []
+    check_place(bundle)
     predictor = Predictor.open(bundle, threads)
-    for answer in answers(predictor, images, top=top, threshold=threshold, folder=folder):
-        rows.append(answer.row)
-        if not as_json:
-            click.echo("\n".join(answer.lines))
-    if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    found = answers(predictor, images, top=top, threshold=threshold, folder=folder)
+    for text in texts(found, as_json=as_json):
+        click.echo(text)

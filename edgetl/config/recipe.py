@@ -50,7 +50,10 @@ class Accept(StrEnum):
     BACKGROUND = "background"
     """Photos without labels show nothing that is looked for."""
     MISSING_CLASSES = "missing-classes"
-    """Some split lacks a class, so nothing can be said of it there."""
+    """Some split lacks a class that another one shows, so nothing can be said of it there. A class
+    that no photo shows is still refused, since no model learns it: `leave_out: [empty-classes]`
+    takes it from the model, as it is wanted where the labels name more than the photos show. A
+    split without any box is refused, too."""
 
 
 class DrawnData(Table):
@@ -131,6 +134,21 @@ class StudentTable(Table):
     """As for the teacher."""
 
 
+class SuppressionTable(Table):
+    """Which boxes of a detector are answers; training and its own figures do not depend on it."""
+
+    mode: Literal["class-aware", "per-class", "class-agnostic"] = "class-aware"
+    """Which boxes drop each other: those of one class, each place of the network answering with its
+    best one; the same, but with every class of a place that scores enough; or all."""
+    iou: float = Field(default=0.65, ge=0.0, le=1.0)
+    """A box drops those that overlap it by more than this intersection over union."""
+    score: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Least score of an answer; `null`: that of the best F1 on the val split."""
+    limit: int | None = Field(default=None, ge=1, le=3000)
+    """Most answers per photo, the best ones; `null`: half as many again as any photo of train and
+    val has objects, rounded up to hundreds."""
+
+
 class Recipe(Table):
     """The fixed part of a recipe; each stage adds the table that carries its name."""
 
@@ -143,6 +161,8 @@ class Recipe(Table):
     teacher: TeacherTable
     student: StudentTable | None = None
     """Leave out to deploy the teacher itself."""
+    suppression: SuppressionTable | None = None
+    """Of a detector; leave out for what is usual."""
     calibration: Name = "balanced-256"
     """File name in `calibration/`: the photos that set the ranges of int8 files."""
     targets: tuple[Name, ...] = Field(default=("host",), min_length=1)

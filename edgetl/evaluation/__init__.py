@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgetl.config.recipe import SuppressionTable
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.detections import Suppression
 
@@ -45,7 +46,14 @@ class Evaluation(Protocol):
     def photos_at_once(self) -> int:
         """How many photos' raw outputs fit into memory without being felt."""
 
-    def collect(self, outputs: Outputs, dataset: Dataset, split: Split, start: int) -> Answers:
+    def collect(
+        self,
+        outputs: Outputs,
+        dataset: Dataset,
+        split: Split,
+        start: int,
+        rule: Suppression | None,
+    ) -> Answers:
         """Return the answers of the photos `start`, `start` + 1, ... of a split.
 
         Args:
@@ -53,6 +61,8 @@ class Evaluation(Protocol):
             dataset: Where the photos come from.
             split: Which part of it.
             start: Position of the first photo in the split.
+            rule: By which the runtime answers, if the task needs one. Its score is of no account:
+                answers that are less sure are kept as well, for figures over all scores.
         """
 
     def join(self, parts: Sequence[Answers]) -> Answers:
@@ -94,16 +104,28 @@ class Evaluation(Protocol):
     def span(self, outputs: Outputs) -> float:
         """Return what an error of the outputs is measured against, above zero."""
 
-    def suppression(
-        self, answers: Answers | None, dataset: Dataset, split: Split
-    ) -> Suppression | None:
-        """Return the rule by which the deployed runtime answers; None if the task needs none.
+    def rule(self, dataset: Dataset, wanted: SuppressionTable | None = None) -> Suppression | None:
+        """Return the rule by which outputs become answers; None if the task needs none.
 
         Args:
-            answers: Of the trained model for photos that are not tested on; None without such.
+            dataset: Says what a recipe leaves open; its test photos are not looked at.
+            wanted: By the recipe; None for what is usual, which is what trainings are measured by.
+        """
+
+    def tuned(
+        self, rule: Suppression | None, answers: Answers, dataset: Dataset, split: Split
+    ) -> Suppression | None:
+        """Return `rule` with the score that suits a model best.
+
+        Args:
+            rule: By which `answers` were collected.
+            answers: Of the model for photos that are not tested on.
             dataset: Where the photos come from.
             split: Which part of it.
         """
+
+    def cut_off(self, dataset: Dataset, split: Split, rule: Suppression | None) -> str | None:
+        """Return in words what `rule` keeps from being answered on a split; None if nothing."""
 
     def answered(self, answers: Answers, rule: Suppression | None) -> int:
         """Return how many of the answers a runtime gives that goes by `rule`."""

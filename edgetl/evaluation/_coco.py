@@ -62,7 +62,6 @@ def evaluate(
     truths: Sequence[Truth],
     num_classes: int,
     *,
-    limit: int,
     sizes: Sequence[str] = ("all",),
 ) -> Evaluated:
     """Match the detections of each photo with its objects and count.
@@ -71,7 +70,6 @@ def evaluate(
         answers: Of all the photos of `truths`.
         truths: One per photo.
         num_classes: K.
-        limit: Most detections per photo and class; the best ones are taken.
         sizes: Of `SIZES`, "all" first.
     """
     from pycocotools.cocoeval import COCOeval
@@ -81,7 +79,8 @@ def evaluate(
         counted = COCOeval(_coco(known), _coco(found), iouType="bbox")
         counted.params.areaRng = [list(SIZES[size]) for size in sizes]
         counted.params.areaRngLbl = list(sizes)
-        counted.params.maxDets = [limit]
+        # How many there may be was decided when they were collected.
+        counted.params.maxDets = [max(1, len(answers["scores"]))]
         counted.evaluate()
         counted.accumulate()
     num_photos = len(truths)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.config.recipe import SuppressionTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import Answers, Outputs
 from edgetl.evaluation._misclassified import picture_of_misses
@@ -24,8 +25,15 @@ class _Classification:
     outputs: tuple[str, ...] = ("logits",)
     photos_at_once = 64
 
-    def collect(self, outputs: Outputs, dataset: Dataset, split: Split, start: int) -> Answers:
-        del dataset, split, start
+    def collect(
+        self,
+        outputs: Outputs,
+        dataset: Dataset,
+        split: Split,
+        start: int,
+        rule: Suppression | None,
+    ) -> Answers:
+        del dataset, split, start, rule
         return {"logits": outputs["logits"]}
 
     def join(self, parts: Sequence[Answers]) -> Answers:
@@ -70,11 +78,17 @@ class _Classification:
         """Return the range of the logits, which have no unit."""
         return float(outputs["logits"].max() - outputs["logits"].min())
 
-    def suppression(
-        self, answers: Answers | None, dataset: Dataset, split: Split
-    ) -> Suppression | None:
-        del answers, dataset, split
-        return None
+    def rule(self, dataset: Dataset, wanted: SuppressionTable | None = None) -> None:
+        del dataset, wanted
+
+    def tuned(
+        self, rule: Suppression | None, answers: Answers, dataset: Dataset, split: Split
+    ) -> None:
+        del rule, answers, dataset, split
+
+    def cut_off(self, dataset: Dataset, split: Split, rule: Suppression | None) -> None:
+        """Return None: a photo has one class."""
+        del dataset, split, rule
 
     def answered(self, answers: Answers, rule: Suppression | None) -> int:
         """Return the number of photos: each has an answer."""

@@ -6,34 +6,29 @@ Letters: N photos, M locations, K classes, D detections, T thresholds of overlap
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.data.dataset import Dataset, Truth
+from edgetl.config.recipe import SuppressionTable
+from edgetl.data.dataset import Dataset
 from edgetl.evaluation import Answers, Outputs
 from edgetl.evaluation._bootstrap import interval, mean_precision, resamples
-from edgetl.evaluation._coco import SIZES, Evaluated, Matches, evaluate
+from edgetl.evaluation._coco import SIZES, Evaluated, evaluate
 from edgetl.evaluation._misdetected import picture_of_misses
 from edgetl.evaluation._noise import max_error, snr_db
 from edgetl.evaluation._pairs import pairs
+from edgetl.evaluation._rule import best_score, cut_off, most_objects, wanted_rule
 from edgetl.runtime.detections import Detections, Suppression, detect, suppress
 from edgetl.types import Facts, Split
 
 _PP = 100.0
 _DIGITS = 6
-_LIMIT = 100
-"""Most detections of a photo and class that count, as in COCO, unless a photo of the split has more
-objects."""
-_COLLECTED = 10 * _LIMIT
-"""Most detections of a photo, over all classes: with 80 of them, fewer would cost recall."""
-_IOU = 0.65
-_MODE = "class-aware"
 _LEAST_SCORE = 0.001
 """Of a detection that is evaluated: precision is read down to where hardly any recall is left."""
-_LEAST_OPERATING_SCORE = 0.05
-_OPERATING_SCORE = 0.3
-"""Where no photo says what is best."""
+_USUAL = wanted_rule(SuppressionTable())
+"""Where there is no contract."""
 _CONFIDENT = 0.05
 """Boxes are compared where the reference is at least so sure; elsewhere they mean nothing."""
 _CURVE_STEP = 5
@@ -46,13 +41,16 @@ class _Detection:
     outputs: tuple[str, ...] = ("boxes", "scores")
     photos_at_once = 16
 
-    def collect(self, outputs: Outputs, dataset: Dataset, split: Split, start: int) -> Answers:
-        rule = Suppression(
-            score=_LEAST_SCORE,
-            iou=_IOU,
-            limit=max(_COLLECTED, _limit(dataset.truths(split))),
-            mode=_MODE,
-        )
+    def collect(
+        self,
+        outputs: Outputs,
+        dataset: Dataset,
+        split: Split,
+        start: int,
+        rule: Suppression | None,
+    ) -> Answers:
+        """Return what the runtime finds by `rule`, but for the score: that is next to nothing."""
+        rule = replace(rule or _USUAL, score=_LEAST_SCORE)
         sizes = dataset.photo_sizes(split)[start:]
         found = [
             detect(
@@ -103,8 +101,6 @@ class _Detection:
             },
             "objects": sum(int((~truth.crowd).sum()) for truth in truths),
             "detections": len(answers["scores"]),
-            "detections_limit": _limit(truths),
-            "crowded_photos": sum(len(truth.labels) > _LIMIT for truth in truths),
         }
 
     def difference(self, first: Answers, second: Answers, dataset: Dataset, split: Split) -> Facts:
@@ -161,7 +157,7 @@ class _Detection:
             "max_error": max(max_error(before["scores"], after["scores"]), box_error),
             "max_box_error": box_error,
             "snr_db": snr_db(before["scores"], after["scores"]),
-            "agreement": round(_agreement(before, after, rule or _rule(_OPERATING_SCORE)), 6),
+            "agreement": round(_agreement(before, after, rule or _USUAL), 6),
         }
 
     def span(self, outputs: Outputs) -> float:
@@ -169,15 +165,21 @@ class _Detection:
         del outputs
         return 1.0
 
-    def suppression(
-        self, answers: Answers | None, dataset: Dataset, split: Split
-    ) -> Suppression | None:
-        """Return the rule whose score gives the best F1 at an overlap of .5, all classes as one."""
-        if answers is None:
-            return _rule(_OPERATING_SCORE)
-        truths = dataset.truths(split)
-        best = _best_score(_evaluated(answers, dataset, split).matches)
-        return _rule(best, _limit(truths))
+    def rule(self, dataset: Dataset, wanted: SuppressionTable | None = None) -> Suppression:
+        """Return the wanted rule, with room for the objects of the fullest photo not tested on."""
+        num_objects = most_objects(dataset, Split.TRAIN, Split.VAL)
+        return wanted_rule(wanted or SuppressionTable(), num_objects)
+
+    def tuned(
+        self, rule: Suppression | None, answers: Answers, dataset: Dataset, split: Split
+    ) -> Suppression:
+        """Return `rule` with the score of the best F1 at an overlap of .5, all classes as one."""
+        score = best_score(_evaluated(answers, dataset, split).matches)
+        return replace(rule or _USUAL, score=score)
+
+    def cut_off(self, dataset: Dataset, split: Split, rule: Suppression | None) -> str | None:
+        """Return which photos have more objects than may be answered."""
+        return cut_off(dataset, split, rule or _USUAL)
 
     def answered(self, answers: Answers, rule: Suppression | None) -> int:
         """Return the number of detections that score enough."""
@@ -216,23 +218,13 @@ class _Detection:
     def misses(
         self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None
     ) -> NDArray[np.uint8] | None:
-        return picture_of_misses(answers, dataset, split, rule or _rule(_OPERATING_SCORE))
-
-
-def _limit(truths: Sequence[Truth]) -> int:
-    """Return how many detections a photo may have: COCO's 100, or as many as it could need."""
-    return max(_LIMIT, *(len(truth.labels) for truth in truths))
-
-
-def _rule(score: float, limit: int = _LIMIT) -> Suppression:
-    return Suppression(score=score, iou=_IOU, limit=limit, mode=_MODE)
+        return picture_of_misses(answers, dataset, split, rule or _USUAL)
 
 
 def _evaluated(
     answers: Answers, dataset: Dataset, split: Split, sizes: Sequence[str] = ("all",)
 ) -> Evaluated:
-    truths = dataset.truths(split)
-    return evaluate(answers, truths, len(dataset.classes), limit=_limit(truths), sizes=sizes)
+    return evaluate(answers, dataset.truths(split), len(dataset.classes), sizes=sizes)
 
 
 def _mean(figures: NDArray[np.float64]) -> float:
@@ -257,20 +249,6 @@ def _agreement(before: Outputs, after: Outputs, rule: Suppression) -> float:
 
 def _suppressed(outputs: Outputs, photo: int, rule: Suppression) -> Detections:
     return suppress(outputs["boxes"][photo], outputs["scores"][photo], rule)
-
-
-def _best_score(classes: Sequence[Matches]) -> float:
-    """Return the score of the best F1, rounded down to two digits so that it lets that one in."""
-    scores = np.concatenate([matches.scores for matches in classes])
-    hits = np.concatenate([matches.hits[0] for matches in classes])
-    counted = np.concatenate([~matches.ignored[0] for matches in classes])
-    if not hits.any():
-        return _OPERATING_SCORE
-    order = np.argsort(-scores, kind="stable")
-    right, told = np.cumsum(hits[order]), np.cumsum(counted[order])
-    objects = sum(int(matches.objects.sum()) for matches in classes)
-    best = float(scores[order][np.argmax(2 * right / (told + objects))])
-    return max(_LEAST_OPERATING_SCORE, int(best * 100) / 100)
 
 
 def _exchanged(answers: Answers, sizes: NDArray[np.int32]) -> Answers:

@@ -58,29 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from edgetl.runtime.answers import answers
+    from edgetl.runtime.answers import answers, texts
+    from edgetl.runtime.bundle import check_place
     from edgetl.runtime.predictor import Predictor
 
-    rows = []
-    for answer in answers(
+    check_place(given.bundle)
+    found = answers(
         Predictor.open(given.bundle, given.threads),
         given.images,
         top=given.top,
         threshold=given.threshold,
         folder=given.draw,
-    ):
-        rows.append(answer.row)
-        if not given.json:
-            print("\n".join(answer.lines))
-    if given.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    )
+    for text in texts(found, as_json=given.json):
+        print(text)
     return 0
 
 
 def _check(given: argparse.Namespace) -> int:
-    from edgetl.runtime.bundle import check_files
+    from edgetl.runtime.bundle import check_files, check_place
     from edgetl.runtime.golden import replay
 
+    check_place(given.bundle)
     count = check_files(given.bundle)
     print(f"files      {count} as the manifest says")
     found = replay(given.bundle, given.threads)
@@ -100,9 +99,11 @@ def _check(given: argparse.Namespace) -> int:
 
 def _bench(given: argparse.Namespace) -> int:
     from edgetl.runtime.bench_text import latency_lines
+    from edgetl.runtime.bundle import check_place
     from edgetl.runtime.measurement import measure
     from edgetl.runtime.rule import Rule
 
+    check_place(given.bundle)
     latency = measure(
         given.bundle,
         threads=given.threads,
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     predict = _command(commands, "predict", "Say what is on photos.", "predict . photo.jpg --top 3")
     predict.set_defaults(command=_predict)
-    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photo files")
+    predict.add_argument("images", type=_path, nargs="+", metavar="IMAGE", help="photo files")
     predict.add_argument(
         "--top", type=_count, help="how many classes to say (1), or at most how many objects (all)"
     )
@@ -134,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold", type=_score, help="least score of an object, 0 to 1 (the contract's)"
     )
     predict.add_argument(
-        "--draw", type=Path, metavar="FOLDER", help="draw each photo with its answer there"
+        "--draw", type=_path, metavar="FOLDER", help="draw each photo with its answer there"
     )
     check = _command(
         commands, "check", "Check digests and replay the golden samples.", "check dist/host"
@@ -171,30 +172,44 @@ def _command(
         description=text,
         epilog=f"example: python -m edgetl.runtime {example}",
     )
-    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder to use")
+    command.add_argument("bundle", type=_path, metavar="BUNDLE", help="the folder to use")
     command.add_argument("--threads", type=_count, default=1, help="threads of one inference (1)")
     return command
 
 
+def _path(text: str) -> Path:
+    # pathlib takes an empty text for the working directory.
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path names nothing; '.' is the folder here")
+    return Path(text)
+
+
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
-    return value
+    return int(text)
 
 
 def _score(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a score in 0...1")
+        raise argparse.ArgumentTypeError(f"{text} is not a score in 0...1, such as 0.5")
     return value
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a time from 0 on")
     return value
+
+
+def _number(text: str) -> float:
+    """Return what `text` says; NaN, which is in no range, if that is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _fail(message: str, remedy: str, exit_code: int) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgetl.runtime.errors import UsageFault
+from edgetl.runtime.errors import RuntimeFault, UsageFault
 from edgetl.runtime.predictor import Prediction, Predictor
 from edgetl.runtime.preprocess import read_photo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -72,6 +73,28 @@ def answers(
         yield Answer(tuple(lines), row)
 
 
+def texts(found: Iterable[Answer], *, as_json: bool) -> Iterator[str]:
+    """Yield what a command prints: the lines of each answer, or the rows of all as one JSON list.
+
+    If a photo cannot be answered, the list holds those before it.
+
+    Raises:
+        RuntimeFault: As `found` does, after the rows that it had yielded.
+    """
+    rows: list[dict[str, object]] = []
+    try:
+        for answer in found:
+            rows.append(answer.row)
+            if not as_json:
+                yield "\n".join(answer.lines)
+    except RuntimeFault:
+        if as_json and rows:
+            yield _listed(rows)
+        raise
+    if as_json:
+        yield _listed(rows)
+
+
 def drawn_files(photos: Sequence[Path], folder: Path) -> list[Path]:
     """Return a file in `folder` for the picture of each photo, named after the photo.
 
@@ -89,6 +112,10 @@ def drawn_files(photos: Sequence[Path], folder: Path) -> list[Path]:
         taken.add(str(file.resolve()).casefold())
         files.append(file)
     return files
+
+
+def _listed(rows: list[dict[str, object]]) -> str:
+    return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
 def _classes(

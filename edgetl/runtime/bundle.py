@@ -6,13 +6,36 @@ import hashlib
 import json
 from pathlib import Path, PurePosixPath
 
-from edgetl.runtime.errors import BundleError
+from edgetl.runtime.errors import BundleError, UsageFault
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA = 1
 
 _CHUNK_BYTES = 1 << 20
 _REMEDY = "copy the whole folder again from where it was made"
+_NAME_IT = "name the folder that edgetl handed over"
+
+
+def check_place(given: Path) -> None:
+    """See that what a command was given as its bundle, or model folder, can be one.
+
+    Raises:
+        UsageFault: If there is no such folder, it is a file, or it holds nothing of a bundle.
+    """
+    from edgetl.runtime.contract import CONTRACT_FILE
+
+    if given.is_file():
+        raise UsageFault(
+            f"'{given}' is a file; BUNDLE is a folder and comes before any photo",
+            remedy=f"{_NAME_IT} first",
+        )
+    if not given.is_dir():
+        raise UsageFault(f"there is no folder '{given}'", remedy=f"check the path, or {_NAME_IT}")
+    if not any((given / name).exists() for name in (CONTRACT_FILE, MANIFEST_FILE)):
+        raise UsageFault(
+            f"'{given}' is no bundle: it has neither {CONTRACT_FILE} nor {MANIFEST_FILE}",
+            remedy=_NAME_IT,
+        )
 
 
 def check_files(folder: Path) -> int:
@@ -63,7 +86,7 @@ def _listed(folder: Path) -> dict[str, str]:
     except FileNotFoundError as error:
         raise BundleError(
             f"{folder} is no bundle: it has no {MANIFEST_FILE}",
-            remedy="name the folder that edgetl handed over",
+            remedy=_NAME_IT,
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} cannot be read: {error!r}", remedy=_REMEDY) from error

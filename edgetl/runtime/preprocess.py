@@ -66,6 +66,8 @@ DAMAGED = (
 """What Pillow 11 to 13 raise on damaged files; OSError contains UnidentifiedImageError, and
 RuntimeError is AVIF's."""
 
+_SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or leave it out"
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -158,8 +160,9 @@ def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
         Shape ``(H, W, 3)``, uint8, read-only.
 
     Raises:
-        PhotoError: If it is no photo, damaged, cut short, too large, or its pixels have no stated
-            range (float, 32-bit integer), or 16 bits with one transparent level.
+        PhotoError: If it is not there, a folder, no photo, damaged, cut short, too large, or its
+            pixels have no stated range (float, 32-bit integer), or 16 bits with one transparent
+            level.
     """
     called = name or str(source if isinstance(source, Path) else getattr(source, "name", "photo"))
     _check_source(source, called)
@@ -253,8 +256,11 @@ def _layout(h: int, w: int, preprocess: Preprocess) -> _Layout:
 
 def _check_source(source: Path | BinaryIO, called: str) -> None:
     if isinstance(source, Path):
+        if source.is_dir():
+            remedy = f"name the photos in it, for example {source / '*.jpg'}"
+            raise _refused(called, "it is a folder", remedy)
         if not source.is_file():
-            raise _refused(called, "no such file")
+            raise _refused(called, "no such file", "check the path")
         empty = source.stat().st_size == 0
     else:
         empty = not source.read(1)
@@ -270,11 +276,8 @@ def _check_size(image: Image.Image, called: str) -> None:
         )
 
 
-def _refused(called: str, reason: str) -> PhotoError:
-    return PhotoError(
-        f"cannot read photo '{called}': {reason}",
-        remedy="save it again as an 8-bit JPEG or PNG, or leave it out",
-    )
+def _refused(called: str, reason: str, remedy: str = _SAVE_AGAIN) -> PhotoError:
+    return PhotoError(f"cannot read photo '{called}': {reason}", remedy=remedy)
 
 
 def _rgb(image: Image.Image, called: str) -> NDArray[np.uint8]:

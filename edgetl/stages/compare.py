@@ -72,7 +72,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="compare",
-    version=2,
+    version=3,
     needs=("dataset", "student"),
     makes="comparison",
     options=NoOptions,

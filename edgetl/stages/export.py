@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from edgetl.config.recipe import SuppressionTable
 from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, Problem, UsageError
 from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import model_node
-from edgetl.stages._deployed import outputs_of
+from edgetl.stages._deployed import answers_of, outputs_of
 from edgetl.stages._model_folder import complete, mib
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -38,12 +39,17 @@ class Settings(Table):
     """What an exported file depends on besides its inputs."""
 
     format: str
+    suppression: SuppressionTable | None
+    """None of a classifier."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     inputs = {"dataset": made["dataset"][0], "model": model_node(made)}
+    wanted = job.recipe.suppression or SuppressionTable()
+    suppression = wanted if job.recipe.task is Task.DETECTION else None
     return [
-        Node("export", f"export {name}", Settings(format=name), inputs) for name in _formats(job)
+        Node("export", f"export {name}", Settings(format=name, suppression=suppression), inputs)
+        for name in _formats(job)
     ]
 
 
@@ -52,7 +58,9 @@ def _formats(job: Job) -> tuple[str, ...]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the formats that no exporter writes; raise if what an exporter needs is missing."""
+    """Yield what nothing reads and no exporter writes; raise if an exporter lacks a package."""
+    if job.recipe.suppression is not None and job.recipe.task is not Task.DETECTION:
+        yield Problem("suppression", "is only read for `task: detection`; leave it out")
     for target in job.targets:
         for name in target.files():
             try:
@@ -96,7 +104,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     exporter = EXPORTERS.load(settings.format)
     example = torch.zeros((1, *pixels.shape[1:]))
     tensors = exporter.export(network, example, evaluation.outputs, work.out)
-    rule = _suppression(evaluation, dataset, inputs["model"])
+    rule = _rule(evaluation, dataset, inputs["model"], settings.suppression)
     contract = Contract(
         task=spec.task.value,
         labels=spec.classes,
@@ -129,13 +137,18 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     }
 
 
-def _suppression(evaluation: Evaluation, dataset: Dataset, model: Artifact) -> Suppression | None:
-    """Return the rule that suits the model best on the validation split, if there is one."""
-    from edgetl.train.outcome import read_answers
+def _rule(
+    evaluation: Evaluation, dataset: Dataset, model: Artifact, wanted: SuppressionTable | None
+) -> Suppression | None:
+    """Return the wanted rule, with the score that suits the model best if that is left open.
 
-    validated = dataset.names(Split.VAL)
-    answers = read_answers(model.folder, Split.VAL) if validated else None
-    return evaluation.suppression(answers, dataset, Split.VAL)
+    The validation split says which that is, if there is one.
+    """
+    rule = evaluation.rule(dataset, wanted)
+    if wanted is None or wanted.score is not None or not dataset.names(Split.VAL):
+        return rule
+    answers = answers_of(model, dataset, Split.VAL, rule)
+    return evaluation.tuned(rule, answers, dataset, Split.VAL)
 
 
 def _golden(
@@ -193,7 +206,7 @@ def _summary(facts: Facts) -> str:
 
 STAGE = Stage(
     name="export",
-    version=4,
+    version=5,
     needs=("dataset", "teacher", "student"),
     makes="float",
     options=NoOptions,

@@ -124,7 +124,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="finetune",
-    version=2,
+    version=3,
     needs=("dataset", "features"),
     makes="teacher",
     options=FinetuneTable,

@@ -21,7 +21,7 @@ from edgetl.stages._candidates import (
     size_bytes,
     wanted,
 )
-from edgetl.stages._deployed import outputs_of
+from edgetl.stages._deployed import answers_of, outputs_of
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from numpy.typing import NDArray
 
     from edgetl.data.dataset import Dataset
+    from edgetl.runtime.detections import Suppression
     from edgetl.runtime.predictor import Predictor
 
 MISSES_FILE = "misses.png"
@@ -119,8 +120,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         settings, inputs, dataset.images(Split.TEST)[: evaluation.photos_at_once], first
     )
     details = evaluation.details(answers, dataset, Split.TEST)
-    drop = _drop(inputs["model"], answers, dataset)
     rule = predictor.contract.suppression
+    drop = _drop(inputs["model"], answers, dataset, rule)
     picture = evaluation.misses(answers, dataset, Split.TEST, rule)
     dataset.release()
     facts: Facts = {
@@ -130,8 +131,11 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         **evaluation.score(answers, dataset, Split.TEST),
         "answered": evaluation.answered(answers, rule),
         "collapse": evaluation.collapse(answers, dataset, Split.TEST, rule),
+        "cut_off": evaluation.cut_off(dataset, Split.TEST, rule),
         "drop": drop,
-        "teacher_drop": _drop(inputs["teacher"], answers, dataset) if "teacher" in inputs else drop,
+        "teacher_drop": (
+            _drop(inputs["teacher"], answers, dataset, rule) if "teacher" in inputs else drop
+        ),
         "ladder": ladder,
         "breaks_at": next((step["step"] for step in ladder if not step["holds"]), None),
         "classes": details["classes"],
@@ -151,11 +155,16 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 def _check_photos(dataset: Dataset) -> None:
     labels = dataset.labels(Split.TEST)
     # A photo without boxes has a label beyond the classes.
-    if not (labels < len(dataset.classes)).any():
-        missing = "objects" if len(labels) else "photos"
+    if not len(labels):
         raise DataError(
-            f"the test split has no {missing}, so no accuracy can be measured",
+            "the test split has no photos, so no accuracy can be measured",
             remedy="set data.test above 0, or give the photos a test/ folder",
+        )
+    if not (labels < len(dataset.classes)).any():
+        raise DataError(
+            f"none of the {len(labels):,} photos of the test split has a box, so no accuracy can "
+            "be measured",
+            remedy="label what the test photos show, or move photos with boxes into the test split",
         )
 
 
@@ -168,12 +177,13 @@ def _answers(
     than a few photos.
     """
     images, chunk = dataset.images(Split.TEST), evaluation.photos_at_once
+    rule = predictor.contract.suppression
     first = predictor.run(images[:chunk])
-    parts = [evaluation.collect(first, dataset, Split.TEST, 0)]
+    parts = [evaluation.collect(first, dataset, Split.TEST, 0, rule)]
     for start in range(chunk, len(images), chunk):
         progress.step(start, len(images), "test photos")
         outputs = predictor.run(images[start : start + chunk])
-        parts.append(evaluation.collect(outputs, dataset, Split.TEST, start))
+        parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, rule))
     return evaluation.join(parts), first
 
 
@@ -220,12 +230,13 @@ def _ladder(
     return ladder
 
 
-def _drop(trained: Artifact, answers: Answers, dataset: Dataset) -> Facts:
-    """Return how much of the metric the file lost against a torch model, percentage points."""
-    from edgetl.train.outcome import read_answers
+def _drop(trained: Artifact, answers: Answers, dataset: Dataset, rule: Suppression | None) -> Facts:
+    """Return how much of the metric the file lost against a torch model, percentage points.
 
+    Both answer by the same rule, which is no part of the loss.
+    """
     evaluation = EVALUATIONS.load(dataset.task.value)
-    before = read_answers(trained.folder, Split.TEST)
+    before = answers_of(trained, dataset, Split.TEST, rule)
     return {
         "against": trained.manifest.label,
         "value": round(evaluation.value(before, dataset, Split.TEST), 6),
@@ -239,12 +250,13 @@ def _summary(facts: Facts) -> str:
         f"{facts['title']} {facts['value']:.3f} [{facts['low']:.3f}, {facts['high']:.3f}], "
         f"drop {facts['drop']['pp']:.1f} pp"
     )
-    return f"{text}; breaks at {facts['breaks_at']}" if facts["breaks_at"] else text
+    told = (facts["cut_off"], facts["breaks_at"] and f"breaks at {facts['breaks_at']}")
+    return "; ".join([text, *filter(None, told)])
 
 
 STAGE = Stage(
     name="verify",
-    version=2,
+    version=3,
     needs=("dataset", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,

@@ -193,12 +193,14 @@ class Grids:
 def detector_exam(dataset: Dataset, family: Family) -> Exam | None:
     """Return what examines a detector on the validation photos; None if there are none.
 
-    Boxes go through the decoding, thresholds and suppression of every other evaluation.
+    Boxes go through the decoding and suppression of every other evaluation, by the usual rule: what
+    a recipe asks for can be changed without another training.
     """
     count = len(dataset.items(Split.VAL))
     if not count:
         return None
     evaluation = EVALUATIONS.load(Task.DETECTION)
+    rule = evaluation.rule(dataset)
     loss = box_loss(family)
     normalise = RawPixels(nn.Identity(), family.mean, family.std)
     size = dataset.size
@@ -217,7 +219,7 @@ def detector_exam(dataset: Dataset, family: Family) -> Exam | None:
                 losses += loss(raw, batch).item() * len(given.images)
                 boxes, scores = decode.to(device)(raw)
                 outputs = {"boxes": boxes.cpu().numpy(), "scores": scores.cpu().numpy()}
-                parts.append(evaluation.collect(outputs, dataset, Split.VAL, start))
+                parts.append(evaluation.collect(outputs, dataset, Split.VAL, start, rule))
         answers = evaluation.join(parts)
         return Validation(losses / count, evaluation.value(answers, dataset, Split.VAL))
 

@@ -23,6 +23,7 @@ from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:
     from edgetl.evaluation import Answers
+    from edgetl.runtime.detections import Suppression
 
 ANSWERS_FILE = "answers.npz"
 
@@ -91,9 +92,24 @@ def write_outcome(
     }
 
 
-def split_answers(spec: ModelSpec, module: nn.Module, dataset: Dataset, split: Split) -> Answers:
-    """Return what a network, as it is deployed, answers to the photos of a split, at least one."""
+def split_answers(
+    spec: ModelSpec,
+    module: nn.Module,
+    dataset: Dataset,
+    split: Split,
+    rule: Suppression | None = None,
+) -> Answers:
+    """Return what a network, as it is deployed, answers to the photos of a split, at least one.
+
+    Args:
+        spec: Of the network.
+        module: The network.
+        dataset: Where the photos come from.
+        split: Which part of it.
+        rule: By which outputs become answers; None for the usual one of the task.
+    """
     evaluation = EVALUATIONS.load(spec.task)
+    rule = rule or evaluation.rule(dataset)
     device = next(module.parameters()).device
     network = deployable(spec, module).to(device)
     images = dataset.images(split)
@@ -107,7 +123,7 @@ def split_answers(spec: ModelSpec, module: nn.Module, dataset: Dataset, split: S
             name: output.float().cpu().numpy()
             for name, output in zip(evaluation.outputs, listed, strict=True)
         }
-        parts.append(evaluation.collect(named, dataset, split, start))
+        parts.append(evaluation.collect(named, dataset, split, start, rule))
         dataset.release()
     return evaluation.join(parts)
 

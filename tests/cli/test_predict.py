@@ -90,6 +90,15 @@ def test_both_commands_say_the_same(
     assert done.stdout == capsys.readouterr().out
 
 
+def test_rows_before_a_photo_that_cannot_be_read_are_printed(bundle: Path, photo: Path) -> None:
+    words = ["predict", str(bundle), str(photo), "none.png", str(photo), "--json"]
+    command = [sys.executable, "-m", "edgetl", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert [row["photo"] for row in json.loads(done.stdout)] == [str(photo)]
+    assert "cannot read photo 'none.png': no such file\n  check the path" in done.stderr
+
+
 def test_each_object_has_a_line(bundle: Path, photo: Path) -> None:
     done = CliRunner().invoke(edgetl, ["predict", str(bundle), str(photo)])
     assert done.stdout == (
@@ -119,12 +128,29 @@ def test_what_cannot_be_done_is_an_expected_error(bundle: Path, photo: Path) -> 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["nowhere", "a.png"], 6, "nowhere is not a folder"),
-        (["{bundle}", "a.png"], 3, "cannot read photo 'a.png': no such file"),
+        (["nowhere", "a.png"], 2, "there is no folder 'nowhere'\n  check the path, or name the"),
+        (["{bundle}/model.onnx", "{bundle}"], 2, "model.onnx' is a file; BUNDLE is a folder and"),
+        (["{bundle}/..", "a.png"], 2, "is no bundle: it has neither contract.json nor manifest"),
+        (["{bundle}", "{bundle}"], 3, "': it is a folder\n  name the photos in it, for example"),
+        (["{bundle}", "a.png"], 3, "cannot read photo 'a.png': no such file\n  check the path"),
         (["{bundle}"], 2, "Missing argument 'IMAGE...'"),
         (["{bundle}", "a.png", "--threshold", "2"], 2, "2.0 is not in the range 0.0<=x<=1.0"),
+        (["{bundle}", "a.png", "--draw", ""], 2, "'--draw': an empty path names nothing; '.' is"),
+        (["", "a.png"], 2, "'BUNDLE': an empty path names nothing; '.' is the folder here"),
+        (["{bundle}", ""], 2, "'IMAGE...': an empty path names nothing; '.' is the folder here"),
     ],
-    ids=["bundle", "photo", "no photo", "threshold"],
+    ids=[
+        "bundle",
+        "swapped",
+        "no bundle",
+        "folder",
+        "photo",
+        "no photo",
+        "threshold",
+        "draw",
+        "empty bundle",
+        "empty photo",
+    ],
 )
 def test_mistake_ends_in_one_paragraph(
     bundle: Path, tmp_path: Path, words: list[str], code: int, message: str

@@ -101,7 +101,7 @@ def dataset(tmp_path: Path, task: Task) -> Dataset:
 
 @pytest.fixture
 def perfect(evaluation: Evaluation, dataset: Dataset, task: Task) -> Answers:
-    return evaluation.collect(PERFECT[task](), dataset, TEST, 0)
+    return evaluation.collect(PERFECT[task](), dataset, TEST, 0, None)
 
 
 def mixed(task: Task) -> Outputs:
@@ -141,13 +141,13 @@ def test_answers_that_say_nothing_of_the_photos_are_told(
     evaluation: Evaluation, dataset: Dataset, task: Task
 ) -> None:
     for outputs in GUESSES[task].values():
-        guess = evaluation.collect(outputs(), dataset, TEST, 0)
+        guess = evaluation.collect(outputs(), dataset, TEST, 0, None)
         assert evaluation.collapse(guess, dataset, TEST)
         assert evaluation.value(guess, dataset, TEST) < 0.9
 
 
 def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
-    answers = evaluation.collect(mixed(task), dataset, TEST, 0)
+    answers = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
     facts = evaluation.score(answers, dataset, TEST)
 
@@ -159,7 +159,7 @@ def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task
 def test_answers_do_not_differ_from_themselves(
     evaluation: Evaluation, dataset: Dataset, task: Task
 ) -> None:
-    answers = evaluation.collect(mixed(task), dataset, TEST, 0)
+    answers = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
     facts = evaluation.difference(answers, answers, dataset, TEST)
 
@@ -170,7 +170,7 @@ def test_answers_do_not_differ_from_themselves(
 def test_difference_is_that_of_the_values_in_points(
     evaluation: Evaluation, dataset: Dataset, task: Task, perfect: Answers
 ) -> None:
-    worse = evaluation.collect(mixed(task), dataset, TEST, 0)
+    worse = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
     facts = evaluation.difference(perfect, worse, dataset, TEST)
 
@@ -191,11 +191,12 @@ def test_answers_of_parts_join_to_those_of_all(
             dataset,
             TEST,
             start,
+            None,
         )
         for start in range(0, COUNT, size)
     ]
 
-    joined, whole = evaluation.join(parts), evaluation.collect(outputs, dataset, TEST, 0)
+    joined, whole = evaluation.join(parts), evaluation.collect(outputs, dataset, TEST, 0, None)
     assert set(joined) == set(whole)
     for name, values in whole.items():
         assert np.array_equal(joined[name], values)
@@ -233,13 +234,15 @@ def test_classes_are_told_in_their_order(
 def test_rule_is_given_where_the_runtime_needs_one(
     evaluation: Evaluation, dataset: Dataset, perfect: Answers, task: Task
 ) -> None:
-    rule = evaluation.suppression(perfect, dataset, TEST)
+    rule = evaluation.rule(dataset)
 
     assert (rule is not None) == (task is Task.DETECTION)
+    assert (evaluation.tuned(rule, perfect, dataset, TEST) is None) == (rule is None)
+    assert evaluation.cut_off(dataset, TEST, rule) is None
 
 
 def test_wrong_answers_are_shown(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
-    answers = evaluation.collect(mixed(task), dataset, TEST, 0)
+    answers = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
     picture = evaluation.misses(answers, dataset, TEST, None)
 

@@ -30,25 +30,32 @@ Found = tuple[float, float, float, float, int, float]
 """xyxy, class and score."""
 
 
-def _write(folder: Path, labels: Sequence[int], truths: Sequence[Truth] | None) -> None:
+def _write(
+    folder: Path,
+    labels: Sequence[int],
+    truths: Sequence[Truth] | None,
+    train: Sequence[Truth] = (),
+) -> None:
     folder.mkdir(parents=True)
-    count = len(labels)
+    count = len(train) + len(labels)
     photos = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
     with (folder / IMAGES_FILE).open("wb") as file:
         write_images(file, iter(photos), photos.shape)
     test = [Item(f"photo-{i}.jpg", label, f"{i:064x}") for i, label in enumerate(labels)]
-    nothing: dict[Split, list[Any]] = {Split.TRAIN: [], Split.VAL: []}
+    trained = [Item(f"train-{i}.jpg", 0, f"{1000 + i:064x}") for i in range(len(train))]
     boxes: dict[str, Any] = {}
     if truths is not None:  # twice as wide as high, and twice as large as the input
+        known = {Split.TRAIN: train, Split.VAL: (), Split.TEST: truths}
+        size = (SIZE, 2 * SIZE)
         boxes = {
-            "truths": {**nothing, Split.TEST: truths},
-            "photo_sizes": {**nothing, Split.TEST: [(SIZE, 2 * SIZE)] * count},
+            "truths": known,
+            "photo_sizes": {split: [size] * len(each) for split, each in known.items()},
         }
     write_index(
         folder,
         classes=CLASSES,
         preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 114),
-        items={**nothing, Split.TEST: test},
+        items={Split.TRAIN: trained, Split.VAL: [], Split.TEST: test},
         omissions=[],
         **boxes,
     )
@@ -70,17 +77,24 @@ def labelled(tmp_path: Path) -> Callable[[Sequence[int]], Dataset]:
 def boxed(tmp_path: Path) -> Callable[..., Dataset]:
     """Return what makes a dataset of test photos, 64 x 128 pixels, from the objects on each.
 
-    `crowd` gives the positions of those that are groups, by photo.
+    `crowd` gives the positions of those that are groups, by photo; `train` the objects on photos to
+    train on.
     """
 
-    def make(*photos: Sequence[Box], crowd: Mapping[int, Sequence[int]] | None = None) -> Dataset:
+    def make(
+        *photos: Sequence[Box],
+        crowd: Mapping[int, Sequence[int]] | None = None,
+        train: Sequence[Sequence[Box]] = (),
+    ) -> Dataset:
         truths = []
         for i, boxes in enumerate(photos):
             rows = np.array(boxes, np.float32).reshape(-1, 5)
             grouped = np.isin(np.arange(len(rows)), list((crowd or {}).get(i, ())))
             truths.append(Truth(rows[:, :4], rows[:, 4].astype(np.int64), grouped))
         labels = [int(each.labels[0]) if len(each.labels) else len(CLASSES) for each in truths]
-        _write(tmp_path / "boxed", labels, truths)
+        tables = [np.array(boxes, np.float32).reshape(-1, 5) for boxes in train]
+        known = [Truth(t[:, :4], t[:, 4].astype(np.int64), np.zeros(len(t), bool)) for t in tables]
+        _write(tmp_path / "boxed", labels, truths, known)
         return Dataset.open(tmp_path / "boxed")
 
     return make

@@ -44,7 +44,7 @@ def joined(photos: list[Answers]) -> Answers:
 @pytest.mark.parametrize("seed", range(5))
 def test_resampled_photos_count_as_pycocotools_counts_copies_of_them(seed: int) -> None:
     truths, answers = drawn(seed)
-    once = evaluate(joined(answers), truths, NUM_CLASSES, limit=100)
+    once = evaluate(joined(answers), truths, NUM_CLASSES)
     counts = np.random.default_rng(seed).multinomial(NUM_PHOTOS, [1 / NUM_PHOTOS] * NUM_PHOTOS, 4)
 
     found = mean_precision(once.matches, np.vstack([np.ones(NUM_PHOTOS, np.int64), counts]))
@@ -52,7 +52,7 @@ def test_resampled_photos_count_as_pycocotools_counts_copies_of_them(seed: int) 
     for value, row in zip(found, [[1] * NUM_PHOTOS, *counts.tolist()], strict=True):
         copies = [i for i, count in enumerate(row) for _ in range(count)]
         again = evaluate(
-            joined([answers[i] for i in copies]), [truths[i] for i in copies], NUM_CLASSES, limit=99
+            joined([answers[i] for i in copies]), [truths[i] for i in copies], NUM_CLASSES
         )
         precision = again.precision[..., 0]
         assert value == pytest.approx(precision[precision > -1].mean(), abs=1e-12)
@@ -61,7 +61,7 @@ def test_resampled_photos_count_as_pycocotools_counts_copies_of_them(seed: int) 
 def test_resample_without_objects_has_no_value() -> None:
     truths, answers = drawn(0)
     nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
-    once = evaluate(joined(answers[:2]), [truths[0], nothing], NUM_CLASSES, limit=100)
+    once = evaluate(joined(answers[:2]), [truths[0], nothing], NUM_CLASSES)
 
     first, second = mean_precision(once.matches, np.array([[2, 0], [0, 2]]))
 

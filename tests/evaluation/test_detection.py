@@ -92,7 +92,6 @@ def test_score_tells_overlaps_and_sizes_apart(boxed: Data, answers: Answer) -> N
     assert (facts["map50"], facts["map75"]) == (1.0, 0.5)
     assert (facts["map_small"], facts["map_medium"], facts["map_large"]) == (0.3, 1.0, None)
     assert (facts["photos"], facts["objects"], facts["detections"]) == (1, 2, 2)
-    assert (facts["detections_limit"], facts["crowded_photos"]) == (100, 0)
 
 
 def test_class_without_objects_is_no_part_of_the_mean(boxed: Data, answers: Answer) -> None:
@@ -122,26 +121,13 @@ def test_curve_is_precision_over_recall_at_an_overlap_of_a_half(
     assert curves["precision"] == {"nut": [1.0] * 11 + [0.6667] * 10}
 
 
-def test_photo_with_hundreds_of_objects_may_have_as_many_detections(
-    boxed: Data, answers: Answer
-) -> None:
-    grid = [(4.0 * x, 2.0 * y, 4.0 * x + 3, 2.0 * y + 1) for x in range(20) for y in range(12)]
-    dataset = boxed([(*box, 0) for box in grid])
-    found = answers([(*box, 0, 0.9 - i / 1000) for i, box in enumerate(grid)])
-
-    facts = DETECTION.score(found, dataset, TEST)
-
-    assert facts["value"] == 1.0
-    assert (facts["detections_limit"], facts["crowded_photos"]) == (240, 1)
-
-
 def test_collected_detections_are_in_pixels_of_the_photo(boxed: Data) -> None:
     # The photo is 64 x 128 and fills rows 16 to 48 of the 64 x 64 input: one pixel is two.
     dataset = boxed([], [(*A, 2)])
     boxes = np.array([[[20, 24, 30, 34], [0, 0, 9, 9]]], np.float32) / np.float32(64)
     scores = np.array([[[0.1, 0.2, 0.7], [0.0, 0.0, 0.0005]]], np.float32)
 
-    found = DETECTION.collect({"boxes": boxes, "scores": scores}, dataset, TEST, 1)
+    found = DETECTION.collect({"boxes": boxes, "scores": scores}, dataset, TEST, 1, None)
 
     assert found["boxes"] == pytest.approx(np.array([[40, 16, 60, 36]]), abs=1e-4)
     assert found["scores"] == pytest.approx([0.7])
@@ -178,36 +164,6 @@ def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
     low = Suppression(score=0.05, iou=0.65, limit=10, mode="class-aware")
     # Now the second one of `after` counts as well: two pairs among two and three.
     assert DETECTION.compare(before, after, low)["agreement"] == 0.8
-
-
-def test_operating_score_is_that_of_the_best_f1(boxed: Data, answers: Answer) -> None:
-    dataset = boxed([(*A, 0), (*B, 0)])
-    found = answers([(*A, 0, 0.9), (*B, 0, 0.438), (*FAR, 0, 0.4), (*FAR, 1, 0.3)])
-
-    rule = DETECTION.suppression(found, dataset, TEST)
-
-    # All is found and nothing false from .438 on; .44 would lose it again.
-    assert rule == Suppression(score=0.43, iou=0.65, limit=100, mode="class-aware")
-
-
-@pytest.mark.parametrize(
-    ("found", "score"),
-    [
-        pytest.param([(*A, 0, 0.01)], 0.05, id="never below a twentieth"),
-        pytest.param([(*FAR, 0, 0.9)], 0.3, id="nothing right"),
-        pytest.param(None, 0.3, id="no photos to learn from"),
-    ],
-)
-def test_operating_score_where_the_photos_say_little(
-    boxed: Data, answers: Answer, found: list[Found] | None, score: float
-) -> None:
-    dataset = boxed([(*A, 0)])
-    given = None if found is None else answers(found)
-
-    rule = DETECTION.suppression(given, dataset, TEST)
-
-    assert rule is not None
-    assert rule.score == score
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,21 @@ def test_target_that_was_missed_shows_the_most_accurate_candidate(shelf_page: _P
     assert "No test photo was answered wrongly." in words
 
 
+def test_accuracy_is_shown_by_the_size_of_objects(shelf_page: _Page) -> None:
+    words = shelf_page.words()
+    start = words.index("mAP by the size of the object on the photo: small up to 32")
+    assert "all 0.500 small 0.125 medium 0.750 large \N{EN DASH}" in words[start:]
+
+
+def test_classifier_has_no_sizes_of_objects(classified: _Page) -> None:
+    assert "by the size of the object" not in classified.words()
+
+
+def test_photos_that_the_contract_cuts_off_are_told(shelf_page: _Page) -> None:
+    told = "2 of 8 test photos have up to 9 objects, more than are answered"
+    assert told in shelf_page.words()
+
+
 def test_table_has_every_candidate_with_intervals_verdict_and_reason(classified: _Page) -> None:
     head, first, second = classified.tables[0]
     assert head == [

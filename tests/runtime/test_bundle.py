@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.runtime.bundle import check_files, digest_file, runtime_files
-from edgetl.runtime.errors import BundleError
+from edgetl.runtime.bundle import check_files, check_place, digest_file, runtime_files
+from edgetl.runtime.errors import BundleError, UsageFault
 
 # printf 'abc' | sha256sum
 _ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -45,6 +45,29 @@ def test_python_caches_are_no_damage(bundle: Path) -> None:
 def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"is no bundle: it has no manifest\.json"):
         check_files(tmp_path)
+
+
+def test_folder_that_holds_anything_of_a_bundle_may_be_one(bundle: Path, tmp_path: Path) -> None:
+    check_place(bundle)
+    (bundle / "manifest.json").rename(tmp_path / "contract.json")
+    check_place(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "message", "remedy"),
+    [
+        ("gone", "there is no folder '", "check the path, or name the folder that edgetl handed"),
+        ("a.txt", "' is a file; BUNDLE is a folder and comes before any", "name the folder that"),
+        ("inner", "' is no bundle: it has neither contract.json nor manif", "name the folder that"),
+    ],
+)
+def test_what_can_be_no_bundle_is_a_wrong_use(
+    bundle: Path, place: str, message: str, remedy: str
+) -> None:
+    with pytest.raises(UsageFault, match=message) as caught:
+        check_place(bundle / place)
+    assert caught.value.remedy.startswith(remedy)
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(

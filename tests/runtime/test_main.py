@@ -45,6 +45,31 @@ def test_predict_as_json(bundle: Path, photo: Path, capsys: pytest.CaptureFixtur
     assert rows[0]["top"][0]["probability"] == pytest.approx(0.786986, abs=1e-5)
 
 
+@pytest.mark.parametrize(("words", "rows"), [(["--json"], 2), ([], None)])
+def test_photos_before_one_that_cannot_be_read_are_answered(
+    bundle: Path,
+    photo: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    rows: int | None,
+) -> None:
+    photos = [str(photo), str(photo), "none.png", str(photo)]
+    assert main(["predict", str(bundle), *photos, *words]) == 3
+    said = capsys.readouterr()
+    assert "cannot read photo 'none.png': no such file" in said.err
+    if rows is None:
+        assert said.out == f"{photo}: green 0.7870\n" * 2
+    else:
+        assert [row["label"] for row in json.loads(said.out)] == ["green"] * rows
+
+
+def test_no_list_is_printed_where_nothing_was_answered(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(bundle), "none.png", "--json"]) == 3
+    assert capsys.readouterr().out == ""
+
+
 def test_predict_of_a_detector_has_a_line_for_each_object(
     detector_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,8 +144,31 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        pytest.param(["predict", "none", "a.png"], 6, "none is not a folder", id="folder"),
-        pytest.param(["predict", "{bundle}", "none.png"], 3, "no such file", id="photo"),
+        pytest.param(
+            ["predict", "none", "a.png"],
+            2,
+            "there is no folder 'none'\n  check the path, or name the folder that edgetl handed",
+            id="folder",
+        ),
+        pytest.param(
+            ["predict", "{bundle}/golden-0.png", "{bundle}"],
+            2,
+            "golden-0.png' is a file; BUNDLE is a folder and comes before any photo\n"
+            "  name the folder that edgetl handed over first",
+            id="swapped",
+        ),
+        pytest.param(
+            ["predict", "{bundle}", "none.png"],
+            3,
+            "cannot read photo 'none.png': no such file\n  check the path",
+            id="photo",
+        ),
+        pytest.param(
+            ["predict", "{bundle}", "{bundle}"],
+            3,
+            "': it is a folder\n  name the photos in it, for example ",
+            id="folder of photos",
+        ),
         pytest.param(
             ["predict", "{bundle}", "{bundle}/labels.txt"], 3, "not a photo", id="no photo"
         ),
@@ -136,8 +184,15 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
             "cannot write",
             id="picture",
         ),
-        pytest.param(["check", "{bundle}/.."], 6, "is no bundle", id="no bundle"),
-        pytest.param(["bench", "none"], 6, "none is not a folder", id="bench"),
+        pytest.param(
+            ["check", "{bundle}/.."],
+            2,
+            "is no bundle: it has neither contract.json nor manifest.json\n"
+            "  name the folder that edgetl handed over",
+            id="no bundle",
+        ),
+        pytest.param(["check", "none"], 2, "there is no folder 'none'", id="check"),
+        pytest.param(["bench", "none"], 2, "there is no folder 'none'", id="bench"),
     ],
 )
 def test_expected_error_is_a_paragraph_with_its_exit_code(
@@ -151,7 +206,7 @@ def test_expected_error_is_a_paragraph_with_its_exit_code(
     said = capsys.readouterr().err
     assert message in said
     assert said.startswith("edgetl.runtime: ")
-    assert len(said.splitlines()) == 2
+    assert len(said.splitlines()) == 2, "message and remedy"
 
 
 @pytest.mark.parametrize(
@@ -164,10 +219,26 @@ def test_expected_error_is_a_paragraph_with_its_exit_code(
         pytest.param(
             ["bench", ".", "--sustained", "-1"], "-1 is not a time from 0 on", id="sustained"
         ),
-        pytest.param(["predict", ".", "a", "--top", "x"], "invalid", id="top"),
+        pytest.param(["bench", ".", "--seconds", "1m"], "1m is not a time from 0 on", id="minute"),
+        pytest.param(["bench", ".", "--threads", "2.5"], "2.5 is not a whole number", id="threads"),
+        pytest.param(
+            ["predict", ".", "a", "--top", "x"], "--top: x is not a whole number from 1", id="top"
+        ),
         pytest.param(
             ["predict", ".", "a", "--threshold", "2"], "2 is not a score in 0...1", id="threshold"
         ),
+        pytest.param(
+            ["predict", ".", "a", "--threshold", "50%"],
+            "--threshold: 50% is not a score in 0...1, such as 0.5",
+            id="per cent",
+        ),
+        pytest.param(
+            ["predict", ".", "a", "--draw", ""],
+            "--draw: an empty path names nothing; '.' is the folder here",
+            id="draw",
+        ),
+        pytest.param(["predict", "", "a"], "BUNDLE: an empty path names nothing", id="bundle"),
+        pytest.param(["predict", ".", ""], "IMAGE: an empty path names nothing", id="image"),
     ],
 )
 def test_wrong_usage_ends_with_2(

@@ -237,8 +237,15 @@ def test_file_that_is_no_photo_is_refused(tmp_path: Path, content: bytes, what: 
 
 
 def test_missing_photo_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match=r"gone\.jpg': no such file"):
+    with pytest.raises(PhotoError, match=r"gone\.jpg': no such file") as caught:
         read_photo(tmp_path / "gone.jpg")
+    assert caught.value.remedy == "check the path"
+
+
+def test_folder_instead_of_a_photo_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"cannot read photo '.*': it is a folder") as caught:
+        read_photo(tmp_path)
+    assert caught.value.remedy == f"name the photos in it, for example {tmp_path / '*.jpg'}"
 
 
 @pytest.mark.parametrize("side", [9_500, 60_000], ids=["too large", "a bomb"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgetl.config.recipe import SuppressionTable
 from edgetl.config.target import Target
 from edgetl.data.dataset import Dataset
 from edgetl.errors import EdgetlError, MissingPackageError
@@ -16,10 +17,11 @@ from edgetl.evaluation import EVALUATIONS
 from edgetl.models import deployable, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.runtime import golden
+from edgetl.runtime.detections import Suppression
 from edgetl.runtime.predictor import Predictor
 from edgetl.stages import STAGES, Job, Node, export
 from edgetl.store.store import Artifact
-from edgetl.train.outcome import read_answers
+from edgetl.train.outcome import split_answers
 from edgetl.types import Precision, Split
 
 STAGE = STAGES.load("export")
@@ -102,7 +104,9 @@ def test_student_is_exported_where_there_is_one(bench: Any) -> None:
 
 
 def test_unknown_format_is_told_with_its_target_and_the_closest_name(bench: Any) -> None:
-    assert bench.problems("export", job(bench, target("host", "onx"))) == (
+    # What an engine would run, but no exporter writes.
+    unwritten = target("host", "onnx").model_copy(update={"candidates": {"onx": (Precision.FP32,)}})
+    assert bench.problems("export", job(bench, unwritten)) == (
         "recipe.yaml: targets: targets/host.yaml: candidates: unknown exporter 'onx'; "
         "Did you mean 'onnx'? Known: onnx, openvino, tflite."
     )
@@ -191,25 +195,91 @@ def test_exported_detector_gives_boxes_and_scores_apart(bench: Any, detector: De
     assert STAGE.summary(found.facts).endswith(f"finds what scores {score:g}")
 
 
+def test_suppression_of_the_recipe_enters_the_settings_of_a_detector_alone(bench: Any) -> None:
+    teacher = Node("finetune", "finetune", bench.job().tables["finetune"])
+    asked = {"mode": "class-agnostic", "iou": 0.5, "score": 0.25, "limit": 300}
+
+    def settings(**fields: Any) -> Any:
+        wanted = dataclasses.replace(bench.job(**fields), targets=(target("host", "onnx"),))
+        [node] = bench.plan("export", wanted, teacher=[teacher], student=[])
+        return node.settings
+
+    detection = settings(task="detection", suppression=asked)
+    assert detection.suppression == SuppressionTable.model_validate(asked)
+    assert settings(task="detection") == settings(task="detection", suppression={"iou": 0.65})
+    assert settings(task="detection").suppression == SuppressionTable()
+    assert settings().suppression is None
+
+
+def test_suppression_of_a_classifier_is_refused(bench: Any) -> None:
+    wanted = dataclasses.replace(
+        bench.job(suppression={"mode": "per-class"}), targets=(target("host", "onnx"),)
+    )
+
+    assert bench.problems("export", wanted) == (
+        "recipe.yaml: suppression: is only read for `task: detection`; leave it out"
+    )
+
+
+def test_contract_of_a_detector_carries_the_suppression_of_the_recipe(
+    bench: Any, detector: Detector
+) -> None:
+    inputs = detector()
+    wanted = SuppressionTable(mode="class-agnostic", iou=0.4, score=0.2, limit=12)
+    settings = export.Settings(format="onnx", suppression=wanted)
+
+    found = bench.run(Node("export", "export onnx", settings), inputs)
+
+    rule = Predictor.open(found.folder).contract.suppression
+    assert rule == Suppression(score=0.2, iou=0.4, limit=12, mode="class-agnostic")
+    assert golden.replay(found.folder).passed
+
+
 def test_detector_operates_at_the_score_that_suits_the_validation_split(
     detector: Detector,
 ) -> None:
     inputs = detector()
     dataset = Dataset.open(inputs["dataset"].folder)
+    truths = dataset.truths(Split.VAL)
+    # All objects, with a score of .91.
+    np.savez(
+        inputs["model"].file("answers.npz"),
+        val_boxes=np.concatenate([truth.boxes for truth in truths]),
+        val_labels=np.concatenate([truth.labels for truth in truths]),
+        val_scores=np.full(sum(len(truth.labels) for truth in truths), 0.91, np.float32),
+        val_offsets=np.cumsum([0, *(len(truth.labels) for truth in truths)]),
+    )
 
-    rule = export._suppression(DETECTION, dataset, inputs["model"])
+    rule = export._rule(DETECTION, dataset, inputs["model"], SuppressionTable())
+    given = export._rule(DETECTION, dataset, inputs["model"], SuppressionTable(score=0.5))
 
-    answers = read_answers(inputs["model"].folder, Split.VAL)
-    assert rule == DETECTION.suppression(answers, dataset, Split.VAL)
+    assert rule == Suppression(score=0.91, iou=0.65, limit=100, mode="class-aware")
+    assert given == Suppression(score=0.5, iou=0.65, limit=100, mode="class-aware")
+
+
+def test_score_is_chosen_among_what_the_wanted_suppression_lets_through(
+    detector: Detector,
+) -> None:
+    inputs = detector()
+    dataset = Dataset.open(inputs["dataset"].folder)
+    wanted = SuppressionTable(mode="class-agnostic", limit=1)
+
+    rule = export._rule(DETECTION, dataset, inputs["model"], wanted)
+
+    spec, module = load_model(inputs["model"].folder)
+    plain = DETECTION.rule(dataset, wanted)
+    answers = split_answers(spec, module, dataset, Split.VAL, plain)
+    assert max(np.diff(answers["offsets"])) == 1
+    assert rule == DETECTION.tuned(plain, answers, dataset, Split.VAL)
 
 
 def test_detector_without_validation_photos_operates_at_a_fixed_score(detector: Detector) -> None:
     inputs = detector({Split.TRAIN: 4, Split.VAL: 0, Split.TEST: 4})
+    dataset = Dataset.open(inputs["dataset"].folder)
 
-    rule = export._suppression(DETECTION, Dataset.open(inputs["dataset"].folder), inputs["model"])
+    rule = export._rule(DETECTION, dataset, inputs["model"], SuppressionTable())
 
-    assert rule is not None
-    assert rule.score == 0.3
+    assert rule == Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
 
 
 def test_golden_photos_of_a_detector_show_objects_and_are_fewer_the_larger_its_answers(

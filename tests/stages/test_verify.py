@@ -157,7 +157,8 @@ def test_empty_test_split_is_refused(
     photos = np.zeros((6, _SIZE, _SIZE, 3), np.uint8)
     empty = _write_dataset(tmp_path / "data", photos, {Split.TRAIN: _LABELS})
     dataset = shelve(empty, "index", "dataset", {})
-    with pytest.raises(DataError, match="the test split has no photos"):
+    what = r"the test split has no photos, so no accuracy can be measured\n  set data\.test above 0"
+    with pytest.raises(DataError, match=what):
         STAGE.run(_settings(Precision.FP32), {**inputs, "dataset": dataset}, workspace("fp32"))
 
 
@@ -212,7 +213,11 @@ def test_test_split_without_objects_is_refused(
     photos = np.zeros((18, _SIZE, _SIZE, 3), np.uint8)
     data = _write_dataset(tmp_path / "data", photos, dict.fromkeys(Split, _LABELS), seen=0)
     dataset = shelve(data, "index", "dataset", {})
-    with pytest.raises(DataError, match="the test split has no objects"):
+    what = (
+        rf"none of the {len(_LABELS)} photos of the test split has a box, so no accuracy can be "
+        r"measured\n  label what the test photos show, or move photos with boxes into the test"
+    )
+    with pytest.raises(DataError, match=what):
         STAGE.run(_settings(Precision.FP32), {**boxed, "dataset": dataset}, workspace("fp32"))
 
 
