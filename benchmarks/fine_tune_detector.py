@@ -88,7 +88,7 @@ def _tell(run: Run) -> None:
         )
     print(f"\n{'file':<36} {'mAP':>6} {'interval':<16} {'mAP50':>6} {'drop':>8}")
     for row in run.packages[0].facts["rows"]:
-        _row(row["candidate"], row, row["others"]["mAP50"], f"{row['drop_pp']:>8.1f}")
+        _row(row["candidate"], row, row["others"]["mAP50"], f"{row['drop_pp']:>z8.1f}")
 
 
 def _row(name: str, found: Facts, map50: float, last: str) -> None:

@@ -78,7 +78,7 @@ def _figures(row: Mapping[str, Fact]) -> Iterator[str]:
     yield f"{row['value']:.3f} [{row['low']:.3f} {row['high']:.3f}]"
     for value in row["others"].values():
         yield f"{value:.3f}"
-    yield f"{row['drop_pp']:.1f}"
+    yield f"{row['drop_pp']:z.1f}"
     if row["p95_ms"] is None:
         yield "not measured"
     else:

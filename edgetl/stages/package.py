@@ -264,7 +264,7 @@ def _summary(facts: Facts) -> str:
     if facts["chosen"] is None:
         return f"{Outcome.MISSED.value}: {facts['why']}"
     row = next(row for row in facts["rows"] if row["candidate"] == facts["chosen"])
-    figures = [f"drop {row['drop_pp']:.1f} pp", f"{row['size_bytes'] / _MIB:.1f} MiB"]
+    figures = [f"drop {row['drop_pp']:z.1f} pp", f"{row['size_bytes'] / _MIB:.1f} MiB"]
     if row["p95_ms"] is not None:
         figures.insert(0, f"p95 {row['p95_ms']:.2f} ms")
     said = f"{facts['chosen']}: {', '.join(figures)}"

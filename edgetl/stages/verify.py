@@ -248,7 +248,7 @@ def _summary(facts: Facts) -> str:
     """Return for example ``top-1 0.981 [0.964, 0.990], drop 0.3 pp``."""
     text = (
         f"{facts['title']} {facts['value']:.3f} [{facts['low']:.3f}, {facts['high']:.3f}], "
-        f"drop {facts['drop']['pp']:.1f} pp"
+        f"drop {facts['drop']['pp']:z.1f} pp"
     )
     told = (facts["cut_off"], facts["breaks_at"] and f"breaks at {facts['breaks_at']}")
     return "; ".join([text, *filter(None, told)])

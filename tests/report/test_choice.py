@@ -96,6 +96,10 @@ def test_table_has_a_line_per_candidate_with_figures_and_reason() -> None:
     assert lines[3].endswith("rejected: drop 14.2 > 1 pp; parity breaks at float file -> int8 file")
 
 
+def test_drop_of_next_to_nothing_has_no_sign() -> None:
+    assert " 0.0 " in candidate_table([_package("held", _row(drop_pp=-0.01))])
+
+
 def test_candidate_without_device_is_not_measured() -> None:
     row = _row(p95_ms=None, p95_low_ms=None, p95_high_ms=None, verdict="unverified", reason="x")
     assert "not measured" in candidate_table([_package("unverified", row)])
