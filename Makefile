@@ -23,8 +23,8 @@ check: $(READY) ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# These need photos and weights that are not here; their first lines say which.
-WITH_DATA := $(addprefix benchmarks/,fine_tune_detector.py int8_detection.py yolox_parity.py)
+# These need photos, weights or a bundle; their first lines say which.
+WITH_DATA := $(addprefix benchmarks/,false_alarms.py fine_tune_detector.py int8_detection.py yolox_parity.py)
 
 bench: $(READY) ## one claim, one script, one table
 	for script in $(filter-out $(WITH_DATA),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
