@@ -77,8 +77,9 @@ def command(  # noqa: PLR0913 - one for each option
     machine than the target's board.
 
     A case against the baseline is red only if the loss is shown to be more than allowed, so a build
-    that is within that is red in at most 1 % of checks. Times that other programs disturbed are
-    taken twice; they can hold a limit, but are never red.
+    that is within that is red in at most 1 % of checks. Times that would be red are taken again,
+    three times in all, and are red if none of them is green; times that other programs disturbed
+    can hold a limit, but are never red.
 
     \b
     edgetl check dist/host --target host

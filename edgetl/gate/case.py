@@ -49,7 +49,7 @@ class Case:
     exit_code: ExitCode = ExitCode.LIMIT_MISSED
     """What the process ends with if this case fails."""
     doubtful: bool = False
-    """Whether the same measurement on a quieter machine may say something else."""
+    """Whether another measurement may say something else."""
 
     def as_json(self) -> Facts:
         """Return the case as plain JSON."""

@@ -9,7 +9,7 @@ Intervals come at 95 %; their ends are moved to the level needed as those of a n
 In 2000 simulated checks per setting, 40 to 2000 photos and a true loss of exactly what is allowed,
 the case of accuracy was red in 0 to 1.05 %, in 14 of 15 settings in less than 1 %. What
 differs from one measurement to the next more than from run to run in one is left to the allowed
-ratio.
+ratio, and to the repetition of what is red (`edgetl.gate.measure.MEASUREMENTS`).
 """
 
 from __future__ import annotations

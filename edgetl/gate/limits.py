@@ -199,10 +199,12 @@ def latency_case(evidence: Evidence, target: Target) -> Case:
 
 
 def unproven(case: Case, times: Times) -> Case:
-    """Return `case` as unverified if it is red by times that are not the model's own."""
-    if case.status is not Status.FAILED or not times.disturbed:
+    """Return `case`, doubtful if it is red, and unverified if by times that are not the model's."""
+    if case.status is not Status.FAILED:
         return case
     count = f" in {times.measurements} measurements" if times.measurements > 1 else ""
+    if not times.disturbed:
+        return dataclasses.replace(case, reason=f"{case.reason}{count}", doubtful=True)
     return dataclasses.replace(
         case,
         status=Status.UNVERIFIED,

@@ -31,9 +31,10 @@ _SLOWEST_S = 10.0
 _COUNT = 50
 """Inferences of a run, at least."""
 _RUNS = 5
-MEASUREMENTS = 2
-"""A timing that was disturbed and would be red is made anew, until there are so many of them; each
-has repeated its disturbed runs before (`edgetl.runtime.rule.ATTEMPTS_PER_RUN`)."""
+MEASUREMENTS = 3
+"""A timing that would be red is made anew, until there are so many of them: a machine that is slow
+for some seconds, or disturbed, is not a slower build. Each has repeated its disturbed runs before
+(`edgetl.runtime.rule.ATTEMPTS_PER_RUN`)."""
 _ANSWER = """\
 import pathlib, sys
 import numpy as np
