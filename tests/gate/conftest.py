@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,20 +100,35 @@ class Workshop:
         photos, labels = draw(seed)
         logits = photos[:4].mean(axis=(1, 2), dtype=np.float32)
         golden.record(folder, photos[:4], {"logits": logits}, list(photos[:2]))
-        for path, source in runtime_files().items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(source.read_bytes())
-        self.disturb(folder, runs=0)
         artifacts = {
             "dataset": self._dataset(photos, labels),
             "verification": self._verification(photos, order, seed),
         }
+        self.complete(folder, "colours", _accuracy(photos, labels, order) | accuracy, artifacts)
+        self.disturb(folder, runs=0)
+        seal(folder)
+        return folder
+
+    def complete(
+        self, folder: Path, name: str, accuracy: Facts, artifacts: Mapping[str, Artifact]
+    ) -> None:
+        """Put the runtime and the manifest, not yet sealed, beside a model.
+
+        Args:
+            folder: Of a bundle.
+            name: Of its recipe.
+            accuracy: As verified.
+            artifacts: That it comes from, by kind.
+        """
+        for path, source in runtime_files().items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(source.read_bytes())
         manifest = {
             "schema": 1,
-            "name": "colours",
+            "name": name,
             "target": {"name": "board", "threads": 1},
             "candidate": "onnx fp32",
-            "accuracy": _accuracy(photos, labels, order) | accuracy,
+            "accuracy": accuracy,
             "latency": None,
             "lineage": {
                 kind: {
@@ -125,8 +140,6 @@ class Workshop:
             },
         }
         (folder / "manifest.json").write_text(json.dumps(manifest))
-        seal(folder)
-        return folder
 
     def save_model(self, folder: Path, order: Sequence[int], gain: float) -> None:
         """Write the mean of each colour, in `order`, times `gain`, as a model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from edgetl.gate.case import Case, Status
 from edgetl.gate.check import Question, check_bundle
 from edgetl.gate.compare import Allowed
 from edgetl.runtime import golden
-from edgetl.runtime.bundle import runtime_files
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.detections import Suppression
 from edgetl.runtime.predictor import Predictor
@@ -156,37 +154,19 @@ def _build(
     golden.record(
         folder, photos[:3], {each: values[:3] for each, values in outputs.items()}, list(photos[:2])
     )
-    for path, source in runtime_files().items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(source.read_bytes())
     data = _dataset(workshop, photos, truths)
     dataset = Dataset.open(data.folder)
     answers = _EVALUATION.collect(outputs, dataset, Split.TEST, 0, _RULE)
-    lineage = {"dataset": data, "verification": _verification(workshop, answers, name)}
-    manifest: Facts = {
-        "schema": 1,
-        "name": "cells",
-        "target": {"name": "board", "threads": 1},
-        "candidate": "onnx fp32",
-        "accuracy": {
-            **_EVALUATION.score(answers, dataset, Split.TEST),
-            "answered": len(answers["scores"]),
-            "collapse": None,
-            "drop": {"value": 1.0, "pp": 0.0},
-            "breaks_at": None,
-            "classes": [{"label": label} for label in _CLASSES],
-        },
-        "latency": None,
-        "lineage": {
-            kind: {
-                "stage": artifact.manifest.stage,
-                "key": artifact.manifest.key,
-                "digest": artifact.manifest.digest,
-            }
-            for kind, artifact in lineage.items()
-        },
+    accuracy: Facts = {
+        **_EVALUATION.score(answers, dataset, Split.TEST),
+        "answered": len(answers["scores"]),
+        "collapse": None,
+        "drop": {"value": 1.0, "pp": 0.0},
+        "breaks_at": None,
+        "classes": [{"label": label} for label in _CLASSES],
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    artifacts = {"dataset": data, "verification": _verification(workshop, answers, name)}
+    workshop.complete(folder, "cells", accuracy, artifacts)
     workshop.seal(folder)
     return folder
 
