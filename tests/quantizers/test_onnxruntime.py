@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edgetl.config.calibration import Int8Table
+from edgetl.exporters import EXPORTERS
+from edgetl.nn.layers import RawPixels
 from edgetl.quantizers import QUANTIZERS
 from edgetl.types import Precision
 
@@ -69,6 +73,20 @@ def test_fp16_halves_matrices_and_keeps_vectors(float_file: FloatFile, tmp_path:
     }
     assert dtypes == {"float16"}
     assert kept == {"float32"}
+
+
+def test_fp16_keeps_the_constants_of_a_row_of_pixels(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
+    module = RawPixels(network, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), row=16).eval()
+    EXPORTERS.load("onnx").export(module, torch.zeros(1, 16, 16, 3), ("logits",), tmp_path)
+    none = np.empty((0, 16, 16, 3), np.uint8)
+    QUANTIZER.quantize(
+        tmp_path / "model.onnx", none, Precision.FP16, Int8Table(), tmp_path / "half"
+    )
+
+    found = initializers(tmp_path / "half" / "model.onnx").values()
+    assert [str(values.dtype) for values in found if values.shape == (16, 3)] == ["float32"] * 2
 
 
 def test_weight_that_fp16_cannot_hold_is_refused_by_its_name(
