@@ -1,4 +1,4 @@
-"""What is asked of a model folder's runtime on a device, and answered as JSON."""
+"""What is asked of Python on a device, and answered as JSON."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def run_json(
     if not isinstance(data, dict):
         raise DeviceError(
             f"device '{address}' answered {printed[:80]!r} instead of {what}",
-            remedy="run 'python -m edgetl.runtime bench' there and see",
+            remedy="run Python there and see; besides the answer it must print nothing",
         )
     return data
 

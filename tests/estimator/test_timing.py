@@ -94,9 +94,10 @@ def test_emulated_device_is_refused(folders: dict[str, Path]) -> None:
     ("printed", "message"),
     [
         ("Segmentation fault", "'ssh://board' answered 'Segmentation fault' instead of times"),
+        ("[1]", r"'ssh://board' answered '\[1\]' instead of times"),
         (answer(host={"machine": "x86_64"}), "'ssh://board' changed while it was timed: "),
     ],
-    ids=["garbage", "another machine"],
+    ids=["garbage", "no object", "another machine"],
 )
 def test_wrong_answer_is_told(folders: dict[str, Path], printed: str, message: str) -> None:
     with pytest.raises(DeviceError, match=message):
