@@ -174,10 +174,10 @@ def _answers(
     with tempfile.TemporaryDirectory(prefix="edgetl-check-") as name:
         folder = Path(name)
         for i, start in enumerate(starts):
-            photos = folder / f"photos-{i}.npy"
-            np.save(photos, images[start : start + chunk])
-            connection.put({photos.name: photos})
-            photos.unlink()
+            path = folder / f"photos-{i}.npy"
+            np.save(path, images[start : start + chunk])
+            connection.put({path.name: path})
+            path.unlink()
         command = ["-c", _ANSWER, str(threads), str(len(starts))]
         connection.run(command, timeout_s=start_s + _SLOWEST_S * len(images))
         for i, start in enumerate(starts):

@@ -73,22 +73,22 @@ def draw_detections(
     Raises:
         UsageFault: If this Pillow cannot write text.
     """
-    image = Image.fromarray(photo)
-    pen = ImageDraw.Draw(image)
-    brush = _Brush.of(image)
-    areas = [_pixels(box, image.size) for box in detections.boxes.tolist()]
+    canvas = Image.fromarray(photo)
+    pen = ImageDraw.Draw(canvas)
+    brush = _Brush.of(canvas)
+    areas = [_pixels(box, canvas.size) for box in detections.boxes.tolist()]
     # The best last, so that it lies on top.
     for area, label in zip(reversed(areas), reversed(detections.labels.tolist())):
         brush.box(pen, area, _colour(label))
     tags: list[_Tag] = []
     for i, (score, label) in enumerate(zip(detections.scores.tolist(), detections.labels.tolist())):
         text = spelt(f"{labels[label]} {score:.2f}")
-        place = _place(areas, i, tags, brush.size(text), image.size)
+        place = _place(areas, i, tags, brush.size(text), canvas.size)
         if place is not None:
             tags.append(_Tag(text, _colour(label), place))
     for tag in tags:
         brush.tag(pen, tag)
-    return np.array(image)
+    return np.array(canvas)
 
 
 def draw_label(photo: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
@@ -101,12 +101,12 @@ def draw_label(photo: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     Raises:
         UsageFault: If this Pillow cannot write text.
     """
-    image = Image.fromarray(photo)
-    brush = _Brush.of(image)
+    canvas = Image.fromarray(photo)
+    brush = _Brush.of(canvas)
     label = spelt(text)
     width, height = brush.size(label)
-    brush.tag(ImageDraw.Draw(image), _Tag(label, _BLACK, (0, 0, width, height)))
-    return np.array(image)
+    brush.tag(ImageDraw.Draw(canvas), _Tag(label, _BLACK, (0, 0, width, height)))
+    return np.array(canvas)
 
 
 @dataclass(frozen=True)

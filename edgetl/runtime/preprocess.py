@@ -337,5 +337,5 @@ def _part(side: int, numerator: int, denominator: int) -> int:
 
 
 def _resize(photo: NDArray[np.uint8], height: int, width: int, resample: str) -> NDArray[np.uint8]:
-    image = Image.fromarray(np.ascontiguousarray(photo))
-    return np.array(image.resize((width, height), _FILTERS[resample]))
+    source = Image.fromarray(np.ascontiguousarray(photo))
+    return np.array(source.resize((width, height), _FILTERS[resample]))

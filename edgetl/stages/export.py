@@ -162,14 +162,14 @@ def _golden(
     import numpy as np
 
     split = Split.VAL if dataset.names(Split.VAL) else Split.TRAIN
-    images = dataset.images(split)
+    fitted = dataset.images(split)
     # A photo without boxes has a label beyond the classes.
     seen = np.flatnonzero(dataset.labels(split) < len(dataset.classes))
-    photos = seen if len(seen) else np.arange(len(images))
-    first = outputs_of(network, images[photos[:1]], evaluation.outputs)
+    candidates = seen if len(seen) else np.arange(len(fitted))
+    first = outputs_of(network, fitted[candidates[:1]], evaluation.outputs)
     affordable = _GOLDEN_BYTES // sum(values.nbytes for values in first.values())
-    count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(photos))
-    pixels = np.array(images[photos[[i * len(photos) // count for i in range(count)]]])
+    count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(candidates))
+    pixels = np.array(fitted[candidates[[i * len(candidates) // count for i in range(count)]]])
     return pixels, outputs_of(network, pixels, evaluation.outputs)
 
 

@@ -44,7 +44,7 @@ class Normalised(Protocol):
 class Teacher(Protocol):
     """Whoever knows logits for photos."""
 
-    def logits(self, photos: loaders.Batch) -> Tensor:
+    def logits(self, batch: loaders.Batch) -> Tensor:
         """Return the logits `(N, K)` for the photos as they are in the batch."""
 
 
@@ -82,11 +82,11 @@ class PhotoBatches:
 
     def epoch(self, number: int) -> Iterator[LabelledBatch]:
         """Yield the batches of epoch `number`, counted from 1."""
-        for photos in self.source.epoch(number - 1):
+        for batch in self.source.epoch(number - 1):
             yield LabelledBatch(
-                self.normalise(_raw_pixels(photos.images)),
-                photos.labels,
-                self.teacher.logits(photos) if self.teacher else None,
+                self.normalise(_raw_pixels(batch.images)),
+                batch.labels,
+                self.teacher.logits(batch) if self.teacher else None,
             )
 
 
@@ -129,9 +129,9 @@ def answers(
         mirrored: Show every photo left to right.
     """
     with torch.inference_mode():
-        for photos in loaders.eval_batches(dataset, split, batch_size=_EVAL_BATCH):
-            images = photos.images.flip(3) if mirrored else photos.images
-            yield network(_raw_pixels(images.to(device))).float().cpu().numpy()
+        for batch in loaders.eval_batches(dataset, split, batch_size=_EVAL_BATCH):
+            pixels = batch.images.flip(3) if mirrored else batch.images
+            yield network(_raw_pixels(pixels.to(device))).float().cpu().numpy()
 
 
 def split_logits(

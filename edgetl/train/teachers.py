@@ -83,9 +83,9 @@ class _LiveTeacher:
         self._device = next(module.parameters()).device
         self._network = raw_pixels(module, normalised).to(self._device)
 
-    def logits(self, photos: loaders.Batch) -> Tensor:
+    def logits(self, batch: loaders.Batch) -> Tensor:
         with torch.inference_mode():
-            pixels = photos.images.to(self._device).permute(0, 2, 3, 1).float()
+            pixels = batch.images.to(self._device).permute(0, 2, 3, 1).float()
             found: Tensor = self._network(pixels)
         # A plain tensor: what inference mode makes must not be saved for a backward pass.
         return found.clone()
@@ -98,10 +98,10 @@ class _CachedTeacher:
         self._logits = torch.from_numpy(logits)
         self._photos = dataset.images(Split.TRAIN)
 
-    def logits(self, photos: loaders.Batch) -> Tensor:
+    def logits(self, batch: loaders.Batch) -> Tensor:
         if len(self._logits) == 1:
-            return self._logits[0, photos.indices]
+            return self._logits[0, batch.indices]
         # The batch itself says which photos are mirrored: those that are not as they were.
-        plain = torch.from_numpy(self._photos[photos.indices.numpy()]).permute(0, 3, 1, 2)
-        mirrored = (photos.images != plain).flatten(1).any(dim=1)
-        return self._logits[mirrored.long(), photos.indices]
+        plain = torch.from_numpy(self._photos[batch.indices.numpy()]).permute(0, 3, 1, 2)
+        mirrored = (batch.images != plain).flatten(1).any(dim=1)
+        return self._logits[mirrored.long(), batch.indices]

@@ -69,14 +69,14 @@ def tiny() -> Tiny:
     network = TinyClassifier()
     module = RawPixels(network, (0.5, 0.4, 0.3), (0.2, 0.2, 0.25))
     blocks = np.random.default_rng(0).integers(10, 201, (12, 4, 4, 3), dtype=np.uint8)
-    photos = blocks.repeat(8, axis=1).repeat(8, axis=2)
-    images = torch.from_numpy(photos).float()
+    pixels = blocks.repeat(8, axis=1).repeat(8, axis=2)
+    images = torch.from_numpy(pixels).float()
     with torch.no_grad():
         for _ in range(20):
             module.train()(images)
         logits, features = module.eval()(images)
     outputs = {"logits": logits.numpy(), "features": features.numpy()}
-    return Tiny(module, images[:1], photos, outputs)
+    return Tiny(module, images[:1], pixels, outputs)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def boxes() -> NDArray[np.float32]:
     return np.concatenate([corners, corners + 12.0], axis=1).astype(np.float32)
 
 
-def photos(folder: Path, task: Task) -> Dataset:
+def make_dataset(folder: Path, task: Task) -> Dataset:
     """Return eight test photos with a class, or with one object each."""
     images = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
     with (folder / IMAGES_FILE).open("wb") as file:
@@ -96,7 +96,7 @@ def evaluation(task: Task) -> Evaluation:
 
 @pytest.fixture
 def dataset(tmp_path: Path, task: Task) -> Dataset:
-    return photos(tmp_path, task)
+    return make_dataset(tmp_path, task)
 
 
 @pytest.fixture

@@ -123,8 +123,8 @@ def test_palette_with_transparency_is_blended() -> None:
 
 
 def test_grey_png_with_a_transparent_level_is_blended() -> None:
-    image = Image.fromarray(np.array([[7, 8]], np.uint8))
-    photo = read_photo(encoded(image, "PNG", transparency=7))
+    grey = Image.fromarray(np.array([[7, 8]], np.uint8))
+    photo = read_photo(encoded(grey, "PNG", transparency=7))
     assert photo[0, :, 0].tolist() == [255, 8]
 
 

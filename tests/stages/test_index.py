@@ -280,7 +280,7 @@ def test_key_names_what_the_result_depends_on_and_nothing_else(flat: Path, tmp_p
     (flat / "notes.txt").write_text("hello")
     assert key(make_job(moved, {"path": "flat"})) == base
     assert key(make_job(tmp_path, {"path": "flat"}, count=9)) == base
-    for data, image in (
+    for data, table in (
         ({"seed": 1}, {}),
         ({"val": 0.3}, {}),
         ({"leave_out": ["unreadable"]}, {}),
@@ -289,7 +289,7 @@ def test_key_names_what_the_result_depends_on_and_nothing_else(flat: Path, tmp_p
         ({}, {"filter": "area"}),
         ({}, {"pad": 0}),
     ):
-        assert key(make_job(tmp_path, {"path": "flat", **data}, **image)) != base
+        assert key(make_job(tmp_path, {"path": "flat", **data}, **table)) != base
     (flat / "nut/2.png").write_bytes(photo(999))
     assert key(make_job(tmp_path, {"path": "flat"})) != base
 

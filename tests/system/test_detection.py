@@ -83,8 +83,8 @@ def test_bundle_answers_in_pixels_of_the_photo_and_draws(
 ) -> None:
     photo = next((project / "scenes").rglob("*.jpg"))
     wide = project / "wide.jpg"
-    with Image.open(photo) as image:
-        image.resize((640, 480)).save(wide)
+    with Image.open(photo) as opened:
+        opened.resize((640, 480)).save(wide)
     done = edgetl(
         project, "predict", "dist/host", "wide.jpg", "--json", "--threshold", "0.0001",
         "--draw", "drawn",

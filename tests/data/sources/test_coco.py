@@ -138,10 +138,10 @@ def test_photo_that_no_file_lists_is_of_the_split_around_it(tree: Write) -> None
 def test_broken_annotation_is_named(tree: Write, change: dict[str, object], what: str) -> None:
     text = coco([image(1, "a.jpg")], [annotation(5, 1, **change), annotation(6, 1)])
     found = listing(tree({"x.json": text, "a.jpg": b""}))
-    ((example, leave, photo),) = faults(found)
+    ((example, leave, name),) = faults(found)
     assert example.startswith("x.json, annotation ")
     assert what in example
-    assert (leave, photo) == (Leave.BAD_LABELS, "a.jpg")
+    assert (leave, name) == (Leave.BAD_LABELS, "a.jpg")
     assert len(found.samples[0].boxes) == 1
 
 

@@ -16,22 +16,22 @@ _DISCS = 5
 
 
 def pictures(
-    image: Image, photos: Sequence[Path], pixels: tuple[float, float]
+    model_input: Image, photos: Sequence[Path], pixels: tuple[float, float]
 ) -> Iterator[NDArray[np.generic]]:
-    """Yield inputs for `image`, each one picture, repeated as often as its batch wants.
+    """Yield inputs for `model_input`, each one picture, repeated as often as its batch wants.
 
     Args:
-        image: What the model takes.
+        model_input: What the model takes.
         photos: Stretched to its size; drawn pictures if there are none.
         pixels: What black and white become for a float input.
     """
     if photos:
-        fit = Preprocess(image.height, image.width, "stretch", "bilinear", 0)
-        for photo in photos:
-            yield _encode(fit_photo(read_photo(photo), fit), image, pixels)
+        fit = Preprocess(model_input.height, model_input.width, "stretch", "bilinear", 0)
+        for path in photos:
+            yield _encode(fit_photo(read_photo(path), fit), model_input, pixels)
         return
     for seed in range(_NUM_DRAWN):
-        yield _encode(_drawn(image.height, image.width, seed), image, pixels)
+        yield _encode(_drawn(model_input.height, model_input.width, seed), model_input, pixels)
 
 
 def _drawn(height: int, width: int, seed: int) -> NDArray[np.uint8]:
@@ -56,20 +56,20 @@ def _drawn(height: int, width: int, seed: int) -> NDArray[np.uint8]:
 
 
 def _encode(
-    photo: NDArray[np.uint8], image: Image, pixels: tuple[float, float]
+    picture: NDArray[np.uint8], model_input: Image, pixels: tuple[float, float]
 ) -> NDArray[np.generic]:
-    values = photo.astype(np.float64)
-    if image.channels == 1:
+    values = picture.astype(np.float64)
+    if model_input.channels == 1:
         values = values.mean(axis=2, keepdims=True)
-    dtype = np.dtype(image.dtype)
+    dtype = np.dtype(model_input.dtype)
     if np.issubdtype(dtype, np.floating):
         black, white = pixels
     else:
         limits = np.iinfo(dtype)
         black, white = float(limits.min), float(limits.max)
     scaled = black + values / 255.0 * (white - black)
-    if image.channels_first:
+    if model_input.channels_first:
         scaled = scaled.transpose(2, 0, 1)
     if not np.issubdtype(dtype, np.floating):
         scaled = np.rint(scaled)
-    return np.broadcast_to(scaled, image.shape).astype(dtype)
+    return np.broadcast_to(scaled, model_input.shape).astype(dtype)
