@@ -1,4 +1,4 @@
-# An image that runs `edgetl`; the photos and the store are mounted:
+# An image that runs `edgetl`; the images and the store are mounted:
 #   docker build -t edgetl . && docker run --rm -v "$PWD:/work" edgetl run parts
 FROM python:3.11-slim-bookworm
 

@@ -23,7 +23,7 @@ check: $(READY) ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# These need photos, weights or a bundle; their first lines say which.
+# These need images, weights or a bundle; their first lines say which.
 WITH_DATA := $(addprefix benchmarks/,false_alarms.py fine_tune_detector.py int8_detection.py yolox_parity.py)
 
 bench: $(READY) ## one claim, one script, one table

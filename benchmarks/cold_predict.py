@@ -1,4 +1,4 @@
-"""Claim: answering one photo from a cold start costs at most 1.3 times what it costs by hand.
+"""Claim: answering one image from a cold start costs at most 1.3 times what it costs by hand.
 
 By hand means the shortest program with onnxruntime and Pillow that gives the same answer. Both run
 in fresh processes, by turns; time is measured around the process, memory is its own peak.
@@ -26,8 +26,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-model, labels, photo = sys.argv[1:]
-image = Image.open(photo).convert("RGB")
+model, labels, image = sys.argv[1:]
+image = Image.open(image).convert("RGB")
 scale = min(224 / image.width, 224 / image.height)
 width, height = round(image.width * scale), round(image.height * scale)
 canvas = Image.new("RGB", (224, 224), (114, 114, 114))
@@ -40,7 +40,7 @@ session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionP
 exponentials = np.exp(logits[0] - logits[0].max())
 probabilities = exponentials / exponentials.sum()
 best = int(probabilities.argmax())
-print(f"{photo}: {open(labels).read().splitlines()[best]} {probabilities[best]:.4f}")
+print(f"{image}: {open(labels).read().splitlines()[best]} {probabilities[best]:.4f}")
 """
 
 # Runs a program the way Python would, and tells its peak memory when it ends.
@@ -76,13 +76,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="edgetl-cold-") as name:
         folder = Path(name)
         _make_model(folder)
-        photo = folder / "photo.jpg"
-        _draw(photo)
+        image = folder / "image.jpg"
+        _draw(image)
         by_hand = folder / "by_hand.py"
         by_hand.write_text(_BY_HAND, encoding="utf-8")
         commands: dict[str, list[str | Path]] = {
-            "by hand": ["file", by_hand, folder / "model.onnx", folder / "labels.txt", photo],
-            "edgetl.runtime": ["module", "edgetl.runtime", "predict", folder, photo],
+            "by hand": ["file", by_hand, folder / "model.onnx", folder / "labels.txt", image],
+            "edgetl.runtime": ["module", "edgetl.runtime", "predict", folder, image],
         }
         runs: dict[str, list[Run]] = {kind: [] for kind in commands}
         for turn in range(num_runs + 1):
@@ -120,12 +120,12 @@ def _make_model(folder: Path) -> None:
     ).save(folder)
 
 
-def _draw(photo: Path) -> None:
+def _draw(image: Path) -> None:
     import numpy as np
     from PIL import Image
 
     coarse = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    Image.fromarray(coarse).resize((1280, 960), Image.Resampling.BICUBIC).save(photo)
+    Image.fromarray(coarse).resize((1280, 960), Image.Resampling.BICUBIC).save(image)
 
 
 def _run(command: list[str | Path]) -> Run:
@@ -142,8 +142,8 @@ def _run(command: list[str | Path]) -> Run:
 
 
 def _report(runs: dict[str, list[Run]]) -> None:
-    answers = {run.answer for found in runs.values() for run in found}
-    print(f"answers: {', '.join(sorted(answers))}")
+    predictions = {run.answer for found in runs.values() for run in found}
+    print(f"answers: {', '.join(sorted(predictions))}")
     print(f"{'':<16}{'median s':>10}{'spread s':>18}{'peak MiB':>10}")
     medians: dict[str, tuple[float, float]] = {}
     for kind, found in runs.items():

@@ -95,7 +95,7 @@ def _make(work: Path, pairs: Sequence[tuple[str, Precision]]) -> tuple[list[Made
 
 
 def _make_held_out(format_: str, out: Path) -> None:
-    from edgetl.estimator._workshop import make
+    from edgetl.estimator._suite_files import make
     from edgetl.estimator.networks import DETECTIONS, LOGITS, Network
 
     networks: list[Network] = []

@@ -1,8 +1,8 @@
-"""Claim: a few hundred labelled photos make a detector of a COCO file, and its int8 files keep it.
+"""Claim: a few hundred labelled images make a detector of a COCO file, and its int8 files keep it.
 
 `edgetl run` fine-tunes YOLOX-Nano from WEIGHTS, a file of the official layout, on the labelled
 boxes in DATA (any layout), with int8 calibrated as `calibration/detection-100.yaml` says. With
---student, a student is distilled from it, and trained once more on labels alone. Test photos are
+--student, a student is distilled from it, and trained once more on labels alone. Test images are
 the data's own split where it has one. Printed are accuracies on them and minutes of training.
 
     python benchmarks/fine_tune_detector.py DATA WEIGHTS [--leave-out FINDING] [--work FOLDER]
@@ -58,7 +58,7 @@ def _recipe(given: argparse.Namespace) -> Facts:
     recipe: Facts = {
         "name": _NAME,
         "task": "detection",
-        "data": {"path": str(given.data.resolve()), "leave_out": given.leave_out},
+        "data": {"path": str(given.data.resolve()), "drop": given.drop},
         "input": {"size": given.size, "fit": "letterbox"},
         "teacher": {"family": "yolox_nano", "weights": str(given.weights.resolve())},
         "finetune": {"epochs": given.epochs},

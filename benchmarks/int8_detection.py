@@ -1,6 +1,6 @@
 """Claim: int8 files of a published detector keep its accuracy when they are made with care.
 
-Every photo of DATA (any layout of labelled boxes) is a test photo; the photos in CALIBRATION are
+Every image of DATA (any layout of labelled boxes) is a test image; the images in CALIBRATION are
 others, without labels. The float file of each format is measured, then the int8 file as quantizers
 make it by default (all values in range, nothing in float), then the one that
 `calibration/detection-100.yaml` asks for. Accuracy is COCO mAP through the runtime that ships.
@@ -24,7 +24,7 @@ from edgetl.config.calibration import Int8Table
 from edgetl.config.load import load_calibration
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset, Item, Truth, write_images, write_index
-from edgetl.data.photos import Photos, open_photos
+from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import Sample
 from edgetl.evaluation import EVALUATIONS
 from edgetl.exporters import EXPORTERS
@@ -32,7 +32,7 @@ from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.quantizers import QUANTIZERS, for_format
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_photo, read_photo
+from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.train.weights import load_into, read_weights
 from edgetl.types import Precision, Split, Task
 
@@ -52,13 +52,13 @@ def main() -> None:
     careful = load_calibration("detection-100").int8
     with (
         tempfile.TemporaryDirectory() as place,
-        open_photos(given.data, None, (), Task.DETECTION) as photos,
+        open_images(given.data, None, (), Task.DETECTION) as images,
     ):
         spec = ModelSpec(
             task=Task.DETECTION,
             family=given.family,
             width=1.0,
-            classes=photos.listing.classes,
+            classes=images.listing.classes,
             mean=family.mean,
             std=family.std,
             input=InputTable(size=given.size),
@@ -66,9 +66,9 @@ def main() -> None:
         module = family.build(width=1.0, num_classes=len(spec.classes), seed=0)
         load_into(module, read_weights(given.weights), family, "file")
         network = deployable(spec, module.eval())
-        dataset = _dataset(Path(place), photos, spec)
+        dataset = _dataset(Path(place), images, spec)
         chosen = _calibration(given.calibration, spec)
-        print(f"{len(dataset.items(Split.TEST))} test photos, {len(chosen)} others calibrate")
+        print(f"{len(dataset.items(Split.TEST))} test images, {len(chosen)} others calibrate")
         print(f"{'file':<30} {'mAP':>6} {'mAP50':>6} {'drop':>6}")
         for name in EXPORTERS.names():
             _compare(Path(place) / name, name, _Case(network, spec, dataset, chosen, careful))
@@ -105,7 +105,7 @@ def _compare(source: Path, name: str, case: _Case) -> None:
 def _contract(case: _Case, name: str, file: str, tensors: Mapping[str, str]) -> Contract:
     spec = case.spec
     with torch.inference_mode():
-        answers = case.network(torch.zeros((1, spec.input.size, spec.input.size, 3)))
+        predictions = case.network(torch.zeros((1, spec.input.size, spec.input.size, 3)))
     return Contract(
         task=spec.task.value,
         labels=spec.classes,
@@ -116,17 +116,17 @@ def _contract(case: _Case, name: str, file: str, tensors: Mapping[str, str]) -> 
         preprocess=spec.preprocess,
         outputs=tuple(
             OutputSpec(each, tensors[each], tuple(answer.shape))
-            for each, answer in zip(_EVALUATION.outputs, answers, strict=True)
+            for each, answer in zip(_EVALUATION.outputs, predictions, strict=True)
         ),
-        suppression=_EVALUATION.rule(case.dataset),
+        nms=_EVALUATION.nms(case.dataset),
     )
 
 
 def _measure(folder: Path, called: str, dataset: Dataset, before: float | None) -> float:
     predictor, images = Predictor.open(folder), dataset.images(Split.TEST)
-    rule = predictor.contract.suppression
+    nms = predictor.contract.nms
     parts = [
-        _EVALUATION.collect(predictor.run(images[i : i + 1]), dataset, Split.TEST, i, rule)
+        _EVALUATION.collect(predictor.run(images[i : i + 1]), dataset, Split.TEST, i, nms)
         for i in range(len(images))
     ]
     facts = _EVALUATION.score(_EVALUATION.join(parts), dataset, Split.TEST)
@@ -136,14 +136,14 @@ def _measure(folder: Path, called: str, dataset: Dataset, before: float | None) 
     return value
 
 
-def _dataset(folder: Path, photos: Photos, spec: ModelSpec) -> Dataset:
-    """Return all photos as a test split, fitted to the input."""
-    samples, sizes, truths, fitted = photos.listing.samples, [], [], []
+def _dataset(folder: Path, images: Images, spec: ModelSpec) -> Dataset:
+    """Return all images as a test split, fitted to the input."""
+    samples, sizes, truths, fitted = images.listing.samples, [], [], []
     for sample in samples:
-        pixels = photos.decode(sample.name)
+        pixels = images.decode(sample.name)
         sizes.append((pixels.shape[0], pixels.shape[1]))
         truths.append(_truth(sample, spec.classes))
-        fitted.append(fit_photo(pixels, spec.preprocess))
+        fitted.append(fit_image(pixels, spec.preprocess))
     size = spec.input.size
     with (folder / "images.npy").open("wb") as file:
         write_images(file, fitted, (len(fitted), size, size, 3))
@@ -154,9 +154,9 @@ def _dataset(folder: Path, photos: Photos, spec: ModelSpec) -> Dataset:
         classes=spec.classes,
         preprocess=spec.preprocess,
         items={**nothing, Split.TEST: items},
-        omissions=(),
+        dropped=(),
         truths={**nothing, Split.TEST: truths},
-        photo_sizes={**nothing, Split.TEST: sizes},
+        image_sizes={**nothing, Split.TEST: sizes},
     )
     return Dataset.open(folder)
 
@@ -171,7 +171,7 @@ def _truth(sample: Sample, classes: tuple[str, ...]) -> Truth:
 
 def _calibration(folder: Path, spec: ModelSpec) -> NDArray[np.uint8]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".png"})
-    return np.stack([fit_photo(read_photo(path), spec.preprocess) for path in files])
+    return np.stack([fit_image(read_image(path), spec.preprocess) for path in files])
 
 
 if __name__ == "__main__":

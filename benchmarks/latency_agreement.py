@@ -178,7 +178,7 @@ def _make_models(root: Path) -> list[Path]:
     module = RawPixels(network, mean, std, row=_SIZE).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (2, _SIZE, _SIZE, 3), dtype=np.uint8)
     with torch.inference_mode():
-        logits = [module(torch.from_numpy(photo[None]).float()).numpy() for photo in pixels]
+        logits = [module(torch.from_numpy(image[None]).float()).numpy() for image in pixels]
     folders = []
     for name in ("onnx", "openvino"):
         folder = root / name

@@ -1,9 +1,9 @@
-"""Claim: memory does not grow with the photos: 20,000 of them stay under 1.5 GB resident.
+"""Claim: memory does not grow with the images: 20,000 of them stay under 1.5 GB resident.
 
-Indexes drawn photos at 96 px and trains one epoch on them, each in the same process as `edgetl run`
+Indexes drawn images at 96 px and trains one epoch on them, each in the same process as `edgetl run`
 would, and prints the peak so far after either.
 
-    python benchmarks/memory.py [--photos 20000]
+    python benchmarks/memory.py [--images 20000]
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LIMIT_MB = 1500.0
 def main() -> None:
     """Run both stages and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=int, default=20_000)
-    photos = parser.parse_args().photos
-    overrides = [f"data.drawn.photos={photos}", "finetune.epochs=1", "student=null"]
-    print(f"{photos} photos of 96 px\n{'stage':<10} {'s':>8} {'peak RSS MB':>12} {'limit MB':>10}")
+    parser.add_argument("--images", type=int, default=20_000)
+    images = parser.parse_args().images
+    overrides = [f"data.drawn.images={images}", "finetune.epochs=1", "student=null"]
+    print(f"{images} images of 96 px\n{'stage':<10} {'s':>8} {'peak RSS MB':>12} {'limit MB':>10}")
     with tempfile.TemporaryDirectory() as folder:
         store, stages = Store(Path(folder)), all_stages()
         nodes = plan_nodes(load_job("parts", overrides, store, stages), stages)

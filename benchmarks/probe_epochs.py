@@ -1,10 +1,10 @@
 """Claim: a probe epoch on cached features is 50 times faster than one through the backbone.
 
-Both train the same last layer on the same photos: one reads features that were computed once, the
-other runs every photo through the frozen backbone in every epoch. The cost of computing the
+Both train the same last layer on the same images: one reads features that were computed once, the
+other runs every image through the frozen backbone in every epoch. The cost of computing the
 features once, and of a whole fine-tuning epoch, stand beside.
 
-    python benchmarks/probe_epochs.py [--photos 1200]
+    python benchmarks/probe_epochs.py [--images 1200]
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages, plan_nodes
 from edgetl.store.store import Store
 from edgetl.train.features import write_features
+from edgetl.train.interfaces import RunContext
 from edgetl.train.options import FinetuneTable, Training
 from edgetl.train.tasks import TASKS
-from edgetl.train.terms import Surroundings
 from edgetl.types import Split
 
 _PROBE_EPOCHS = 40
@@ -41,14 +41,14 @@ _LIMIT = 50.0
 def main() -> None:
     """Time all four in one run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=int, default=1200)
-    photos = parser.parse_args().photos
+    parser.add_argument("--images", type=int, default=1200)
+    images = parser.parse_args().images
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _dataset(Path(folder), photos)
+        dataset = _dataset(Path(folder), images)
         seconds = _seconds(dataset, Path(folder))
     probe = seconds["probe epoch, cached features"]
     count = len(dataset.labels(Split.TRAIN))
-    print(f"mobilenet_v2, {count} training photos of 96 px, {torch.get_num_threads()} threads")
+    print(f"mobilenet_v2, {count} training images of 96 px, {torch.get_num_threads()} threads")
     print(f"{'what':<38} {'s':>9} {'times a cached epoch':>21}")
     for name, value in seconds.items():
         print(f"{name:<38} {value:>9.4f} {value / probe:>21.1f}")
@@ -56,9 +56,9 @@ def main() -> None:
     print(f"limit {_LIMIT:.0f}: {'holds' if ratio >= _LIMIT else 'MISSED'}")
 
 
-def _dataset(folder: Path, photos: int) -> Dataset:
+def _dataset(folder: Path, images: int) -> Dataset:
     store, stages = Store(folder), all_stages()
-    job = load_job("parts", [f"data.drawn.photos={photos}"], store, stages)
+    job = load_job("parts", [f"data.drawn.images={images}"], store, stages)
     index = [node for node in plan_nodes(job, stages) if node.stage == "index"]
     return Dataset.open(run(index, store, stages, Console(stages, quiet=True))["index"].folder)
 
@@ -66,7 +66,7 @@ def _dataset(folder: Path, photos: int) -> Dataset:
 def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
     family = FAMILIES.load("mobilenet_v2")
     module = family.build(width=1.0, num_classes=len(dataset.classes), seed=0).eval()
-    surroundings = Surroundings(device="cpu", step=lambda *_: None, note=lambda _: None)
+    run_context = RunContext(device="cpu", step=lambda *_: None, note=lambda _: None)
     seconds: dict[str, float] = {}
 
     started = time.perf_counter()
@@ -90,7 +90,7 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
         _found(task.probe(FinetuneTable(probe_epochs=_PROBE_EPOCHS), seed=0)),
         dataset=dataset,
         features=folder,
-        surroundings=surroundings,
+        run_context=run_context,
     )
     seconds["probe epoch, cached features"] = (time.perf_counter() - started) / _PROBE_EPOCHS
 
@@ -101,7 +101,7 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
     started = time.perf_counter()
     table = FinetuneTable(strategy="full", epochs=1, augment="none", warmup_epochs=0.0)
     whole = _found(task.whole(table, seed=0, pretrained=True))
-    task.train_whole(module, family, whole, dataset=dataset, surroundings=surroundings)
+    task.train_whole(module, family, whole, dataset=dataset, run_context=run_context)
     seconds["epoch of the whole network"] = time.perf_counter() - started
     seconds["features, computed once"] = computed
     return seconds

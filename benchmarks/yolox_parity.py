@@ -1,10 +1,10 @@
 """Claim: published YOLOX weights give the same answers in edgetl as in an exported ONNX file.
 
-Both see the same letterboxed photos. The raw answers of the network are compared with the file's
+Both see the same letterboxed images. The raw answers of the network are compared with the file's
 (offsets, objectness and class probabilities before decoding), and what edgetl deploys, boxes and
 scores from raw RGB pixels, with the file's answers decoded in numpy.
 
-    python benchmarks/yolox_parity.py WEIGHTS ONNX PHOTO... [--family yolox_nano] [--classes 80]
+    python benchmarks/yolox_parity.py WEIGHTS ONNX IMAGE... [--family yolox_nano] [--classes 80]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import nn
 from edgetl.config.recipe import InputTable
 from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.nn.boxes import Grid
-from edgetl.runtime.preprocess import fit_photo, read_photo
+from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.train.weights import load_into, read_weights
 from edgetl.types import Task
 
@@ -31,11 +31,11 @@ Array = NDArray[np.float32]
 
 
 def main() -> None:
-    """Print the largest difference per photo, and whether all stay below the limit."""
+    """Print the largest difference per image, and whether all stay below the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", type=Path)
     parser.add_argument("onnx", type=Path)
-    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("images", type=Path, nargs="+")
     parser.add_argument("--family", default="yolox_nano")
     parser.add_argument("--classes", type=int, default=80)
     given = parser.parse_args()
@@ -43,14 +43,14 @@ def main() -> None:
     source = session.get_inputs()[0]
     spec, network = _network(given.family, given.classes, given.weights, size=source.shape[2])
     whole = deployable(spec, network)
-    print(f"{'photo':<28} {'raw answers':>12} {'boxes':>12} {'scores':>12}")
+    print(f"{'image':<28} {'raw predictions':>12} {'boxes':>12} {'scores':>12}")
     worst = 0.0
-    for photo in given.photos:
-        pixels = fit_photo(read_photo(photo), spec.preprocess)[None].astype(np.float32)
+    for image in given.images:
+        pixels = fit_image(read_image(image), spec.preprocess)[None].astype(np.float32)
         bgr = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)[:, ::-1])
         expected = session.run(None, {source.name: bgr})[0]
         found = _differences(network, whole, pixels, expected, size=spec.input.size)
-        print(f"{photo.name:<28} " + " ".join(f"{value:>12.2e}" for value in found))
+        print(f"{image.name:<28} " + " ".join(f"{value:>12.2e}" for value in found))
         worst = max(worst, *found)
     print(f"limit {_LIMIT:g}: {'holds' if worst < _LIMIT else 'MISSED'}")
 
@@ -82,10 +82,10 @@ def _differences(
         raw = network(images.permute(0, 3, 1, 2))
         boxes, scores = (output.numpy() for output in whole(images))
     parts = (raw.offsets, raw.objectness.sigmoid(), raw.classes.sigmoid())
-    answers = torch.cat(parts, dim=2).numpy()
+    predictions = torch.cat(parts, dim=2).numpy()
     offsets, objectness, classes = np.split(expected, [4, 5], axis=2)
     return (
-        _largest(answers - expected),
+        _largest(predictions - expected),
         _largest(boxes - _decoded(offsets, size)),
         _largest(scores - objectness * classes),
     )

@@ -1,8 +1,8 @@
-"""Draw ``docs/parts.png``: drawn photos with what a bundle answers; run after ``make demo``.
+"""Draw ``docs/parts.png``: drawn images with what a bundle answers; run after ``make demo``.
 
     python docs/picture.py dist/host docs/parts.png
 
-The photos are drawn with another seed than those of the recipe, so the model has seen none of them.
+The images are drawn with another seed than those of the recipe, so the model has seen none of them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from edgetl.data.drawn import draw_part
-from edgetl.data.parts import class_of
+from edgetl.data.synthetic.part_images import make_part_image
+from edgetl.data.synthetic.parts import class_of
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_photo
+from edgetl.runtime.preprocess import fit_image
 
 _SEED = 1000
 _COLUMNS, _ROWS = 6, 2
@@ -24,15 +24,15 @@ _RIGHT, _WRONG = (30, 110, 60), (160, 40, 40)
 
 
 def main(bundle: Path, picture: Path) -> None:
-    """Answer the photos and write the sheet; a bar is green if the answer is right."""
+    """Answer the images and write the sheet; a bar is green if the answer is right."""
     predictor = Predictor.open(bundle)
     font = ImageFont.load_default(size=13)
     sheet = Image.new("RGB", (_COLUMNS * _WIDTH, _ROWS * (_WIDTH + _BAR)), "white")
     draw = ImageDraw.Draw(sheet)
     for index in range(_COLUMNS * _ROWS):
-        photo = draw_part(index, _SEED).pixels
-        answer = predictor.classify(fit_photo(photo, predictor.contract.preprocess))
-        shown = Image.fromarray(photo).resize((_WIDTH, _WIDTH))
+        image = make_part_image(index, _SEED).pixels
+        answer = predictor.classify(fit_image(image, predictor.contract.preprocess))
+        shown = Image.fromarray(image).resize((_WIDTH, _WIDTH))
         left = index % _COLUMNS * _WIDTH
         top = index // _COLUMNS * (shown.height + _BAR)
         sheet.paste(shown, (left, top))

@@ -16,9 +16,9 @@ class Task(StrEnum):
     """What a model answers."""
 
     CLASSIFICATION = "classification"
-    """Which class a photo shows."""
+    """Which class an image shows."""
     DETECTION = "detection"
-    """Where on a photo which objects are."""
+    """Where on an image which objects are."""
 
 
 class Split(StrEnum):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from edgetl.boards.remote_runtime import run_json
 from edgetl.config.board import (
     OLDEST_PYTHON,
     Board,
@@ -17,7 +18,6 @@ from edgetl.config.board import (
 )
 from edgetl.config.target import Target
 from edgetl.devices import Device
-from edgetl.devices._remote import run_json
 from edgetl.errors import ConfigError, Problem
 from edgetl.runtime.engines import packages
 from edgetl.types import Facts, Provenance

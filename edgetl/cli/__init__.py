@@ -14,14 +14,14 @@ import click
 
 from edgetl import __version__
 from edgetl.errors import EdgetlError, ExitCode
-from edgetl.runtime.errors import RuntimeFault
+from edgetl.runtime.errors import EdgetlRuntimeError
 
 COMMANDS: Final = {
-    "init": "Write a commented recipe next to your photos.",
+    "init": "Write a commented recipe next to your images.",
     "plan": "Show what a run would make and what it would reuse; check everything.",
     "run": "Make, verify, time and choose the models of a recipe.",
     "why": "Explain what changed since a stage last ran.",
-    "predict": "Say what a model sees on photos, and draw it.",
+    "predict": "Say what a model sees on images, and draw it.",
     "check": "Check a bundle on a device: limits, parity, regressions; for CI.",
     "baseline": "Keep the figures of a good bundle for later checks.",
     "show": "Show what a recipe's artifacts hold.",
@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "profile": "Time a suite on a device and keep what operations cost there.",
     "estimate": "Predict how long models take on a device that is not at hand.",
     "schema": "Print the JSON schema of a recipe, target or calibration recipe.",
-    "draw": "Write drawn photos of small parts into a folder, to try edgetl on.",
+    "generate": "Write synthetic images of small parts into a folder, to try edgetl on.",
     "prune": "Remove artifacts that no recipe's last run used.",
     "verify-store": "Read every artifact again and name the damaged ones.",
 }
@@ -63,12 +63,12 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgetl")
 def edgetl() -> None:
-    """Turn labelled photos into small, verified models for edge devices.
+    """Turn labelled images into small, verified models for edge devices.
 
     \b
     edgetl run parts                 the embedded example, no download
-    edgetl init photos               a recipe for your own folder
-    edgetl run photos/recipe.yaml    make, verify, time, choose
+    edgetl init images               a recipe for your own folder
+    edgetl run images/recipe.yaml    make, verify, time, choose
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 recipe, target or data wrong, 4 missing package,
     5 a limit missed, 6 store or bundle damaged, 7 device unreachable.
@@ -79,7 +79,7 @@ def main() -> None:
     """Run the command line; expected errors end in one paragraph and an exit code."""
     try:
         edgetl.main(standalone_mode=False)
-    except (EdgetlError, RuntimeFault) as error:
+    except (EdgetlError, EdgetlRuntimeError) as error:
         fail(error.message, error.remedy, error.exit_code)
     except OSError as error:
         _fail_for_files(error)

@@ -53,13 +53,13 @@ def update(
 
     \b
     edgetl baseline update dist/host --out baseline.json
-    edgetl baseline update photos/recipe.yaml --target rpi4 --device ssh://pi@rpi4
+    edgetl baseline update images/recipe.yaml --target rpi4 --device ssh://pi@rpi4
     """
     from edgetl.boards import require_machine
     from edgetl.config.load import load_target
     from edgetl.devices import open_device
     from edgetl.gate.baseline import make_baseline, write_baseline
-    from edgetl.gate.bundle import find_photos
+    from edgetl.gate.bundle import find_images
     from edgetl.gate.case import Status
     from edgetl.gate.limits import files_case
     from edgetl.gate.measure import measure
@@ -69,27 +69,27 @@ def update(
     files = files_case(found)
     if files.status is Status.FAILED:
         raise StoreError(files.reason, remedy="copy the whole folder again from where it was made")
-    photos = find_photos(found, store)
-    evidence = None
+    images = find_images(found, store)
+    measurements = None
     if device is not None:
         reached = open_device(device)
         require_machine(load_target(found.manifest.target.name), reached)
-        evidence = measure(
+        measurements = measure(
             found,
             reached,
             threads=found.manifest.target.threads,
             seconds=seconds,
-            dataset=photos.dataset if is_recipe and photos else None,
+            dataset=images.dataset if is_recipe and images else None,
         )
-    baseline = make_baseline(found, photos, evidence)
+    baseline = make_baseline(found, images, measurements)
     write_baseline(baseline, out)
     facts = {
         "out": str(out),
         "name": baseline.name,
         "target": baseline.target,
         "accuracy": baseline.accuracy.value,
-        "photos": baseline.accuracy.photos,
-        "answers": baseline.accuracy.answers is not None,
+        "images": baseline.accuracy.images,
+        "predictions": baseline.accuracy.predictions is not None,
         "latency": baseline.latency is not None,
         "size_bytes": baseline.size_bytes,
     }
@@ -100,9 +100,9 @@ def update(
         f"{out}: {baseline.name} for {baseline.target}, {baseline.accuracy.metric} "
         f"{baseline.accuracy.value:.4g}, {baseline.size_bytes} bytes"
     )
-    if baseline.accuracy.answers is None:
+    if baseline.accuracy.predictions is None:
         click.echo(
-            "  no answers to the test photos: they lie in the store of the run (--store), "
+            "  no answers to the test images: they lie in the store of the run (--store), "
             "so accuracy will not be compared",
             err=True,
         )

@@ -16,7 +16,7 @@ from edgetl.types import Provenance
 
 if TYPE_CHECKING:  # help must not wait for numpy
     from edgetl.gate.bundle import Bundle
-    from edgetl.gate.check import Checked, Question
+    from edgetl.gate.check import Checked, CheckOptions
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -71,7 +71,7 @@ def command(  # noqa: PLR0913 - one for each option
     """Check a bundle on a device against its target's limits, and against a baseline.
 
     Every case is red or green on its own. Of a RECIPE the bundle of its last run is checked, and
-    the device answers all its test photos. Ends with 0 if no case is red, 5 if a limit is missed,
+    the device answers all its test images. Ends with 0 if no case is red, 5 if a limit is missed,
     the bundle is worse than the baseline, or --require measured asks for what could not be measured
     well enough, 6 if it is damaged, 7 if the device cannot be reached, and 3 if it is another
     machine than the target's board.
@@ -84,13 +84,13 @@ def command(  # noqa: PLR0913 - one for each option
     \b
     edgetl check dist/host --target host
     edgetl check dist/rpi4 --target rpi4 --device emulated:cortex-a72 --require emulated
-    edgetl check photos/recipe.yaml --target host --baseline baseline.json --junit check.xml
+    edgetl check images/recipe.yaml --target host --baseline baseline.json --junit check.xml
     """
     from edgetl.config.load import load_target
     from edgetl.devices import check_address
-    from edgetl.gate.bundle import find_photos
+    from edgetl.gate.bundle import find_images
     from edgetl.gate.case import Required
-    from edgetl.gate.check import Question
+    from edgetl.gate.check import CheckOptions
     from edgetl.gate.compare import Allowed
     from edgetl.report.checks import check_lines, check_markdown, error_markdown
     from edgetl.report.junit import error_xml, junit_xml
@@ -100,17 +100,17 @@ def command(  # noqa: PLR0913 - one for each option
         if stale is not None:
             stale.unlink(missing_ok=True)
     found, is_recipe = bundles.find_bundle(bundle, target, store)
-    question = Question(
+    options = CheckOptions(
         target=profile,
         required=Required(require),
         baseline=baseline,
         allowed=Allowed(max_drop_pp, max_ratio),
         seconds=seconds,
-        photos=find_photos(found, store) if is_recipe or baseline else None,
-        answer=is_recipe,
+        images=find_images(found, store) if is_recipe or baseline else None,
+        predict=is_recipe,
     )
     try:
-        checked = _check(found, question, device)
+        checked = _check(found, options, device)
     except DeviceError as error:
         where = {"bundle": bundle, "target": target, "device": device or profile.device or ""}
         _write(junit, error_xml(where, str(error)))
@@ -127,13 +127,13 @@ def command(  # noqa: PLR0913 - one for each option
     sys.exit(checked.exit_code)
 
 
-def _check(bundle: Bundle, question: Question, address: str | None) -> Checked:
+def _check(bundle: Bundle, options: CheckOptions, address: str | None) -> Checked:
     from edgetl.boards import require_machine
     from edgetl.gate.check import check_bundle, reach
 
-    device = reach(question.target, address, question.required)
-    require_machine(question.target, device)
-    return check_bundle(bundle, device, question)
+    device = reach(options.target, address, options.required)
+    require_machine(options.target, device)
+    return check_bundle(bundle, device, options)
 
 
 def _write(path: Path | None, text: str) -> None:

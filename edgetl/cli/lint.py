@@ -32,11 +32,11 @@ _REMEDY = {
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--photo",
-    "photos",
+    "--image",
+    "images",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Run the model on this photo, not on drawn pictures; may be repeated.",
+    help="Run the model on this image, not on drawn pictures; may be repeated.",
 )
 @click.option(
     "--pixels",
@@ -46,7 +46,7 @@ _REMEDY = {
     help="What a float input expects of black and white.",
 )
 @options.as_json
-def command(model: Path, *, photos: tuple[Path, ...], pixels: str, as_json: bool) -> None:
+def command(model: Path, *, images: tuple[Path, ...], pixels: str, as_json: bool) -> None:
     """Name what in the ONNX or TFLite file MODEL shares a scale though it differs in size.
 
     Ends with 0 if there is nothing, with 5 if there is. Inputs besides the picture are given
@@ -54,9 +54,9 @@ def command(model: Path, *, photos: tuple[Path, ...], pixels: str, as_json: bool
 
     \b
     edgetl lint detector.onnx
-    edgetl lint detector.tflite --pixels 0..1 --photo street.jpg
+    edgetl lint detector.tflite --pixels 0..1 --image street.jpg
     """
-    looked = lint(model, photos, pixels=pixels)
+    looked = lint(model, images, pixels=pixels)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(looked), indent=2))
     else:

@@ -25,7 +25,7 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
     nothing.
 
     \b
-    edgetl plan photos/recipe.yaml
+    edgetl plan images/recipe.yaml
     edgetl plan parts --set student.width=0.35
     """
     stages = all_stages()

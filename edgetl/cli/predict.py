@@ -1,4 +1,4 @@
-"""``edgetl predict``: what a model says of photos."""
+"""``edgetl predict``: what a model says of images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PATH = _Named(path_type=Path)
     "folder",
     type=_PATH,
     metavar="FOLDER",
-    help="Draw each photo with its answer there.",
+    help="Draw each image with its answer there.",
 )
 @click.option(
     "--threads",
@@ -65,21 +65,21 @@ def command(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Say what the model in BUNDLE sees on photos, as the bundle's own command does.
+    """Say what the model in BUNDLE sees on images, as the bundle's own command does.
 
     A classifier says classes and their probabilities. A detector says one object a line: class,
-    score, and the corners of its box in pixels of the photo, left, top, right, bottom.
+    score, and the corners of its box in pixels of the image, left, top, right, bottom.
 
     \b
-    edgetl predict dist/host photo.jpg --top 3
+    edgetl predict dist/host image.jpg --top 3
     edgetl predict dist/host *.jpg --threshold 0.5 --draw out
     """
-    from edgetl.runtime.answers import answers, texts
     from edgetl.runtime.bundle import check_place
+    from edgetl.runtime.prediction_output import predictions, texts
     from edgetl.runtime.predictor import Predictor
 
     check_place(bundle)
     predictor = Predictor.open(bundle, threads)
-    found = answers(predictor, images, top=top, threshold=threshold, folder=folder)
+    found = predictions(predictor, images, top=top, threshold=threshold, folder=folder)
     for text in texts(found, as_json=as_json):
         click.echo(text)

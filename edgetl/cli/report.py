@@ -49,8 +49,8 @@ def command(
     phone, printed, and kept with the bundle.
 
     \b
-    edgetl report photos/recipe.yaml
-    edgetl report photos/recipe.yaml --out dist/report.html --markdown >> "$GITHUB_STEP_SUMMARY"
+    edgetl report images/recipe.yaml
+    edgetl report images/recipe.yaml --out dist/report.html --markdown >> "$GITHUB_STEP_SUMMARY"
     """
     if markdown and as_json:
         raise UsageError("--markdown and --json both want standard output", remedy="give one")

@@ -12,11 +12,11 @@ import click
 from edgetl.cli import options
 from edgetl.cli.console import Console
 from edgetl.errors import ExitCode
+from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
-from edgetl.pipeline.hand_over import hand_over
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.order import all_stages, plan_nodes
-from edgetl.report.choice import candidate_table, miss_lines, verdict_lines
+from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.store.store import Artifact, Store
 
 
@@ -42,7 +42,7 @@ def command(
 
     \b
     edgetl run parts
-    edgetl run photos/recipe.yaml --set distill.epochs=40
+    edgetl run images/recipe.yaml --set distill.epochs=40
     """
     store = Store(store_root)
     stages = all_stages()
@@ -56,7 +56,7 @@ def command(
         if artifact.manifest.kind == "bundle"
     }
     for target, package in packages.items():
-        hand_over(package, dist / target)
+        copy_bundle(package, dist / target)
     if as_json:
         click.echo(json.dumps(_as_json(found, packages, dist), indent=2))
     else:
@@ -65,7 +65,7 @@ def command(
         click.echo(candidate_table(facts))
         for line in verdict_lines(facts, dist):
             click.echo(line)
-        for line in miss_lines(facts, found):
+        for line in worst_error_lines(facts, found):
             click.echo(line)
     if any(package.facts["verdict"] != "held" for package in packages.values()):
         sys.exit(ExitCode.LIMIT_MISSED)

@@ -33,8 +33,8 @@ def command(
     """List the artifacts of RECIPE that are there, or show the one called LABEL whole.
 
     \b
-    edgetl show photos/recipe.yaml
-    edgetl show photos/recipe.yaml "verify onnx int8"
+    edgetl show images/recipe.yaml
+    edgetl show images/recipe.yaml "verify onnx int8"
     """
     steps = survey_recipe(recipe, overrides, Store(store_root))
     if label is not None:
@@ -53,8 +53,8 @@ def command(
     for node, artifact in there:
         click.echo(f"{node.label:<28} {all_stages()[node.stage].summary(artifact.facts)}")
         click.echo(f"{'':<28} {artifact.folder}")
-        if artifact.facts.get("misses"):
-            click.echo(f"{'':<28} {artifact.file(artifact.facts['misses'])}")
+        if artifact.facts.get("worst_errors"):
+            click.echo(f"{'':<28} {artifact.file(artifact.facts['worst_errors'])}")
     missing = len(steps) - len(there)
     if missing:
         click.echo(f"{missing} more are to be made: edgetl run {recipe}")

@@ -31,8 +31,8 @@ def command(
     """Explain why stages of RECIPE would run, or only the one called LABEL.
 
     \b
-    edgetl why photos/recipe.yaml
-    edgetl why photos/recipe.yaml "quantize onnx int8"
+    edgetl why images/recipe.yaml
+    edgetl why images/recipe.yaml "quantize onnx int8"
     """
     store = Store(store_root)
     steps = survey_recipe(recipe, overrides, store)

@@ -1,4 +1,4 @@
-"""A calibration recipe: which photos set the activation ranges of int8 files, and how."""
+"""A calibration recipe: which images set the activation ranges of int8 files, and how."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgetl.config.recipe import Name
 from edgetl.config.table import Table
 
 LEAST_TO_COMPARE = 8
-"""Photos that a search needs: a quarter of them judges what the others made."""
+"""Images that a search needs: a quarter of them judges what the others made."""
 
 
 class RangeTable(Table):
@@ -18,7 +18,7 @@ class RangeTable(Table):
 
     estimator: Literal["minmax", "percentile", "entropy", "mse", "best"] = "minmax"
     """Which values the 8 bits must reach: all, all but the tails, those that lose least, or `best`:
-    what answers most like the float file on photos held out of the calibration; the first
+    what answers most like the float file on images held out of the calibration; the first
     whose answers hardly differ ends the search."""
     percentile: float = Field(default=99.99, gt=90.0, lt=100.0)
     """Share of values inside the range, percent; only read by `percentile`."""
@@ -30,20 +30,20 @@ class FloatTable(Table):
     tail: bool = False
     """The last convolutions before the outputs, and all that follows them."""
     convolutions: int = Field(default=0, ge=0, le=32)
-    """How many more: those that alone in int8 change the answers most, on held-out photos; none
+    """How many more: those that alone in int8 change the answers most, on held-out images; none
     where all of them together change next to nothing."""
 
 
 class Int8Table(Table):
-    """How an int8 file follows from photos."""
+    """How an int8 file follows from images."""
 
     range: RangeTable = RangeTable()
-    keep_float: FloatTable = FloatTable()
+    float_layers: FloatTable = FloatTable()
 
     @property
     def searches(self) -> bool:
-        """Whether photos are held out to compare files."""
-        return self.range.estimator == "best" or self.keep_float.convolutions > 0
+        """Whether images are held out to compare files."""
+        return self.range.estimator == "best" or self.float_layers.convolutions > 0
 
 
 class Calibration(Table):
@@ -52,25 +52,25 @@ class Calibration(Table):
     name: Name
     """The file's name without `.yaml`."""
     split: Literal["train", "val"]
-    """Where the photos come from; never the test split."""
+    """Where the images come from; never the test split."""
     count: int = Field(ge=1, le=100_000)
-    """How many photos; refused when the split has fewer."""
-    choice: Literal["random", "balanced"]
-    """Draw from all photos alike, or as evenly per class as the split allows."""
+    """How many images; refused when the split has fewer."""
+    sampling: Literal["random", "balanced"]
+    """Draw from all images alike, or as evenly per class as the split allows."""
     seed: int = Field(default=0, ge=0)
     range: RangeTable = RangeTable()
-    keep_float: FloatTable = FloatTable()
+    float_layers: FloatTable = FloatTable()
 
     @property
     def int8(self) -> Int8Table:
-        """What int8 files depend on besides the photos."""
-        return Int8Table(range=self.range, keep_float=self.keep_float)
+        """What int8 files depend on besides the images."""
+        return Int8Table(range=self.range, float_layers=self.float_layers)
 
     @model_validator(mode="after")
-    def _holds_enough_photos_out(self) -> Self:
+    def _holds_enough_images_out(self) -> Self:
         if self.int8.searches and self.count < LEAST_TO_COMPARE:
             raise ValueError(
-                f"count: {self.count} photos are too few to hold some out, which `estimator: best` "
-                f"and `keep_float: {{convolutions: ...}}` do; at least {LEAST_TO_COMPARE}"
+                f"count: {self.count} images are too few to hold some out, which `estimator: best` "
+                f"and `float_layers: {{convolutions: ...}}` do; at least {LEAST_TO_COMPARE}"
             )
         return self

@@ -15,6 +15,18 @@ from edgetl.errors import Problem
 
 AnyTable = TypeVar("AnyTable", bound=Table)
 
+_RENAMED = {
+    "choice": "sampling",
+    "closing_epochs": "no_aug_epochs",
+    "drawn": "synthetic",
+    "keep_float": "float_layers",
+    "leave_out": "drop",
+    "limit": "max_detections",
+    "photos": "images",
+    "score": "score_threshold",
+    "suppression": "nms",
+}
+"""Keys of files from before a name changed; the error names the new key."""
 _EXPECTED = {
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
@@ -137,7 +149,9 @@ def _unknown(
     allowed = [*field_names(table), *(beside if is_top else ())]
     close = difflib.get_close_matches(key, allowed, n=1)
     elsewhere = [name for name, other in beside.items() if key in other.model_fields]
-    if close:
+    if _RENAMED.get(key) in allowed:
+        hint = f"; it is called '{_RENAMED[key]}' now"
+    elif close:
         hint = f"; did you mean '{close[0]}'?"
     elif elsewhere:
         hint = f"; '{key}' belongs to {' or '.join(f'`{name}`' for name in elsewhere)}"

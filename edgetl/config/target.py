@@ -27,7 +27,7 @@ class Limits(Table):
 
     better_than_guessing: bool = True
     """Refuse a classifier that is right no more often than always naming the class most frequent in
-    the test split, and a detector whose detections fit other photos as well. A detector that finds
+    the test split, and a detector whose detections fit other images as well. A detector that finds
     nothing at all is refused in any case."""
     top1: float | None = Field(default=None, ge=0.0, le=1.0)
     """Lowest top-1 accuracy of a classifier on the test split, fraction."""

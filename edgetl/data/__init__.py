@@ -1,1 +1,1 @@
-"""Labelled photos: where they come from, how they are split, stored and fed to training."""
+"""Labelled images: where they come from, how they are split, stored and fed to training."""

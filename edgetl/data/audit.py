@@ -1,4 +1,4 @@
-"""What is wrong with labelled data, in one report, and which split each usable photo is in."""
+"""What is wrong with labelled data, in one report, and which split each usable image is in."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from unicodedata import normalize
 
-from edgetl.config.recipe import Accept, Leave
+from edgetl.config.recipe import Accept, Drop
 from edgetl.data.box_lint import BoxLint
-from edgetl.data.findings import MEND_FOLDERS, Allowed, Finding, Omission, refuse
+from edgetl.data.findings import FIX_FOLDERS, Allowed, DroppedItem, Finding, refuse
 from edgetl.data.sources import Listing, Sample
-from edgetl.data.splits import SplitRule, divide
+from edgetl.data.splits import SplitPolicy, divide
 from edgetl.types import Split, Task
 
 _MIN_CLASSES = 2
-"""To tell photos apart; for detection one is enough."""
+"""To tell images apart; for detection one is enough."""
 _PROTECTED = (Split.TRAIN, Split.VAL, Split.TEST)
-"""Of two copies the one in the later split is kept: a test photo is dearer than one to train on."""
+"""Of two copies the one in the later split is kept: a test image is dearer than one to train on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Audit:
 
     classes: tuple[str, ...]
     placed: Mapping[Split, tuple[Sample, ...]]
-    """Photos to use, by split, each sorted by name."""
-    omissions: tuple[Omission, ...]
+    """Images to use, by split, each sorted by name."""
+    dropped: tuple[DroppedItem, ...]
     num_repeated: int
-    """Photos that are used although another one in the same split is equal."""
+    """Images that are used although another one in the same split is equal."""
     findings: tuple[Finding, ...]
     """Problems that forbid using the data."""
     repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -52,45 +52,45 @@ def examine(
     contents: Mapping[str, str],
     unreadable: Mapping[str, str],
     *,
-    rule: SplitRule,
+    policy: SplitPolicy,
     seed: int,
     allowed: Allowed,
     lint: BoxLint | None = None,
 ) -> Audit:
-    """Place every usable photo and find everything that is wrong.
+    """Place every usable image and find everything that is wrong.
 
     Args:
-        listing: Photos and classes by name.
-        contents: Photo name to content digest, for all but those in `unreadable`.
-        unreadable: Photo name to the reason.
-        rule: How splits are made.
+        listing: Images and classes by name.
+        contents: Image name to content digest, for all but those in `unreadable`.
+        unreadable: Image name to the reason.
+        policy: How splits are made.
         seed: Of the division.
         allowed: What may be left out or accepted instead of being a finding.
         lint: What is already known of the boxes of `listing`.
     """
-    omissions = [
-        Omission(name, Leave.UNREADABLE, reason) for name, reason in sorted(unreadable.items())
+    dropped = [
+        DroppedItem(name, Drop.UNREADABLE, reason) for name, reason in sorted(unreadable.items())
     ]
-    omissions.extend(lint.omissions if lint else ())
+    dropped.extend(lint.dropped if lint else ())
     findings = [*_check_names(listing), *(lint.findings if lint else ())]
-    if unreadable and Leave.UNREADABLE not in allowed.leave_out:
+    if unreadable and Drop.UNREADABLE not in allowed.drop:
         findings.append(
             Finding(
-                "unreadable photo",
+                "unreadable image",
                 tuple(unreadable[name] for name in sorted(unreadable)),
-                Leave.UNREADABLE,
+                Drop.UNREADABLE,
             )
         )
     samples = [sample for sample in listing.samples if sample.name not in unreadable]
     copies = _copies(samples, contents)
-    omitted, groups = _compare(copies, rule)
-    if Leave.DUPLICATES in allowed.leave_out:
-        omissions.extend(omitted)
-        gone = {omission.name for omission in omitted}
+    omitted, groups = _compare(copies, policy)
+    if Drop.DUPLICATES in allowed.drop:
+        dropped.extend(omitted)
+        gone = {dropped_item.name for dropped_item in omitted}
         samples = [sample for sample in samples if sample.name not in gone]
     else:
         findings.extend(
-            Finding(f"group of equal photos {title}", tuple(examples), Leave.DUPLICATES)
+            Finding(f"group of equal images {title}", tuple(examples), Drop.DUPLICATES)
             for title, examples in groups.items()
             if examples
         )
@@ -98,9 +98,9 @@ def examine(
         # A drawn scene is labelled with its first part before anybody knows its boxes.
         labels = rarest(samples, listing.classes)
         samples = [replace(one, label=one.label or labels[one.name]) for one in samples]
-    placed = _place(samples, contents, rule, seed)
-    classes, empty, lacking = _settle_classes(listing, placed, rule, allowed)
-    omissions.extend(empty)
+    placed = _place(samples, contents, policy, seed)
+    classes, empty, lacking = _settle_classes(listing, placed, policy, allowed)
+    dropped.extend(empty)
     if any(sample.label for sample in samples) or not (lint and lint.findings):
         # Where every box was lost to what is wrong with it there is no more to say.
         findings.extend(lacking)
@@ -108,7 +108,7 @@ def examine(
     return Audit(
         classes,
         placed,
-        tuple(omissions),
+        tuple(dropped),
         len(used) - len(set(used)),
         tuple(findings),
         lint.repaired if lint else {},
@@ -118,9 +118,9 @@ def examine(
 def _check_names(listing: Listing) -> list[Finding]:
     """Return what is wrong by names alone."""
     findings = []
-    mend_names = MEND_FOLDERS
+    fix_names = FIX_FOLDERS
     if listing.task is Task.DETECTION:
-        mend_names = f"mend the names of the classes in {listing.named_in}"
+        fix_names = f"mend the names of the classes in {listing.named_in}"
     alike: dict[str, list[str]] = defaultdict(list)
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in listing.classes:
@@ -133,20 +133,20 @@ def _check_names(listing: Listing) -> list[Finding]:
     ):
         clashes = tuple(" and ".join(names) for names in groups.values() if len(names) > 1)
         if clashes:
-            findings.append(Finding(title, clashes, None, mend=mend_names))
+            findings.append(Finding(title, clashes, None, fix=fix_names))
     # A line break would make two labels of one, and bytes that are no text cannot be written.
     odd = tuple(repr(name) for name in listing.classes if not name.isprintable())
     if odd:
         title = "class name with characters that cannot be printed"
-        findings.append(Finding(title, odd, None, mend=mend_names))
+        findings.append(Finding(title, odd, None, fix=fix_names))
     if listing.unlabelled:
-        title = "photo outside of any class folder"
-        findings.append(Finding(title, listing.unlabelled, None, mend=MEND_FOLDERS))
+        title = "image outside of any class folder"
+        findings.append(Finding(title, listing.unlabelled, None, fix=FIX_FOLDERS))
     return findings
 
 
 def _copies(samples: Sequence[Sample], contents: Mapping[str, str]) -> list[list[Sample]]:
-    """Return groups of two and more photos with equal content."""
+    """Return groups of two and more images with equal content."""
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[contents[sample.name]].append(sample)
@@ -154,14 +154,14 @@ def _copies(samples: Sequence[Sample], contents: Mapping[str, str]) -> list[list
 
 
 def _compare(
-    copies: Sequence[Sequence[Sample]], rule: SplitRule
-) -> tuple[list[Omission], dict[str, list[str]]]:
+    copies: Sequence[Sequence[Sample]], policy: SplitPolicy
+) -> tuple[list[DroppedItem], dict[str, list[str]]]:
     """Return what leaving out duplicates would omit, and the groups that forbid keeping them.
 
     One copy stays, the one in the most protected split, also where only the places of boxes differ.
     Of copies with different labels none stays: nobody knows which label is right.
     """
-    omitted: list[Omission] = []
+    omitted: list[DroppedItem] = []
     across: list[str] = []
     conflicts: list[str] = []
     moved: list[str] = []
@@ -169,16 +169,16 @@ def _compare(
         names = " = ".join(sample.name for sample in group)
         if len({_labels(sample) for sample in group}) > 1:
             conflicts.append(names)
-            reason = f"equal photos have different labels: {names}"
-            omitted.extend(Omission(sample.name, Leave.DUPLICATES, reason) for sample in group)
+            reason = f"equal images have different labels: {names}"
+            omitted.extend(DroppedItem(sample.name, Drop.DUPLICATES, reason) for sample in group)
             continue
-        if len({rule.place(sample.split) for sample in group}) > 1:
+        if len({policy.place(sample.split) for sample in group}) > 1:
             across.append(names)
         elif len({_says(sample) for sample in group}) > 1:
             moved.append(names)
-        kept = max(group, key=lambda sample: _PROTECTED.index(rule.place(sample.split)))
+        kept = max(group, key=lambda sample: _PROTECTED.index(policy.place(sample.split)))
         omitted.extend(
-            Omission(sample.name, Leave.DUPLICATES, f"equal to {kept.name}")
+            DroppedItem(sample.name, Drop.DUPLICATES, f"equal to {kept.name}")
             for sample in group
             if sample is not kept
         )
@@ -190,19 +190,19 @@ def _compare(
 
 
 def _place(
-    samples: Sequence[Sample], contents: Mapping[str, str], rule: SplitRule, seed: int
+    samples: Sequence[Sample], contents: Mapping[str, str], policy: SplitPolicy, seed: int
 ) -> dict[Split, tuple[Sample, ...]]:
     placed: dict[Split, list[Sample]] = {split: [] for split in Split}
     undivided: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
-        split = rule.place(sample.split)
-        if split is Split.TRAIN and rule.drawn_off:
+        split = policy.place(sample.split)
+        if split is Split.TRAIN and policy.split_off:
             undivided[sample.label][contents[sample.name]].append(sample)
         else:
             placed[split].append(sample)
     for groups in undivided.values():
         sizes = [(content, len(group)) for content, group in groups.items()]
-        for content, split in divide(sizes, rule.drawn_off, seed).items():
+        for content, split in divide(sizes, policy.split_off, seed).items():
             placed[split].extend(groups[content])
     return {
         split: tuple(sorted(found, key=lambda sample: sample.name))
@@ -211,7 +211,7 @@ def _place(
 
 
 def rarest(samples: Sequence[Sample], classes: Sequence[str]) -> dict[str, str]:
-    """Return by photo the class on it that has the fewest boxes of all; empty without boxes.
+    """Return by image the class on it that has the fewest boxes of all; empty without boxes.
 
     Of classes with as many boxes it is the first.
     """
@@ -223,7 +223,7 @@ def rarest(samples: Sequence[Sample], classes: Sequence[str]) -> dict[str, str]:
 
 
 def _shown(sample: Sample) -> frozenset[str]:
-    """Return the classes that a photo shows; crowds are not counted."""
+    """Return the classes that an image shows; crowds are not counted."""
     if sample.label and not sample.boxes:  # the task is classification
         return frozenset({sample.label})
     return frozenset(box.label for box in sample.boxes if not box.crowd)
@@ -235,21 +235,24 @@ def _labels(sample: Sample) -> tuple[str, ...]:
 
 
 def _says(sample: Sample) -> tuple[object, ...]:
-    """Return what equal photos must agree on."""
+    """Return what equal images must agree on."""
     boxes = sorted((box.label, box.corners, box.crowd) for box in sample.boxes)
     return (sample.label, *boxes)
 
 
 def _settle_classes(
-    listing: Listing, placed: Mapping[Split, Sequence[Sample]], rule: SplitRule, allowed: Allowed
-) -> tuple[tuple[str, ...], list[Omission], list[Finding]]:
+    listing: Listing,
+    placed: Mapping[Split, Sequence[Sample]],
+    policy: SplitPolicy,
+    allowed: Allowed,
+) -> tuple[tuple[str, ...], list[DroppedItem], list[Finding]]:
     """Return the classes of the model, those that are left out, and what splits lack."""
     of_boxes = listing.task is Task.DETECTION
     present = {
         split: {name for sample in found for name in _shown(sample)}
         for split, found in placed.items()
     }
-    findings = _boxless(placed, present, rule) if of_boxes else []
+    findings = _boxless(placed, present, policy) if of_boxes else []
     if of_boxes and not any(present.values()):
         return listing.classes, [], findings
     # Where a split has nothing at all it is no news that it lacks each class.
@@ -262,33 +265,33 @@ def _settle_classes(
             empty.append(name)
         elif lacking:
             total = sum(name in _shown(sample) for found in placed.values() for sample in found)
-            incomplete.append(f"{name} ({_photos(total)}): none in {', '.join(lacking)}")
-    classes, omissions = listing.classes, []
-    what = "boxes" if of_boxes else "photos"
-    if empty and Leave.EMPTY_CLASSES in allowed.leave_out:
-        omissions = [Omission(name, Leave.EMPTY_CLASSES, f"no {what}") for name in empty]
+            incomplete.append(f"{name} ({_images(total)}): none in {', '.join(lacking)}")
+    classes, dropped = listing.classes, []
+    what = "boxes" if of_boxes else "images"
+    if empty and Drop.EMPTY_CLASSES in allowed.drop:
+        dropped = [DroppedItem(name, Drop.EMPTY_CLASSES, f"no {what}") for name in empty]
         classes = tuple(name for name in classes if name not in empty)
     elif empty:
-        findings.append(Finding(f"class without {what}", tuple(empty), Leave.EMPTY_CLASSES))
+        findings.append(Finding(f"class without {what}", tuple(empty), Drop.EMPTY_CLASSES))
     title = "class that a split lacks"
     if incomplete and not of_boxes:
-        findings.append(Finding(title, tuple(incomplete), None, mend=MEND_FOLDERS))
+        findings.append(Finding(title, tuple(incomplete), None, fix=FIX_FOLDERS))
     elif incomplete and Accept.MISSING_CLASSES not in allowed.accept:
         findings.append(Finding(title, tuple(incomplete), None, None, Accept.MISSING_CLASSES))
     if len(classes) < _MIN_CLASSES and not of_boxes:
         title = "class, but at least two are needed"
-        findings.append(Finding(title, classes, None, mend=MEND_FOLDERS))
-    return classes, omissions, findings
+        findings.append(Finding(title, classes, None, fix=FIX_FOLDERS))
+    return classes, dropped, findings
 
 
 def _boxless(
     placed: Mapping[Split, Sequence[Sample]],
     present: Mapping[Split, Collection[str]],
-    rule: SplitRule,
+    policy: SplitPolicy,
 ) -> list[Finding]:
     """Return the splits that show nothing; nobody can train, choose or measure on them.
 
-    Only a split for validation without photos can be done without: nothing is chosen then.
+    Only a split for validation without images can be done without: nothing is chosen then.
     """
     lacking = [
         split for split in Split if not present[split] and (placed[split] or split is not Split.VAL)
@@ -296,14 +299,14 @@ def _boxless(
     if not lacking:
         return []
     names = ", ".join(lacking)
-    mend = f"label the photos of {names}, or move some with boxes there"
+    fix = f"label the images of {names}, or move some with boxes there"
     if not any(present.values()):
-        mend = "label what the photos show: none of them has a box"
-    elif rule.drawn_off.keys() & {*lacking}:
-        mend = "label more photos: too few have boxes to give every split some"
-    found = tuple(f"{split} ({_photos(len(placed[split]))})" for split in lacking)
-    return [Finding("split without any box", found, None, mend=mend)]
+        fix = "label what the images show: none of them has a box"
+    elif policy.split_off.keys() & {*lacking}:
+        fix = "label more images: too few have boxes to give every split some"
+    found = tuple(f"{split} ({_images(len(placed[split]))})" for split in lacking)
+    return [Finding("split without any box", found, None, fix=fix)]
 
 
-def _photos(count: int) -> str:
-    return "1 photo" if count == 1 else f"{count:,} photos"
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"

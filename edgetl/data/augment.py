@@ -1,4 +1,4 @@
-"""Random changes to training photos, by torchvision's transforms v2, one dice throw per photo."""
+"""Random changes to training images, by torchvision's transforms v2, one dice throw per image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812 - the usual 
 
 
 class Level(StrEnum):
-    """How much training photos vary."""
+    """How much training images vary."""
 
     NONE = "none"
     FLIP = "flip"
@@ -58,42 +58,42 @@ _ERASED_AREA = (0.02, 0.15)
 _NUM_DRAWS = 16
 
 
-def augment(photo: Tensor, level: Level, dice: np.random.Generator, *, pad: int) -> Tensor:
-    """Return a changed copy of one photo, or the photo itself where nothing changes.
+def augment(image: Tensor, level: Level, rng: np.random.Generator, *, pad: int) -> Tensor:
+    """Return a changed copy of one image, or the image itself where nothing changes.
 
-    The same number of draws is taken at every level and whatever they decide, so a photo's changes
+    The same number of draws is taken at every level and whatever they decide, so an image's changes
     depend on its dice alone.
 
     Args:
-        photo: Shape `(3, H, W)`, uint8; fastest when its memory is channels-last.
+        image: Shape `(3, H, W)`, uint8; fastest when its memory is channels-last.
         level: How much it varies.
-        dice: Seeded for this photo in this epoch.
+        rng: Seeded for this image in this epoch.
         pad: Grey level of corners and patches that show nothing.
 
     Returns:
         Shape `(3, H, W)`, uint8.
     """
     if level is Level.NONE:
-        return photo
-    draws = dice.random(_NUM_DRAWS)
+        return image
+    draws = rng.random(_NUM_DRAWS)
     strength = _STRENGTHS[level]
-    height, width = photo.shape[-2:]
+    height, width = image.shape[-2:]
     if strength.degrees and draws[0] < _HALF:
         angle = float(draws[1] * 2.0 - 1.0) * strength.degrees
-        photo = F.rotate(photo, angle, InterpolationMode.BILINEAR, fill=[float(pad)])
+        image = F.rotate(image, angle, InterpolationMode.BILINEAR, fill=[float(pad)])
     if strength.smallest_area < 1.0:
         top, left, cut_h, cut_w = _cut(height, width, draws[2:6], strength)
-        photo = F.resized_crop(photo, top, left, cut_h, cut_w, [height, width], antialias=True)
+        image = F.resized_crop(image, top, left, cut_h, cut_w, [height, width], antialias=True)
     if draws[6] < _HALF:
-        photo = F.horizontal_flip(photo)
+        image = F.horizontal_flip(image)
     if strength.colour:
-        photo = F.adjust_brightness(photo, _factor(draws[7], strength.colour))
-        photo = F.adjust_contrast(photo, _factor(draws[8], strength.colour))
+        image = F.adjust_brightness(image, _factor(draws[7], strength.colour))
+        image = F.adjust_contrast(image, _factor(draws[8], strength.colour))
     if strength.saturation:
-        photo = F.adjust_saturation(photo, _factor(draws[9], strength.saturation))
+        image = F.adjust_saturation(image, _factor(draws[9], strength.saturation))
     if draws[10] < strength.erased:
-        photo = _erase(photo, draws[11:15], pad)
-    return photo
+        image = _erase(image, draws[11:15], pad)
+    return image
 
 
 def _factor(draw: float, reach: float) -> float:
@@ -103,7 +103,7 @@ def _factor(draw: float, reach: float) -> float:
 def _cut(
     height: int, width: int, draws: np.ndarray, strength: _Strength
 ) -> tuple[int, int, int, int]:
-    """Return top, left, height and width of a random rectangle inside the photo."""
+    """Return top, left, height and width of a random rectangle inside the image."""
     area = strength.smallest_area + (1.0 - strength.smallest_area) * draws[0]
     ratio = math.exp((2.0 * draws[1] - 1.0) * math.log(strength.widest_ratio))
     cut_h = min(height, max(1, round(height * math.sqrt(area / ratio))))
@@ -113,9 +113,9 @@ def _cut(
     return top, left, cut_h, cut_w
 
 
-def _erase(photo: Tensor, draws: np.ndarray, pad: int) -> Tensor:
+def _erase(image: Tensor, draws: np.ndarray, pad: int) -> Tensor:
     """Return a copy with one grey rectangle."""
-    height, width = photo.shape[-2:]
+    height, width = image.shape[-2:]
     low, high = _ERASED_AREA
     share = math.sqrt(low + (high - low) * draws[0])
     ratio = math.exp((2.0 * draws[1] - 1.0) * math.log(2.0))
@@ -123,6 +123,6 @@ def _erase(photo: Tensor, draws: np.ndarray, pad: int) -> Tensor:
     patch_w = max(1, round(width * share * math.sqrt(ratio)))
     top = int(draws[2] * (height - patch_h + 1))
     left = int(draws[3] * (width - patch_w + 1))
-    erased = photo.clone()
+    erased = image.clone()
     erased[:, top : top + patch_h, left : left + patch_w] = pad
     return erased

@@ -1,6 +1,6 @@
-"""Batches of photos with boxes for training detectors, straight from the memory-mapped photos.
+"""Batches of images with boxes for training detectors, straight from the memory-mapped images.
 
-Mosaics read photos that are already decoded and fitted to the input, so four of them cost no JPEG.
+Mosaics read images that are already decoded and fitted to the input, so four of them cost no JPEG.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.data.ahead import made_ahead, pool_of
 from edgetl.data.boxes_augment import (
     MIN_SIDE,
     NUM_DRAWS,
@@ -26,34 +25,35 @@ from edgetl.data.boxes_augment import (
     move,
 )
 from edgetl.data.dataset import Dataset, Truth
+from edgetl.data.prefetch import pool_of, prefetched
 from edgetl.runtime.preprocess import Preprocess, place
 from edgetl.types import Split
 
 NO_BOX = -1
-"""Label of the rows that fill up photos with fewer boxes than others of their batch."""
+"""Label of the rows that fill up images with fewer boxes than others of their batch."""
 
 _RELEASE_BYTES = 64 << 20
-"""Photos read before their mapped pages are given back."""
-_DRAWS_PER_PHOTO = 3
+"""Images read before their mapped pages are given back."""
+_DRAWS_PER_IMAGE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class BoxBatch:
-    """Some photos with their boxes."""
+    """Some images with their boxes."""
 
     images: NDArray[np.uint8]
     """Shape `(N, H, W, 3)`, RGB."""
     boxes: NDArray[np.float32]
-    """Shape `(N, T, 4)`, xyxy, pixels of the input; T is that of the photo with most boxes."""
+    """Shape `(N, T, 4)`, xyxy, pixels of the input; T is that of the image with most boxes."""
     labels: NDArray[np.int64]
-    """Shape `(N, T)`; `NO_BOX` where a photo has no more boxes."""
-    closing: bool
+    """Shape `(N, T)`; `NO_BOX` where an image has no more boxes."""
+    no_aug: bool
     """Whether this is one of the last epochs, without mosaic and mixup."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """How many of some boxes no training sees, however the photos are varied; without crowds."""
+    """How many of some boxes no training sees, however the images are varied; without crowds."""
 
     total: int
     """With those that are seen."""
@@ -66,11 +66,11 @@ class Unseen:
 def count_unseen(
     truths: Sequence[Truth], sizes: Sequence[tuple[int, int]], preprocess: Preprocess
 ) -> Unseen:
-    """Count what is lost when photos are fitted to the input.
+    """Count what is lost when images are fitted to the input.
 
     Args:
-        truths: The boxes of each photo.
-        sizes: Height and width of each photo, pixels.
+        truths: The boxes of each image.
+        sizes: Height and width of each image, pixels.
         preprocess: How they are fitted.
     """
     total = too_small = seen = 0
@@ -87,7 +87,7 @@ def count_unseen(
 def _fitted(
     truth: Truth, height: int, width: int, preprocess: Preprocess
 ) -> tuple[NDArray[np.float32], Rectangle]:
-    """Return the boxes of a photo, without crowds, and its borders, in pixels of the input."""
+    """Return the boxes of an image, without crowds, and its borders, in pixels of the input."""
     placement = place(height, width, preprocess)
     corners = placement.to_input(np.array([[0.0, 0.0, width, height]]))[0]
     left, top = (max(0, round(float(value))) for value in corners[:2])
@@ -97,22 +97,22 @@ def _fitted(
     return fitted, (left, top, right, bottom)
 
 
-class PlacedPhotos:
-    """The fitted photos of a split without their padding, with boxes in pixels of the photo."""
+class PlacedImages:
+    """The fitted images of a split without their padding, with boxes in pixels of the image."""
 
     def __init__(self, dataset: Dataset, split: Split) -> None:
         self._dataset = dataset
         self._images = dataset.images(split)
         self._truths = dataset.truths(split)
-        self._sizes = dataset.photo_sizes(split).tolist()
+        self._sizes = dataset.image_sizes(split).tolist()
         self._unreleased_bytes = 0
 
     def __len__(self) -> int:
-        """Return the number of photos."""
+        """Return the number of images."""
         return len(self._truths)
 
     def __getitem__(self, index: int) -> Placed:
-        """Return a photo; its pixels are a view of the mapping. Boxes of crowds are left out."""
+        """Return an image; its pixels are a view of the mapping. Boxes of crowds are left out."""
         height, width = self._sizes[index]
         truth = self._truths[index]
         fitted, around = _fitted(truth, height, width, self._dataset.preprocess)
@@ -133,9 +133,9 @@ class PlacedPhotos:
 class BoxBatches:
     """Shuffled and augmented batches of a split, the same for the same seed and epoch.
 
-    A sample depends on seed, epoch and the position of its photo alone, not on the batch size or
-    the number of threads. The photos that do not fill a last batch sit out this epoch, unless they
-    would be all there are. Photos without boxes take part.
+    A sample depends on seed, epoch and the position of its image alone, not on the batch size or
+    the number of threads. The images that do not fill a last batch sit out this epoch, unless they
+    would be all there are. Images without boxes take part.
     """
 
     def __init__(
@@ -146,54 +146,54 @@ class BoxBatches:
         batch_size: int,
         seed: int,
         variation: Variation,
-        closes_at: int | None = None,
+        no_aug_from: int | None = None,
         threads: int = 0,
     ) -> None:
         """Describe the batches.
 
         Args:
-            dataset: The photos.
+            dataset: The images.
             split: Which of them.
-            batch_size: Photos a batch.
+            batch_size: Images a batch.
             seed: Of order and changes.
-            variation: How much photos vary.
-            closes_at: First epoch without mosaic and mixup; None has none.
+            variation: How much images vary.
+            no_aug_from: First epoch without mosaic and mixup; None has none.
             threads: That make samples ahead of the reader; with 0 the reader makes them.
         """
-        self._photos = PlacedPhotos(dataset, split)
+        self._images = PlacedImages(dataset, split)
         self._batch_size = batch_size
         self._seed = seed
         self._variation = variation
-        self._closes_at = closes_at
+        self._no_aug_from = no_aug_from
         self._threads = threads
         self._size = dataset.size
         self._pad = dataset.preprocess.pad
 
     def __len__(self) -> int:
         """Return the number of batches of every epoch."""
-        return max(1, len(self._photos) // self._batch_size)
+        return max(1, len(self._images) // self._batch_size)
 
     def epoch(self, epoch: int) -> Iterator[BoxBatch]:
         """Yield the batches of an epoch, counted from 0."""
-        order = _dice(self._seed, epoch).permutation(len(self._photos))
+        order = _rng(self._seed, epoch).permutation(len(self._images))
         size = self._batch_size
         wanted = order[: len(self) * size].tolist()
         with pool_of(self._threads) as pool:
-            scenes = made_ahead(partial(self._sample, epoch), wanted, pool, ahead=size)
+            scenes = prefetched(partial(self._sample, epoch), wanted, pool, depth=size)
             while batch := list(islice(scenes, size)):
                 yield self._batch(batch, epoch)
 
     def _sample(self, epoch: int, index: int) -> Scene:
         # The leading 1 keeps these streams apart from the one of the order.
-        dice = _dice(1, self._seed, epoch, index)
+        rng = _rng(1, self._seed, epoch, index)
         variation = self._variation
-        if self._closes(epoch):
+        if self._is_no_aug(epoch):
             variation = replace(variation, mosaic=0.0, mixup=0.0)
-        others = dice.integers(len(self._photos), size=variation.num_partners).tolist()
-        draws = dice.random(NUM_DRAWS + _DRAWS_PER_PHOTO * (1 + len(others)))
+        others = rng.integers(len(self._images), size=variation.num_partners).tolist()
+        draws = rng.random(NUM_DRAWS + _DRAWS_PER_IMAGE * (1 + len(others)))
         return change(
-            self._photos[index],
-            [self._photos[other] for other in others],
+            self._images[index],
+            [self._images[other] for other in others],
             variation,
             draws,
             size=self._size,
@@ -201,38 +201,38 @@ class BoxBatches:
         )
 
     def _batch(self, scenes: Sequence[Scene], epoch: int) -> BoxBatch:
-        self._photos.release()
-        return _stacked(scenes, closing=self._closes(epoch))
+        self._images.release()
+        return _stacked(scenes, no_aug=self._is_no_aug(epoch))
 
-    def _closes(self, epoch: int) -> bool:
-        return self._closes_at is not None and epoch >= self._closes_at
+    def _is_no_aug(self, epoch: int) -> bool:
+        return self._no_aug_from is not None and epoch >= self._no_aug_from
 
 
 def plain_batches(
     dataset: Dataset, split: Split, *, batch_size: int
 ) -> Iterator[tuple[int, BoxBatch]]:
-    """Yield all photos of a split in order, unchanged, with the position of each batch's first."""
-    photos = PlacedPhotos(dataset, split)
+    """Yield all images of a split in order, unchanged, with the position of each batch's first."""
+    images = PlacedImages(dataset, split)
     size, pad = dataset.size, dataset.preprocess.pad
-    for start in range(0, len(photos), batch_size):
-        rows = range(start, min(start + batch_size, len(photos)))
+    for start in range(0, len(images), batch_size):
+        rows = range(start, min(start + batch_size, len(images)))
         scenes = [
-            move(photos[row], Variation(), np.zeros(_DRAWS_PER_PHOTO), size=size, pad=pad)
+            move(images[row], Variation(), np.zeros(_DRAWS_PER_IMAGE), size=size, pad=pad)
             for row in rows
         ]
-        yield start, _stacked(scenes, closing=False)
-        photos.release()
+        yield start, _stacked(scenes, no_aug=False)
+        images.release()
 
 
-def _stacked(scenes: Sequence[Scene], *, closing: bool) -> BoxBatch:
+def _stacked(scenes: Sequence[Scene], *, no_aug: bool) -> BoxBatch:
     most = max(len(scene.labels) for scene in scenes)
     boxes = np.zeros((len(scenes), most, 4), np.float32)
     labels = np.full((len(scenes), most), NO_BOX, np.int64)
     for row, scene in enumerate(scenes):
         boxes[row, : len(scene.labels)] = scene.boxes
         labels[row, : len(scene.labels)] = scene.labels
-    return BoxBatch(np.stack([scene.pixels for scene in scenes]), boxes, labels, closing)
+    return BoxBatch(np.stack([scene.pixels for scene in scenes]), boxes, labels, no_aug)
 
 
-def _dice(*words: int) -> np.random.Generator:
+def _rng(*words: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

@@ -1,6 +1,6 @@
-"""What is wrong with labelled boxes, seen together with the sizes of their photos.
+"""What is wrong with labelled boxes, seen together with the sizes of their images.
 
-The outcome has every box in pixels, inside its photo and larger than nothing: wrong ones are
+The outcome has every box in pixels, inside its image and larger than nothing: wrong ones are
 findings, or left out or changed where the recipe says so, and recorded.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from edgetl.config.recipe import Accept, Leave, Repair
-from edgetl.data.findings import Allowed, Finding, Omission
-from edgetl.data.sources import Box, Fault, Listing, Sample
+from edgetl.config.recipe import Accept, Drop, Repair
+from edgetl.data.findings import Allowed, DroppedItem, Finding
+from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 
 _ROUNDING = 1.0
 """Pixels beyond the border that tools write by rounding; always cut off."""
@@ -21,14 +21,14 @@ _SAME_SHAPE = 0.02
 """Relative difference of height to width that rounding a resize explains."""
 
 _NO_AREA = "box without area"
-_OUTSIDE = "box outside of its photo"
-_BEYOND = "box that reaches beyond its photo"
+_OUTSIDE = "box outside of its image"
+_BEYOND = "box that reaches beyond its image"
 _REPEATED = "box that repeats another"
-_OTHER_SIZE = "photo of another size than its labels say"
-_NO_LABELS = "photo without labels"
+_OTHER_SIZE = "image of another size than its labels say"
+_NO_LABELS = "image without labels"
 
 _Corners = tuple[float, float, float, float]
-_Kind = tuple[str, Leave | None, Repair | None, Accept | None, str]
+_Kind = tuple[str, Drop | None, Repair | None, Accept | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +37,33 @@ class BoxLint:
 
     listing: Listing
     """Without what is left out; corners are pixels, faults are dealt with."""
-    omissions: tuple[Omission, ...]
+    dropped: tuple[DroppedItem, ...]
     findings: tuple[Finding, ...]
     repaired: Mapping[str, tuple[str, ...]]
     """What was changed, by `Repair`; `rounding` names boxes that reached a pixel beyond."""
 
 
 def lint_boxes(listing: Listing, sizes: Mapping[str, tuple[int, int]], allowed: Allowed) -> BoxLint:
-    """Look at every box of every photo with a known size.
+    """Look at every box of every image with a known size.
 
     Args:
-        listing: Photos with boxes as their layout says.
-        sizes: Height and width by photo; unreadable photos are missing.
+        listing: Images with boxes as their layout says.
+        sizes: Height and width by image; unreadable images are missing.
         allowed: What may be left out, changed and accepted.
     """
     work = _Work(allowed)
-    gone = work.take_faults(listing)
+    gone = work.take_problems(listing)
     samples = []
     for sample in listing.samples:
         if sample.name not in gone:
             settled = work.settle(sample, sizes.get(sample.name))
             samples += [] if settled is None else [settled]
     return BoxLint(
-        replace(listing, samples=tuple(samples), faults=()),
-        tuple(work.omissions),
+        replace(listing, samples=tuple(samples), problems=()),
+        tuple(work.dropped),
         tuple(
-            Finding(title, tuple(examples), leave, repair, accept, mend)
-            for (title, leave, repair, accept, mend), examples in work.examples.items()
+            Finding(title, tuple(examples), drop, repair, accept, fix)
+            for (title, drop, repair, accept, fix), examples in work.examples.items()
         ),
         {name: tuple(where) for name, where in sorted(work.repaired.items())},
     )
@@ -74,31 +74,31 @@ class _Work:
     """What was found so far."""
 
     allowed: Allowed
-    omissions: list[Omission] = field(default_factory=list)
+    dropped: list[DroppedItem] = field(default_factory=list)
     examples: dict[_Kind, list[str]] = field(default_factory=dict)
     repaired: dict[str, list[str]] = field(default_factory=dict)
 
-    def take_faults(self, listing: Listing) -> frozenset[str]:
-        """Deal with what the layout found, and return the photos that are left out for it."""
-        gone: dict[str, Fault] = {}
-        for fault in listing.faults:
-            if fault.leave not in self.allowed.leave_out:
-                self._find(fault.title, fault.example, fault.leave, mend=fault.mend)
-            elif fault.photo:
-                gone.setdefault(fault.photo, fault)
+    def take_problems(self, listing: Listing) -> frozenset[str]:
+        """Deal with what the layout found, and return the images that are left out for it."""
+        gone: dict[str, LabelProblem] = {}
+        for problem in listing.problems:
+            if problem.drop not in self.allowed.drop:
+                self._find(problem.title, problem.example, problem.drop, fix=problem.fix)
+            elif problem.image:
+                gone.setdefault(problem.image, problem)
             else:
-                self._omit(fault.example, fault.leave, fault.title)
-        for photo, fault in gone.items():
-            self._omit(photo, fault.leave, fault.example)
+                self._omit(problem.example, problem.drop, problem.title)
+        for image, problem in gone.items():
+            self._omit(image, problem.drop, problem.example)
         return frozenset(gone)
 
     def settle(self, sample: Sample, size: tuple[int, int] | None) -> Sample | None:
-        """Return a photo with its final boxes; None if it is left out."""
+        """Return an image with its final boxes; None if it is left out."""
         if not sample.labelled and Accept.BACKGROUND not in self.allowed.accept:
-            if Leave.UNLABELLED in self.allowed.leave_out:
-                self._omit(sample.name, Leave.UNLABELLED, "no labels")
+            if Drop.UNLABELLED in self.allowed.drop:
+                self._omit(sample.name, Drop.UNLABELLED, "no labels")
                 return None
-            self._find(_NO_LABELS, sample.name, Leave.UNLABELLED, None, Accept.BACKGROUND)
+            self._find(_NO_LABELS, sample.name, Drop.UNLABELLED, None, Accept.BACKGROUND)
         if size is None:
             return sample
         scale = self._scale(sample, size)
@@ -110,12 +110,12 @@ class _Work:
             if settled is not None and not self._repeats(settled, boxes):
                 boxes.append(settled)
         if sample.boxes and not boxes:
-            self._omit(sample.name, Leave.BAD_BOXES, "lost its last box")
+            self._omit(sample.name, Drop.BAD_BOXES, "lost its last box")
             return None
         return replace(sample, boxes=tuple(boxes), relative=False, stated_size=None)
 
     def _scale(self, sample: Sample, size: tuple[int, int]) -> tuple[float, float] | None:
-        """Return what x and y are multiplied by to be pixels; None if the photo is left out."""
+        """Return what x and y are multiplied by to be pixels; None if the image is left out."""
         height, width = size
         if sample.relative:
             return width, height
@@ -123,7 +123,7 @@ class _Work:
             return 1.0, 1.0
         stated_height, stated_width = sample.stated_size or size
         what = (
-            f"{sample.name}: labels for {stated_width} x {stated_height}, the photo is "
+            f"{sample.name}: labels for {stated_width} x {stated_height}, the image is "
             f"{width} x {height}"
         )
         ratio = (stated_width / stated_height) / (width / height)
@@ -133,25 +133,25 @@ class _Work:
         if can_scale and Repair.SCALE_BOXES in self.allowed.repair:
             self._record(Repair.SCALE_BOXES, sample.name)
             return width / stated_width, height / stated_height
-        if Leave.WRONG_SIZES in self.allowed.leave_out:
-            self._omit(sample.name, Leave.WRONG_SIZES, what)
+        if Drop.WRONG_SIZES in self.allowed.drop:
+            self._omit(sample.name, Drop.WRONG_SIZES, what)
             return None
         repair = Repair.SCALE_BOXES if can_scale else None
-        self._find(_OTHER_SIZE, what, Leave.WRONG_SIZES, repair)
+        self._find(_OTHER_SIZE, what, Drop.WRONG_SIZES, repair)
         return 1.0, 1.0
 
     def _settle_box(self, box: Box, corners: _Corners, size: tuple[int, int]) -> Box | None:
-        """Return the box inside its photo; None if it is left out or refused."""
+        """Return the box inside its image; None if it is left out or refused."""
         height, width = size
         left, top, right, bottom = corners
         what = f"{box.where}: {box.label} at {_shown(corners)} of {width} x {height}"
         outside = left >= width or top >= height or right <= 0.0 or bottom <= 0.0
         if outside or right - left < _NOTHING or bottom - top < _NOTHING:
             title = _OUTSIDE if outside else _NO_AREA
-            if Leave.BAD_BOXES in self.allowed.leave_out:
-                self._omit(box.where, Leave.BAD_BOXES, title)
+            if Drop.BAD_BOXES in self.allowed.drop:
+                self._omit(box.where, Drop.BAD_BOXES, title)
             else:
-                self._find(title, what, Leave.BAD_BOXES)
+                self._find(title, what, Drop.BAD_BOXES)
             return None
         beyond = max(-left, -top, right - width, bottom - height)
         if beyond > _ROUNDING and Repair.CLIP_BOXES not in self.allowed.repair:
@@ -168,28 +168,28 @@ class _Work:
         same = [other for other in others if _says(other) == _says(box)]
         if not same:
             return False
-        if Leave.REPEATED_BOXES in self.allowed.leave_out:
-            self._omit(box.where, Leave.REPEATED_BOXES, f"equal to {same[0].where}")
+        if Drop.REPEATED_BOXES in self.allowed.drop:
+            self._omit(box.where, Drop.REPEATED_BOXES, f"equal to {same[0].where}")
             return True
         what = f"{box.where} = {same[0].where}: {box.label} at {_shown(box.corners)}"
-        self._find(_REPEATED, what, Leave.REPEATED_BOXES)
+        self._find(_REPEATED, what, Drop.REPEATED_BOXES)
         return False
 
     def _find(
         self,
         title: str,
         example: str,
-        leave: Leave | None = None,
+        drop: Drop | None = None,
         repair: Repair | None = None,
         accept: Accept | None = None,
         *,
-        mend: str = "",
+        fix: str = "",
     ) -> None:
-        self.examples.setdefault((title, leave, repair, accept, mend), []).append(example)
+        self.examples.setdefault((title, drop, repair, accept, fix), []).append(example)
 
-    def _omit(self, name: str, kind: Leave | None, reason: str) -> None:
+    def _omit(self, name: str, kind: Drop | None, reason: str) -> None:
         if kind is not None:
-            self.omissions.append(Omission(name, kind, reason))
+            self.dropped.append(DroppedItem(name, kind, reason))
 
     def _record(self, kind: str, where: str) -> None:
         self.repaired.setdefault(str(kind), []).append(where)

@@ -1,7 +1,7 @@
-"""Random changes to photos with boxes: mosaic, mixup, scale and shift, mirror, colour.
+"""Random changes to images with boxes: mosaic, mixup, scale and shift, mirror, colour.
 
-Everything is drawn with one primitive, `draw`, which puts a photo at any scale anywhere on the
-input and says what became of its boxes. Letters: H, W of a photo, S side of the square input, T
+Everything is drawn with one primitive, `draw`, which puts an image at any scale anywhere on the
+input and says what became of its boxes. Letters: H, W of an image, S side of the square input, T
 boxes.
 """
 
@@ -26,7 +26,7 @@ NUM_DRAWS = 12
 
 _HALF = 0.5
 _CENTRE = (0.3, 0.7)
-"""Where the four photos of a mosaic meet, as fractions of the side."""
+"""Where the four images of a mosaic meet, as fractions of the side."""
 _TO_YIQ = np.array(
     [[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]]
 )
@@ -51,7 +51,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A photo without its padding, and where preprocessing puts it on the input."""
+    """An image without its padding, and where preprocessing puts it on the input."""
 
     scene: Scene
     left: int
@@ -61,7 +61,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """How much photos with boxes vary."""
+    """How much images with boxes vary."""
 
     flip: bool = False
     """Mirror half of them left to right."""
@@ -76,13 +76,13 @@ class Variation:
     brightness: float = 0.0
     """All is multiplied by 1 plus or minus this."""
     mosaic: float = 0.0
-    """Probability that four photos share the input."""
+    """Probability that four images share the input."""
     mixup: float = 0.0
-    """Probability that a second photo shines through."""
+    """Probability that a second image shines through."""
 
     @property
     def num_partners(self) -> int:
-        """Number of other photos that `change` is given: three for a mosaic, one for mixup."""
+        """Number of other images that `change` is given: three for a mosaic, one for mixup."""
         return 4 if self.mosaic or self.mixup else 0
 
 
@@ -111,13 +111,13 @@ def change(
     """Return one training sample of `size` x `size` pixels.
 
     Args:
-        first: The photo whose turn it is.
+        first: The image whose turn it is.
         partners: `variation.num_partners` others: three for a mosaic, then one to mix in.
         variation: How much it varies.
         draws: Shape `(NUM_DRAWS + 3 * (1 + len(partners)),)`, in [0, 1): first those of the
-            sample, then three of each photo.
+            sample, then three of each image.
         size: Side of the input, pixels.
-        pad: Grey level where no photo is.
+        pad: Grey level where no image is.
     """
     own = draws[NUM_DRAWS:].reshape(-1, 3)
     if draws[0] < variation.mosaic:
@@ -133,23 +133,23 @@ def change(
 
 
 def move(
-    photo: Placed, variation: Variation, draws: NDArray[np.float64], *, size: int, pad: int
+    image: Placed, variation: Variation, draws: NDArray[np.float64], *, size: int, pad: int
 ) -> Scene:
-    """Return the input with a photo that was scaled about the middle and shifted.
+    """Return the input with an image that was scaled about the middle and shifted.
 
     Args:
-        photo: What to draw.
+        image: What to draw.
         variation: Its scale and shift.
         draws: Three: for the scale and the two shifts.
         size: Side of the input, pixels.
-        pad: Grey level around the photo.
+        pad: Grey level around the image.
     """
     scale = _scale(draws[0], variation.scale)
     reach = variation.shift + _HALF * abs(scale - 1.0)
-    left = size * _HALF + (photo.left - size * _HALF) * scale + _either(draws[1], reach) * size
-    top = size * _HALF + (photo.top - size * _HALF) * scale + _either(draws[2], reach) * size
+    left = size * _HALF + (image.left - size * _HALF) * scale + _either(draws[1], reach) * size
+    top = size * _HALF + (image.top - size * _HALF) * scale + _either(draws[2], reach) * size
     canvas = np.full((size, size, 3), pad, np.uint8)
-    found = draw(canvas, photo.scene, scale=scale, left=left, top=top, clip=(0, 0, size, size))
+    found = draw(canvas, image.scene, scale=scale, left=left, top=top, clip=(0, 0, size, size))
     return Scene(canvas, *found)
 
 
@@ -162,9 +162,9 @@ def mosaic(
     size: int,
     pad: int,
 ) -> Scene:
-    """Return four photos on one input, each in one quarter (Bochkovskiy et al. 2020, section 3.3).
+    """Return four images on one input, each in one quarter (Bochkovskiy et al. 2020, section 3.3).
 
-    A photo larger than its quarter shows a random part of itself, a smaller one lies somewhere in
+    An image larger than its quarter shows a random part of itself, a smaller one lies somewhere in
     it. The boxes are cut where their quarter ends.
 
     Args:
@@ -173,7 +173,7 @@ def mosaic(
         draws: Two, for the point where they meet.
         own: Shape `(4, 3)`: for the scale and the place of each.
         size: Side of the input, pixels.
-        pad: Grey level where no photo is.
+        pad: Grey level where no image is.
     """
     low, high = _CENTRE
     x, y = (round(size * (low + (high - low) * draw)) for draw in draws.tolist())

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from edgetl.errors import DataError
 from edgetl.hashing import digest_value
-from edgetl.runtime.errors import PhotoError
+from edgetl.runtime.errors import ImageError
 
 MAX_FILE_BYTES = 1 << 28
-"""Largest single file that is read, 256 MiB; more is a packing trick or no photo."""
+"""Largest single file that is read, 256 MiB; more is a packing trick or no image."""
 
 _ENCRYPTED = 0x1
 
@@ -35,7 +35,7 @@ class Container(Protocol):
         """Return the content of a file.
 
         Raises:
-            PhotoError: If it cannot be read, or is larger than `MAX_FILE_BYTES`.
+            ImageError: If it cannot be read, or is larger than `MAX_FILE_BYTES`.
         """
 
     def digest(self, names: tuple[str, ...], digest_file: Callable[[Path], str]) -> str:
@@ -96,7 +96,7 @@ class FolderContainer:
         for name in names:
             try:
                 found.append((name, digest_file(root / name)))
-            except OSError:  # reported with all other problems when the photos are read
+            except OSError:  # reported with all other problems when the images are read
                 found.append((name, None))
         return digest_value(found)
 
@@ -218,5 +218,5 @@ def _check_size(name: str, size_bytes: int) -> None:
         )
 
 
-def _unreadable(name: str, reason: str) -> PhotoError:
-    return PhotoError(f"cannot read photo '{name}': {reason}", remedy="mend it or leave it out")
+def _unreadable(name: str, reason: str) -> ImageError:
+    return ImageError(f"cannot read image '{name}': {reason}", remedy="mend it or leave it out")

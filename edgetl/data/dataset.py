@@ -1,8 +1,8 @@
-"""A dataset on disk: decoded photos of all splits in one memory-mapped array, and their index.
+"""A dataset on disk: decoded images of all splits in one memory-mapped array, and their index.
 
 `images.npy` holds uint8 `(N, H, W, 3)`, RGB, fitted to the network's input, in the order train,
 val, test; `index.json` holds classes, preprocessing, and per split the names, labels and digests.
-Detection adds `annotations.npz`: the sizes of the photos and the boxes on them, in the same order.
+Detection adds `annotations.npz`: the sizes of the images and the boxes on them, in the same order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.data.findings import Omission
+from edgetl.data.findings import DroppedItem
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Fact, Split, Task
 
@@ -29,23 +29,23 @@ _SCHEMA = 2
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One photo of a dataset."""
+    """One image of a dataset."""
 
     name: str
     """POSIX path below the data folder."""
     label: int
-    """Position of its class in the classes; for detection that of the rarest class on the photo,
-    the number of classes for a photo without boxes."""
+    """Position of its class in the classes; for detection that of the rarest class on the image,
+    the number of classes for an image without boxes."""
     sha256: str
-    """Of the file's content; of the drawing order for drawn photos."""
+    """Of the file's content; of the drawing order for drawn images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is labelled on one photo."""
+    """What is labelled on one image."""
 
     boxes: NDArray[np.float32]
-    """Shape `(T, 4)`, xyxy, pixels of the upright photo, inside it and larger than nothing."""
+    """Shape `(T, 4)`, xyxy, pixels of the upright image, inside it and larger than nothing."""
     labels: NDArray[np.int64]
     """Shape `(T,)`."""
     crowd: NDArray[np.bool_]
@@ -54,7 +54,7 @@ class Truth:
 
 
 class Dataset:
-    """The photos of a dataset artifact, mapped into memory and read-only.
+    """The images of a dataset artifact, mapped into memory and read-only.
 
     Pages are read when they are touched and stay resident until the system or `release` takes them.
     """
@@ -83,7 +83,7 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Map the dataset in `folder`; costs no memory for photos until they are read.
+        """Map the dataset in `folder`; costs no memory for images until they are read.
 
         Raises:
             ValueError: If the files do not belong together.
@@ -96,7 +96,7 @@ class Dataset:
         num_items = sum(len(found) for found in items.values())
         if index["schema"] != _SCHEMA or num_items != len(images):
             raise ValueError(
-                f"{INDEX_FILE} (schema {index['schema']}) lists {num_items} photos, "
+                f"{INDEX_FILE} (schema {index['schema']}) lists {num_items} images, "
                 f"{IMAGES_FILE} holds {len(images)}"
             )
         annotations = None
@@ -104,7 +104,7 @@ class Dataset:
             annotations = _Annotations.read(folder / ANNOTATIONS_FILE)
             if len(annotations.sizes) != num_items:
                 raise ValueError(
-                    f"{INDEX_FILE} lists {num_items} photos, "
+                    f"{INDEX_FILE} lists {num_items} images, "
                     f"{ANNOTATIONS_FILE} {len(annotations.sizes)}"
                 )
         return cls(
@@ -118,7 +118,7 @@ class Dataset:
 
     @property
     def size(self) -> int:
-        """Height and width of the photos, pixels."""
+        """Height and width of the images, pixels."""
         return self.preprocess.height
 
     def items(self, split: Split) -> tuple[Item, ...]:
@@ -126,19 +126,19 @@ class Dataset:
         return self._items[split]
 
     def names(self, split: Split) -> tuple[str, ...]:
-        """Return the names of a split's photos, in the order of `images`."""
+        """Return the names of a split's images, in the order of `images`."""
         return tuple(item.name for item in self._items[split])
 
     def labels(self, split: Split) -> NDArray[np.int64]:
-        """Return the class of each photo of a split; shape `(N,)`, read-only by convention.
+        """Return the class of each image of a split; shape `(N,)`, read-only by convention.
 
-        For detection it is the class on the photo that has the fewest boxes in all the data, and
-        the number of classes for a photo without boxes: good for balanced choices, nothing else.
+        For detection it is the class on the image that has the fewest boxes in all the data, and
+        the number of classes for an image without boxes: good for balanced choices, nothing else.
         """
         return self._labels[split]
 
-    def photo_sizes(self, split: Split) -> NDArray[np.int32]:
-        """Return height and width of a split's upright photos, pixels; shape `(N, 2)`.
+    def image_sizes(self, split: Split) -> NDArray[np.int32]:
+        """Return height and width of a split's upright images, pixels; shape `(N, 2)`.
 
         Raises:
             ValueError: If the task is not detection.
@@ -147,7 +147,7 @@ class Dataset:
         return self._with_boxes().sizes[rows.start : rows.stop]
 
     def truths(self, split: Split) -> tuple[Truth, ...]:
-        """Return what is labelled on each photo of a split, in the order of `images`.
+        """Return what is labelled on each image of a split, in the order of `images`.
 
         Raises:
             ValueError: If the task is not detection.
@@ -156,7 +156,7 @@ class Dataset:
         return tuple(annotations.truth(row) for row in self._rows(split))
 
     def images(self, split: Split) -> NDArray[np.uint8]:
-        """Return a split's photos; shape `(N, H, W, 3)`, RGB, a read-only view of the mapping."""
+        """Return a split's images; shape `(N, H, W, 3)`, RGB, a read-only view of the mapping."""
         rows = self._rows(split)
         return self._images[rows.start : rows.stop]
 
@@ -165,7 +165,7 @@ class Dataset:
         self._mapping.madvise(mmap.MADV_DONTNEED)
 
     def _rows(self, split: Split) -> range:
-        """Return the positions of a split's photos in the files."""
+        """Return the positions of a split's images in the files."""
         start = 0
         for earlier in Split:
             if earlier == split:
@@ -185,9 +185,9 @@ def write_index(
     classes: Sequence[str],
     preprocess: Preprocess,
     items: Mapping[Split, Sequence[Item]],
-    omissions: Sequence[Omission],
+    dropped: Sequence[DroppedItem],
     truths: Mapping[Split, Sequence[Truth]] | None = None,
-    photo_sizes: Mapping[Split, Sequence[tuple[int, int]]] | None = None,
+    image_sizes: Mapping[Split, Sequence[tuple[int, int]]] | None = None,
 ) -> None:
     """Write `index.json`, and `annotations.npz` for detection.
 
@@ -196,26 +196,26 @@ def write_index(
     Args:
         folder: Where to.
         classes: Their names, by label.
-        preprocess: How the photos were fitted.
-        items: The photos of each split in the order of `images.npy`.
-        omissions: What was left out.
+        preprocess: How the images were fitted.
+        items: The images of each split in the order of `images.npy`.
+        dropped: What was left out.
         truths: The boxes on each of `items`; None for classification.
-        photo_sizes: Height and width of each of `items`, upright, pixels; for detection only.
+        image_sizes: Height and width of each of `items`, upright, pixels; for detection only.
 
     Raises:
-        ValueError: If one of `truths` and `photo_sizes` is missing, or does not fit `items`.
+        ValueError: If one of `truths` and `image_sizes` is missing, or does not fit `items`.
     """
-    if (truths is None) != (photo_sizes is None):
-        raise ValueError("truths and photo_sizes belong together")
-    if truths is not None and photo_sizes is not None:
+    if (truths is None) != (image_sizes is None):
+        raise ValueError("truths and image_sizes belong together")
+    if truths is not None and image_sizes is not None:
         for split in Split:
-            if not len(items[split]) == len(truths[split]) == len(photo_sizes[split]):
+            if not len(items[split]) == len(truths[split]) == len(image_sizes[split]):
                 raise ValueError(
                     f"{split} has {len(items[split])} items, {len(truths[split])} truths "
-                    f"and {len(photo_sizes[split])} photo sizes"
+                    f"and {len(image_sizes[split])} image sizes"
                 )
         _Annotations.of(
-            [size for split in Split for size in photo_sizes[split]],
+            [size for split in Split for size in image_sizes[split]],
             [truth for split in Split for truth in truths[split]],
         ).write(folder / ANNOTATIONS_FILE)
     index: dict[str, Fact] = {
@@ -227,35 +227,35 @@ def write_index(
             split.value: [[item.name, item.label, item.sha256] for item in items[split]]
             for split in Split
         },
-        "left_out": [asdict(omission) for omission in omissions],
+        "dropped": [asdict(dropped_item) for dropped_item in dropped],
     }
     text = json.dumps(index, indent=None, separators=(",", ":"), sort_keys=True)
     (folder / INDEX_FILE).write_text(text + "\n", "utf-8")
 
 
 def write_images(
-    file: BinaryIO, photos: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int, int]
+    file: BinaryIO, images: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int, int]
 ) -> None:
-    """Write an `.npy` file photo by photo, so that memory does not grow with their number.
+    """Write an `.npy` file image by image, so that memory does not grow with their number.
 
     Args:
         file: Opened for writing, at its start.
-        photos: Each `(H, W, 3)`, uint8.
-        shape: `(N, H, W, 3)`; `photos` must yield N of them.
+        images: Each `(H, W, 3)`, uint8.
+        shape: `(N, H, W, 3)`; `images` must yield N of them.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
-    file.writelines(photo.tobytes() for photo in photos)
+    file.writelines(image.tobytes() for image in images)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Annotations:
-    """The boxes on all photos of a dataset, in one table."""
+    """The boxes on all images of a dataset, in one table."""
 
     sizes: NDArray[np.int32]
     """Shape `(N, 2)`, height and width."""
     offsets: NDArray[np.int64]
-    """Shape `(N + 1,)`: photo `n` has the boxes `offsets[n]` up to `offsets[n + 1]`."""
+    """Shape `(N + 1,)`: image `n` has the boxes `offsets[n]` up to `offsets[n + 1]`."""
     boxes: NDArray[np.float32]
     """Shape `(M, 4)`."""
     labels: NDArray[np.int64]

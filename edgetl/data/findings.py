@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgetl.config.recipe import Accept, Leave, Repair
+from edgetl.config.recipe import Accept, Drop, Repair
 from edgetl.errors import DataError
 
-MEND_FOLDERS = "mend the folders, or name files in `data: {exclude: [...]}`"
-_MEND_LABELS = "mend the labels, or name files in `data: {exclude: [...]}`"
+FIX_FOLDERS = "mend the folders, or name files in `data: {exclude: [...]}`"
+_FIX_LABELS = "mend the labels, or name files in `data: {exclude: [...]}`"
 _MAX_EXAMPLES = 10
 
 
@@ -17,17 +17,17 @@ _MAX_EXAMPLES = 10
 class Allowed:
     """What the recipe allows to be done about problems."""
 
-    leave_out: frozenset[Leave] = frozenset()
+    drop: frozenset[Drop] = frozenset()
     repair: frozenset[Repair] = frozenset()
     accept: frozenset[Accept] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Omission:
-    """A photo, class, box or label file that is left out, and why."""
+class DroppedItem:
+    """An image, class, box or label file that is left out, and why."""
 
     name: str
-    kind: Leave
+    kind: Drop
     reason: str
 
 
@@ -37,13 +37,13 @@ class Finding:
 
     title: str
     examples: tuple[str, ...]
-    leave: Leave | None
+    drop: Drop | None
     """What the recipe can say to leave these out."""
     repair: Repair | None = None
     """What it can say to change them."""
     accept: Accept | None = None
     """What it can say if they are meant to be so."""
-    mend: str = ""
+    fix: str = ""
     """What is to be done about them by hand, if that is better advice than what the recipe can say;
     the labels are to be mended where this is empty and the recipe can say nothing."""
 
@@ -70,17 +70,17 @@ def refuse(findings: Sequence[Finding], called: str) -> None:
 
 
 def _remedy(findings: Sequence[Finding]) -> str:
-    for_recipe = [finding for finding in findings if not finding.mend]
+    for_recipe = [finding for finding in findings if not finding.fix]
     repairs = sorted({finding.repair.value for finding in for_recipe if finding.repair})
     accepts = sorted({finding.accept.value for finding in for_recipe if finding.accept})
-    leaves = sorted({finding.leave.value for finding in for_recipe if finding.leave})
-    steps = list(dict.fromkeys(finding.mend for finding in findings if finding.mend))
+    leaves = sorted({finding.drop.value for finding in for_recipe if finding.drop})
+    steps = list(dict.fromkeys(finding.fix for finding in findings if finding.fix))
     if leaves:
-        steps.append(f"leave them out with `data: {{leave_out: [{', '.join(leaves)}]}}`")
+        steps.append(f"leave them out with `data: {{drop: [{', '.join(leaves)}]}}`")
     if repairs:
         steps.append(f"have them changed with `data: {{repair: [{', '.join(repairs)}]}}`")
     if accepts:
         steps.append(f"if meant so, write `data: {{accept: [{', '.join(accepts)}]}}`")
-    if any(not (finding.leave or finding.repair or finding.accept) for finding in for_recipe):
-        steps.append(_MEND_LABELS)
+    if any(not (finding.drop or finding.repair or finding.accept) for finding in for_recipe):
+        steps.append(_FIX_LABELS)
     return "; ".join(steps)

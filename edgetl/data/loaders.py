@@ -1,4 +1,4 @@
-"""Batches for training and evaluation, straight from the memory-mapped photos."""
+"""Batches for training and evaluation, straight from the memory-mapped images."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgetl.data.ahead import made_ahead, pool_of
 from edgetl.data.augment import Level, augment
 from edgetl.data.dataset import Dataset
+from edgetl.data.prefetch import pool_of, prefetched
 from edgetl.types import Split
 
 _RELEASE_BYTES = 64 << 20
-"""Photos read before their mapped pages are given back."""
+"""Images read before their mapped pages are given back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some photos with their classes."""
+    """Some images with their classes."""
 
     images: Tensor
     """Shape `(N, 3, H, W)`, uint8, RGB; channels-last in memory."""
@@ -34,9 +34,9 @@ class Batch:
 class TrainBatches:
     """Shuffled and augmented batches of a split, the same for the same seed and epoch.
 
-    A photo's changes depend on seed, epoch and its position alone, not on the batch size or the
+    An image's changes depend on seed, epoch and its position alone, not on the batch size or the
     number of threads, so a training resumed at an epoch sees what an uninterrupted one sees. The
-    photos that do not fill a last batch sit out this epoch, unless they would be all there are.
+    images that do not fill a last batch sit out this epoch, unless they would be all there are.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class TrainBatches:
         """Describe the batches.
 
         Args:
-            dataset: The photos.
+            dataset: The images.
             split: Which of them.
-            batch_size: Photos a batch.
+            batch_size: Images a batch.
             seed: Of order and changes.
-            level: How much photos vary.
+            level: How much images vary.
             threads: That make batches ahead of the reader; with 0 the reader makes them, which is
                 as fast where training itself keeps all cores busy. Set torch to one thread of its
-                own beside them: one photo is too little work to be shared out.
+                own beside them: one image is too little work to be shared out.
         """
         self._source = _Rows(dataset, split)
         self._batch_size = batch_size
@@ -82,21 +82,21 @@ class TrainBatches:
 
         def make(indices: NDArray[np.int64]) -> Batch:
             return self._source.batch(
-                indices, lambda photo, index: self._change(photo, epoch, index)
+                indices, lambda image, index: self._change(image, epoch, index)
             )
 
         with pool_of(self._threads) as pool:
-            yield from made_ahead(make, chosen, pool, ahead=self._threads)
+            yield from prefetched(make, chosen, pool, depth=self._threads)
 
-    def _change(self, photo: Tensor, epoch: int, index: int) -> Tensor:
+    def _change(self, image: Tensor, epoch: int, index: int) -> Tensor:
         # The leading 1 keeps these streams apart from the one of the order.
         sequence = np.random.SeedSequence([1, self._seed, epoch, index])
-        dice = np.random.Generator(np.random.PCG64(sequence))
-        return augment(photo, self._level, dice, pad=self._pad)
+        rng = np.random.Generator(np.random.PCG64(sequence))
+        return augment(image, self._level, rng, pad=self._pad)
 
 
 def eval_batches(dataset: Dataset, split: Split, *, batch_size: int) -> Iterator[Batch]:
-    """Yield all photos of a split in order, unchanged; the last batch may be smaller."""
+    """Yield all images of a split in order, unchanged; the last batch may be smaller."""
     source = _Rows(dataset, split)
     for start in range(0, len(source), batch_size):
         stop = min(start + batch_size, len(source))
@@ -104,7 +104,7 @@ def eval_batches(dataset: Dataset, split: Split, *, batch_size: int) -> Iterator
 
 
 class _Rows:
-    """Reads photos of one split and gives their mapped pages back in time."""
+    """Reads images of one split and gives their mapped pages back in time."""
 
     def __init__(self, dataset: Dataset, split: Split) -> None:
         self._dataset = dataset
@@ -121,10 +121,10 @@ class _Rows:
         images = torch.from_numpy(self._images[indices]).permute(0, 3, 1, 2)
         if change is not None:
             for row, index in enumerate(indices.tolist()):
-                photo = images[row]
-                changed = change(photo, index)
-                if changed is not photo:
-                    photo.copy_(changed)
+                image = images[row]
+                changed = change(image, index)
+                if changed is not image:
+                    image.copy_(changed)
         self._unreleased_bytes += images.nbytes
         if self._unreleased_bytes > _RELEASE_BYTES:
             self._unreleased_bytes = 0

@@ -1,4 +1,4 @@
-"""Which photo goes to train, val and test where the data do not say so themselves."""
+"""Which image goes to train, val and test where the data do not say so themselves."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from edgetl.types import Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitRule:
+class SplitPolicy:
     """How the splits of a layout become train, val and test."""
 
     test_is_val: bool
-    """Photos in `val/` are the test split."""
-    drawn_off: Mapping[Split, float]
-    """Splits to be divided off from the training photos, with their fractions of these."""
+    """Images in `val/` are the test split."""
+    split_off: Mapping[Split, float]
+    """Splits to be divided off from the training images, with their fractions of these."""
 
     def place(self, given: Split | None) -> Split:
-        """Return the split of a photo before anything is divided off."""
+        """Return the split of an image before anything is divided off."""
         if given is Split.VAL and self.test_is_val:
             return Split.TEST
         return given or Split.TRAIN
 
 
-def find_rule(
+def choose_split_policy(
     given: frozenset[Split], *, val: float, test: float | Literal["val"], test_stated: bool
-) -> SplitRule:
+) -> SplitPolicy:
     """Decide how to split data that have the splits `given`.
 
     Args:
@@ -55,33 +55,33 @@ def find_rule(
             remedy="write `data: {test: val}` to measure on val/ and split validation off train/, "
             "or `data: {test: 0.2}` to split a test off train/",
         )
-    drawn_off: dict[Split, float] = {}
+    split_off: dict[Split, float] = {}
     if Split.TEST not in given and test != "val":
-        drawn_off[Split.TEST] = test
+        split_off[Split.TEST] = test
     if Split.VAL not in given or test_is_val:
-        drawn_off[Split.VAL] = val
-    for split, fraction in drawn_off.items():
+        split_off[Split.VAL] = val
+    for split, fraction in split_off.items():
         if fraction == 0.0:
             raise DataError(
                 f"`data.{split}` is 0, but the data have no {split}/ of their own",
                 remedy=f"write a fraction, for example `data: {{{split}: 0.15}}`",
             )
-    return SplitRule(test_is_val=test_is_val, drawn_off=drawn_off)
+    return SplitPolicy(test_is_val=test_is_val, split_off=split_off)
 
 
 def divide(
     groups: Sequence[tuple[str, int]], fractions: Mapping[Split, float], seed: int
 ) -> dict[str, Split]:
-    """Divide the training photos of one class among splits, by content.
+    """Divide the training images of one class among splits, by content.
 
     The order is that of SHA-256 of seed and content, so it does not depend on names, on the machine
-    or on the order of files, and a photo more moves few others. Of `n` photos a split gets
-    ``floor(n * fraction + 1/2)``, at least one; train keeps the rest. Photos that occur several
+    or on the order of files, and an image more moves few others. Of `n` images a split gets
+    ``floor(n * fraction + 1/2)``, at least one; train keeps the rest. Images that occur several
     times stay in train as long as others are left: counted twice, they would bias a measurement.
 
     Args:
-        groups: Content digest and how many photos share it, of one class.
-        fractions: What each split gets; those of `SplitRule.drawn_off`.
+        groups: Content digest and how many images share it, of one class.
+        fractions: What each split gets; those of `SplitPolicy.split_off`.
         seed: Another seed gives another division.
 
     Returns:
@@ -104,5 +104,5 @@ def divide(
 
 
 def _mix(seed: int, content: str) -> bytes:
-    # Before photos are read their names stand for the contents, and those may be of any bytes.
+    # Before images are read their names stand for the contents, and those may be of any bytes.
     return hashlib.sha256(f"{seed}/{content}".encode("utf-8", "surrogateescape")).digest()

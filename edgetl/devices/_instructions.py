@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgetl.devices._apt import find_archive
 from edgetl.devices._cache import Cache, Kept
-from edgetl.devices._userland import (
+from edgetl.devices._rootfs import (
     EMULATOR_SUITE,
     host_architecture,
     make_plugin_emulator,

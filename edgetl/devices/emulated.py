@@ -32,7 +32,7 @@ from edgetl.devices._cache import Cache, Kept
 from edgetl.devices._cpu_files import CORES, write_cpu_files
 from edgetl.devices._folder import FolderConnection
 from edgetl.devices._process import ENVIRONMENT
-from edgetl.devices._userland import (
+from edgetl.devices._rootfs import (
     EMULATOR,
     EMULATOR_SUITE,
     PACKAGES,
@@ -40,7 +40,7 @@ from edgetl.devices._userland import (
     System,
     host_architecture,
     make_emulator,
-    make_userland,
+    make_rootfs,
 )
 from edgetl.devices._wheels import ENGINES, IMAGES, install
 from edgetl.errors import UsageError
@@ -72,7 +72,7 @@ class EmulatedDevice:
     cpu: str = "cortex-a72"
     """A key of `edgetl.devices._cpu_files.CORES`."""
     system: str = _DEFAULT_SYSTEM
-    """A key of `edgetl.devices._userland.SYSTEMS`."""
+    """A key of `edgetl.devices._rootfs.SYSTEMS`."""
     engines: tuple[str, ...] = _DEFAULT_ENGINES
     """Keys of `edgetl.devices._wheels.ENGINES`.
 
@@ -217,7 +217,7 @@ class EmulatedDevice:
         )
 
     def _userland(self, system: System, tree: Path) -> Facts:
-        packages = make_userland(system, find_archive(self.mirror), tree)
+        packages = make_rootfs(system, find_archive(self.mirror), tree)
         compile_modules(tree, system.python)
         return packages
 

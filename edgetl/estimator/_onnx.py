@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from google.protobuf import message  # type: ignore[import-untyped] # has no stubs
 
-from edgetl.estimator.graph import Drawing, Kind, Node, Weights, not_readable
+from edgetl.estimator.graph import Kind, Node, ParsedGraph, Weights, not_readable
 
 _KINDS = {
     **dict.fromkeys(("Conv", "Gemm", "MatMul"), Kind.WEIGHTED),
@@ -17,11 +17,11 @@ _KINDS = {
             "Elu", "Erf", "Exp", "Gelu", "LeakyRelu", "Log", "Mish",
             "Pow", "Sigmoid", "Softmax", "Softplus", "Sqrt", "Swish", "Tanh",
         ),
-        Kind.CURVE,
+        Kind.ACTIVATION,
     ),
-    **dict.fromkeys(("HardSigmoid", "HardSwish"), Kind.HARD_CURVE),
+    **dict.fromkeys(("HardSigmoid", "HardSwish"), Kind.HARD_ACTIVATION),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Sum"), Kind.ARITHMETIC),
-    **dict.fromkeys(("Clip", "Relu", "Min", "Max"), Kind.CLAMP),
+    **dict.fromkeys(("Clip", "Relu", "Min", "Max"), Kind.CLIP),
     **dict.fromkeys(
         (
             "Concat", "DepthToSpace", "Expand", "Gather", "Pad", "Resize", "Slice", "SpaceToDepth",
@@ -37,7 +37,7 @@ _KINDS = {
 _BITS = {"float32": 32, "float16": 16, "uint16": 16, "int16": 16, "uint8": 8, "int8": 8}
 
 
-def draw(model: Path) -> Drawing:
+def parse_graph(model: Path) -> ParsedGraph:
     """Return what `model` computes.
 
     Raises:
@@ -80,10 +80,10 @@ def draw(model: Path) -> Drawing:
     used = dict.fromkeys(name for node in nodes for name in (*node.reads, *node.writes))
     for name in (name for name in used if name not in shapes):
         raise not_readable(model, f"does not tell the shape of '{name}'")
-    return Drawing(
+    return ParsedGraph(
         nodes=tuple(nodes),
         shapes={name: shapes[name] for name in used},
-        answers=frozenset(value.name for value in graph.output),
+        predictions=frozenset(value.name for value in graph.output),
         stored_bits=frozenset(stored),
         activation_bits=max(rounded, default=_BITS["float32"]),
         integers=frozenset(
@@ -97,10 +97,10 @@ def _weights(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> Wei
     shape = shapes[node.input[1]]
     if node.op_type == "Conv":
         channels, fan_in, *kernel = shape
-        taps = 1
+        feature_layers = 1
         for side in kernel:
-            taps *= side
-        return Weights(taps, fan_in, channels)
+            feature_layers *= side
+        return Weights(feature_layers, fan_in, channels)
     turned = any(each.name == "transB" and each.i for each in node.attribute)
     fan_in, channels = reversed(shape[-2:]) if turned else shape[-2:]
     return Weights(1, fan_in, channels)

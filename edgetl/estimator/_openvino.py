@@ -8,7 +8,7 @@ from typing import Any
 
 import openvino
 
-from edgetl.estimator.graph import Drawing, Kind, Node, Weights, not_readable
+from edgetl.estimator.graph import Kind, Node, ParsedGraph, Weights, not_readable
 from edgetl.runtime.silence import silenced
 
 _KINDS = {
@@ -18,13 +18,13 @@ _KINDS = {
             "Elu", "Erf", "Exp", "Gelu", "Log", "Mish",
             "PRelu", "Power", "Sigmoid", "SoftPlus", "Softmax", "Sqrt", "Swish", "Tanh",
         ),
-        Kind.CURVE,
+        Kind.ACTIVATION,
     ),
-    **dict.fromkeys(("HSigmoid", "HSwish", "HardSigmoid"), Kind.HARD_CURVE),
+    **dict.fromkeys(("HSigmoid", "HSwish", "HardSigmoid"), Kind.HARD_ACTIVATION),
     **dict.fromkeys(
         ("Abs", "Add", "Divide", "Multiply", "Negative", "Subtract"), Kind.ARITHMETIC
     ),
-    **dict.fromkeys(("Clamp", "Maximum", "Minimum", "Relu"), Kind.CLAMP),
+    **dict.fromkeys(("Clamp", "Maximum", "Minimum", "Relu"), Kind.CLIP),
     **dict.fromkeys(
         (
             "Broadcast", "Concat", "DepthToSpace", "Gather", "Interpolate", "Pad", "Select",
@@ -41,7 +41,7 @@ _FLOAT_BITS = 32
 _INTEGER_BITS = 8
 
 
-def draw(model: Path) -> Drawing:
+def parse_graph(model: Path) -> ParsedGraph:
     """Return what `model` computes.
 
     Raises:
@@ -78,10 +78,12 @@ def draw(model: Path) -> Drawing:
         writes = tuple(map(_name, operation.outputs()))
         nodes.append(Node(name, kind, reads, writes, weights, held))
     rounded = {name for node in nodes if node.name == "FakeQuantize" for name in node.writes}
-    return Drawing(
+    return ParsedGraph(
         nodes=tuple(node for node in nodes if node.name not in {"Parameter", "Result"}),
         shapes=shapes,
-        answers=frozenset(name for node in nodes if node.name == "Result" for name in node.reads),
+        predictions=frozenset(
+            name for node in nodes if node.name == "Result" for name in node.reads
+        ),
         stored_bits=frozenset(stored),
         activation_bits=_INTEGER_BITS if rounded else _FLOAT_BITS,
         integers=frozenset(rounded),

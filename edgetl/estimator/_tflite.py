@@ -8,7 +8,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edgetl.estimator.graph import Drawing, Kind, Node, Weights, not_readable
+from edgetl.estimator.graph import Kind, Node, ParsedGraph, Weights, not_readable
 
 _KINDS = {
     **dict.fromkeys(
@@ -19,12 +19,12 @@ _KINDS = {
             "ELU", "EXP", "GELU", "LEAKY_RELU", "LOG", "LOGISTIC", "POW", "PRELU",
             "RSQRT", "SOFTMAX", "SQRT", "TANH",
         ),
-        Kind.CURVE,
+        Kind.ACTIVATION,
     ),
-    **dict.fromkeys(("HARD_SWISH",), Kind.HARD_CURVE),
+    **dict.fromkeys(("HARD_SWISH",), Kind.HARD_ACTIVATION),
     **dict.fromkeys(("ABS", "ADD", "DIV", "MUL", "NEG", "SUB", "SUM_N"), Kind.ARITHMETIC),
     **dict.fromkeys(
-        ("MAXIMUM", "MINIMUM", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1"), Kind.CLAMP
+        ("MAXIMUM", "MINIMUM", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1"), Kind.CLIP
     ),
     **dict.fromkeys(
         (
@@ -49,7 +49,7 @@ _FLOAT_BITS = 32
 _IDENTIFIER = b"TFL3"
 
 
-def draw(model: Path) -> Drawing:
+def parse_graph(model: Path) -> ParsedGraph:
     """Return what `model` computes.
 
     Raises:
@@ -61,12 +61,12 @@ def draw(model: Path) -> Drawing:
     try:
         loaded = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         graph = loaded.subgraphs[0]
-        return _drawing(loaded, graph)
+        return _parsed(loaded, graph)
     except (struct.error, IndexError, TypeError) as error:
         raise not_readable(model, f"cannot be read as TFLite: {error}") from error
 
 
-def _drawing(loaded: Any, graph: Any) -> Drawing:  # noqa: ANN401 - LiteRT has no types
+def _parsed(loaded: Any, graph: Any) -> ParsedGraph:  # noqa: ANN401 - LiteRT has no types
     constant = {index for index, tensor in enumerate(graph.tensors) if _held(loaded, tensor)}
     nodes: list[Node] = []
     stored: set[int] = set()
@@ -88,10 +88,10 @@ def _drawing(loaded: Any, graph: Any) -> Drawing:  # noqa: ANN401 - LiteRT has n
         held = tuple(_shape(graph.tensors[index]) for index in inputs if index in constant)
         nodes.append(Node(name, kind, _words(reads), _words(outputs), weights, held))
     types = {graph.tensors[index].type for index in used} & _INTEGERS
-    return Drawing(
+    return ParsedGraph(
         nodes=tuple(nodes),
         shapes={str(index): _shape(graph.tensors[index]) for index in sorted(used)},
-        answers=frozenset(_words(graph.outputs)),
+        predictions=frozenset(_words(graph.outputs)),
         stored_bits=frozenset(stored),
         activation_bits=max((_BITS[each] for each in types), default=_FLOAT_BITS),
         integers=frozenset(

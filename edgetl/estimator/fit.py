@@ -64,14 +64,14 @@ def fit(networks: Sequence[Sequence[Operation]], times_ms: Sequence[float]) -> P
         (_left_out(tables[lane], times_ns, ridge), lane, ridge)
         for lane, ridge in itertools.product(_LANES, _RIDGES)
     ]
-    left_out, lane, ridge = min(tried, key=lambda each: _spread(each[0], times_ns))
+    dropped, lane, ridge = min(tried, key=lambda each: _spread(each[0], times_ns))
     prices = solve(tables[lane], times_ns, ridge)
     return Prices(
         ns=dict(zip(USUAL_NS, prices.tolist(), strict=True)),
         lane=lane,
         fitted_ms=tuple((tables[lane] @ prices / _NS_PER_MS).tolist()),
-        left_out_ms=tuple((left_out / _NS_PER_MS).tolist()),
-        band=band(left_out / times_ns),
+        left_out_ms=tuple((dropped / _NS_PER_MS).tolist()),
+        band=band(dropped / times_ns),
     )
 
 

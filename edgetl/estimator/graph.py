@@ -17,7 +17,7 @@ from edgetl.types import Precision
 FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
 """Ending of a model file to the name of its format."""
 _PACKAGES = {"onnx": "onnx", "tflite": "ai_edge_litert", "openvino": "openvino"}
-_SHORT_RUN = 4
+_BROADCAST_RUN = 4
 """Values: the colours of a pixel, the sides of a box; no more than a vector register holds."""
 _BYTE = 8
 _HALF = 16
@@ -34,16 +34,16 @@ class Kind(StrEnum):
     """A convolution of each channel by itself."""
     LINEAR = "linear"
     """A matrix product for one location: each weight is used once."""
-    CURVE = "curve"
+    ACTIVATION = "curve"
     """Sigmoid, swish and the like, of each value."""
-    HARD_CURVE = "hard curve"
+    HARD_ACTIVATION = "hard curve"
     """Hard sigmoid and hard swish, which few engines have in integers."""
     ARITHMETIC = "arithmetic"
     """Sums and products of values."""
-    SHORT_ROWS = "short rows"
+    BROADCAST = "short rows"
     """The same where only a few values in a row meet as many of the other side, or the same one:
     an engine may take them one by one."""
-    CLAMP = "clamp"
+    CLIP = "clamp"
     """Cuts values off; usually free, as part of what comes before."""
     MOVE = "move"
     """Joins, cuts, enlarges or reorders values."""
@@ -65,15 +65,15 @@ _DOES_MORE = frozenset(
     {
         Kind.WEIGHTED,
         Kind.ARITHMETIC,
-        Kind.CURVE,
-        Kind.HARD_CURVE,
-        Kind.CLAMP,
+        Kind.ACTIVATION,
+        Kind.HARD_ACTIVATION,
+        Kind.CLIP,
         Kind.POOL,
         Kind.REDUCE,
     }
 )
 """Kinds that an engine lets clamp and round what they write while they write it."""
-_PASSES_ON = frozenset({Kind.MOVE, Kind.POOL, Kind.CLAMP, Kind.FREE})
+_PASSES_ON = frozenset({Kind.MOVE, Kind.POOL, Kind.CLIP, Kind.FREE})
 """Kinds that write integers if they read integers, whatever the file says."""
 
 
@@ -81,7 +81,7 @@ _PASSES_ON = frozenset({Kind.MOVE, Kind.POOL, Kind.CLAMP, Kind.FREE})
 class Weights:
     """What a convolution or matrix product multiplies with."""
 
-    taps: int
+    feature_layers: int
     """Of its kernel: 9 for 3 x 3."""
     fan_in: int
     """Channels that each output sees."""
@@ -105,14 +105,14 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class ParsedGraph:
     """A model file as its reader finds it."""
 
     nodes: tuple[Node, ...]
     """In an order of execution, without those that the engine computes once when it loads."""
     shapes: Mapping[str, tuple[int, ...]]
     """Of all tensors that nodes read or write."""
-    answers: frozenset[str]
+    predictions: frozenset[str]
     """The model's outputs."""
     stored_bits: frozenset[int]
     """Of weights."""
@@ -177,11 +177,11 @@ def read_graph(model: Path) -> Graph:
             remedy=f"pip install 'edgetl[{format_}]'",
         )
     reader = importlib.import_module(f"edgetl.estimator._{format_}")
-    drawing: Drawing = reader.draw(model)
-    for name, shape in drawing.shapes.items():
+    parsed: ParsedGraph = reader.parse_graph(model)
+    for name, shape in parsed.shapes.items():
         if min(shape, default=1) < 0:
             raise not_readable(model, f"leaves the size of '{name}' open: {shape}")
-    return simplify(format_, drawing)
+    return simplify(format_, parsed)
 
 
 def not_readable(model: Path, what: str) -> ConfigError:
@@ -191,13 +191,13 @@ def not_readable(model: Path, what: str) -> ConfigError:
     )
 
 
-def simplify(format_: str, drawing: Drawing) -> Graph:
-    """Return the operations of `drawing` that take time, with their sizes."""
-    makers = {tensor: node for node in drawing.nodes for tensor in node.writes}
-    uses = Counter(tensor for node in drawing.nodes for tensor in node.reads)
-    integers = set(drawing.integers)
+def simplify(format_: str, parsed: ParsedGraph) -> Graph:
+    """Return the operations of `parsed` that take time, with their sizes."""
+    makers = {tensor: node for node in parsed.nodes for tensor in node.writes}
+    uses = Counter(tensor for node in parsed.nodes for tensor in node.reads)
+    integers = set(parsed.integers)
     kept: list[Operation] = []
-    for node in drawing.nodes:
+    for node in parsed.nodes:
         integer = bool(node.reads) and integers.issuperset(node.reads)
         if integer and node.kind in _PASSES_ON:
             integers.update(node.writes)
@@ -205,38 +205,38 @@ def simplify(format_: str, drawing: Drawing) -> Graph:
         if node.kind is None or node.kind is Kind.FREE:
             continue
         shared = bool(node.reads) and uses[node.reads[0]] > 1
-        if node.kind is Kind.CLAMP and maker and maker.kind in _DOES_MORE and not shared:
+        if node.kind is Kind.CLIP and maker and maker.kind in _DOES_MORE and not shared:
             continue
-        if node.kind is Kind.CONVERT and drawing.rounds and _along_the_way(node, maker, drawing):
+        if node.kind is Kind.CONVERT and parsed.rounds and _along_the_way(node, maker, parsed):
             continue
-        kept.append(_operation(node, drawing, integer=integer))
+        kept.append(_operation(node, parsed, integer=integer))
     return Graph(
         format=format_,
-        precision=_precision(drawing),
+        precision=_precision(parsed),
         operations=tuple(kept),
-        unknown=Counter(node.name for node in drawing.nodes if node.kind is None),
+        unknown=Counter(node.name for node in parsed.nodes if node.kind is None),
     )
 
 
-def _along_the_way(node: Node, maker: Node | None, drawing: Drawing) -> bool:
+def _along_the_way(node: Node, maker: Node | None, parsed: ParsedGraph) -> bool:
     """Return whether another operation converts while it reads or writes."""
     if maker is None:
         return False
     if maker.kind is Kind.CONVERT:
-        return drawing.answers.isdisjoint(node.writes)
+        return parsed.predictions.isdisjoint(node.writes)
     return maker.kind in _DOES_MORE
 
 
-def _operation(node: Node, drawing: Drawing, *, integer: bool) -> Operation:
-    read = sum(math.prod(drawing.shapes[tensor]) for tensor in node.reads)
-    written = sum(math.prod(drawing.shapes[tensor]) for tensor in node.writes)
+def _operation(node: Node, parsed: ParsedGraph, *, integer: bool) -> Operation:
+    read = sum(math.prod(parsed.shapes[tensor]) for tensor in node.reads)
+    written = sum(math.prod(parsed.shapes[tensor]) for tensor in node.writes)
     kind = node.kind or Kind.MOVE
-    if kind is Kind.ARITHMETIC and _is_short(node, drawing):
-        kind = Kind.SHORT_ROWS
+    if kind is Kind.ARITHMETIC and _is_broadcast(node, parsed):
+        kind = Kind.BROADCAST
     if kind is not Kind.WEIGHTED or node.weights is None:
         return Operation(kind, node.name, 0, read, written, 0, (0, 0), integer)
     weights = node.weights
-    each = weights.taps * weights.fan_in
+    each = weights.feature_layers * weights.fan_in
     return Operation(
         kind=_weighted_kind(weights, written),
         name=node.name,
@@ -249,10 +249,10 @@ def _operation(node: Node, drawing: Drawing, *, integer: bool) -> Operation:
     )
 
 
-def _is_short(node: Node, drawing: Drawing) -> bool:
-    written = drawing.shapes[node.writes[0]]
-    sides = (*(drawing.shapes[tensor] for tensor in node.reads), *node.constants)
-    return any(_run(written, side) <= _SHORT_RUN for side in sides)
+def _is_broadcast(node: Node, parsed: ParsedGraph) -> bool:
+    written = parsed.shapes[node.writes[0]]
+    sides = (*(parsed.shapes[tensor] for tensor in node.reads), *node.constants)
+    return any(_run(written, side) <= _BROADCAST_RUN for side in sides)
 
 
 def _run(shape: tuple[int, ...], side: tuple[int, ...]) -> float:
@@ -274,16 +274,16 @@ def _run(shape: tuple[int, ...], side: tuple[int, ...]) -> float:
 
 
 def _weighted_kind(weights: Weights, written: int) -> Kind:
-    if weights.fan_in == 1 and weights.taps > 1 and weights.channels > 1:
+    if weights.fan_in == 1 and weights.feature_layers > 1 and weights.channels > 1:
         return Kind.DEPTHWISE
     if written == weights.channels:
         return Kind.LINEAR
-    return Kind.POINTWISE if weights.taps == 1 else Kind.DENSE
+    return Kind.POINTWISE if weights.feature_layers == 1 else Kind.DENSE
 
 
-def _precision(drawing: Drawing) -> Precision:
-    if drawing.activation_bits == _HALF:
+def _precision(parsed: ParsedGraph) -> Precision:
+    if parsed.activation_bits == _HALF:
         return Precision.W8A16
-    if drawing.activation_bits == _BYTE:
+    if parsed.activation_bits == _BYTE:
         return Precision.INT8
-    return Precision.FP16 if _HALF in drawing.stored_bits else Precision.FP32
+    return Precision.FP16 if _HALF in parsed.stored_bits else Precision.FP32

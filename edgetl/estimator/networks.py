@@ -29,11 +29,11 @@ _NUM_CLASSES = 10
 _AS_THEY_ARE = ((0.0,) * 3, (1 / 255,) * 3)
 _STRIDES = (8, 16, 32)
 
-_SILU = yolox.Bricks(depthwise=True, activation=nn.SiLU)
-_RELU6 = yolox.Bricks(depthwise=True, activation=nn.ReLU6)
-_DENSE_SILU = yolox.Bricks(depthwise=False, activation=nn.SiLU)
-_DENSE_RELU = yolox.Bricks(depthwise=False, activation=nn.ReLU)
-_DENSE_HARDSWISH = yolox.Bricks(depthwise=False, activation=nn.Hardswish)
+_SILU = yolox.ConvFactory(depthwise=True, activation=nn.SiLU)
+_RELU6 = yolox.ConvFactory(depthwise=True, activation=nn.ReLU6)
+_DENSE_SILU = yolox.ConvFactory(depthwise=False, activation=nn.SiLU)
+_DENSE_RELU = yolox.ConvFactory(depthwise=False, activation=nn.ReLU)
+_DENSE_HARDSWISH = yolox.ConvFactory(depthwise=False, activation=nn.Hardswish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def suite() -> tuple[Network, ...]:
         Network(name, size, partial(_classifier, build, size, seed, normalised=normalised))
         for seed, (name, size, build, normalised) in enumerate(made)
     ]
-    for name, size, bricks in (("detector-relu", 160, _DENSE_RELU), ("detector-silu", 192, _SILU)):
-        networks.append(Network(name, size, partial(_detector, size, bricks), DETECTIONS))
+    for name, size, convs in (("detector-relu", 160, _DENSE_RELU), ("detector-silu", 192, _SILU)):
+        networks.append(Network(name, size, partial(_detector, size, convs), DETECTIONS))
     return tuple(networks)
 
 
@@ -99,14 +99,14 @@ def _channels(network: nn.Sequential) -> int:
         return int(network.eval()(torch.zeros(1, 3, 64, 64)).shape[1])
 
 
-def _detector(size: int, bricks: yolox.Bricks) -> nn.Module:
+def _detector(size: int, convs: yolox.ConvFactory) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(size)
-        backbone = yolox.CrossStageDarknet(8, 1, bricks)
+        backbone = yolox.CrossStageDarknet(8, 1, convs)
         channels = (32, 64, 128)
         whole = yolox.Yolox(
-            yolox.Neck(backbone, channels, 1, bricks),
-            yolox.Head(channels, 32, _NUM_CLASSES, bricks),
+            yolox.Neck(backbone, channels, 1, convs),
+            yolox.Head(channels, 32, _NUM_CLASSES, convs),
         )
         # As in deployed detectors, whose focus is folded into one convolution.
         backbone.stem = nn.Sequential(  # type: ignore[assignment]
@@ -178,12 +178,12 @@ def _linear(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*steps[:-1])
 
 
-def _pointwise_chain(channels: int, bricks: yolox.Bricks) -> nn.Sequential:
-    first = [bricks.pointwise(channels, channels) for _ in range(4)]
-    second = [bricks.pointwise(2 * channels, 2 * channels) for _ in range(4)]
+def _pointwise_chain(channels: int, convs: yolox.ConvFactory) -> nn.Sequential:
+    first = [convs.pointwise(channels, channels) for _ in range(4)]
+    second = [convs.pointwise(2 * channels, 2 * channels) for _ in range(4)]
     return nn.Sequential(
-        bricks.plain(3, channels, stride=2), *first,
-        bricks.plain(channels, 2 * channels, stride=2), *second,
+        convs.plain(3, channels, stride=2), *first,
+        convs.plain(channels, 2 * channels, stride=2), *second,
     )  # fmt: skip
 
 
@@ -216,11 +216,11 @@ def _v3_block(known: int, hidden: int, out: int, kernel: int, stride: int) -> nn
     return block
 
 
-def _cross_stage(stem: int, bricks: yolox.Bricks) -> nn.Sequential:
-    steps: list[nn.Module] = [bricks.plain(3, stem, stride=2)]
+def _cross_stage(stem: int, convs: yolox.ConvFactory) -> nn.Sequential:
+    steps: list[nn.Module] = [convs.plain(3, stem, stride=2)]
     for _ in range(3):
-        steps.append(bricks.spatial(stem, 2 * stem, stride=2))
-        steps.append(yolox.CrossStage(2 * stem, 2 * stem, bricks, depth=2, shortcut=True))
+        steps.append(convs.spatial(stem, 2 * stem, stride=2))
+        steps.append(yolox.CrossStage(2 * stem, 2 * stem, convs, depth=2, shortcut=True))
         stem *= 2
     return nn.Sequential(*steps)
 
@@ -259,11 +259,11 @@ def _sums() -> nn.Sequential:
 class _Necked(nn.Module):
     """A backbone and neck whose maps become one map again."""
 
-    def __init__(self, bricks: yolox.Bricks) -> None:
+    def __init__(self, convs: yolox.ConvFactory) -> None:
         super().__init__()
-        self.neck = yolox.Neck(_Backbone(bricks), (24, 48, 96), 1, bricks)
-        self.shrink = bricks.spatial(24, 48, stride=2)
-        self.shrink_again = bricks.spatial(96, 96, stride=2)
+        self.neck = yolox.Neck(_Backbone(convs), (24, 48, 96), 1, convs)
+        self.shrink = convs.spatial(24, 48, stride=2)
+        self.shrink_again = convs.spatial(96, 96, stride=2)
 
     def forward(self, images: Tensor) -> Tensor:
         fine, middle, coarse = self.neck(images)
@@ -272,12 +272,12 @@ class _Necked(nn.Module):
 
 
 class _Backbone(nn.Module):
-    def __init__(self, bricks: yolox.Bricks) -> None:
+    def __init__(self, convs: yolox.ConvFactory) -> None:
         super().__init__()
-        self.stem = nn.Sequential(bricks.plain(3, 16, stride=2), bricks.spatial(16, 24, stride=2))
-        self.third = bricks.spatial(24, 24, stride=2)
-        self.fourth = bricks.spatial(24, 48, stride=2)
-        self.fifth = bricks.spatial(48, 96, stride=2)
+        self.stem = nn.Sequential(convs.plain(3, 16, stride=2), convs.spatial(16, 24, stride=2))
+        self.third = convs.spatial(24, 24, stride=2)
+        self.fourth = convs.spatial(24, 48, stride=2)
+        self.fifth = convs.spatial(48, 96, stride=2)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         third = self.third(self.stem(images))
@@ -285,8 +285,8 @@ class _Backbone(nn.Module):
         return third, fourth, self.fifth(fourth)
 
 
-def _neck(bricks: yolox.Bricks) -> nn.Sequential:
-    return nn.Sequential(_Necked(bricks))
+def _neck(convs: yolox.ConvFactory) -> nn.Sequential:
+    return nn.Sequential(_Necked(convs))
 
 
 def _down(channels: int, times: int) -> list[nn.Module]:

@@ -44,7 +44,7 @@ def find_model(given: Path) -> Path:
     Raises:
         ConfigError: If it is neither.
         UsageError: If the folder's model is not for the CPU.
-        RuntimeFault: If the folder's contract cannot be read.
+        EdgetlRuntimeError: If the folder's contract cannot be read.
     """
     if given.is_dir():
         if not (given / CONTRACT_FILE).is_file():

@@ -78,7 +78,7 @@ def make_suite(pairs: Sequence[Pair], out: Path, tell: Tell) -> list[Made]:
 
     def make(name: str) -> None:
         run_worker(
-            "edgetl.estimator._workshop",
+            "edgetl.estimator._suite_files",
             (name, str(out), *(precision.value for precision in by_format[name])),
             failure=f"the suite could not be made for '{name}'",
             remedy=f"take '{name}' out of what is timed, and report it",
@@ -174,10 +174,10 @@ def fit_pair(pair: Pair, graphs: Mapping[Made, Graph], times: Mapping[str, Timed
             name=each.network,
             ms=timed.ms,
             fitted_ms=fitted,
-            left_out_ms=left_out,
+            left_out_ms=dropped,
             disturbed=timed.disturbed,
         )
-        for each, timed, fitted, left_out in zip(
+        for each, timed, fitted, dropped in zip(
             made, found, prices.fitted_ms, prices.left_out_ms, strict=True
         )
     ]

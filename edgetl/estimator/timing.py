@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgetl.boards.remote_runtime import run_json
 from edgetl.devices import Device
-from edgetl.devices._remote import run_json
 from edgetl.errors import DeviceError, UsageError
 from edgetl.types import Facts, Provenance
 

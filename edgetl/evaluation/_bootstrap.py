@@ -1,7 +1,7 @@
-"""How much a mean average precision depends on the choice of photos.
+"""How much a mean average precision depends on the choice of images.
 
-Photos are drawn again with replacement; what became of their detections stays as it was matched
-once. Letters: B resamples, N photos, D detections, T thresholds of overlap.
+Images are drawn again with replacement; what became of their detections stays as it was matched
+once. Letters: B resamples, N images, D detections, T thresholds of overlap.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _RECALLS = np.linspace(0.0, 1.0, 101)
 """COCO reads precision at these."""
 
 
-def resamples(num_photos: int) -> NDArray[np.int64]:
-    """Return how often each photo is drawn, shape `(B, N)`; the same for the same number."""
+def resamples(num_images: int) -> NDArray[np.int64]:
+    """Return how often each image is drawn, shape `(B, N)`; the same for the same number."""
     draw = np.random.default_rng(_SEED)
-    return draw.multinomial(num_photos, [1 / num_photos] * num_photos, size=_RESAMPLES)
+    return draw.multinomial(num_images, [1 / num_images] * num_images, size=_RESAMPLES)
 
 
 def mean_precision(classes: Sequence[Matches], counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -56,13 +56,13 @@ def mean_precision(classes: Sequence[Matches], counts: NDArray[np.int64]) -> NDA
 def interval(value: float, repeated: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95 % interval of `value`, bias-corrected percentiles of its resamples.
 
-    Few photos of a class that is left out of some resamples shift their median; the correction
+    Few images of a class that is left out of some resamples shift their median; the correction
     moves the percentiles by as much (Efron 1987, Better bootstrap confidence intervals, JASA 82,
-    171-185, with no acceleration). What no photo shows, no interval can: a model that is right
+    171-185, with no acceleration). What no image shows, no interval can: a model that is right
     everywhere gets one without width.
 
     Args:
-        value: Of the photos as they are.
+        value: Of the images as they are.
         repeated: Of the resamples, shape `(B,)`; NaN where one has nothing to measure.
     """
     known = np.sort(repeated[~np.isnan(repeated)])
@@ -79,12 +79,12 @@ def interval(value: float, repeated: NDArray[np.float64]) -> tuple[float, float]
 def _average_precision(matches: Matches, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the precision over thresholds and recalls, shape `(B,)`; NaN without an object.
 
-    Exactly what pycocotools computes of photos that are there as often as they were drawn. Recall
+    Exactly what pycocotools computes of images that are there as often as they were drawn. Recall
     only grows at hits, so precision is needed there alone.
     """
     objects = counts @ matches.objects
     total = np.zeros(len(counts))
-    weights = counts[:, matches.photos].astype(np.float64)
+    weights = counts[:, matches.images].astype(np.float64)
     for hits, ignored in zip(matches.hits, matches.ignored, strict=True):
         where = np.flatnonzero(hits)
         if not len(where):

@@ -1,6 +1,6 @@
 """Average precision as COCO defines it, computed by pycocotools.
 
-Letters: N photos, K classes, D detections, T thresholds of overlap, R steps of recall.
+Letters: N images, K classes, D detections, T thresholds of overlap, R steps of recall.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgetl.data.dataset import Truth
 
 if TYPE_CHECKING:
-    from edgetl.evaluation import Answers
+    from edgetl.evaluation import Predictions
 
 SIZES: Mapping[str, tuple[float, float]] = {
     "all": (0.0, 1e10),
@@ -25,7 +25,7 @@ SIZES: Mapping[str, tuple[float, float]] = {
     "medium": (32.0**2, 96.0**2),
     "large": (96.0**2, 1e10),
 }
-"""Area of an object's box, pixels of the photo. COCO takes the area of its outline instead, where
+"""Area of an object's box, pixels of the image. COCO takes the area of its outline instead, where
 it has one, so that its own figures per size differ a little."""
 
 
@@ -35,14 +35,14 @@ class Matches:
 
     scores: NDArray[np.float64]
     """Shape `(D,)`, descending."""
-    photos: NDArray[np.int64]
-    """Shape `(D,)`: which photo each was found on."""
+    images: NDArray[np.int64]
+    """Shape `(D,)`: which image each was found on."""
     hits: NDArray[np.bool_]
     """Shape `(T, D)`: whether it meets an object that no better detection met."""
     ignored: NDArray[np.bool_]
     """Shape `(T, D)`: whether it meets a crowd and so is neither hit nor false."""
     objects: NDArray[np.int64]
-    """Shape `(N,)`: how many there are to be found on each photo, crowds not counted."""
+    """Shape `(N,)`: how many there are to be found on each image, crowds not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +58,39 @@ class Evaluated:
 
 
 def evaluate(
-    answers: Answers,
+    predictions: Predictions,
     truths: Sequence[Truth],
     num_classes: int,
     *,
     sizes: Sequence[str] = ("all",),
 ) -> Evaluated:
-    """Match the detections of each photo with its objects and count.
+    """Match the detections of each image with its objects and count.
 
     Args:
-        answers: Of all the photos of `truths`.
-        truths: One per photo.
+        predictions: Of all the images of `truths`.
+        truths: One per image.
         num_classes: K.
         sizes: Of `SIZES`, "all" first.
     """
     from pycocotools.cocoeval import COCOeval
 
-    known, found = _known(truths, num_classes), _found(answers, num_classes)
+    known, found = _known(truths, num_classes), _found(predictions, num_classes)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
         counted = COCOeval(_coco(known), _coco(found), iouType="bbox")
         counted.params.areaRng = [list(SIZES[size]) for size in sizes]
         counted.params.areaRngLbl = list(sizes)
         # How many there may be was decided when they were collected.
-        counted.params.maxDets = [max(1, len(answers["scores"]))]
+        counted.params.maxDets = [max(1, len(predictions["scores"]))]
         counted.evaluate()
         counted.accumulate()
-    num_photos = len(truths)
+    num_images = len(truths)
     return Evaluated(
         precision=counted.eval["precision"][..., 0],
         recall=counted.eval["recall"][..., 0],
         matches=tuple(
             _matches(
-                # In the order class, size, photo; None where there is neither box nor detection.
-                counted.evalImgs[k * len(sizes) * num_photos :][:num_photos],
+                # In the order class, size, image; None where there is neither box nor detection.
+                counted.evalImgs[k * len(sizes) * num_images :][:num_images],
                 len(counted.params.iouThrs),
             )
             for k in range(num_classes)
@@ -98,20 +98,20 @@ def evaluate(
     )
 
 
-def _matches(photos: Sequence[dict[str, Any] | None], num_thresholds: int) -> Matches:
-    seen = [(i, photo) for i, photo in enumerate(photos) if photo is not None]
-    objects = np.zeros(len(photos), np.int64)
-    for i, photo in seen:
-        objects[i] = int((photo["gtIgnore"] == 0).sum())
-    scores = np.array([score for _, photo in seen for score in photo["dtScores"]], np.float64)
-    where = [i for i, photo in seen for _ in photo["dtScores"]]
+def _matches(images: Sequence[dict[str, Any] | None], num_thresholds: int) -> Matches:
+    seen = [(i, image) for i, image in enumerate(images) if image is not None]
+    objects = np.zeros(len(images), np.int64)
+    for i, image in seen:
+        objects[i] = int((image["gtIgnore"] == 0).sum())
+    scores = np.array([score for _, image in seen for score in image["dtScores"]], np.float64)
+    where = [i for i, image in seen for _ in image["dtScores"]]
     empty = np.zeros((num_thresholds, 0))
-    met = np.concatenate([empty, *(photo["dtMatches"] for _, photo in seen)], axis=1) > 0
-    ignored = np.concatenate([empty, *(photo["dtIgnore"] for _, photo in seen)], axis=1) > 0
+    met = np.concatenate([empty, *(image["dtMatches"] for _, image in seen)], axis=1) > 0
+    ignored = np.concatenate([empty, *(image["dtIgnore"] for _, image in seen)], axis=1) > 0
     order = np.argsort(-scores, kind="stable")
     return Matches(
         scores=scores[order],
-        photos=np.array(where, np.int64)[order],
+        images=np.array(where, np.int64)[order],
         hits=(met & ~ignored)[:, order],
         ignored=ignored[:, order],
         objects=objects,
@@ -144,10 +144,12 @@ def _known(truths: Sequence[Truth], num_classes: int) -> dict[str, Any]:
     }
 
 
-def _found(answers: Answers, num_classes: int) -> dict[str, Any]:
-    offsets = answers["offsets"]
-    photos = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    rows = zip(photos, answers["boxes"], answers["scores"], answers["labels"], strict=True)
+def _found(predictions: Predictions, num_classes: int) -> dict[str, Any]:
+    offsets = predictions["offsets"]
+    images = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    rows = zip(
+        images, predictions["boxes"], predictions["scores"], predictions["labels"], strict=True
+    )
     return {
         "images": [{"id": i} for i in range(len(offsets) - 1)],
         "categories": [{"id": k} for k in range(num_classes)],

@@ -1,4 +1,4 @@
-"""The photos on which a detector misses most objects or sees most that are none."""
+"""The images on which a detector misses most objects or sees most that are none."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.data.dataset import Dataset, Truth
-from edgetl.evaluation import Answers
+from edgetl.evaluation import Predictions
+from edgetl.evaluation._image_grid import LABELLED, MOST_TILES, PREDICTED, Mark, Tile, grid
 from edgetl.evaluation._pairs import OVERLAP, covered, pairs
-from edgetl.evaluation._picture import ANSWERED, LABELLED, MOST_TILES, Mark, Tile, grid
-from edgetl.runtime.detections import Detections, Suppression
+from edgetl.runtime.detections import Detections, NmsSettings
 from edgetl.runtime.preprocess import place
 from edgetl.types import Split
 
 
 @dataclass(frozen=True, slots=True)
 class _Miss:
-    """What went wrong on one photo."""
+    """What went wrong on one image."""
 
-    photo: int
+    image: int
     missed: int
     """Objects that no detection meets."""
     false: int
     """Detections that meet no object."""
 
 
-def picture_of_misses(
-    answers: Answers, dataset: Dataset, split: Split, rule: Suppression
+def worst_errors_image(
+    predictions: Predictions, dataset: Dataset, split: Split, nms: NmsSettings
 ) -> NDArray[np.uint8] | None:
-    """Return a grid of the photos with most errors; None if there is no error at all.
+    """Return a grid of the images with most errors; None if there is no error at all.
 
     Args:
-        answers: Of all photos of the split.
-        dataset: Where the photos come from.
+        predictions: Of all images of the split.
+        dataset: Where the images come from.
         split: Which part of it.
-        rule: Detections from its score on are shown.
+        nms: Detections from its score on are shown.
     """
     truths, names = dataset.truths(split), dataset.names(split)
-    found = [_found(answers, i, rule) for i in range(len(truths))]
-    misses = [_miss(i, truth, found[i]) for i, truth in enumerate(truths)]
-    wrong = [miss for miss in misses if miss.missed or miss.false]
+    found = [_found(predictions, i, nms) for i in range(len(truths))]
+    worst_errors = [_miss(i, truth, found[i]) for i, truth in enumerate(truths)]
+    wrong = [miss for miss in worst_errors if miss.missed or miss.false]
     if not wrong:
         return None
     worst = sorted(wrong, key=lambda miss: -miss.missed - miss.false)[:MOST_TILES]
     tiles = [
         Tile(
-            np.array(dataset.images(split)[miss.photo]),
-            (f"{miss.missed} missed, {miss.false} false", names[miss.photo]),
-            _marks(dataset, split, miss.photo, truths[miss.photo], found[miss.photo]),
+            np.array(dataset.images(split)[miss.image]),
+            (f"{miss.missed} missed, {miss.false} false", names[miss.image]),
+            _marks(dataset, split, miss.image, truths[miss.image], found[miss.image]),
         )
         for miss in worst
     ]
@@ -57,20 +57,22 @@ def picture_of_misses(
     return grid(
         tiles,
         [
-            (f"labelled: {missed} missed on {len(truths)} photos", LABELLED),
-            (f"found with a score from {rule.score:g}: {false} false", ANSWERED),
+            (f"labelled: {missed} missed on {len(truths)} images", LABELLED),
+            (f"found with a score from {nms.score_threshold:g}: {false} false", PREDICTED),
         ],
     )
 
 
-def _found(answers: Answers, photo: int, rule: Suppression) -> Detections:
-    rows = slice(answers["offsets"][photo], answers["offsets"][photo + 1])
-    kept = answers["scores"][rows] >= rule.score
-    boxes, scores, labels = (answers[name][rows][kept] for name in ("boxes", "scores", "labels"))
+def _found(predictions: Predictions, image: int, nms: NmsSettings) -> Detections:
+    rows = slice(predictions["offsets"][image], predictions["offsets"][image + 1])
+    kept = predictions["scores"][rows] >= nms.score_threshold
+    boxes, scores, labels = (
+        predictions[name][rows][kept] for name in ("boxes", "scores", "labels")
+    )
     return Detections(boxes, scores, labels)
 
 
-def _miss(photo: int, truth: Truth, found: Detections) -> _Miss:
+def _miss(image: int, truth: Truth, found: Detections) -> _Miss:
     single = ~truth.crowd
     met = pairs(found.boxes, found.labels, truth.boxes[single], truth.labels[single])
     in_crowd = np.zeros(len(met), bool)
@@ -78,17 +80,17 @@ def _miss(photo: int, truth: Truth, found: Detections) -> _Miss:
         in_crowd |= (covered(found.boxes, box) >= OVERLAP) & (found.labels == label)
     hits = int((met >= 0).sum())
     false = int(((met < 0) & ~in_crowd).sum())
-    return _Miss(photo, missed=int(single.sum()) - hits, false=false)
+    return _Miss(image, missed=int(single.sum()) - hits, false=false)
 
 
 def _marks(
-    dataset: Dataset, split: Split, photo: int, truth: Truth, found: Detections
+    dataset: Dataset, split: Split, image: int, truth: Truth, found: Detections
 ) -> list[Mark]:
-    height, width = (int(side) for side in dataset.photo_sizes(split)[photo])
+    height, width = (int(side) for side in dataset.image_sizes(split)[image])
     placement = place(height, width, dataset.preprocess)
     labelled = placement.to_input(truth.boxes)
-    answered = placement.to_input(found.boxes)
+    num_predictions = placement.to_input(found.boxes)
     return [Mark(box, LABELLED) for box in labelled] + [
-        Mark(box, ANSWERED, f"{dataset.classes[label]} {score:.2f}")
-        for box, label, score in zip(answered, found.labels, found.scores, strict=True)
+        Mark(box, PREDICTED, f"{dataset.classes[label]} {score:.2f}")
+        for box, label, score in zip(num_predictions, found.labels, found.scores, strict=True)
     ]

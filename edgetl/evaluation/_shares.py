@@ -1,4 +1,4 @@
-"""What accuracies mean: intervals of a share and of a difference on the same photos."""
+"""What accuracies mean: intervals of a share and of a difference on the same images."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ class Share:
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def facts(self) -> Facts:
-        """Return value, interval and total for a manifest, rounded to what photos can tell."""
+        """Return value, interval and total for a manifest, rounded to what images can tell."""
         low, high = self.interval()
         return {
             "value": round(self.value, 6),
             "low": round(low, 6),
             "high": round(high, 6),
-            "photos": self.total,
+            "images": self.total,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """Accuracy of one model minus that of another, on the same photos.
+    """Accuracy of one model minus that of another, on the same images.
 
-    The interval covers the choice of test photos. It does not cover what another seed of the
+    The interval covers the choice of test images. It does not cover what another seed of the
     training would have changed.
     """
 
     only_first: int
-    """Photos that only the first model got right."""
+    """Images that only the first model got right."""
     only_second: int
     total: int
 
@@ -114,7 +114,7 @@ def top1(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Share:
 def paired_difference(
     first: NDArray[np.float32], second: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> PairedDifference:
-    """Return how much more often `first` `(N, K)` is right than `second` `(N, K)`, same photos."""
+    """Return how much more often `first` `(N, K)` is right than `second` `(N, K)`, same images."""
     first_right = first.argmax(axis=1) == labels
     second_right = second.argmax(axis=1) == labels
     return PairedDifference(

@@ -1,4 +1,4 @@
-"""Which class a photo shows: top-1, the share of photos whose largest logit is at their class."""
+"""Which class an image shows: top-1, the share of images whose largest logit is at their class."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.config.recipe import SuppressionTable
+from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import Answers, Outputs
-from edgetl.evaluation._misclassified import picture_of_misses
+from edgetl.evaluation import Outputs, Predictions
+from edgetl.evaluation._misclassified import worst_errors_image
 from edgetl.evaluation._noise import max_error, snr_db
 from edgetl.evaluation._shares import paired_difference, top1
-from edgetl.runtime.detections import Suppression
+from edgetl.runtime.detections import NmsSettings
 from edgetl.types import Facts, Split
 
 _PP = 100.0
@@ -23,7 +23,7 @@ class _Classification:
     metric = "top1"
     title = "top-1"
     outputs: tuple[str, ...] = ("logits",)
-    photos_at_once = 64
+    images_per_chunk = 64
 
     def collect(
         self,
@@ -31,22 +31,24 @@ class _Classification:
         dataset: Dataset,
         split: Split,
         start: int,
-        rule: Suppression | None,
-    ) -> Answers:
-        del dataset, split, start, rule
+        nms: NmsSettings | None,
+    ) -> Predictions:
+        del dataset, split, start, nms
         return {"logits": outputs["logits"]}
 
-    def join(self, parts: Sequence[Answers]) -> Answers:
+    def join(self, parts: Sequence[Predictions]) -> Predictions:
         return {"logits": np.concatenate([part["logits"] for part in parts])}
 
-    def value(self, answers: Answers, dataset: Dataset, split: Split) -> float:
-        return top1(answers["logits"], dataset.labels(split)).value
+    def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
+        return top1(predictions["logits"], dataset.labels(split)).value
 
-    def score(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
-        share = top1(answers["logits"], dataset.labels(split))
+    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
+        share = top1(predictions["logits"], dataset.labels(split))
         return {"metric": self.metric, "title": self.title, **share.facts()}
 
-    def difference(self, first: Answers, second: Answers, dataset: Dataset, split: Split) -> Facts:
+    def difference(
+        self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
+    ) -> Facts:
         pair = paired_difference(first["logits"], second["logits"], dataset.labels(split))
         low, high = pair.interval()
         return {
@@ -57,15 +59,15 @@ class _Classification:
             "only_second_right": pair.only_second,
         }
 
-    def details(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
-        chosen, labels = answers["logits"].argmax(axis=1), dataset.labels(split)
+    def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
+        chosen, labels = predictions["logits"].argmax(axis=1), dataset.labels(split)
         return {
             "classes": _per_class(chosen, labels, dataset.classes),
             "confusion": _confusion(chosen, labels, len(dataset.classes)),
         }
 
-    def compare(self, before: Outputs, after: Outputs, rule: Suppression | None = None) -> Facts:
-        del rule
+    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
+        del nms
         expected, found = before["logits"], after["logits"]
         same = expected.argmax(axis=1) == found.argmax(axis=1)
         return {
@@ -78,29 +80,33 @@ class _Classification:
         """Return the range of the logits, which have no unit."""
         return float(outputs["logits"].max() - outputs["logits"].min())
 
-    def rule(self, dataset: Dataset, wanted: SuppressionTable | None = None) -> None:
+    def nms(self, dataset: Dataset, wanted: NmsTable | None = None) -> None:
         del dataset, wanted
 
-    def tuned(
-        self, rule: Suppression | None, answers: Answers, dataset: Dataset, split: Split
+    def with_selected_threshold(
+        self, nms: NmsSettings | None, predictions: Predictions, dataset: Dataset, split: Split
     ) -> None:
-        del rule, answers, dataset, split
+        del nms, predictions, dataset, split
 
-    def cut_off(self, dataset: Dataset, split: Split, rule: Suppression | None) -> None:
-        """Return None: a photo has one class."""
-        del dataset, split, rule
+    def truncated(self, dataset: Dataset, split: Split, nms: NmsSettings | None) -> None:
+        """Return None: an image has one class."""
+        del dataset, split, nms
 
-    def answered(self, answers: Answers, rule: Suppression | None) -> int:
-        """Return the number of photos: each has an answer."""
-        del rule
-        return len(answers["logits"])
+    def num_predictions(self, predictions: Predictions, nms: NmsSettings | None) -> int:
+        """Return the number of images: each has an answer."""
+        del nms
+        return len(predictions["logits"])
 
-    def collapse(
-        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None = None
+    def at_chance(
+        self,
+        predictions: Predictions,
+        dataset: Dataset,
+        split: Split,
+        nms: NmsSettings | None = None,
     ) -> str | None:
-        del rule
+        del nms
         labels = dataset.labels(split)
-        right = top1(answers["logits"], labels)
+        right = top1(predictions["logits"], labels)
         counts = np.bincount(labels, minlength=len(dataset.classes))
         most = int(counts.argmax())
         if right.count > counts[most]:
@@ -110,11 +116,11 @@ class _Classification:
             f"'{dataset.classes[most]}' ({counts[most] / right.total:.3f})"
         )
 
-    def misses(
-        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None
+    def worst_errors(
+        self, predictions: Predictions, dataset: Dataset, split: Split, nms: NmsSettings | None
     ) -> NDArray[np.uint8] | None:
-        del rule
-        return picture_of_misses(answers["logits"], dataset, split)
+        del nms
+        return worst_errors_image(predictions["logits"], dataset, split)
 
 
 def _confusion(

@@ -1,6 +1,6 @@
-"""Where on a photo which objects are: COCO's mean average precision over overlaps .5 to .95.
+"""Where on an image which objects are: COCO's mean average precision over overlaps .5 to .95.
 
-Letters: N photos, M locations, K classes, D detections, T thresholds of overlap, R steps of recall.
+Letters: N images, M locations, K classes, D detections, T thresholds of overlap, R steps of recall.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.config.recipe import SuppressionTable
+from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import Answers, Outputs
+from edgetl.evaluation import Outputs, Predictions
 from edgetl.evaluation._bootstrap import interval, mean_precision, resamples
 from edgetl.evaluation._coco import SIZES, Evaluated, evaluate
-from edgetl.evaluation._misdetected import picture_of_misses
+from edgetl.evaluation._misdetected import worst_errors_image
+from edgetl.evaluation._nms import best_score, most_objects, nms_settings, truncated
 from edgetl.evaluation._noise import max_error, snr_db
 from edgetl.evaluation._pairs import pairs
-from edgetl.evaluation._rule import best_score, cut_off, most_objects, wanted_rule
-from edgetl.runtime.detections import Detections, Suppression, detect, suppress
+from edgetl.runtime.detections import Detections, NmsSettings, detect, non_maximum_suppression
 from edgetl.types import Facts, Split
 
 _PP = 100.0
 _DIGITS = 6
 _LEAST_SCORE = 0.001
 """Of a detection that is evaluated: precision is read down to where hardly any recall is left."""
-_USUAL = wanted_rule(SuppressionTable())
+_USUAL = nms_settings(NmsTable())
 """Where there is no contract."""
 _CONFIDENT = 0.05
 """Boxes are compared where the reference is at least so sure; elsewhere they mean nothing."""
@@ -39,7 +39,7 @@ class _Detection:
     metric = "map"
     title = "mAP"
     outputs: tuple[str, ...] = ("boxes", "scores")
-    photos_at_once = 16
+    images_per_chunk = 16
 
     def collect(
         self,
@@ -47,18 +47,18 @@ class _Detection:
         dataset: Dataset,
         split: Split,
         start: int,
-        rule: Suppression | None,
-    ) -> Answers:
-        """Return what the runtime finds by `rule`, but for the score: that is next to nothing."""
-        rule = replace(rule or _USUAL, score=_LEAST_SCORE)
-        sizes = dataset.photo_sizes(split)[start:]
+        nms: NmsSettings | None,
+    ) -> Predictions:
+        """Return what the runtime finds by `nms`, but for the score: that is next to nothing."""
+        nms = replace(nms or _USUAL, score_threshold=_LEAST_SCORE)
+        sizes = dataset.image_sizes(split)[start:]
         found = [
             detect(
                 boxes,
                 scores,
-                photo_size=(int(size[0]), int(size[1])),
+                image_size=(int(size[0]), int(size[1])),
                 preprocess=dataset.preprocess,
-                rule=rule,
+                nms=nms,
             )
             for boxes, scores, size in zip(outputs["boxes"], outputs["scores"], sizes, strict=False)
         ]
@@ -69,7 +69,7 @@ class _Detection:
             "offsets": np.cumsum([0, *(len(each.scores) for each in found)], dtype=np.int64),
         }
 
-    def join(self, parts: Sequence[Answers]) -> Answers:
+    def join(self, parts: Sequence[Predictions]) -> Predictions:
         counts = np.concatenate([np.diff(part["offsets"]) for part in parts])
         joined = {
             name: np.concatenate([part[name] for part in parts])
@@ -77,12 +77,12 @@ class _Detection:
         }
         return {**joined, "offsets": np.cumsum([0, *counts], dtype=np.int64)}
 
-    def value(self, answers: Answers, dataset: Dataset, split: Split) -> float:
-        return _mean(_evaluated(answers, dataset, split).precision[..., 0])
+    def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
+        return _mean(_evaluated(predictions, dataset, split).precision[..., 0])
 
-    def score(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
+    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         truths = dataset.truths(split)
-        found = _evaluated(answers, dataset, split, sizes=tuple(SIZES))
+        found = _evaluated(predictions, dataset, split, sizes=tuple(SIZES))
         value = _mean(found.precision[..., 0])
         low, high = interval(value, mean_precision(found.matches, resamples(len(truths))))
         return {
@@ -91,7 +91,7 @@ class _Detection:
             "value": round(value, _DIGITS),
             "low": round(low, _DIGITS),
             "high": round(high, _DIGITS),
-            "photos": len(truths),
+            "images": len(truths),
             "map50": round(_mean(found.precision[0, ..., 0]), _DIGITS),
             "map75": round(_mean(found.precision[5, ..., 0]), _DIGITS),
             **{
@@ -100,11 +100,13 @@ class _Detection:
                 if size != "all"
             },
             "objects": sum(int((~truth.crowd).sum()) for truth in truths),
-            "detections": len(answers["scores"]),
+            "detections": len(predictions["scores"]),
         }
 
-    def difference(self, first: Answers, second: Answers, dataset: Dataset, split: Split) -> Facts:
-        one, two = (_evaluated(answers, dataset, split) for answers in (first, second))
+    def difference(
+        self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
+    ) -> Facts:
+        one, two = (_evaluated(predictions, dataset, split) for predictions in (first, second))
         value = _mean(one.precision[..., 0]) - _mean(two.precision[..., 0])
         counts = resamples(len(dataset.truths(split)))
         repeated = mean_precision(one.matches, counts) - mean_precision(two.matches, counts)
@@ -115,13 +117,13 @@ class _Detection:
             "high_pp": round(_PP * high, 4),
         }
 
-    def details(self, answers: Answers, dataset: Dataset, split: Split) -> Facts:
+    def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         """Return COCO's figures per class, and precision over recall at an overlap of .5.
 
         ``recall`` is that of all detections at an overlap of .5. A class without objects has no
         figures.
         """
-        found = _evaluated(answers, dataset, split)
+        found = _evaluated(predictions, dataset, split)
         classes = [
             {
                 "label": label,
@@ -145,10 +147,10 @@ class _Detection:
             },
         }
 
-    def compare(self, before: Outputs, after: Outputs, rule: Suppression | None = None) -> Facts:
+    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
         """Return the noise of the scores, and how many detections are the same.
 
-        ``agreement`` is the share of all detections of both, by `rule`, that have a partner of
+        ``agreement`` is the share of all detections of both, by `nms`, that have a partner of
         their class in the other, overlapping by at least a half.
         """
         sure = before["scores"].max(axis=2) > _CONFIDENT
@@ -157,7 +159,7 @@ class _Detection:
             "max_error": max(max_error(before["scores"], after["scores"]), box_error),
             "max_box_error": box_error,
             "snr_db": snr_db(before["scores"], after["scores"]),
-            "agreement": round(_agreement(before, after, rule or _USUAL), 6),
+            "agreement": round(_agreement(before, after, nms or _USUAL), 6),
         }
 
     def span(self, outputs: Outputs) -> float:
@@ -165,66 +167,70 @@ class _Detection:
         del outputs
         return 1.0
 
-    def rule(self, dataset: Dataset, wanted: SuppressionTable | None = None) -> Suppression:
-        """Return the wanted rule, with room for the objects of the fullest photo not tested on."""
+    def nms(self, dataset: Dataset, wanted: NmsTable | None = None) -> NmsSettings:
+        """Return the wanted rule, with room for the objects of the fullest image not tested on."""
         num_objects = most_objects(dataset, Split.TRAIN, Split.VAL)
-        return wanted_rule(wanted or SuppressionTable(), num_objects)
+        return nms_settings(wanted or NmsTable(), num_objects)
 
-    def tuned(
-        self, rule: Suppression | None, answers: Answers, dataset: Dataset, split: Split
-    ) -> Suppression:
-        """Return `rule` with the score of the best F1 at an overlap of .5, all classes as one."""
-        score = best_score(_evaluated(answers, dataset, split).matches)
-        return replace(rule or _USUAL, score=score)
+    def with_selected_threshold(
+        self, nms: NmsSettings | None, predictions: Predictions, dataset: Dataset, split: Split
+    ) -> NmsSettings:
+        """Return `nms` with the score of the best F1 at an overlap of .5, all classes as one."""
+        score = best_score(_evaluated(predictions, dataset, split).matches)
+        return replace(nms or _USUAL, score_threshold=score)
 
-    def cut_off(self, dataset: Dataset, split: Split, rule: Suppression | None) -> str | None:
-        """Return which photos have more objects than may be answered."""
-        return cut_off(dataset, split, rule or _USUAL)
+    def truncated(self, dataset: Dataset, split: Split, nms: NmsSettings | None) -> str | None:
+        """Return which images have more objects than may be answered."""
+        return truncated(dataset, split, nms or _USUAL)
 
-    def answered(self, answers: Answers, rule: Suppression | None) -> int:
+    def num_predictions(self, predictions: Predictions, nms: NmsSettings | None) -> int:
         """Return the number of detections that score enough."""
-        return int((answers["scores"] >= (rule.score if rule else _LEAST_SCORE)).sum())
+        return int((predictions["scores"] >= (nms.score_threshold if nms else _LEAST_SCORE)).sum())
 
-    def collapse(
-        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None = None
+    def at_chance(
+        self,
+        predictions: Predictions,
+        dataset: Dataset,
+        split: Split,
+        nms: NmsSettings | None = None,
     ) -> str | None:
-        """Return why the answers say nothing of the photos that they belong to.
+        """Return why the answers say nothing of the images that they belong to.
 
         Average precision only reads the order of scores. A file whose scores all shrank can have a
         good one and still find nothing on the device.
         """
         truths = dataset.truths(split)
-        if not len(answers["scores"]):
-            return f"finds nothing on any of {len(truths)} photos"
-        if rule and not self.answered(answers, rule):
-            best = float(answers["scores"].max())
+        if not len(predictions["scores"]):
+            return f"finds nothing on any of {len(truths)} images"
+        if nms and not self.num_predictions(predictions, nms):
+            best = float(predictions["scores"].max())
             return (
-                f"finds nothing on any of {len(truths)} photos: the best score is {best:.3f}, "
-                f"and the contract asks for {rule.score:g}"
+                f"finds nothing on any of {len(truths)} images: the best score is {best:.3f}, "
+                f"and the contract asks for {nms.score_threshold:g}"
             )
-        value = self.value(answers, dataset, split)
+        value = self.value(predictions, dataset, split)
         if value == 0.0:
-            return f"none of {len(answers['scores'])} detections meets an object"
+            return f"none of {len(predictions['scores'])} detections meets an object"
         if len(truths) == 1:
             return None
-        exchanged = self.value(_exchanged(answers, dataset.photo_sizes(split)), dataset, split)
+        exchanged = self.value(_exchanged(predictions, dataset.image_sizes(split)), dataset, split)
         if value > exchanged:
             return None
         return (
-            f"{self.title} {value:.3f} is no better than with the detections of other photos "
+            f"{self.title} {value:.3f} is no better than with the detections of other images "
             f"({exchanged:.3f})"
         )
 
-    def misses(
-        self, answers: Answers, dataset: Dataset, split: Split, rule: Suppression | None
+    def worst_errors(
+        self, predictions: Predictions, dataset: Dataset, split: Split, nms: NmsSettings | None
     ) -> NDArray[np.uint8] | None:
-        return picture_of_misses(answers, dataset, split, rule or _USUAL)
+        return worst_errors_image(predictions, dataset, split, nms or _USUAL)
 
 
 def _evaluated(
-    answers: Answers, dataset: Dataset, split: Split, sizes: Sequence[str] = ("all",)
+    predictions: Predictions, dataset: Dataset, split: Split, sizes: Sequence[str] = ("all",)
 ) -> Evaluated:
-    return evaluate(answers, dataset.truths(split), len(dataset.classes), sizes=sizes)
+    return evaluate(predictions, dataset.truths(split), len(dataset.classes), sizes=sizes)
 
 
 def _mean(figures: NDArray[np.float64]) -> float:
@@ -237,37 +243,37 @@ def _rounded(figures: NDArray[np.float64]) -> float | None:
     return round(_mean(figures), _DIGITS) if (figures > -1).any() else None
 
 
-def _agreement(before: Outputs, after: Outputs, rule: Suppression) -> float:
+def _agreement(before: Outputs, after: Outputs, nms: NmsSettings) -> float:
     total = matched = 0
     for i in range(len(before["scores"])):
-        first, second = (_suppressed(outputs, i, rule) for outputs in (before, after))
+        first, second = (_after_nms(outputs, i, nms) for outputs in (before, after))
         found = pairs(first.boxes, first.labels, second.boxes, second.labels)
         total += len(first.scores) + len(second.scores)
         matched += 2 * int((found >= 0).sum())
     return matched / total if total else 1.0
 
 
-def _suppressed(outputs: Outputs, photo: int, rule: Suppression) -> Detections:
-    return suppress(outputs["boxes"][photo], outputs["scores"][photo], rule)
+def _after_nms(outputs: Outputs, image: int, nms: NmsSettings) -> Detections:
+    return non_maximum_suppression(outputs["boxes"][image], outputs["scores"][image], nms)
 
 
-def _exchanged(answers: Answers, sizes: NDArray[np.int32]) -> Answers:
-    """Return every photo with the detections of the photo half the split further on.
+def _exchanged(predictions: Predictions, sizes: NDArray[np.int32]) -> Predictions:
+    """Return every image with the detections of the image half the split further on.
 
-    Boxes are scaled with the photos, from the one's height and width to the other's.
+    Boxes are scaled with the images, from the one's height and width to the other's.
     """
-    offsets = answers["offsets"]
-    num_photos = len(offsets) - 1
-    sources = np.roll(np.arange(num_photos), -(num_photos // 2))
+    offsets = predictions["offsets"]
+    num_images = len(offsets) - 1
+    sources = np.roll(np.arange(num_images), -(num_images // 2))
     rows = [np.arange(offsets[source], offsets[source + 1]) for source in sources]
     scales = (sizes / sizes[sources])[:, [1, 0, 1, 0]]
     counts = np.array([len(each) for each in rows])
     order = np.concatenate(rows)
     scale = np.repeat(scales, counts, axis=0)
     return {
-        "boxes": (answers["boxes"][order] * scale).astype(np.float32),
-        "scores": answers["scores"][order],
-        "labels": answers["labels"][order],
+        "boxes": (predictions["boxes"][order] * scale).astype(np.float32),
+        "scores": predictions["scores"][order],
+        "labels": predictions["labels"][order],
         "offsets": np.cumsum([0, *counts], dtype=np.int64),
     }
 

@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError, Problem
-from edgetl.evaluation import Answers
-from edgetl.gate.bundle import Bundle, Photos, Quantile
+from edgetl.evaluation import Predictions
+from edgetl.gate.bundle import Bundle, Images, Quantile
 from edgetl.gate.limits import Accuracy
-from edgetl.gate.measure import Evidence
+from edgetl.gate.measure import Measurements
 from edgetl.gate.packed import PackedArray, pack, unpack
 from edgetl.types import Fact, Provenance
 
@@ -28,16 +28,16 @@ class AccuracyRecord(Table):
     value: float = Field(ge=0.0, le=1.0)
     low: float = Field(ge=0.0, le=1.0)
     high: float = Field(ge=0.0, le=1.0)
-    photos: int = Field(ge=1)
+    images: int = Field(ge=1)
     provenance: str
     split: str | None
-    """Digest of the test photos and their labels; None if they were not at hand."""
-    answers: dict[str, PackedArray] | None
-    """To every test photo, in their order: of a classifier only which class is first."""
+    """Digest of the test images and their labels; None if they were not at hand."""
+    predictions: dict[str, PackedArray] | None
+    """To every test image, in their order: of a classifier only which class is first."""
 
     @model_validator(mode="after")
-    def _answers_to_known_photos(self) -> Self:
-        if (self.split is None) != (self.answers is None):
+    def _predictions_of_known_images(self) -> Self:
+        if (self.split is None) != (self.predictions is None):
             raise ValueError("split and answers belong together")
         return self
 
@@ -71,20 +71,25 @@ class Baseline(Table):
     """None if no undisturbed measured time was at hand."""
 
 
-def make_baseline(bundle: Bundle, photos: Photos | None, evidence: Evidence | None) -> Baseline:
+def make_baseline(
+    bundle: Bundle, images: Images | None, measurements: Measurements | None
+) -> Baseline:
     """Return the baseline of `bundle`.
 
     Args:
         bundle: Its files are intact.
-        photos: What it was tested on; None if that is not at hand, so answers cannot be compared.
-        evidence: From a device; None to take what the bundle's manifest says.
+        images: What it was tested on; None if that is not at hand, so answers cannot be compared.
+        measurements: From a device; None to take what the bundle's manifest says.
     """
     from edgetl import __version__
 
-    accuracy, answers = Accuracy.of_manifest(bundle), None if photos is None else photos.answers
-    if photos is not None and evidence is not None and evidence.answers is not None:
-        answers = evidence.answers
-        accuracy = Accuracy.of_answers(answers, photos, bundle, evidence.provenance)
+    accuracy, predictions = (
+        Accuracy.of_manifest(bundle),
+        None if images is None else images.predictions,
+    )
+    if images is not None and measurements is not None and measurements.predictions is not None:
+        predictions = measurements.predictions
+        accuracy = Accuracy.of_predictions(predictions, images, bundle, measurements.provenance)
     return Baseline(
         edgetl=__version__,
         name=bundle.manifest.name,
@@ -98,12 +103,12 @@ def make_baseline(bundle: Bundle, photos: Photos | None, evidence: Evidence | No
             value=accuracy.value,
             low=accuracy.low,
             high=accuracy.high,
-            photos=accuracy.photos,
+            images=accuracy.images,
             provenance=accuracy.provenance,
-            split=None if photos is None else photos.digest,
-            answers=None if answers is None else pack(answers),
+            split=None if images is None else images.digest,
+            predictions=None if predictions is None else pack(predictions),
         ),
-        latency=_latency(bundle, evidence),
+        latency=_latency(bundle, measurements),
     )
 
 
@@ -147,37 +152,37 @@ def read_baseline(path: Path, bundle: Bundle) -> Baseline:
     return baseline
 
 
-def kept_answers(
-    baseline: Baseline, bundle: Bundle, photos: Photos | None, path: Path
-) -> Answers | None:
-    """Return the answers in `baseline`, None if it has none or the photos are not at hand.
+def baseline_predictions(
+    baseline: Baseline, bundle: Bundle, images: Images | None, path: Path
+) -> Predictions | None:
+    """Return the answers in `baseline`, None if it has none or the images are not at hand.
 
     Args:
         baseline: Of the same model and target.
         bundle: What is checked.
-        photos: Its test photos; None if they are not at hand.
+        images: Its test images; None if they are not at hand.
         path: Where the baseline was read.
 
     Raises:
-        ConfigError: If they are answers to other test photos, which cannot be compared one by one,
+        ConfigError: If they are answers to other test images, which cannot be compared one by one,
             or damaged.
     """
     accuracy = baseline.accuracy
-    if photos is None or accuracy.answers is None:
+    if images is None or accuracy.predictions is None:
         return None
-    if accuracy.split != photos.digest:
+    if accuracy.split != images.digest:
         problem = Problem(
             "accuracy.split",
-            f"its {accuracy.photos} test photos or their labels are not those of the bundle, so "
-            "answers cannot be compared photo by photo",
+            f"its {accuracy.images} test images or their labels are not those of the bundle, so "
+            "answers cannot be compared image by image",
         )
         remedy = (
-            "check with the old test photos, or say that the new ones are meant: "
+            "check with the old test images, or say that the new ones are meant: "
             f"{_command(path, bundle)}"
         )
         raise ConfigError(str(path), [problem], remedy=remedy)
     remedy = f"write it anew: {_command(path, bundle)}"
-    return unpack(accuracy.answers, photos, source=str(path), remedy=remedy)
+    return unpack(accuracy.predictions, images, source=str(path), remedy=remedy)
 
 
 def _command(path: Path, bundle: Bundle) -> str:
@@ -202,16 +207,16 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
         yield Problem("", f"and {len(found) - _MOST_PROBLEMS} more")
 
 
-def _latency(bundle: Bundle, evidence: Evidence | None) -> LatencyRecord | None:
+def _latency(bundle: Bundle, measurements: Measurements | None) -> LatencyRecord | None:
     """Return times of the device, else those of the manifest; None if neither was measured well."""
-    if evidence is not None:
-        if evidence.times is None or evidence.times.summary["interfered"]:
+    if measurements is not None:
+        if measurements.times is None or measurements.times.summary["interfered"]:
             return None
-        summary: dict[str, Fact] = evidence.times.summary
+        summary: dict[str, Fact] = measurements.times.summary
         return LatencyRecord(
             model_ms=summary["model_ms"],
             threads=summary["threads"],
-            host=evidence.times.host,
+            host=measurements.times.host,
             engine=summary["engine"],
         )
     timed = bundle.manifest.latency

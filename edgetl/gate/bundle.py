@@ -17,7 +17,7 @@ from edgetl.types import Facts, Split, Task
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.data.dataset import Dataset
-    from edgetl.evaluation import Answers
+    from edgetl.evaluation import Predictions
 
 _PREDICTIONS_FILE = "predictions.npz"
 _MODEL_STEM = "model"
@@ -51,11 +51,11 @@ class Verified(_Read):
     value: float
     low: float
     high: float
-    photos: int
-    answered: int = 1
+    images: int
+    num_predictions: int = 1
     """0 of a detector that finds nothing; a classifier always answers."""
     map50: float | None = None
-    collapse: str | None
+    at_chance: str | None
     drop: Drop
     breaks_at: str | None
     classes: tuple[ClassRow, ...]
@@ -153,13 +153,13 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Photos:
-    """The photos that the model was tested on, and what it answered where it was made."""
+class Images:
+    """The images that the model was tested on, and what it answered where it was made."""
 
     dataset: Dataset
     digest: str
     """Of their content, order and labels; answers are compared only if it is the same."""
-    answers: Answers
+    predictions: Predictions
 
 
 def open_bundle(folder: Path, target: str) -> Bundle:
@@ -201,8 +201,8 @@ def open_bundle(folder: Path, target: str) -> Bundle:
     return Bundle(folder, manifest)
 
 
-def find_photos(bundle: Bundle, store: Store) -> Photos | None:
-    """Return the test photos of `bundle` from the store it was made in; None if that is elsewhere.
+def find_images(bundle: Bundle, store: Store) -> Images | None:
+    """Return the test images of `bundle` from the store it was made in; None if that is elsewhere.
 
     Raises:
         StoreError: If the artifacts are there but damaged.
@@ -218,8 +218,8 @@ def find_photos(bundle: Bundle, store: Store) -> Photos | None:
         return None
     dataset = Dataset.open(data.folder)
     with np.load(verification.file(_PREDICTIONS_FILE), allow_pickle=False) as arrays:
-        answers = {name: arrays[name] for name in arrays.files}
-    return Photos(dataset, _digest(dataset), answers)
+        predictions = {name: arrays[name] for name in arrays.files}
+    return Images(dataset, _digest(dataset), predictions)
 
 
 def _find(origin: Origin | None, store: Store) -> Artifact | None:
@@ -245,7 +245,7 @@ def _digest(dataset: Dataset) -> str:
 
     split: Facts = {
         "classes": list(dataset.classes),
-        "photos": [[item.sha256, item.label] for item in dataset.items(Split.TEST)],
+        "images": [[item.sha256, item.label] for item in dataset.items(Split.TEST)],
     }
     if dataset.task is Task.DETECTION:
         split["objects"] = [

@@ -9,9 +9,9 @@ from pathlib import Path
 from edgetl.config.target import Target
 from edgetl.devices import Device, open_device
 from edgetl.errors import DeviceError, ExitCode, UsageError
-from edgetl.evaluation import Answers
-from edgetl.gate.baseline import Baseline, kept_answers, read_baseline
-from edgetl.gate.bundle import Bundle, Photos
+from edgetl.evaluation import Predictions
+from edgetl.gate.baseline import Baseline, baseline_predictions, read_baseline
+from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Required, Status, exit_code, warned
 from edgetl.gate.compare import FALSE_ALARM, Allowed, Current, baseline_cases
 from edgetl.gate.limits import (
@@ -24,7 +24,7 @@ from edgetl.gate.limits import (
     memory_case,
     size_case,
 )
-from edgetl.gate.measure import MEASUREMENTS, Evidence, measure, time_again
+from edgetl.gate.measure import MEASUREMENTS, Measurements, measure, time_again
 from edgetl.types import Facts, Provenance
 
 _CASES = (
@@ -40,13 +40,13 @@ _BASELINE_CASES = ("accuracy against baseline", "latency against baseline", "siz
 
 
 _NOT_FROM_HERE = (
-    "from the manifest, not from this device, which answers the test photos if the recipe is "
+    "from the manifest, not from this device, which answers the test images if the recipe is "
     "checked"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class CheckOptions:
     """What a check is asked."""
 
     target: Target
@@ -55,10 +55,10 @@ class Question:
     baseline: Path | None = None
     seconds: float = 10.0
     """Each run of a timing takes at least this long."""
-    photos: Photos | None = None
-    """The test photos with what was answered where the bundle was made; None if not at hand."""
-    answer: bool = False
-    """Whether the device answers the test photos itself."""
+    images: Images | None = None
+    """The test images with what was answered where the bundle was made; None if not at hand."""
+    predict: bool = False
+    """Whether the device answers the test images itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,16 @@ class Checked:
     """What a check found."""
 
     bundle: Bundle
-    question: Question
+    options: CheckOptions
     device: Device
-    evidence: Evidence | None
+    measurements: Measurements | None
     """None if the bundle was not fit to run."""
     cases: tuple[Case, ...]
 
     @property
     def exit_code(self) -> ExitCode:
         """What the process ends with."""
-        return exit_code(self.cases, self.question.required)
+        return exit_code(self.cases, self.options.required)
 
     @property
     def verdict(self) -> str:
@@ -86,8 +86,8 @@ class Checked:
 
     def as_json(self) -> Facts:
         """Return everything that reports need, as plain JSON."""
-        manifest, question = self.bundle.manifest, self.question
-        times = None if self.evidence is None else self.evidence.times
+        manifest, options = self.bundle.manifest, self.options
+        times = None if self.measurements is None else self.measurements.times
         return {
             "schema": 1,
             "verdict": self.verdict,
@@ -98,10 +98,10 @@ class Checked:
             "candidate": manifest.candidate,
             "device": self.device.address,
             "provenance": self.device.provenance,
-            "required": question.required.value,
-            "baseline": None if question.baseline is None else str(question.baseline),
-            "allowed_drop_pp": question.allowed.drop_pp,
-            "allowed_ratio": question.allowed.ratio,
+            "required": options.required.value,
+            "baseline": None if options.baseline is None else str(options.baseline),
+            "allowed_drop_pp": options.allowed.drop_pp,
+            "allowed_ratio": options.allowed.ratio,
             "false_alarm_rate": FALSE_ALARM,
             "host": None if times is None else times.host,
             "latency": None if times is None else times.summary,
@@ -109,36 +109,38 @@ class Checked:
         }
 
 
-def check_bundle(bundle: Bundle, device: Device, question: Question) -> Checked:
+def check_bundle(bundle: Bundle, device: Device, options: CheckOptions) -> Checked:
     """Check `bundle` on `device` case by case.
 
     Raises:
         DeviceError: If the device cannot be reached, or Python fails there.
         ConfigError: If the baseline is damaged, or belongs to another model, target or test split.
     """
-    baseline, kept = _read(bundle, question)
+    baseline, kept = _read(bundle, options)
     files = files_case(bundle)
     if files.status is Status.FAILED:
         cases = [files, *_not_run(("labels", *_CASES), baseline, "the files are damaged")]
-        return Checked(bundle, question, device, None, tuple(cases))
+        return Checked(bundle, options, device, None, tuple(cases))
     labels = labels_case(bundle, None if baseline is None else baseline.labels)
     if labels.status is Status.FAILED and labels.exit_code is ExitCode.DAMAGED:
         cases = [files, labels, *_not_run(_CASES, baseline, "the contract cannot be read")]
-        return Checked(bundle, question, device, None, tuple(cases))
-    threads, seconds = question.target.threads, question.seconds
-    evidence = measure(
+        return Checked(bundle, options, device, None, tuple(cases))
+    threads, seconds = options.target.threads, options.seconds
+    measurements = measure(
         bundle,
         device,
         threads=threads,
-        seconds=seconds if _times_matter(question.target, baseline) else None,
-        dataset=question.photos.dataset if question.answer and question.photos else None,
+        seconds=seconds if _times_matter(options.target, baseline) else None,
+        dataset=options.images.dataset if options.predict and options.images else None,
     )
-    found = _measured_cases(bundle, question, evidence, baseline, kept)
+    found = _measured_cases(bundle, options, measurements, baseline, kept)
     for _ in range(MEASUREMENTS - 1):
         if any(case.doubtful for case in found):
-            evidence = time_again(evidence, bundle, device, threads=threads, seconds=seconds)
-            found = _measured_cases(bundle, question, evidence, baseline, kept)
-    return Checked(bundle, question, device, evidence, (files, labels, *found))
+            measurements = time_again(
+                measurements, bundle, device, threads=threads, seconds=seconds
+            )
+            found = _measured_cases(bundle, options, measurements, baseline, kept)
+    return Checked(bundle, options, device, measurements, (files, labels, *found))
 
 
 def reach(target: Target, address: str | None, required: Required) -> Device:
@@ -165,38 +167,41 @@ def reach(target: Target, address: str | None, required: Required) -> Device:
     return device
 
 
-def _read(bundle: Bundle, question: Question) -> tuple[Baseline | None, Answers | None]:
-    """Return the baseline and its answers to the test photos, as far as there are such."""
-    path = question.baseline
+def _read(bundle: Bundle, options: CheckOptions) -> tuple[Baseline | None, Predictions | None]:
+    """Return the baseline and its answers to the test images, as far as there are such."""
+    path = options.baseline
     if path is None:
         return None, None
     baseline = read_baseline(path, bundle)
-    return baseline, kept_answers(baseline, bundle, question.photos, path)
+    return baseline, baseline_predictions(baseline, bundle, options.images, path)
 
 
 def _measured_cases(
     bundle: Bundle,
-    question: Question,
-    evidence: Evidence,
+    options: CheckOptions,
+    measurements: Measurements,
     baseline: Baseline | None,
-    kept: Answers | None,
+    kept: Predictions | None,
 ) -> list[Case]:
-    photos, target = question.photos, question.target
-    accuracy, answers = Accuracy.of_manifest(bundle), None if photos is None else photos.answers
-    if photos is not None and evidence.answers is not None:
-        answers = evidence.answers
-        accuracy = Accuracy.of_answers(answers, photos, bundle, evidence.provenance)
+    images, target = options.images, options.target
+    accuracy, predictions = (
+        Accuracy.of_manifest(bundle),
+        None if images is None else images.predictions,
+    )
+    if images is not None and measurements.predictions is not None:
+        predictions = measurements.predictions
+        accuracy = Accuracy.of_predictions(predictions, images, bundle, measurements.provenance)
     cases = [
-        *golden_cases(bundle, evidence),
+        *golden_cases(bundle, measurements),
         *accuracy_cases(accuracy, target),
-        latency_case(evidence, target),
+        latency_case(measurements, target),
         size_case(bundle, target),
-        memory_case(evidence, target),
+        memory_case(measurements, target),
     ]
     if baseline is not None:
-        current = Current(bundle, accuracy, answers, photos, evidence, target.threads)
-        cases += baseline_cases(current, baseline, kept, question.allowed)
-    if question.required is Required.MEASURED:
+        current = Current(bundle, accuracy, predictions, images, measurements, target.threads)
+        cases += baseline_cases(current, baseline, kept, options.allowed)
+    if options.required is Required.MEASURED:
         cases = [
             warned(case, _NOT_FROM_HERE)
             if case.provenance == MANIFEST and case.status is not Status.SKIPPED

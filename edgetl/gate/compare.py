@@ -3,10 +3,10 @@
 Every case asks whether the loss is *shown to be more* than what is allowed: the near end of the
 interval of the loss must lie beyond it. Two such cases depend on chance, accuracy and latency; each
 gets half of `FALSE_ALARM`, so a build that lost no more than allowed turns the check red no more
-often than that. The price: what few photos cannot show is not seen.
+often than that. The price: what few images cannot show is not seen.
 
 Intervals come at 95 %; their ends are moved to the level needed as those of a normal distribution.
-In 2000 simulated checks per setting, 40 to 2000 photos and a true loss of exactly what is allowed,
+In 2000 simulated checks per setting, 40 to 2000 images and a true loss of exactly what is allowed,
 the case of accuracy was red in 0 to 1.05 %, in 14 of 15 settings in less than 1 %. What
 differs from one measurement to the next more than from run to run in one is left to the allowed
 ratio, and to the repetition of what is red (`edgetl.gate.measure.MEASUREMENTS`).
@@ -19,12 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from edgetl.evaluation import EVALUATIONS, Answers
+from edgetl.evaluation import EVALUATIONS, Predictions
 from edgetl.gate.baseline import Baseline, LatencyRecord
-from edgetl.gate.bundle import Bundle, Photos, Quantile
+from edgetl.gate.bundle import Bundle, Images, Quantile
 from edgetl.gate.case import Case, Status, judged, warned
 from edgetl.gate.limits import Accuracy, unproven
-from edgetl.gate.measure import Evidence, Times
+from edgetl.gate.measure import Measurements, Times
 from edgetl.types import Fact, Split
 
 FALSE_ALARM = 0.01
@@ -33,7 +33,7 @@ FALSE_ALARM = 0.01
 _SHOWN = NormalDist().inv_cdf(1 - FALSE_ALARM / 2) / NormalDist().inv_cdf(0.975)
 """How many times as far as a 95 % interval reaches."""
 _SURPRISE_PP = 2.0
-"""A gain beyond this is told: it often means that test photos got into the training."""
+"""A gain beyond this is told: it often means that test images got into the training."""
 _SURPRISE_RATIO = 0.7
 """So is a latency below this multiple."""
 _MEDIAN = "p50"
@@ -41,8 +41,8 @@ _MACHINE = ("machine", "processor", "cores")
 """What makes another machine; of the rest, such as the kernel, a reader is only told."""
 _FASTER = "much faster: if nothing explains it, see that the same model and work were timed"
 _RETAKE = "time the baseline anew: edgetl baseline update BUNDLE --device ADDRESS"
-_NO_ANSWERS = (
-    "the answers to the test photos are not at hand; check where the store of the run is (--store)"
+_NO_PREDICTIONS = (
+    "the answers to the test images are not at hand; check where the store of the run is (--store)"
 )
 
 
@@ -62,14 +62,14 @@ class Current:
 
     bundle: Bundle
     accuracy: Accuracy
-    answers: Answers | None
-    photos: Photos | None
-    evidence: Evidence
+    predictions: Predictions | None
+    images: Images | None
+    measurements: Measurements
     threads: int
 
 
 def baseline_cases(
-    current: Current, baseline: Baseline, kept: Answers | None, allowed: Allowed
+    current: Current, baseline: Baseline, kept: Predictions | None, allowed: Allowed
 ) -> tuple[Case, Case, Case]:
     """Return how accuracy, latency and size compare with those of `baseline`.
 
@@ -78,8 +78,8 @@ def baseline_cases(
 
     Args:
         current: The bundle now.
-        baseline: Of the same model, target and test photos.
-        kept: Its answers; None if it has none, or the photos are not at hand.
+        baseline: Of the same model, target and test images.
+        kept: Its answers; None if it has none, or the images are not at hand.
         allowed: How much worse it may be.
     """
     before, now = baseline.size_bytes, current.bundle.size_bytes()
@@ -111,19 +111,19 @@ def ratio_interval(now: Quantile, before: Quantile) -> tuple[float, float, float
 
 
 def _accuracy(
-    current: Current, baseline: Baseline, kept: Answers | None, allowed_pp: float
+    current: Current, baseline: Baseline, kept: Predictions | None, allowed_pp: float
 ) -> Case:
-    name, photos = "accuracy against baseline", current.photos
-    if baseline.accuracy.answers is None:
-        return Case(name, Status.SKIPPED, "the baseline holds no answers to the test photos")
-    if kept is None or photos is None or current.answers is None:
-        return Case(name, Status.UNVERIFIED, _NO_ANSWERS)
-    evaluation = EVALUATIONS.load(photos.dataset.task.value)
-    found = evaluation.difference(kept, current.answers, photos.dataset, Split.TEST)
+    name, images = "accuracy against baseline", current.images
+    if baseline.accuracy.predictions is None:
+        return Case(name, Status.SKIPPED, "the baseline holds no answers to the test images")
+    if kept is None or images is None or current.predictions is None:
+        return Case(name, Status.UNVERIFIED, _NO_PREDICTIONS)
+    evaluation = EVALUATIONS.load(images.dataset.task.value)
+    found = evaluation.difference(kept, current.predictions, images.dataset, Split.TEST)
     loss_pp, least_pp, most_pp = _shown(found)
     text = (
         f"{evaluation.title} lost {loss_pp:+.2f} pp [{least_pp:+.2f}, {most_pp:+.2f}] "
-        f"on the same {current.accuracy.photos} photos"
+        f"on the same {current.accuracy.images} images"
     )
     figures = {
         "lost_pp": loss_pp,
@@ -137,7 +137,7 @@ def _accuracy(
         return case
     warning = (
         f"{evaluation.title} gained {-loss_pp:.2f} pp: if nothing explains it, look for test "
-        "photos among those trained on; if something does, update the baseline"
+        "images among those trained on; if something does, update the baseline"
     )
     return warned(case, warning)
 
@@ -151,21 +151,21 @@ def _shown(difference: Mapping[str, Fact]) -> tuple[float, float, float]:
 
 
 def _latency(current: Current, baseline: Baseline, allowed: float) -> Case:
-    name, evidence = "latency against baseline", current.evidence
-    kept, times = baseline.latency, evidence.times
+    name, measurements = "latency against baseline", current.measurements
+    kept, times = baseline.latency, measurements.times
     if kept is None:
-        return Case(name, Status.SKIPPED, "the baseline holds no times", evidence.provenance)
+        return Case(name, Status.SKIPPED, "the baseline holds no times", measurements.provenance)
     if times is None:
-        why = f"device '{evidence.device}' took no times that mean anything"
-        if evidence.fault:
+        why = f"device '{measurements.device}' took no times that mean anything"
+        if measurements.error:
             why = "not run: the golden samples do not run"
-        return Case(name, Status.SKIPPED, why, evidence.provenance)
+        return Case(name, Status.SKIPPED, why, measurements.provenance)
     before, found = kept.model_ms.get(_MEDIAN), times.summary["model_ms"].get(_MEDIAN)
     other = _other_conditions(current.threads, times, kept)
     if other or before is None or found is None:
         reason = f"{other or 'there are too few times for a median'}; {_RETAKE}"
-        return Case(name, Status.UNVERIFIED, reason, evidence.provenance)
-    case = _judged_ratio(Quantile.model_validate(found), before, allowed, evidence.provenance)
+        return Case(name, Status.UNVERIFIED, reason, measurements.provenance)
+    case = _judged_ratio(Quantile.model_validate(found), before, allowed, measurements.provenance)
     return warned(unproven(case, times), *times.doubts(), _changes(times, kept))
 
 

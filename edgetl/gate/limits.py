@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from edgetl.config.target import ACCURACIES, Limits, Target
 from edgetl.errors import ExitCode
-from edgetl.evaluation import EVALUATIONS, Answers
-from edgetl.gate.bundle import Bundle, Photos
+from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Status, judged, warned
-from edgetl.gate.measure import Evidence, Times
+from edgetl.gate.measure import Measurements, Times
 from edgetl.runtime.bundle import check_files
 from edgetl.runtime.contract import LABELS_FILE, Contract
 from edgetl.runtime.errors import BundleError, ContractError
-from edgetl.runtime.golden import ReplayRow, photo_file
+from edgetl.runtime.golden import ReplayRow, image_file
 from edgetl.types import Provenance, Split
 
 _MIB = 2**20
@@ -25,17 +25,17 @@ _P95 = "p95"
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What the answers to the test photos are worth."""
+    """What the answers to the test images are worth."""
 
     metric: str
     title: str
     value: float
     low: float
     high: float
-    photos: int
-    collapse: str | None
+    images: int
+    at_chance: str | None
     """Why it is no better than guessing, in words; None if it is better."""
-    silent: bool
+    no_predictions: bool
     """Whether it answers nothing at all, which no limit makes a result."""
     drop_pp: float
     provenance: str
@@ -52,31 +52,31 @@ class Accuracy:
             value=found.value,
             low=found.low,
             high=found.high,
-            photos=found.photos,
-            collapse=found.collapse,
-            silent=found.answered == 0,
+            images=found.images,
+            at_chance=found.at_chance,
+            no_predictions=found.num_predictions == 0,
             drop_pp=found.drop.pp,
             provenance=MANIFEST,
             others={"map50": found.map50},
         )
 
     @classmethod
-    def of_answers(
-        cls, answers: Answers, photos: Photos, bundle: Bundle, provenance: str
+    def of_predictions(
+        cls, predictions: Predictions, images: Images, bundle: Bundle, provenance: str
     ) -> Accuracy:
         """Return what answers given on a device are worth."""
-        evaluation = EVALUATIONS.load(photos.dataset.task.value)
-        rule = Contract.load(bundle.folder).suppression
-        score = evaluation.score(answers, photos.dataset, Split.TEST)
+        evaluation = EVALUATIONS.load(images.dataset.task.value)
+        nms = Contract.load(bundle.folder).nms
+        score = evaluation.score(predictions, images.dataset, Split.TEST)
         return cls(
             metric=score["metric"],
             title=score["title"],
             value=score["value"],
             low=score["low"],
             high=score["high"],
-            photos=score["photos"],
-            collapse=evaluation.collapse(answers, photos.dataset, Split.TEST, rule),
-            silent=evaluation.answered(answers, rule) == 0,
+            images=score["images"],
+            at_chance=evaluation.at_chance(predictions, images.dataset, Split.TEST, nms),
+            no_predictions=evaluation.num_predictions(predictions, nms) == 0,
             drop_pp=_PP * (bundle.manifest.accuracy.drop.value - score["value"]),
             provenance=provenance,
             others={"map50": score.get("map50")},
@@ -129,23 +129,23 @@ def _label_problem(labels: tuple[str, ...], others: tuple[str, ...], where: str)
     )
 
 
-def golden_cases(bundle: Bundle, evidence: Evidence) -> tuple[Case, Case]:
-    """Return whether the golden samples answer on the device, and photos become the same pixels."""
-    found = evidence.provenance
-    if evidence.fault:
+def golden_cases(bundle: Bundle, measurements: Measurements) -> tuple[Case, Case]:
+    """Return whether the golden samples answer on the device, and images become the same pixels."""
+    found = measurements.provenance
+    if measurements.error:
         skipped = Case("fitted pixels", Status.SKIPPED, "not run: the golden samples do not run")
-        return Case("golden samples", Status.FAILED, evidence.fault, found), skipped
-    photo_files = {photo_file(i) for i in range(len(evidence.golden))}
-    rows = [row for row in evidence.golden if row.tolerance is not None]
-    answers = _replayed(
-        "golden samples", [row for row in rows if row.name not in photo_files], found
+        return Case("golden samples", Status.FAILED, measurements.error, found), skipped
+    image_files = {image_file(i) for i in range(len(measurements.golden))}
+    rows = [row for row in measurements.golden if row.tolerance is not None]
+    predictions = _replayed(
+        "golden samples", [row for row in rows if row.name not in image_files], found
     )
-    pixels = _replayed("fitted pixels", [row for row in rows if row.name in photo_files], found)
+    pixels = _replayed("fitted pixels", [row for row in rows if row.name in image_files], found)
     breaks_at = bundle.manifest.accuracy.breaks_at
     if breaks_at is None:
-        return answers, pixels
+        return predictions, pixels
     warning = f"where it was made, parity with the trained model broke at {breaks_at}"
-    return dataclasses.replace(answers, warning=warning), pixels
+    return dataclasses.replace(predictions, warning=warning), pixels
 
 
 def accuracy_cases(accuracy: Accuracy, target: Target) -> tuple[Case, Case]:
@@ -153,9 +153,9 @@ def accuracy_cases(accuracy: Accuracy, target: Target) -> tuple[Case, Case]:
     limits = target.limits
     fine = (
         f"{accuracy.title} {accuracy.value:.4g} [{accuracy.low:.4g}, {accuracy.high:.4g}] "
-        f"of {accuracy.photos} photos"
+        f"of {accuracy.images} images"
     )
-    figures = {accuracy.metric: accuracy.value, "photos": accuracy.photos}
+    figures = {accuracy.metric: accuracy.value, "images": accuracy.images}
     first = judged(
         "accuracy",
         "; ".join(_too_low(accuracy, limits)),
@@ -180,19 +180,19 @@ def size_case(bundle: Bundle, target: Target) -> Case:
     return _at_most("size", size_mib, target.limits.size_mib, "MiB", provenance="", target=target)
 
 
-def latency_case(evidence: Evidence, target: Target) -> Case:
+def latency_case(measurements: Measurements, target: Target) -> Case:
     """Return whether the device answers in time; only a measured time can pass."""
     limit = target.limits.p95_ms
-    if limit is None or evidence.times is None:
-        return _unmeasured("latency", limit, "ms", evidence, target)
-    times = evidence.times
+    if limit is None or measurements.times is None:
+        return _unmeasured("latency", limit, "ms", measurements, target)
+    times = measurements.times
     quantile = times.summary["model_ms"].get(_P95)
     if quantile is None:
         count = times.summary["count"]
         why = f"{count} times are too few for a p95; at most {limit:g} ms allowed"
-        return Case("latency", Status.FAILED, why, evidence.provenance)
+        return Case("latency", Status.FAILED, why, measurements.provenance)
     case = _at_most(
-        "latency", quantile["value"], limit, "ms", provenance=evidence.provenance, target=target
+        "latency", quantile["value"], limit, "ms", provenance=measurements.provenance, target=target
     )
     # What disturbs can only have made the times longer.
     return warned(unproven(case, times), *times.doubts())
@@ -214,17 +214,17 @@ def unproven(case: Case, times: Times) -> Case:
     )
 
 
-def memory_case(evidence: Evidence, target: Target) -> Case:
+def memory_case(measurements: Measurements, target: Target) -> Case:
     """Return whether the process that answers needs little enough memory."""
     limit = target.limits.memory_mib
-    if limit is None or evidence.times is None:
-        return _unmeasured("memory", limit, "MiB", evidence, target)
-    memory = evidence.times.summary["peak_memory_bytes"]
+    if limit is None or measurements.times is None:
+        return _unmeasured("memory", limit, "MiB", measurements, target)
+    memory = measurements.times.summary["peak_memory_bytes"]
     if memory is None:
         why = f"the device does not tell its peak memory; at most {limit:g} MiB allowed"
-        return Case("memory", Status.FAILED, why, evidence.provenance)
+        return Case("memory", Status.FAILED, why, measurements.provenance)
     return _at_most(
-        "memory", memory / _MIB, limit, "MiB", provenance=evidence.provenance, target=target
+        "memory", memory / _MIB, limit, "MiB", provenance=measurements.provenance, target=target
     )
 
 
@@ -240,8 +240,8 @@ def _replayed(name: str, rows: Sequence[ReplayRow], provenance: str) -> Case:
 
 def _too_low(accuracy: Accuracy, limits: Limits) -> list[str]:
     problems = []
-    if accuracy.collapse is not None and (limits.better_than_guessing or accuracy.silent):
-        problems.append(accuracy.collapse)
+    if accuracy.at_chance is not None and (limits.better_than_guessing or accuracy.no_predictions):
+        problems.append(accuracy.at_chance)
     known = next(titles for titles in ACCURACIES.values() if accuracy.metric in titles)
     for name, title in known.items():
         least: float | None = getattr(limits, name)
@@ -268,15 +268,15 @@ def _at_most(
 
 
 def _unmeasured(
-    name: str, limit: float | None, unit: str, evidence: Evidence, target: Target
+    name: str, limit: float | None, unit: str, measurements: Measurements, target: Target
 ) -> Case:
     """Return the case of a figure without a limit, or without a measurement that means anything."""
-    if evidence.fault:
+    if measurements.error:
         return Case(name, Status.SKIPPED, "not run: the golden samples do not run")
     if limit is None:
         return Case(name, Status.SKIPPED, f"targets/{target.name}.yaml sets no limit")
     reason = (
         f"at most {limit:g} {unit} allowed, but only a {Provenance.MEASURED} figure can pass, and "
-        f"device '{evidence.device}' is {evidence.provenance}"
+        f"device '{measurements.device}' is {measurements.provenance}"
     )
-    return Case(name, Status.UNVERIFIED, reason, evidence.provenance)
+    return Case(name, Status.UNVERIFIED, reason, measurements.provenance)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
 from edgetl.devices import Connection, Device
-from edgetl.devices._remote import BUILD_S, replay_golden, run_json
 from edgetl.errors import UsageError
-from edgetl.evaluation import EVALUATIONS, Answers
+from edgetl.evaluation import EVALUATIONS, Predictions
 from edgetl.gate.bundle import Bundle
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import CPU
-from edgetl.runtime.rule import Rule
+from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.types import Facts, Provenance, Split
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
@@ -34,14 +34,14 @@ _RUNS = 5
 MEASUREMENTS = 3
 """A timing that would be red is made anew, until there are so many of them: a machine that is slow
 for some seconds, or disturbed, is not a slower build. Each has repeated its disturbed runs before
-(`edgetl.runtime.rule.ATTEMPTS_PER_RUN`)."""
+(`edgetl.runtime.nms.ATTEMPTS_PER_RUN`)."""
 _ANSWER = """\
 import pathlib, sys
 import numpy as np
 from edgetl.runtime.predictor import Predictor
 predictor = Predictor.open(pathlib.Path("."), int(sys.argv[1]))
 for i in range(int(sys.argv[2])):
-    outputs = predictor.run(np.load(f"photos-{i}.npy"))
+    outputs = predictor.run(np.load(f"images-{i}.npy"))
     np.savez(f"outputs-{i}.npz", **outputs)
 """
 
@@ -74,23 +74,23 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Measurements:
     """What is known of a bundle on a device."""
 
     device: str
     provenance: str
     golden: tuple[ReplayRow, ...]
-    fault: str
+    error: str
     """Why the bundle could not replay its golden samples; empty if it could."""
     times: Times | None
     """None where times were not asked for or mean nothing, or the bundle does not run."""
-    answers: Answers | None
-    """To the test photos; None if they were not asked for."""
+    predictions: Predictions | None
+    """To the test images; None if they were not asked for."""
 
 
 def measure(
     bundle: Bundle, device: Device, *, threads: int, seconds: float | None, dataset: Dataset | None
-) -> Evidence:
+) -> Measurements:
     """Run `bundle` on `device`.
 
     Args:
@@ -98,7 +98,7 @@ def measure(
         device: Only one that measures is asked for times.
         threads: Of one inference.
         seconds: Time at least this long; None for no times.
-        dataset: Its test photos are answered; None for none.
+        dataset: Its test images are answered; None for none.
 
     Raises:
         DeviceError: If the device cannot be reached, or Python fails there.
@@ -109,28 +109,28 @@ def measure(
     with device.connect() as connection:
         connection.put(bundle.sources())
         found = replay_golden(connection, device.address, ".", threads=threads, timeout_s=start_s)
-        fault = found.fault
+        error = found.error
         if not all(math.isfinite(row.worst) for row in found.rows):
-            fault = "the model answers with values that are no numbers"
-        times = answers = None
-        if not fault and seconds is not None and device.provenance == Provenance.MEASURED:
+            error = "the model answers with values that are no numbers"
+        times = predictions = None
+        if not error and seconds is not None and device.provenance == Provenance.MEASURED:
             times = _times(connection, device, threads, seconds, start_s)
-        if not fault and dataset is not None:
-            answers = _answers(connection, dataset, contract, threads, start_s)
-    return Evidence(device.address, device.provenance, found.rows, fault, times, answers)
+        if not error and dataset is not None:
+            predictions = _predictions(connection, dataset, contract, threads, start_s)
+    return Measurements(device.address, device.provenance, found.rows, error, times, predictions)
 
 
 def time_again(
-    evidence: Evidence, bundle: Bundle, device: Device, *, threads: int, seconds: float
-) -> Evidence:
-    """Return `evidence` with new times; see `measure`."""
-    before = evidence.times
+    measurements: Measurements, bundle: Bundle, device: Device, *, threads: int, seconds: float
+) -> Measurements:
+    """Return `measurements` with new times; see `measure`."""
+    before = measurements.times
     if before is None:
         raise ValueError("there are no times to take again")
     times = measure(bundle, device, threads=threads, seconds=seconds, dataset=None).times
     count = before.measurements + 1
     return dataclasses.replace(
-        evidence, times=dataclasses.replace(times or before, measurements=count)
+        measurements, times=dataclasses.replace(times or before, measurements=count)
     )
 
 
@@ -140,16 +140,16 @@ def _times(
     from edgetl.runtime.latency import Latency
 
     command = ["-m", "edgetl.runtime", "bench", ".", "--json", "--threads", str(threads)]
-    rule = Rule(seconds, _COUNT, _RUNS)
+    nms = TimingPlan(seconds, _COUNT, _RUNS)
     command += ["--seconds", str(seconds), "--count", str(_COUNT), "--runs", str(_RUNS)]
-    # Each run times the model alone, and again from photo to answer.
+    # Each run times the model alone, and again from image to answer.
     per_run_s = 2 * (2 * seconds + _COUNT * _SLOWEST_S)
     data = run_json(
         connection,
         device.address,
         command,
         what="figures",
-        timeout_s=start_s + rule.most_runs * per_run_s,
+        timeout_s=start_s + nms.most_runs * per_run_s,
     )
     try:
         latency = Latency.from_json(data)
@@ -161,20 +161,20 @@ def _times(
     return Times(latency.summary(), dict(latency.host))
 
 
-def _answers(
+def _predictions(
     connection: Connection, dataset: Dataset, contract: Contract, threads: int, start_s: float
-) -> Answers:
+) -> Predictions:
     import numpy as np
 
     evaluation = EVALUATIONS.load(dataset.task.value)
-    rule = contract.suppression
-    images, chunk = dataset.images(Split.TEST), evaluation.photos_at_once
+    nms = contract.nms
+    images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
     starts = range(0, len(images), chunk)
     parts = []
     with tempfile.TemporaryDirectory(prefix="edgetl-check-") as name:
         folder = Path(name)
         for i, start in enumerate(starts):
-            path = folder / f"photos-{i}.npy"
+            path = folder / f"images-{i}.npy"
             np.save(path, images[start : start + chunk])
             connection.put({path.name: path})
             path.unlink()
@@ -186,6 +186,6 @@ def _answers(
             with np.load(folder / outputs, allow_pickle=False) as found:
                 part = {name: found[name] for name in found.files}
             (folder / outputs).unlink()
-            parts.append(evaluation.collect(part, dataset, Split.TEST, start, rule))
+            parts.append(evaluation.collect(part, dataset, Split.TEST, start, nms))
     dataset.release()
     return evaluation.join(parts)

@@ -1,6 +1,6 @@
-"""Answers to the test photos as text, for a file that is kept in git and may be edited.
+"""Answers to the test images as text, for a file that is kept in git and may be edited.
 
-Letters: N photos, K classes, D detections.
+Letters: N images, K classes, D detections.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError, Problem
-from edgetl.evaluation import Answers
-from edgetl.gate.bundle import Photos
+from edgetl.evaluation import Predictions
+from edgetl.gate.bundle import Images
 from edgetl.types import Split
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
 
-_WHERE = "accuracy.answers"
+_WHERE = "accuracy.predictions"
 _LOGITS, _OFFSETS, _LABELS = "logits", "offsets", "labels"
 
 
@@ -33,12 +33,12 @@ class PackedArray(Table):
     data: str
 
 
-def pack(answers: Answers) -> dict[str, PackedArray]:
-    """Return `answers` as text; of logits only which one is largest, so that files stay small."""
+def pack(predictions: Predictions) -> dict[str, PackedArray]:
+    """Return `predictions` as text; of logits only the position of the largest is kept."""
     import numpy as np
 
     packed = {}
-    for name, values in answers.items():
+    for name, values in predictions.items():
         array = np.ascontiguousarray(values)
         if name == _LOGITS:
             array = np.zeros(values.shape, np.uint8)
@@ -49,37 +49,39 @@ def pack(answers: Answers) -> dict[str, PackedArray]:
 
 
 def unpack(
-    packed: Mapping[str, PackedArray], photos: Photos, *, source: str, remedy: str
-) -> Answers:
+    packed: Mapping[str, PackedArray], images: Images, *, source: str, remedy: str
+) -> Predictions:
     """Return what `pack` took, logits as zeros and a one.
 
     Args:
-        packed: Answers to the test photos of `photos`.
-        photos: Their number, and other answers to them, say what these must look like.
+        packed: Answers to the test images of `images`.
+        images: Their number, and other answers to them, say what these must look like.
         source: What messages call the file.
         remedy: What messages advise.
 
     Raises:
-        ConfigError: If these are no answers to the photos: an array is missing, damaged, of other
+        ConfigError: If these are no answers to the images: an array is missing, damaged, of other
             numbers or of another length.
     """
-    if set(packed) != set(photos.answers):
-        found, wanted = ", ".join(packed) or "nothing", ", ".join(photos.answers)
-        problems = [Problem(_WHERE, f"holds {found}; the answers of this model are {wanted}")]
+    if set(packed) != set(images.predictions):
+        found, wanted = ", ".join(packed) or "nothing", ", ".join(images.predictions)
+        problems = [Problem(_WHERE, f"holds {found}; the predictions of this model are {wanted}")]
         raise ConfigError(source, problems, remedy=remedy)
-    answers: dict[str, NDArray[np.generic]] = {}
+    predictions: dict[str, NDArray[np.generic]] = {}
     problems = []
     for name, each in packed.items():
-        kind = "|u1" if name == _LOGITS else photos.answers[name].dtype.str
+        kind = "|u1" if name == _LOGITS else images.predictions[name].dtype.str
         try:
-            answers[name] = _array(each, kind)
+            predictions[name] = _array(each, kind)
         except (ValueError, zlib.error) as error:
             problems.append(Problem(f"{_WHERE}.{name}", f"is damaged: {error}"))
     if not problems:
-        problems = [Problem(f"{_WHERE}.{name}", what) for name, what in _misfits(answers, photos)]
+        problems = [
+            Problem(f"{_WHERE}.{name}", what) for name, what in _misfits(predictions, images)
+        ]
     if problems:
         raise ConfigError(source, problems, remedy=remedy)
-    return answers
+    return predictions
 
 
 def _array(packed: PackedArray, kind: str) -> NDArray[np.generic]:
@@ -95,30 +97,30 @@ def _array(packed: PackedArray, kind: str) -> NDArray[np.generic]:
     return array.reshape(packed.shape)
 
 
-def _misfits(answers: Answers, photos: Photos) -> Iterator[tuple[str, str]]:
-    """Yield the name of each array that cannot be answers to the photos, and why."""
+def _misfits(predictions: Predictions, images: Images) -> Iterator[tuple[str, str]]:
+    """Yield the name of each array that cannot be answers to the images, and why."""
     import numpy as np
 
-    num_photos = len(photos.dataset.items(Split.TEST))
-    num_classes = len(photos.dataset.classes)
-    offsets = answers.get(_OFFSETS)
+    num_images = len(images.dataset.items(Split.TEST))
+    num_classes = len(images.dataset.classes)
+    offsets = predictions.get(_OFFSETS)
     if offsets is not None:
-        if offsets.shape != (num_photos + 1,):
-            yield _OFFSETS, f"is of {len(offsets) - 1} photos, but {num_photos} were tested on"
+        if offsets.shape != (num_images + 1,):
+            yield _OFFSETS, f"is of {len(offsets) - 1} images, but {num_images} were tested on"
             return
         if offsets[0] != 0 or (np.diff(offsets) < 0).any():
             yield _OFFSETS, "does not count up from 0"
             return
-    rows = num_photos if offsets is None else int(offsets[-1])
-    for name, array in answers.items():
+    rows = num_images if offsets is None else int(offsets[-1])
+    for name, array in predictions.items():
         if name == _OFFSETS:
             continue
-        wanted = (rows, *photos.answers[name].shape[1:])
+        wanted = (rows, *images.predictions[name].shape[1:])
         if array.shape != wanted:
             yield name, f"has the shape {list(array.shape)}, but should have {list(wanted)}"
         elif array.dtype.kind == "f" and not np.isfinite(array).all():
             yield name, "holds values that are no numbers"
         elif name == _LOGITS and not ((array.max(axis=1) == 1) & (array.sum(axis=1) == 1)).all():
-            yield name, "does not choose one class for every photo"
+            yield name, "does not choose one class for every image"
         elif name == _LABELS and ((array < 0) | (array >= num_classes)).any():
             yield name, f"holds a class that is none of the {num_classes}"

@@ -30,18 +30,18 @@ _READERS = {
 }
 
 
-def lint(model: Path, photos: Sequence[Path] = (), *, pixels: str = "0..255") -> Lint:
+def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") -> Lint:
     """Return what shares a scale in `model` though it should not, and what was not looked at.
 
     Args:
         model: An ONNX or TFLite file that takes a picture.
-        photos: Files to run it on; drawn pictures if there are none.
+        images: Files to run it on; drawn pictures if there are none.
         pixels: One of `PIXELS`, what a float input expects. Integer inputs get all that they hold.
 
     Raises:
         ConfigError: If `model` is not such a file.
         MissingPackageError: If what runs its format is not installed.
-        PhotoError: If a photo cannot be read.
+        ImageError: If an image cannot be read.
     """
     if model.suffix not in _READERS:
         raise not_a_model(model, f"is no model file; it must end with {' or '.join(_READERS)}")
@@ -55,10 +55,10 @@ def lint(model: Path, photos: Sequence[Path] = (), *, pixels: str = "0..255") ->
                 remedy=f"pip install 'edgetl[{extra}]'",
             )
     from edgetl.graph_lint.findings import judge
-    from edgetl.graph_lint.pictures import pictures
+    from edgetl.graph_lint.sample_images import pictures
 
     network = importlib.import_module(f"edgetl.graph_lint.{module}").open_network(model)
-    return judge(network, pictures(network.feed.image, photos, PIXELS[pixels]))
+    return judge(network, pictures(network.feed.image, images, PIXELS[pixels]))
 
 
 def not_a_model(model: Path, what: str) -> ConfigError:

@@ -53,7 +53,7 @@ class OnnxNetwork:
             if name in branches and values.dtype.kind == "f" and values.size
         }
         operations = [(node.op_type, node.input, node.output) for node in graph.node]
-        self.answered = reaching(operations, self.outputs)
+        self.num_predictions = reaching(operations, self.outputs)
         self._grids = grids_of(
             {*branches, *self.outputs}, operations, _known_grids(graph, constants)
         )
@@ -68,10 +68,10 @@ class OnnxNetwork:
         """Return branches and outputs by name; see `edgetl.graph_lint.findings.Network`."""
         given = {**dict.fromkeys(self.feed.pictures, picture), **self._others}
         try:
-            answers = self._session.run(self._watched, given)
+            predictions = self._session.run(self._watched, given)
         except _REFUSALS as error:
             raise _not_run(self._file, error) from error
-        found = {**given, **dict(zip(self._watched, answers, strict=True))}
+        found = {**given, **dict(zip(self._watched, predictions, strict=True))}
         real = {
             name: self._real(name, values)
             for name, values in found.items()

@@ -66,7 +66,7 @@ class TfliteNetwork:
         ]
         watched = {name for join in self.joins for name in join.branches} | set(self.outputs)
         self._watched = {name: index for index, name in names.items() if name in watched}
-        self.answered = reaching(operations, self.outputs)
+        self.num_predictions = reaching(operations, self.outputs)
         self.steps = {
             name: grid.step for name, grid in grids_of(self.outputs, operations, grids).items()
         }

@@ -64,7 +64,7 @@ class Network(Protocol):
         """Return the names of the tensors that it answers with."""
 
     @property
-    def answered(self) -> frozenset[str]:
+    def num_predictions(self) -> frozenset[str]:
         """Return the tensors that reach an output unchanged, by moves and joins alone."""
 
     @property
@@ -140,7 +140,7 @@ def judge(network: Network, shown: Iterable[NDArray[np.generic]]) -> Lint:
             if name in network.outputs:
                 for axis in _column_axes(found.shape):
                     _widen(columns, (name, axis), found)
-    joined = (_judge_join(join, ends, network.answered) for join in network.joins)
+    joined = (_judge_join(join, ends, network.num_predictions) for join in network.joins)
     split = (
         _judge_columns(name, axis, found, network.steps.get(name))
         for (name, axis), found in columns.items()
@@ -168,7 +168,7 @@ def inside_branches(joins: Sequence[str], engine: str) -> list[Unseen]:
 
 
 def _never_filled(network: Network, empty: set[str]) -> Iterator[Unseen]:
-    remedy = "give photos of what the model looks for: --photo FILE"
+    remedy = "give images of what the model looks for: --image FILE"
     for name in network.outputs:
         if name in empty:
             yield Unseen(f"output '{name}', which was empty on every picture", remedy)
@@ -180,7 +180,7 @@ def _never_filled(network: Network, empty: set[str]) -> Iterator[Unseen]:
 
 
 def _judge_join(
-    join: Join, ends: Mapping[str, tuple[float, float]], answered: frozenset[str]
+    join: Join, ends: Mapping[str, tuple[float, float]], num_predictions: frozenset[str]
 ) -> Finding | None:
     parts = tuple(Part(name, *ends[name]) for name in join.branches if name in ends)
     # A part that is always zero loses nothing, unless it was rounded to zero.
@@ -190,7 +190,7 @@ def _judge_join(
     if len(reaches) < 2 or max(reaches) <= LIMIT * min(reaches):  # noqa: PLR2004
         return None
     return Finding(
-        "output" if join.output in answered else "inside",
+        "output" if join.output in num_predictions else "inside",
         join.title,
         join.output,
         parts,

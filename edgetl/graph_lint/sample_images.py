@@ -1,4 +1,4 @@
-"""Pictures to run a model on: drawn ones, or photos, in the layout and type that it takes."""
+"""Pictures to run a model on: drawn ones, or images, in the layout and type that it takes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.graph_lint.inputs import Image
-from edgetl.runtime.preprocess import Preprocess, fit_photo, read_photo
+from edgetl.runtime.preprocess import Preprocess, fit_image, read_image
 
 _NUM_DRAWN = 4
 _DISCS = 5
 
 
 def pictures(
-    model_input: Image, photos: Sequence[Path], pixels: tuple[float, float]
+    model_input: Image, images: Sequence[Path], pixels: tuple[float, float]
 ) -> Iterator[NDArray[np.generic]]:
     """Yield inputs for `model_input`, each one picture, repeated as often as its batch wants.
 
     Args:
         model_input: What the model takes.
-        photos: Stretched to its size; drawn pictures if there are none.
+        images: Stretched to its size; drawn pictures if there are none.
         pixels: What black and white become for a float input.
     """
-    if photos:
+    if images:
         fit = Preprocess(model_input.height, model_input.width, "stretch", "bilinear", 0)
-        for path in photos:
-            yield _encode(fit_photo(read_photo(path), fit), model_input, pixels)
+        for path in images:
+            yield _encode(fit_image(read_image(path), fit), model_input, pixels)
         return
     for seed in range(_NUM_DRAWN):
         yield _encode(_drawn(model_input.height, model_input.width, seed), model_input, pixels)

@@ -61,23 +61,23 @@ class Family(Protocol):
         """What a training of the head alone trains.
 
         Of a classifier the last layer, an `nn.Linear` from F features to K classes; of a detector
-        the module that sees the maps of `taps`.
+        the module that sees the maps of `feature_layers`.
         """
 
     @property
-    def fresh(self) -> tuple[str, ...]:
+    def reinitialized(self) -> tuple[str, ...]:
         """Names of the modules that start anew for other classes: their shape depends on K."""
 
     @property
-    def taps(self) -> tuple[str, ...]:
+    def feature_layers(self) -> tuple[str, ...]:
         """Names of the submodules to distil features from: the last ones of stride 8, 16, 32."""
 
     @property
-    def published(self) -> Mapping[str, str]:
+    def pretrained(self) -> Mapping[str, str]:
         """Names of weights that can be fetched, for width 1.0, and where each comes from."""
 
     @property
-    def aliases(self) -> Mapping[str, str]:
+    def key_mapping(self) -> Mapping[str, str]:
         """Where the tensors of another layout belong: prefix of their names to prefix of ours."""
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
@@ -99,7 +99,7 @@ class Family(Protocol):
         """Return the published weights `name`, from the local cache or the network.
 
         Raises:
-            KeyError: If `published` has no such name.
+            KeyError: If `pretrained` has no such name.
             OSError: If they are not in the cache and cannot be fetched.
             RuntimeError: If what was fetched is not what was published.
         """
@@ -120,7 +120,7 @@ class ModelSpec(Table):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     input: InputTable
-    """How a photo becomes the pixels of the input, and their number."""
+    """How an image becomes the pixels of the input, and their number."""
 
     @model_validator(mode="after")
     def _has_a_choice(self) -> ModelSpec:

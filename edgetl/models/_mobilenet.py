@@ -35,8 +35,8 @@ class Norm:
 
 
 # Of batch normalisation in MobileNetV3. Its own momentum, 0.01, needs some 500 steps to forget the
-# start; on a few hundred photos that is the whole training, and evaluation would run on statistics
-# of no photo.
+# start; on a few hundred images that is the whole training, and evaluation would run on statistics
+# of no image.
 V3_NORM = Norm(eps=0.001, momentum=0.1)
 
 
@@ -49,7 +49,7 @@ class MobileNet:
     weights: str
     """Name of its ImageNet weights in torchvision."""
     head: str
-    taps: tuple[str, ...]
+    feature_layers: tuple[str, ...]
     norm: Norm | None = None
     """None takes torchvision's own choice."""
     task: Task = Task.CLASSIFICATION
@@ -57,16 +57,16 @@ class MobileNet:
     strides: tuple[int, ...] = ()
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    key_mapping: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def fresh(self) -> tuple[str, ...]:
-        """The head; see `Family.fresh`."""
+    def reinitialized(self) -> tuple[str, ...]:
+        """The head; see `Family.reinitialized`."""
         return (self.head,)
 
     @property
-    def published(self) -> Mapping[str, str]:
-        """Return torchvision's weights; see `Family.published`."""
+    def pretrained(self) -> Mapping[str, str]:
+        """Return torchvision's weights; see `Family.pretrained`."""
         return {IMAGENET: f"torchvision's {self.weights}"}
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
@@ -99,6 +99,6 @@ class MobileNet:
         """Return torchvision's weights, hash checked; see `Family.fetch`."""
         from torchvision.models import get_weight
 
-        if name not in self.published:
+        if name not in self.pretrained:
             raise KeyError(name)
         return dict(get_weight(self.weights).get_state_dict(progress=False, check_hash=True))

@@ -17,7 +17,7 @@ COCO = "coco"
 STRIDES = (8, 16, 32)
 
 _BACKBONE = "backbone.backbone."
-_FRESH = ("head.cls_preds",)
+_REINITIALIZED = ("head.cls_preds",)
 _NECK_MAPS = ("backbone.C3_p3", "backbone.C3_n3", "backbone.C3_n4")
 _RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
 _WHITE = 255.0
@@ -41,13 +41,13 @@ class Yolox:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1 / _WHITE, 1 / _WHITE, 1 / _WHITE)
     head: str = "head"
-    fresh: tuple[str, ...] = _FRESH
-    taps: tuple[str, ...] = _NECK_MAPS
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    reinitialized: tuple[str, ...] = _REINITIALIZED
+    feature_layers: tuple[str, ...] = _NECK_MAPS
+    key_mapping: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def published(self) -> Mapping[str, str]:
-        """Return the authors' COCO weights; see `Family.published`."""
+    def pretrained(self) -> Mapping[str, str]:
+        """Return the authors' COCO weights; see `Family.pretrained`."""
         return {COCO: _RELEASE + self.weights}
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
@@ -59,13 +59,13 @@ class Yolox:
 
         stem = _even(self.stem * width)
         channels = (4 * stem, 8 * stem, 16 * stem)
-        bricks = yolox.Bricks(depthwise=self.depthwise, activation=SiLU)
+        convs = yolox.ConvFactory(depthwise=self.depthwise, activation=SiLU)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            backbone = yolox.CrossStageDarknet(stem, self.depth, bricks)
+            backbone = yolox.CrossStageDarknet(stem, self.depth, convs)
             return yolox.Yolox(
-                yolox.Neck(backbone, channels, self.depth, bricks),
-                yolox.Head(channels, 4 * stem, num_classes, bricks),
+                yolox.Neck(backbone, channels, self.depth, convs),
+                yolox.Head(channels, 4 * stem, num_classes, convs),
             )
 
     def features(self, module: nn.Module, images: Tensor) -> NoReturn:
@@ -78,7 +78,7 @@ class Yolox:
         from torch.hub import load_state_dict_from_url
 
         content = load_state_dict_from_url(
-            self.published[name], map_location="cpu", progress=False, weights_only=True
+            self.pretrained[name], map_location="cpu", progress=False, weights_only=True
         )
         found: Mapping[str, Tensor] = content["model"]
         return found
@@ -98,18 +98,18 @@ class MobileNetYolox:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     head: str = "head"
-    fresh: tuple[str, ...] = _FRESH
-    taps: tuple[str, ...] = _NECK_MAPS
+    reinitialized: tuple[str, ...] = _REINITIALIZED
+    feature_layers: tuple[str, ...] = _NECK_MAPS
 
     @property
-    def aliases(self) -> Mapping[str, str]:
-        """Where torchvision's names of the blocks belong; see `Family.aliases`."""
+    def key_mapping(self) -> Mapping[str, str]:
+        """Where torchvision's names of the blocks belong; see `Family.key_mapping`."""
         return {"features.": f"{_BACKBONE}features."}
 
     @property
-    def published(self) -> Mapping[str, str]:
-        """Return weights of the classifier, for the backbone alone; see `Family.published`."""
-        return self.classifier.published
+    def pretrained(self) -> Mapping[str, str]:
+        """Return weights of the classifier, for the backbone alone; see `Family.pretrained`."""
+        return self.classifier.pretrained
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
         """Return a network with random weights; see `Family.build`."""
@@ -117,21 +117,21 @@ class MobileNetYolox:
         from torch.nn import ReLU6
 
         from edgetl.nn import yolox
-        from edgetl.nn.tapped import TappedBackbone
+        from edgetl.nn.multi_scale_backbone import MultiScaleBackbone
 
         hidden = max(_STEP, round(_HIDDEN * width / _STEP) * _STEP)
         channels = (hidden, 2 * hidden, 4 * hidden)
         # SiLU and hard-swish have no fused int8 form, and negative tails that need a scale; the
         # neck and head of every MobileNet take ReLU6, whose range is known before calibration.
-        bricks = yolox.Bricks(depthwise=True, activation=partial(ReLU6, inplace=True))
+        convs = yolox.ConvFactory(depthwise=True, activation=partial(ReLU6, inplace=True))
         with torch.random.fork_rng(devices=[]):
             classifier = self.classifier.build(width=width, num_classes=1, seed=seed)
             torch.manual_seed(seed)
             features = cast("nn.Sequential", classifier.get_submodule("features"))
-            backbone = TappedBackbone(features, self.blocks, channels, bricks)
+            backbone = MultiScaleBackbone(features, self.blocks, channels, convs)
             return yolox.Yolox(
-                yolox.Neck(backbone, channels, 1, bricks),
-                yolox.Head(channels, hidden, num_classes, bricks),
+                yolox.Neck(backbone, channels, 1, convs),
+                yolox.Head(channels, hidden, num_classes, convs),
             )
 
     def features(self, module: nn.Module, images: Tensor) -> NoReturn:

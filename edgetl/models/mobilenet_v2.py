@@ -11,5 +11,5 @@ FAMILY = MobileNet(
     # https://arxiv.org/abs/2010.16402).
     weights="MobileNet_V2_Weights.IMAGENET1K_V1",
     head="classifier.1",
-    taps=("features.6", "features.13", "features.18"),
+    feature_layers=("features.6", "features.13", "features.18"),
 )

@@ -9,6 +9,6 @@ FAMILY = MobileNet(
     # V1 for the reason given in mobilenet_v2.py.
     weights="MobileNet_V3_Large_Weights.IMAGENET1K_V1",
     head="classifier.3",
-    taps=("features.6", "features.12", "features.16"),
+    feature_layers=("features.6", "features.12", "features.16"),
     norm=V3_NORM,
 )

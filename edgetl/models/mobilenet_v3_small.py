@@ -8,6 +8,6 @@ FAMILY = MobileNet(
     builder="mobilenet_v3_small",
     weights="MobileNet_V3_Small_Weights.IMAGENET1K_V1",
     head="classifier.3",
-    taps=("features.3", "features.8", "features.12"),
+    feature_layers=("features.3", "features.8", "features.12"),
     norm=V3_NORM,
 )

@@ -1,6 +1,6 @@
 """Losses between the answers and maps of two detectors.
 
-Letters: N photos, M locations of all maps, K classes, C channels, H, W.
+Letters: N images, M locations of all maps, K classes, C channels, H, W.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FLAT = 1e-6
 """Standard deviation below which a channel says the same everywhere."""
 
 
-def answer_loss(
+def prediction_loss(
     student: RawDetections,
     teacher: RawDetections,
     grid: Grid,
@@ -37,7 +37,7 @@ def answer_loss(
 
     Args:
         student: Of the network that is trained; computed in float32.
-        teacher: On the same photos and locations; no gradient flows into it.
+        teacher: On the same images and locations; no gradient flows into it.
         grid: Of the network's input.
         temperature: Above zero; softens the scores of both, 1 leaves them as they are.
 
@@ -50,7 +50,7 @@ def answer_loss(
     Raises:
         ValueError: If classes or locations of the two differ.
     """
-    _check_answers(student, teacher)
+    _check_predictions(student, teacher)
     student = RawDetections(*(part.float() for part in student))
     teacher = RawDetections(*(part.detach().float() for part in teacher))
     given, wanted = _score_logits(student), _score_logits(teacher)
@@ -59,13 +59,13 @@ def answer_loss(
     divergence = _binary_divergence(wanted / temperature, given / temperature).sum(dim=2)
     soft = (divergence * weights).sum() / weights.sum().clamp(min=1.0) * temperature**2
 
-    photos, places = (weights > CONFIDENT).nonzero(as_tuple=True)
+    images, places = (weights > CONFIDENT).nonzero(as_tuple=True)
     confident = Grid(grid.corners[places], grid.strides[places])
     overlaps = pair_gious(
-        decode_safely(student.offsets[photos, places], confident),
-        decode_safely(teacher.offsets[photos, places], confident),
+        decode_safely(student.offsets[images, places], confident),
+        decode_safely(teacher.offsets[images, places], confident),
     )
-    share = weights[photos, places]
+    share = weights[images, places]
     box = ((1 - overlaps) * share).sum() / share.sum().clamp(min=_FLAT)
     return soft, box
 
@@ -74,7 +74,7 @@ def correlation_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Return 1 - Pearson's correlation of two maps, averaged over the channels.
 
     Half of the squared difference after each channel was brought to mean 0 and deviation 1 over all
-    photos and places (Cao et al. 2022, https://arxiv.org/abs/2207.02039, section 3.3): equal up to
+    images and places (Cao et al. 2022, https://arxiv.org/abs/2207.02039, section 3.3): equal up to
     a shift and a positive scale per channel is equal. A channel that is flat counts one half
     against one that is not, and nothing against another flat one.
 
@@ -107,7 +107,7 @@ def channel_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
         temperature: Above zero; large ones look at more of the places.
 
     Returns:
-        A scalar, the mean over photos and channels, in nats times `temperature ** 2`.
+        A scalar, the mean over images and channels, in nats times `temperature ** 2`.
 
     Raises:
         ValueError: If the shapes differ; broadcasting would hide a swapped dimension.
@@ -169,11 +169,11 @@ def _standardised(maps: Tensor) -> Tensor:
     return centred / (variance + _FLAT**2).sqrt()
 
 
-def _check_answers(student: RawDetections, teacher: RawDetections) -> None:
+def _check_predictions(student: RawDetections, teacher: RawDetections) -> None:
     if student.classes.shape != teacher.classes.shape:
         raise ValueError(
             f"student {tuple(student.classes.shape)} and teacher {tuple(teacher.classes.shape)} "
-            "must answer for the same photos, locations and classes"
+            "must answer for the same images, locations and classes"
         )
 
 

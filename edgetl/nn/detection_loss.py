@@ -1,7 +1,7 @@
 """The loss of a YOLOX detector on labelled boxes, with SimOTA to say who answers for which box.
 
-Ge et al. 2021, https://arxiv.org/abs/2107.08430, section 2.1. Letters: N photos, M locations of all
-maps, T boxes of a photo, K classes; in a batch G boxes, P locations that answer for one, and C
+Ge et al. 2021, https://arxiv.org/abs/2107.08430, section 2.1. Letters: N images, M locations of all
+maps, T boxes of an image, K classes; in a batch G boxes, P locations that answer for one, and C
 candidates of a box.
 """
 
@@ -46,7 +46,7 @@ class DetectionLosses(NamedTuple):
 class Assignment(NamedTuple):
     """Which locations answer for which boxes; each for one at most."""
 
-    photos: Tensor
+    images: Tensor
     """Shape `(P,)`, int64 in 0..N-1."""
     locations: Tensor
     """Shape `(P,)`, int64 in 0..M-1."""
@@ -68,7 +68,7 @@ def detection_loss(
         raw: What the network says; computed in float32.
         grid: Of the network's input, on the same device.
         boxes: Shape `(N, T, 4)`, centre x, centre y, width, height, pixels of the input.
-        labels: Shape `(N, T)`, int64 in 0..K-1; -1 where a photo has no further box.
+        labels: Shape `(N, T)`, int64 in 0..K-1; -1 where an image has no further box.
         l1: Also take the absolute differences of offsets, for the last epochs.
 
     Raises:
@@ -80,15 +80,15 @@ def detection_loss(
     truth, truth_labels = boxes[owner, column].float(), labels[owner, column]
     found = assign(raw, grid, truth, truth_labels, owner)
 
-    count = max(1, len(found.photos))
-    offsets = raw.offsets[found.photos, found.locations]
+    count = max(1, len(found.images))
+    offsets = raw.offsets[found.images, found.locations]
     targets = truth[found.boxes]
-    answers = Grid(grid.corners[found.locations], grid.strides[found.locations])
-    overlaps = pair_ious(decode_safely(offsets, answers), targets)
-    logits = raw.classes[found.photos, found.locations]
+    predictions = Grid(grid.corners[found.locations], grid.strides[found.locations])
+    overlaps = pair_ious(decode_safely(offsets, predictions), targets)
+    logits = raw.classes[found.images, found.locations]
     is_class = F.one_hot(truth_labels[found.boxes], logits.shape[1])
     is_object = torch.zeros_like(raw.objectness)
-    is_object[found.photos, found.locations] = 1.0
+    is_object[found.images, found.locations] = 1.0
 
     box = BOX_WEIGHT * (1 - overlaps**2).sum() / count
     objectness = F.binary_cross_entropy_with_logits(raw.objectness, is_object, reduction="sum")
@@ -98,7 +98,7 @@ def detection_loss(
     objectness, classes = objectness / count, classes / count
     distance = offsets.new_zeros(())
     if l1:
-        distance = (offsets - _encode(targets, answers)).abs().sum() / count
+        distance = (offsets - _encode(targets, predictions)).abs().sum() / count
     return DetectionLosses(
         box + objectness + classes + distance, box, objectness, classes, distance
     )
@@ -120,15 +120,15 @@ def assign(
         grid: With M locations.
         boxes: Shape `(G, 4)`, centre x, centre y, width, height, pixels of the input.
         labels: Shape `(G,)`, int64 in 0..K-1.
-        owner: Shape `(G,)`, int64: the photo of each box.
+        owner: Shape `(G,)`, int64: the image of each box.
     """
     near, allowed = _candidates(grid, boxes)
-    photos = owner[:, None].expand_as(near)
+    images = owner[:, None].expand_as(near)
     predicted = decode_safely(
-        raw.offsets[photos, near], Grid(grid.corners[near], grid.strides[near])
+        raw.offsets[images, near], Grid(grid.corners[near], grid.strides[near])
     )
     overlaps = pair_ious(predicted, boxes[:, None].expand_as(predicted)) * allowed
-    cost = _class_cost(raw, photos, near, labels) - _OVERLAP_COST * (overlaps + 1e-8).log()
+    cost = _class_cost(raw, images, near, labels) - _OVERLAP_COST * (overlaps + 1e-8).log()
     cost = cost.masked_fill(~allowed, torch.inf)
 
     best = overlaps.topk(min(_MOST, overlaps.shape[1]), dim=1).values
@@ -169,10 +169,10 @@ def _candidates(grid: Grid, boxes: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(locations, dim=1), torch.cat(allowed, dim=1)
 
 
-def _class_cost(raw: RawDetections, photos: Tensor, near: Tensor, labels: Tensor) -> Tensor:
+def _class_cost(raw: RawDetections, images: Tensor, near: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy `(G, C)` of each box's class with the root of class x objectness."""
     # Boxes share most of their candidates, so everything is computed once per place.
-    places, place = (photos * raw.classes.shape[1] + near).unique(return_inverse=True)
+    places, place = (images * raw.classes.shape[1] + near).unique(return_inverse=True)
     log_root = F.logsigmoid(raw.classes.flatten(0, 1)[places])
     log_root = (log_root + F.logsigmoid(raw.objectness.flatten(0, 1)[places])) / 2
     log_rest = (1 - log_root.exp()).clamp(min=_SMALLEST).log()
@@ -207,5 +207,5 @@ def _check_shapes(raw: RawDetections, grid: Grid, boxes: Tensor, labels: Tensor)
     if boxes.shape != (*labels.shape, 4) or len(labels) != len(raw.offsets):
         raise ValueError(
             f"boxes {tuple(boxes.shape)} and labels {tuple(labels.shape)} must be (N, T, 4) and "
-            f"(N, T) for N = {len(raw.offsets)} photos"
+            f"(N, T) for N = {len(raw.offsets)} images"
         )

@@ -92,7 +92,7 @@ class DepthwiseUnit(nn.Module):
         return found
 
 
-class Bricks:
+class ConvFactory:
     """Makes the units of one network: plain or depthwise, with its activation."""
 
     def __init__(self, *, depthwise: bool, activation: Activation) -> None:
@@ -124,9 +124,9 @@ class Focus(nn.Module):
     The network takes RGB like all of edgetl; published weights were trained on BGR.
     """
 
-    def __init__(self, channels_out: int, bricks: Bricks) -> None:
+    def __init__(self, channels_out: int, convs: ConvFactory) -> None:
         super().__init__()
-        self.conv = bricks.plain(12, channels_out)
+        self.conv = convs.plain(12, channels_out)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return shape `(N, channels_out, H / 2, W / 2)`."""
@@ -139,10 +139,10 @@ class Focus(nn.Module):
 class Bottleneck(nn.Module):
     """A narrow unit and a wide one, with a shortcut where the shapes allow and it is wanted."""
 
-    def __init__(self, channels: int, bricks: Bricks, *, shortcut: bool) -> None:
+    def __init__(self, channels: int, convs: ConvFactory, *, shortcut: bool) -> None:
         super().__init__()
-        self.conv1 = bricks.pointwise(channels, channels)
-        self.conv2 = bricks.spatial(channels, channels)
+        self.conv1 = convs.pointwise(channels, channels)
+        self.conv2 = convs.spatial(channels, channels)
         self.shortcut = shortcut
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -155,15 +155,15 @@ class CrossStage(nn.Module):
     """Cross stage partial layer (Wang et al. 2019): half of the channels pass the bottlenecks."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, bricks: Bricks, *, depth: int, shortcut: bool
+        self, channels_in: int, channels_out: int, convs: ConvFactory, *, depth: int, shortcut: bool
     ) -> None:
         super().__init__()
         hidden = channels_out // 2
-        self.conv1 = bricks.pointwise(channels_in, hidden)
-        self.conv2 = bricks.pointwise(channels_in, hidden)
-        self.conv3 = bricks.pointwise(2 * hidden, channels_out)
+        self.conv1 = convs.pointwise(channels_in, hidden)
+        self.conv2 = convs.pointwise(channels_in, hidden)
+        self.conv3 = convs.pointwise(2 * hidden, channels_out)
         self.m = nn.Sequential(
-            *(Bottleneck(hidden, bricks, shortcut=shortcut) for _ in range(depth))
+            *(Bottleneck(hidden, convs, shortcut=shortcut) for _ in range(depth))
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -175,12 +175,12 @@ class CrossStage(nn.Module):
 class PyramidPool(nn.Module):
     """Spatial pyramid pooling: neighbourhoods of 5, 9 and 13 beside the map itself."""
 
-    def __init__(self, channels_in: int, channels_out: int, bricks: Bricks) -> None:
+    def __init__(self, channels_in: int, channels_out: int, convs: ConvFactory) -> None:
         super().__init__()
         hidden = channels_in // 2
-        self.conv1 = bricks.pointwise(channels_in, hidden)
+        self.conv1 = convs.pointwise(channels_in, hidden)
         self.m = nn.ModuleList(nn.MaxPool2d(side, 1, side // 2) for side in (5, 9, 13))
-        self.conv2 = bricks.pointwise(4 * hidden, channels_out)
+        self.conv2 = convs.pointwise(4 * hidden, channels_out)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return shape `(N, channels_out, H, W)`."""
@@ -192,24 +192,24 @@ class PyramidPool(nn.Module):
 class CrossStageDarknet(nn.Module):
     """The backbone CSPDarknet: maps of stride 8, 16 and 32."""
 
-    def __init__(self, stem: int, depth: int, bricks: Bricks) -> None:
+    def __init__(self, stem: int, depth: int, convs: ConvFactory) -> None:
         """Describe the backbone.
 
         Args:
             stem: Channels of the first convolution, an even number.
             depth: Bottlenecks of the first stage; the middle ones have three times as many.
-            bricks: Its units.
+            convs: Its units.
         """
         super().__init__()
-        self.stem = Focus(stem, bricks)
-        self.dark2 = self._stage(stem, bricks, depth=depth)
-        self.dark3 = self._stage(2 * stem, bricks, depth=3 * depth)
-        self.dark4 = self._stage(4 * stem, bricks, depth=3 * depth)
+        self.stem = Focus(stem, convs)
+        self.dark2 = self._stage(stem, convs, depth=depth)
+        self.dark3 = self._stage(2 * stem, convs, depth=3 * depth)
+        self.dark4 = self._stage(4 * stem, convs, depth=3 * depth)
         last = 16 * stem
         self.dark5 = nn.Sequential(
-            bricks.spatial(8 * stem, last, stride=2),
-            PyramidPool(last, last, bricks),
-            CrossStage(last, last, bricks, depth=depth, shortcut=False),
+            convs.spatial(8 * stem, last, stride=2),
+            PyramidPool(last, last, convs),
+            CrossStage(last, last, convs, depth=depth, shortcut=False),
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -219,10 +219,10 @@ class CrossStageDarknet(nn.Module):
         return third, fourth, self.dark5(fourth)
 
     @staticmethod
-    def _stage(channels: int, bricks: Bricks, *, depth: int) -> nn.Sequential:
+    def _stage(channels: int, convs: ConvFactory, *, depth: int) -> nn.Sequential:
         return nn.Sequential(
-            bricks.spatial(channels, 2 * channels, stride=2),
-            CrossStage(2 * channels, 2 * channels, bricks, depth=depth, shortcut=True),
+            convs.spatial(channels, 2 * channels, stride=2),
+            CrossStage(2 * channels, 2 * channels, convs, depth=depth, shortcut=True),
         )
 
 
@@ -230,7 +230,7 @@ class Neck(nn.Module):
     """A backbone with the path aggregation network on top: maps that know of all scales."""
 
     def __init__(
-        self, backbone: nn.Module, channels: tuple[int, int, int], depth: int, bricks: Bricks
+        self, backbone: nn.Module, channels: tuple[int, int, int], depth: int, convs: ConvFactory
     ) -> None:
         """Describe the neck.
 
@@ -238,20 +238,20 @@ class Neck(nn.Module):
             backbone: Gives three maps.
             channels: Of these maps, and of those that the neck gives.
             depth: Bottlenecks of each layer.
-            bricks: Its units.
+            convs: Its units.
         """
         super().__init__()
         c3, c4, c5 = channels
         self.backbone = backbone
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
-        self.lateral_conv0 = bricks.pointwise(c5, c4)
-        self.C3_p4 = CrossStage(2 * c4, c4, bricks, depth=depth, shortcut=False)
-        self.reduce_conv1 = bricks.pointwise(c4, c3)
-        self.C3_p3 = CrossStage(2 * c3, c3, bricks, depth=depth, shortcut=False)
-        self.bu_conv2 = bricks.spatial(c3, c3, stride=2)
-        self.C3_n3 = CrossStage(2 * c3, c4, bricks, depth=depth, shortcut=False)
-        self.bu_conv1 = bricks.spatial(c4, c4, stride=2)
-        self.C3_n4 = CrossStage(2 * c4, c5, bricks, depth=depth, shortcut=False)
+        self.lateral_conv0 = convs.pointwise(c5, c4)
+        self.C3_p4 = CrossStage(2 * c4, c4, convs, depth=depth, shortcut=False)
+        self.reduce_conv1 = convs.pointwise(c4, c3)
+        self.C3_p3 = CrossStage(2 * c3, c3, convs, depth=depth, shortcut=False)
+        self.bu_conv2 = convs.spatial(c3, c3, stride=2)
+        self.C3_n3 = CrossStage(2 * c3, c4, convs, depth=depth, shortcut=False)
+        self.bu_conv1 = convs.spatial(c4, c4, stride=2)
+        self.C3_n4 = CrossStage(2 * c4, c5, convs, depth=depth, shortcut=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return maps of stride 8, 16 and 32."""
@@ -268,12 +268,12 @@ class Head(nn.Module):
     """The decoupled head: classes in one branch, boxes and objectness in another, per map."""
 
     def __init__(
-        self, channels: tuple[int, int, int], hidden: int, num_classes: int, bricks: Bricks
+        self, channels: tuple[int, int, int], hidden: int, num_classes: int, convs: ConvFactory
     ) -> None:
         super().__init__()
-        self.stems = nn.ModuleList(bricks.pointwise(count, hidden) for count in channels)
-        self.cls_convs = nn.ModuleList(_branch(hidden, bricks) for _ in channels)
-        self.reg_convs = nn.ModuleList(_branch(hidden, bricks) for _ in channels)
+        self.stems = nn.ModuleList(convs.pointwise(count, hidden) for count in channels)
+        self.cls_convs = nn.ModuleList(_branch(hidden, convs) for _ in channels)
+        self.reg_convs = nn.ModuleList(_branch(hidden, convs) for _ in channels)
         self.cls_preds = nn.ModuleList(nn.Conv2d(hidden, num_classes, 1) for _ in channels)
         self.reg_preds = nn.ModuleList(nn.Conv2d(hidden, 4, 1) for _ in channels)
         self.obj_preds = nn.ModuleList(nn.Conv2d(hidden, 1, 1) for _ in channels)
@@ -311,8 +311,8 @@ class Yolox(nn.Module):
         return found
 
 
-def _branch(channels: int, bricks: Bricks) -> nn.Sequential:
-    return nn.Sequential(bricks.spatial(channels, channels), bricks.spatial(channels, channels))
+def _branch(channels: int, convs: ConvFactory) -> nn.Sequential:
+    return nn.Sequential(convs.spatial(channels, channels), convs.spatial(channels, channels))
 
 
 def _listed(maps: Tensor) -> Tensor:

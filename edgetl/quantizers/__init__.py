@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CALIBRATED = frozenset({Precision.INT8, Precision.W8A16})
-"""Precisions whose activation ranges come from calibration photos."""
+"""Precisions whose activation ranges come from calibration images."""
 
 
 class Quantizer(Protocol):
@@ -50,7 +50,7 @@ class Quantizer(Protocol):
     def quantize(
         self,
         model: Path,
-        photos: NDArray[np.uint8],
+        images: NDArray[np.uint8],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -58,13 +58,13 @@ class Quantizer(Protocol):
         """Write the model in `precision` into the folder `out`, under the same file names.
 
         Equal arguments give equal bytes. Names and shapes of inputs and outputs are kept. The
-        input's range is 0..255 whatever the photos hold. Nothing is printed.
+        input's range is 0..255 whatever the images hold. Nothing is printed.
 
         Args:
             model: What the format's exporter wrote, with its other files beside it.
-            photos: For calibration, shape ``(N, H, W, 3)``, RGB; none are read for fp16.
+            images: For calibration, shape ``(N, H, W, 3)``, RGB; none are read for fp16.
             precision: One of `precisions`.
-            settings: How an int8 file follows from the photos; the wider precisions ignore it.
+            settings: How an int8 file follows from the images; the wider precisions ignore it.
             out: An existing folder.
 
         Returns:
@@ -74,7 +74,7 @@ class Quantizer(Protocol):
             `FloatTable.tail` left in float, and what was tried, each with its ``error`` (see
             `edgetl.quantizers._search`): ``estimators``, ``convolutions`` with the worst first, of
             which the asked number is in float (empty where int8 harms none), and ``held_out``, the
-            photos that judged.
+            images that judged.
 
         Raises:
             EdgetlError: If the model cannot be quantized.

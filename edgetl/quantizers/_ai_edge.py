@@ -44,7 +44,7 @@ _LEAST_REACH = 2.0**-16
 
 def quantize(
     model: Path,
-    photos: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     precision: Precision,
     settings: Int8Table,
     out: Path,
@@ -58,19 +58,19 @@ def quantize(
         )
         _write(found, None, target)
         return {"float_operations": {}}
-    workshop = _Workshop(model)
+    backend = _Backend(model)
     if precision is Precision.INT8:
-        choice = search(workshop, photos, settings)
-        workshop.write(photos, choice.range, choice.left, out)
-        tried = choice.facts
+        result = search(backend, images, settings)
+        backend.write(images, result.range, result.left, out)
+        tried = result.facts
     else:
-        workshop.write(photos, RangeTable(), frozenset(), out, precision=precision)
+        backend.write(images, RangeTable(), frozenset(), out, precision=precision)
         tried = {}
     return {"float_operations": _float_operations(target), **tried}
 
 
-class _Workshop:
-    """Makes integer files of one float file; see `edgetl.quantizers._search.Workshop`."""
+class _Backend:
+    """Writes integer files of one float file; see `_search.QuantizationBackend`."""
 
     reads = "tflite"
     channel_axis = -1
@@ -99,16 +99,16 @@ class _Workshop:
         self.outputs = [details["name"] for details in self._interpreter.get_output_details()]
         self._statistics: Statistics | None = None
 
-    def observe(self, photo: Floats) -> Iterator[tuple[str, Floats]]:
+    def observe(self, image: Floats) -> Iterator[tuple[str, Floats]]:
         """Yield every float activation."""
-        self._interpreter.set_tensor(self._image["index"], photo)
+        self._interpreter.set_tensor(self._image["index"], image)
         self._interpreter.invoke()
         for index, name in self._activations.items():
             yield name, self._interpreter.get_tensor(index)
 
     def write(
         self,
-        photos: NDArray[np.uint8],
+        images: NDArray[np.uint8],
         settings: RangeTable,
         left: frozenset[str],
         out: Path,
@@ -123,25 +123,25 @@ class _Workshop:
                 self._scopes[name], "*", algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
             )
         target = out / self.model.name
-        _write(found, self._ranges(photos, settings, precision), target)
+        _write(found, self._ranges(images, settings, precision), target)
         return target
 
     def _ranges(
-        self, photos: NDArray[np.uint8], settings: RangeTable, precision: Precision
+        self, images: NDArray[np.uint8], settings: RangeTable, precision: Precision
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
         """Return ranges the way ai_edge_quantizer's calibration hands them over.
 
-        Its own calibration averages extremes over photos with a weight of 0.95 for the past, so the
-        result would depend on the order of the photos and reach neither extreme.
+        Its own calibration averages extremes over images with a weight of 0.95 for the past, so the
+        result would depend on the order of the images and reach neither extreme.
         """
-        if self._statistics is None or self._statistics.photos is not photos:
-            self._statistics = Statistics(self.observe, photos)
+        if self._statistics is None or self._statistics.images is not images:
+            self._statistics = Statistics(self.observe, images)
         image = self._image["name"]
         ranges = self._statistics.ranges(settings)
         if precision is Precision.INT8:
             ranges = without_closed_gates(ranges, gated(self.operations, self.outputs))
         ranges |= {
-            **pixel_ranges(self.observe, _head(self._interpreter, image), photos.shape[1:]),
+            **pixel_ranges(self.observe, _head(self._interpreter, image), images.shape[1:]),
             image: _PIXELS[precision],
         }
         found = {

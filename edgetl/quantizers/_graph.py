@@ -60,7 +60,7 @@ class Operation:
     kind: str
     """As its format calls it."""
     inputs: tuple[str, ...]
-    """Tensors that it reads and photos change; no constants."""
+    """Tensors that it reads and images change; no constants."""
     outputs: tuple[str, ...]
 
     @property

@@ -29,7 +29,7 @@ class QuantizerModule(Protocol):
     def quantize(
         self,
         model: Path,
-        photos: NDArray[np.uint8],
+        images: NDArray[np.uint8],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -52,7 +52,7 @@ class IsolatedQuantizer:
     def quantize(
         self,
         model: Path,
-        photos: NDArray[np.uint8],
+        images: NDArray[np.uint8],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -62,12 +62,12 @@ class IsolatedQuantizer:
 
         with tempfile.TemporaryDirectory(prefix="edgetl-quantize-") as folder:
             request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
-            stored = Path(folder) / "photos.npy"
-            np.save(stored, photos)
+            stored = Path(folder) / "images.npy"
+            np.save(stored, images)
             content = {
                 "module": self.module,
                 "model": str(model.resolve()),
-                "photos": str(stored),
+                "images": str(stored),
                 "precision": precision.value,
                 "settings": settings.model_dump(mode="json"),
                 "out": str(out.resolve()),
@@ -92,7 +92,7 @@ def main(request: Path) -> None:
     module = cast("QuantizerModule", importlib.import_module(content["module"]))
     found = module.quantize(
         Path(content["model"]),
-        np.load(content["photos"], mmap_mode="r"),
+        np.load(content["images"], mmap_mode="r"),
         Precision(content["precision"]),
         Int8Table.model_validate(content["settings"]),
         Path(content["out"]),

@@ -28,7 +28,7 @@ _ELEMENTWISE = frozenset(
 
 def quantize(
     model: Path,
-    photos: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     precision: Precision,
     settings: Int8Table,
     out: Path,
@@ -38,15 +38,15 @@ def quantize(
         found = openvino.Core().read_model(model)
         openvino.save_model(found, out / model.name, compress_to_fp16=True)
         return {"float_operations": {}}
-    workshop = _Workshop(model)
-    choice = search(workshop, photos, settings)
-    target = workshop.write(photos, choice.range, choice.left, out)
+    backend = _Backend(model)
+    result = search(backend, images, settings)
+    target = backend.write(images, result.range, result.left, out)
     kinds = _float_operations(openvino.Core().read_model(target))
-    return {"float_operations": kinds, **choice.facts}
+    return {"float_operations": kinds, **result.facts}
 
 
-class _Workshop:
-    """Makes int8 files of one float file; see `edgetl.quantizers._search.Workshop`."""
+class _Backend:
+    """Makes int8 files of one float file; see `edgetl.quantizers._search.QuantizationBackend`."""
 
     reads = "openvino"
     channel_axis = 1
@@ -68,12 +68,12 @@ class _Workshop:
         """Return what computes the outputs; tensors are called like it."""
         return [_source(result) for result in self._float.get_results()]
 
-    def observe(self, photo: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def observe(self, image: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Yield what the weighted operations read and write."""
         names, compiled = self._watched
-        answers = compiled([photo])
+        predictions = compiled([image])
         for number, name in enumerate(names):
-            yield name, answers[number]
+            yield name, predictions[number]
 
     @cached_property
     def _watched(self) -> tuple[list[str], Any]:
@@ -90,12 +90,12 @@ class _Workshop:
         return [node.get_friendly_name() for node in nodes], compiled
 
     def write(
-        self, photos: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
+        self, images: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
         """Write ``model.xml`` and ``model.bin`` with the operations `left` in float."""
         found = openvino.Core().read_model(self.model)
         known = frozenset(node.get_friendly_name() for node in found.get_ops())
-        quantized = _quantized(found, photos, settings, left)
+        quantized = _quantized(found, images, settings, left)
         _reach_all_pixels(quantized)
         _number_again(quantized, known)
         target = out / self.model.name
@@ -109,7 +109,7 @@ def _source(node: Any, index: int = 0) -> str:  # noqa: ANN401 - openvino is not
 
 
 def _operations(model: Any) -> list[Operation]:  # noqa: ANN401
-    """Return the operations that photos change; tensors are called like what computes them."""
+    """Return the operations that images change; tensors are called like what computes them."""
     changing, found = set(), []
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
@@ -124,7 +124,7 @@ def _operations(model: Any) -> list[Operation]:  # noqa: ANN401
 
 def _quantized(
     model: Any,  # noqa: ANN401
-    photos: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     settings: RangeTable,
     left: frozenset[str],
 ) -> Any:  # noqa: ANN401
@@ -134,15 +134,15 @@ def _quantized(
 
     return nncf.quantize(
         model,
-        nncf.Dataset(photos, lambda photo: photo[np.newaxis].astype(np.float32)),
-        subset_size=len(photos),
+        nncf.Dataset(images, lambda image: image[np.newaxis].astype(np.float32)),
+        subset_size=len(images),
         # Symmetric activations would waste half of the steps behind ReLU6 and hard-swish.
         preset=nncf.QuantizationPreset.MIXED,
         fast_bias_correction=True,
         ignored_scope=nncf.IgnoredScope(names=sorted(left), validate=False) if left else None,
         advanced_parameters=nncf.AdvancedQuantizationParameters(
-            # nncf gives depthwise convolutions a range per channel, which a few hundred photos
-            # do not settle: a channel that hardly fired would be clipped on the next photo.
+            # nncf gives depthwise convolutions a range per channel, which a few hundred images
+            # do not settle: a channel that hardly fired would be clipped on the next image.
             activations_quantization_params=QuantizationParameters(per_channel=False),
             activations_range_estimator_params=_range_estimator(settings),
         ),
@@ -163,7 +163,7 @@ def _range_estimator(settings: RangeTable) -> Any:  # noqa: ANN401 - nncf is not
     if settings.estimator == "mse":
         return RangeEstimatorParametersSet.HISTOGRAM
     tail = (1.0 - settings.percentile / 100.0) / 2.0
-    # Per photo, and then the widest of all photos.
+    # Per image, and then the widest of all images.
     return RangeEstimatorParameters(
         min=StatisticsCollectorParameters(
             StatisticsType.QUANTILE, AggregatorType.MIN, quantile_outlier_prob=tail
@@ -177,7 +177,7 @@ def _range_estimator(settings: RangeTable) -> Any:  # noqa: ANN401 - nncf is not
 def _reach_all_pixels(model: Any) -> None:  # noqa: ANN401 - openvino is not followed by mypy
     """Widen the first quantizer to what pixels of 0 and 255 become in front of it.
 
-    Its range came from the photos, and a darker or brighter one in the field must not be clipped.
+    Its range came from the images, and a darker or brighter one in the field must not be clipped.
     Between input and quantizer lies the normalisation, which grows with every pixel.
     """
     for quantizer in _first_quantizers(model):

@@ -42,7 +42,7 @@ _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 def quantize(
     model: Path,
-    photos: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     precision: Precision,
     settings: Int8Table,
     out: Path,
@@ -53,19 +53,19 @@ def quantize(
         _write(_halved(onnx.load(model)), target)
         return {"float_operations": {}}
     with tempfile.TemporaryDirectory(prefix="edgetl-onnx-") as folder:
-        workshop = _Workshop(model, Path(folder))
+        backend = _Backend(model, Path(folder))
         if precision is Precision.INT8:
-            choice = search(workshop, photos, settings)
-            workshop.write(photos, choice.range, choice.left, out)
-            tried = choice.facts
+            result = search(backend, images, settings)
+            backend.write(images, result.range, result.left, out)
+            tried = result.facts
         else:
-            workshop.write(photos, RangeTable(), frozenset(), out, activations=QuantType.QUInt16)
+            backend.write(images, RangeTable(), frozenset(), out, activations=QuantType.QUInt16)
             tried = {}
     return {"float_operations": _float_operations(target), **tried}
 
 
-class _Workshop:
-    """Makes integer files of one float file; see `edgetl.quantizers._search.Workshop`."""
+class _Backend:
+    """Writes integer files of one float file; see `_search.QuantizationBackend`."""
 
     reads = "onnx"
     channel_axis = 1
@@ -96,14 +96,14 @@ class _Workshop:
         self._session, self._watched = _watch(self._prepared)
         self._statistics: Statistics | None = None
 
-    def observe(self, photo: Floats) -> Iterator[tuple[str, Floats]]:
+    def observe(self, image: Floats) -> Iterator[tuple[str, Floats]]:
         """Yield every float activation."""
-        values = self._session.run(self._watched, {self._image: photo})
+        values = self._session.run(self._watched, {self._image: image})
         yield from zip(self._watched, values, strict=True)
 
     def write(
         self,
-        photos: NDArray[np.uint8],
+        images: NDArray[np.uint8],
         settings: RangeTable,
         left: frozenset[str],
         out: Path,
@@ -111,13 +111,13 @@ class _Workshop:
         activations: QuantType = QuantType.QUInt8,
     ) -> Path:
         """Write ``out/model.onnx`` with the operations `left` in float."""
-        if self._statistics is None or self._statistics.photos is not photos:
-            self._statistics = Statistics(self.observe, photos)
+        if self._statistics is None or self._statistics.images is not images:
+            self._statistics = Statistics(self.observe, images)
         ranges = self._statistics.ranges(settings)
         if activations is QuantType.QUInt8:
             ranges = without_closed_gates(ranges, gated(self.operations, self.outputs))
         ranges |= {
-            **pixel_ranges(self.observe, self._head, photos.shape[1:]),
+            **pixel_ranges(self.observe, self._head, images.shape[1:]),
             self._image: (0.0, 255.0),
         }
         _save_ranges(ranges, self._range_file)

@@ -1,6 +1,6 @@
-"""Activation ranges from calibration photos, the same way for every format that asks for them.
+"""Activation ranges from calibration images, the same way for every format that asks for them.
 
-Memory does not grow with the number of photos: values are folded into extremes in a first pass and,
+Memory does not grow with the number of images: values are folded into extremes in a first pass and,
 where the estimator needs more, into histograms over these extremes in a second one.
 """
 
@@ -34,7 +34,7 @@ value, and gives up nine tenths of the range to keep its shape: MobileNetV3 answ
 Floats = NDArray[np.float32]
 Range = tuple[float, float]
 Observe = Callable[[Floats], Iterable[tuple[str, Floats]]]
-"""Runs a model on one photo and yields its activations by name."""
+"""Runs a model on one image and yields its activations by name."""
 Operation = tuple[str, Sequence[str], Sequence[str]]
 """Kind, names of inputs, names of outputs."""
 _Cost = Callable[[NDArray[np.float64], int, int], float]
@@ -42,7 +42,7 @@ _Cost = Callable[[NDArray[np.float64], int, int], float]
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How often an activation took which value, over all calibration photos."""
+    """How often an activation took which value, over all calibration images."""
 
     lowest: float
     highest: float
@@ -51,19 +51,19 @@ class Histogram:
 
 
 class Statistics:
-    """What calibration photos make of every activation, gathered when it is asked for."""
+    """What calibration images make of every activation, gathered when it is asked for."""
 
-    def __init__(self, observe: Observe, photos: NDArray[np.uint8]) -> None:
-        self.photos = photos
+    def __init__(self, observe: Observe, images: NDArray[np.uint8]) -> None:
+        self.images = images
         self._observe = observe
 
     @cached_property
     def _extremes(self) -> dict[str, Range]:
-        return _extremes(self._observe, self.photos)
+        return _extremes(self._observe, self.images)
 
     @cached_property
     def _histograms(self) -> dict[str, Histogram]:
-        return _histograms(self._observe, self.photos, self._extremes)
+        return _histograms(self._observe, self.images, self._extremes)
 
     def ranges(self, settings: RangeTable) -> dict[str, Range]:
         """Return the range of every activation, (lowest, highest).
@@ -102,7 +102,7 @@ def pixel_head(
     Args:
         operations: In an order in which every operation follows those that it reads.
         image: Name of the input.
-        constants: Names of the tensors that no photo changes.
+        constants: Names of the tensors that no image changes.
     """
     head = {image}
     for kind, inputs, outputs in operations:
@@ -117,8 +117,8 @@ def pixel_ranges(
 ) -> dict[str, Range]:
     """Return the range of every activation in `head` over all pixels from 0 to 255.
 
-    These ranges are known and must not depend on how dark the calibration photos are. Each value
-    of the head grows or falls with one pixel, so black and white photos reach its ends.
+    These ranges are known and must not depend on how dark the calibration images are. Each value
+    of the head grows or falls with one pixel, so black and white images reach its ends.
     """
     ends = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
     return {name: found for name, found in _extremes(observe, ends).items() if name in head}
@@ -229,25 +229,25 @@ def _borders(histogram: Histogram, start: int, stop: int) -> Range:
     return histogram.lowest + start * width, highest
 
 
-def _extremes(observe: Observe, photos: NDArray[np.uint8]) -> dict[str, Range]:
+def _extremes(observe: Observe, images: NDArray[np.uint8]) -> dict[str, Range]:
     """Return lowest and highest value of each activation, with zero in between.
 
     Every integer format needs a step at zero, for padding.
     """
     found: dict[str, Range] = {}
-    for photo in photos:
-        for name, values in observe(photo[np.newaxis].astype(np.float32)):
+    for image in images:
+        for name, values in observe(image[np.newaxis].astype(np.float32)):
             lowest, highest = found.get(name, (0.0, 0.0))
             found[name] = (min(lowest, float(values.min())), max(highest, float(values.max())))
     return found
 
 
 def _histograms(
-    observe: Observe, photos: NDArray[np.uint8], extremes: Mapping[str, Range]
+    observe: Observe, images: NDArray[np.uint8], extremes: Mapping[str, Range]
 ) -> dict[str, Histogram]:
     counts = {name: np.zeros(NUM_BINS) for name in extremes}
-    for photo in photos:
-        for name, values in observe(photo[np.newaxis].astype(np.float32)):
+    for image in images:
+        for name, values in observe(image[np.newaxis].astype(np.float32)):
             lowest, highest = extremes[name]
             bins_per_unit = NUM_BINS / (highest - lowest) if highest > lowest else 0.0
             bins = ((values.ravel() - np.float32(lowest)) * np.float32(bins_per_unit)).astype(

@@ -30,10 +30,10 @@ def candidates(run: Run, package: Artifact, name: str) -> Figure:
         cost_limit=None if limit is None else Limit(limit, f"at most {limit:g} {unit}"),
         metric_limits=_metric_limits(run, package),
     )
-    left_out = [row["candidate"] for row in facts["rows"] if row not in rows]
-    if not left_out:
+    dropped = [row["candidate"] for row in facts["rows"] if row not in rows]
+    if not dropped:
         return figure
-    caption = f"{figure.caption} Not timed, so not drawn: {', '.join(left_out)}."
+    caption = f"{figure.caption} Not timed, so not drawn: {', '.join(dropped)}."
     return Figure(figure.svg, caption, figure.legend)
 
 

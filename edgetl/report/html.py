@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgetl import __version__
 from edgetl.report import figures
+from edgetl.report.formatting import FILTERS
 from edgetl.report.record import (
     VERIFICATION_FILE,
     Run,
@@ -19,7 +20,6 @@ from edgetl.report.record import (
     seeds_of,
     shown_candidate,
 )
-from edgetl.report.words import FILTERS
 from edgetl.store.store import Artifact
 from edgetl.types import Fact, Facts
 
@@ -123,7 +123,7 @@ def _closer(run: Run, packages: Sequence[Facts]) -> list[Closer]:
         if verification is None:
             continue
         text = verification.file(VERIFICATION_FILE).read_text(encoding="utf-8")
-        picture = verification.facts["misses"]
+        picture = verification.facts["worst_errors"]
         found.append(
             Closer(
                 name=name,
@@ -171,7 +171,7 @@ def _confusions(details: Facts) -> list[tuple[str, str, int]]:
 
 def _quantized(artifact: Artifact) -> Facts:
     facts, settings = artifact.facts, artifact.manifest.settings
-    kept = (settings.get("int8") or {}).get("keep_float", {}).get("convolutions", 0)
+    kept = (settings.get("int8") or {}).get("float_layers", {}).get("convolutions", 0)
     operations = [
         {**row, "kept": position < kept}
         for position, row in enumerate(facts.get("convolutions", ()))

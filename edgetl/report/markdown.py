@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from edgetl.report.formatting import mib, milliseconds, percentage_points, reasons, share, sign
 from edgetl.report.record import Run, limits_of, reason_of
-from edgetl.report.words import mib, milliseconds, percentage_points, reasons, share, sign
 from edgetl.types import Facts
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<#|~])")

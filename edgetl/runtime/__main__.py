@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.runtime.errors import RuntimeFault
+from edgetl.runtime.errors import EdgetlRuntimeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +21,13 @@ _EXIT_STOPPED = 130
 _DESCRIPTION = "Use, check and time a model folder or bundle that edgetl made."
 _EPILOG = """\
 examples:
-  python -m edgetl.runtime predict . photo.jpg
+  python -m edgetl.runtime predict . image.jpg
   python -m edgetl.runtime predict . *.jpg --top 3 --json
   python -m edgetl.runtime predict . *.jpg --threshold 0.5 --draw out
   python -m edgetl.runtime check .
   python -m edgetl.runtime bench . --threads 4
 
-exit codes: 0 done, 1 bug, 2 usage, 3 photo wrong, 4 missing package, 6 bundle damaged
+exit codes: 0 done, 1 bug, 2 usage, 3 image wrong, 4 missing package, 6 bundle damaged
 """
 
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = given.command(given)
         sys.stdout.flush()
-    except RuntimeFault as error:
+    except EdgetlRuntimeError as error:
         return _fail(error.message, error.remedy, error.exit_code)
     except ModuleNotFoundError as error:
         if error.name not in {"numpy", "PIL"}:
@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from edgetl.runtime.answers import answers, texts
     from edgetl.runtime.bundle import check_place
+    from edgetl.runtime.prediction_output import predictions, texts
     from edgetl.runtime.predictor import Predictor
 
     check_place(given.bundle)
-    found = answers(
+    found = predictions(
         Predictor.open(given.bundle, given.threads),
         given.images,
         top=given.top,
@@ -101,13 +101,13 @@ def _bench(given: argparse.Namespace) -> int:
     from edgetl.runtime.bench_text import latency_lines
     from edgetl.runtime.bundle import check_place
     from edgetl.runtime.measurement import measure
-    from edgetl.runtime.rule import Rule
+    from edgetl.runtime.timing_plan import TimingPlan
 
     check_place(given.bundle)
     latency = measure(
         given.bundle,
         threads=given.threads,
-        rule=Rule(given.seconds, given.count, given.runs),
+        plan=TimingPlan(given.seconds, given.count, given.runs),
         sustained_minutes=given.sustained,
     )
     if given.json:
@@ -125,9 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    predict = _command(commands, "predict", "Say what is on photos.", "predict . photo.jpg --top 3")
+    predict = _command(commands, "predict", "Say what is on images.", "predict . image.jpg --top 3")
     predict.set_defaults(command=_predict)
-    predict.add_argument("images", type=_path, nargs="+", metavar="IMAGE", help="photo files")
+    predict.add_argument("images", type=_path, nargs="+", metavar="IMAGE", help="image files")
     predict.add_argument(
         "--top", type=_count, help="how many classes to say (1), or at most how many objects (all)"
     )
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold", type=_score, help="least score of an object, 0 to 1 (the contract's)"
     )
     predict.add_argument(
-        "--draw", type=_path, metavar="FOLDER", help="draw each photo with its answer there"
+        "--draw", type=_path, metavar="FOLDER", help="draw each image with its answer there"
     )
     check = _command(
         commands, "check", "Check digests and replay the golden samples.", "check dist/host"

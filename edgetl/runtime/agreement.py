@@ -1,6 +1,6 @@
 """Whether two answers of a detector come to the same objects.
 
-Letters: G photos, M locations, K classes, D and E detections.
+Letters: G images, M locations, K classes, D and E detections.
 
 Two detections are the same object if they have one class and overlap by `SAME_IOU`, or if their
 boxes differ by no more than the boxes of all locations may: a step of an 8-bit box is a large part
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgetl.runtime.detections import Detections, Suppression, overlaps, suppress
+from edgetl.runtime.detections import Detections, NmsSettings, non_maximum_suppression, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,16 +45,16 @@ class Tally:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How detections of the same photos are compared.
+    """How detections of the same images are compared.
 
     Attributes:
-        rule: Which answers are detections.
+        nms: Which answers are detections.
         score_slack: By how much scores may differ.
         box_slack: By how much coordinates may differ, in 0..1 of the input.
         precision: Of the file, as its contract says.
     """
 
-    rule: Suppression
+    nms: NmsSettings
     score_slack: float
     box_slack: float
     precision: str
@@ -70,9 +70,9 @@ class Comparison:
         Raises:
             ValueError: If the contract is no detector's.
         """
-        if contract.suppression is None:
+        if contract.nms is None:
             raise ValueError(f"the task is {contract.task}; it has no detections")
-        return cls(contract.suppression, allowed["scores"], allowed["boxes"], contract.precision)
+        return cls(contract.nms, allowed["scores"], allowed["boxes"], contract.precision)
 
     def tolerance(self, total: int) -> int:
         """Return how many of `total` objects may differ."""
@@ -95,7 +95,7 @@ class Comparison:
         for i in range(len(expected["boxes"])):
             first = expected["boxes"][i], expected["scores"][i]
             second = found["boxes"][i], found["scores"][i]
-            total += len(suppress(*first, self.rule))
+            total += len(non_maximum_suppression(*first, self.nms))
             lost += self._missing(first, second) + self._missing(second, first)
         return Tally(total, lost)
 
@@ -107,12 +107,15 @@ class Comparison:
         """Return how many clear objects of `wanted` have no partner in `among`."""
         # Twice as many, so that an object that was the last one within the limit is still there.
         generous = dataclasses.replace(
-            self.rule,
-            score=max(0.0, self.rule.score - self.score_slack),
-            limit=2 * self.rule.limit,
+            self.nms,
+            score_threshold=max(0.0, self.nms.score_threshold - self.score_slack),
+            max_detections=2 * self.nms.max_detections,
         )
-        objects, others = suppress(*wanted, self.rule), suppress(*among, generous)
-        clear = objects.scores >= self.rule.score + self.score_slack
+        objects, others = (
+            non_maximum_suppression(*wanted, self.nms),
+            non_maximum_suppression(*among, generous),
+        )
+        clear = objects.scores >= self.nms.score_threshold + self.score_slack
         agree = self._same(objects, others)
         free = np.ones(len(others), bool)
         missing = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.rule import ATTEMPTS_PER_RUN
 from edgetl.runtime.sustained import SLOWER
+from edgetl.runtime.timing_plan import ATTEMPTS_PER_RUN
 
 if TYPE_CHECKING:
     from edgetl.runtime.latency import Latency

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path, PurePosixPath
 
-from edgetl.runtime.errors import BundleError, UsageFault
+from edgetl.runtime.errors import BundleError, EdgetlUsageError
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA = 1
@@ -20,19 +20,21 @@ def check_place(given: Path) -> None:
     """See that what a command was given as its bundle, or model folder, can be one.
 
     Raises:
-        UsageFault: If there is no such folder, it is a file, or it holds nothing of a bundle.
+        EdgetlUsageError: If there is no such folder, it is a file, or it holds nothing of a bundle.
     """
     from edgetl.runtime.contract import CONTRACT_FILE
 
     if given.is_file():
-        raise UsageFault(
-            f"'{given}' is a file; BUNDLE is a folder and comes before any photo",
+        raise EdgetlUsageError(
+            f"'{given}' is a file; BUNDLE is a folder and comes before any image",
             remedy=f"{_NAME_IT} first",
         )
     if not given.is_dir():
-        raise UsageFault(f"there is no folder '{given}'", remedy=f"check the path, or {_NAME_IT}")
+        raise EdgetlUsageError(
+            f"there is no folder '{given}'", remedy=f"check the path, or {_NAME_IT}"
+        )
     if not any((given / name).exists() for name in (CONTRACT_FILE, MANIFEST_FILE)):
-        raise UsageFault(
+        raise EdgetlUsageError(
             f"'{given}' is no bundle: it has neither {CONTRACT_FILE} nor {MANIFEST_FILE}",
             remedy=_NAME_IT,
         )

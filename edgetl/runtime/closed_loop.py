@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgetl.runtime.interference import Disturbance
-from edgetl.runtime.rule import Rule
+from edgetl.runtime.timing_plan import TimingPlan
 
 Now = Callable[[], int]
 """A clock: nanoseconds that only grow."""
@@ -32,7 +32,7 @@ class Work(Protocol):
         """Run the model on fitted pixels."""
 
     def whole(self) -> tuple[int, int]:
-        """Go from a photo file to the answer; return what came before and after the model, ns."""
+        """Go from an image file to the answer; return what came before and after the model, ns."""
 
 
 class Observer(Protocol):
@@ -67,9 +67,9 @@ class Run:
     model_ns: array[int]
     """Pixels to outputs."""
     end_to_end_ns: array[int]
-    """Photo file to class or objects."""
+    """Image file to class or objects."""
     pre_ns: array[int]
-    """Of it: decoding the file and fitting the photo."""
+    """Of it: decoding the file and fitting the image."""
     post_ns: array[int]
     """Of it: what follows the model, such as suppression."""
     disturbance: Disturbance
@@ -99,14 +99,14 @@ def warm_up(run: Callable[[], object], now: Now) -> WarmUp:
     return WarmUp(done, stable)
 
 
-def take_runs(work: Work, now: Now, rule: Rule, observer: Observer) -> Iterator[Run]:
-    """Yield runs until enough of them were undisturbed, or there have been `rule.most_runs`."""
+def take_runs(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Iterator[Run]:
+    """Yield runs until enough of them were undisturbed, or there have been `plan.most_runs`."""
     undisturbed = 0
-    for _ in range(rule.most_runs):
-        run = _take_run(work, now, rule, observer)
+    for _ in range(plan.most_runs):
+        run = _take_run(work, now, plan, observer)
         yield run
         undisturbed += not run.disturbance.interfered
-        if undisturbed == rule.runs:
+        if undisturbed == plan.runs:
             return
 
 
@@ -137,7 +137,7 @@ def samples(
     return taken
 
 
-def _take_run(work: Work, now: Now, rule: Rule, observer: Observer) -> Run:
+def _take_run(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Run:
     pre_ns, post_ns = array("q"), array("q")
 
     def whole() -> None:
@@ -149,12 +149,12 @@ def _take_run(work: Work, now: Now, rule: Rule, observer: Observer) -> Run:
     model_ns = samples(
         work.model,
         now,
-        seconds=rule.seconds,
-        count=rule.count,
+        seconds=plan.seconds,
+        count=plan.count,
         each_second=observer.each_second,
     )
     energy_j = observer.model_energy_j()
-    end_to_end_ns = samples(whole, now, seconds=rule.seconds, count=rule.count)
+    end_to_end_ns = samples(whole, now, seconds=plan.seconds, count=plan.count)
     disturbance, temperature_c = observer.end()
     return Run(
         model_ns=model_ns,

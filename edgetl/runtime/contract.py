@@ -1,4 +1,4 @@
-"""The contract of a model file: what it takes, what it answers, how a photo becomes its input.
+"""The contract of a model file: what it takes, what it answers, how an image becomes its input.
 
 Stored as ``contract.json`` beside the model, with ``labels.txt`` for other programs.
 """
@@ -16,11 +16,13 @@ from edgetl.runtime.errors import ContractError
 from edgetl.runtime.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from edgetl.runtime.detections import Suppression
+    from edgetl.runtime.detections import NmsSettings
 
 CONTRACT_FILE = "contract.json"
 LABELS_FILE = "labels.txt"
-SCHEMA = 1
+SCHEMA = 2
+_OLD_SCHEMA = 1
+"""Calls the settings of non-maximum suppression otherwise; still read."""
 CLASSIFICATION = "classification"
 DETECTION = "detection"
 TASKS = (CLASSIFICATION, DETECTION)
@@ -74,7 +76,7 @@ class Contract:
     input: InputSpec
     preprocess: Preprocess
     outputs: tuple[OutputSpec, ...]
-    suppression: Suppression | None = None
+    nms: NmsSettings | None = None
     """Which answers of a detector become detections; None for a classifier."""
     provider: str = CPU
     """What runs the model file; one of `edgetl.runtime.engines.providers`."""
@@ -103,8 +105,8 @@ class Contract:
     def save(self, folder: Path) -> None:
         """Write ``contract.json`` and ``labels.txt`` into `folder`."""
         data = {"schema": SCHEMA, **dataclasses.asdict(self)}
-        if self.suppression is None:
-            del data["suppression"]
+        if self.nms is None:
+            del data["nms"]
         if self.provider == CPU:
             del data["provider"]
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -170,8 +172,10 @@ class _Reader:
 
 def _contract(reader: _Reader) -> Contract:
     schema = reader.take("schema", _COUNT)
-    if schema != SCHEMA:
-        raise reader.error("schema", f"is {schema}; this runtime reads schema {SCHEMA}")
+    if schema not in (_OLD_SCHEMA, SCHEMA):
+        what = f"is {schema}; this runtime reads {_OLD_SCHEMA} and {SCHEMA}"
+        raise reader.error("schema", what)
+    nms_key = "suppression" if schema == _OLD_SCHEMA else "nms"
     contract = Contract(
         task=reader.take("task", _TEXT),
         labels=reader.texts("labels"),
@@ -181,9 +185,7 @@ def _contract(reader: _Reader) -> Contract:
         input=_input(reader.table("input")),
         preprocess=_preprocess(reader.table("preprocess")),
         outputs=tuple(_output(row) for row in reader.tables("outputs")),
-        suppression=_suppression(reader.table("suppression"))
-        if reader.has("suppression")
-        else None,
+        nms=_nms(reader.table(nms_key), schema) if reader.has(nms_key) else None,
         provider=reader.take("provider", _TEXT) if reader.has("provider") else CPU,
     )
     reader.done()
@@ -218,17 +220,18 @@ def _preprocess(reader: _Reader) -> Preprocess:
         raise reader.error(reader.where, str(error)) from error
 
 
-def _suppression(reader: _Reader) -> Suppression:
+def _nms(reader: _Reader, schema: int) -> NmsSettings:
     # Here, because a classifier does not need it.
-    from edgetl.runtime.detections import Suppression
+    from edgetl.runtime.detections import NmsSettings
 
-    score = reader.take("score", _NUMBER)
+    is_old = schema == _OLD_SCHEMA
+    score = reader.take("score" if is_old else "score_threshold", _NUMBER)
     iou = reader.take("iou", _NUMBER)
-    limit = reader.take("limit", _COUNT)
+    limit = reader.take("limit" if is_old else "max_detections", _COUNT)
     mode = reader.take("mode", _TEXT)
     reader.done()
     try:
-        return Suppression(float(score), float(iou), limit, mode)
+        return NmsSettings(float(score), float(iou), limit, mode)
     except ValueError as error:
         raise reader.error(reader.where, str(error)) from error
 
@@ -253,18 +256,18 @@ def _check(contract: Contract, reader: _Reader) -> None:
     if contract.task not in TASKS:
         known = ", ".join(TASKS)
         raise reader.error("task", f"is {contract.task!r}; this runtime knows {known}")
-    _check_suppression(contract, reader)
+    _check_nms(contract, reader)
     found = {output.name: output.shape for output in contract.outputs}
     expected = _expected_outputs(contract)
     if found != expected:
         raise reader.error("outputs", f"are {found}; {contract.task} has {expected}")
 
 
-def _check_suppression(contract: Contract, reader: _Reader) -> None:
-    if contract.task == DETECTION and contract.suppression is None:
-        raise reader.error("suppression", f"is missing; {DETECTION} needs it")
-    if contract.task != DETECTION and contract.suppression is not None:
-        raise reader.error("suppression", f"is of no use to {contract.task}; only to {DETECTION}")
+def _check_nms(contract: Contract, reader: _Reader) -> None:
+    if contract.task == DETECTION and contract.nms is None:
+        raise reader.error("nms", f"is missing; {DETECTION} needs it")
+    if contract.task != DETECTION and contract.nms is not None:
+        raise reader.error("nms", f"is of no use to {contract.task}; only to {DETECTION}")
 
 
 def _expected_outputs(contract: Contract) -> dict[str, tuple[int, ...]]:

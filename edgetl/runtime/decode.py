@@ -24,7 +24,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities.astype(np.float32)
 
 
-def leaders(scores: NDArray[np.float32], count: int) -> list[int]:
+def top_k(scores: NDArray[np.float32], count: int) -> list[int]:
     """Return the indices of the `count` largest scores, largest first, ties by lower index.
 
     Args:

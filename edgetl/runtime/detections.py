@@ -31,31 +31,32 @@ suppression take longer than the network. What is lost is noise: a COCO detector
 
 
 @dataclass(frozen=True)
-class Suppression:
+class NmsSettings:
     """Which candidates become detections.
 
     Attributes:
-        score: A candidate has at least this score, in 0..1.
+        score_threshold: A candidate has at least this score, in 0..1.
         iou: Two detections of one group overlap by at most this intersection over union, in 0..1.
-        limit: At most this many detections are kept, the best ones; counted after suppression.
+        max_detections: At most this many detections are kept, the best ones, after suppression.
         mode: `class-aware`: each location is a candidate for its best class, and classes suppress
             apart. `per-class`: each location is a candidate for every class, and classes suppress
             apart. `class-agnostic`: each location is a candidate for its best class, and all
             suppress each other.
     """
 
-    score: float
+    score_threshold: float
     iou: float
-    limit: int
+    max_detections: int
     mode: str
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"unknown mode '{self.mode}'; known: {', '.join(MODES)}")
-        if not 0 <= self.score <= 1 or not 0 <= self.iou <= 1 or self.limit < 1:
+        if not 0 <= self.score_threshold <= 1 or not 0 <= self.iou <= 1 or self.max_detections < 1:
             raise ValueError(
-                f"score {self.score}, iou {self.iou}, limit {self.limit}: "
-                "needs a score and an iou in 0...1 and a limit from 1"
+                f"score_threshold {self.score_threshold}, iou {self.iou}, "
+                f"max_detections {self.max_detections}: "
+                "needs a score_threshold and an iou in 0...1 and max_detections from 1"
             )
 
 
@@ -75,30 +76,30 @@ class Detections:
         return len(self.scores)
 
 
-def suppress(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], rule: Suppression
+def non_maximum_suppression(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], nms: NmsSettings
 ) -> Detections:
     """Return the detections among the answers at all locations.
 
     Args:
         boxes: Shape `(M, 4)`, xyxy, in any unit; finite.
         scores: Shape `(M, K)`, in 0..1; finite.
-        rule: Which ones become detections.
+        nms: Which ones become detections.
 
     Returns:
-        At most ``rule.limit`` detections, boxes in the unit of `boxes`.
+        At most ``nms.max_detections`` detections, boxes in the unit of `boxes`.
 
     Raises:
         ValueError: If the shapes do not belong together.
     """
     if boxes.ndim != 2 or scores.ndim != 2 or boxes.shape != (len(scores), 4):  # noqa: PLR2004
         raise ValueError(f"boxes {boxes.shape} and scores {scores.shape} are not (M, 4) and (M, K)")
-    locations, labels = _candidates(scores, rule)
+    locations, labels = _candidates(scores, nms)
     found = scores[locations, labels]
     order = np.argsort(-found, kind="stable")
     locations, labels, found = locations[order], labels[order], found[order]
-    groups = np.zeros_like(labels) if rule.mode == "class-agnostic" else labels
-    kept = _greedy(boxes[locations].astype(np.float64), groups, rule)
+    groups = np.zeros_like(labels) if nms.mode == "class-agnostic" else labels
+    kept = _greedy(boxes[locations].astype(np.float64), groups, nms)
     return Detections(
         boxes[locations[kept]].astype(np.float32, copy=False),
         found[kept].astype(np.float32, copy=False),
@@ -110,30 +111,30 @@ def detect(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
     *,
-    photo_size: tuple[int, int],
+    image_size: tuple[int, int],
     preprocess: Preprocess,
-    rule: Suppression,
+    nms: NmsSettings,
 ) -> Detections:
-    """Return the detections on one photo, in its own pixels.
+    """Return the detections on one image, in its own pixels.
 
     Args:
         boxes: Shape `(M, 4)`, xyxy in 0..1 of the network's input; finite.
         scores: Shape `(M, K)`, in 0..1; finite.
-        photo_size: Height and width of the photo before it was fitted.
-        preprocess: How the photo was fitted.
-        rule: Which answers become detections.
+        image_size: Height and width of the image before it was fitted.
+        preprocess: How the image was fitted.
+        nms: Which answers become detections.
 
     Returns:
-        Boxes clipped to the photo. What lies in the border around it, or has no area, is left out.
+        Boxes clipped to the image. What lies in the border around it, or has no area, is left out.
 
     Raises:
         ValueError: If the shapes do not belong together.
     """
-    height, width = photo_size
-    found = suppress(boxes, scores, rule)
+    height, width = image_size
+    found = non_maximum_suppression(boxes, scores, nms)
     in_input = found.boxes * np.array([preprocess.width, preprocess.height] * 2, np.float32)
-    in_photo = place(height, width, preprocess).to_photo(in_input)
-    clipped = np.clip(in_photo, 0, np.array([width, height] * 2, np.float32))
+    in_image = place(height, width, preprocess).to_image(in_input)
+    clipped = np.clip(in_image, 0, np.array([width, height] * 2, np.float32))
     seen = (clipped[:, 0] < clipped[:, 2]) & (clipped[:, 1] < clipped[:, 3])
     return Detections(clipped[seen], found.scores[seen], found.labels[seen])
 
@@ -154,7 +155,7 @@ def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _candidates(
-    scores: NDArray[np.float32], rule: Suppression
+    scores: NDArray[np.float32], nms: NmsSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return locations and classes of the best candidates, ordered by location, then class."""
     if not scores.size:
@@ -162,10 +163,10 @@ def _candidates(
         return nothing, nothing
     # Most locations see nothing; their best class needs not be looked for.
     best = scores.max(axis=1)
-    locations = np.flatnonzero(best >= rule.score)
-    if rule.mode == "per-class":
+    locations = np.flatnonzero(best >= nms.score_threshold)
+    if nms.mode == "per-class":
         every = scores[locations].ravel()
-        enough = np.flatnonzero(every >= rule.score)
+        enough = np.flatnonzero(every >= nms.score_threshold)
         places, labels = np.divmod(enough[_best(every[enough])], scores.shape[1])
         return locations[places], labels
     locations = locations[_best(best[locations])]
@@ -184,7 +185,7 @@ def _best(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.flatnonzero(above)
 
 
-def _greedy(boxes: NDArray[np.float64], groups: NDArray[np.int64], rule: Suppression) -> list[int]:
+def _greedy(boxes: NDArray[np.float64], groups: NDArray[np.int64], nms: NmsSettings) -> list[int]:
     """Return the places of those of `boxes`, best first, that are kept.
 
     In float64, where the products of float32 sides are exact, so that all processors decide alike.
@@ -201,7 +202,7 @@ def _greedy(boxes: NDArray[np.float64], groups: NDArray[np.int64], rule: Suppres
         if dropped[position]:
             continue
         kept.append(place_of_box)
-        if len(kept) == rule.limit:
+        if len(kept) == nms.max_detections:
             break
         later = slice(position + 1, end)
         sides = np.minimum(lower_right[:, later], lower_right[:, position, None])
@@ -209,5 +210,5 @@ def _greedy(boxes: NDArray[np.float64], groups: NDArray[np.int64], rule: Suppres
         np.maximum(sides, 0, out=sides)
         shared = sides[0] * sides[1]
         union = areas[later] + areas[position] - shared
-        dropped[later] |= shared > rule.iou * union
+        dropped[later] |= shared > nms.iou * union
     return kept

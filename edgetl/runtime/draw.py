@@ -1,6 +1,6 @@
-"""Pictures of what a model says: boxes with their classes, or the class of a whole photo.
+"""Pictures of what a model says: boxes with their classes, or the class of a whole image.
 
-Sizes grow with the photo. The font is Pillow's own, which looks the same on every machine but has
+Sizes grow with the image. The font is Pillow's own, which looks the same on every machine but has
 only the letters of English: others are spelt with those, `Öse` as `Oese`.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from edgetl.runtime.errors import UsageFault
+from edgetl.runtime.errors import EdgetlUsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,23 +57,23 @@ class _Tag:
 
 
 def draw_detections(
-    photo: NDArray[np.uint8], detections: Detections, labels: Sequence[str]
+    image: NDArray[np.uint8], detections: Detections, labels: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Return a copy of `photo` with the box, class and score of every detection.
+    """Return a copy of `image` with the box, class and score of every detection.
 
     A tag lies above its box, or else where it hides least; the best ones choose first. One that
     would lie on another, or hide too much of small boxes, is left out: then the colour tells the
-    class. In a photo that is lower than a line of text there are none.
+    class. In an image that is lower than a line of text there are none.
 
     Args:
-        photo: Shape ``(h, w, 3)``, uint8, RGB.
-        detections: In pixels of `photo`.
+        image: Shape ``(h, w, 3)``, uint8, RGB.
+        detections: In pixels of `image`.
         labels: Names by the detections' labels.
 
     Raises:
-        UsageFault: If this Pillow cannot write text.
+        EdgetlUsageError: If this Pillow cannot write text.
     """
-    canvas = Image.fromarray(photo)
+    canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
     brush = _Brush.of(canvas)
     areas = [_pixels(box, canvas.size) for box in detections.boxes.tolist()]
@@ -91,17 +91,17 @@ def draw_detections(
     return np.array(canvas)
 
 
-def draw_label(photo: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """Return a copy of `photo` with `text`, of one line or more, in its upper left corner.
+def draw_label(image: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """Return a copy of `image` with `text`, of one line or more, in its upper left corner.
 
     Args:
-        photo: Shape ``(h, w, 3)``, uint8, RGB.
-        text: Cut off at the edge of the photo.
+        image: Shape ``(h, w, 3)``, uint8, RGB.
+        text: Cut off at the edge of the image.
 
     Raises:
-        UsageFault: If this Pillow cannot write text.
+        EdgetlUsageError: If this Pillow cannot write text.
     """
-    canvas = Image.fromarray(photo)
+    canvas = Image.fromarray(image)
     brush = _Brush.of(canvas)
     label = spelt(text)
     width, height = brush.size(label)
@@ -111,7 +111,7 @@ def draw_label(photo: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Brush:
-    """Font and widths that suit one photo."""
+    """Font and widths that suit one image."""
 
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
     line: int
@@ -124,7 +124,7 @@ class _Brush:
         try:
             font = ImageFont.load_default(size)
         except ImportError as error:
-            raise UsageFault(
+            raise EdgetlUsageError(
                 f"this Pillow cannot write text: {error}", remedy="pip install --upgrade pillow"
             ) from error
         return cls(font, max(_THIN, round(side * _LINE_SHARE)), ceil(size / 6))
@@ -136,7 +136,7 @@ class _Brush:
         return ceil(width) + 2 * self.margin, self._line_height() * len(lines) + self.margin
 
     def box(self, pen: ImageDraw.ImageDraw, area: Area, colour: Colour) -> None:
-        """Draw a frame inside `area`, between two hair lines where the photo has room for them."""
+        """Draw a frame inside `area`, between two hair lines where the image has room for them."""
         left, top, right, bottom = area
         ground = _contrast(colour)
         lined = self.line > _THIN
@@ -161,7 +161,7 @@ class _Brush:
 
 
 def _pixels(box: Sequence[float], size: tuple[int, int]) -> Area:
-    """Return the whole pixels that `box` touches, at least one, inside a photo of `size`."""
+    """Return the whole pixels that `box` touches, at least one, inside an image of `size`."""
     width, height = size
     left = min(max(floor(box[0]), 0), width - 1)
     top = min(max(floor(box[1]), 0), height - 1)
@@ -178,14 +178,14 @@ def _place(
     index: int,
     tags: Sequence[_Tag],
     size: tuple[int, int],
-    photo: tuple[int, int],
+    image: tuple[int, int],
 ) -> Area | None:
     """Return where a tag of `size` for box `index` hides least, or None where it hides too much."""
-    if size[1] > photo[1]:
+    if size[1] > image[1]:
         return None
     tag_area = size[0] * size[1]
     places = np.array(
-        [_inside(left, top, size, photo) for left, top in _corners(areas[index], size)]
+        [_inside(left, top, size, image) for left, top in _corners(areas[index], size)]
     )
     boxes = np.array(areas)
     small = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) < _SMALL * tag_area
@@ -218,9 +218,9 @@ def _corners(area: Area, tag: tuple[int, int]) -> Iterator[tuple[int, int]]:
         yield x, bottom - height
 
 
-def _inside(left: int, top: int, tag: tuple[int, int], photo: tuple[int, int]) -> Area:
-    x = max(0, min(left, photo[0] - tag[0]))
-    y = max(0, min(top, photo[1] - tag[1]))
+def _inside(left: int, top: int, tag: tuple[int, int], image: tuple[int, int]) -> Area:
+    x = max(0, min(left, image[0] - tag[0]))
+    y = max(0, min(top, image[1] - tag[1]))
     return x, y, x + tag[0], y + tag[1]
 
 

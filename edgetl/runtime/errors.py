@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class RuntimeFault(Exception):  # noqa: N818 - one fault among several that end a process with a reason
+class EdgetlRuntimeError(Exception):
     """A failure that a user can cause and mend.
 
     Attributes:
@@ -24,31 +24,31 @@ class RuntimeFault(Exception):  # noqa: N818 - one fault among several that end 
         return f"{self.message}\n  {self.remedy}"
 
 
-class UsageFault(RuntimeFault):
+class EdgetlUsageError(EdgetlRuntimeError):
     """What was asked for cannot be done with this model or in this place."""
 
     exit_code = 2
 
 
-class PhotoError(RuntimeFault):
-    """A photo cannot be decoded."""
+class ImageError(EdgetlRuntimeError):
+    """An image cannot be decoded."""
 
     exit_code = 3
 
 
-class ContractError(RuntimeFault):
+class ContractError(EdgetlRuntimeError):
     """A contract file is not what this version reads."""
 
     exit_code = 6
 
 
-class BundleError(RuntimeFault):
+class BundleError(EdgetlRuntimeError):
     """A bundle is damaged."""
 
     exit_code = 6
 
 
-class EngineError(RuntimeFault):
+class EngineError(EdgetlRuntimeError):
     """An inference engine is not installed, or would not run a model where it was asked to."""
 
     exit_code = 4

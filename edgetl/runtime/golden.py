@@ -5,7 +5,7 @@
 - ``pixels``: network inputs, uint8 ``(G, H, W, 3)``;
 - ``reference.<output>``: what the float model in torch answers to them;
 - ``recorded.<output>``: what this very file answered where it was made;
-- ``fitted``: the network inputs that the photos ``golden-<i>.png`` must become, ``(P, H, W, 3)``.
+- ``fitted``: the network inputs that the images ``golden-<i>.png`` must become, ``(P, H, W, 3)``.
 
 So a replay proves decoding and resizing apart from the model. The archive is compressed. What a
 detector answers is stored to the nearest `STORED_STEP`: nearly all scores are far below it, so the
@@ -39,11 +39,11 @@ from edgetl.runtime.contract import DETECTION, Contract
 from edgetl.runtime.engines import TensorInfo
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_photo, read_photo
+from edgetl.runtime.preprocess import fit_image, read_image
 
 GOLDEN_FILE = "golden.npz"
 MAX_SIDE = 640
-"""Longest side of a golden photo, pixels; keeps bundles small."""
+"""Longest side of a golden image, pixels; keeps bundles small."""
 
 STORED_STEP = 2.0**-20
 """What the stored boxes and scores of a detector, both in 0..1, are multiples of."""
@@ -71,7 +71,7 @@ class ReplayRow:
     """For example ``golden-0.png``, ``logits`` or ``detections``."""
     what: str
     worst: float
-    """Largest absolute difference; pixel levels for photos, a count for detections."""
+    """Largest absolute difference; pixel levels for images, a count for detections."""
     tolerance: float | None
     """None where the difference is only told, not judged."""
 
@@ -93,8 +93,8 @@ class Replay:
         return all(row.passed for row in self.rows)
 
 
-def photo_file(index: int) -> str:
-    """Return the name of golden photo `index`."""
+def image_file(index: int) -> str:
+    """Return the name of golden image `index`."""
     return f"golden-{index}.png"
 
 
@@ -102,7 +102,7 @@ def record(
     folder: Path,
     pixels: NDArray[np.uint8],
     reference: Mapping[str, NDArray[np.float32]],
-    photos: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
 ) -> None:
     """Write golden files into the model folder `folder`, running its model once.
 
@@ -110,23 +110,23 @@ def record(
         folder: Holds the model file and its contract.
         pixels: Network inputs, shape ``(G, H, W, 3)``, G at least 1.
         reference: The float model's outputs for `pixels` by output name, shape ``(G, ...)``.
-        photos: Source photos, each ``(h, w, 3)`` uint8 RGB with sides up to `MAX_SIDE`, at least 1.
+        images: Source images, each ``(h, w, 3)`` uint8 RGB with sides up to `MAX_SIDE`, at least 1.
 
     Raises:
-        ValueError: If there are no samples, a photo is too large, or `reference` does not fit.
+        ValueError: If there are no samples, an image is too large, or `reference` does not fit.
     """
     predictor = Predictor.open(folder)
     recorded = predictor.run(pixels)
     shapes = {name: values.shape for name, values in recorded.items()}
     if {name: values.shape for name, values in reference.items()} != shapes or not len(pixels):
         raise ValueError(f"reference must hold {shapes} for at least one sample")
-    if not photos or max(max(photo.shape[:2]) for photo in photos) > MAX_SIDE:
-        raise ValueError(f"photos must be at least one, with sides up to {MAX_SIDE}")
+    if not images or max(max(image.shape[:2]) for image in images) > MAX_SIDE:
+        raise ValueError(f"images must be at least one, with sides up to {MAX_SIDE}")
     arrays: dict[str, NDArray[np.uint8] | NDArray[np.float32]] = {"pixels": pixels}
-    for index, photo in enumerate(photos):
-        Image.fromarray(photo).save(folder / photo_file(index))
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / image_file(index))
     arrays["fitted"] = np.stack(
-        [fit_photo(photo, predictor.contract.preprocess) for photo in photos]
+        [fit_image(image, predictor.contract.preprocess) for image in images]
     )
     kept = _stored if predictor.contract.task == DETECTION else np.asarray
     for name, values in recorded.items():
@@ -164,15 +164,15 @@ def replay(folder: Path, threads: int = 1) -> Replay:
     """Decode, fit and run the golden samples of `folder` and compare with what is expected.
 
     Raises:
-        RuntimeFault: If the model or the samples cannot be opened; a difference is only a row.
+        EdgetlRuntimeError: If the model or the samples cannot be opened; a difference is a row.
     """
     predictor = Predictor.open(folder, threads)
     golden = load(folder, [output.name for output in predictor.contract.outputs])
     rows: list[ReplayRow] = []
     for index, expected in enumerate(golden.fitted):
-        name = photo_file(index)
-        photo = fit_photo(read_photo(folder / name), predictor.contract.preprocess)
-        rows.append(ReplayRow(name, "fitted pixels", _worst(photo, expected), _PIXEL_LEVELS))
+        name = image_file(index)
+        image = fit_image(read_image(folder / name), predictor.contract.preprocess)
+        rows.append(ReplayRow(name, "fitted pixels", _worst(image, expected), _PIXEL_LEVELS))
     found = predictor.run(golden.pixels)
     infos = {info.name: info for info in predictor.session.outputs}
     allowed: dict[str, float] = {}
@@ -184,7 +184,7 @@ def replay(folder: Path, threads: int = 1) -> Replay:
             ReplayRow(name, "answers as recorded", _worst(values, recorded), allowed[name]),
             ReplayRow(name, "distance to the float model", _worst(values, reference), None),
         ]
-    if predictor.contract.suppression is not None:
+    if predictor.contract.nms is not None:
         rows += _detection_rows(predictor.contract, golden, found, allowed)
     return Replay(tuple(rows))
 

@@ -13,10 +13,10 @@ from edgetl.runtime.closed_loop import Run, WarmUp
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.quantiles import NS_PER_MS, headline, intervals
-from edgetl.runtime.rule import Rule
 from edgetl.runtime.sustained import Sustained
+from edgetl.runtime.timing_plan import TimingPlan
 
-SCHEMA = 2
+SCHEMA = 3
 
 _TIMES = ("model_ns", "end_to_end_ns", "pre_ns", "post_ns")
 
@@ -31,7 +31,7 @@ class Latency:
 
     engine: str
     threads: int
-    rule: Rule
+    plan: TimingPlan
     load_ns: int
     """Opening the model folder, the import of the engine included."""
     first_ns: int
@@ -57,7 +57,7 @@ class Latency:
     def interfered(self) -> bool:
         """Whether so few runs were undisturbed that the times are not the model's."""
         num_samples = sum(len(run.model_ns) for run in self.undisturbed)
-        return not self.rule.enough(len(self.undisturbed), num_samples)
+        return not self.plan.enough(len(self.undisturbed), num_samples)
 
     @property
     def counted(self) -> tuple[Run, ...]:
@@ -71,7 +71,7 @@ class Latency:
     def as_json(self) -> dict[str, Any]:
         """Return the raw measurement as plain JSON; `from_json` is the way back."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("rule", "warm_up"):
+        for name in ("plan", "warm_up"):
             data[name] = asdict(data[name])
         data["runs"] = [_run_as_json(run) for run in self.runs]
         data["sustained"] = None if self.sustained is None else asdict(self.sustained)
@@ -87,7 +87,7 @@ class Latency:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"latency has schema {data.get('schema')!r}, not {SCHEMA}")
         values = {key: value for key, value in data.items() if key not in {"schema", "summary"}}
-        values["rule"] = Rule(**values["rule"])
+        values["plan"] = TimingPlan(**values["plan"])
         values["warm_up"] = WarmUp(**values["warm_up"])
         values["runs"] = tuple(_run_from_json(run) for run in values["runs"])
         sustained = values["sustained"]
@@ -142,7 +142,7 @@ class Latency:
 
     def _runs_summary(self) -> dict[str, Any]:
         return {
-            "asked": self.rule.runs,
+            "asked": self.plan.runs,
             "taken": len(self.runs),
             "undisturbed": len(self.undisturbed),
             "p50_ms": [headline([run.model_ns], 0.5) / NS_PER_MS for run in self.runs],

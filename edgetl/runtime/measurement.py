@@ -15,10 +15,10 @@ from edgetl.runtime.errors import BundleError
 from edgetl.runtime.interference import Disturbance, Watch
 from edgetl.runtime.latency import Latency
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_photo, read_photo
-from edgetl.runtime.rule import Rule
+from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.runtime.sensors import EnergyMeter, Sensors
 from edgetl.runtime.sustained import sustain
+from edgetl.runtime.timing_plan import TimingPlan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from edgetl.runtime.engines import Session, TensorInfo
 
 
-def measure(folder: Path, *, threads: int, rule: Rule, sustained_minutes: float = 0.0) -> Latency:
+def measure(
+    folder: Path, *, threads: int, plan: TimingPlan, sustained_minutes: float = 0.0
+) -> Latency:
     """Time the model folder `folder` in this process.
 
     Call it in a process of its own: loading time and memory are those of the process.
@@ -35,11 +37,11 @@ def measure(folder: Path, *, threads: int, rule: Rule, sustained_minutes: float 
     Args:
         folder: A model folder with golden samples.
         threads: How many threads one inference may use.
-        rule: How long and how often.
+        plan: How long and how often.
         sustained_minutes: Go on without a pause for so long after the runs.
 
     Raises:
-        RuntimeFault: If the folder cannot be opened, or has no golden samples.
+        EdgetlRuntimeError: If the folder cannot be opened, or has no golden samples.
     """
     now = time.perf_counter_ns
     started = now()
@@ -50,12 +52,12 @@ def measure(folder: Path, *, threads: int, rule: Rule, sustained_minutes: float 
     work.model()
     first_ns = now() - started
     warm = warm_up(work.model, now)
-    # Opens the decoders of photos, too.
+    # Opens the decoders of images, too.
     work.whole()
     sensors = Sensors()
     runs: list[Run] = []
     peak_memory_bytes = None
-    for run in take_runs(work, now, rule, _MachineObserver(sensors)):
+    for run in take_runs(work, now, plan, _MachineObserver(sensors)):
         runs.append(run)
         if len(runs) == 1:
             # Later the samples themselves would be counted.
@@ -67,7 +69,7 @@ def measure(folder: Path, *, threads: int, rule: Rule, sustained_minutes: float 
         engine=predictor.session.engine,
         provider=predictor.contract.provider,
         threads=threads,
-        rule=rule,
+        plan=plan,
         load_ns=load_ns,
         first_ns=first_ns,
         warm_up=warm,
@@ -95,8 +97,8 @@ class PredictorWork:
         self._inputs: Iterator[NDArray[np.uint8]] = itertools.cycle(
             [samples.pixels[i : i + 1] for i in range(len(samples.pixels))]
         )
-        self._photos = itertools.cycle(
-            [predictor.folder / golden.photo_file(i) for i in range(len(samples.fitted))]
+        self._images = itertools.cycle(
+            [predictor.folder / golden.image_file(i) for i in range(len(samples.fitted))]
         )
 
     def model(self) -> None:
@@ -104,16 +106,16 @@ class PredictorWork:
         self._model.run(next(self._inputs))
 
     def whole(self) -> tuple[int, int]:
-        """Answer the next photo; return the nanoseconds before and after the model."""
+        """Answer the next image; return the nanoseconds before and after the model."""
         predictor = self._predictor
         started = self._now()
-        photo = read_photo(next(self._photos))
-        pixels = fit_photo(photo, predictor.contract.preprocess)
+        image = read_image(next(self._images))
+        pixels = fit_image(image, predictor.contract.preprocess)
         fitted = self._now()
-        if predictor.contract.suppression is None:
+        if predictor.contract.nms is None:
             predictor.classify(pixels)
         else:
-            predictor.detect(pixels, (photo.shape[0], photo.shape[1]))
+            predictor.detect(pixels, (image.shape[0], image.shape[1]))
         return fitted - started, self._now() - fitted - self._session.last_ns
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgetl.runtime.contract import Contract
-from edgetl.runtime.decode import leaders, softmax
+from edgetl.runtime.decode import softmax, top_k
 from edgetl.runtime.engines import Session, open_session
-from edgetl.runtime.errors import BundleError, ContractError, UsageFault
-from edgetl.runtime.preprocess import fit_photo, read_photo
+from edgetl.runtime.errors import BundleError, ContractError, EdgetlUsageError
+from edgetl.runtime.preprocess import fit_image, read_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of one photo."""
+    """What a classifier says of one image."""
 
     label: str
     index: int
@@ -31,7 +31,7 @@ class Prediction:
 
     def top(self, count: int) -> list[int]:
         """Return the indices of the `count` likeliest classes, likeliest first."""
-        return leaders(np.asarray(self.probabilities, np.float32), count)
+        return top_k(np.asarray(self.probabilities, np.float32), count)
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,20 @@ class Predictor:
         """Return the same detector with another score that an object has at least.
 
         Raises:
-            UsageFault: If the model is a classifier.
+            EdgetlUsageError: If the model is a classifier.
             ValueError: If `score` is not in 0..1.
         """
-        rule = self.contract.suppression
-        if rule is None:
-            raise UsageFault(
+        nms = self.contract.nms
+        if nms is None:
+            raise EdgetlUsageError(
                 f"{self.folder} is a classifier, which has no threshold",
                 remedy="leave out --threshold; --top says how many classes are told",
             )
-        contract = replace(self.contract, suppression=replace(rule, score=score))
+        contract = replace(self.contract, nms=replace(nms, score_threshold=score))
         return replace(self, contract=contract)
 
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs for fitted photos, by the contract's names.
+        """Return the outputs for fitted images, by the contract's names.
 
         Args:
             pixels: Shape ``(N, H, W, 3)``, RGB, in the contract's size; run one by one.
@@ -97,52 +97,52 @@ class Predictor:
             for output in self.contract.outputs
         }
         for i in range(len(pixels)):
-            answers = self.session.run(pixels[i : i + 1])
+            predictions = self.session.run(pixels[i : i + 1])
             for output in self.contract.outputs:
-                found[output.name][i] = answers[output.tensor][0]
+                found[output.name][i] = predictions[output.tensor][0]
         return found
 
-    def predict(self, photo: Path) -> Prediction | Detections:
-        """Return what the model says of the photo file `photo`; see `answer`.
+    def predict(self, image: Path) -> Prediction | Detections:
+        """Return what the model says of the image file `image`; see `predict_array`.
 
         Raises:
-            PhotoError: If the photo cannot be read.
+            ImageError: If the image cannot be read.
             BundleError: If the model answers with something that is no number.
         """
-        return self.answer(read_photo(photo))
+        return self.predict_array(read_image(image))
 
-    def answer(self, photo: NDArray[np.uint8]) -> Prediction | Detections:
-        """Return what the model says of an upright RGB photo of any shape ``(h, w, 3)``.
+    def predict_array(self, image: NDArray[np.uint8]) -> Prediction | Detections:
+        """Return what the model says of an upright RGB image of any shape ``(h, w, 3)``.
 
-        A classifier gives a `Prediction`, a detector `Detections` in pixels of the photo.
+        A classifier gives a `Prediction`, a detector `Detections` in pixels of the image.
         """
-        pixels = fit_photo(photo, self.contract.preprocess)
-        if self.contract.suppression is None:
+        pixels = fit_image(image, self.contract.preprocess)
+        if self.contract.nms is None:
             return self.classify(pixels)
-        return self.detect(pixels, (photo.shape[0], photo.shape[1]))
+        return self.detect(pixels, (image.shape[0], image.shape[1]))
 
     def classify(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """Return what the model says of one fitted photo of shape ``(H, W, 3)``.
+        """Return what the model says of one fitted image of shape ``(H, W, 3)``.
 
         Raises:
             BundleError: If the model answers with something that is no number.
             ValueError: If the model is no classifier.
         """
-        if self.contract.suppression is not None:
+        if self.contract.nms is not None:
             raise ValueError(f"the task of {self.folder} is {self.contract.task}; it has no logits")
         logits = self._numbers(pixels)["logits"]
         probabilities = softmax(logits)
-        (index,) = leaders(probabilities, 1)
+        (index,) = top_k(probabilities, 1)
         return Prediction(
             self.contract.labels[index], index, tuple(float(value) for value in probabilities)
         )
 
-    def detect(self, pixels: NDArray[np.uint8], photo_size: tuple[int, int]) -> Detections:
-        """Return what the model finds on one fitted photo.
+    def detect(self, pixels: NDArray[np.uint8], image_size: tuple[int, int]) -> Detections:
+        """Return what the model finds on one fitted image.
 
         Args:
             pixels: Shape ``(H, W, 3)``, RGB, in the contract's size.
-            photo_size: Height and width that the photo had before it was fitted; the boxes are in
+            image_size: Height and width that the image had before it was fitted; the boxes are in
                 its pixels.
 
         Raises:
@@ -152,20 +152,20 @@ class Predictor:
         # Here, because a classifier does not need it.
         from edgetl.runtime.detections import detect
 
-        rule = self.contract.suppression
-        if rule is None:
+        nms = self.contract.nms
+        if nms is None:
             raise ValueError(f"the task of {self.folder} is {self.contract.task}; it has no boxes")
         found = self._numbers(pixels)
         return detect(
             found["boxes"],
             found["scores"],
-            photo_size=photo_size,
+            image_size=image_size,
             preprocess=self.contract.preprocess,
-            rule=rule,
+            nms=nms,
         )
 
     def _numbers(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs for one fitted photo, without the batch, all finite."""
+        """Return the outputs for one fitted image, without the batch, all finite."""
         found = {name: values[0] for name, values in self.run(pixels[np.newaxis]).items()}
         if not all(np.isfinite(values).all() for values in found.values()):
             raise BundleError(

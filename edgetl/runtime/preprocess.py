@@ -1,4 +1,4 @@
-"""The one way from a photo file to the pixels that a network sees.
+"""The one way from an image file to the pixels that a network sees.
 
 Training, calibration, verification and the device all use these functions, so a model can never see
 other pixels in the field than in training. Every rounding is written down where it happens.
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from edgetl.runtime.errors import PhotoError
+from edgetl.runtime.errors import ImageError
 
 MAX_PIXELS = 89_478_485
-"""Largest photo that is decoded; Pillow's own limit, a quarter GiB of RGB."""
+"""Largest image that is decoded; Pillow's own limit, a quarter GiB of RGB."""
 
 BACKGROUND = 255
 """Grey level behind transparent pixels: white, as a browser shows them."""
@@ -71,7 +71,7 @@ _SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or leave it out"
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a photo of any size becomes the network's input.
+    """How an image of any size becomes the network's input.
 
     Attributes:
         height: Of the network's input, pixels.
@@ -79,7 +79,7 @@ class Preprocess:
         fit: `letterbox` keeps the shape and pads, `stretch` gives it up, `crop` cuts the centre.
         filter: `bilinear`, `bicubic` or `area`; each averages over its support when it shrinks.
         pad: Grey level of the letterbox border.
-        anchor: Where a letterbox puts the photo, `centre` or `top-left`; other fits ignore it.
+        anchor: Where a letterbox puts the image, `centre` or `top-left`; other fits ignore it.
     """
 
     height: int
@@ -105,9 +105,9 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a photo lies in the network's input: ``x_input = x_photo * scale_x + left``, y alike.
+    """Where an image lies in the network's input: ``x_input = x_image * scale_x + left``, y alike.
 
-    Coordinates are those of the edges between pixels, so a photo reaches from 0 to its width.
+    Coordinates are those of the edges between pixels, so an image reaches from 0 to its width.
     """
 
     scale_x: float
@@ -116,12 +116,12 @@ class Placement:
     top: float
 
     def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return boxes `(..., 4)`, xyxy, in pixels of the input, from those in the photo's."""
+        """Return boxes `(..., 4)`, xyxy, in pixels of the input, from those in the image's."""
         scale, shift = self._columns()
         return (boxes * scale + shift).astype(np.float32)
 
-    def to_photo(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return boxes `(..., 4)`, xyxy, in pixels of the photo, from those in the input's."""
+    def to_image(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return boxes `(..., 4)`, xyxy, in pixels of the image, from those in the input's."""
         scale, shift = self._columns()
         return ((boxes - shift) / scale).astype(np.float32)
 
@@ -132,7 +132,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The part of a photo that is seen, and the part of the input that it fills; whole pixels."""
+    """The part of an image that is seen, and the part of the input that it fills; whole pixels."""
 
     cut_top: int
     cut_left: int
@@ -144,8 +144,8 @@ class _Layout:
     width: int
 
 
-def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
-    """Decode a photo into upright RGB.
+def read_image(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
+    """Decode an image into upright RGB.
 
     The first frame of an animation is taken. The EXIF orientation is applied. Greyscale, palette
     and CMYK become RGB; CMYK as Adobe writes it (inverted in JPEG), without colour profiles. Of 16
@@ -154,17 +154,17 @@ def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
 
     Args:
         source: A file, or an open stream at its start.
-        name: What messages call the photo; the path if empty.
+        name: What messages call the image; the path if empty.
 
     Returns:
         Shape ``(H, W, 3)``, uint8, read-only.
 
     Raises:
-        PhotoError: If it is not there, a folder, no photo, damaged, cut short, too large, or its
+        ImageError: If it is not there, a folder, no image, damaged, cut short, too large, or its
             pixels have no stated range (float, 32-bit integer), or 16 bits with one transparent
             level.
     """
-    called = name or str(source if isinstance(source, Path) else getattr(source, "name", "photo"))
+    called = name or str(source if isinstance(source, Path) else getattr(source, "name", "image"))
     _check_source(source, called)
     try:
         with Image.open(source) as image:
@@ -174,38 +174,38 @@ def read_photo(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _refused(called, str(error)) from error
     except UnidentifiedImageError as error:
-        raise _refused(called, "not a photo in a format that Pillow reads") from error
+        raise _refused(called, "not an image in a format that Pillow reads") from error
     except DAMAGED as error:
         raise _refused(called, f"damaged or cut short ({error})") from error
 
 
-def fit_photo(photo: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
-    """Bring a photo to the network's input size.
+def fit_image(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Bring an image to the network's input size.
 
-    With ``h``, ``w`` of the photo and ``H``, ``W`` of the input, ``round`` halves upwards, in
+    With ``h``, ``w`` of the image and ``H``, ``W`` of the input, ``round`` halves upwards, in
     integers, and every side is at least 1:
 
     - `stretch`: resize to ``H x W``.
     - `letterbox`: the side that binds becomes ``H`` or ``W``, the other one ``round(h * W / w)`` or
       ``round(w * H / h)``; at the top left, or centred with an odd pixel of border at the bottom or
-      right. Small photos are enlarged.
+      right. Small images are enlarged.
     - `crop`: cut the largest centred rectangle of the input's shape, sides rounded the same way, an
       odd pixel is lost at the bottom or right; then resize to ``H x W``.
 
     Args:
-        photo: Shape ``(h, w, 3)``, uint8, RGB, upright.
+        image: Shape ``(h, w, 3)``, uint8, RGB, upright.
         preprocess: The size and how to reach it.
 
     Returns:
         Shape ``(H, W, 3)``, uint8; a new array.
 
     Raises:
-        ValueError: If `photo` is no such array.
+        ValueError: If `image` is no such array.
     """
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:  # noqa: PLR2004
-        raise ValueError(f"photo must be uint8 (h, w, 3), got {photo.dtype} {photo.shape}")
-    layout = _layout(photo.shape[0], photo.shape[1], preprocess)
-    cut = photo[
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:  # noqa: PLR2004
+        raise ValueError(f"image must be uint8 (h, w, 3), got {image.dtype} {image.shape}")
+    layout = _layout(image.shape[0], image.shape[1], preprocess)
+    cut = image[
         layout.cut_top : layout.cut_top + layout.cut_height,
         layout.cut_left : layout.cut_left + layout.cut_width,
     ]
@@ -219,13 +219,13 @@ def fit_photo(photo: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.ui
 
 
 def place(height: int, width: int, preprocess: Preprocess) -> Placement:
-    """Return where `fit_photo` puts a photo of `height` x `width` pixels, with its very rounding.
+    """Return where `fit_image` puts an image of `height` x `width` pixels, with its very rounding.
 
     Raises:
-        ValueError: If the photo has no pixels.
+        ValueError: If the image has no pixels.
     """
     if height < 1 or width < 1:
-        raise ValueError(f"a photo of {height} x {width} has no pixels")
+        raise ValueError(f"an image of {height} x {width} has no pixels")
     layout = _layout(height, width, preprocess)
     scale_x, scale_y = layout.width / layout.cut_width, layout.height / layout.cut_height
     return Placement(
@@ -237,7 +237,7 @@ def place(height: int, width: int, preprocess: Preprocess) -> Placement:
 
 
 def _layout(h: int, w: int, preprocess: Preprocess) -> _Layout:
-    """Return how a photo of `h` x `w` is cut and placed; see `fit_photo`."""
+    """Return how an image of `h` x `w` is cut and placed; see `fit_image`."""
     height, width = preprocess.height, preprocess.width
     if preprocess.fit == "stretch":
         return _Layout(0, 0, h, w, 0, 0, height, width)
@@ -257,7 +257,7 @@ def _layout(h: int, w: int, preprocess: Preprocess) -> _Layout:
 def _check_source(source: Path | BinaryIO, called: str) -> None:
     if isinstance(source, Path):
         if source.is_dir():
-            remedy = f"name the photos in it, for example {source / '*.jpg'}"
+            remedy = f"name the images in it, for example {source / '*.jpg'}"
             raise _refused(called, "it is a folder", remedy)
         if not source.is_file():
             raise _refused(called, "no such file", "check the path")
@@ -276,13 +276,13 @@ def _check_size(image: Image.Image, called: str) -> None:
         )
 
 
-def _refused(called: str, reason: str, remedy: str = _SAVE_AGAIN) -> PhotoError:
-    return PhotoError(f"cannot read photo '{called}': {reason}", remedy=remedy)
+def _refused(called: str, reason: str, remedy: str = _SAVE_AGAIN) -> ImageError:
+    return ImageError(f"cannot read image '{called}': {reason}", remedy=remedy)
 
 
 def _rgb(image: Image.Image, called: str) -> NDArray[np.uint8]:
     """Return the upright RGB pixels of a loaded image."""
-    # Pillow's EXIF reader takes 10 ms to import, and most photos on a device have none. TIFF files
+    # Pillow's EXIF reader takes 10 ms to import, and most images on a device have none. TIFF files
     # were turned when they were loaded.
     has_exif = not _EXIF_SOURCES.isdisjoint(image.info)
     turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1)) if has_exif else None
@@ -336,6 +336,6 @@ def _part(side: int, numerator: int, denominator: int) -> int:
     return max(1, (2 * side * numerator + denominator) // (2 * denominator))
 
 
-def _resize(photo: NDArray[np.uint8], height: int, width: int, resample: str) -> NDArray[np.uint8]:
-    source = Image.fromarray(np.ascontiguousarray(photo))
+def _resize(image: NDArray[np.uint8], height: int, width: int, resample: str) -> NDArray[np.uint8]:
+    source = Image.fromarray(np.ascontiguousarray(image))
     return np.array(source.resize((width, height), _FILTERS[resample]))

@@ -106,11 +106,11 @@ def _bounds(
 
     thresholds = _thresholds(runs, quantiles)
     counts = [_counts(np.asarray(run, np.int64), thresholds) for run in runs]
-    dice = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(_SEED)
     together = np.zeros((_DRAWINGS, len(thresholds)), np.float32)
     medians = np.empty((_DRAWINGS, len(runs)), np.intp)
     for place in range(len(runs)):
-        drawn = _draw(counts, dice)
+        drawn = _draw(counts, rng)
         together += drawn
         medians[:, place] = _reached(drawn, MEDIAN)
     medians.sort(axis=1)
@@ -155,16 +155,16 @@ def _counts(samples: NDArray[np.int64], thresholds: NDArray[np.int64]) -> NDArra
     return np.cumsum(cells, axis=1).astype(np.float32)
 
 
-def _draw(counts: Sequence[NDArray[np.float32]], dice: np.random.Generator) -> NDArray[np.float32]:
+def _draw(counts: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw a run, and then its blocks, for each drawing; return its counts `(B, T)`."""
     import numpy as np
 
-    chosen = dice.integers(len(counts), size=_DRAWINGS)
+    chosen = rng.integers(len(counts), size=_DRAWINGS)
     drawn = np.empty((_DRAWINGS, counts[0].shape[1]), np.float32)
     for run, blocks in enumerate(counts):
         rows = np.flatnonzero(chosen == run)
         shares = np.full(len(blocks), 1 / len(blocks))
-        weights = dice.multinomial(len(blocks), shares, size=len(rows))
+        weights = rng.multinomial(len(blocks), shares, size=len(rows))
         drawn[rows] = weights.astype(np.float32) @ blocks
     return drawn
 

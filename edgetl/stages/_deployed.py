@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # planning must not wait for torch, nor for numpy
     from torch import nn
 
     from edgetl.data.dataset import Dataset
-    from edgetl.evaluation import Answers
-    from edgetl.runtime.detections import Suppression
+    from edgetl.evaluation import Predictions
+    from edgetl.runtime.detections import NmsSettings
 
 
 def outputs_of(
     network: nn.Module, pixels: NDArray[np.uint8], names: tuple[str, ...]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return what `network` answers, one photo at a time, as a device would ask.
+    """Return what `network` answers, one image at a time, as a device would ask.
 
     Args:
         network: As `edgetl.models.deployable` returns it.
@@ -37,27 +37,27 @@ def outputs_of(
     rows = []
     with torch.inference_mode():
         for image in pixels:
-            answer = network(torch.from_numpy(image[None].astype("float32")))
-            rows.append((answer,) if isinstance(answer, torch.Tensor) else answer)
+            output = network(torch.from_numpy(image[None].astype("float32")))
+            rows.append((output,) if isinstance(output, torch.Tensor) else output)
     return {
         name: torch.cat([row[position] for row in rows]).numpy()
         for position, name in enumerate(names)
     }
 
 
-def answers_of(
-    trained: Artifact, dataset: Dataset, split: Split, rule: Suppression | None
-) -> Answers:
-    """Return what a trained model answers to the photos of a split, at least one, by `rule`.
+def predictions_of(
+    trained: Artifact, dataset: Dataset, split: Split, nms: NmsSettings | None
+) -> Predictions:
+    """Return what a trained model answers to the images of a split, at least one, by `nms`.
 
     A training keeps the answers by the usual rule. Another one makes others of the same outputs,
     so the model is asked again.
     """
     from edgetl.models import load_model
-    from edgetl.train.outcome import read_answers, split_answers
+    from edgetl.train.training_artifacts import read_predictions, split_predictions
 
-    usual = EVALUATIONS.load(dataset.task.value).rule(dataset)
-    if rule is None or usual is None or replace(rule, score=usual.score) == usual:
-        return read_answers(trained.folder, split)
+    usual = EVALUATIONS.load(dataset.task.value).nms(dataset)
+    if nms is None or usual is None or replace(nms, score_threshold=usual.score_threshold) == usual:
+        return read_predictions(trained.folder, split)
     spec, module = load_model(trained.folder)
-    return split_answers(spec, module, dataset, split, rule)
+    return split_predictions(spec, module, dataset, split, nms)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.data.audit import Audit
-from edgetl.data.photos import Photos
+from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
 from edgetl.errors import DataError
 from edgetl.stages import Progress
@@ -22,8 +22,8 @@ _MAX_SHOWN = 3
 
 
 def summary(facts: Facts) -> str:
-    """Return for example `2,140 photos, 6 classes (train 1,391, val 321, test 428)`."""
-    sizes = facts["photos"]
+    """Return for example `2,140 images, 6 classes (train 1,391, val 321, test 428)`."""
+    sizes = facts["images"]
     parts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
     boxes = ""
     total = sum(sum(counts.values()) for counts in facts.get("boxes", {}).values())
@@ -31,8 +31,8 @@ def summary(facts: Facts) -> str:
         boxes = f" {total:,} {'box' if total == 1 else 'boxes'},"
     count = len(facts["classes"])
     classes = "class" if count == 1 else "classes"
-    text = f"{sum(sizes.values()):,} photos,{boxes} {count} {classes} ({parts})"
-    for kind, names in facts["left_out"].items():
+    text = f"{sum(sizes.values()):,} images,{boxes} {count} {classes} ({parts})"
+    for kind, names in facts["dropped"].items():
         text += f"; {len(names):,} {kind} left out"
     for kind, number in facts.get("repaired", {}).items():
         text += f"; {number:,} repaired by {kind}"
@@ -53,8 +53,8 @@ def look_for_unseen(
     """Return how many boxes of each split training does not see, and tell what would show them.
 
     Args:
-        truths: The boxes of each photo, by split.
-        sizes: Height and width of each of these photos, pixels.
+        truths: The boxes of each image, by split.
+        sizes: Height and width of each of these images, pixels.
         preprocess: How they are fitted.
         progress: Is told.
 
@@ -98,7 +98,7 @@ def look_for_unseen(
 def facts_of(
     task: Task,
     audit: Audit,
-    photos: Photos,
+    images: Images,
     progress: Progress,
     unseen: Mapping[Split, Unseen],
 ) -> Facts:
@@ -107,28 +107,28 @@ def facts_of(
     Args:
         task: Of the recipe.
         audit: What is used.
-        photos: Where it is from.
+        images: Where it is from.
         progress: Is told.
         unseen: Boxes that training does not see, by split; empty for classification.
     """
-    others = photos.listing.others
+    others = images.listing.others
     if others:
-        what = "file that is no photo" if len(others) == 1 else "files that are no photos"
+        what = "file that is no image" if len(others) == 1 else "files that are no images"
         progress.note(f"{len(others):,} {what}: {_few(others)}")
-    left_out: dict[str, list[str]] = {}
-    for omission in audit.omissions:
-        left_out.setdefault(omission.kind.value, []).append(omission.name)
+    dropped: dict[str, list[str]] = {}
+    for dropped_item in audit.dropped:
+        dropped.setdefault(dropped_item.kind.value, []).append(dropped_item.name)
     facts: Facts = {
         "task": task.value,
         "classes": list(audit.classes),
-        "photos": {split.value: len(samples) for split, samples in audit.placed.items()},
-        "left_out": left_out,
+        "images": {split.value: len(samples) for split, samples in audit.placed.items()},
+        "dropped": dropped,
         "duplicates": audit.num_repeated,
         "other_files": len(others),
     }
     if task is Task.CLASSIFICATION:
         return facts | {"counts": _counts(audit, lambda sample: [sample.label])}
-    return facts | _box_facts(audit, photos, progress, unseen)
+    return facts | _box_facts(audit, images, progress, unseen)
 
 
 def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
@@ -141,12 +141,12 @@ def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
 
 
 def _box_facts(
-    audit: Audit, photos: Photos, progress: Progress, unseen: Mapping[Split, Unseen]
+    audit: Audit, images: Images, progress: Progress, unseen: Mapping[Split, Unseen]
 ) -> Facts:
     """Return what is to be known of boxes; crowds are no boxes of a class."""
-    unlisted = photos.listing.unlisted
+    unlisted = images.listing.unlisted
     if unlisted:
-        what = "photo belongs" if len(unlisted) == 1 else "photos belong"
+        what = "image belongs" if len(unlisted) == 1 else "images belong"
         progress.note(f"{len(unlisted):,} {what} to no split: {_few(unlisted)}")
     boxes = [box for found in audit.placed.values() for one in found for box in one.boxes]
     return {

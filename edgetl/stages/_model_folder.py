@@ -20,7 +20,7 @@ def complete(
     contract: Contract,
     pixels: NDArray[np.uint8],
     reference: Mapping[str, NDArray[np.float32]],
-    photos: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
 ) -> float:
     """Write contract, labels and golden samples beside the model file in `folder`.
 
@@ -29,7 +29,7 @@ def complete(
         contract: Of that file.
         pixels: Network inputs of the golden samples, shape ``(G, H, W, 3)``.
         reference: What the torch model answers to them, by output name, shape ``(G, ...)``.
-        photos: Source photos, each ``(h, w, 3)``, RGB.
+        images: Source images, each ``(h, w, 3)``, RGB.
 
     Returns:
         The largest absolute difference between the file's answers and `reference`.
@@ -39,7 +39,7 @@ def complete(
     from edgetl.runtime import golden
 
     contract.save(folder)
-    golden.record(folder, pixels, reference, photos)
+    golden.record(folder, pixels, reference, images)
     recorded = golden.load(folder, list(reference)).recorded
     return max(float(np.abs(recorded[name] - reference[name]).max()) for name in reference)
 

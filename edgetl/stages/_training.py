@@ -14,7 +14,7 @@ from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:
-    from edgetl.train.terms import Surroundings
+    from edgetl.train.interfaces import RunContext
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -58,7 +58,7 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
     yield from _file_problems(job, table, where)
 
 
-def surroundings(work: Workspace, phase: str, device: str, *, resumes: bool) -> Surroundings:
+def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> RunContext:
     """Return where one phase of a training runs.
 
     Args:
@@ -67,9 +67,9 @@ def surroundings(work: Workspace, phase: str, device: str, *, resumes: bool) -> 
         device: As the recipe says.
         resumes: Save every epoch, so that an interrupted training goes on from there.
     """
-    from edgetl.train.terms import Surroundings
+    from edgetl.train.interfaces import RunContext
 
-    return Surroundings(
+    return RunContext(
         device=device,
         step=work.progress.step,
         note=work.progress.note,
@@ -118,7 +118,7 @@ def _weights_problems(
                 "give a file, or `none`",
             )
     elif path.suffix not in _SUFFIXES:
-        names = ", ".join(f"`{name}`" for name in (*family.published, NO_WEIGHTS))
+        names = ", ".join(f"`{name}`" for name in (*family.pretrained, NO_WEIGHTS))
         yield Problem(
             f"{where}.weights",
             f"is '{table.weights}'; must be {names}, or a file that ends in {', '.join(_SUFFIXES)}",
@@ -133,6 +133,6 @@ def _file_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> 
 
 
 def _weights_file(job: Job, table: TeacherTable | StudentTable) -> Path | None:
-    if table.weights in (NO_WEIGHTS, *FAMILIES.load(table.family).published):
+    if table.weights in (NO_WEIGHTS, *FAMILIES.load(table.family).pretrained):
         return None
     return job.folder / table.weights

@@ -11,14 +11,14 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from edgetl.boards import require_machine
+from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
 from edgetl.config.table import Table
 from edgetl.devices import Connection, Device, check_device, open_device
-from edgetl.devices._remote import BUILD_S, replay_golden, run_json
 from edgetl.errors import DeviceError, MissingPackageError, Problem
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
-from edgetl.runtime.rule import ATTEMPTS_PER_RUN
+from edgetl.runtime.timing_plan import ATTEMPTS_PER_RUN
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import ask_for, benchmark_label, file_node, runtime_digest
 from edgetl.store.store import Artifact
@@ -38,7 +38,7 @@ made for them."""
 
 
 class BenchmarkTable(Table):
-    """How long each model file is timed, alone and again from photo to answer."""
+    """How long each model file is timed, alone and again from image to answer."""
 
     seconds: float = Field(default=10.0, gt=0.0, le=600.0)
     """Each run takes at least this long, seconds."""
@@ -219,9 +219,9 @@ def _broken(connection: Connection, settings: Settings) -> list[str]:
         threads=settings.threads,
         timeout_s=_TIMEOUT_S + BUILD_S,
     )
-    if found.fault:
+    if found.error:
         raise DeviceError(
-            f"the model does not run on device '{settings.device}': {found.fault}",
+            f"the model does not run on device '{settings.device}': {found.error}",
             remedy="run 'python -m edgetl.runtime bench' there and see",
         )
     return [

@@ -12,7 +12,7 @@ from edgetl.types import Facts, Split
 
 
 class Settings(Table):
-    """Nothing: the result depends on the two models and the photos alone."""
+    """Nothing: the result depends on the two models and the images alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -31,18 +31,18 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
     del settings, work
     from edgetl.data.dataset import Dataset
-    from edgetl.train.outcome import read_answers
+    from edgetl.train.training_artifacts import read_predictions
 
     dataset = Dataset.open(inputs["dataset"].folder)
     if not dataset.names(Split.TEST):
-        return {"photos": 0}
+        return {"images": 0}
     evaluation = EVALUATIONS.load(dataset.task.value)
     student, control = (
-        read_answers(inputs[name].folder, Split.TEST) for name in ("student", "control")
+        read_predictions(inputs[name].folder, Split.TEST) for name in ("student", "control")
     )
     difference = evaluation.difference(student, control, dataset, Split.TEST)
     return {
-        "photos": len(dataset.names(Split.TEST)),
+        "images": len(dataset.names(Split.TEST)),
         "student": evaluation.score(student, dataset, Split.TEST),
         "control": evaluation.score(control, dataset, Split.TEST),
         "gain_pp": difference["pp"],
@@ -52,8 +52,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 
 def _summary(facts: Facts) -> str:
-    if not facts["photos"]:
-        return "no test photos, so no gain can be measured"
+    if not facts["images"]:
+        return "no test images, so no gain can be measured"
     figures = (
         f"{facts['student']['title']} gain {facts['gain_pp']:+.1f} pp "
         f"[{facts['low_pp']:+.1f}, {facts['high_pp']:+.1f}]"

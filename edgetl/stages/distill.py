@@ -15,7 +15,7 @@ from edgetl.stages._training import (
     network_problems,
     network_settings,
     result_sentence,
-    surroundings,
+    run_context,
 )
 from edgetl.store.store import Artifact
 from edgetl.train.options import (
@@ -25,7 +25,7 @@ from edgetl.train.options import (
     NetworkSettings,
     Training,
 )
-from edgetl.train.tasks import TASKS, Lesson
+from edgetl.train.tasks import TASKS, TeacherSignal
 from edgetl.types import Facts
 
 
@@ -73,27 +73,27 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     from edgetl.data.dataset import Dataset
     from edgetl.models import load_model
     from edgetl.train.device import open_fabric
-    from edgetl.train.outcome import write_outcome
+    from edgetl.train.training_artifacts import write_training_artifacts
     from edgetl.train.weights import build_network
 
     dataset = Dataset.open(inputs["dataset"].folder)
     task = TASKS.load(dataset.task)
     family, module, report = build_network(settings.network, len(dataset.classes))
     work.progress.note(f"{settings.network.family}: {report.sentence()}")
-    lesson = None
+    teacher_signal = None
     if "teacher" in inputs:
         spec, network = load_model(inputs["teacher"].folder)
         fabric = open_fabric(settings.device, mixed_precision=settings.training.mixed_precision)
-        lesson = Lesson(spec, network.to(fabric.device), settings.loss)
+        teacher_signal = TeacherSignal(spec, network.to(fabric.device), settings.loss)
     fitted = task.train_whole(
         module,
         family,
         settings.training,
         dataset=dataset,
-        surroundings=surroundings(work, "student", settings.device, resumes=True),
-        lesson=lesson,
+        run_context=run_context(work, "student", settings.device, resumes=True),
+        teacher_signal=teacher_signal,
     )
-    facts = write_outcome(
+    facts = write_training_artifacts(
         work.out,
         fitted.module,
         network=settings.network,

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from edgetl.config.recipe import SuppressionTable
+from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, Problem, UsageError
 from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import model_node
-from edgetl.stages._deployed import answers_of, outputs_of
+from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._model_folder import complete, mib
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Split, Task
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from torch import nn
 
     from edgetl.data.dataset import Dataset
-    from edgetl.runtime.detections import Suppression
+    from edgetl.runtime.detections import NmsSettings
 
 _MOST_GOLDEN = 8
 _LEAST_GOLDEN = 2
@@ -39,16 +39,16 @@ class Settings(Table):
     """What an exported file depends on besides its inputs."""
 
     format: str
-    suppression: SuppressionTable | None
+    nms: NmsTable | None
     """None of a classifier."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     inputs = {"dataset": made["dataset"][0], "model": model_node(made)}
-    wanted = job.recipe.suppression or SuppressionTable()
-    suppression = wanted if job.recipe.task is Task.DETECTION else None
+    wanted = job.recipe.nms or NmsTable()
+    nms = wanted if job.recipe.task is Task.DETECTION else None
     return [
-        Node("export", f"export {name}", Settings(format=name, suppression=suppression), inputs)
+        Node("export", f"export {name}", Settings(format=name, nms=nms), inputs)
         for name in _formats(job)
     ]
 
@@ -59,8 +59,8 @@ def _formats(job: Job) -> tuple[str, ...]:
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield what nothing reads and no exporter writes; raise if an exporter lacks a package."""
-    if job.recipe.suppression is not None and job.recipe.task is not Task.DETECTION:
-        yield Problem("suppression", "is only read for `task: detection`; leave it out")
+    if job.recipe.nms is not None and job.recipe.task is not Task.DETECTION:
+        yield Problem("nms", "is only read for `task: detection`; leave it out")
     for target in job.targets:
         for name in target.files():
             try:
@@ -104,7 +104,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     exporter = EXPORTERS.load(settings.format)
     example = torch.zeros((1, *pixels.shape[1:]))
     tensors = exporter.export(network, example, evaluation.outputs, work.out)
-    rule = _rule(evaluation, dataset, inputs["model"], settings.suppression)
+    nms = _nms_settings(evaluation, dataset, inputs["model"], settings.nms)
     contract = Contract(
         task=spec.task.value,
         labels=spec.classes,
@@ -117,9 +117,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             OutputSpec(name, tensor, (1, *reference[name].shape[1:]))
             for name, tensor in tensors.items()
         ),
-        suppression=rule,
+        nms=nms,
     )
-    error = complete(work.out, contract, pixels, reference, _drawn_photos())
+    error = complete(work.out, contract, pixels, reference, _synthetic_images())
     span = evaluation.span(reference)
     # Written so that a NaN is refused too.
     if not error <= _LARGEST_ERROR * span:
@@ -133,22 +133,22 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         "size_bytes": sum(sizes),
         "max_abs_error": error,
         "output_span": span,
-        "suppression": None if rule is None else dataclasses.asdict(rule),
+        "nms": None if nms is None else dataclasses.asdict(nms),
     }
 
 
-def _rule(
-    evaluation: Evaluation, dataset: Dataset, model: Artifact, wanted: SuppressionTable | None
-) -> Suppression | None:
+def _nms_settings(
+    evaluation: Evaluation, dataset: Dataset, model: Artifact, wanted: NmsTable | None
+) -> NmsSettings | None:
     """Return the wanted rule, with the score that suits the model best if that is left open.
 
     The validation split says which that is, if there is one.
     """
-    rule = evaluation.rule(dataset, wanted)
-    if wanted is None or wanted.score is not None or not dataset.names(Split.VAL):
-        return rule
-    answers = answers_of(model, dataset, Split.VAL, rule)
-    return evaluation.tuned(rule, answers, dataset, Split.VAL)
+    nms = evaluation.nms(dataset, wanted)
+    if wanted is None or wanted.score_threshold is not None or not dataset.names(Split.VAL):
+        return nms
+    predictions = predictions_of(model, dataset, Split.VAL, nms)
+    return evaluation.with_selected_threshold(nms, predictions, dataset, Split.VAL)
 
 
 def _golden(
@@ -156,14 +156,14 @@ def _golden(
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
     """Return samples and what `network` answers to them, fewer the larger the answers are.
 
-    They are spread evenly over the photos of the validation split, or the training split, on which
+    They are spread evenly over the images of the validation split, or the training split, on which
     there is something to be found.
     """
     import numpy as np
 
     split = Split.VAL if dataset.names(Split.VAL) else Split.TRAIN
     fitted = dataset.images(split)
-    # A photo without boxes has a label beyond the classes.
+    # An image without boxes has a label beyond the classes.
     seen = np.flatnonzero(dataset.labels(split) < len(dataset.classes))
     candidates = seen if len(seen) else np.arange(len(fitted))
     first = outputs_of(network, fitted[candidates[:1]], evaluation.outputs)
@@ -173,15 +173,15 @@ def _golden(
     return pixels, outputs_of(network, pixels, evaluation.outputs)
 
 
-def _drawn_photos() -> list[NDArray[np.uint8]]:
-    """Return photos, lying and upright, that prove decoding and resizing wherever they are read.
+def _synthetic_images() -> list[NDArray[np.uint8]]:
+    """Return images, lying and upright, that prove decoding and resizing wherever they are read.
 
-    Gradients, edges and fine stripes, because a resize that differs differs there. The photos of
+    Gradients, edges and fine stripes, because a resize that differs differs there. The images of
     the dataset are already of the network's size and would prove nothing.
     """
     import numpy as np
 
-    photos = []
+    images = []
     for height, width in ((200, 300), (300, 200)):
         y, x = np.mgrid[0:height, 0:width]
         disc = (y - height // 2) ** 2 + (x - width // 3) ** 2 < (height // 4) ** 2
@@ -191,17 +191,17 @@ def _drawn_photos() -> list[NDArray[np.uint8]]:
             np.where(disc, 230, y * 255 // height),
             np.where(disc, 30, stripes),
         )
-        photos.append(np.stack(planes, axis=-1).astype(np.uint8))
-    return photos
+        images.append(np.stack(planes, axis=-1).astype(np.uint8))
+    return images
 
 
 def _summary(facts: Facts) -> str:
     """Return for example ``5.8 MiB; 2.1e-07 of the outputs' range from torch``."""
     share = facts["max_abs_error"] / facts["output_span"]
     text = f"{mib(facts['size_bytes'])}; {share:.1e} of the outputs' range from torch"
-    if facts["suppression"] is None:
+    if facts["nms"] is None:
         return text
-    return f"{text}; finds what scores {facts['suppression']['score']:g}"
+    return f"{text}; finds what scores {facts['nms']['score_threshold']:g}"
 
 
 STAGE = Stage(

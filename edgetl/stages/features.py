@@ -1,6 +1,6 @@
-"""Compute what the frozen backbone sees of every photo, once, for linear probes.
+"""Compute what the frozen backbone sees of every image, once, for linear probes.
 
-The test photos are left out: the finished network answers them itself.
+The test images are left out: the finished network answers them itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Settings(Table):
 
     network: NetworkSettings
     mirrored: bool
-    """Also compute the training photos left to right."""
+    """Also compute the training images left to right."""
     device: str = Field(exclude=True)
 
 
@@ -56,21 +56,21 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     device = open_fabric(settings.device, mixed_precision=False).device
     module = module.eval().to(device).to(memory_format=torch.channels_last)
     views = {Split.TRAIN: (False, True) if settings.mirrored else (False,), Split.VAL: (False,)}
-    photos = {split: len(dataset.labels(split)) for split in views}
-    total = sum(len(views[split]) * photos[split] for split in views)
+    images = {split: len(dataset.labels(split)) for split in views}
+    total = sum(len(views[split]) * images[split] for split in views)
     done = 0
 
     def tell(count: int) -> None:
         nonlocal done
         done += count
-        work.progress.step(done, total, "photos through the backbone")
+        work.progress.step(done, total, "images through the backbone")
 
     for split, shown in views.items():
         write_features(
             work.out, split, module=module, family=family, dataset=dataset, views=shown, tell=tell
         )
     return {
-        "photos": {split.value: count for split, count in photos.items()},
+        "images": {split.value: count for split, count in images.items()},
         "mirrored": settings.mirrored,
         "weights": report.facts(),
     }
@@ -78,7 +78,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 def _summary(facts: Facts) -> str:
     views = ", mirrored too" if facts["mirrored"] else ""
-    return f"{sum(facts['photos'].values()):,} photos through the frozen backbone{views}"
+    return f"{sum(facts['images'].values()):,} images through the frozen backbone{views}"
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:

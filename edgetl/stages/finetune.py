@@ -1,4 +1,4 @@
-"""Teach a pretrained network what is labelled on the photos: the teacher."""
+"""Teach a pretrained network what is labelled on the images: the teacher."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgetl.stages._training import (
     network_problems,
     network_settings,
     result_sentence,
-    surroundings,
+    run_context,
 )
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings, Training
@@ -71,7 +71,7 @@ def _check(job: Job) -> Iterator[Problem]:
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
     from edgetl.data.dataset import Dataset
-    from edgetl.train.outcome import write_outcome
+    from edgetl.train.training_artifacts import write_training_artifacts
     from edgetl.train.weights import build_network
 
     dataset = Dataset.open(inputs["dataset"].folder)
@@ -86,7 +86,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             settings.probe,
             dataset=dataset,
             features=inputs["features"].folder if "features" in inputs else None,
-            surroundings=surroundings(
+            run_context=run_context(
                 work, "probe", settings.device, resumes=not task.caches_features
             ),
         )
@@ -97,13 +97,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             family,
             settings.full,
             dataset=dataset,
-            surroundings=surroundings(work, "full", settings.device, resumes=True),
+            run_context=run_context(work, "full", settings.device, resumes=True),
         )
         if _is_worse(phases["full"], phases.get("probe")):
             work.progress.note("training the whole network made it worse; the probe is kept")
             module.load_state_dict(before)
             phases["full"] = dataclasses.replace(phases["full"], best_epoch=0)
-    return write_outcome(
+    return write_training_artifacts(
         work.out,
         module.eval(),
         network=settings.network,
@@ -115,7 +115,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 def _is_worse(full: Fitted, probe: Fitted | None) -> bool:
     after, before = full.validation, probe.validation if probe else None
-    return bool(after and before and after.merit("metric") < before.merit("metric"))
+    return bool(after and before and after.selection_key("metric") < before.selection_key("metric"))
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Index the labelled photos: check them and their labels, split, store at the input's size."""
+"""Index the labelled images: check them and their labels, split, store at the input's size."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgetl.config.recipe import Accept, DataTable, DrawnData, Leave, Repair
+from edgetl.config.recipe import Accept, DataTable, Drop, Repair, SyntheticData
 from edgetl.config.table import Table
 from edgetl.data.audit import Audit, examine, rarest
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
-from edgetl.data.photos import Photos, open_photos
+from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import Sample
-from edgetl.data.splits import SplitRule, find_rule
+from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.errors import DataError, Problem
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._image_reading import Seen, look, reading_pool, store
 from edgetl.stages._index_facts import facts_of, look_for_unseen, summary
-from edgetl.stages._photo_reading import Seen, look, reading_pool, store
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Split, Task
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Item, Truth
     from edgetl.runtime.preprocess import Preprocess
 
-_LEAVES_OF_PHOTOS = frozenset({Leave.UNREADABLE, Leave.EMPTY_CLASSES, Leave.DUPLICATES})
+_LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
 
 
 class Settings(Table):
@@ -37,12 +37,12 @@ class Settings(Table):
 
     task: Task
     content: str
-    """Digest of names, classes and contents of all photos and labels."""
+    """Digest of names, classes and contents of all images and labels."""
     test_is_val: bool
-    drawn_off: dict[Split, float]
+    split_off: dict[Split, float]
     seed: int
     """Of the division; 0 where nothing is divided."""
-    leave_out: tuple[Leave, ...]
+    drop: tuple[Drop, ...]
     repair: tuple[Repair, ...]
     accept: tuple[Accept, ...]
     size: int
@@ -51,36 +51,36 @@ class Settings(Table):
     pad: int
     """Grey level of the letterbox border; 0 where there is none."""
     anchor: Literal["centre", "top-left"]
-    """Where the letterbox puts the photo; `centre` where there is none."""
+    """Where the letterbox puts the image; `centre` where there is none."""
     path: Path | None = Field(exclude=True)
-    """Where the photos are; `content` stands for it in the key. None for drawn photos."""
-    drawn: DrawnData | None = Field(exclude=True)
+    """Where the images are; `content` stands for it in the key. None for drawn images."""
+    synthetic: SyntheticData | None = Field(exclude=True)
     exclude: tuple[str, ...] = Field(exclude=True)
 
     def preprocess(self) -> Preprocess:
-        """Return how photos become inputs."""
+        """Return how images become inputs."""
         from edgetl.runtime.preprocess import Preprocess
 
         return Preprocess(self.size, self.size, self.fit, self.filter, self.pad, self.anchor)
 
-    def rule(self) -> SplitRule:
+    def policy(self) -> SplitPolicy:
         """Return how splits are made."""
-        return SplitRule(test_is_val=self.test_is_val, drawn_off=self.drawn_off)
+        return SplitPolicy(test_is_val=self.test_is_val, split_off=self.split_off)
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     del made
     data, image = job.recipe.data, job.recipe.input
     path = _path(job)
-    with open_photos(path, data.drawn, data.exclude, job.recipe.task) as photos:
-        rule = _rule(data, photos)
+    with open_images(path, data.synthetic, data.exclude, job.recipe.task) as images:
+        policy = _split_policy(data, images)
         settings = Settings(
             task=job.recipe.task,
-            content=photos.digest(job.digest),
-            test_is_val=rule.test_is_val,
-            drawn_off=dict(rule.drawn_off),
-            seed=data.seed if rule.drawn_off else 0,
-            leave_out=tuple(sorted(set(data.leave_out))),
+            content=images.digest(job.digest),
+            test_is_val=policy.test_is_val,
+            split_off=dict(policy.split_off),
+            seed=data.seed if policy.split_off else 0,
+            drop=tuple(sorted(set(data.drop))),
             repair=tuple(sorted(set(data.repair))),
             accept=tuple(sorted(set(data.accept))),
             size=image.size,
@@ -89,49 +89,49 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             pad=image.pad if image.fit == "letterbox" else 0,
             anchor=image.anchor if image.fit == "letterbox" else "centre",
             path=path,
-            drawn=data.drawn,
+            synthetic=data.synthetic,
             exclude=data.exclude,
         )
     return [Node(stage="index", label="index", settings=settings)]
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield what is wrong with labels, and whether there are enough photos to calibrate with."""
+    """Yield what is wrong with labels, and whether there are enough images to calibrate with."""
     data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
     if task is not Task.DETECTION:
-        of_boxes = [kind for kind in data.leave_out if kind not in _LEAVES_OF_PHOTOS]
+        of_boxes = [kind for kind in data.drop if kind not in _LEAVES_OF_IMAGES]
         for key, said in (
-            ("leave_out", of_boxes),
+            ("drop", of_boxes),
             ("repair", data.repair),
             ("accept", data.accept),
         ):
             for kind in said:
                 what = f"'{kind}' is about labelled boxes, but the task is {task}"
                 yield Problem(f"data.{key}", what)
-    with open_photos(_path(job), data.drawn, data.exclude, task) as photos:
-        # How many photos a split gets depends on names and labels, as long as no photo is left out
+    with open_images(_path(job), data.synthetic, data.exclude, task) as images:
+        # How many images a split gets depends on names and labels, as long as no image is left out
         # for what is in it.
-        names = {sample.name: sample.name for sample in photos.listing.samples}
-        boxes = {sample.name: sample.boxes for sample in photos.listing.samples}
-        audit = _examine(data, photos, Seen(names, boxes=boxes), _rule(data, photos))
+        names = {sample.name: sample.name for sample in images.listing.samples}
+        boxes = {sample.name: sample.boxes for sample in images.listing.samples}
+        audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
         if audit.findings and task is Task.DETECTION:
-            yield from _wrong_labels(job, photos)
+            yield from _wrong_labels(job, images)
     available = len(audit.placed[Split(wanted.split)])
     if wanted.count > available:
         yield Problem(
             "calibration",
-            f"'{wanted.name}' wants {wanted.count:,} photos of the {wanted.split} split, "
+            f"'{wanted.name}' wants {wanted.count:,} images of the {wanted.split} split, "
             f"which has {available:,}",
         )
 
 
-def _wrong_labels(job: Job, photos: Photos) -> Iterator[Problem]:
-    """Yield the report of a run, but without decoding photos: one look is to name all there is."""
+def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
+    """Yield the report of a run, but without decoding images: one look is to name all there is."""
     data = job.recipe.data
     with reading_pool() as pool:
-        seen = look(photos, pool)
+        seen = look(images, pool)
     try:
-        _examine(data, photos, seen, _rule(data, photos)).refuse_if_wrong(str(_path(job)))
+        _examine(data, images, seen, _split_policy(data, images)).refuse_if_wrong(str(_path(job)))
     except DataError as error:
         yield Problem("data.path", str(error))
 
@@ -140,26 +140,26 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     del inputs
     from edgetl.data.dataset import write_index
 
-    called = str(settings.path or "drawn photos")
+    called = str(settings.path or "drawn images")
     with (
-        open_photos(settings.path, settings.drawn, settings.exclude, settings.task) as photos,
+        open_images(settings.path, settings.synthetic, settings.exclude, settings.task) as images,
         reading_pool() as pool,
     ):
-        seen = look(photos, pool)
-        audit = _examine(settings, photos, seen, settings.rule())
+        seen = look(images, pool)
+        audit = _examine(settings, images, seen, settings.policy())
 
         def store_placed() -> dict[str, str]:
             names = [sample.name for split in Split for sample in audit.placed[split]]
-            return store(names, photos, settings.preprocess(), seen=seen, pool=pool, work=work)
+            return store(names, images, settings.preprocess(), seen=seen, pool=pool, work=work)
 
-        # Also before data are refused: the report is to name photos that cannot be decoded.
+        # Also before data are refused: the report is to name images that cannot be decoded.
         failed = store_placed()
         if failed:
             seen.unreadable.update(failed)
-            audit = _examine(settings, photos, seen, settings.rule())
+            audit = _examine(settings, images, seen, settings.policy())
         audit.refuse_if_wrong(called)
         failed_again = store_placed() if failed else {}
-        if failed_again or photos.digest(digest_file) != settings.content:
+        if failed_again or images.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
     truths = sizes = None
     unseen = {}
@@ -175,11 +175,11 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         classes=audit.classes,
         preprocess=settings.preprocess(),
         items=_items(settings.task, audit, seen.contents),
-        omissions=audit.omissions,
+        dropped=audit.dropped,
         truths=truths,
-        photo_sizes=sizes,
+        image_sizes=sizes,
     )
-    return facts_of(settings.task, audit, photos, work.progress, unseen)
+    return facts_of(settings.task, audit, images, work.progress, unseen)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -191,18 +191,18 @@ def _path(job: Job) -> Path | None:
     return None if given is None else job.folder / Path(given).expanduser()
 
 
-def _rule(data: DataTable, photos: Photos) -> SplitRule:
-    return find_rule(
-        photos.listing.given,
+def _split_policy(data: DataTable, images: Images) -> SplitPolicy:
+    return choose_split_policy(
+        images.listing.given,
         val=data.val,
         test=data.test,
         test_stated="test" in data.model_fields_set,
     )
 
 
-def _examine(data: Settings | DataTable, photos: Photos, seen: Seen, rule: SplitRule) -> Audit:
-    listing, lint = photos.listing, None
-    allowed = Allowed(frozenset(data.leave_out), frozenset(data.repair), frozenset(data.accept))
+def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: SplitPolicy) -> Audit:
+    listing, lint = images.listing, None
+    allowed = Allowed(frozenset(data.drop), frozenset(data.repair), frozenset(data.accept))
     if listing.task is Task.DETECTION:
         samples = tuple(
             replace(sample, boxes=seen.boxes.get(sample.name, ())) for sample in listing.samples
@@ -213,7 +213,7 @@ def _examine(data: Settings | DataTable, photos: Photos, seen: Seen, rule: Split
         listing,
         seen.contents,
         seen.unreadable,
-        rule=rule,
+        policy=policy,
         seed=data.seed,
         allowed=allowed,
         lint=lint,
@@ -239,7 +239,7 @@ def _items(task: Task, audit: Audit, contents: Mapping[str, str]) -> dict[Split,
 
 
 def _truths(audit: Audit) -> dict[Split, list[Truth]]:
-    """Return the boxes of each photo by split, with numbers for classes."""
+    """Return the boxes of each image by split, with numbers for classes."""
     import numpy as np
 
     from edgetl.data.dataset import Truth

@@ -25,7 +25,7 @@ from edgetl.stages._candidates import (
     node_called,
     runtime_digest,
 )
-from edgetl.stages._choice import Choice, Judgement, Measured, Outcome, Verdict, choose
+from edgetl.stages._selection import Judgement, Measured, Outcome, Selection, Verdict, choose
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Provenance
 
@@ -96,22 +96,22 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     target = settings.target
     candidates = list(target.each_candidate())
     measured = [_measured(candidate.name, inputs) for candidate in candidates]
-    choice = choose(target, measured)
-    chosen = None if choice.chosen is None else candidates[choice.chosen]
+    selection = choose(target, measured)
+    chosen = None if selection.chosen is None else candidates[selection.chosen]
     if chosen is not None:
-        _write_bundle(work.out / BUNDLE_FOLDER, settings, chosen, choice, inputs)
+        _write_bundle(work.out / BUNDLE_FOLDER, settings, chosen, selection, inputs)
     return {
         "target": target.name,
         "device": target.device,
         "threads": target.threads,
         "limits": target.limits.model_dump(mode="json"),
-        "verdict": choice.outcome.value,
-        "why": choice.why,
+        "verdict": selection.outcome.value,
+        "why": selection.why,
         "chosen": None if chosen is None else chosen.name,
         "rows": [
             _row(candidate, figures, judgement, inputs)
             for candidate, figures, judgement in zip(
-                candidates, measured, choice.judgements, strict=True
+                candidates, measured, selection.judgements, strict=True
             )
         ],
     }
@@ -125,8 +125,8 @@ def _measured(name: str, inputs: Mapping[str, Artifact]) -> Measured:
         name=name,
         title=verification["title"],
         accuracies=_accuracies(verification),
-        collapse=verification["collapse"],
-        silent=verification["answered"] == 0,
+        at_chance=verification["at_chance"],
+        no_predictions=verification["num_predictions"] == 0,
         drop_pp=verification["drop"]["pp"],
         size_bytes=verification["size_bytes"],
         p95_ms=None if latency is None else latency.facts["model_ms"]["p95"]["value"],
@@ -197,7 +197,7 @@ def _write_bundle(
     folder: Path,
     settings: Settings,
     candidate: Candidate,
-    choice: Choice,
+    selection: Selection,
     inputs: Mapping[str, Artifact],
 ) -> None:
     """Write the model folder, the runtime, and a manifest with the digest of every file."""
@@ -218,8 +218,8 @@ def _write_bundle(
         "edgetl": __version__,
         "target": target.model_dump(mode="json", exclude={"candidates"}),
         "candidate": chosen,
-        "verdict": choice.outcome.value,
-        "why": choice.why,
+        "verdict": selection.outcome.value,
+        "why": selection.why,
         "accuracy": inputs[f"{chosen} verification"].facts,
         "latency": _latency_facts(chosen, inputs),
         "made_with": {tool: version(tool) for tool in sorted(set(_tools(settings)))},

@@ -1,4 +1,4 @@
-"""Quantize exported files: fp16 by itself, int8 and w8a16 with ranges from calibration photos."""
+"""Quantize exported files: fp16 by itself, int8 and w8a16 with ranges from calibration images."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 _CALIBRATION_DIGEST_DIGITS = 12
 
 
-class Photos(Table):
-    """Which photos calibrate; the fields of a calibration recipe that choose them."""
+class Images(Table):
+    """Which images calibrate; the fields of a calibration recipe that choose them."""
 
     name: str = Field(exclude=True)
     """For messages; the same choice under another name is the same."""
     split: Literal["train", "val"]
     count: int
-    choice: Literal["random", "balanced"]
+    sampling: Literal["random", "balanced"]
     seed: int
 
 
@@ -47,8 +47,8 @@ class Settings(Table):
     format: str
     precision: Precision
     quantizer: str
-    photos: Photos | None
-    """None for fp16, which reads no photo."""
+    images: Images | None
+    """None for fp16, which reads no image."""
     int8: Int8Table | None
     """None but for int8; the wider precisions reach all values and leave nothing in float."""
 
@@ -66,7 +66,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             format=name,
             precision=precision,
             quantizer=quantizer,
-            photos=_photos(job.calibration) if precision in CALIBRATED else None,
+            images=_images(job.calibration) if precision in CALIBRATED else None,
             int8=_int8(job.calibration) if precision is Precision.INT8 else None,
         )
         inputs = {"dataset": made["dataset"][0], "float": float_node(made, name)}
@@ -74,8 +74,8 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     return nodes
 
 
-def _photos(calibration: Calibration) -> Photos:
-    return Photos.model_validate(calibration.model_dump(include=set(Photos.model_fields)))
+def _images(calibration: Calibration) -> Images:
+    return Images.model_validate(calibration.model_dump(include=set(Images.model_fields)))
 
 
 def _int8(calibration: Calibration) -> Int8Table:
@@ -83,7 +83,7 @@ def _int8(calibration: Calibration) -> Int8Table:
     if estimator == "percentile":
         return wanted
     # An estimator that does not read the percentile does not depend on it either.
-    return Int8Table(range=RangeTable(estimator=estimator), keep_float=wanted.keep_float)
+    return Int8Table(range=RangeTable(estimator=estimator), float_layers=wanted.float_layers)
 
 
 def _check(job: Job) -> Iterator[Problem]:
@@ -138,7 +138,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
     from edgetl.runtime import golden
     from edgetl.runtime.contract import Contract
-    from edgetl.runtime.preprocess import read_photo
+    from edgetl.runtime.preprocess import read_image
 
     source = inputs["float"].folder
     contract = Contract.load(source)
@@ -151,46 +151,46 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         work.out,
     )
     samples = golden.load(source, [output.name for output in contract.outputs])
-    photos = [read_photo(source / golden.photo_file(i)) for i in range(len(samples.fitted))]
+    images = [read_image(source / golden.image_file(i)) for i in range(len(samples.fitted))]
     files = EXPORTERS.load(settings.format).files
     error = complete(
         work.out,
         dataclasses.replace(contract, precision=settings.precision.value),
         samples.pixels,
         samples.reference,
-        photos,
+        images,
     )
     return {
         "size_bytes": _size_bytes(work.out, files),
         "float_size_bytes": _size_bytes(source, files),
         "max_abs_error": error,
         **found,
-        "calibration_photos": len(digests),
+        "calibration_images": len(digests),
         "calibration_digest": digest_value(sorted(digests)) if digests else None,
     }
 
 
 def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the photos that calibrate, ``(N, H, W, 3)``, and the digests of their contents."""
+    """Return the images that calibrate, ``(N, H, W, 3)``, and the digests of their contents."""
     import numpy as np
 
-    from edgetl.data.choice import choose_calibration
+    from edgetl.data.calibration_sampling import sample_calibration
     from edgetl.data.dataset import Dataset
 
     dataset = Dataset.open(folder)
-    if settings.photos is None:
+    if settings.images is None:
         return np.empty((0, dataset.size, dataset.size, 3), np.uint8), []
     calibration = Calibration.model_validate(
-        {"name": settings.photos.name, **settings.photos.model_dump()}
+        {"name": settings.images.name, **settings.images.model_dump()}
     )
     split = Split(calibration.split)
-    positions = choose_calibration(dataset.labels(split), calibration)
+    positions = sample_calibration(dataset.labels(split), calibration)
     items = [dataset.items(split)[position] for position in positions]
     tested = {item.sha256 for item in dataset.items(Split.TEST)}
     shared = [item.name for item in items if item.sha256 in tested]
     if shared:
         raise DataError(
-            f"{len(shared)} of {len(items)} calibration photos are also test photos, for example "
+            f"{len(shared)} of {len(items)} calibration images are also test images, for example "
             f"'{shared[0]}'",
             remedy=f"set `split: train` in calibration/{calibration.name}.yaml",
         )
@@ -206,12 +206,12 @@ def _summary(facts: Facts) -> str:
     parts = [f"{mib(facts['size_bytes'])}, {times:.1f}x smaller"]
     if facts["calibration_digest"]:
         digest = facts["calibration_digest"][:_CALIBRATION_DIGEST_DIGITS]
-        parts.append(f"{facts['calibration_photos']} photos {digest}")
+        parts.append(f"{facts['calibration_images']} images {digest}")
         parts.append(f"{sum(facts['float_operations'].values())} operations left in float")
     if "estimators" in facts:
         error = min(row["error"] for row in facts["estimators"])
         parts.append(
-            f"ranges by {facts['range']['estimator']}, error {error:.3f} on held-out photos"
+            f"ranges by {facts['range']['estimator']}, error {error:.3f} on held-out images"
         )
     return "; ".join(parts)
 

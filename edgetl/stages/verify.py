@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackageError, Problem
-from edgetl.evaluation import EVALUATIONS, Answers, Evaluation, Outputs
+from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
@@ -21,7 +21,7 @@ from edgetl.stages._candidates import (
     size_bytes,
     wanted,
 )
-from edgetl.stages._deployed import answers_of, outputs_of
+from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from numpy.typing import NDArray
 
     from edgetl.data.dataset import Dataset
-    from edgetl.runtime.detections import Suppression
+    from edgetl.runtime.detections import NmsSettings
     from edgetl.runtime.predictor import Predictor
 
-MISSES_FILE = "misses.png"
+WORST_ERRORS_FILE = "worst-errors.png"
 PREDICTIONS_FILE = "predictions.npz"
 VERIFICATION_FILE = "verification.json"
 
@@ -111,79 +111,79 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     from edgetl.runtime.predictor import Predictor
 
     dataset = Dataset.open(inputs["dataset"].folder)
-    _check_photos(dataset)
+    _check_images(dataset)
     evaluation = EVALUATIONS.load(dataset.task.value)
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
-    answers, first = _answers(predictor, evaluation, dataset, work.progress)
+    predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
     ladder = _ladder(
-        settings, inputs, dataset.images(Split.TEST)[: evaluation.photos_at_once], first
+        settings, inputs, dataset.images(Split.TEST)[: evaluation.images_per_chunk], first
     )
-    details = evaluation.details(answers, dataset, Split.TEST)
-    rule = predictor.contract.suppression
-    drop = _drop(inputs["model"], answers, dataset, rule)
-    picture = evaluation.misses(answers, dataset, Split.TEST, rule)
+    details = evaluation.details(predictions, dataset, Split.TEST)
+    nms = predictor.contract.nms
+    drop = _drop(inputs["model"], predictions, dataset, nms)
+    picture = evaluation.worst_errors(predictions, dataset, Split.TEST, nms)
     dataset.release()
     facts: Facts = {
         "format": settings.format,
         "precision": settings.precision.value,
         "engine": predictor.session.engine,
-        **evaluation.score(answers, dataset, Split.TEST),
-        "answered": evaluation.answered(answers, rule),
-        "collapse": evaluation.collapse(answers, dataset, Split.TEST, rule),
-        "cut_off": evaluation.cut_off(dataset, Split.TEST, rule),
+        **evaluation.score(predictions, dataset, Split.TEST),
+        "num_predictions": evaluation.num_predictions(predictions, nms),
+        "at_chance": evaluation.at_chance(predictions, dataset, Split.TEST, nms),
+        "truncated": evaluation.truncated(dataset, Split.TEST, nms),
         "drop": drop,
         "teacher_drop": (
-            _drop(inputs["teacher"], answers, dataset, rule) if "teacher" in inputs else drop
+            _drop(inputs["teacher"], predictions, dataset, nms) if "teacher" in inputs else drop
         ),
         "ladder": ladder,
         "breaks_at": next((step["step"] for step in ladder if not step["holds"]), None),
         "classes": details["classes"],
-        "misses": None if picture is None else MISSES_FILE,
+        "worst_errors": None if picture is None else WORST_ERRORS_FILE,
         "size_bytes": size_bytes(candidate),
     }
     if picture is not None:
-        Image.fromarray(picture).save(work.out / MISSES_FILE)
+        Image.fromarray(picture).save(work.out / WORST_ERRORS_FILE)
     with (work.out / PREDICTIONS_FILE).open("wb") as file:
-        np.savez(file, allow_pickle=False, **answers)
+        np.savez(file, allow_pickle=False, **predictions)
     # Tables and curves grow with the classes, so they are no facts, which every later run reads.
     text = json.dumps({**facts, **details}, indent=2, ensure_ascii=False) + "\n"
     (work.out / VERIFICATION_FILE).write_text(text, encoding="utf-8")
     return facts
 
 
-def _check_photos(dataset: Dataset) -> None:
+def _check_images(dataset: Dataset) -> None:
     labels = dataset.labels(Split.TEST)
-    # A photo without boxes has a label beyond the classes.
+    # An image without boxes has a label beyond the classes.
     if not len(labels):
         raise DataError(
-            "the test split has no photos, so no accuracy can be measured",
-            remedy="set data.test above 0, or give the photos a test/ folder",
+            "the test split has no images, so no accuracy can be measured",
+            remedy="set data.test above 0, or give the images a test/ folder",
         )
     if not (labels < len(dataset.classes)).any():
         raise DataError(
-            f"none of the {len(labels):,} photos of the test split has a box, so no accuracy can "
+            f"none of the {len(labels):,} images of the test split has a box, so no accuracy can "
             "be measured",
-            remedy="label what the test photos show, or move photos with boxes into the test split",
+            remedy="label what the test images show, or move images with boxes into the test split",
         )
 
 
-def _answers(
+def _predictions(
     predictor: Predictor, evaluation: Evaluation, dataset: Dataset, progress: Progress
-) -> tuple[Answers, Outputs]:
-    """Return the answers to all test photos, and the raw outputs for the first few of them.
+) -> tuple[Predictions, Outputs]:
+    """Return the answers to all test images, and the raw outputs for the first few of them.
 
     The raw outputs of a detector are a thousand times its answers, so they are never held for more
-    than a few photos.
+    than a few images.
     """
-    images, chunk = dataset.images(Split.TEST), evaluation.photos_at_once
-    rule = predictor.contract.suppression
+    images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
+    nms = predictor.contract.nms
     first = predictor.run(images[:chunk])
-    parts = [evaluation.collect(first, dataset, Split.TEST, 0, rule)]
+    parts = [evaluation.collect(first, dataset, Split.TEST, 0, nms)]
     for start in range(chunk, len(images), chunk):
-        progress.step(start, len(images), "test photos")
+        progress.step(start, len(images), "test images")
         outputs = predictor.run(images[start : start + chunk])
-        parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, rule))
+        parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, nms))
     return evaluation.join(parts), first
 
 
@@ -212,12 +212,12 @@ def _ladder(
     exported = found if settings.precision is Precision.FP32 else exporter.run(images)
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> Facts:
-        facts = evaluation.compare(before, after, exporter.contract.suppression)
+        facts = evaluation.compare(before, after, exporter.contract.nms)
         lowest = _LOWEST_SNR_DB[precision]
         holds = facts["snr_db"] >= lowest
         return {
             "step": name,
-            "photos": len(images),
+            "images": len(images),
             **facts,
             "lowest_snr_db": lowest,
             "holds": holds,
@@ -230,17 +230,19 @@ def _ladder(
     return ladder
 
 
-def _drop(trained: Artifact, answers: Answers, dataset: Dataset, rule: Suppression | None) -> Facts:
+def _drop(
+    trained: Artifact, predictions: Predictions, dataset: Dataset, nms: NmsSettings | None
+) -> Facts:
     """Return how much of the metric the file lost against a torch model, percentage points.
 
     Both answer by the same rule, which is no part of the loss.
     """
     evaluation = EVALUATIONS.load(dataset.task.value)
-    before = answers_of(trained, dataset, Split.TEST, rule)
+    before = predictions_of(trained, dataset, Split.TEST, nms)
     return {
         "against": trained.manifest.label,
         "value": round(evaluation.value(before, dataset, Split.TEST), 6),
-        **evaluation.difference(before, answers, dataset, Split.TEST),
+        **evaluation.difference(before, predictions, dataset, Split.TEST),
     }
 
 
@@ -250,7 +252,7 @@ def _summary(facts: Facts) -> str:
         f"{facts['title']} {facts['value']:.3f} [{facts['low']:.3f}, {facts['high']:.3f}], "
         f"drop {facts['drop']['pp']:z.1f} pp"
     )
-    told = (facts["cut_off"], facts["breaks_at"] and f"breaks at {facts['breaks_at']}")
+    told = (facts["truncated"], facts["breaks_at"] and f"breaks at {facts['breaks_at']}")
     return "; ".join([text, *filter(None, told)])
 
 

@@ -1,4 +1,4 @@
-"""How classifiers are taught: a linear layer on cached features, or the whole network on photos."""
+"""How classifiers are taught: a linear layer on cached features, or the whole network on images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from edgetl.models import Family
 from edgetl.nn.losses import balanced_class_weights, label_loss
 from edgetl.train.features import FeatureBatches, read_features
 from edgetl.train.fit import Fitted, fit
+from edgetl.train.image_batches import (
+    LabelledBatch,
+    image_batches,
+    image_validator,
+    logits_validator,
+)
+from edgetl.train.interfaces import Loss, RunContext, TrainingSetup
 from edgetl.train.options import Training
-from edgetl.train.photos import LabelledBatch, logits_exam, photo_batches, photo_exam
-from edgetl.train.tasks import Lesson
-from edgetl.train.teachers import distillation_loss, make_teacher
-from edgetl.train.terms import Course, Loss, Surroundings
+from edgetl.train.tasks import TeacherSignal
+from edgetl.train.teacher_logits import distillation_loss, make_teacher
 from edgetl.types import Split
 
 
@@ -50,7 +55,7 @@ def train_head(
     *,
     dataset: Dataset,
     features: Path,
-    surroundings: Surroundings,
+    run_context: RunContext,
 ) -> Fitted:
     """Train the head of `module` on cached features; an epoch is a few matrix products.
 
@@ -60,7 +65,7 @@ def train_head(
         training: Epochs are over the features.
         dataset: That the features were made of.
         features: Folder of `edgetl.train.features.write_features`.
-        surroundings: Where to train.
+        run_context: Where to train.
 
     Returns:
         The trained head alone, and its history.
@@ -69,36 +74,38 @@ def train_head(
     seen = read_features(features, Split.TRAIN, dataset)
     seen_in_val = read_features(features, Split.VAL, dataset)
 
-    def answer(trained: nn.Module) -> NDArray[np.float32]:
+    def predict(trained: nn.Module) -> NDArray[np.float32]:
         device = next(trained.parameters()).device
         with torch.inference_mode():
             logits = trained(torch.from_numpy(seen_in_val.values[0]).to(device))
         found: NDArray[np.float32] = logits.cpu().numpy()
         return found
 
-    taught = Course(
+    teacher_outputs = TrainingSetup(
         FeatureBatches(seen, batch_size=training.batch_size, seed=training.seed),
         label_loss_of(training, seen.labels, head.out_features),
-        logits_exam(dataset, answer),
+        logits_validator(dataset, predict),
     )
-    return fit(head, taught, training=training, surroundings=surroundings)
+    return fit(head, teacher_outputs, training=training, run_context=run_context)
 
 
-def course(
-    dataset: Dataset, family: Family, training: Training, *, lesson: Lesson | None
-) -> Course[Tensor, LabelledBatch]:
-    """Return what a whole classifier is taught on the training photos.
+def setup(
+    dataset: Dataset, family: Family, training: Training, *, teacher_signal: TeacherSignal | None
+) -> TrainingSetup[Tensor, LabelledBatch]:
+    """Return what a whole classifier is taught on the training images.
 
     Args:
-        dataset: With training photos, and validation photos that choose the best epoch.
+        dataset: With training images, and validation images that choose the best epoch.
         family: Of the network.
         training: How.
-        lesson: What a teacher adds to the labels.
+        teacher_signal: What a teacher adds to the labels.
     """
     loss = label_loss_of(training, dataset.labels(Split.TRAIN), len(dataset.classes))
     teacher = None
-    if lesson:
-        teacher = make_teacher(lesson.module, lesson.spec, dataset, augment=training.augment)
-        loss = distillation_loss(lesson.loss, loss)
-    batches = photo_batches(dataset, training, family, teacher=teacher)
-    return Course(batches, loss, photo_exam(dataset, family))
+    if teacher_signal:
+        teacher = make_teacher(
+            teacher_signal.module, teacher_signal.spec, dataset, augment=training.augment
+        )
+        loss = distillation_loss(teacher_signal.loss, loss)
+    batches = image_batches(dataset, training, family, teacher=teacher)
+    return TrainingSetup(batches, loss, image_validator(dataset, family))

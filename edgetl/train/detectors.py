@@ -1,4 +1,4 @@
-"""How detectors are taught: augmented photos with boxes, the detection loss, mAP as the exam.
+"""How detectors are taught: augmented images with boxes, the detection loss, mAP as the exam.
 
 Letters: N batch, H, W of the input, M locations, T boxes, C channels.
 """
@@ -24,8 +24,8 @@ from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
+from edgetl.train.interfaces import Loss, TrainingSetup, Validation, Validator
 from edgetl.train.options import Training
-from edgetl.train.terms import Course, Exam, Loss, Validation
 from edgetl.types import Split, Task
 
 _STEP = 32
@@ -34,16 +34,16 @@ _MOST_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TeacherOutputs:
     """What a teacher says to a batch."""
 
     raw: RawDetections
     maps: tuple[Tensor, ...]
     """Of its neck, each `(N, C, H / stride, W / stride)`."""
 
-    def to(self, device: torch.device) -> Taught:
+    def to(self, device: torch.device) -> TeacherOutputs:
         """Return the same with all tensors on `device`."""
-        return Taught(
+        return TeacherOutputs(
             RawDetections(*(part.to(device) for part in self.raw)),
             tuple(found.to(device) for found in self.maps),
         )
@@ -58,10 +58,10 @@ class DetectorBatch:
     boxes: Tensor
     """Shape `(N, T, 4)`, centre x, centre y, width, height, pixels of the input."""
     labels: Tensor
-    """Shape `(N, T)`, int64; -1 where a photo has no further box."""
-    closing: bool
+    """Shape `(N, T)`, int64; -1 where an image has no further box."""
+    no_aug: bool
     """Whether this is one of the closing epochs."""
-    taught: Taught | None = None
+    teacher_outputs: TeacherOutputs | None = None
     """None where there is no teacher."""
 
     def to(self, device: torch.device) -> DetectorBatch:
@@ -70,18 +70,18 @@ class DetectorBatch:
             self.inputs.to(device),
             self.boxes.to(device),
             self.labels.to(device),
-            self.closing,
-            None if self.taught is None else self.taught.to(device),
+            self.no_aug,
+            None if self.teacher_outputs is None else self.teacher_outputs.to(device),
         )
 
 
-Teacher = Callable[[Tensor], Taught]
+Teacher = Callable[[Tensor], TeacherOutputs]
 """From raw pixels `(N, H, W, 3)`, float32 in 0..255."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorBatches:
-    """Training photos with boxes, normalised, in `fit`'s terms; with a teacher's answers if any."""
+    """Training images with boxes, normalised, in `fit`'s terms; with a teacher's answers if any."""
 
     source: BoxBatches
     normalise: nn.Module
@@ -98,26 +98,26 @@ class DetectorBatches:
     def epoch(self, number: int) -> Iterator[DetectorBatch]:
         """Yield the batches of epoch `number`, counted from 1."""
         # The leading 2 keeps this stream apart from those of order and changes.
-        dice = np.random.Generator(
+        rng = np.random.Generator(
             np.random.PCG64(np.random.SeedSequence([2, self.seed, number - 1]))
         )
         for given in self.source.epoch(number - 1):
             pixels, boxes = torch.from_numpy(given.images).float(), torch.from_numpy(given.boxes)
             if self.multi_scale:
-                pixels, boxes = self._resized(pixels, boxes, dice)
+                pixels, boxes = self._resized(pixels, boxes, rng)
             yield DetectorBatch(
                 self.normalise(pixels),
                 _centred(boxes),
                 torch.from_numpy(given.labels),
-                given.closing,
+                given.no_aug,
                 self.teacher(pixels) if self.teacher else None,
             )
 
     def _resized(
-        self, pixels: Tensor, boxes: Tensor, dice: np.random.Generator
+        self, pixels: Tensor, boxes: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         most = min(_MOST_STEPS, self.size // _STEP - 1)
-        size = self.size + _STEP * int(dice.integers(-most, most + 1))
+        size = self.size + _STEP * int(rng.integers(-most, most + 1))
         if size == self.size:
             return pixels, boxes
         moved = pixels.permute(0, 3, 1, 2)
@@ -125,18 +125,18 @@ class DetectorBatches:
         return resized.permute(0, 2, 3, 1), boxes * (size / self.size)
 
 
-def course(
+def setup(
     dataset: Dataset,
     family: Family,
     training: Training,
     *,
     teacher: Teacher | None = None,
     frozen: tuple[nn.Module, ...] = (),
-) -> Course[RawDetections, DetectorBatch]:
-    """Return what a detector is taught on the training photos.
+) -> TrainingSetup[RawDetections, DetectorBatch]:
+    """Return what a detector is taught on the training images.
 
     Args:
-        dataset: With training photos, and validation photos that choose the best epoch.
+        dataset: With training images, and validation images that choose the best epoch.
         family: Of the network.
         training: How.
         teacher: Answers every batch, too.
@@ -148,7 +148,7 @@ def course(
         batch_size=training.batch_size,
         seed=training.seed,
         variation=variation,
-        closes_at=training.epochs - training.closing_epochs,
+        no_aug_from=training.epochs - training.no_aug_epochs,
         # A GPU leaves the processor free to make batches; without one, training itself fills it.
         threads=len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0,
     )
@@ -160,7 +160,7 @@ def course(
         training.multi_scale,
         teacher,
     )
-    return Course(batches, box_loss(family), detector_exam(dataset, family), frozen)
+    return TrainingSetup(batches, box_loss(family), detector_validator(dataset, family), frozen)
 
 
 def box_loss(family: Family) -> Loss[RawDetections, DetectorBatch]:
@@ -169,7 +169,7 @@ def box_loss(family: Family) -> Loss[RawDetections, DetectorBatch]:
 
     def loss(raw: RawDetections, batch: DetectorBatch) -> Tensor:
         grid = grids.of(batch.inputs)
-        return detection_loss(raw, grid, batch.boxes, batch.labels, l1=batch.closing).total
+        return detection_loss(raw, grid, batch.boxes, batch.labels, l1=batch.no_aug).total
 
     return loss
 
@@ -190,8 +190,8 @@ class Grids:
         return self._known[place]
 
 
-def detector_exam(dataset: Dataset, family: Family) -> Exam | None:
-    """Return what examines a detector on the validation photos; None if there are none.
+def detector_validator(dataset: Dataset, family: Family) -> Validator | None:
+    """Return what examines a detector on the validation images; None if there are none.
 
     Boxes go through the decoding and suppression of every other evaluation, by the usual rule: what
     a recipe asks for can be changed without another training.
@@ -200,7 +200,7 @@ def detector_exam(dataset: Dataset, family: Family) -> Exam | None:
     if not count:
         return None
     evaluation = EVALUATIONS.load(Task.DETECTION)
-    rule = evaluation.rule(dataset)
+    nms = evaluation.nms(dataset)
     loss = box_loss(family)
     normalise = RawPixels(nn.Identity(), family.mean, family.std)
     size = dataset.size
@@ -212,18 +212,18 @@ def detector_exam(dataset: Dataset, family: Family) -> Exam | None:
         parts, losses = [], 0.0
         with torch.inference_mode():
             for start, given in plain_batches(
-                dataset, Split.VAL, batch_size=evaluation.photos_at_once
+                dataset, Split.VAL, batch_size=evaluation.images_per_chunk
             ):
                 batch = _plain_batch(given, normalise).to(device)
                 raw: RawDetections = module(batch.inputs)
                 losses += loss(raw, batch).item() * len(given.images)
                 boxes, scores = decode.to(device)(raw)
                 outputs = {"boxes": boxes.cpu().numpy(), "scores": scores.cpu().numpy()}
-                parts.append(evaluation.collect(outputs, dataset, Split.VAL, start, rule))
-        answers = evaluation.join(parts)
-        return Validation(losses / count, evaluation.value(answers, dataset, Split.VAL))
+                parts.append(evaluation.collect(outputs, dataset, Split.VAL, start, nms))
+        predictions = evaluation.join(parts)
+        return Validation(losses / count, evaluation.value(predictions, dataset, Split.VAL))
 
-    return Exam(evaluation.metric, evaluation.title, take)
+    return Validator(evaluation.metric, evaluation.title, take)
 
 
 def frozen_parts(module: nn.Module, head: str) -> tuple[nn.Module, ...]:
@@ -236,7 +236,7 @@ def _plain_batch(given: BoxBatch, normalise: nn.Module) -> DetectorBatch:
         normalise(torch.from_numpy(given.images).float()),
         _centred(torch.from_numpy(given.boxes)),
         torch.from_numpy(given.labels),
-        closing=False,
+        no_aug=False,
     )
 
 

@@ -1,6 +1,6 @@
-"""Cached features: what the frozen backbone sees of each photo, on disk and as batches.
+"""Cached features: what the frozen backbone sees of each image, on disk and as batches.
 
-Letters: V views of a photo (as it is, mirrored), N photos of a split, F features.
+Letters: V views of an image (as it is, mirrored), N images of a split, F features.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from edgetl.data.dataset import Dataset
 from edgetl.models import Family
-from edgetl.train.photos import LabelledBatch, answers, raw_pixels
+from edgetl.train.image_batches import LabelledBatch, predictions, raw_pixels
 from edgetl.types import Split
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the head sees of all photos of a split."""
+    """What the head sees of all images of a split."""
 
     values: NDArray[np.float32]
     """Shape `(V, N, F)`."""
@@ -32,7 +32,7 @@ class Features:
 
 
 class FeatureBatches:
-    """Shuffled features; each photo shows one of its views, drawn anew in each epoch."""
+    """Shuffled features; each image shows one of its views, drawn anew in each epoch."""
 
     def __init__(self, features: Features, *, batch_size: int, seed: int) -> None:
         self._values = torch.from_numpy(features.values)
@@ -45,15 +45,15 @@ class FeatureBatches:
         return math.ceil(len(self._labels) / self._batch_size)
 
     def epoch(self, number: int) -> Iterator[LabelledBatch]:
-        """Yield all photos once; the same number gives the same batches."""
-        num_views, num_photos, num_features = self._values.shape
-        dice = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, number])))
-        order = torch.from_numpy(dice.permutation(num_photos))
-        views = torch.from_numpy(dice.integers(num_views, size=num_photos))
-        # One table of all views: a photo's row is found by plain arithmetic.
-        table = self._values.reshape(num_views * num_photos, num_features)
+        """Yield all images once; the same number gives the same batches."""
+        num_views, num_images, num_features = self._values.shape
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, number])))
+        order = torch.from_numpy(rng.permutation(num_images))
+        views = torch.from_numpy(rng.integers(num_views, size=num_images))
+        # One table of all views: an image's row is found by plain arithmetic.
+        table = self._values.reshape(num_views * num_images, num_features)
         for rows in torch.split(order, self._batch_size):
-            yield LabelledBatch(table[views[rows] * num_photos + rows], self._labels[rows])
+            yield LabelledBatch(table[views[rows] * num_images + rows], self._labels[rows])
 
 
 def write_features(
@@ -66,16 +66,16 @@ def write_features(
     views: Sequence[bool],
     tell: Callable[[int], None],
 ) -> None:
-    """Write the features of a split, batch by batch: memory does not grow with the photos.
+    """Write the features of a split, batch by batch: memory does not grow with the images.
 
     Args:
         folder: Where to.
         split: Of `dataset`.
         module: Of `family`, in evaluation mode, on any device.
         family: Knows where backbone and head part.
-        dataset: The photos.
-        views: For each view, whether photos are mirrored.
-        tell: Called with the number of photos in every batch that is done.
+        dataset: The images.
+        views: For each view, whether images are mirrored.
+        tell: Called with the number of images in every batch that is done.
     """
     device = next(module.parameters()).device
     normalise = raw_pixels(nn.Identity(), family).to(device)
@@ -89,7 +89,7 @@ def write_features(
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for mirrored in views:
-            for block in answers(network, dataset, split, device=device, mirrored=mirrored):
+            for block in predictions(network, dataset, split, device=device, mirrored=mirrored):
                 file.write(block.astype("<f4", copy=False).tobytes())
                 tell(len(block))
 

@@ -21,6 +21,13 @@ from edgetl.errors import EdgetlError, ExitCode
 from edgetl.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetl.train.device import open_fabric
 from edgetl.train.history import EpochRow, Events, open_events
+from edgetl.train.interfaces import (
+    OutputT,
+    RunContext,
+    SampleT,
+    TrainingSetup,
+    Validation,
+)
 from edgetl.train.optimizers import (
     WeightAverage,
     learning_rate,
@@ -28,13 +35,6 @@ from edgetl.train.optimizers import (
     set_learning_rate,
 )
 from edgetl.train.options import Training
-from edgetl.train.terms import (
-    Answer,
-    Course,
-    SampleT,
-    Surroundings,
-    Validation,
-)
 
 
 class DivergedError(EdgetlError):
@@ -55,7 +55,7 @@ class Fitted:
 
     @property
     def validation(self) -> Validation | None:
-        """Figures of the best epoch on the validation photos; None without such photos."""
+        """Figures of the best epoch on the validation images; None without such images."""
         row = self.rows[self.best_epoch - 1]
         if row.val_loss is None or row.val_metric is None:
             return None
@@ -64,10 +64,10 @@ class Fitted:
 
 def fit(
     module: nn.Module,
-    course: Course[Answer, SampleT],
+    setup: TrainingSetup[OutputT, SampleT],
     *,
     training: Training,
-    surroundings: Surroundings,
+    run_context: RunContext,
 ) -> Fitted:
     """Train `module` and return it with the weights of its best epoch.
 
@@ -76,45 +76,45 @@ def fit(
 
     Args:
         module: Changed in place; batch normalisation is trained too.
-        course: What it is taught; at least one batch per epoch.
+        setup: What it is taught; at least one batch per epoch.
         training: Everything else that the result depends on.
-        surroundings: What the result does not depend on.
+        run_context: What the result does not depend on.
 
     Raises:
         DivergedError: If the loss becomes infinite or not a number.
         EdgetlError: If a GPU is asked for and there is none.
     """
-    fabric = open_fabric(surroundings.device, mixed_precision=training.mixed_precision)
-    with _reproducible(fabric.device), _still(course.frozen):
-        loop = _Loop(fabric, module, course, training=training, surroundings=surroundings)
+    fabric = open_fabric(run_context.device, mixed_precision=training.mixed_precision)
+    with _reproducible(fabric.device), _still(setup.frozen):
+        loop = _Loop(fabric, module, setup, training=training, run_context=run_context)
         loop.resume()
-        metric = course.exam.metric if course.exam else ""
-        with open_events(surroundings.events, metric, first_epoch=loop.epoch + 1) as events:
+        metric = setup.validator.metric if setup.validator else ""
+        with open_events(run_context.events, metric, first_epoch=loop.epoch + 1) as events:
             while not loop.is_done():
                 loop.run_epoch(events)
         return loop.finish()
 
 
-class _Loop(Generic[Answer, SampleT]):
+class _Loop(Generic[OutputT, SampleT]):
     """A training between two epochs."""
 
     def __init__(
         self,
         fabric: Fabric,
         module: nn.Module,
-        course: Course[Answer, SampleT],
+        setup: TrainingSetup[OutputT, SampleT],
         *,
         training: Training,
-        surroundings: Surroundings,
+        run_context: RunContext,
     ) -> None:
         self.fabric = fabric
         self.module = module.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(module, training)
         self.wrapped, self.stepper = fabric.setup(module, self.optimizer)
         self.average = WeightAverage(module, training.ema) if training.ema else None
-        self.course = course
+        self.setup = setup
         self.training = training
-        self.surroundings = surroundings
+        self.run_context = run_context
         self.rows: list[EpochRow] = []
         self.best_epoch = 0
         self.best: dict[str, Tensor] = {}
@@ -139,9 +139,9 @@ class _Loop(Generic[Answer, SampleT]):
         """Train for one epoch, see if it is the best, and save where we are."""
         rate, train_loss = self._train(self.epoch + 1)
         found = None
-        if self.course.exam is not None:
+        if self.setup.validator is not None:
             self.kept.eval()
-            found = self.course.exam.take(self.kept)
+            found = self.setup.validator.take(self.kept)
         is_best = self._is_best(found)
         self.rows.append(
             EpochRow(
@@ -167,13 +167,13 @@ class _Loop(Generic[Answer, SampleT]):
 
     def resume(self) -> None:
         """Go back to where an interrupted training saved its last epoch."""
-        path = self.surroundings.checkpoint
+        path = self.run_context.checkpoint
         if path is None:
             return
         try:
             found = load_checkpoint(path)
         except ValueError as error:
-            self.surroundings.note(f"{error}; training starts again from the first epoch")
+            self.run_context.note(f"{error}; training starts again from the first epoch")
             return
         if found is None:
             return
@@ -184,7 +184,7 @@ class _Loop(Generic[Answer, SampleT]):
         self.rows = found.rows
         self.best_epoch = found.best_epoch
         self.best = found.best
-        self.surroundings.note(
+        self.run_context.note(
             f"training goes on after epoch {self.epoch}, where it was interrupted"
         )
 
@@ -193,17 +193,17 @@ class _Loop(Generic[Answer, SampleT]):
         # Dropout has no generator of its own: it draws from the global state, set anew per epoch.
         torch.manual_seed(_epoch_seed(self.training.seed, epoch))
         self.wrapped.train()
-        for part in self.course.frozen:
+        for part in self.setup.frozen:
             part.eval()
-        num_steps = len(self.course.batches)
+        num_steps = len(self.setup.batches)
         losses: list[float] = []
         rate = 0.0
-        for index, given in enumerate(self.course.batches.epoch(epoch)):
+        for index, given in enumerate(self.setup.batches.epoch(epoch)):
             step = (epoch - 1) * num_steps + index
             rate = learning_rate(step, self.training, num_steps)
             set_learning_rate(self.optimizer, rate)
             batch = given.to(self.fabric.device)
-            value = self.course.loss(self.wrapped(batch.inputs), batch)
+            value = self.setup.loss(self.wrapped(batch.inputs), batch)
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 raise DivergedError(
@@ -224,7 +224,7 @@ class _Loop(Generic[Answer, SampleT]):
             self.stepper.step()
             if self.average:
                 self.average.update(self.module, step)
-            self.surroundings.step(
+            self.run_context.step(
                 step + 1, num_steps * self.training.epochs, self._figures(epoch, losses)
             )
         return rate, sum(losses) / len(losses)
@@ -232,9 +232,9 @@ class _Loop(Generic[Answer, SampleT]):
     def _figures(self, epoch: int, losses: list[float]) -> str:
         words = f"epoch {epoch}/{self.training.epochs}, loss {sum(losses) / len(losses):.3f}"
         value = self.rows[-1].val_metric if self.rows else None
-        if self.course.exam is None or value is None:
+        if self.setup.validator is None or value is None:
             return words
-        return f"{words}, val {self.course.exam.title} {value:.3f}"
+        return f"{words}, val {self.setup.validator.title} {value:.3f}"
 
     def _is_best(self, found: Validation | None) -> bool:
         if found is None or not self.best_epoch:
@@ -244,10 +244,10 @@ class _Loop(Generic[Answer, SampleT]):
             return True
         best = Validation(row.val_loss, row.val_metric)
         by = self.training.best_by
-        return found.merit(by) > best.merit(by)
+        return found.selection_key(by) > best.selection_key(by)
 
     def _save(self) -> None:
-        if self.surroundings.checkpoint is None:
+        if self.run_context.checkpoint is None:
             return
         checkpoint = Checkpoint(
             rows=self.rows,
@@ -257,7 +257,7 @@ class _Loop(Generic[Answer, SampleT]):
             best_epoch=self.best_epoch,
             best=self.best,
         )
-        save_checkpoint(self.surroundings.checkpoint, checkpoint)
+        save_checkpoint(self.run_context.checkpoint, checkpoint)
 
 
 @contextmanager

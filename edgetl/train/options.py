@@ -33,9 +33,9 @@ class TrainingTable(Table):
     """The fields that every recipe table of a training has."""
 
     epochs: int = Field(default=12, ge=1, le=10_000)
-    """Passes over the training photos through the whole network."""
+    """Passes over the training images through the whole network."""
     batch_size: int | None = Field(default=None, ge=2, le=4096)
-    """Photos per step; batch normalisation needs at least two. Left out, 32, for detection 8."""
+    """Images per step; batch normalisation needs at least two. Left out, 32, for detection 8."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`sgd` has Nesterov momentum 0.9."""
     lr: float | None = Field(default=None, gt=0.0)
@@ -52,17 +52,17 @@ class TrainingTable(Table):
     label_smoothing: float | None = Field(default=None, ge=0.0, lt=1.0)
     """Share of every label that is spread over all classes; left out, 0.1. Classification only."""
     class_weights: Literal["none", "balanced"] | None = None
-    """`balanced` makes every class pull alike, however many photos it has; left out, `none`.
+    """`balanced` makes every class pull alike, however many images it has; left out, `none`.
     Classification only."""
     augment: Literal["none", "flip", "light", "strong"] = "light"
-    """How much photos vary from epoch to epoch: mirrored; also cut or scaled and recoloured; and
+    """How much images vary from epoch to epoch: mirrored; also cut or scaled and recoloured; and
     more so."""
     mosaic: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Probability that four photos share the input; left out, 0.5 for `strong`, else 0. Detection
+    """Probability that four images share the input; left out, 0.5 for `strong`, else 0. Detection
     only."""
     mixup: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Probability that a second photo shines through; left out, 0. Detection only."""
-    closing_epochs: int | None = Field(default=None, ge=0)
+    """Probability that a second image shines through; left out, 0. Detection only."""
+    no_aug_epochs: int | None = Field(default=None, ge=0)
     """Last epochs without mosaic and mixup, and with the plain distance of the boxes in the loss;
     left out, a fifth of `epochs`. Detection only."""
     multi_scale: bool | None = None
@@ -79,25 +79,25 @@ class TrainingTable(Table):
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs:g}; must be less than epochs ({self.epochs})"
             )
-        if self.closing_epochs is not None and self.closing_epochs > self.epochs:
+        if self.no_aug_epochs is not None and self.no_aug_epochs > self.epochs:
             raise ValueError(
-                f"closing_epochs is {self.closing_epochs}; must not be more than epochs "
+                f"no_aug_epochs is {self.no_aug_epochs}; must not be more than epochs "
                 f"({self.epochs})"
             )
         return self
 
 
 class FinetuneTable(TrainingTable):
-    """How the teacher learns what is labelled on the photos."""
+    """How the teacher learns what is labelled on the images."""
 
     strategy: Literal["linear-probe", "full", "probe-then-full"] | None = None
     """Train the head with the rest frozen, the whole network, or one after the other. Left out,
     `probe-then-full`, for detection `full`."""
     epochs: int = Field(default=12, ge=1, le=10_000)
-    """Passes over the training photos through the whole network; not read by `linear-probe`."""
+    """Passes over the training images through the whole network; not read by `linear-probe`."""
     probe_epochs: int | None = Field(default=None, ge=1, le=100_000)
     """Passes that train the head alone, over cached features (left out, 60) or, for detection,
-    over the photos (left out, 3); not read by `full`."""
+    over the images (left out, 3); not read by `full`."""
     probe_lr: float | None = Field(default=None, gt=0.0)
     """Highest learning rate of the probe, which always uses `adamw`; left out, 0.001. Not read by
     `full`."""
@@ -111,7 +111,7 @@ class DistillTable(TrainingTable):
     et al. 2015). Detection: soft answers with the maps of the neck imitated by `pkd` (Cao et al.
     2022) or `cwd` (Shu et al. 2021). Left out, `dkd` and `pkd`."""
     epochs: int = Field(default=30, ge=1, le=10_000)
-    """Passes over the training photos."""
+    """Passes over the training images."""
     temperature: float | None = Field(default=None, gt=0.0)
     """Softens what both answer, and the maps of `cwd`; 1 leaves it as it is. Left out, 4, for
     detection 1."""
@@ -166,14 +166,14 @@ class Training(Table):
     augment: Literal["none", "flip", "light", "strong"] = "light"
     mosaic: float = 0.0
     mixup: float = 0.0
-    closing_epochs: int = 0
+    no_aug_epochs: int = 0
     multi_scale: bool = False
     patience: int | None = None
     mixed_precision: bool = True
     seed: int
-    """Of the order of photos, augmentation and dropout."""
+    """Of the order of images, augmentation and dropout."""
     best_by: Literal["metric", "loss"] = "metric"
-    """Which figure on the validation photos chooses the best epoch; the other one breaks ties."""
+    """Which figure on the validation images chooses the best epoch; the other one breaks ties."""
 
 
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 1e-4}

@@ -65,7 +65,7 @@ class LoadReport:
     """What starts at random besides: tensors of the network, or modules if all of one does."""
     backbone_share: float
     """Share of the backbone that was loaded: of its tensors or of its values, the smaller one."""
-    fresh: tuple[str, ...] = ()
+    reinitialized: tuple[str, ...] = ()
     """Modules that start anew because the file is for other classes, each with both numbers."""
 
     def facts(self) -> Facts:
@@ -76,7 +76,7 @@ class LoadReport:
                 "skipped": list(self.skipped),
                 "initialised": list(self.initialised),
                 "backbone_share": round(self.backbone_share, 4),
-                "fresh": list(self.fresh),
+                "reinitialized": list(self.reinitialized),
             }
         return facts
 
@@ -85,8 +85,8 @@ class LoadReport:
         if not self.loaded:
             return "all weights start at random"
         words = f"{len(self.loaded)} tensors loaded ({self.source})"
-        if self.fresh:
-            words += f"; new {', '.join(self.fresh)}"
+        if self.reinitialized:
+            words += f"; new {', '.join(self.reinitialized)}"
         if self.skipped:
             words += f"; {len(self.skipped)} skipped: {_some(self.skipped)}"
         if self.initialised:
@@ -109,7 +109,7 @@ def build_network(
     module = family.build(width=settings.width, num_classes=num_classes, seed=settings.seed)
     if settings.weights == NO_WEIGHTS:
         return family, module, LoadReport(NO_WEIGHTS, (), (), (), 0.0)
-    if settings.weights in family.published:
+    if settings.weights in family.pretrained:
         tensors = _fetch(settings.family, settings.weights)
         return family, module, load_into(module, tensors, family, settings.weights)
     path = Path(settings.weights_file)
@@ -179,22 +179,24 @@ def load_into(
             f"{len(broken)} tensors hold values that are not finite: {_some(broken)}",
             remedy="use a checkpoint from before the training diverged",
         )
-    fresh = {
+    reinitialized = {
         at: (len(own[at]), len(tensors[name]))
         for name, at in places.items()
-        if at in own and at not in fitting and _is_below(at, family.fresh)
+        if at in own and at not in fitting and _is_below(at, family.reinitialized)
     }
     skipped = tuple(
         f"{name}: shape {list(tensors[name].shape)}, the network has {list(own[at].shape)}"
         if at in own
         else f"{name}: not in the network"
         for name, at in sorted(places.items())
-        if at not in fitting and at not in fresh and _is_learned(name)
+        if at not in fitting and at not in reinitialized and _is_learned(name)
     )
     learned = [name for name in own if _is_learned(name)]
-    ours = ("",) if is_whole else tuple(family.aliases.values()) or ("",)
+    ours = ("",) if is_whole else tuple(family.key_mapping.values()) or ("",)
     required = [
-        name for name in learned if name.startswith(ours) and not _is_below(name, family.fresh)
+        name
+        for name in learned
+        if name.startswith(ours) and not _is_below(name, family.reinitialized)
     ]
     share = _share(own, required, fitting)
     if share < (1.0 if is_whole else MIN_BACKBONE_SHARE):
@@ -205,9 +207,9 @@ def load_into(
         source,
         loaded=tuple(fitting),
         skipped=skipped,
-        initialised=_modules(learned, {*learned} - {*fitting} - {*fresh}),
+        initialised=_modules(learned, {*learned} - {*fitting} - {*reinitialized}),
         backbone_share=share,
-        fresh=_fresh(fresh, family.fresh),
+        reinitialized=_reinitialized(reinitialized, family.reinitialized),
     )
 
 
@@ -217,7 +219,7 @@ def _fetch(family: str, name: str) -> dict[str, Tensor]:
     except _UNREADABLE as error:
         raise WeightsError(
             f"the '{name}' weights of '{family}' cannot be fetched from "
-            f"{FAMILIES.load(family).published[name]}: {error}",
+            f"{FAMILIES.load(family).pretrained[name]}: {error}",
             remedy="give a local file instead (`weights: FILE.pth` or `FILE.safetensors`), or run "
             "again with a network connection",
         ) from error
@@ -231,8 +233,8 @@ def _places(
         return {name: name for name in tensors}
     places = {}
     for name in tensors:
-        prefix = next((found for found in family.aliases if name.startswith(found)), "")
-        places[name] = family.aliases.get(prefix, "") + name.removeprefix(prefix)
+        prefix = next((found for found in family.key_mapping if name.startswith(found)), "")
+        places[name] = family.key_mapping.get(prefix, "") + name.removeprefix(prefix)
     return places
 
 
@@ -277,7 +279,9 @@ def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collec
     return min(tensors, values)
 
 
-def _fresh(found: Mapping[str, tuple[int, int]], modules: tuple[str, ...]) -> tuple[str, ...]:
+def _reinitialized(
+    found: Mapping[str, tuple[int, int]], modules: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return a phrase for each module with tensors in `found`, by numbers of classes."""
     phrases = []
     for module in modules:
@@ -328,7 +332,7 @@ def _shapes_for_any_classes(name: str, width: float) -> dict[str, torch.Size]:
     return {
         tensor: value.shape
         for tensor, value in own.items()
-        if _is_learned(tensor) and not _is_below(tensor, family.fresh)
+        if _is_learned(tensor) and not _is_below(tensor, family.reinitialized)
     }
 
 

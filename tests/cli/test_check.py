@@ -29,8 +29,8 @@ _MANIFEST = {
         "value": 0.9,
         "low": 0.8,
         "high": 1.0,
-        "photos": 60,
-        "collapse": None,
+        "images": 60,
+        "at_chance": None,
         "drop": {"value": 0.9, "pp": 0.0},
         "breaks_at": None,
         "classes": [{"label": "red"}, {"label": "blue"}],
@@ -194,7 +194,7 @@ def test_example_workflow_calls_commands_as_they_are() -> None:
         if line.startswith("edgetl ")
     ]
     assert [words[1] for words in lines] == ["run", "prune", "check", "check"]
-    # Only of a recipe, whose store is there, does a board answer the test photos itself.
+    # Only of a recipe, whose store is there, does a board answer the test images itself.
     *_, measured = lines
     assert measured[2] == "$RECIPE"
     upload, download = (

@@ -132,11 +132,11 @@ def test_prune_removes_only_what_no_run_names(tmp_path: Path) -> None:
 
 
 def test_drawn_scenes_make_a_recipe_for_detection_that_plans(tmp_path: Path) -> None:
-    drawn = _edgetl("draw", "scenes", "--task", "detection", "--photos", "60", cwd=tmp_path)
-    assert drawn.returncode == 0
-    assert "next: edgetl init scenes" in drawn.stdout
+    synthetic = _edgetl("generate", "scenes", "--task", "detection", "--images", "60", cwd=tmp_path)
+    assert synthetic.returncode == 0
+    assert "next: edgetl init scenes" in synthetic.stdout
     done = _edgetl("init", "scenes", cwd=tmp_path)
-    assert "60 photos with 152 boxes of 6 classes in scenes" in done.stdout
+    assert "60 images with 152 boxes of 6 classes in scenes" in done.stdout
     assert "next: edgetl plan scenes/recipe.yaml" in done.stdout
     text = (tmp_path / "scenes" / "recipe.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text)["task"] == "detection"
@@ -148,28 +148,28 @@ def test_drawn_scenes_make_a_recipe_for_detection_that_plans(tmp_path: Path) -> 
     assert plan.returncode == 0, plan.stderr
 
 
-def test_init_of_a_single_photo_asks_for_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "photo.jpg").write_bytes(b"no zip")
-    done = _edgetl("init", "photo.jpg", cwd=tmp_path)
+def test_init_of_a_single_image_asks_for_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "image.jpg").write_bytes(b"no zip")
+    done = _edgetl("init", "image.jpg", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stderr == (
-        "edgetl: 'photo.jpg' is neither a folder nor a zip\n"
-        "  give a folder or zip of labelled photos\n"
+        "edgetl: 'image.jpg' is neither a folder nor a zip\n"
+        "  give a folder or zip of labelled images\n"
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["image.jpg"]
 
 
 def test_draw_then_init_writes_a_recipe_that_plans(tmp_path: Path) -> None:
-    assert _edgetl("draw", "photos", "--photos", "60", cwd=tmp_path).returncode == 0
-    refused = _edgetl("draw", "photos", cwd=tmp_path)
+    assert _edgetl("generate", "images", "--images", "60", cwd=tmp_path).returncode == 0
+    refused = _edgetl("generate", "images", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "'photos' is not empty" in refused.stderr
-    done = _edgetl("init", "photos", cwd=tmp_path)
+    assert "'images' is not empty" in refused.stderr
+    done = _edgetl("init", "images", cwd=tmp_path)
     assert done.returncode == 0
-    assert "60 photos of 6 classes in photos" in done.stdout
-    again = _edgetl("init", "photos", cwd=tmp_path)
+    assert "60 images of 6 classes in images" in done.stdout
+    again = _edgetl("init", "images", cwd=tmp_path)
     assert again.returncode == 2
-    assert "'photos/recipe.yaml' is already there" in again.stderr
-    plan = _edgetl("plan", "photos/recipe.yaml", "--set", "calibration=random-128", cwd=tmp_path)
-    assert plan.returncode == 3  # 60 photos are too few for 128 of the training split
+    assert "'images/recipe.yaml' is already there" in again.stderr
+    plan = _edgetl("plan", "images/recipe.yaml", "--set", "calibration=random-128", cwd=tmp_path)
+    assert plan.returncode == 3  # 60 images are too few for 128 of the training split
     assert "128" in plan.stderr

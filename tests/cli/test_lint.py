@@ -144,10 +144,10 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
     [
         (("nowhere.onnx",), 3, "nowhere.onnx: no such file"),
         (("notes.txt",), 3, "notes.txt: is no model file; it must end with .onnx or .tflite"),
-        (("joined.onnx", "--photo", "notes.txt"), 3, "notes.txt"),
+        (("joined.onnx", "--image", "notes.txt"), 3, "notes.txt"),
         (("joined.onnx", "--pixels", "0..2"), 2, "'0..2' is not one of '0..255', '0..1', '-1..1'"),
     ],
-    ids=["missing", "text", "photo", "pixels"],
+    ids=["missing", "text", "image", "pixels"],
 )
 def test_what_cannot_be_looked_at_is_refused(
     model: Path, words: tuple[str, ...], code: int, message: str

@@ -17,8 +17,8 @@ from PIL import Image
 from edgetl.cli import edgetl
 from edgetl.runtime.__main__ import main
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
-from edgetl.runtime.detections import Suppression
-from edgetl.runtime.errors import UsageFault
+from edgetl.runtime.detections import NmsSettings
+from edgetl.runtime.errors import EdgetlUsageError
 from edgetl.runtime.preprocess import Preprocess
 
 _SIZE = 16
@@ -41,11 +41,11 @@ def bundle(tmp_path: Path) -> Path:
         helper.make_node("Identity", ["fixed"], ["boxes"]),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, _SIZE, _SIZE, 3])
-    answers = [
+    predictions = [
         helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 1, 4]),
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 1, 3]),
     ]
-    graph = helper.make_graph(nodes, "colours", [image], answers, constants)
+    graph = helper.make_graph(nodes, "colours", [image], predictions, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
     Contract(
@@ -60,15 +60,15 @@ def bundle(tmp_path: Path) -> Path:
             OutputSpec("boxes", "boxes", (1, 1, 4)),
             OutputSpec("scores", "scores", (1, 1, 3)),
         ),
-        suppression=Suppression(0.3, 0.5, 10, "per-class"),
+        nms=NmsSettings(0.3, 0.5, 10, "per-class"),
     ).save(folder)
     return folder
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    Image.new("RGB", (80, 40), (204, 0, 102)).save(tmp_path / "a photo.png")
-    return tmp_path / "a photo.png"
+def image(tmp_path: Path) -> Path:
+    Image.new("RGB", (80, 40), (204, 0, 102)).save(tmp_path / "an image.png")
+    return tmp_path / "an image.png"
 
 
 @pytest.mark.parametrize(
@@ -81,47 +81,47 @@ def photo(tmp_path: Path) -> Path:
     ],
 )
 def test_both_commands_say_the_same(
-    bundle: Path, photo: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+    bundle: Path, image: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["predict", str(bundle), str(photo), *options]
+    words = ["predict", str(bundle), str(image), *options]
     assert main(words) == 0
     done = CliRunner().invoke(edgetl, words)
     assert done.exit_code == 0
     assert done.stdout == capsys.readouterr().out
 
 
-def test_rows_before_a_photo_that_cannot_be_read_are_printed(bundle: Path, photo: Path) -> None:
-    words = ["predict", str(bundle), str(photo), "none.png", str(photo), "--json"]
+def test_rows_before_a_image_that_cannot_be_read_are_printed(bundle: Path, image: Path) -> None:
+    words = ["predict", str(bundle), str(image), "none.png", str(image), "--json"]
     command = [sys.executable, "-m", "edgetl", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert [row["photo"] for row in json.loads(done.stdout)] == [str(photo)]
-    assert "cannot read photo 'none.png': no such file\n  check the path" in done.stderr
+    assert [row["image"] for row in json.loads(done.stdout)] == [str(image)]
+    assert "cannot read image 'none.png': no such file\n  check the path" in done.stderr
 
 
-def test_each_object_has_a_line(bundle: Path, photo: Path) -> None:
-    done = CliRunner().invoke(edgetl, ["predict", str(bundle), str(photo)])
+def test_each_object_has_a_line(bundle: Path, image: Path) -> None:
+    done = CliRunner().invoke(edgetl, ["predict", str(bundle), str(image)])
     assert done.stdout == (
-        f"{photo}: rote Öse 0.8000 at 20.0 10.0 60.0 40.0\n"
-        f"{photo}: blue screw 0.4000 at 20.0 10.0 60.0 40.0\n"
+        f"{image}: rote Öse 0.8000 at 20.0 10.0 60.0 40.0\n"
+        f"{image}: blue screw 0.4000 at 20.0 10.0 60.0 40.0\n"
     )
 
 
-def test_photos_of_one_name_are_drawn_apart(bundle: Path, photo: Path, tmp_path: Path) -> None:
+def test_images_of_one_name_are_drawn_apart(bundle: Path, image: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    twin = photo.rename(tmp_path / "other" / photo.name)
-    Image.new("RGB", (80, 40)).save(photo)
-    words = ["predict", str(bundle), str(photo), str(twin), "--draw", str(tmp_path), "--json"]
+    twin = image.rename(tmp_path / "other" / image.name)
+    Image.new("RGB", (80, 40)).save(image)
+    words = ["predict", str(bundle), str(image), str(twin), "--draw", str(tmp_path), "--json"]
     done = CliRunner().invoke(edgetl, words)
-    drawn = [Path(row["drawn"]).name for row in json.loads(done.stdout)]
-    assert drawn == ["a photo.drawn.jpg", "a photo.drawn-2.jpg"]
-    assert np.asarray(Image.open(tmp_path / drawn[0])).max() < 10
-    assert np.asarray(Image.open(tmp_path / drawn[1])).max() > 200
+    synthetic = [Path(row["drawn"]).name for row in json.loads(done.stdout)]
+    assert synthetic == ["an image.drawn.jpg", "an image.drawn-2.jpg"]
+    assert np.asarray(Image.open(tmp_path / synthetic[0])).max() < 10
+    assert np.asarray(Image.open(tmp_path / synthetic[1])).max() > 200
 
 
-def test_what_cannot_be_done_is_an_expected_error(bundle: Path, photo: Path) -> None:
-    words = ["predict", str(bundle), str(photo), "--draw", str(photo)]
-    with pytest.raises(UsageFault, match="cannot write"):
+def test_what_cannot_be_done_is_an_expected_error(bundle: Path, image: Path) -> None:
+    words = ["predict", str(bundle), str(image), "--draw", str(image)]
+    with pytest.raises(EdgetlUsageError, match="cannot write"):
         CliRunner().invoke(edgetl, words, catch_exceptions=False)
 
 
@@ -131,8 +131,8 @@ def test_what_cannot_be_done_is_an_expected_error(bundle: Path, photo: Path) -> 
         (["nowhere", "a.png"], 2, "there is no folder 'nowhere'\n  check the path, or name the"),
         (["{bundle}/model.onnx", "{bundle}"], 2, "model.onnx' is a file; BUNDLE is a folder and"),
         (["{bundle}/..", "a.png"], 2, "is no bundle: it has neither contract.json nor manifest"),
-        (["{bundle}", "{bundle}"], 3, "': it is a folder\n  name the photos in it, for example"),
-        (["{bundle}", "a.png"], 3, "cannot read photo 'a.png': no such file\n  check the path"),
+        (["{bundle}", "{bundle}"], 3, "': it is a folder\n  name the images in it, for example"),
+        (["{bundle}", "a.png"], 3, "cannot read image 'a.png': no such file\n  check the path"),
         (["{bundle}"], 2, "Missing argument 'IMAGE...'"),
         (["{bundle}", "a.png", "--threshold", "2"], 2, "2.0 is not in the range 0.0<=x<=1.0"),
         (["{bundle}", "a.png", "--draw", ""], 2, "'--draw': an empty path names nothing; '.' is"),
@@ -144,12 +144,12 @@ def test_what_cannot_be_done_is_an_expected_error(bundle: Path, photo: Path) -> 
         "swapped",
         "no bundle",
         "folder",
-        "photo",
-        "no photo",
+        "image",
+        "no image",
         "threshold",
         "draw",
         "empty bundle",
-        "empty photo",
+        "empty image",
     ],
 )
 def test_mistake_ends_in_one_paragraph(

@@ -43,12 +43,12 @@ _ROW: Facts = {
 }
 _VERIFICATION: Facts = {
     "engine": "onnxruntime 1.31",
-    "photos": 8,
-    "collapse": None,
+    "images": 8,
+    "at_chance": None,
     "drop": {"against": "finetune", "value": 0.75, "pp": 0.0},
     "ladder": [],
     "breaks_at": None,
-    "misses": None,
+    "worst_errors": None,
 }
 _DETAILS: Facts = {
     "classes": [{"label": "screw", "support": 8, "recall": 1.0, "precision": 1.0}],

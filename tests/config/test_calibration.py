@@ -12,7 +12,7 @@ from edgetl.errors import ConfigError
 
 
 def calibration(**fields: object) -> Calibration:
-    given = {"name": "some", "split": "train", "count": 24, "choice": "random", **fields}
+    given = {"name": "some", "split": "train", "count": 24, "sampling": "random", **fields}
     return Calibration.model_validate(given)
 
 
@@ -20,7 +20,7 @@ def test_silent_recipe_reaches_all_values_and_leaves_nothing_in_float() -> None:
     found = calibration().int8
 
     assert found == Int8Table(
-        range=RangeTable(estimator="minmax"), keep_float=FloatTable(tail=False, convolutions=0)
+        range=RangeTable(estimator="minmax"), float_layers=FloatTable(tail=False, convolutions=0)
     )
     assert not found.searches
 
@@ -29,12 +29,12 @@ def test_silent_recipe_reaches_all_values_and_leaves_nothing_in_float() -> None:
     ("fields", "searches"),
     [
         ({"range": {"estimator": "best"}}, True),
-        ({"keep_float": {"convolutions": 1}}, True),
-        ({"keep_float": {"tail": True}}, False),
+        ({"float_layers": {"convolutions": 1}}, True),
+        ({"float_layers": {"tail": True}}, False),
         ({"range": {"estimator": "mse"}}, False),
     ],
 )
-def test_only_a_choice_between_files_holds_photos_out(
+def test_only_a_choice_between_files_holds_images_out(
     fields: dict[str, object],
     searches: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
@@ -42,17 +42,19 @@ def test_only_a_choice_between_files_holds_photos_out(
 
 
 @pytest.mark.parametrize(
-    "choice", ["range: {estimator: best}", "keep_float: {convolutions: 2}"], ids=["best", "kept"]
+    "sampling",
+    ["range: {estimator: best}", "float_layers: {convolutions: 2}"],
+    ids=["best", "kept"],
 )
-def test_too_few_photos_to_hold_some_out_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choice: str
+def test_too_few_images_to_hold_some_out_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str
 ) -> None:
-    text = f"name: few\nsplit: train\ncount: 7\nchoice: random\n{choice}\n"
+    text = f"name: few\nsplit: train\ncount: 7\nsampling: random\n{sampling}\n"
     (tmp_path / "calibration").mkdir()
     (tmp_path / "calibration" / "few.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ConfigError, match=r"count: 7 photos are too few to hold some out.*least 8"):
+    with pytest.raises(ConfigError, match=r"count: 7 images are too few to hold some out.*least 8"):
         load_calibration("few")
 
 
@@ -60,4 +62,4 @@ def test_recipe_for_detectors_searches_and_keeps_their_tail_in_float() -> None:
     found = load_calibration("detection-100").int8
 
     assert found.range.estimator == "best"
-    assert found.keep_float == FloatTable(tail=True, convolutions=2)
+    assert found.float_layers == FloatTable(tail=True, convolutions=2)

@@ -15,7 +15,7 @@ from edgetl.errors import ConfigError
 _GOOD = """\
 name: parts
 task: classification
-data: {path: photos}
+data: {path: images}
 teacher: {family: mobilenet_v2, weights: none}
 """
 
@@ -61,7 +61,7 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
     text = """\
 name: parts
 task: segmentation
-data: {path: photos, vall: 0.1}
+data: {path: images, vall: 0.1}
 teacher: {family: mobilenet_v2, weights: none, width: wide}
 finetune: {epochs: 0}
 colour: red
@@ -72,7 +72,7 @@ colour: red
             "data.vall",
             (
                 "unknown key; did you mean 'val'? "
-                "(allowed: path, drawn, val, test, seed, exclude, leave_out, repair, accept)"
+                "(allowed: path, synthetic, val, test, seed, exclude, drop, repair, accept)"
             ),
             3,
         ),
@@ -81,7 +81,7 @@ colour: red
         (
             "colour",
             (
-                "unknown key (allowed: name, task, data, input, teacher, student, suppression, "
+                "unknown key (allowed: name, task, data, input, teacher, student, nms, "
                 "calibration, targets, seed, device, finetune)"
             ),
             6,
@@ -104,20 +104,20 @@ def test_missing_table_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        ("{}", "give either `path` or `drawn`"),
-        ("{path: a, drawn: {}}", "give either `path` or `drawn`"),
-        ("{path: a, val: 0.5, test: 0.5}", "val + test must leave photos to train on"),
+        ("{}", "give either `path` or `synthetic`"),
+        ("{path: a, synthetic: {}}", "give either `path` or `synthetic`"),
+        ("{path: a, val: 0.5, test: 0.5}", "val + test must leave images to train on"),
         ("{path: a, test: train}", "is 'train'; must be a number or 'val'"),
         ("{path: a, test: 3}", "is 3; must be less than 1 or 'val'"),
         (
-            "{path: a, leave_out: [bad]}",
+            "{path: a, drop: [bad]}",
             "must be 'unreadable', 'empty-classes', 'duplicates', 'bad-labels',",
         ),
-        ("photos", "is 'photos'; must be a table"),
+        ("images", "is 'images'; must be a table"),
     ],
 )
 def test_data_table_that_makes_no_sense_is_refused(tmp_path: Path, data: str, what: str) -> None:
-    text = _GOOD.replace("{path: photos}", data)
+    text = _GOOD.replace("{path: images}", data)
     ((_, found, line),) = _problems(tmp_path, text)
     assert what in found
     assert line == 3

@@ -41,11 +41,11 @@ class TinyClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class Tiny:
-    """A module that takes raw pixels, photos for it, and what it answers."""
+    """A module that takes raw pixels, images for it, and what it answers."""
 
     module: nn.Module
     example: Tensor
-    photos: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     """Shape `(12, 32, 32, 3)`, with pixels in 10..200 only."""
     outputs: dict[str, NDArray[np.float32]]
 

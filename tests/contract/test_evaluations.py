@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgetl.config.target import ACCURACIES
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
-from edgetl.evaluation import EVALUATIONS, Answers, Evaluation
+from edgetl.evaluation import EVALUATIONS, Evaluation, Predictions
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Split, Task
 
@@ -25,13 +25,13 @@ Outputs = dict[str, NDArray[np.float32]]
 
 
 def boxes() -> NDArray[np.float32]:
-    """Return one object per photo, each elsewhere, shape `(N, 4)`."""
+    """Return one object per image, each elsewhere, shape `(N, 4)`."""
     corners = np.stack([np.arange(COUNT) * 2.0, 16.0 - np.arange(COUNT) * 2.0], axis=1)
     return np.concatenate([corners, corners + 12.0], axis=1).astype(np.float32)
 
 
 def make_dataset(folder: Path, task: Task) -> Dataset:
-    """Return eight test photos with a class, or with one object each."""
+    """Return eight test images with a class, or with one object each."""
     images = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
     with (folder / IMAGES_FILE).open("wb") as file:
         write_images(file, iter(images), images.shape)
@@ -46,9 +46,9 @@ def make_dataset(folder: Path, task: Task) -> Dataset:
         classes=CLASSES,
         preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
         items={Split.TRAIN: [], Split.VAL: [], TEST: items},
-        omissions=[],
+        dropped=[],
         truths={Split.TRAIN: [], Split.VAL: [], TEST: truths} if detection else None,
-        photo_sizes=(
+        image_sizes=(
             {Split.TRAIN: [], Split.VAL: [], TEST: [(SIZE, SIZE)] * COUNT} if detection else None
         ),
     )
@@ -100,12 +100,12 @@ def dataset(tmp_path: Path, task: Task) -> Dataset:
 
 
 @pytest.fixture
-def perfect(evaluation: Evaluation, dataset: Dataset, task: Task) -> Answers:
+def perfect(evaluation: Evaluation, dataset: Dataset, task: Task) -> Predictions:
     return evaluation.collect(PERFECT[task](), dataset, TEST, 0, None)
 
 
 def mixed(task: Task) -> Outputs:
-    """Return outputs that are right on some photos."""
+    """Return outputs that are right on some images."""
     right, wrong = PERFECT[task](), next(iter(GUESSES[task].values()))()
     return {
         name: np.concatenate([wrong[name][:3], values[3:]]).astype(np.float32)
@@ -125,50 +125,50 @@ def test_outputs_are_named(evaluation: Evaluation, task: Task) -> None:
 
 
 def test_perfect_answers_score_one(
-    evaluation: Evaluation, dataset: Dataset, perfect: Answers
+    evaluation: Evaluation, dataset: Dataset, perfect: Predictions
 ) -> None:
     facts = evaluation.score(perfect, dataset, TEST)
 
     assert (facts["metric"], facts["title"]) == (evaluation.metric, evaluation.title)
     assert facts["value"] == evaluation.value(perfect, dataset, TEST) == 1.0
     assert facts["low"] <= 1.0 == facts["high"]
-    assert facts["photos"] == COUNT
-    assert evaluation.collapse(perfect, dataset, TEST) is None
-    assert evaluation.misses(perfect, dataset, TEST, None) is None
+    assert facts["images"] == COUNT
+    assert evaluation.at_chance(perfect, dataset, TEST) is None
+    assert evaluation.worst_errors(perfect, dataset, TEST, None) is None
 
 
-def test_answers_that_say_nothing_of_the_photos_are_told(
+def test_answers_that_say_nothing_of_the_images_are_told(
     evaluation: Evaluation, dataset: Dataset, task: Task
 ) -> None:
     for outputs in GUESSES[task].values():
         guess = evaluation.collect(outputs(), dataset, TEST, 0, None)
-        assert evaluation.collapse(guess, dataset, TEST)
+        assert evaluation.at_chance(guess, dataset, TEST)
         assert evaluation.value(guess, dataset, TEST) < 0.9
 
 
 def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
-    answers = evaluation.collect(mixed(task), dataset, TEST, 0, None)
+    predictions = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
-    facts = evaluation.score(answers, dataset, TEST)
+    facts = evaluation.score(predictions, dataset, TEST)
 
     assert 0.0 < facts["low"] < facts["value"] < facts["high"] <= 1.0
-    assert facts["value"] == pytest.approx(evaluation.value(answers, dataset, TEST), abs=1e-6)
-    assert facts == evaluation.score(answers, dataset, TEST)
+    assert facts["value"] == pytest.approx(evaluation.value(predictions, dataset, TEST), abs=1e-6)
+    assert facts == evaluation.score(predictions, dataset, TEST)
 
 
 def test_answers_do_not_differ_from_themselves(
     evaluation: Evaluation, dataset: Dataset, task: Task
 ) -> None:
-    answers = evaluation.collect(mixed(task), dataset, TEST, 0, None)
+    predictions = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
-    facts = evaluation.difference(answers, answers, dataset, TEST)
+    facts = evaluation.difference(predictions, predictions, dataset, TEST)
 
     assert facts["pp"] == 0.0
     assert facts["low_pp"] <= 0.0 <= facts["high_pp"]
 
 
 def test_difference_is_that_of_the_values_in_points(
-    evaluation: Evaluation, dataset: Dataset, task: Task, perfect: Answers
+    evaluation: Evaluation, dataset: Dataset, task: Task, perfect: Predictions
 ) -> None:
     worse = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
@@ -220,7 +220,7 @@ def test_other_answers_are_seen_as_others(evaluation: Evaluation, task: Task) ->
 
 
 def test_classes_are_told_in_their_order(
-    evaluation: Evaluation, dataset: Dataset, perfect: Answers
+    evaluation: Evaluation, dataset: Dataset, perfect: Predictions
 ) -> None:
     details = evaluation.details(perfect, dataset, TEST)
 
@@ -232,19 +232,21 @@ def test_classes_are_told_in_their_order(
 
 
 def test_rule_is_given_where_the_runtime_needs_one(
-    evaluation: Evaluation, dataset: Dataset, perfect: Answers, task: Task
+    evaluation: Evaluation, dataset: Dataset, perfect: Predictions, task: Task
 ) -> None:
-    rule = evaluation.rule(dataset)
+    nms = evaluation.nms(dataset)
 
-    assert (rule is not None) == (task is Task.DETECTION)
-    assert (evaluation.tuned(rule, perfect, dataset, TEST) is None) == (rule is None)
-    assert evaluation.cut_off(dataset, TEST, rule) is None
+    assert (nms is not None) == (task is Task.DETECTION)
+    assert (evaluation.with_selected_threshold(nms, perfect, dataset, TEST) is None) == (
+        nms is None
+    )
+    assert evaluation.truncated(dataset, TEST, nms) is None
 
 
 def test_wrong_answers_are_shown(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
-    answers = evaluation.collect(mixed(task), dataset, TEST, 0, None)
+    predictions = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
-    picture = evaluation.misses(answers, dataset, TEST, None)
+    picture = evaluation.worst_errors(predictions, dataset, TEST, None)
 
     assert picture is not None
     assert picture.dtype == np.uint8

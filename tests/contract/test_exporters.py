@@ -49,11 +49,11 @@ def test_exported_file_agrees_with_torch(
     found = exported(name)
     session = open_session(name, found.folder / EXPORTERS.load(name).file, 1)
 
-    answers = [session.run(photo[np.newaxis]) for photo in tiny.photos]
+    predictions = [session.run(image[np.newaxis]) for image in tiny.images]
 
     assert tuple(found.tensors) == ("logits", "features")
     for output, tensor in found.tensors.items():
-        together = np.concatenate([answer[tensor] for answer in answers])
+        together = np.concatenate([answer[tensor] for answer in predictions])
         np.testing.assert_allclose(together, tiny.outputs[output], atol=1e-4)
 
 

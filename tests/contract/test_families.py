@@ -140,7 +140,7 @@ def test_wider_networks_have_more_parameters(family: Family) -> None:
 def test_taps_have_strides_8_16_and_32(family: Family) -> None:
     module = built(family).eval()
     heights: list[int] = []
-    for name in family.taps:
+    for name in family.feature_layers:
         module.get_submodule(name).register_forward_hook(
             lambda _module, _inputs, output: heights.append(output.shape[2])
         )
@@ -182,29 +182,31 @@ def test_exactly_the_fresh_modules_depend_on_the_number_of_classes(family: Famil
         few, many = (built(family, classes=count).state_dict() for count in (3, 7))
 
     differing = {name for name in few if few[name].shape != many[name].shape}
-    below = {name for name in few if name.startswith(tuple(f"{part}." for part in family.fresh))}
+    below = {
+        name for name in few if name.startswith(tuple(f"{part}." for part in family.reinitialized))
+    }
 
     assert few.keys() == many.keys()
     assert differing == below
     assert below
-    assert all(f"{part}.".startswith(f"{family.head}.") for part in family.fresh)
+    assert all(f"{part}.".startswith(f"{family.head}.") for part in family.reinitialized)
 
 
 def test_weights_that_nobody_publishes_cannot_be_fetched(family: Family) -> None:
-    assert family.published
+    assert family.pretrained
     with pytest.raises(KeyError, match="made-up"):
         family.fetch("made-up")
 
 
 def test_every_norm_can_be_folded_into_the_convolution_before_it(family: Family) -> None:
     module = built(family).eval()
-    dice = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             for values in (part.weight, part.bias, part.running_mean, part.running_var):
                 assert values is not None
-                values.data.uniform_(0.5, 1.5, generator=dice)
-    images = torch.rand(1, 3, SIZE, SIZE, generator=dice)
+                values.data.uniform_(0.5, 1.5, generator=rng)
+    images = torch.rand(1, 3, SIZE, SIZE, generator=rng)
     with torch.inference_mode():
         before = module(images)
         fold_norms(module)

@@ -46,9 +46,9 @@ def quantized(
         if key not in made:
             out = tmp_path_factory.mktemp("quantized")
             model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
-            photos = tiny.photos if precision in CALIBRATED else tiny.photos[:0]
+            images = tiny.images if precision in CALIBRATED else tiny.images[:0]
             quantizer.quantize(
-                model, photos, precision, Int8Table(range=RangeTable(estimator=estimator)), out
+                model, images, precision, Int8Table(range=RangeTable(estimator=estimator)), out
             )
             made[key] = out
         return made[key]
@@ -65,16 +65,16 @@ def again(
     def quantize(name: str) -> tuple[Path, tuple[str, str]]:
         quantizer = QUANTIZERS.load(name)
         model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
-        quantizer.quantize(model, tiny.photos, Precision.INT8, Int8Table(), tmp_path)
+        quantizer.quantize(model, tiny.images, Precision.INT8, Int8Table(), tmp_path)
         return tmp_path, capfd.readouterr()
 
     return quantize
 
 
-def answers(name: str, folder: Path, photos: Any) -> dict[str, Any]:
+def predictions(name: str, folder: Path, images: Any) -> dict[str, Any]:
     reads = QUANTIZERS.load(name).reads
     session = open_session(reads, folder / EXPORTERS.load(reads).file, 1)
-    rows = [session.run(photo[np.newaxis]) for photo in photos]
+    rows = [session.run(image[np.newaxis]) for image in images]
     return {tensor: np.concatenate([row[tensor] for row in rows]) for tensor in rows[0]}
 
 
@@ -100,7 +100,7 @@ def test_quantized_file_keeps_names_and_answers_within_its_error(
 ) -> None:
     tensors = exported(QUANTIZERS.load(name).reads).tensors
 
-    found = answers(name, quantized(name, precision), tiny.photos)
+    found = predictions(name, quantized(name, precision), tiny.images)
 
     assert set(found) == set(tensors.values())
     for output, tensor in tensors.items():
@@ -116,10 +116,10 @@ def test_every_estimator_gives_a_file_that_answers_within_its_error(
 ) -> None:
     tensor = exported(QUANTIZERS.load(name).reads).tensors["logits"]
 
-    found = answers(name, quantized(name, Precision.INT8, estimator), tiny.photos)[tensor]
+    found = predictions(name, quantized(name, Precision.INT8, estimator), tiny.images)[tensor]
 
     expected = tiny.outputs["logits"]
-    # Clipping the tails of a handful of photos costs more than rounding does.
+    # Clipping the tails of a handful of images costs more than rounding does.
     assert np.sqrt(np.mean((found - expected) ** 2)) < 0.10 * np.ptp(expected)
 
 

@@ -15,7 +15,7 @@ def tree(tmp_path: Path) -> Callable[[Tree], Path]:
     """Write files below a folder."""
 
     def write(files: Tree) -> Path:
-        root = tmp_path / "photos"
+        root = tmp_path / "images"
         root.mkdir(exist_ok=True)
         for name, content in files.items():
             path = root / name
@@ -34,7 +34,7 @@ def packed(tmp_path: Path) -> Callable[[Tree], Path]:
     """Write files into a zip."""
 
     def write(files: Tree) -> Path:
-        path = tmp_path / "photos.zip"
+        path = tmp_path / "images.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
                 archive.writestr(name if content is not None else f"{name}/", content or b"")

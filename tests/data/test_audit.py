@@ -4,22 +4,22 @@ from collections.abc import Mapping
 
 import pytest
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.audit import Audit, examine
 from edgetl.data.findings import Allowed
 from edgetl.data.sources import Listing, Sample
-from edgetl.data.splits import SplitRule
+from edgetl.data.splits import SplitPolicy
 from edgetl.errors import DataError
 from edgetl.types import Split
 
-GIVEN = SplitRule(test_is_val=False, drawn_off={})
-FLAT = SplitRule(test_is_val=False, drawn_off={Split.TEST: 0.2, Split.VAL: 0.2})
+GIVEN = SplitPolicy(test_is_val=False, split_off={})
+FLAT = SplitPolicy(test_is_val=False, split_off={Split.TEST: 0.2, Split.VAL: 0.2})
 SPLITS = {split.value: split for split in Split}
 
 
-def sound(rule: SplitRule) -> dict[str, str]:
-    """Return names with contents of two classes with three photos in each split."""
-    splits = ["train/", "val/", "test/"] if rule is GIVEN else [""]
+def sound(policy: SplitPolicy) -> dict[str, str]:
+    """Return names with contents of two classes with three images in each split."""
+    splits = ["train/", "val/", "test/"] if policy is GIVEN else [""]
     names = [
         f"{split}{label}/{k}.jpg"
         for split in splits
@@ -32,9 +32,9 @@ def sound(rule: SplitRule) -> dict[str, str]:
 def audit(
     contents: Mapping[str, str],
     *,
-    rule: SplitRule = GIVEN,
+    policy: SplitPolicy = GIVEN,
     unreadable: Mapping[str, str] | None = None,
-    leave_out: tuple[Leave, ...] = (),
+    drop: tuple[Drop, ...] = (),
     more_classes: tuple[str, ...] = (),
     unlabelled: tuple[str, ...] = (),
 ) -> Audit:
@@ -50,8 +50,8 @@ def audit(
         unlabelled=unlabelled,
         others=(),
     )
-    allowed = Allowed(leave_out=frozenset(leave_out))
-    return examine(listing, contents, bad, rule=rule, seed=0, allowed=allowed)
+    allowed = Allowed(drop=frozenset(drop))
+    return examine(listing, contents, bad, policy=policy, seed=0, allowed=allowed)
 
 
 def names(found: Audit, split: Split) -> list[str]:
@@ -60,15 +60,15 @@ def names(found: Audit, split: Split) -> list[str]:
 
 def test_sound_data_have_no_findings() -> None:
     found = audit(sound(GIVEN))
-    found.refuse_if_wrong("photos")
+    found.refuse_if_wrong("images")
     assert found.classes == ("gear", "nut")
     assert names(found, Split.VAL)[0] == "val/gear/0.jpg"
-    assert found.omissions == ()
+    assert found.dropped == ()
     assert found.num_repeated == 0
 
 
 def test_flat_data_are_split_per_class() -> None:
-    found = audit(sound(FLAT), rule=FLAT)
+    found = audit(sound(FLAT), policy=FLAT)
     assert [len(found.placed[split]) for split in Split] == [10, 4, 4]
     assert {sample.label for sample in found.placed[Split.TEST]} == {"gear", "nut"}
 
@@ -77,24 +77,24 @@ def test_flat_data_are_split_per_class() -> None:
     ("change", "what"),
     [
         pytest.param(
-            {"unreadable": {"train/nut/9.jpg": "cannot read photo 'train/nut/9.jpg': empty"}},
-            r"1 x unreadable photo:\n    cannot read photo 'train/nut/9\.jpg': empty\n"
-            r"  leave them out with `data: \{leave_out: \[unreadable\]\}`",
+            {"unreadable": {"train/nut/9.jpg": "cannot read image 'train/nut/9.jpg': empty"}},
+            r"1 x unreadable image:\n    cannot read image 'train/nut/9\.jpg': empty\n"
+            r"  leave them out with `data: \{drop: \[unreadable\]\}`",
             id="unreadable",
         ),
         pytest.param(
             {"more_classes": ("bolt",)},
-            r"1 x class without photos:\n    bolt\n  leave them out .*\[empty-classes\]",
+            r"1 x class without images:\n    bolt\n  leave them out .*\[empty-classes\]",
             id="empty class",
         ),
         pytest.param(
-            {"more_classes": ("Nut",), "leave_out": (Leave.EMPTY_CLASSES,)},
+            {"more_classes": ("Nut",), "drop": (Drop.EMPTY_CLASSES,)},
             r"1 x class names that differ only in case:\n    Nut and nut\n  mend the folders",
             id="case",
         ),
         pytest.param(
             {"unlabelled": ("train/9.jpg",)},
-            r"1 x photo outside of any class folder:\n    train/9\.jpg",
+            r"1 x image outside of any class folder:\n    train/9\.jpg",
             id="unlabelled",
         ),
     ],
@@ -102,7 +102,7 @@ def test_flat_data_are_split_per_class() -> None:
 def test_wrong_data_are_refused(change: dict[str, object], what: str) -> None:
     found = audit(sound(GIVEN), **change)  # type: ignore[arg-type]  # each row fits one keyword
     with pytest.raises(DataError, match=what):
-        found.refuse_if_wrong("photos")
+        found.refuse_if_wrong("images")
 
 
 def test_all_problems_come_in_one_report_with_ten_examples_each() -> None:
@@ -110,39 +110,39 @@ def test_all_problems_come_in_one_report_with_ten_examples_each() -> None:
     contents["train/nut/0.jpg"] = contents["test/nut/0.jpg"]
     contents["train/gear/1.jpg"] = contents["val/nut/1.jpg"]
     unreadable = {f"train/nut/bad{k}.jpg": f"bad {k}" for k in range(12)}
-    with pytest.raises(DataError, match=r"12 x unreadable photo:") as caught:
-        audit(contents, unreadable=unreadable, more_classes=("bolt",)).refuse_if_wrong("photos")
+    with pytest.raises(DataError, match=r"12 x unreadable image:") as caught:
+        audit(contents, unreadable=unreadable, more_classes=("bolt",)).refuse_if_wrong("images")
     lines = caught.value.message.splitlines()
-    assert lines[0] == "the data in 'photos' cannot be used as they are:"
+    assert lines[0] == "the data in 'images' cannot be used as they are:"
     assert lines[1:13] == [
-        "  12 x unreadable photo:",
+        "  12 x unreadable image:",
         *(f"    bad {k}" for k in (0, 1, 10, 11, 2, 3, 4, 5, 6, 7)),
         "    and 2 more",
     ]
     assert lines[13:] == [
-        "  1 x group of equal photos in several splits:",
+        "  1 x group of equal images in several splits:",
         "    test/nut/0.jpg = train/nut/0.jpg",
-        "  1 x group of equal photos with different labels:",
+        "  1 x group of equal images with different labels:",
         "    train/gear/1.jpg = val/nut/1.jpg",
-        "  1 x class without photos:",
+        "  1 x class without images:",
         "    bolt",
     ]
     assert caught.value.remedy == (
-        "leave them out with `data: {leave_out: [duplicates, empty-classes, unreadable]}`"
+        "leave them out with `data: {drop: [duplicates, empty-classes, unreadable]}`"
     )
 
 
-def test_unreadable_photos_and_empty_classes_are_left_out_on_request() -> None:
+def test_unreadable_images_and_empty_classes_are_left_out_on_request() -> None:
     found = audit(
         sound(GIVEN),
         unreadable={"train/bolt/1.jpg": "cut short"},
-        leave_out=(Leave.UNREADABLE, Leave.EMPTY_CLASSES),
+        drop=(Drop.UNREADABLE, Drop.EMPTY_CLASSES),
     )
-    found.refuse_if_wrong("photos")
+    found.refuse_if_wrong("images")
     assert found.classes == ("gear", "nut")
-    assert [(one.name, one.kind.value, one.reason) for one in found.omissions] == [
+    assert [(one.name, one.kind.value, one.reason) for one in found.dropped] == [
         ("train/bolt/1.jpg", "unreadable", "cut short"),
-        ("bolt", "empty-classes", "no photos"),
+        ("bolt", "empty-classes", "no images"),
     ]
 
 
@@ -150,9 +150,9 @@ def test_of_duplicates_across_splits_the_copy_in_the_later_split_stays() -> None
     contents = sound(GIVEN)
     contents["train/nut/0.jpg"] = contents["val/nut/0.jpg"] = contents["test/nut/0.jpg"]
     contents["train/gear/0.jpg"] = contents["val/gear/0.jpg"]
-    found = audit(contents, leave_out=(Leave.DUPLICATES,))
-    found.refuse_if_wrong("photos")
-    assert {(one.name, one.reason) for one in found.omissions} == {
+    found = audit(contents, drop=(Drop.DUPLICATES,))
+    found.refuse_if_wrong("images")
+    assert {(one.name, one.reason) for one in found.dropped} == {
         ("train/nut/0.jpg", "equal to test/nut/0.jpg"),
         ("val/nut/0.jpg", "equal to test/nut/0.jpg"),
         ("train/gear/0.jpg", "equal to val/gear/0.jpg"),
@@ -162,15 +162,15 @@ def test_of_duplicates_across_splits_the_copy_in_the_later_split_stays() -> None
 def test_of_duplicates_with_different_labels_none_stays() -> None:
     contents = sound(GIVEN)
     contents["train/nut/0.jpg"] = contents["train/gear/0.jpg"]
-    found = audit(contents, leave_out=(Leave.DUPLICATES,))
-    assert [one.name for one in found.omissions] == ["train/gear/0.jpg", "train/nut/0.jpg"]
+    found = audit(contents, drop=(Drop.DUPLICATES,))
+    assert [one.name for one in found.dropped] == ["train/gear/0.jpg", "train/nut/0.jpg"]
 
 
 def test_duplicates_in_a_flat_folder_stay_together_and_are_counted() -> None:
     contents = sound(FLAT)
     contents |= {f"nut/copy{k}.jpg": contents[f"nut/{k}.jpg"] for k in range(9)}
-    found = audit(contents, rule=FLAT)
-    found.refuse_if_wrong("photos")
+    found = audit(contents, policy=FLAT)
+    found.refuse_if_wrong("images")
     assert found.num_repeated == 9
     split_of = {sample.name: split for split in Split for sample in found.placed[split]}
     assert all(split_of[f"nut/{k}.jpg"] is split_of[f"nut/copy{k}.jpg"] for k in range(9))
@@ -179,8 +179,8 @@ def test_duplicates_in_a_flat_folder_stay_together_and_are_counted() -> None:
 def test_duplicates_in_a_flat_folder_are_left_out_on_request() -> None:
     contents = sound(FLAT)
     contents["nut/copy.jpg"] = contents["nut/0.jpg"]
-    found = audit(contents, rule=FLAT, leave_out=(Leave.DUPLICATES,))
-    assert [(one.name, one.reason) for one in found.omissions] == [
+    found = audit(contents, policy=FLAT, drop=(Drop.DUPLICATES,))
+    assert [(one.name, one.reason) for one in found.dropped] == [
         ("nut/copy.jpg", "equal to nut/0.jpg")
     ]
     assert found.num_repeated == 0
@@ -189,12 +189,12 @@ def test_duplicates_in_a_flat_folder_are_left_out_on_request() -> None:
 def test_class_that_a_split_lacks_is_refused() -> None:
     contents = {name: text for name, text in sound(GIVEN).items() if "val/nut" not in name}
     with pytest.raises(
-        DataError, match=r"class that a split lacks:\n    nut \(6 photos\): none in val"
+        DataError, match=r"class that a split lacks:\n    nut \(6 images\): none in val"
     ):
-        audit(contents).refuse_if_wrong("photos")
+        audit(contents).refuse_if_wrong("images")
 
 
 def test_single_class_is_refused() -> None:
     contents = {name: text for name, text in sound(FLAT).items() if "nut" in name}
     with pytest.raises(DataError, match=r"class, but at least two are needed:\n    nut"):
-        audit(contents, rule=FLAT).refuse_if_wrong("photos")
+        audit(contents, policy=FLAT).refuse_if_wrong("images")

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from edgetl.config.recipe import Accept, Leave
+from edgetl.config.recipe import Accept, Drop
 from edgetl.data.audit import Audit, examine
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
-from edgetl.data.sources import Box, Fault, Listing, Sample
-from edgetl.data.splits import SplitRule
+from edgetl.data.sources import Box, LabelProblem, Listing, Sample
+from edgetl.data.splits import SplitPolicy
 from edgetl.errors import DataError
 from edgetl.types import Split, Task
 
-GIVEN = SplitRule(test_is_val=False, drawn_off={})
-FLAT = SplitRule(test_is_val=False, drawn_off={Split.TEST: 0.2, Split.VAL: 0.2})
+GIVEN = SplitPolicy(test_is_val=False, split_off={})
+FLAT = SplitPolicy(test_is_val=False, split_off={Split.TEST: 0.2, Split.VAL: 0.2})
 ALL = frozenset(Accept)
 CORNERS = (0.0, 0.0, 10.0, 10.0)
 
@@ -24,42 +24,42 @@ CORNERS = (0.0, 0.0, 10.0, 10.0)
 def audit(
     shown: Mapping[str, list[list[str]]],
     *,
-    rule: SplitRule = GIVEN,
+    policy: SplitPolicy = GIVEN,
     classes: tuple[str, ...] = ("gear", "nut"),
     accept: frozenset[Accept] = frozenset(),
-    leave_out: frozenset[Leave] = frozenset(),
-    faults: tuple[Fault, ...] = (),
+    drop: frozenset[Drop] = frozenset(),
+    problems: tuple[LabelProblem, ...] = (),
 ) -> Audit:
-    """Examine photos by split, each with the classes of its boxes; `*` marks a crowd."""
+    """Examine images by split, each with the classes of its boxes; `*` marks a crowd."""
     samples = []
-    for split, photos in shown.items():
-        for number, labels in enumerate(photos):
+    for split, images in shown.items():
+        for number, labels in enumerate(images):
             name = f"{split}/{number}.jpg"
             boxes = tuple(
                 Box(label.strip("*"), CORNERS, f"{name}, box {k}", crowd="*" in label)
                 for k, label in enumerate(labels)
             )
-            samples.append(Sample(name, "", None if rule is FLAT else Split(split), boxes))
+            samples.append(Sample(name, "", None if policy is FLAT else Split(split), boxes))
     listing = Listing(
         samples=tuple(samples),
         classes=classes,
         given=frozenset(),
         unlabelled=(),
         others=(),
-        faults=faults,
+        problems=problems,
         task=Task.DETECTION,
         named_in="data.yaml",
     )
-    allowed = Allowed(leave_out=leave_out, accept=accept)
+    allowed = Allowed(drop=drop, accept=accept)
     names = {sample.name: sample.name for sample in samples}
     lint = lint_boxes(listing, {}, allowed)
-    return examine(lint.listing, names, {}, rule=rule, seed=0, allowed=allowed, lint=lint)
+    return examine(lint.listing, names, {}, policy=policy, seed=0, allowed=allowed, lint=lint)
 
 
 def refusal(found: Audit) -> tuple[list[str], str]:
     """Return the lines of the report without the first, and the remedy."""
     with pytest.raises(DataError, match="cannot be used as they are") as caught:
-        found.refuse_if_wrong("photos")
+        found.refuse_if_wrong("images")
     return [line.strip() for line in caught.value.message.splitlines()[1:]], caught.value.remedy
 
 
@@ -72,26 +72,26 @@ BOTH = ["gear", "nut"]
     [
         pytest.param(
             {"train": [[], []], "val": [BOTH], "test": [BOTH]},
-            ["1 x split without any box:", "train (2 photos)"],
-            "label the photos of train, or move some with boxes there",
+            ["1 x split without any box:", "train (2 images)"],
+            "label the images of train, or move some with boxes there",
             id="train",
         ),
         pytest.param(
             {"train": [BOTH], "val": [BOTH], "test": [["nut*"]]},
-            ["1 x split without any box:", "test (1 photo)"],
-            "label the photos of test, or move some with boxes there",
+            ["1 x split without any box:", "test (1 image)"],
+            "label the images of test, or move some with boxes there",
             id="test with a crowd",
         ),
         pytest.param(
             {"train": [BOTH], "val": [[]]},
-            ["2 x split without any box:", "val (1 photo)", "test (0 photos)"],
-            "label the photos of val, test, or move some with boxes there",
+            ["2 x split without any box:", "val (1 image)", "test (0 images)"],
+            "label the images of val, test, or move some with boxes there",
             id="val and test",
         ),
         pytest.param(
             {"train": [[]], "val": [[]], "test": [[]]},
-            ["3 x split without any box:", "train (1 photo)", "val (1 photo)", "test (1 photo)"],
-            "label what the photos show: none of them has a box",
+            ["3 x split without any box:", "train (1 image)", "val (1 image)", "test (1 image)"],
+            "label what the images show: none of them has a box",
             id="all",
         ),
     ],
@@ -105,15 +105,15 @@ def test_split_without_any_box_is_refused_whatever_is_accepted(
     assert refusal(audit(shown, accept=accept)) == (lines, remedy)
 
 
-def test_too_few_photos_with_boxes_to_divide_are_refused() -> None:
-    found = audit({"all": [BOTH, [], [], [], []]}, rule=FLAT, accept=ALL)
+def test_too_few_images_with_boxes_to_divide_are_refused() -> None:
+    found = audit({"all": [BOTH, [], [], [], []]}, policy=FLAT, accept=ALL)
     lines, remedy = refusal(found)
-    assert lines == ["2 x split without any box:", "val (1 photo)", "test (1 photo)"]
-    assert remedy == "label more photos: too few have boxes to give every split some"
+    assert lines == ["2 x split without any box:", "val (1 image)", "test (1 image)"]
+    assert remedy == "label more images: too few have boxes to give every split some"
 
 
-def test_validation_without_photos_needs_no_boxes() -> None:
-    audit({"train": [BOTH], "test": [BOTH]}, accept=ALL).refuse_if_wrong("photos")
+def test_validation_without_images_needs_no_boxes() -> None:
+    audit({"train": [BOTH], "test": [BOTH]}, accept=ALL).refuse_if_wrong("images")
 
 
 def test_accepted_classes_are_those_that_some_split_shows() -> None:
@@ -123,18 +123,18 @@ def test_accepted_classes_are_those_that_some_split_shows() -> None:
         "1 x class without boxes:",
         "pin",
         "1 x class that a split lacks:",
-        "gear (1 photo): none in val, test",
+        "gear (1 image): none in val, test",
     ]
     assert remedy == (
-        "leave them out with `data: {leave_out: [empty-classes]}`; if meant so, write "
+        "leave them out with `data: {drop: [empty-classes]}`; if meant so, write "
         "`data: {accept: [missing-classes]}`"
     )
     lines, remedy = refusal(audit(shown, classes=("gear", "nut", "pin"), accept=ALL))
     assert lines == ["1 x class without boxes:", "pin"]
-    assert remedy == "leave them out with `data: {leave_out: [empty-classes]}`"
-    leave_out = frozenset({Leave.EMPTY_CLASSES})
-    found = audit(shown, classes=("gear", "nut", "pin"), accept=ALL, leave_out=leave_out)
-    found.refuse_if_wrong("photos")
+    assert remedy == "leave them out with `data: {drop: [empty-classes]}`"
+    drop = frozenset({Drop.EMPTY_CLASSES})
+    found = audit(shown, classes=("gear", "nut", "pin"), accept=ALL, drop=drop)
+    found.refuse_if_wrong("images")
     assert found.classes == ("gear", "nut")
 
 
@@ -165,24 +165,28 @@ def test_wrong_names_are_to_be_mended_where_they_are_written(
 
 def test_wrong_labels_are_to_be_mended_by_what_each_says() -> None:
     shown = {split.value: [BOTH] for split in Split}
-    faults = (
-        Fault("labels that fit several photos", "a.txt: can be about a.jpg or a.png"),
-        Fault("broken label line", "b.txt:1: has 1 column", Leave.BAD_LABELS, "train/0.jpg"),
-        Fault("number without a name", "b.txt:2", Leave.BAD_LABELS, "train/0.jpg", "mend `names`"),
+    problems = (
+        LabelProblem("labels that fit several images", "a.txt: can be about a.jpg or a.png"),
+        LabelProblem("broken label line", "b.txt:1: has 1 column", Drop.BAD_LABELS, "train/0.jpg"),
+        LabelProblem(
+            "number without a name", "b.txt:2", Drop.BAD_LABELS, "train/0.jpg", "mend `names`"
+        ),
     )
-    lines, remedy = refusal(audit(shown, faults=faults))
+    lines, remedy = refusal(audit(shown, problems=problems))
     assert lines[::2] == [
-        "1 x labels that fit several photos:",
+        "1 x labels that fit several images:",
         "1 x broken label line:",
         "1 x number without a name:",
     ]
     assert remedy == (
-        "mend `names`; leave them out with `data: {leave_out: [bad-labels]}`; mend the labels, "
+        "mend `names`; leave them out with `data: {drop: [bad-labels]}`; mend the labels, "
         "or name files in `data: {exclude: [...]}`"
     )
 
 
 def test_boxes_that_were_lost_to_broken_labels_are_not_missed_twice() -> None:
-    fault = Fault("broken label line", "b.txt:1: has 1 column", Leave.BAD_LABELS, "train/0.jpg")
-    lines, _ = refusal(audit({split.value: [[]] for split in Split}, faults=(fault,)))
+    problem = LabelProblem(
+        "broken label line", "b.txt:1: has 1 column", Drop.BAD_LABELS, "train/0.jpg"
+    )
+    lines, _ = refusal(audit({split.value: [[]] for split in Split}, problems=(problem,)))
     assert lines == ["1 x broken label line:", "b.txt:1: has 1 column"]

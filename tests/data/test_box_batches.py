@@ -11,14 +11,14 @@ from edgetl.data.box_batches import (
     NO_BOX,
     BoxBatch,
     BoxBatches,
-    PlacedPhotos,
+    PlacedImages,
     Unseen,
     count_unseen,
     plain_batches,
 )
 from edgetl.data.boxes_augment import VARIATIONS, Variation
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
-from edgetl.runtime.preprocess import Preprocess, fit_photo
+from edgetl.runtime.preprocess import Preprocess, fit_image
 from edgetl.types import Split
 
 SIZE = 64
@@ -34,28 +34,28 @@ def truth(*boxes: tuple[float, float, float, float], crowd: int = 0) -> Truth:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Make:
-    """Return what stores photos of 80 x 120 pixels, given what is labelled on each."""
+    """Return what stores images of 80 x 120 pixels, given what is labelled on each."""
 
     def make(*truths: Truth, fit: str = "letterbox", anchor: str = "centre") -> Dataset:
         preprocess = Preprocess(SIZE, SIZE, fit, "bilinear", 114, anchor)
         draw = np.random.default_rng(0)
-        photos = []
+        images = []
         for found in truths:
-            photo = draw.integers(0, 60, (80, 120, 3), np.uint8)
+            image = draw.integers(0, 60, (80, 120, 3), np.uint8)
             for x0, y0, x1, y1 in found.boxes.astype(int).tolist():
-                photo[y0:y1, x0:x1] = 250
-            photos.append(fit_photo(photo, preprocess))
+                image[y0:y1, x0:x1] = 250
+            images.append(fit_image(image, preprocess))
         with (tmp_path / IMAGES_FILE).open("wb") as file:
-            write_images(file, photos, (len(photos), SIZE, SIZE, 3))
-        items = [Item(f"{row}.png", 0, f"{row:064x}") for row in range(len(photos))]
+            write_images(file, images, (len(images), SIZE, SIZE, 3))
+        items = [Item(f"{row}.png", 0, f"{row:064x}") for row in range(len(images))]
         write_index(
             tmp_path,
             classes=("a", "b", "c"),
             preprocess=preprocess,
             items={Split.TRAIN: items, Split.VAL: [], Split.TEST: []},
-            omissions=[],
+            dropped=[],
             truths={Split.TRAIN: truths, Split.VAL: [], Split.TEST: []},
-            photo_sizes={Split.TRAIN: [(80, 120)] * len(photos), Split.VAL: [], Split.TEST: []},
+            image_sizes={Split.TRAIN: [(80, 120)] * len(images), Split.VAL: [], Split.TEST: []},
         )
         return Dataset.open(tmp_path)
 
@@ -72,7 +72,7 @@ def batches(
     *,
     batch_size: int = 3,
     seed: int = 1,
-    closes_at: int | None = None,
+    no_aug_from: int | None = None,
     threads: int = 0,
 ) -> BoxBatches:
     return BoxBatches(
@@ -80,7 +80,7 @@ def batches(
         batch_size=batch_size,
         seed=seed,
         variation=variation,
-        closes_at=closes_at,
+        no_aug_from=no_aug_from,
         threads=threads,
     )
 
@@ -93,14 +93,14 @@ def same(first: BoxBatch, second: BoxBatch) -> bool:
     )
 
 
-def test_placed_photo_has_no_padding_and_boxes_of_its_own_pixels(dataset: Make) -> None:
-    photo = PlacedPhotos(dataset(truth((30, 15, 90, 60))), Split.TRAIN)[0]
+def test_placed_image_has_no_padding_and_boxes_of_its_own_pixels(dataset: Make) -> None:
+    image = PlacedImages(dataset(truth((30, 15, 90, 60))), Split.TRAIN)[0]
 
     # 120 x 80 becomes 64 x 43: a border of 10 above and 11 below.
-    assert (photo.left, photo.top) == (0, 10)
-    assert photo.scene.pixels.shape == (43, 64, 3)
+    assert (image.left, image.top) == (0, 10)
+    assert image.scene.pixels.shape == (43, 64, 3)
     np.testing.assert_allclose(
-        photo.scene.boxes[0], [30 * 64 / 120, 15 * 43 / 80, 90 * 64 / 120, 60 * 43 / 80], atol=1e-4
+        image.scene.boxes[0], [30 * 64 / 120, 15 * 43 / 80, 90 * 64 / 120, 60 * 43 / 80], atol=1e-4
     )
 
 
@@ -108,7 +108,7 @@ def test_placed_photo_has_no_padding_and_boxes_of_its_own_pixels(dataset: Make) 
     ("fit", "anchor"),
     [("letterbox", "centre"), ("letterbox", "top-left"), ("stretch", "centre"), ("crop", "centre")],
 )
-def test_plain_batches_are_the_stored_photos_with_boxes_round_their_objects(
+def test_plain_batches_are_the_stored_images_with_boxes_round_their_objects(
     dataset: Make, fit: str, anchor: str
 ) -> None:
     data = dataset(truth((30, 15, 90, 60)), truth(), fit=fit, anchor=anchor)
@@ -121,7 +121,7 @@ def test_plain_batches_are_the_stored_photos_with_boxes_round_their_objects(
     box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     np.testing.assert_allclose(batch.boxes[0, 0], box, atol=1.0)
     assert batch.labels.tolist() == [[0], [NO_BOX]]
-    assert not batch.closing
+    assert not batch.no_aug
 
 
 def test_crop_drops_boxes_that_it_cuts_away(dataset: Make) -> None:
@@ -181,33 +181,33 @@ def test_sample_does_not_depend_on_the_batch_size(dataset: Make) -> None:
 
 def test_closing_epochs_have_neither_mosaic_nor_mixup(dataset: Make) -> None:
     data = several(dataset)
-    closing = batches(data, closes_at=2)
+    no_aug = batches(data, no_aug_from=2)
     never = batches(data, replace(MOSAIC, mosaic=0.0, mixup=0.0))
 
-    before, after = (next(closing.epoch(epoch)) for epoch in (1, 2))
+    before, after = (next(no_aug.epoch(epoch)) for epoch in (1, 2))
 
-    assert not before.closing
-    assert after.closing
+    assert not before.no_aug
+    assert after.no_aug
     assert same(after, next(never.epoch(2)))
     assert before.labels.shape[1] > 1
     assert after.labels.shape[1] == 1
 
 
-def test_background_photos_take_part_and_a_batch_of_them_has_no_boxes(dataset: Make) -> None:
+def test_background_images_take_part_and_a_batch_of_them_has_no_boxes(dataset: Make) -> None:
     [batch] = list(batches(dataset(truth(), truth()), VARIATIONS["light"], batch_size=2).epoch(0))
 
     assert batch.images.shape == (2, SIZE, SIZE, 3)
     assert batch.boxes.shape == (2, 0, 4)
 
 
-def test_fewer_photos_than_a_batch_are_one_batch(dataset: Make) -> None:
+def test_fewer_images_than_a_batch_are_one_batch(dataset: Make) -> None:
     found = list(batches(dataset(truth((1, 1, 40, 40)))).epoch(0))
 
     assert [len(batch.images) for batch in found] == [1]
 
 
 def test_boxes_that_are_not_seen_are_counted() -> None:
-    """A photo of 32 x 64 in an input of 32: letterbox halves it, crop shows columns 16 to 48."""
+    """An image of 32 x 64 in an input of 32: letterbox halves it, crop shows columns 16 to 48."""
     labelled = truth(
         (20, 10, 23, 20),  # 3 px wide
         (20, 10, 21, 20),  # 1 px wide

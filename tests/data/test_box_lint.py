@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from edgetl.config.recipe import Accept, Leave, Repair
+from edgetl.config.recipe import Accept, Drop, Repair
 from edgetl.data.box_lint import BoxLint, lint_boxes
 from edgetl.data.findings import Allowed, refuse
-from edgetl.data.sources import Box, Fault, Listing, Sample
+from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.errors import DataError
 from edgetl.types import Task
 
@@ -24,10 +24,12 @@ def sample(*corners: Corners, name: str = "a.jpg") -> Sample:
 
 
 def lint(
-    *samples: Sample, faults: tuple[Fault, ...] = (), size: tuple[int, int] = (48, 64),
+    *samples: Sample, problems: tuple[LabelProblem, ...] = (), size: tuple[int, int] = (48, 64),
     **allowed: frozenset[str],
 ) -> BoxLint:  # fmt: skip
-    listing = Listing(samples, ("nut",), frozenset(), (), (), faults=faults, task=Task.DETECTION)
+    listing = Listing(
+        samples, ("nut",), frozenset(), (), (), problems=problems, task=Task.DETECTION
+    )
     sizes = {one.name: size for one in samples}
     return lint_boxes(listing, sizes, Allowed(**allowed))  # type: ignore[arg-type]  # one key each
 
@@ -40,50 +42,48 @@ def test_sound_boxes_become_pixels_and_stay() -> None:
     relative = replace(sample((0.25, 0.5, 0.75, 1.0)), relative=True)
     found = lint(sample(GOOD, (0.0, 0.0, 64.0, 48.0), name="b.jpg"), relative)
     assert boxes(found) == [GOOD, (0.0, 0.0, 64.0, 48.0), (16.0, 24.0, 48.0, 48.0)]
-    assert (found.findings, found.omissions, found.repaired) == ((), (), {})
+    assert (found.findings, found.dropped, found.repaired) == ((), (), {})
 
 
 @pytest.mark.parametrize(
     ("corners", "what", "remedy"),
     [
-        ((5, 5, 5, 9), NO_AREA, "leave_out: [bad-boxes]"),
-        ((9, 5, 5, 9), "box without area:", "leave_out: [bad-boxes]"),
-        ((9, 5, 9.005, 9), "box without area:", "leave_out: [bad-boxes]"),
-        ((64, 5, 70, 9), "box outside of its photo:", "leave_out: [bad-boxes]"),
-        ((-9, 5, 0, 9), "box outside of its photo:", "leave_out: [bad-boxes]"),
-        ((60, 5, 65.5, 9), "box that reaches beyond its photo:", "repair: [clip-boxes]"),
-        ((5, -1.5, 20, 9), "box that reaches beyond its photo:", "repair: [clip-boxes]"),
-        (GOOD, REPEATED, "leave_out: [repeated-boxes]"),
+        ((5, 5, 5, 9), NO_AREA, "drop: [bad-boxes]"),
+        ((9, 5, 5, 9), "box without area:", "drop: [bad-boxes]"),
+        ((9, 5, 9.005, 9), "box without area:", "drop: [bad-boxes]"),
+        ((64, 5, 70, 9), "box outside of its image:", "drop: [bad-boxes]"),
+        ((-9, 5, 0, 9), "box outside of its image:", "drop: [bad-boxes]"),
+        ((60, 5, 65.5, 9), "box that reaches beyond its image:", "repair: [clip-boxes]"),
+        ((5, -1.5, 20, 9), "box that reaches beyond its image:", "repair: [clip-boxes]"),
+        (GOOD, REPEATED, "drop: [repeated-boxes]"),
     ],
 )  # fmt: skip
 def test_wrong_box_is_refused_by_name(corners: Corners, what: str, remedy: str) -> None:
     found = lint(sample(GOOD, corners))
     with pytest.raises(DataError, match=re.escape(f"1 x {what}")) as caught:
-        refuse(found.findings, "photos")
+        refuse(found.findings, "images")
     assert f"`data: {{{remedy}}}`" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
-    ("corners", "leave", "name"),
+    ("corners", "drop", "name"),
     [
-        ((5, 5, 5, 9), Leave.BAD_BOXES, "a.xml, object 2"),
-        ((64, 5, 70, 9), Leave.BAD_BOXES, "a.xml, object 2"),
-        (GOOD, Leave.REPEATED_BOXES, "a.xml, object 2"),
+        ((5, 5, 5, 9), Drop.BAD_BOXES, "a.xml, object 2"),
+        ((64, 5, 70, 9), Drop.BAD_BOXES, "a.xml, object 2"),
+        (GOOD, Drop.REPEATED_BOXES, "a.xml, object 2"),
     ],
 )
-def test_wrong_box_is_left_out_on_request(corners: Corners, leave: Leave, name: str) -> None:
-    found = lint(sample(GOOD, corners), leave_out=frozenset({leave}))
+def test_wrong_box_is_left_out_on_request(corners: Corners, drop: Drop, name: str) -> None:
+    found = lint(sample(GOOD, corners), drop=frozenset({drop}))
     assert boxes(found) == [GOOD]
-    assert [(one.name, one.kind) for one in found.omissions] == [(name, leave)]
+    assert [(one.name, one.kind) for one in found.dropped] == [(name, drop)]
     assert found.findings == ()
 
 
-def test_photo_that_loses_its_last_box_is_left_out_too() -> None:
-    found = lint(
-        sample((5, 5, 5, 9)), sample(GOOD, name="b.jpg"), leave_out=frozenset({"bad-boxes"})
-    )
+def test_image_that_loses_its_last_box_is_left_out_too() -> None:
+    found = lint(sample((5, 5, 5, 9)), sample(GOOD, name="b.jpg"), drop=frozenset({"bad-boxes"}))
     assert [one.name for one in found.listing.samples] == ["b.jpg"]
-    assert [(one.name, one.reason) for one in found.omissions] == [
+    assert [(one.name, one.reason) for one in found.dropped] == [
         ("a.xml, object 1", "box without area"),
         ("a.jpg", "lost its last box"),
     ]
@@ -105,17 +105,17 @@ def test_a_pixel_beyond_is_rounding_and_is_cut_and_counted() -> None:
 @pytest.mark.parametrize(
     ("stated", "what", "remedy"),
     [
-        ((96, 128), "labels for 128 x 96, the photo is 64 x 48", "repair: [scale-boxes]"),
-        ((64, 48), "it only before its EXIF orientation turns it upright", "leave_out: [wrong-s"),
-        ((100, 100), "labels for 100 x 100, the photo is 64 x 48", "leave_out: [wrong-sizes]"),
+        ((96, 128), "labels for 128 x 96, the image is 64 x 48", "repair: [scale-boxes]"),
+        ((64, 48), "it only before its EXIF orientation turns it upright", "drop: [wrong-s"),
+        ((100, 100), "labels for 100 x 100, the image is 64 x 48", "drop: [wrong-sizes]"),
     ],
 )
 def test_labels_for_another_size_are_refused(
     stated: tuple[int, int], what: str, remedy: str
 ) -> None:
     found = lint(replace(sample(GOOD), stated_size=stated))
-    with pytest.raises(DataError, match=r"1 x photo of another size than its labels say") as caught:
-        refuse(found.findings, "photos")
+    with pytest.raises(DataError, match=r"1 x image of another size than its labels say") as caught:
+        refuse(found.findings, "images")
     assert what in caught.value.message
     assert remedy in caught.value.remedy
     assert ("scale-boxes" in caught.value.remedy) == (stated == (96, 128))
@@ -133,49 +133,47 @@ def test_labels_for_another_size_of_the_same_shape_are_scaled_on_request() -> No
 def test_labels_for_another_shape_are_never_scaled_but_left_out_on_request() -> None:
     turned = replace(sample(GOOD), stated_size=(64, 48))
     assert len(lint(turned, repair=frozenset({Repair.SCALE_BOXES})).findings) == 1
-    found = lint(turned, leave_out=frozenset({Leave.WRONG_SIZES}))
-    assert [(one.name, one.kind.value) for one in found.omissions] == [("a.jpg", "wrong-sizes")]
+    found = lint(turned, drop=frozenset({Drop.WRONG_SIZES}))
+    assert [(one.name, one.kind.value) for one in found.dropped] == [("a.jpg", "wrong-sizes")]
 
 
-def test_photo_without_labels_is_refused_left_out_or_background() -> None:
+def test_image_without_labels_is_refused_left_out_or_background() -> None:
     bare = Sample("b.jpg", "", None, labelled=False)
-    with pytest.raises(DataError, match=r"1 x photo without labels:\n    b\.jpg") as caught:
-        refuse(lint(sample(GOOD), bare).findings, "photos")
+    with pytest.raises(DataError, match=r"1 x image without labels:\n    b\.jpg") as caught:
+        refuse(lint(sample(GOOD), bare).findings, "images")
     assert caught.value.remedy == (
-        "leave them out with `data: {leave_out: [unlabelled]}`; "
+        "leave them out with `data: {drop: [unlabelled]}`; "
         "if meant so, write `data: {accept: [background]}`"
     )
     kept = lint(bare, accept=frozenset({Accept.BACKGROUND}))
     assert [one.name for one in kept.listing.samples] == ["b.jpg"]
-    gone = lint(bare, leave_out=frozenset({Leave.UNLABELLED}))
+    gone = lint(bare, drop=frozenset({Drop.UNLABELLED}))
     assert gone.listing.samples == ()
-    assert gone.omissions[0].name == "b.jpg"
+    assert gone.dropped[0].name == "b.jpg"
 
 
-def test_photo_labelled_with_nothing_is_background_without_a_word() -> None:
+def test_image_labelled_with_nothing_is_background_without_a_word() -> None:
     found = lint(sample())
     assert found.findings == ()
     assert len(found.listing.samples) == 1
 
 
-def test_broken_labels_take_their_photo_with_them_on_request() -> None:
-    faults = (
-        Fault("broken label line", "a.txt:3: has 4 columns", Leave.BAD_LABELS, "a.jpg"),
-        Fault("broken label line", "a.txt:4: has 4 columns", Leave.BAD_LABELS, "a.jpg"),
-        Fault("labels without a photo", "c.txt", Leave.STRAY_LABELS),
+def test_broken_labels_take_their_image_with_them_on_request() -> None:
+    problems = (
+        LabelProblem("broken label line", "a.txt:3: has 4 columns", Drop.BAD_LABELS, "a.jpg"),
+        LabelProblem("broken label line", "a.txt:4: has 4 columns", Drop.BAD_LABELS, "a.jpg"),
+        LabelProblem("labels without an image", "c.txt", Drop.STRAY_LABELS),
     )
     with pytest.raises(DataError, match=r"2 x broken label line:\n    a.txt:3: has 4") as caught:
-        refuse(lint(sample(GOOD), faults=faults).findings, "photos")
-    assert "1 x labels without a photo:\n    c.txt" in caught.value.message
-    assert caught.value.remedy == (
-        "leave them out with `data: {leave_out: [bad-labels, stray-labels]}`"
-    )
+        refuse(lint(sample(GOOD), problems=problems).findings, "images")
+    assert "1 x labels without an image:\n    c.txt" in caught.value.message
+    assert caught.value.remedy == ("leave them out with `data: {drop: [bad-labels, stray-labels]}`")
     found = lint(
-        sample(GOOD), sample(GOOD, name="b.jpg"), faults=faults,
-        leave_out=frozenset({Leave.BAD_LABELS, Leave.STRAY_LABELS}),
+        sample(GOOD), sample(GOOD, name="b.jpg"), problems=problems,
+        drop=frozenset({Drop.BAD_LABELS, Drop.STRAY_LABELS}),
     )  # fmt: skip
     assert [one.name for one in found.listing.samples] == ["b.jpg"]
-    assert [(one.name, one.kind.value) for one in found.omissions] == [
+    assert [(one.name, one.kind.value) for one in found.dropped] == [
         ("c.txt", "stray-labels"),
         ("a.jpg", "bad-labels"),
     ]

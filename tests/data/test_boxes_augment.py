@@ -47,16 +47,16 @@ def found(pixels: NDArray[np.uint8], label: int) -> list[int]:
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
-def dice(*seed: int) -> np.random.Generator:
+def rng(*seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_photo_without_any_change_is_itself_with_its_padding() -> None:
-    photo = Placed(scene((10, 20, 50, 40), height=64), 0, 16)
+def test_image_without_any_change_is_itself_with_its_padding() -> None:
+    image = Placed(scene((10, 20, 50, 40), height=64), 0, 16)
 
-    got = move(photo, Variation(), np.array([0.9, 0.1, 0.1]), size=SIZE, pad=PAD)
+    got = move(image, Variation(), np.array([0.9, 0.1, 0.1]), size=SIZE, pad=PAD)
 
-    assert (got.pixels[16:80] == photo.scene.pixels).all()
+    assert (got.pixels[16:80] == image.scene.pixels).all()
     assert (got.pixels[:16] == PAD).all()
     assert (got.pixels[80:] == PAD).all()
     assert got.boxes.tolist() == [[10, 36, 50, 56]]
@@ -99,7 +99,7 @@ def test_drawing_stays_in_its_rectangle_and_boxes_end_there() -> None:
     assert boxes.tolist() == [[40, 10, 96, 90]]
 
 
-def test_photo_out_of_sight_changes_nothing() -> None:
+def test_image_out_of_sight_changes_nothing() -> None:
     canvas = np.full((SIZE, SIZE, 3), PAD, np.uint8)
 
     boxes, labels = draw(
@@ -131,9 +131,9 @@ def test_boxes_that_lose_more_than_three_quarters_or_nearly_a_side_are_dropped()
 
 @pytest.mark.parametrize("seed", range(12))
 def test_moved_rectangle_is_where_its_box_says(seed: int) -> None:
-    photo = Placed(scene((30, 20, 60, 50), height=72), 0, 12)
+    image = Placed(scene((30, 20, 60, 50), height=72), 0, 12)
 
-    got = move(photo, VARIATIONS["strong"], dice(seed).random(3), size=SIZE, pad=PAD)
+    got = move(image, VARIATIONS["strong"], rng(seed).random(3), size=SIZE, pad=PAD)
 
     assert got.pixels.shape == (SIZE, SIZE, 3)
     for box, label in zip(got.boxes, got.labels.tolist(), strict=True):
@@ -143,7 +143,7 @@ def test_moved_rectangle_is_where_its_box_says(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_rectangles_of_a_mosaic_are_where_their_boxes_say(seed: int) -> None:
     four = [scene((20 + 4 * label, 24, 60, 64), label) for label in range(4)]
-    draws = dice(seed)
+    draws = rng(seed)
 
     got = mosaic(four, (0.5, 1.5), draws.random(2), draws.random((4, 3)), size=SIZE, pad=PAD)
 
@@ -155,12 +155,12 @@ def test_rectangles_of_a_mosaic_are_where_their_boxes_say(seed: int) -> None:
         assert left.sum() < 0.25 * 40 * 40 * 1.5**2
 
 
-def test_mosaic_of_whole_photos_shows_all_four() -> None:
+def test_mosaic_of_whole_images_shows_all_four() -> None:
     four = [scene((20, 24, 60, 64), label) for label in range(4)]
 
     got = mosaic(four, (0.25, 0.25), np.array([0.5, 0.5]), np.full((4, 3), 0.5), size=SIZE, pad=PAD)
 
-    # Quarters of 48 pixels, photos of 24 in their middles: 20 / 4 + 12 = 17, 24 / 4 + 12 = 18.
+    # Quarters of 48 pixels, images of 24 in their middles: 20 / 4 + 12 = 17, 24 / 4 + 12 = 18.
     assert got.labels.tolist() == [0, 1, 2, 3]
     assert got.boxes.tolist() == [
         [17, 18, 27, 28],
@@ -170,7 +170,7 @@ def test_mosaic_of_whole_photos_shows_all_four() -> None:
     ]
 
 
-def test_mixed_photos_are_halves_with_the_boxes_of_both() -> None:
+def test_mixed_images_are_halves_with_the_boxes_of_both() -> None:
     got = mix(scene((0, 0, 10, 10)), scene((50, 50, 60, 60), 1))
 
     assert got.pixels[5, 5].tolist() == [125, 5, 5]
@@ -205,12 +205,12 @@ def test_middle_of_all_draws_leaves_colours_alone() -> None:
     ids=[*VARIATIONS, "mosaic and mixup"],
 )
 def test_sample_is_of_one_size_and_its_boxes_lie_inside(variation: Variation) -> None:
-    photos = [Placed(scene((20, 10, 60, 50), label, height=64), 0, 16) for label in range(5)]
-    partners = photos[1 : 1 + variation.num_partners]
+    images = [Placed(scene((20, 10, 60, 50), label, height=64), 0, 16) for label in range(5)]
+    partners = images[1 : 1 + variation.num_partners]
     for seed in range(8):
-        draws = dice(seed).random(NUM_DRAWS + 3 * (1 + len(partners)))
+        draws = rng(seed).random(NUM_DRAWS + 3 * (1 + len(partners)))
 
-        got = change(photos[0], partners, variation, draws, size=SIZE, pad=PAD)
+        got = change(images[0], partners, variation, draws, size=SIZE, pad=PAD)
 
         assert got.pixels.shape == (SIZE, SIZE, 3)
         assert got.pixels.dtype == np.uint8
@@ -220,7 +220,7 @@ def test_sample_is_of_one_size_and_its_boxes_lie_inside(variation: Variation) ->
         assert (got.boxes <= SIZE).all()
 
 
-def test_photo_without_boxes_stays_without() -> None:
+def test_image_without_boxes_stays_without() -> None:
     empty = Scene(
         np.zeros((SIZE, SIZE, 3), np.uint8), np.empty((0, 4), np.float32), np.empty(0, int)
     )
@@ -229,7 +229,7 @@ def test_photo_without_boxes_stays_without() -> None:
         Placed(empty, 0, 0),
         [],
         VARIATIONS["light"],
-        dice(0).random(NUM_DRAWS + 3),
+        rng(0).random(NUM_DRAWS + 3),
         size=SIZE,
         pad=0,
     )

@@ -11,7 +11,7 @@ from edgetl.data import container as module
 from edgetl.data.container import open_container
 from edgetl.errors import DataError
 from edgetl.hashing import digest_file
-from edgetl.runtime.errors import PhotoError
+from edgetl.runtime.errors import ImageError
 
 Write = Callable[[Mapping[str, bytes | None]], Path]
 FILES: Mapping[str, bytes | None] = {"a/1.jpg": b"one", "a/b/2.jpg": b"two", "c": None}
@@ -49,9 +49,9 @@ def test_missing_path_is_refused_with_the_recipe_line(tmp_path: Path) -> None:
 
 
 def test_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "photos.tar"
+    path = tmp_path / "images.tar"
     path.write_bytes(b"no zip")
-    with pytest.raises(DataError, match=r"photos\.tar' is neither a folder nor a zip"):
+    with pytest.raises(DataError, match=r"images\.tar' is neither a folder nor a zip"):
         open_container(path)
 
 
@@ -95,7 +95,7 @@ def test_file_without_rights_is_unreadable(tree: Write) -> None:
     root = tree(FILES)
     (root / "a/1.jpg").chmod(0)
     found = open_container(root)
-    with pytest.raises(PhotoError, match=r"'a/1\.jpg': Permission denied"):
+    with pytest.raises(ImageError, match=r"'a/1\.jpg': Permission denied"):
         found.read("a/1.jpg")
 
 
@@ -103,7 +103,7 @@ def test_file_that_went_away_is_unreadable_and_keeps_its_place_in_the_digest(tre
     root = tree(FILES)
     found = open_container(root)
     (root / "a/1.jpg").unlink()
-    with pytest.raises(PhotoError, match=r"cannot read photo 'a/1\.jpg': No such file"):
+    with pytest.raises(ImageError, match=r"cannot read image 'a/1\.jpg': No such file"):
         found.read("a/1.jpg")
     assert len(found.digest(("a/1.jpg",), digest_file)) == 64
 
@@ -141,12 +141,12 @@ def test_locked_zip_is_refused(packed: Write) -> None:
 
 
 def test_damaged_entry_of_a_zip_is_unreadable(packed: Write) -> None:
-    path = packed({"a/1.jpg": b"photo" * 50, "b/2.jpg": b"sound"})
+    path = packed({"a/1.jpg": b"image" * 50, "b/2.jpg": b"sound"})
     content = bytearray(path.read_bytes())
     content[40] ^= 0xFF
     path.write_bytes(content)
     found = open_container(path)
-    with pytest.raises(PhotoError, match=r"'a/1\.jpg': damaged in the zip"):
+    with pytest.raises(ImageError, match=r"'a/1\.jpg': damaged in the zip"):
         found.read("a/1.jpg")
     assert found.read("b/2.jpg") == b"sound"
     found.close()
@@ -159,7 +159,7 @@ def test_huge_file_is_not_read(
     write: Write = request.getfixturevalue(kind)
     monkeypatch.setattr(module, "MAX_FILE_BYTES", 1000)
     found = open_container(write({"a/1.jpg": bytes(1001), "a/2.jpg": bytes(1000)}))
-    with pytest.raises(PhotoError, match=r"1,001 bytes are more than the 1,000 that are read"):
+    with pytest.raises(ImageError, match=r"1,001 bytes are more than the 1,000 that are read"):
         found.read("a/1.jpg")
     assert len(found.read("a/2.jpg")) == 1000
     found.close()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.dataset import (
     ANNOTATIONS_FILE,
     IMAGES_FILE,
@@ -20,7 +20,7 @@ from edgetl.data.dataset import (
     write_images,
     write_index,
 )
-from edgetl.data.findings import Omission
+from edgetl.data.findings import DroppedItem
 from edgetl.hashing import digest_folder
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Split, Task
@@ -33,17 +33,17 @@ ITEMS = {
 PREPROCESS = Preprocess(4, 4, "letterbox", "area", 7)
 
 
-def write(folder: Path, *, num_photos: int = 5) -> Path:
+def write(folder: Path, *, num_images: int = 5) -> Path:
     folder.mkdir(exist_ok=True)
-    photos = [np.full((4, 4, 3), 10 * k, np.uint8) for k in range(num_photos)]
+    images = [np.full((4, 4, 3), 10 * k, np.uint8) for k in range(num_images)]
     with (folder / IMAGES_FILE).open("wb") as file:
-        write_images(file, photos, (num_photos, 4, 4, 3))
+        write_images(file, images, (num_images, 4, 4, 3))
     write_index(
         folder,
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=ITEMS,
-        omissions=[Omission("t/9", Leave.UNREADABLE, "cut short")],
+        dropped=[DroppedItem("t/9", Drop.UNREADABLE, "cut short")],
     )
     return folder
 
@@ -60,8 +60,8 @@ def test_dataset_gives_back_what_was_written(tmp_path: Path) -> None:
     assert dataset.images(Split.TRAIN)[:, 0, 0, 0].tolist() == [0, 10]
     assert dataset.images(Split.VAL)[:, 0, 0, 0].tolist() == [20]
     assert dataset.images(Split.TEST)[:, 3, 3, 2].tolist() == [30, 40]
-    left_out = json.loads((tmp_path / INDEX_FILE).read_text())["left_out"]
-    assert left_out == [{"kind": "unreadable", "name": "t/9", "reason": "cut short"}]
+    dropped = json.loads((tmp_path / INDEX_FILE).read_text())["dropped"]
+    assert dropped == [{"kind": "unreadable", "name": "t/9", "reason": "cut short"}]
 
 
 def test_images_file_is_an_ordinary_npy_file(tmp_path: Path) -> None:
@@ -84,14 +84,15 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
-    write(tmp_path, num_photos=4)
-    with pytest.raises(ValueError, match=r"lists 5 photos, images\.npy holds 4"):
+    write(tmp_path, num_images=4)
+    with pytest.raises(ValueError, match=r"lists 5 images, images\.npy holds 4"):
         Dataset.open(tmp_path)
 
 
 def test_dataset_and_choice_import_no_framework() -> None:
     code = (
-        "import sys, edgetl.data.dataset, edgetl.data.choice, edgetl.data.drawn; "
+        "import sys, edgetl.data.dataset, edgetl.data.calibration_sampling; "
+        "import edgetl.data.synthetic.part_images; "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -120,14 +121,14 @@ def write_boxes(folder: Path) -> Path:
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=ITEMS,
-        omissions=[],
+        dropped=[],
         truths=TRUTHS,
-        photo_sizes=SIZES,
+        image_sizes=SIZES,
     )
     return folder
 
 
-def test_detection_dataset_gives_boxes_and_photo_sizes_back(tmp_path: Path) -> None:
+def test_detection_dataset_gives_boxes_and_image_sizes_back(tmp_path: Path) -> None:
     dataset = Dataset.open(write_boxes(tmp_path))
     assert dataset.task is Task.DETECTION
     first, second = dataset.truths(Split.TRAIN)
@@ -138,8 +139,8 @@ def test_detection_dataset_gives_boxes_and_photo_sizes_back(tmp_path: Path) -> N
     assert (first.labels.tolist(), first.crowd.tolist()) == ([1, 0], [False, True])
     assert second.boxes.shape == (0, 4)
     assert [truth.labels.tolist() for truth in dataset.truths(Split.TEST)] == [[1], [1]]
-    assert dataset.photo_sizes(Split.TEST).tolist() == [[3, 2], [1, 4000]]
-    assert dataset.photo_sizes(Split.VAL).dtype == np.int32
+    assert dataset.image_sizes(Split.TEST).tolist() == [[3, 2], [1, 4000]]
+    assert dataset.image_sizes(Split.VAL).dtype == np.int32
 
 
 def test_classification_dataset_has_no_boxes(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_classification_dataset_has_no_boxes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a dataset for classification holds no boxes"):
         dataset.truths(Split.TRAIN)
     with pytest.raises(ValueError, match="holds no boxes"):
-        dataset.photo_sizes(Split.TRAIN)
+        dataset.image_sizes(Split.TRAIN)
 
 
 def test_writing_boxes_again_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -163,29 +164,29 @@ def test_boxes_that_do_not_fit_the_items_are_refused(tmp_path: Path) -> None:
         "classes": ("gear",),
         "preprocess": PREPROCESS,
         "items": ITEMS,
-        "omissions": [],
+        "dropped": [],
     }
-    with pytest.raises(ValueError, match="val has 1 items, 0 truths and 1 photo sizes"):
-        write_index(tmp_path, **given, truths=few, photo_sizes=SIZES)
-    with pytest.raises(ValueError, match="truths and photo_sizes belong together"):
+    with pytest.raises(ValueError, match="val has 1 items, 0 truths and 1 image sizes"):
+        write_index(tmp_path, **given, truths=few, image_sizes=SIZES)
+    with pytest.raises(ValueError, match="truths and image_sizes belong together"):
         write_index(tmp_path, **given, truths=TRUTHS)
 
 
-def test_annotations_of_other_photos_are_refused(tmp_path: Path) -> None:
+def test_annotations_of_other_images_are_refused(tmp_path: Path) -> None:
     write_boxes(tmp_path / "a")
     few = {split: found[:1] for split, found in ITEMS.items()}
-    write(tmp_path / "b", num_photos=3)
+    write(tmp_path / "b", num_images=3)
     write_index(
         tmp_path / "b",
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=few,
-        omissions=[],
+        dropped=[],
         truths={split: found[:1] for split, found in TRUTHS.items()},
-        photo_sizes={split: found[:1] for split, found in SIZES.items()},
+        image_sizes={split: found[:1] for split, found in SIZES.items()},
     )
     (tmp_path / "b" / ANNOTATIONS_FILE).write_bytes(
         (tmp_path / "a" / ANNOTATIONS_FILE).read_bytes()
     )
-    with pytest.raises(ValueError, match=r"lists 3 photos, annotations\.npz 5"):
+    with pytest.raises(ValueError, match=r"lists 3 images, annotations\.npz 5"):
         Dataset.open(tmp_path / "b")

@@ -17,17 +17,17 @@ NUM_TRAIN, NUM_VAL = 21, 5
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    dice = np.random.default_rng(0)
-    photos = list(dice.integers(0, 256, (NUM_TRAIN + NUM_VAL, 32, 32, 3), np.uint8))
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 256, (NUM_TRAIN + NUM_VAL, 32, 32, 3), np.uint8))
     with (tmp_path / IMAGES_FILE).open("wb") as file:
-        write_images(file, photos, (len(photos), 32, 32, 3))
-    items = [Item(f"{k}.png", k % 3, f"{k}") for k in range(len(photos))]
+        write_images(file, images, (len(images), 32, 32, 3))
+    items = [Item(f"{k}.png", k % 3, f"{k}") for k in range(len(images))]
     write_index(
         tmp_path,
         classes=("a", "b", "c"),
         preprocess=Preprocess(32, 32, "stretch", "area", 0),
         items={Split.TRAIN: items[:NUM_TRAIN], Split.VAL: items[NUM_TRAIN:], Split.TEST: []},
-        omissions=[],
+        dropped=[],
     )
     return Dataset.open(tmp_path)
 
@@ -78,7 +78,7 @@ def test_changes_do_not_depend_on_batch_size_or_threads(dataset: Dataset) -> Non
     assert all(many[index] == few[index] for index in many)
 
 
-def test_photos_of_a_batch_get_changes_of_their_own(dataset: Dataset) -> None:
+def test_images_of_a_batch_get_changes_of_their_own(dataset: Dataset) -> None:
     (batch,) = batches(dataset, Level.FLIP, batch_size=21).epoch(0)
     mirrored = [
         not np.array_equal(image.permute(1, 2, 0).numpy(), dataset.images(Split.TRAIN)[index])
@@ -87,13 +87,13 @@ def test_photos_of_a_batch_get_changes_of_their_own(dataset: Dataset) -> None:
     assert 0 < sum(mirrored) < 21
 
 
-def test_fewer_photos_than_a_batch_make_one_batch(dataset: Dataset) -> None:
+def test_fewer_images_than_a_batch_make_one_batch(dataset: Dataset) -> None:
     train = batches(dataset, Level.NONE, batch_size=64)
     assert len(train) == 1
     assert [len(batch.labels) for batch in train.epoch(0)] == [NUM_TRAIN]
 
 
-def test_evaluation_gives_every_photo_in_order(dataset: Dataset) -> None:
+def test_evaluation_gives_every_image_in_order(dataset: Dataset) -> None:
     found = list(eval_batches(dataset, Split.VAL, batch_size=2))
     assert [len(batch.labels) for batch in found] == [2, 2, 1]
     images = torch.cat([batch.images for batch in found]).permute(0, 2, 3, 1).numpy()

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from edgetl.data.splits import SplitRule, divide, find_rule
+from edgetl.data.splits import SplitPolicy, choose_split_policy, divide
 from edgetl.errors import DataError
 from edgetl.types import Split
 
@@ -16,9 +16,11 @@ def contents(count: int) -> list[tuple[str, int]]:
     return [(f"{k:064x}", 1) for k in range(count)]
 
 
-def rule(given: tuple[Split, ...], val: float, test: float | Literal["val"] | None) -> SplitRule:
+def policy(
+    given: tuple[Split, ...], val: float, test: float | Literal["val"] | None
+) -> SplitPolicy:
     """Find the rule for a recipe that says `test`, or leaves it at the default of 0.2."""
-    return find_rule(
+    return choose_split_policy(
         frozenset(given),
         val=val,
         test=0.2 if test is None else test,
@@ -27,7 +29,7 @@ def rule(given: tuple[Split, ...], val: float, test: float | Literal["val"] | No
 
 
 @pytest.mark.parametrize(
-    ("given", "test", "drawn_off"),
+    ("given", "test", "split_off"),
     [
         pytest.param((), None, {TEST: 0.2, VAL: 0.15}, id="flat"),
         pytest.param((TRAIN, VAL, TEST), None, {}, id="all given"),
@@ -40,10 +42,10 @@ def rule(given: tuple[Split, ...], val: float, test: float | Literal["val"] | No
 def test_rule_follows_from_the_splits_given(
     given: tuple[Split, ...],
     test: float | Literal["val"] | None,
-    drawn_off: dict[Split, float],
+    split_off: dict[Split, float],
 ) -> None:
-    expected = SplitRule(test_is_val=test == "val", drawn_off=drawn_off)
-    assert rule(given, 0.15, test) == expected
+    expected = SplitPolicy(test_is_val=test == "val", split_off=split_off)
+    assert policy(given, 0.15, test) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,11 +68,11 @@ def test_unclear_splits_are_refused(
     given: tuple[Split, ...], val: float, test: float | Literal["val"] | None, what: str
 ) -> None:
     with pytest.raises(DataError, match=what):
-        rule(given, val, test)
+        policy(given, val, test)
 
 
 def test_val_becomes_test_where_the_recipe_says_so() -> None:
-    swapped = SplitRule(test_is_val=True, drawn_off={})
+    swapped = SplitPolicy(test_is_val=True, split_off={})
     assert swapped.place(VAL) is TEST
     assert swapped.place(TRAIN) is TRAIN
     assert swapped.place(None) is TRAIN
@@ -93,23 +95,23 @@ def test_division_rounds_as_stated(count: int, sizes: dict[Split, int]) -> None:
 
 
 def test_division_depends_on_seed_and_content_only() -> None:
-    photos = contents(40)
+    images = contents(40)
     fractions = {TEST: 0.2, VAL: 0.15}
-    first = divide(photos, fractions, seed=0)
-    assert divide(photos[::-1], dict(reversed(fractions.items())), seed=0) == first
-    assert divide(photos, fractions, seed=1) != first
+    first = divide(images, fractions, seed=0)
+    assert divide(images[::-1], dict(reversed(fractions.items())), seed=0) == first
+    assert divide(images, fractions, seed=1) != first
 
 
-def test_one_photo_more_moves_few_others() -> None:
+def test_one_image_more_moves_few_others() -> None:
     fractions = {TEST: 0.2, VAL: 0.15}
     before = divide(contents(100), fractions, seed=0)
     after = divide(contents(101), fractions, seed=0)
     assert sum(before[content] is not after[content] for content in before) <= 3
 
 
-def test_photos_that_occur_twice_stay_in_train() -> None:
-    photos = [(content, 1 + k % 2) for k, (content, _) in enumerate(contents(20))]
-    placed = divide(photos, {TEST: 0.2, VAL: 0.1}, seed=0)
-    assert {placed[content] for content, count in photos if count == 2} == {TRAIN}
-    # 30 photos: 6 for the test, 3 for validation
+def test_images_that_occur_twice_stay_in_train() -> None:
+    images = [(content, 1 + k % 2) for k, (content, _) in enumerate(contents(20))]
+    placed = divide(images, {TEST: 0.2, VAL: 0.1}, seed=0)
+    assert {placed[content] for content, count in images if count == 2} == {TRAIN}
+    # 30 images: 6 for the test, 3 for validation
     assert Counter(placed.values()) == {TEST: 6, VAL: 3, TRAIN: 11}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.devices import check_device, emulated, open_device
-from edgetl.devices._userland import EMULATOR
+from edgetl.devices._rootfs import EMULATOR
 from edgetl.devices.emulated import EmulatedDevice, parse
 from edgetl.errors import DeviceError, ExitCode, UsageError
 from edgetl.types import Facts
@@ -55,7 +55,7 @@ def made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
         monkeypatch.setattr(emulated, "find_archive", lambda _: None)
         monkeypatch.setattr(emulated, "make_emulator", emulator)
-        monkeypatch.setattr(emulated, "make_userland", userland)
+        monkeypatch.setattr(emulated, "make_rootfs", userland)
         monkeypatch.setattr(emulated, "install", install)
         return EmulatedDevice(cpu="cortex-a76", cache=tmp_path / "cache", note=lambda _: None)
 
@@ -276,7 +276,7 @@ def test_warm_cache_needs_no_network(made_of: Make, monkeypatch: pytest.MonkeyPa
     device = made_of(_SHOW)
     with device.connect():
         pass
-    for name in ("find_archive", "make_emulator", "make_userland", "install"):
+    for name in ("find_archive", "make_emulator", "make_rootfs", "install"):
         monkeypatch.delattr(emulated, name)
 
     with device.connect() as connection:

@@ -47,20 +47,20 @@ import numpy as np
 from pathlib import Path
 from edgetl.runtime.engines import open_session
 session = open_session(sys.argv[1], Path(sys.argv[2]), 1)
-rows = [session.run(photo[None]) for photo in np.load("photos.npy")]
+rows = [session.run(image[None]) for image in np.load("images.npy")]
 np.save("answers.npy", np.concatenate([next(iter(row.values())) for row in rows]))
 """
 
 
 @pytest.fixture(scope="module")
-def photos() -> NDArray[np.uint8]:
+def images() -> NDArray[np.uint8]:
     blocks = np.random.default_rng(0).integers(10, 201, (8, 8, 8, 3), dtype=np.uint8)
     return blocks.repeat(8, axis=1).repeat(8, axis=2)
 
 
 @pytest.fixture(scope="module")
 def models(
-    photos: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
+    images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[tuple[str, str], Path]:
     """Return files of a small network with depthwise convolutions, by format and precision."""
     torch.manual_seed(0)
@@ -81,20 +81,20 @@ def models(
         folders = {each: tmp_path_factory.mktemp(f"{name}-{each}") for each in ALLOWED}
         exporter.export(module, torch.zeros(1, 64, 64, 3), ("logits",), folders["fp32"])
         model = folders["fp32"] / exporter.file
-        quantizer.quantize(model, photos, Precision.INT8, Int8Table(), folders["int8"])
+        quantizer.quantize(model, images, Precision.INT8, Int8Table(), folders["int8"])
         found |= {(name, each): folder / exporter.file for each, folder in folders.items()}
     return found
 
 
-def answers(
-    device: Device, models: Mapping[tuple[str, str], Path], photos: NDArray[np.uint8], work: Path
+def predictions(
+    device: Device, models: Mapping[tuple[str, str], Path], images: NDArray[np.uint8], work: Path
 ) -> dict[tuple[str, str], NDArray[np.float32]]:
     work.mkdir()
     (work / "answer.py").write_text(_ANSWER)
-    np.save(work / "photos.npy", photos)
+    np.save(work / "images.npy", images)
     found: dict[tuple[str, str], NDArray[np.float32]] = {}
     with device.connect() as connection:
-        files = {name: work / name for name in ("answer.py", "photos.npy")}
+        files = {name: work / name for name in ("answer.py", "images.npy")}
         connection.put({**runtime_files(), **files})
         for (name, precision), file in models.items():
             connection.put({path.name: path for path in file.parent.iterdir()})
@@ -108,13 +108,13 @@ def answers(
 def test_models_answer_as_they_do_here(
     address: str,
     models: Mapping[tuple[str, str], Path],
-    photos: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     tmp_path: Path,
 ) -> None:
     meant = {key: file for key, file in models.items() if key[0] in BOARDS[address]}
 
-    here = answers(LocalDevice(), meant, photos, tmp_path / "here")
-    there = answers(open_device(address), meant, photos, tmp_path / "there")
+    here = predictions(LocalDevice(), meant, images, tmp_path / "here")
+    there = predictions(open_device(address), meant, images, tmp_path / "there")
 
     for (name, precision), expected in here.items():
         worst = np.abs(there[name, precision] - expected).max()

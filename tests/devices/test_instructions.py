@@ -216,7 +216,7 @@ def _device_that_marks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Emulate
 
     for name in ("make_emulator", "install", "find_archive"):
         monkeypatch.setattr(emulated, name, nothing)
-    monkeypatch.setattr(emulated, "make_userland", userland)
+    monkeypatch.setattr(emulated, "make_rootfs", userland)
     for name in ("make_plugin_emulator", "find_archive"):
         monkeypatch.setattr(_instructions, name, nothing)
     monkeypatch.setattr(_instructions, "plugin_emulator", lambda *_: (str(script),))
@@ -241,9 +241,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     exporter, quantizer = EXPORTERS.load("tflite"), QUANTIZERS.load(for_format("tflite") or "")
     folders = {name: tmp_path_factory.mktemp(name) for name in ("fp32", "int8")}
     exporter.export(module, torch.zeros(1, 64, 64, 3), ("logits",), folders["fp32"])
-    photos = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     model = folders["fp32"] / exporter.file
-    quantizer.quantize(model, photos, Precision.INT8, Int8Table(), folders["int8"])
+    quantizer.quantize(model, images, Precision.INT8, Int8Table(), folders["int8"])
     return {name: folder / exporter.file for name, folder in folders.items()}
 
 

@@ -16,8 +16,8 @@ def test_amounts_are_sums_over_operations(operation: Any) -> None:
             operation(Kind.POINTWISE, macs=100, read=10, written=20, channels=(8, 16)),
             operation(Kind.LINEAR, macs=50, read=5, written=10, weights=50),
             operation(Kind.REDUCE, read=40, written=4),
-            operation(Kind.CURVE, read=6, written=6),
-            operation(Kind.CURVE, read=7, written=7),
+            operation(Kind.ACTIVATION, read=6, written=6),
+            operation(Kind.ACTIVATION, read=7, written=7),
         ],
         lane=8,
     )

@@ -24,16 +24,16 @@ _LAW = {
 
 def drawn(operation: Any, seed: int, lane_friendly: int = 16) -> list[Operation]:
     """Return the operations of a network drawn at random."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     found = []
-    for _ in range(int(dice.integers(3, 12))):
-        kind = dice.choice([Kind.POINTWISE, Kind.DEPTHWISE, Kind.CURVE])
-        values = int(dice.integers(1_000, 50_000))
-        if kind == Kind.CURVE:
-            found.append(operation(Kind.CURVE, read=values, written=values))
+    for _ in range(int(rng.integers(3, 12))):
+        kind = rng.choice([Kind.POINTWISE, Kind.DEPTHWISE, Kind.ACTIVATION])
+        values = int(rng.integers(1_000, 50_000))
+        if kind == Kind.ACTIVATION:
+            found.append(operation(Kind.ACTIVATION, read=values, written=values))
         else:
-            channels = (lane_friendly * int(dice.integers(1, 9)),) * 2
-            macs = values * int(dice.integers(5, 100))
+            channels = (lane_friendly * int(rng.integers(1, 9)),) * 2
+            macs = values * int(rng.integers(5, 100))
             found.append(operation(Kind(kind), macs=macs, channels=channels))
     return found
 
@@ -74,8 +74,8 @@ def test_price_of_what_never_occurs_is_the_usual_one_at_the_machines_level() -> 
 
 def test_no_price_is_below_zero_though_the_times_ask_for_it() -> None:
     count = len(USUAL_NS)
-    dice = np.random.default_rng(0)
-    table = dice.uniform(0, 1, (30, count))
+    rng = np.random.default_rng(0)
+    table = rng.uniform(0, 1, (30, count))
     times = table[:, 0] * 5.0 + 1.0
     assert solve(table, times, ridge=0.001).min() >= 0.0
 

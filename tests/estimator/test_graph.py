@@ -9,11 +9,11 @@ import pytest
 
 from edgetl.errors import ConfigError
 from edgetl.estimator.graph import (
-    Drawing,
     Graph,
     Kind,
     Node,
     Operation,
+    ParsedGraph,
     Weights,
     read_graph,
     simplify,
@@ -48,8 +48,8 @@ def test_onnx_file_is_read(onnx_file: Path) -> None:
 
     assert (graph.format, graph.precision, graph.unknown) == ("onnx", Precision.FP32, {})
     assert kinds(graph) == [
-        Kind.DENSE, Kind.DEPTHWISE, Kind.POINTWISE, Kind.SHORT_ROWS, Kind.HARD_CURVE, Kind.REDUCE,
-        Kind.LINEAR,
+        Kind.DENSE, Kind.DEPTHWISE, Kind.POINTWISE, Kind.BROADCAST, Kind.HARD_ACTIVATION,
+        Kind.REDUCE, Kind.LINEAR,
     ]  # fmt: skip
     found = {operation.kind: sizes(operation) for operation in graph.operations}
     assert {kind: found[kind] for kind in _SIZES} == _SIZES
@@ -80,8 +80,8 @@ def test_openvino_file_is_read(tmp_path: Path) -> None:
     assert (graph.format, graph.precision) == ("openvino", Precision.FP16)
     found = {operation.kind: sizes(operation) for operation in graph.operations}
     assert {kind: found[kind] for kind in _SIZES} == _SIZES
-    assert kinds(graph).count(Kind.HARD_CURVE) == 1
-    assert kinds(graph).count(Kind.SHORT_ROWS) == 1
+    assert kinds(graph).count(Kind.HARD_ACTIVATION) == 1
+    assert kinds(graph).count(Kind.BROADCAST) == 1
 
 
 def test_tflite_file_is_read(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_tflite_file_is_read(tmp_path: Path) -> None:
     found = {operation.kind: sizes(operation) for operation in graph.operations}
     assert found[Kind.DENSE] == _SIZES[Kind.DENSE]
     assert found[Kind.DEPTHWISE] == _SIZES[Kind.DEPTHWISE]
-    assert kinds(graph) == [Kind.DENSE, Kind.DEPTHWISE, Kind.SHORT_ROWS]
+    assert kinds(graph) == [Kind.DENSE, Kind.DEPTHWISE, Kind.BROADCAST]
     assert all(operation.integer for operation in graph.operations)
 
 
@@ -150,16 +150,16 @@ def _tflite() -> bytes:
     return bytes(builder.Output())
 
 
-def drawing(*nodes: Node, shape: tuple[int, ...] = (1, 4, 4, 8), **given: Any) -> Drawing:
+def parsed(*nodes: Node, shape: tuple[int, ...] = (1, 4, 4, 8), **given: Any) -> ParsedGraph:
     names = {name for node in nodes for name in (*node.reads, *node.writes)}
     usual: dict[str, Any] = {
-        "answers": frozenset({nodes[-1].writes[0]}),
+        "predictions": frozenset({nodes[-1].writes[0]}),
         "stored_bits": frozenset({32}),
         "activation_bits": 32,
         "integers": frozenset(),
         "rounds": True,
     }
-    return Drawing(nodes=nodes, shapes=dict.fromkeys(names, shape), **{**usual, **given})
+    return ParsedGraph(nodes=nodes, shapes=dict.fromkeys(names, shape), **{**usual, **given})
 
 
 def node(kind: Kind | None, reads: str, writes: str, name: str = "") -> Node:
@@ -168,17 +168,17 @@ def node(kind: Kind | None, reads: str, writes: str, name: str = "") -> Node:
 
 
 def test_clamp_is_free_after_what_nobody_else_reads() -> None:
-    alone = drawing(node(Kind.WEIGHTED, "in", "a"), node(Kind.CLAMP, "a", "b"))
-    shared = drawing(
+    alone = parsed(node(Kind.WEIGHTED, "in", "a"), node(Kind.CLIP, "a", "b"))
+    shared = parsed(
         node(Kind.WEIGHTED, "in", "a"),
-        node(Kind.CLAMP, "a", "b"),
+        node(Kind.CLIP, "a", "b"),
         node(Kind.ARITHMETIC, "a b", "c"),
     )
-    first = drawing(node(Kind.CLAMP, "in", "a"))
+    first = parsed(node(Kind.CLIP, "in", "a"))
 
     assert kinds(simplify("onnx", alone)) == [Kind.POINTWISE]
-    assert Kind.CLAMP in kinds(simplify("onnx", shared))
-    assert kinds(simplify("onnx", first)) == [Kind.CLAMP]
+    assert Kind.CLIP in kinds(simplify("onnx", shared))
+    assert kinds(simplify("onnx", first)) == [Kind.CLIP]
 
 
 def test_conversions_beside_integer_operations_are_free_and_others_are_not() -> None:
@@ -192,29 +192,29 @@ def test_conversions_beside_integer_operations_are_free_and_others_are_not() -> 
     )
     given: dict[str, Any] = {"integers": frozenset({"c", "out"}), "activation_bits": 8}
 
-    rounded = simplify("onnx", drawing(*nodes, **given))
+    rounded = simplify("onnx", parsed(*nodes, **given))
     assert kinds(rounded) == [Kind.MOVE, Kind.CONVERT, Kind.POINTWISE, Kind.CONVERT]
     assert [each.integer for each in rounded.operations] == [False, False, True, False]
     assert rounded.precision is Precision.INT8
-    real = simplify("tflite", drawing(*nodes, rounds=False, **given))
+    real = simplify("tflite", parsed(*nodes, rounds=False, **given))
     assert kinds(real).count(Kind.CONVERT) == 4
 
 
 def test_integers_pass_through_what_only_moves_them() -> None:
     nodes = (node(Kind.MOVE, "in", "a"), node(Kind.WEIGHTED, "a", "b"))
-    found = simplify("tflite", drawing(*nodes, integers=frozenset({"in"}), activation_bits=8))
+    found = simplify("tflite", parsed(*nodes, integers=frozenset({"in"}), activation_bits=8))
     assert all(each.integer for each in found.operations)
 
 
 @pytest.mark.parametrize(
     ("shape", "constant", "kind"),
     [
-        pytest.param((1, 8, 8, 3), (3,), Kind.SHORT_ROWS, id="colours of a pixel"),
+        pytest.param((1, 8, 8, 3), (3,), Kind.BROADCAST, id="colours of a pixel"),
         pytest.param((1, 8, 8, 3), (8, 3), Kind.ARITHMETIC, id="colours of a row of pixels"),
         pytest.param((1, 3, 8, 8), (3, 1, 1), Kind.ARITHMETIC, id="one for a plane"),
         pytest.param((1, 8, 8, 3), (), Kind.ARITHMETIC, id="one for all"),
         pytest.param((1, 50, 2), (1, 50, 2), Kind.ARITHMETIC, id="each its own"),
-        pytest.param((1, 50, 2), (50, 1), Kind.SHORT_ROWS, id="one for both sides of a box"),
+        pytest.param((1, 50, 2), (50, 1), Kind.BROADCAST, id="one for both sides of a box"),
         pytest.param((1, 1, 1, 8), (8,), Kind.ARITHMETIC, id="one row"),
     ],
 )
@@ -222,7 +222,7 @@ def test_arithmetic_on_few_values_in_a_row_is_a_kind_of_its_own(
     shape: tuple[int, ...], constant: tuple[int, ...], kind: Kind
 ) -> None:
     nodes = (Node("Sub", Kind.ARITHMETIC, ("in",), ("a",), constants=(constant,)),)
-    assert kinds(simplify("onnx", drawing(*nodes, shape=shape))) == [kind]
+    assert kinds(simplify("onnx", parsed(*nodes, shape=shape))) == [kind]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_precision_follows_from_weights_and_activations(
 ) -> None:
     found = simplify(
         "onnx",
-        drawing(
+        parsed(
             node(Kind.WEIGHTED, "in", "a"),
             stored_bits=frozenset({stored}),
             activation_bits=activations,
@@ -245,7 +245,7 @@ def test_precision_follows_from_weights_and_activations(
 
 def test_unknown_operations_are_counted_by_their_names() -> None:
     nodes = (node(None, "in", "a", "NonZero"), node(None, "a", "b", "NonZero"))
-    found = simplify("onnx", drawing(*nodes))
+    found = simplify("onnx", parsed(*nodes))
     assert (found.operations, found.unknown) == ((), {"NonZero": 2})
 
 

@@ -1,4 +1,4 @@
-"""Datasets of a few photos whose labels a test gives, for both tasks."""
+"""Datasets of a few images whose labels a test gives, for both tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgetl.data.dataset import (
     write_images,
     write_index,
 )
-from edgetl.evaluation import Answers
+from edgetl.evaluation import Predictions
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Split
 
@@ -38,10 +38,10 @@ def _write(
 ) -> None:
     folder.mkdir(parents=True)
     count = len(train) + len(labels)
-    photos = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
     with (folder / IMAGES_FILE).open("wb") as file:
-        write_images(file, iter(photos), photos.shape)
-    test = [Item(f"photo-{i}.jpg", label, f"{i:064x}") for i, label in enumerate(labels)]
+        write_images(file, iter(images), images.shape)
+    test = [Item(f"image-{i}.jpg", label, f"{i:064x}") for i, label in enumerate(labels)]
     trained = [Item(f"train-{i}.jpg", 0, f"{1000 + i:064x}") for i in range(len(train))]
     boxes: dict[str, Any] = {}
     if truths is not None:  # twice as wide as high, and twice as large as the input
@@ -49,21 +49,21 @@ def _write(
         size = (SIZE, 2 * SIZE)
         boxes = {
             "truths": known,
-            "photo_sizes": {split: [size] * len(each) for split, each in known.items()},
+            "image_sizes": {split: [size] * len(each) for split, each in known.items()},
         }
     write_index(
         folder,
         classes=CLASSES,
         preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 114),
         items={Split.TRAIN: trained, Split.VAL: [], Split.TEST: test},
-        omissions=[],
+        dropped=[],
         **boxes,
     )
 
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Callable[[Sequence[int]], Dataset]:
-    """Return what makes a dataset of classified test photos from their classes."""
+    """Return what makes a dataset of classified test images from their classes."""
 
     def make(labels: Sequence[int]) -> Dataset:
         folder = tmp_path / "labelled" / "-".join(map(str, labels))
@@ -75,19 +75,19 @@ def labelled(tmp_path: Path) -> Callable[[Sequence[int]], Dataset]:
 
 @pytest.fixture
 def boxed(tmp_path: Path) -> Callable[..., Dataset]:
-    """Return what makes a dataset of test photos, 64 x 128 pixels, from the objects on each.
+    """Return what makes a dataset of test images, 64 x 128 pixels, from the objects on each.
 
-    `crowd` gives the positions of those that are groups, by photo; `train` the objects on photos to
+    `crowd` gives the positions of those that are groups, by image; `train` the objects on images to
     train on.
     """
 
     def make(
-        *photos: Sequence[Box],
+        *images: Sequence[Box],
         crowd: Mapping[int, Sequence[int]] | None = None,
         train: Sequence[Sequence[Box]] = (),
     ) -> Dataset:
         truths = []
-        for i, boxes in enumerate(photos):
+        for i, boxes in enumerate(images):
             rows = np.array(boxes, np.float32).reshape(-1, 5)
             grouped = np.isin(np.arange(len(rows)), list((crowd or {}).get(i, ())))
             truths.append(Truth(rows[:, :4], rows[:, 4].astype(np.int64), grouped))
@@ -101,16 +101,16 @@ def boxed(tmp_path: Path) -> Callable[..., Dataset]:
 
 
 @pytest.fixture
-def answers() -> Callable[..., Answers]:
-    """Return what makes answers from the detections on each photo."""
+def predictions() -> Callable[..., Predictions]:
+    """Return what makes answers from the detections on each image."""
 
-    def make(*photos: Sequence[Found]) -> Answers:
-        rows = np.array([row for photo in photos for row in photo], np.float64).reshape(-1, 6)
+    def make(*images: Sequence[Found]) -> Predictions:
+        rows = np.array([row for image in images for row in image], np.float64).reshape(-1, 6)
         return {
             "boxes": rows[:, :4].astype(np.float32),
             "scores": rows[:, 5].astype(np.float32),
             "labels": rows[:, 4].astype(np.int64),
-            "offsets": np.cumsum([0, *(len(photo) for photo in photos)]),
+            "offsets": np.cumsum([0, *(len(image) for image in images)]),
         }
 
     return make

@@ -1,4 +1,4 @@
-"""Resampled photos count as if they were evaluated again, and intervals mean what they say."""
+"""Resampled images count as if they were evaluated again, and intervals mean what they say."""
 
 from __future__ import annotations
 
@@ -6,62 +6,62 @@ import numpy as np
 import pytest
 
 from edgetl.data.dataset import Truth
-from edgetl.evaluation import Answers
+from edgetl.evaluation import Predictions
 from edgetl.evaluation._bootstrap import interval, mean_precision, resamples
 from edgetl.evaluation._coco import evaluate
 
-NUM_PHOTOS = 6
+NUM_IMAGES = 6
 NUM_CLASSES = 3
 
 
-def drawn(seed: int) -> tuple[list[Truth], list[Answers]]:
-    """Return random objects, and detections of which about half fit, photo by photo."""
+def drawn(seed: int) -> tuple[list[Truth], list[Predictions]]:
+    """Return random objects, and detections of which about half fit, image by image."""
     draw = np.random.default_rng(seed)
     truths: list[Truth] = []
-    answers: list[Answers] = []
-    for _ in range(NUM_PHOTOS):
+    predictions: list[Predictions] = []
+    for _ in range(NUM_IMAGES):
         corners = draw.uniform(0, 300, (5, 2))
         boxes = np.concatenate([corners, corners + draw.uniform(20, 90, (5, 2))], axis=1)
         labels = draw.integers(0, NUM_CLASSES, 5)
         truths.append(Truth(boxes.astype(np.float32), labels, np.arange(5) == 4))
         near = np.concatenate([boxes + draw.normal(0, 6, boxes.shape), boxes + 200])
-        answers.append(
+        predictions.append(
             {
                 "boxes": near.astype(np.float32),
                 "scores": draw.uniform(0, 1, 10).astype(np.float32),
                 "labels": np.concatenate([labels, draw.integers(0, NUM_CLASSES, 5)]),
             }
         )
-    return truths, answers
+    return truths, predictions
 
 
-def joined(photos: list[Answers]) -> Answers:
+def joined(images: list[Predictions]) -> Predictions:
     names = ("boxes", "scores", "labels")
-    together = {name: np.concatenate([photo[name] for photo in photos]) for name in names}
-    return {**together, "offsets": 10 * np.arange(len(photos) + 1)}
+    together = {name: np.concatenate([image[name] for image in images]) for name in names}
+    return {**together, "offsets": 10 * np.arange(len(images) + 1)}
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_resampled_photos_count_as_pycocotools_counts_copies_of_them(seed: int) -> None:
-    truths, answers = drawn(seed)
-    once = evaluate(joined(answers), truths, NUM_CLASSES)
-    counts = np.random.default_rng(seed).multinomial(NUM_PHOTOS, [1 / NUM_PHOTOS] * NUM_PHOTOS, 4)
+def test_resampled_images_count_as_pycocotools_counts_copies_of_them(seed: int) -> None:
+    truths, predictions = drawn(seed)
+    once = evaluate(joined(predictions), truths, NUM_CLASSES)
+    counts = np.random.default_rng(seed).multinomial(NUM_IMAGES, [1 / NUM_IMAGES] * NUM_IMAGES, 4)
 
-    found = mean_precision(once.matches, np.vstack([np.ones(NUM_PHOTOS, np.int64), counts]))
+    found = mean_precision(once.matches, np.vstack([np.ones(NUM_IMAGES, np.int64), counts]))
 
-    for value, row in zip(found, [[1] * NUM_PHOTOS, *counts.tolist()], strict=True):
+    for value, row in zip(found, [[1] * NUM_IMAGES, *counts.tolist()], strict=True):
         copies = [i for i, count in enumerate(row) for _ in range(count)]
         again = evaluate(
-            joined([answers[i] for i in copies]), [truths[i] for i in copies], NUM_CLASSES
+            joined([predictions[i] for i in copies]), [truths[i] for i in copies], NUM_CLASSES
         )
         precision = again.precision[..., 0]
         assert value == pytest.approx(precision[precision > -1].mean(), abs=1e-12)
 
 
 def test_resample_without_objects_has_no_value() -> None:
-    truths, answers = drawn(0)
+    truths, predictions = drawn(0)
     nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
-    once = evaluate(joined(answers[:2]), [truths[0], nothing], NUM_CLASSES)
+    once = evaluate(joined(predictions[:2]), [truths[0], nothing], NUM_CLASSES)
 
     first, second = mean_precision(once.matches, np.array([[2, 0], [0, 2]]))
 

@@ -22,7 +22,7 @@ def logits(*chosen: int) -> dict[str, NDArray[np.float32]]:
     return {"logits": 4 * np.eye(3, dtype=np.float32)[list(chosen)]}
 
 
-def test_score_is_the_share_of_right_photos_with_its_interval(labelled: Labelled) -> None:
+def test_score_is_the_share_of_right_images_with_its_interval(labelled: Labelled) -> None:
     facts = CLASSIFICATION.score(logits(0, 1, 1), labelled([0, 1, 2]), TEST)
 
     assert facts == {
@@ -31,7 +31,7 @@ def test_score_is_the_share_of_right_photos_with_its_interval(labelled: Labelled
         "value": 0.666667,
         "low": 0.20766,
         "high": 0.938508,
-        "photos": 3,
+        "images": 3,
     }
 
 
@@ -56,7 +56,7 @@ def test_class_that_is_neither_there_nor_chosen_has_no_figures(labelled: Labelle
     }
 
 
-def test_difference_counts_photos_that_only_one_gets_right(labelled: Labelled) -> None:
+def test_difference_counts_images_that_only_one_gets_right(labelled: Labelled) -> None:
     dataset = labelled([0, 1, 2, 0])
 
     facts = CLASSIFICATION.difference(logits(0, 1, 2, 1), logits(0, 0, 0, 0), dataset, TEST)
@@ -86,19 +86,19 @@ def test_guessing_is_told_with_the_class_that_is_most_frequent(
     labelled: Labelled, chosen: tuple[int, ...], words: str | None
 ) -> None:
     labels = [0, 2, 1, 1, 1]
-    assert CLASSIFICATION.collapse(logits(*chosen), labelled(labels), TEST) == words
+    assert CLASSIFICATION.at_chance(logits(*chosen), labelled(labels), TEST) == words
 
 
-def test_every_photo_has_an_answer() -> None:
-    assert CLASSIFICATION.answered(logits(0, 1, 2), None) == 3
+def test_every_image_has_an_answer() -> None:
+    assert CLASSIFICATION.num_predictions(logits(0, 1, 2), None) == 3
 
 
 def test_first_of_equally_frequent_classes_is_named(labelled: Labelled) -> None:
-    words = CLASSIFICATION.collapse(logits(1, 0), labelled([0, 1]), TEST)
+    words = CLASSIFICATION.at_chance(logits(1, 0), labelled([0, 1]), TEST)
     assert words == "top-1 0.000 is no better than always answering 'nut' (0.500)"
 
 
-def test_comparison_counts_photos_that_are_answered_alike() -> None:
+def test_comparison_counts_images_that_are_answered_alike() -> None:
     facts = CLASSIFICATION.compare(logits(0, 1, 2, 0), logits(0, 1, 2, 1))
 
     # The signal is 4 * 16, the noise 2 * 16.
@@ -112,28 +112,28 @@ def test_errors_are_measured_against_the_range_of_the_logits() -> None:
 def test_misses_show_the_most_confident_wrong_answers_first(
     labelled: Labelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgetl.evaluation import _misclassified, _picture
+    from edgetl.evaluation import _image_grid, _misclassified
 
     shown: list[Any] = []
 
     def grid(tiles: Any, legend: Any) -> Any:
         shown.append((tiles, legend))
-        return _picture.grid(tiles, legend)
+        return _image_grid.grid(tiles, legend)
 
     monkeypatch.setattr(_misclassified, "grid", grid)
-    answers = {"logits": np.array([[1, 0, 0], [0, 9, 0], [0, 0, 2]], np.float32)}
+    predictions = {"logits": np.array([[1, 0, 0], [0, 9, 0], [0, 0, 2]], np.float32)}
 
-    picture = CLASSIFICATION.misses(answers, labelled([1, 0, 2]), TEST, None)
+    picture = CLASSIFICATION.worst_errors(predictions, labelled([1, 0, 2]), TEST, None)
 
     [(tiles, legend)] = shown
     assert [tile.lines for tile in tiles] == [
-        ("says bolt 1.00, is nut", "photo-1.jpg"),
-        ("says nut 0.58, is bolt", "photo-0.jpg"),
+        ("says bolt 1.00, is nut", "image-1.jpg"),
+        ("says nut 0.58, is bolt", "image-0.jpg"),
     ]
-    assert legend[0][0] == "the 2 most confident of 2 wrong answers on 3 photos"
+    assert legend[0][0] == "the 2 most confident of 2 wrong answers on 3 images"
     assert picture is not None
     assert picture.shape[2] == 3
 
 
 def test_without_wrong_answers_there_is_no_picture(labelled: Labelled) -> None:
-    assert CLASSIFICATION.misses(logits(0, 1), labelled([0, 1]), TEST, None) is None
+    assert CLASSIFICATION.worst_errors(logits(0, 1), labelled([0, 1]), TEST, None) is None

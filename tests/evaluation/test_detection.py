@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import EVALUATIONS, Answers
-from edgetl.runtime.detections import Suppression
+from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.runtime.detections import NmsSettings
 from edgetl.types import Split
 
 DETECTION = EVALUATIONS.load("detection")
 TEST = Split.TEST
 
 Data = Callable[..., Dataset]
-Answer = Callable[..., Answers]
+Answer = Callable[..., Predictions]
 Found = tuple[float, float, float, float, int, float]
 
 A = (0.0, 0.0, 10.0, 10.0)
@@ -57,46 +57,48 @@ HALF = 51 / 101
     ],
 )
 def test_average_precision_of_two_objects_by_hand(
-    boxed: Data, answers: Answer, found: list[Found], expected: float
+    boxed: Data, predictions: Answer, found: list[Found], expected: float
 ) -> None:
     dataset = boxed([(*A, 0), (*B, 0)])
-    assert DETECTION.value(answers(found), dataset, TEST) == pytest.approx(expected, abs=1e-9)
+    assert DETECTION.value(predictions(found), dataset, TEST) == pytest.approx(expected, abs=1e-9)
 
 
-def test_detection_in_a_crowd_is_neither_right_nor_wrong(boxed: Data, answers: Answer) -> None:
+def test_detection_in_a_crowd_is_neither_right_nor_wrong(boxed: Data, predictions: Answer) -> None:
     crowd = (60.0, 0.0, 120.0, 60.0, 0)
     dataset = boxed([(*A, 0), crowd], crowd={0: [1]})
     in_crowd = (62.0, 2.0, 70.0, 10.0, 0, 0.9)
 
-    assert DETECTION.value(answers([in_crowd, (*A, 0, 0.5)]), dataset, TEST) == pytest.approx(1.0)
-    assert DETECTION.score(answers([(*A, 0, 0.5)]), dataset, TEST)["objects"] == 1
+    assert DETECTION.value(predictions([in_crowd, (*A, 0, 0.5)]), dataset, TEST) == pytest.approx(
+        1.0
+    )
+    assert DETECTION.score(predictions([(*A, 0, 0.5)]), dataset, TEST)["objects"] == 1
 
 
-def test_photo_without_objects_only_adds_false_detections(boxed: Data, answers: Answer) -> None:
+def test_image_without_objects_only_adds_false_detections(boxed: Data, predictions: Answer) -> None:
     dataset = boxed([(*A, 0)], [])
 
-    assert DETECTION.value(answers([(*A, 0, 0.5)], []), dataset, TEST) == pytest.approx(1.0)
-    wrong = answers([(*A, 0, 0.5)], [(*B, 0, 0.9)])
+    assert DETECTION.value(predictions([(*A, 0, 0.5)], []), dataset, TEST) == pytest.approx(1.0)
+    wrong = predictions([(*A, 0, 0.5)], [(*B, 0, 0.9)])
     assert DETECTION.value(wrong, dataset, TEST) == pytest.approx(0.5)
 
 
-def test_score_tells_overlaps_and_sizes_apart(boxed: Data, answers: Answer) -> None:
+def test_score_tells_overlaps_and_sizes_apart(boxed: Data, predictions: Answer) -> None:
     medium = (60.0, 0.0, 110.0, 50.0)  # 2500 square pixels, above 32 x 32
     dataset = boxed([(*A, 0), (*medium, 1)])
 
-    facts = DETECTION.score(answers([(*CUT, 0, 0.9), (*medium, 1, 0.8)]), dataset, TEST)
+    facts = DETECTION.score(predictions([(*CUT, 0, 0.9), (*medium, 1, 0.8)]), dataset, TEST)
 
     assert facts["metric"] == "map"
     assert facts["title"] == "mAP"
     assert facts["value"] == pytest.approx((0.3 + 1.0) / 2)
     assert (facts["map50"], facts["map75"]) == (1.0, 0.5)
     assert (facts["map_small"], facts["map_medium"], facts["map_large"]) == (0.3, 1.0, None)
-    assert (facts["photos"], facts["objects"], facts["detections"]) == (1, 2, 2)
+    assert (facts["images"], facts["objects"], facts["detections"]) == (1, 2, 2)
 
 
-def test_class_without_objects_is_no_part_of_the_mean(boxed: Data, answers: Answer) -> None:
+def test_class_without_objects_is_no_part_of_the_mean(boxed: Data, predictions: Answer) -> None:
     dataset = boxed([(*A, 0), (*B, 1)])
-    found = answers([(*A, 0, 0.9), (*FAR, 1, 0.8), (*FAR, 2, 0.7)])
+    found = predictions([(*A, 0, 0.9), (*FAR, 1, 0.8), (*FAR, 2, 0.7)])
 
     details = DETECTION.details(found, dataset, TEST)
 
@@ -110,10 +112,10 @@ def test_class_without_objects_is_no_part_of_the_mean(boxed: Data, answers: Answ
 
 
 def test_curve_is_precision_over_recall_at_an_overlap_of_a_half(
-    boxed: Data, answers: Answer
+    boxed: Data, predictions: Answer
 ) -> None:
     dataset = boxed([(*A, 0), (*B, 0)])
-    found = answers([(*A, 0, 0.9), (*FAR, 0, 0.8), (*B, 0, 0.7)])
+    found = predictions([(*A, 0, 0.9), (*FAR, 0, 0.8), (*B, 0, 0.7)])
 
     curves = DETECTION.details(found, dataset, TEST)["curves"]
 
@@ -121,8 +123,8 @@ def test_curve_is_precision_over_recall_at_an_overlap_of_a_half(
     assert curves["precision"] == {"nut": [1.0] * 11 + [0.6667] * 10}
 
 
-def test_collected_detections_are_in_pixels_of_the_photo(boxed: Data) -> None:
-    # The photo is 64 x 128 and fills rows 16 to 48 of the 64 x 64 input: one pixel is two.
+def test_collected_detections_are_in_pixels_of_the_image(boxed: Data) -> None:
+    # The image is 64 x 128 and fills rows 16 to 48 of the 64 x 64 input: one pixel is two.
     dataset = boxed([], [(*A, 2)])
     boxes = np.array([[[20, 24, 30, 34], [0, 0, 9, 9]]], np.float32) / np.float32(64)
     scores = np.array([[[0.1, 0.2, 0.7], [0.0, 0.0, 0.0005]]], np.float32)
@@ -161,7 +163,7 @@ def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
 
     # Two on each side; one of each has a partner.
     assert DETECTION.compare(before, after)["agreement"] == 0.5
-    low = Suppression(score=0.05, iou=0.65, limit=10, mode="class-aware")
+    low = NmsSettings(score_threshold=0.05, iou=0.65, max_detections=10, mode="class-aware")
     # Now the second one of `after` counts as well: two pairs among two and three.
     assert DETECTION.compare(before, after, low)["agreement"] == 0.8
 
@@ -169,50 +171,52 @@ def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        pytest.param([[], []], "finds nothing on any of 2 photos", id="nothing"),
+        pytest.param([[], []], "finds nothing on any of 2 images", id="nothing"),
         pytest.param(
             [[(*FAR, 0, 0.9)], []], "none of 1 detections meets an object", id="nothing right"
         ),
         # Of four equally sure ones the first and the last are right, whichever way round.
         pytest.param(
             [[(*A, 0, 0.9), (*B, 0, 0.9)]] * 2,
-            "mAP 0.752 is no better than with the detections of other photos (0.752)",
-            id="the same on all photos",
+            "mAP 0.752 is no better than with the detections of other images (0.752)",
+            id="the same on all images",
         ),
         pytest.param([[(*A, 0, 0.9)], [(*B, 0, 0.9)]], None, id="good"),
     ],
 )
 def test_collapse_is_told_in_words(
-    boxed: Data, answers: Answer, found: list[list[Found]], words: str | None
+    boxed: Data, predictions: Answer, found: list[list[Found]], words: str | None
 ) -> None:
     dataset = boxed([(*A, 0)], [(*B, 0)])
-    assert DETECTION.collapse(answers(*found), dataset, TEST) == words
+    assert DETECTION.at_chance(predictions(*found), dataset, TEST) == words
 
 
-def test_scores_that_all_shrank_below_the_rule_find_nothing(boxed: Data, answers: Answer) -> None:
+def test_scores_that_all_shrank_below_the_rule_find_nothing(
+    boxed: Data, predictions: Answer
+) -> None:
     dataset = boxed([(*A, 0)], [(*B, 0)])
-    found = answers([(*A, 0, 0.2)], [(*B, 0, 0.1)])
-    rule = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+    found = predictions([(*A, 0, 0.2)], [(*B, 0, 0.1)])
+    nms = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
-    words = DETECTION.collapse(found, dataset, TEST, rule)
+    words = DETECTION.at_chance(found, dataset, TEST, nms)
 
     assert DETECTION.value(found, dataset, TEST) == pytest.approx(1.0)
-    assert (DETECTION.answered(found, rule), DETECTION.answered(found, None)) == (0, 2)
+    assert (DETECTION.num_predictions(found, nms), DETECTION.num_predictions(found, None)) == (0, 2)
     assert words == (
-        "finds nothing on any of 2 photos: the best score is 0.200, and the contract asks for 0.3"
+        "finds nothing on any of 2 images: the best score is 0.200, and the contract asks for 0.3"
     )
-    assert DETECTION.collapse(found, dataset, TEST) is None
+    assert DETECTION.at_chance(found, dataset, TEST) is None
 
 
-def test_single_photo_has_no_other_to_be_compared_with(boxed: Data, answers: Answer) -> None:
-    assert DETECTION.collapse(answers([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST) is None
+def test_single_image_has_no_other_to_be_compared_with(boxed: Data, predictions: Answer) -> None:
+    assert DETECTION.at_chance(predictions([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST) is None
 
 
-def test_difference_is_paired_and_in_points(boxed: Data, answers: Answer) -> None:
+def test_difference_is_paired_and_in_points(boxed: Data, predictions: Answer) -> None:
     dataset = boxed(*[[(*A, 0)]] * 10)
-    good = answers(*[[(*A, 0, 0.9)]] * 10)
-    # On two of ten photos the box fits loosely.
-    worse = answers(*[[(*A, 0, 0.9)]] * 8, *[[(*CUT, 0, 0.8)]] * 2)
+    good = predictions(*[[(*A, 0, 0.9)]] * 10)
+    # On two of ten images the box fits loosely.
+    worse = predictions(*[[(*A, 0, 0.9)]] * 8, *[[(*CUT, 0, 0.8)]] * 2)
 
     facts = DETECTION.difference(good, worse, dataset, TEST)
 
@@ -223,55 +227,55 @@ def test_difference_is_paired_and_in_points(boxed: Data, answers: Answer) -> Non
     assert turned["pp"] == -facts["pp"]
 
 
-def test_misses_show_the_photos_with_most_errors_first(
-    boxed: Data, answers: Answer, monkeypatch: pytest.MonkeyPatch
+def test_misses_show_the_images_with_most_errors_first(
+    boxed: Data, predictions: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgetl.evaluation import _misdetected, _picture
+    from edgetl.evaluation import _image_grid, _misdetected
 
     shown: list[Any] = []
 
     def grid(tiles: Any, legend: Any) -> Any:
         shown.append((tiles, legend))
-        return _picture.grid(tiles, legend)
+        return _image_grid.grid(tiles, legend)
 
     monkeypatch.setattr(_misdetected, "grid", grid)
     crowd = (60.0, 0.0, 120.0, 60.0, 0)
     dataset = boxed([(*A, 0)], [(*A, 0), (*B, 1), crowd], [(*A, 0)], crowd={1: [2]})
-    found = answers(
+    found = predictions(
         [(*FAR, 0, 0.9)],
         [(*A, 1, 0.9), (70.0, 9.0, 80.0, 19.0, 0, 0.8), (*FAR, 0, 0.1)],
         [(*A, 0, 0.9)],
     )
-    rule = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+    nms = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
-    picture = DETECTION.misses(found, dataset, TEST, rule)
+    picture = DETECTION.worst_errors(found, dataset, TEST, nms)
 
     [(tiles, legend)] = shown
     assert [tile.lines for tile in tiles] == [
-        ("2 missed, 1 false", "photo-1.jpg"),
-        ("1 missed, 1 false", "photo-0.jpg"),
+        ("2 missed, 1 false", "image-1.jpg"),
+        ("1 missed, 1 false", "image-0.jpg"),
     ]
     assert [text for text, _ in legend] == [
-        "labelled: 3 missed on 3 photos",
+        "labelled: 3 missed on 3 images",
         "found with a score from 0.3: 2 false",
     ]
-    # A photo of 64 x 128 lies in the middle of the 64 x 64 input, half as large.
+    # An image of 64 x 128 lies in the middle of the 64 x 64 input, half as large.
     assert tiles[1].marks[0].box.tolist() == [0.0, 16.0, 5.0, 21.0]
     assert tiles[1].marks[1].text == "nut 0.90"
     assert picture is not None
     assert picture.dtype == np.uint8
-    again = DETECTION.misses(found, dataset, TEST, rule)
+    again = DETECTION.worst_errors(found, dataset, TEST, nms)
     assert again is not None
     assert Image.fromarray(picture).tobytes() == Image.fromarray(again).tobytes()
 
 
-def test_without_misses_there_is_no_picture(boxed: Data, answers: Answer) -> None:
-    rule = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
-    assert DETECTION.misses(answers([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST, rule) is None
+def test_without_misses_there_is_no_picture(boxed: Data, predictions: Answer) -> None:
+    nms = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
+    assert DETECTION.worst_errors(predictions([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST, nms) is None
 
 
 def test_nothing_is_printed(
-    boxed: Data, answers: Answer, capfd: pytest.CaptureFixture[str]
+    boxed: Data, predictions: Answer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    DETECTION.score(answers([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST)
+    DETECTION.score(predictions([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST)
     assert capfd.readouterr() == ("", "")

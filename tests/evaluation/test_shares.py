@@ -34,10 +34,10 @@ def test_wilson_interval_at_the_ends(count: int, low: float, high: float) -> Non
 
 def test_facts_of_a_share_are_plain_and_rounded() -> None:
     # Wilson by hand: centre (2/3 + 0.640243) / 2.280486, half width 0.833345 / 2.280486.
-    assert Share(2, 3).facts() == {"value": 0.666667, "low": 0.20766, "high": 0.938508, "photos": 3}
+    assert Share(2, 3).facts() == {"value": 0.666667, "low": 0.20766, "high": 0.938508, "images": 3}
 
 
-def test_paired_difference_counts_photos_that_only_one_model_gets_right() -> None:
+def test_paired_difference_counts_images_that_only_one_model_gets_right() -> None:
     labels = np.zeros(5, np.int64)
     first = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0]], np.float32)
     second = np.array([[1, 0], [0, 1], [1, 0], [0, 1], [0, 1]], np.float32)
@@ -83,7 +83,7 @@ def test_interval_of_a_difference_turns_over_with_the_models() -> None:
     assert PairedDifference(2, 12, 50).interval() == pytest.approx((-high, -low))
 
 
-def test_models_that_never_differ_may_still_differ_on_other_photos() -> None:
+def test_models_that_never_differ_may_still_differ_on_other_images() -> None:
     low, high = PairedDifference(0, 0, 50).interval()
 
     assert low == pytest.approx(-high)

@@ -27,7 +27,7 @@ from edgetl.types import Facts, Split
 SIZE = 32
 CLASSES = ("red", "green", "blue")
 PREPROCESS = Preprocess(SIZE, SIZE, "stretch", "bilinear", 0)
-NUM_PHOTOS = 60
+NUM_IMAGES = 60
 _WATCH = """
 
 import pathlib
@@ -53,11 +53,11 @@ Watch.read = _told
 """
 """What a bundle's runtime sees of the machine, so that busy ones run the tests as quiet ones do."""
 NUM_WRONG = 6
-"""Photos that show another colour than their label says: 54 of 60 can be right."""
+"""Images that show another colour than their label says: 54 of 60 can be right."""
 
 
 @dataclass
-class Workshop:
+class QuantizationBackend:
     """Makes bundles, and the artifacts that they come from."""
 
     root: Path
@@ -81,7 +81,7 @@ class Workshop:
             name: Its folder.
             order: Which colour each class takes; only the verified one is (0, 1, 2).
             gain: What the answers are multiplied with.
-            seed: Of the photos.
+            seed: Of the images.
             accuracy: Replaces figures of the manifest.
         """
         folder = self.root / name
@@ -97,14 +97,14 @@ class Workshop:
             preprocess=PREPROCESS,
             outputs=(OutputSpec("logits", "logits", (1, 3)),),
         ).save(folder)
-        photos, labels = draw(seed)
-        logits = photos[:4].mean(axis=(1, 2), dtype=np.float32)
-        golden.record(folder, photos[:4], {"logits": logits}, list(photos[:2]))
+        images, labels = draw(seed)
+        logits = images[:4].mean(axis=(1, 2), dtype=np.float32)
+        golden.record(folder, images[:4], {"logits": logits}, list(images[:2]))
         artifacts = {
-            "dataset": self._dataset(photos, labels),
-            "verification": self._verification(photos, order, seed),
+            "dataset": self._dataset(images, labels),
+            "verification": self._verification(images, order, seed),
         }
-        self.complete(folder, "colours", _accuracy(photos, labels, order) | accuracy, artifacts)
+        self.complete(folder, "colours", _accuracy(images, labels, order) | accuracy, artifacts)
         self.disturb(folder, runs=0)
         seal(folder)
         return folder
@@ -156,42 +156,42 @@ class Workshop:
         """Write the digests of all files into the manifest, as a build does."""
         seal(folder)
 
-    def _dataset(self, photos: NDArray[np.uint8], labels: NDArray[np.int64]) -> Artifact:
-        request = Request("index", 1, {"photos": str(photos.sum())}, {}, {})
+    def _dataset(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Artifact:
+        request = Request("index", 1, {"images": str(images.sum())}, {}, {})
         made = self.store.find(request)
         if made is not None:
             return made
         out, _, _ = self.store.folders(request)
         with (out / IMAGES_FILE).open("wb") as file:
-            write_images(file, photos, photos.shape)
+            write_images(file, images, images.shape)
         items = [
-            Item(f"{i}.png", int(label), f"{photos[i].sum()}{i}") for i, label in enumerate(labels)
+            Item(f"{i}.png", int(label), f"{images[i].sum()}{i}") for i, label in enumerate(labels)
         ]
         write_index(
             out,
             classes=CLASSES,
             preprocess=PREPROCESS,
             items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},
-            omissions=[],
+            dropped=[],
         )
         return self.store.commit(request, kind="dataset", label="index", facts={}, seconds=0)
 
-    def _verification(self, photos: NDArray[np.uint8], order: Sequence[int], seed: int) -> Artifact:
+    def _verification(self, images: NDArray[np.uint8], order: Sequence[int], seed: int) -> Artifact:
         request = Request("verify", 1, {"order": list(order), "seed": seed}, {}, {})
         out, _, _ = self.store.folders(request)
-        np.savez(out / "predictions.npz", logits=_logits(photos, order))
+        np.savez(out / "predictions.npz", logits=_logits(images, order))
         return self.store.commit(request, kind="verification", label="verify", facts={}, seconds=0)
 
 
 def draw(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return photos of one colour each, all of them different, and their labels."""
+    """Return images of one colour each, all of them different, and their labels."""
     generator = np.random.default_rng(seed)
-    labels = np.arange(NUM_PHOTOS, dtype=np.int64) % 3
+    labels = np.arange(NUM_IMAGES, dtype=np.int64) % 3
     shown = labels.copy()
     shown[-NUM_WRONG:] = (shown[-NUM_WRONG:] + 1) % 3
-    photos = generator.integers(0, 90, (NUM_PHOTOS, SIZE, SIZE, 3), dtype=np.uint8)
-    photos[np.arange(NUM_PHOTOS), :, :, shown] += 100
-    return photos, labels
+    images = generator.integers(0, 90, (NUM_IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
+    images[np.arange(NUM_IMAGES), :, :, shown] += 100
+    return images, labels
 
 
 def save_model(folder: Path, order: Sequence[int], gain: float) -> None:
@@ -222,22 +222,22 @@ def seal(folder: Path) -> None:
     path.write_text(json.dumps(manifest | {"files": files}, indent=2))
 
 
-def _logits(photos: NDArray[np.uint8], order: Sequence[int]) -> NDArray[np.float32]:
-    means: NDArray[np.float32] = photos.mean(axis=(1, 2), dtype=np.float32)
+def _logits(images: NDArray[np.uint8], order: Sequence[int]) -> NDArray[np.float32]:
+    means: NDArray[np.float32] = images.mean(axis=(1, 2), dtype=np.float32)
     return means[:, list(order)]
 
 
-def _accuracy(photos: NDArray[np.uint8], labels: NDArray[np.int64], order: Sequence[int]) -> Facts:
-    value = float((_logits(photos, order).argmax(axis=1) == labels).mean())
+def _accuracy(images: NDArray[np.uint8], labels: NDArray[np.int64], order: Sequence[int]) -> Facts:
+    value = float((_logits(images, order).argmax(axis=1) == labels).mean())
     return {
         "metric": "top1",
         "title": "top-1",
         "value": value,
         "low": max(0.0, value - 0.1),
         "high": min(1.0, value + 0.1),
-        "photos": NUM_PHOTOS,
-        "answered": NUM_PHOTOS,
-        "collapse": None,
+        "images": NUM_IMAGES,
+        "num_predictions": NUM_IMAGES,
+        "at_chance": None,
         "drop": {"value": 0.9, "pp": round(100 * (0.9 - value), 4)},
         "breaks_at": None,
         "classes": [{"label": label} for label in CLASSES],
@@ -245,8 +245,8 @@ def _accuracy(photos: NDArray[np.uint8], labels: NDArray[np.int64], order: Seque
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path)
+def backend(tmp_path: Path) -> QuantizationBackend:
+    return QuantizationBackend(tmp_path)
 
 
 @pytest.fixture

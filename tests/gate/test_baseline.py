@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from edgetl.errors import ConfigError
-from edgetl.gate.baseline import kept_answers, make_baseline, read_baseline, write_baseline
-from edgetl.gate.bundle import Bundle, Photos, find_photos, open_bundle
+from edgetl.gate.baseline import baseline_predictions, make_baseline, read_baseline, write_baseline
+from edgetl.gate.bundle import Bundle, Images, find_images, open_bundle
 
 _TIMED = {
     "provenance": "measured",
@@ -24,14 +24,14 @@ _TIMED = {
 
 
 @pytest.fixture
-def bundle(workshop: Any) -> Bundle:
-    return open_bundle(workshop.bundle(), "board")
+def bundle(backend: Any) -> Bundle:
+    return open_bundle(backend.bundle(), "board")
 
 
 @pytest.fixture
-def file(workshop: Any, bundle: Bundle, tmp_path: Path) -> Path:
+def file(backend: Any, bundle: Bundle, tmp_path: Path) -> Path:
     path = tmp_path / "kept" / "baseline.json"
-    write_baseline(make_baseline(bundle, find_photos(bundle, workshop.store), None), path)
+    write_baseline(make_baseline(bundle, find_images(bundle, backend.store), None), path)
     return path
 
 
@@ -45,9 +45,9 @@ def test_written_baseline_is_read_again_and_small(bundle: Bundle, file: Path) ->
     assert file.stat().st_size < 2000
 
 
-def test_same_figures_give_equal_bytes(workshop: Any, bundle: Bundle, file: Path) -> None:
+def test_same_figures_give_equal_bytes(backend: Any, bundle: Bundle, file: Path) -> None:
     before = file.read_bytes()
-    write_baseline(make_baseline(bundle, find_photos(bundle, workshop.store), None), file)
+    write_baseline(make_baseline(bundle, find_images(bundle, backend.store), None), file)
     assert file.read_bytes() == before
 
 
@@ -65,11 +65,11 @@ def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle) -> None:
         assert latency is None or latency.engine == "onnxruntime 1.31.1"
 
 
-def test_photos_of_another_store_are_not_at_hand(bundle: Bundle, tmp_path: Path) -> None:
+def test_images_of_another_store_are_not_at_hand(bundle: Bundle, tmp_path: Path) -> None:
     from edgetl.store.store import Store
 
-    assert find_photos(bundle, Store(tmp_path / "elsewhere")) is None
-    assert make_baseline(bundle, None, None).accuracy.answers is None
+    assert find_images(bundle, Store(tmp_path / "elsewhere")) is None
+    assert make_baseline(bundle, None, None).accuracy.predictions is None
 
 
 def test_missing_file_is_said_with_the_command_that_writes_it(
@@ -164,22 +164,28 @@ def _edit(file: Path, place: str, value: object) -> None:
         ("size_bytes", 0, "size_bytes: input should be greater than 0"),
         ("accuracy.value", 1.5, "accuracy.value: input should be less than or equal to 1"),
         ("accuracy.split", None, "accuracy.split: field required"),
-        ("accuracy.answers", {}, "accuracy.answers: holds nothing; the answers of this model are"),
+        (
+            "accuracy.predictions",
+            {},
+            "accuracy.predictions: holds nothing; the predictions of this model are",
+        ),
         ("version", 2, "version: input should be 1"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )
 def test_edited_baseline_is_refused(
-    workshop: Any, bundle: Bundle, file: Path, *, place: str, value: object, message: str
+    backend: Any, bundle: Bundle, file: Path, *, place: str, value: object, message: str
 ) -> None:
     _edit(file, "latency", {name: _TIMED[name] for name in ("model_ms", "threads", "host")})
     _edit(file, place, value)
     with pytest.raises(ConfigError, match=re.escape(f"{file}: {message}")) as error:
-        kept_answers(read_baseline(file, bundle), bundle, find_photos(bundle, workshop.store), file)
+        baseline_predictions(
+            read_baseline(file, bundle), bundle, find_images(bundle, backend.store), file
+        )
     assert error.value.remedy == _command(file, bundle)
 
 
-def test_answers_without_the_photos_that_they_belong_to_are_refused(
+def test_answers_without_the_images_that_they_belong_to_are_refused(
     bundle: Bundle, file: Path
 ) -> None:
     data = json.loads(file.read_text())
@@ -189,17 +195,15 @@ def test_answers_without_the_photos_that_they_belong_to_are_refused(
         read_baseline(file, bundle)
 
 
-def test_baseline_of_other_test_photos_is_refused(
-    workshop: Any, bundle: Bundle, file: Path
-) -> None:
-    other = find_photos(open_bundle(workshop.bundle("other", seed=1), "board"), workshop.store)
-    assert isinstance(other, Photos)
+def test_baseline_of_other_test_images_is_refused(backend: Any, bundle: Bundle, file: Path) -> None:
+    other = find_images(open_bundle(backend.bundle("other", seed=1), "board"), backend.store)
+    assert isinstance(other, Images)
     with pytest.raises(
         ConfigError,
-        match=r"baseline\.json: accuracy\.split: its 60 test photos or their labels are not those",
+        match=r"baseline\.json: accuracy\.split: its 60 test images or their labels are not those",
     ) as error:
-        kept_answers(read_baseline(file, bundle), bundle, other, file)
+        baseline_predictions(read_baseline(file, bundle), bundle, other, file)
     assert error.value.remedy == (
-        "check with the old test photos, or say that the new ones are meant: "
+        "check with the old test images, or say that the new ones are meant: "
         f"edgetl baseline update {bundle.folder} --out {file}"
     )

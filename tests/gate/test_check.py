@@ -17,12 +17,12 @@ from edgetl.devices import Connection
 from edgetl.devices.local import LocalDevice
 from edgetl.errors import ConfigError, DeviceError, ExitCode, UsageError
 from edgetl.gate.baseline import make_baseline, write_baseline
-from edgetl.gate.bundle import find_photos, open_bundle
+from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import MANIFEST, Case, Required, Status, exit_code
-from edgetl.gate.check import Question, check_bundle, reach
+from edgetl.gate.check import CheckOptions, check_bundle, reach
 from edgetl.gate.compare import Allowed
 from edgetl.gate.limits import Accuracy, accuracy_cases, golden_cases, latency_case, memory_case
-from edgetl.gate.measure import Evidence, Times, measure
+from edgetl.gate.measure import Measurements, Times, measure
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.errors import BundleError
 from edgetl.types import Facts
@@ -55,21 +55,21 @@ class _Untouched:
         raise AssertionError
 
 
-def _evidence(**changes: Any) -> Evidence:
+def _evidence(**changes: Any) -> Measurements:
     times = Times(_SUMMARY | changes, {})
-    return Evidence("ssh://pi@rpi4", "measured", (), "", times, None)
+    return Measurements("ssh://pi@rpi4", "measured", (), "", times, None)
 
 
-def test_emulated_answers_can_pass_and_emulated_times_never(workshop: Any, board: Board) -> None:
-    bundle = open_bundle(workshop.bundle(), "board")
-    question = Question(
+def test_emulated_answers_can_pass_and_emulated_times_never(backend: Any, board: Board) -> None:
+    bundle = open_bundle(backend.bundle(), "board")
+    options = CheckOptions(
         target=board(p95_ms=1000.0, memory_mib=4096.0),
         allowed=Allowed(0.5, 1.1),
         required=Required.EMULATED,
-        photos=find_photos(bundle, workshop.store),
-        answer=True,
+        images=find_images(bundle, backend.store),
+        predict=True,
     )
-    checked = check_bundle(bundle, _EMULATED, question)
+    checked = check_bundle(bundle, _EMULATED, options)
     cases = {case.name: case for case in checked.cases}
     assert (cases["golden samples"].status, cases["golden samples"].provenance) == (
         Status.PASSED,
@@ -102,9 +102,9 @@ def test_given_device_comes_before_that_of_the_target(board: Board) -> None:
     assert reach(board(), "emulated:cortex-a53", Required.EMULATED).address == "emulated:cortex-a53"
 
 
-def test_bundle_of_another_target_is_refused(workshop: Any) -> None:
+def test_bundle_of_another_target_is_refused(backend: Any) -> None:
     with pytest.raises(ConfigError, match="was made for 'board', not 'rpi4'") as error:
-        open_bundle(workshop.bundle(), "rpi4")
+        open_bundle(backend.bundle(), "rpi4")
     assert error.value.remedy == "name the bundle of 'rpi4', or give --target board"
 
 
@@ -113,8 +113,8 @@ def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
         open_bundle(tmp_path, "board")
 
 
-def test_manifest_that_lacks_what_is_needed_is_damaged(workshop: Any) -> None:
-    folder = workshop.bundle()
+def test_manifest_that_lacks_what_is_needed_is_damaged(backend: Any) -> None:
+    folder = backend.bundle()
     data = json.loads((folder / "manifest.json").read_text())
     del data["accuracy"]["drop"]
     (folder / "manifest.json").write_text(json.dumps(data))
@@ -122,16 +122,16 @@ def test_manifest_that_lacks_what_is_needed_is_damaged(workshop: Any) -> None:
         open_bundle(folder, "board")
 
 
-def test_device_that_answers_with_something_else_is_an_error(workshop: Any) -> None:
-    folder = workshop.bundle()
+def test_device_that_answers_with_something_else_is_an_error(backend: Any) -> None:
+    folder = backend.bundle()
     code = folder / "edgetl" / "runtime" / "golden.py"
     code.write_text("print('hello')\n" + code.read_text().replace("from __future__ ", "# "))
     with pytest.raises(DeviceError, match="'local' answered 'hello"):
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=None, dataset=None)
 
 
-def test_gpu_that_is_not_there_is_the_fault_of_the_device(workshop: Any) -> None:
-    folder = workshop.bundle()
+def test_gpu_that_is_not_there_is_the_fault_of_the_device(backend: Any) -> None:
+    folder = backend.bundle()
     dataclasses.replace(Contract.load(folder), provider="cuda").save(folder)
     with pytest.raises(
         DeviceError,
@@ -142,8 +142,8 @@ def test_gpu_that_is_not_there_is_the_fault_of_the_device(workshop: Any) -> None
     assert caught.value.exit_code == 7
 
 
-def test_times_of_another_edgetl_are_refused(workshop: Any) -> None:
-    folder = workshop.bundle()
+def test_times_of_another_edgetl_are_refused(backend: Any) -> None:
+    folder = backend.bundle()
     code = folder / "edgetl" / "runtime" / "latency.py"
     text = code.read_text()
     older = re.sub(r"^SCHEMA = \d+$", "SCHEMA = 0", text, flags=re.MULTILINE)
@@ -210,7 +210,7 @@ def test_latency_is_judged_by_its_p95(
     ],
 )
 def test_red_is_timed_again_and_unverified_if_it_was_always_disturbed(
-    workshop: Any,
+    backend: Any,
     board: Board,
     *,
     disturbed: int,
@@ -219,26 +219,26 @@ def test_red_is_timed_again_and_unverified_if_it_was_always_disturbed(
     found: str,
     taken: int,
 ) -> None:
-    folder = workshop.bundle()
-    workshop.disturb(folder, runs=disturbed)
-    workshop.seal(folder)
-    question = Question(target=board(p95_ms=limit_ms), allowed=Allowed(0.5, 1.1), seconds=0.01)
-    checked = check_bundle(open_bundle(folder, "board"), LocalDevice(), question)
+    folder = backend.bundle()
+    backend.disturb(folder, runs=disturbed)
+    backend.seal(folder)
+    options = CheckOptions(target=board(p95_ms=limit_ms), allowed=Allowed(0.5, 1.1), seconds=0.01)
+    checked = check_bundle(open_bundle(folder, "board"), LocalDevice(), options)
     case = next(case for case in checked.cases if case.name == "latency")
     assert found in case.reason
     assert checked.verdict == checked.as_json()["verdict"] == verdict
     assert checked.exit_code is (ExitCode.DONE if verdict == "passed" else ExitCode.LIMIT_MISSED)
-    assert (workshop.root / "runs").stat().st_size == taken
+    assert (backend.root / "runs").stat().st_size == taken
 
 
 def test_red_that_another_measurement_does_not_confirm_is_green(
-    workshop: Any, board: Board, monkeypatch: pytest.MonkeyPatch
+    backend: Any, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, fast = _evidence(model_ms={"p95": {"value": 9.0}}), _evidence()
     monkeypatch.setattr("edgetl.gate.check.measure", lambda *_, **__: slow)
     monkeypatch.setattr("edgetl.gate.check.time_again", lambda *_, **__: fast)
-    question = Question(target=board(p95_ms=8.0), allowed=Allowed(0.5, 1.1), seconds=0.01)
-    checked = check_bundle(open_bundle(workshop.bundle(), "board"), LocalDevice(), question)
+    options = CheckOptions(target=board(p95_ms=8.0), allowed=Allowed(0.5, 1.1), seconds=0.01)
+    checked = check_bundle(open_bundle(backend.bundle(), "board"), LocalDevice(), options)
     case = next(case for case in checked.cases if case.name == "latency")
     assert (case.status, case.reason) == (Status.PASSED, "5 <= 8 ms")
 
@@ -255,33 +255,33 @@ def test_unverified_case_is_a_missed_limit_only_where_measured_figures_are_requi
 
 @pytest.mark.parametrize("required", list(Required))
 def test_accuracy_of_the_manifest_is_told_where_measured_figures_are_required(
-    workshop: Any, board: Board, tmp_path: Path, required: Required
+    backend: Any, board: Board, tmp_path: Path, required: Required
 ) -> None:
-    bundle = open_bundle(workshop.bundle(), "board")
-    photos = find_photos(bundle, workshop.store)
+    bundle = open_bundle(backend.bundle(), "board")
+    images = find_images(bundle, backend.store)
     path = tmp_path / "baseline.json"
-    write_baseline(make_baseline(bundle, photos, None), path)
+    write_baseline(make_baseline(bundle, images, None), path)
 
-    def warnings(*, answer: bool) -> dict[str, str]:
-        question = Question(
+    def warnings(*, predict: bool) -> dict[str, str]:
+        options = CheckOptions(
             target=board(),
             allowed=Allowed(0.5, 1.1),
             required=required,
             baseline=path,
-            photos=photos,
-            answer=answer,
+            images=images,
+            predict=predict,
         )
-        checked = check_bundle(bundle, LocalDevice(), question)
+        checked = check_bundle(bundle, LocalDevice(), options)
         assert checked.exit_code is ExitCode.DONE
-        assert (MANIFEST in {case.provenance for case in checked.cases}) is not answer
+        assert (MANIFEST in {case.provenance for case in checked.cases}) is not predict
         return {case.name: case.warning for case in checked.cases if case.warning}
 
-    assert warnings(answer=True) == {}
+    assert warnings(predict=True) == {}
     told = (
-        "from the manifest, not from this device, which answers the test photos if the recipe is "
+        "from the manifest, not from this device, which answers the test images if the recipe is "
         "checked"
     )
-    assert warnings(answer=False) == (
+    assert warnings(predict=False) == (
         dict.fromkeys(("accuracy", "accuracy drop", "accuracy against baseline"), told)
         if required is Required.MEASURED
         else {}
@@ -289,18 +289,18 @@ def test_accuracy_of_the_manifest_is_told_where_measured_figures_are_required(
 
 
 def test_baseline_with_damaged_answers_is_refused_before_anything_runs(
-    workshop: Any, board: Board, tmp_path: Path
+    backend: Any, board: Board, tmp_path: Path
 ) -> None:
-    bundle = open_bundle(workshop.bundle(), "board")
-    photos = find_photos(bundle, workshop.store)
+    bundle = open_bundle(backend.bundle(), "board")
+    images = find_images(bundle, backend.store)
     path = tmp_path / "baseline.json"
-    write_baseline(make_baseline(bundle, photos, None), path)
+    write_baseline(make_baseline(bundle, images, None), path)
     path.write_text(path.read_text().replace('"data": "eN', '"data": "AA'))
-    question = Question(
-        target=board(), allowed=Allowed(0.5, 1.1), baseline=path, photos=photos, answer=True
+    options = CheckOptions(
+        target=board(), allowed=Allowed(0.5, 1.1), baseline=path, images=images, predict=True
     )
-    with pytest.raises(ConfigError, match=r"accuracy\.answers\.logits: is damaged: Error -3"):
-        check_bundle(bundle, _Untouched(), question)
+    with pytest.raises(ConfigError, match=r"accuracy\.predictions.logits: is damaged: Error -3"):
+        check_bundle(bundle, _Untouched(), options)
 
 
 def test_unknown_memory_is_not_within_its_limit(board: Board) -> None:
@@ -310,8 +310,8 @@ def test_unknown_memory_is_not_within_its_limit(board: Board) -> None:
     assert memory_case(_evidence(), board(memory_mib=64)).status is Status.PASSED
 
 
-def test_figure_without_limit_is_told_and_skipped(workshop: Any, board: Board) -> None:
-    bundle = open_bundle(workshop.bundle(), "board")
+def test_figure_without_limit_is_told_and_skipped(backend: Any, board: Board) -> None:
+    bundle = open_bundle(backend.bundle(), "board")
     _, drop = accuracy_cases(Accuracy.of_manifest(bundle), board(drop_pp=None))
     assert (drop.status, drop.reason) == (
         Status.SKIPPED,
@@ -320,10 +320,10 @@ def test_figure_without_limit_is_told_and_skipped(workshop: Any, board: Board) -
     assert latency_case(_evidence(), board()).reason == "targets/board.yaml sets no limit"
 
 
-def test_detector_is_judged_by_its_own_limits(workshop: Any, board: Board) -> None:
-    found = Accuracy.of_manifest(open_bundle(workshop.bundle(), "board"))
+def test_detector_is_judged_by_its_own_limits(backend: Any, board: Board) -> None:
+    found = Accuracy.of_manifest(open_bundle(backend.bundle(), "board"))
     detector = dataclasses.replace(
-        found, metric="map", title="mAP", value=0.5, others={"map50": 0.7}, collapse=None
+        found, metric="map", title="mAP", value=0.5, others={"map50": 0.7}, at_chance=None
     )
 
     def first(accuracy: Accuracy, **limits: Any) -> Case:
@@ -331,15 +331,17 @@ def test_detector_is_judged_by_its_own_limits(workshop: Any, board: Board) -> No
 
     assert first(detector, map=0.4, map50=0.7).status is Status.PASSED
     assert first(detector, map=0.6, map50=0.8).reason == "mAP 0.5 < 0.6; mAP50 0.7 < 0.8"
-    silent = dataclasses.replace(detector, silent=True, collapse="finds nothing on any photo")
-    assert first(silent, better_than_guessing=False).reason == "finds nothing on any photo"
+    no_predictions = dataclasses.replace(
+        detector, no_predictions=True, at_chance="finds nothing on any image"
+    )
+    assert first(no_predictions, better_than_guessing=False).reason == "finds nothing on any image"
     unknown = dataclasses.replace(detector, others={"map50": None})
     assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is wanted"
 
 
-def test_ladder_that_broke_where_the_bundle_was_made_is_told(workshop: Any) -> None:
-    bundle = open_bundle(workshop.bundle(breaks_at="onnx fp32 to onnx int8"), "board")
-    answers, _ = golden_cases(bundle, _evidence())
-    assert answers.warning == (
+def test_ladder_that_broke_where_the_bundle_was_made_is_told(backend: Any) -> None:
+    bundle = open_bundle(backend.bundle(breaks_at="onnx fp32 to onnx int8"), "board")
+    predictions, _ = golden_cases(bundle, _evidence())
+    assert predictions.warning == (
         "where it was made, parity with the trained model broke at onnx fp32 to onnx int8"
     )

@@ -11,36 +11,36 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgetl.gate.baseline import Baseline, LatencyRecord, kept_answers, make_baseline
-from edgetl.gate.bundle import Quantile, find_photos, open_bundle
+from edgetl.gate.baseline import Baseline, LatencyRecord, baseline_predictions, make_baseline
+from edgetl.gate.bundle import Quantile, find_images, open_bundle
 from edgetl.gate.case import Case, Status
 from edgetl.gate.compare import FALSE_ALARM, Allowed, Current, baseline_cases, ratio_interval
 from edgetl.gate.limits import Accuracy
-from edgetl.gate.measure import Evidence, Times
+from edgetl.gate.measure import Measurements, Times
 
 _ALLOWED = Allowed(drop_pp=0.5, ratio=1.1)
 _HOST = {"machine": "aarch64", "processor": "A72", "cores": 4, "kernel": "6.1", "governor": None}
 _ENGINE = "onnxruntime 1.31.1"
 _QUIET = {"asked": 5, "taken": 5, "undisturbed": 5, "disturbances": [[]] * 5}
 _BUSY = ["other programs kept 1.0 cores busy"]
-_NUM_PHOTOS = 60
+_NUM_IMAGES = 60
 
 
 @pytest.fixture
-def current(workshop: Any) -> Current:
+def current(backend: Any) -> Current:
     """Return a bundle that was timed at 10 ms."""
-    bundle = open_bundle(workshop.bundle(), "board")
-    photos = find_photos(bundle, workshop.store)
-    assert photos is not None
-    evidence = Evidence("local", "measured", (), "", _times(_quantile(10.0)), None)
+    bundle = open_bundle(backend.bundle(), "board")
+    images = find_images(bundle, backend.store)
+    assert images is not None
+    measurements = Measurements("local", "measured", (), "", _times(_quantile(10.0)), None)
     accuracy = Accuracy.of_manifest(bundle)
-    return Current(bundle, accuracy, photos.answers, photos, evidence, 1)
+    return Current(bundle, accuracy, images.predictions, images, measurements, 1)
 
 
 @pytest.fixture
 def baseline(current: Current) -> Baseline:
     """Return the same figures as the baseline."""
-    made = make_baseline(current.bundle, current.photos, None)
+    made = make_baseline(current.bundle, current.images, None)
     latency = LatencyRecord(
         model_ms={"p50": _quantile(10.0)}, threads=1, host=_HOST, engine=_ENGINE
     )
@@ -65,35 +65,39 @@ def _times(median: Quantile, **changes: Any) -> Times:
 
 def _timed(current: Current, value: float, **changes: Any) -> Current:
     times = _times(_quantile(value), **changes)
-    return dataclasses.replace(current, evidence=dataclasses.replace(current.evidence, times=times))
+    return dataclasses.replace(
+        current, measurements=dataclasses.replace(current.measurements, times=times)
+    )
 
 
 def _wrong(current: Current, count: int) -> Current:
-    """Return the bundle with that many more of the first 54 photos, all right, answered wrongly."""
-    assert current.answers is not None
-    logits = current.answers["logits"].copy()
+    """Return the bundle with that many more of the first 54 images, all right, answered wrongly."""
+    assert current.predictions is not None
+    logits = current.predictions["logits"].copy()
     logits[:count] = np.roll(logits[:count], 1, axis=1)
-    return dataclasses.replace(current, answers={"logits": logits})
+    return dataclasses.replace(current, predictions={"logits": logits})
 
 
 def _case(current: Current, baseline: Baseline, name: str) -> Case:
-    kept = kept_answers(baseline, current.bundle, current.photos, Path("baseline.json"))
+    kept = baseline_predictions(baseline, current.bundle, current.images, Path("baseline.json"))
     cases = baseline_cases(current, baseline, kept, _ALLOWED)
     return next(case for case in cases if case.name == f"{name} against baseline")
 
 
 def test_unchanged_build_seldom_raises_an_alarm(current: Current, baseline: Baseline) -> None:
     generator = np.random.default_rng(0)
-    answers = kept_answers(baseline, current.bundle, current.photos, Path("baseline.json"))
+    predictions = baseline_predictions(
+        baseline, current.bundle, current.images, Path("baseline.json")
+    )
     alarms = 0
     for _ in range(200):
         before, now = (_median(generator.lognormal(2.3, 0.25, 60)) for _ in range(2))
         kept = LatencyRecord(model_ms={"p50": before}, threads=1, host=_HOST)
         build = dataclasses.replace(
-            current, evidence=dataclasses.replace(current.evidence, times=_times(now))
+            current, measurements=dataclasses.replace(current.measurements, times=_times(now))
         )
         cases = baseline_cases(
-            build, baseline.model_copy(update={"latency": kept}), answers, _ALLOWED
+            build, baseline.model_copy(update={"latency": kept}), predictions, _ALLOWED
         )
         assert [case.status for case in cases if case.name != "latency against baseline"] == [
             Status.PASSED,
@@ -142,30 +146,30 @@ def test_interval_of_a_ratio_adds_the_squares_of_both_intervals() -> None:
 @pytest.mark.parametrize(
     ("count", "red"), [(0, False), (1, False), (4, False), (12, True)], ids=str
 )
-def test_lost_photos_are_red_when_chance_does_not_explain_them(
+def test_lost_images_are_red_when_chance_does_not_explain_them(
     current: Current, baseline: Baseline, count: int, *, red: bool
 ) -> None:
     case = _case(_wrong(current, count), baseline, "accuracy")
     assert (case.status is Status.FAILED) is red
-    assert case.figures["lost_pp"] == pytest.approx(100 * count / _NUM_PHOTOS, abs=1e-4)
-    assert case.reason.endswith("at most 0.5 allowed" if red else "same 60 photos")
+    assert case.figures["lost_pp"] == pytest.approx(100 * count / _NUM_IMAGES, abs=1e-4)
+    assert case.reason.endswith("at most 0.5 allowed" if red else "same 60 images")
 
 
 def test_large_gain_is_told_as_it_may_be_leaked_data(current: Current, baseline: Baseline) -> None:
-    before = make_baseline(current.bundle, _photos(_wrong(current, 12)), None)
+    before = make_baseline(current.bundle, _images(_wrong(current, 12)), None)
     kept = baseline.model_copy(update={"accuracy": before.accuracy})
     case = _case(current, kept, "accuracy")
     assert case.status is Status.PASSED
     assert case.warning == (
-        "top-1 gained 20.00 pp: if nothing explains it, look for test photos among those trained "
+        "top-1 gained 20.00 pp: if nothing explains it, look for test images among those trained "
         "on; if something does, update the baseline"
     )
 
 
-def _photos(current: Current) -> Any:
-    assert current.photos is not None
-    assert current.answers is not None
-    return dataclasses.replace(current.photos, answers=current.answers)
+def _images(current: Current) -> Any:
+    assert current.images is not None
+    assert current.predictions is not None
+    return dataclasses.replace(current.images, predictions=current.predictions)
 
 
 @pytest.mark.parametrize(("value", "red"), [(10.0, False), (11.0, False), (11.5, True)], ids=str)
@@ -265,8 +269,8 @@ def test_without_times_in_the_baseline_there_is_nothing_to_compare(
 
 
 def test_emulated_times_are_not_compared(current: Current, baseline: Baseline) -> None:
-    evidence = Evidence("emulated:cortex-a72", "emulated", (), "", None, None)
-    case = _case(dataclasses.replace(current, evidence=evidence), baseline, "latency")
+    measurements = Measurements("emulated:cortex-a72", "emulated", (), "", None, None)
+    case = _case(dataclasses.replace(current, measurements=measurements), baseline, "latency")
     assert (case.status, case.reason) == (
         Status.SKIPPED,
         "device 'emulated:cortex-a72' took no times that mean anything",
@@ -281,15 +285,15 @@ def test_larger_model_is_red(current: Current, baseline: Baseline) -> None:
 
 
 def test_without_answers_accuracy_is_not_compared(current: Current, baseline: Baseline) -> None:
-    case = _case(dataclasses.replace(current, photos=None, answers=None), baseline, "accuracy")
+    case = _case(dataclasses.replace(current, images=None, predictions=None), baseline, "accuracy")
     assert case.status is Status.UNVERIFIED
     assert case.reason == (
-        "the answers to the test photos are not at hand; check where the store of the run is "
+        "the answers to the test images are not at hand; check where the store of the run is "
         "(--store)"
     )
-    silent = make_baseline(current.bundle, None, None)
-    case = _case(current, silent, "accuracy")
+    no_predictions = make_baseline(current.bundle, None, None)
+    case = _case(current, no_predictions, "accuracy")
     assert (case.status, case.reason) == (
         Status.SKIPPED,
-        "the baseline holds no answers to the test photos",
+        "the baseline holds no answers to the test images",
     )

@@ -15,15 +15,15 @@ from onnx import TensorProto, helper, numpy_helper
 from edgetl.config.target import Target
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.devices import open_device
-from edgetl.evaluation import EVALUATIONS, Answers
+from edgetl.evaluation import EVALUATIONS, Predictions
 from edgetl.gate.baseline import make_baseline, write_baseline
-from edgetl.gate.bundle import find_photos, open_bundle
+from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import Case, Status
-from edgetl.gate.check import Question, check_bundle
+from edgetl.gate.check import CheckOptions, check_bundle
 from edgetl.gate.compare import Allowed
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
-from edgetl.runtime.detections import Suppression
+from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request
@@ -31,26 +31,26 @@ from edgetl.types import Facts, Split
 
 _SIZE, _CELL = 32, 8
 _CELLS = _SIZE // _CELL
-_NUM_PHOTOS = 40
+_NUM_IMAGES = 40
 _CLASSES = ("red", "green", "blue")
 _PREPROCESS = Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0)
 _EVALUATION = EVALUATIONS.load("detection")
-_RULE = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+_NMS = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
-Photos = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 
-def _draw() -> tuple[Photos, list[Truth]]:
-    """Return dark photos with one coloured cell each, and where it is."""
+def _draw() -> tuple[Images, list[Truth]]:
+    """Return dark images with one coloured cell each, and where it is."""
     generator = np.random.default_rng(0)
-    photos = generator.integers(0, 40, (_NUM_PHOTOS, _SIZE, _SIZE, 3), dtype=np.uint8)
+    images = generator.integers(0, 40, (_NUM_IMAGES, _SIZE, _SIZE, 3), dtype=np.uint8)
     truths = []
-    for i, photo in enumerate(photos):
+    for i, image in enumerate(images):
         y, x = (int(place) * _CELL for place in generator.integers(0, _CELLS, 2))
-        photo[y : y + _CELL, x : x + _CELL, i % 3] = 220
+        image[y : y + _CELL, x : x + _CELL, i % 3] = 220
         box = np.array([[x, y, x + _CELL, y + _CELL]], np.float32)
         truths.append(Truth(box, np.array([i % 3], np.int64), np.array([False])))
-    return photos, truths
+    return images, truths
 
 
 def _save_model(folder: Path, order: tuple[int, ...], gain: float) -> None:
@@ -89,50 +89,50 @@ def _save_model(folder: Path, order: tuple[int, ...], gain: float) -> None:
     onnx.save(model, folder / "model.onnx")
 
 
-def _dataset(workshop: Any, photos: Photos, truths: list[Truth]) -> Artifact:
+def _dataset(backend: Any, images: Images, truths: list[Truth]) -> Artifact:
     request = Request("index", 1, {}, {}, {})
-    found: Artifact | None = workshop.store.find(request)
+    found: Artifact | None = backend.store.find(request)
     if found is not None:
         return found
-    out, _, _ = workshop.store.folders(request)
+    out, _, _ = backend.store.folders(request)
     with (out / IMAGES_FILE).open("wb") as file:
-        write_images(file, photos, photos.shape)
+        write_images(file, images, images.shape)
     items = [Item(f"{i}.png", int(truth.labels[0]), f"{i}") for i, truth in enumerate(truths)]
     write_index(
         out,
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},
-        omissions=[],
+        dropped=[],
         truths={Split.TRAIN: [], Split.VAL: [], Split.TEST: truths},
-        photo_sizes={
+        image_sizes={
             Split.TRAIN: [],
             Split.VAL: [],
             Split.TEST: [(_SIZE, _SIZE)] * len(items),
         },
     )
-    made: Artifact = workshop.store.commit(
+    made: Artifact = backend.store.commit(
         request, kind="dataset", label="index", facts={}, seconds=0
     )
     return made
 
 
-def _verification(workshop: Any, answers: Answers, name: str) -> Artifact:
+def _verification(backend: Any, predictions: Predictions, name: str) -> Artifact:
     request = Request("verify", 1, {"name": name}, {}, {})
-    out, _, _ = workshop.store.folders(request)
-    arrays: dict[str, Any] = dict(answers)
+    out, _, _ = backend.store.folders(request)
+    arrays: dict[str, Any] = dict(predictions)
     np.savez(out / "predictions.npz", **arrays)
-    made: Artifact = workshop.store.commit(
+    made: Artifact = backend.store.commit(
         request, kind="verification", label="verify", facts={}, seconds=0
     )
     return made
 
 
 def _build(
-    workshop: Any, name: str, *, order: tuple[int, ...] = (0, 1, 2), gain: float = 1.0
+    backend: Any, name: str, *, order: tuple[int, ...] = (0, 1, 2), gain: float = 1.0
 ) -> Path:
     """Build a bundle with all its paperwork, as a run does that does not know of its fault."""
-    folder: Path = workshop.root / name
+    folder: Path = backend.root / name
     folder.mkdir()
     _save_model(folder, order, gain)
     Contract(
@@ -147,54 +147,54 @@ def _build(
             OutputSpec("boxes", "boxes", (1, _CELLS**2, 4)),
             OutputSpec("scores", "scores", (1, _CELLS**2, 3)),
         ),
-        suppression=_RULE,
+        nms=_NMS,
     ).save(folder)
-    photos, truths = _draw()
-    outputs = Predictor.open(folder).run(photos)
+    images, truths = _draw()
+    outputs = Predictor.open(folder).run(images)
     golden.record(
-        folder, photos[:3], {each: values[:3] for each, values in outputs.items()}, list(photos[:2])
+        folder, images[:3], {each: values[:3] for each, values in outputs.items()}, list(images[:2])
     )
-    data = _dataset(workshop, photos, truths)
+    data = _dataset(backend, images, truths)
     dataset = Dataset.open(data.folder)
-    answers = _EVALUATION.collect(outputs, dataset, Split.TEST, 0, _RULE)
+    predictions = _EVALUATION.collect(outputs, dataset, Split.TEST, 0, _NMS)
     accuracy: Facts = {
-        **_EVALUATION.score(answers, dataset, Split.TEST),
-        "answered": len(answers["scores"]),
-        "collapse": None,
+        **_EVALUATION.score(predictions, dataset, Split.TEST),
+        "num_predictions": len(predictions["scores"]),
+        "at_chance": None,
         "drop": {"value": 1.0, "pp": 0.0},
         "breaks_at": None,
         "classes": [{"label": label} for label in _CLASSES],
     }
-    artifacts = {"dataset": data, "verification": _verification(workshop, answers, name)}
-    workshop.complete(folder, "cells", accuracy, artifacts)
-    workshop.seal(folder)
+    artifacts = {"dataset": data, "verification": _verification(backend, predictions, name)}
+    backend.complete(folder, "cells", accuracy, artifacts)
+    backend.seal(folder)
     return folder
 
 
 @pytest.fixture
-def good(workshop: Any) -> Path:
-    return _build(workshop, "good")
+def good(backend: Any) -> Path:
+    return _build(backend, "good")
 
 
 @pytest.fixture
 def check(
-    workshop: Any, good: Path, board: Callable[..., Target], tmp_path: Path
+    backend: Any, good: Path, board: Callable[..., Target], tmp_path: Path
 ) -> Callable[..., dict[str, Case]]:
     """Return what checks a bundle against limits and a baseline that the good one holds."""
     bundle = open_bundle(good, "board")
     baseline = tmp_path / "baseline.json"
-    write_baseline(make_baseline(bundle, find_photos(bundle, workshop.store), None), baseline)
+    write_baseline(make_baseline(bundle, find_images(bundle, backend.store), None), baseline)
 
-    def run(folder: Path, *, answer: bool) -> dict[str, Case]:
+    def run(folder: Path, *, predict: bool) -> dict[str, Case]:
         found = open_bundle(folder, "board")
-        question = Question(
+        options = CheckOptions(
             target=board(top1=None, map=0.9),
             allowed=Allowed(drop_pp=0.5, ratio=1.1),
             baseline=baseline,
-            photos=find_photos(found, workshop.store),
-            answer=answer,
+            images=find_images(found, backend.store),
+            predict=predict,
         )
-        cases = check_bundle(found, open_device("local"), question).cases
+        cases = check_bundle(found, open_device("local"), options).cases
         return {case.name: case for case in cases}
 
     return run
@@ -205,9 +205,9 @@ def _red(cases: dict[str, Case]) -> list[str]:
 
 
 def test_good_detector_has_no_red_case(good: Path, check: Callable[..., dict[str, Case]]) -> None:
-    cases = check(good, answer=True)
+    cases = check(good, predict=True)
     assert _red(cases) == []
-    assert cases["accuracy"].reason == "mAP 1 [1, 1] of 40 photos"
+    assert cases["accuracy"].reason == "mAP 1 [1, 1] of 40 images"
     assert cases["accuracy against baseline"].figures["lost_pp"] == 0.0
 
 
@@ -219,7 +219,7 @@ def test_good_detector_has_no_red_case(good: Path, check: Callable[..., dict[str
     ],
 )
 def test_file_that_answers_otherwise_fails_its_golden_samples_alone(
-    workshop: Any,
+    backend: Any,
     good: Path,
     check: Callable[..., dict[str, Case]],
     *,
@@ -228,8 +228,8 @@ def test_file_that_answers_otherwise_fails_its_golden_samples_alone(
     reason: str,
 ) -> None:
     _save_model(good, order, gain)
-    workshop.seal(good)
-    cases = check(good, answer=False)
+    backend.seal(good)
+    cases = check(good, predict=False)
     assert _red(cases) == ["golden samples"]
     assert reason in cases["golden samples"].reason
 
@@ -239,16 +239,16 @@ def test_file_that_answers_otherwise_fails_its_golden_samples_alone(
     [
         # Only green objects are found again: a third of the mean over three classes.
         pytest.param((2, 1, 0), 1.0, "mAP 0.3333 < 0.9", id="channels"),
-        pytest.param((0, 1, 2), 0.0, "finds nothing on any of 40 photos", id="zeroed"),
+        pytest.param((0, 1, 2), 0.0, "finds nothing on any of 40 images", id="zeroed"),
     ],
 )
 def test_build_of_a_wrong_detector_fails_every_case_of_accuracy(
-    workshop: Any,
+    backend: Any,
     check: Callable[..., dict[str, Case]],
     order: tuple[int, ...],
     gain: float,
     reason: str,
 ) -> None:
-    cases = check(_build(workshop, "wrong", order=order, gain=gain), answer=True)
+    cases = check(_build(backend, "wrong", order=order, gain=gain), predict=True)
     assert _red(cases) == ["accuracy", "accuracy drop", "accuracy against baseline"]
     assert reason in cases["accuracy"].reason

@@ -15,9 +15,9 @@ from edgetl.config.target import Target
 from edgetl.devices import open_device
 from edgetl.errors import ExitCode
 from edgetl.gate.baseline import make_baseline, write_baseline
-from edgetl.gate.bundle import find_photos, open_bundle
+from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import Case, Required, Status, exit_code
-from edgetl.gate.check import Checked, Question, check_bundle
+from edgetl.gate.check import Checked, CheckOptions, check_bundle
 from edgetl.gate.compare import Allowed
 from edgetl.gate.measure import measure
 from edgetl.runtime.contract import Contract
@@ -29,17 +29,17 @@ _RATIO = 50.0
 
 
 @pytest.fixture
-def good(workshop: Any) -> Path:
-    folder: Path = workshop.bundle("good")
+def good(backend: Any) -> Path:
+    folder: Path = backend.bundle("good")
     return folder
 
 
 @pytest.fixture
-def baseline(workshop: Any, good: Path, tmp_path: Path) -> Path:
+def baseline(backend: Any, good: Path, tmp_path: Path) -> Path:
     """Return the baseline of the good bundle, without times."""
     bundle = open_bundle(good, "board")
     path = tmp_path / "baseline.json"
-    write_baseline(make_baseline(bundle, find_photos(bundle, workshop.store), None), path)
+    write_baseline(make_baseline(bundle, find_images(bundle, backend.store), None), path)
     return path
 
 
@@ -61,23 +61,23 @@ def timed(good: Path, baseline: Path) -> Path:
 
 
 @pytest.fixture
-def check(workshop: Any, board: Callable[..., Target], baseline: Path) -> Check:
+def check(backend: Any, board: Callable[..., Target], baseline: Path) -> Check:
     """Return what checks a bundle against limits and a baseline that the good one holds.
 
-    ``answer`` says whether the device answers the test photos, too.
+    ``predict`` says whether the device answers the test images, too.
     """
 
-    def run(folder: Path, *, answer: bool = True, **limits: Any) -> tuple[Case, ...]:
+    def run(folder: Path, *, predict: bool = True, **limits: Any) -> tuple[Case, ...]:
         found = open_bundle(folder, "board")
-        question = Question(
+        options = CheckOptions(
             target=board(**limits),
             allowed=Allowed(drop_pp=0.5, ratio=_RATIO),
             baseline=baseline,
             seconds=_SECONDS,
-            photos=find_photos(found, workshop.store),
-            answer=answer,
+            images=find_images(found, backend.store),
+            predict=predict,
         )
-        checked: Checked = check_bundle(found, open_device("local"), question)
+        checked: Checked = check_bundle(found, open_device("local"), options)
         json.dumps(checked.as_json(), allow_nan=False)
         return checked.cases
 
@@ -110,7 +110,7 @@ def test_good_bundle_has_no_red_case(good: Path, check: Check) -> None:
         ("size against baseline", "passed"),
     ]
     assert exit_code(cases, Required.MEASURED) is ExitCode.DONE
-    assert _reason(cases, "accuracy") == "top-1 0.9 [0.7985, 0.9534] of 60 photos"
+    assert _reason(cases, "accuracy") == "top-1 0.9 [0.7985, 0.9534] of 60 images"
     assert _reason(cases, "accuracy drop") == "0 <= 1 pp"
 
 
@@ -134,22 +134,22 @@ def test_truncated_file_is_damage_and_nothing_else_is_run(good: Path, check: Che
     ],
 )
 def test_model_that_answers_otherwise_fails_its_golden_samples(
-    workshop: Any, check: Check, order: Sequence[int], gain: float, reason: str
+    backend: Any, check: Check, order: Sequence[int], gain: float, reason: str
 ) -> None:
-    good = workshop.root / "good"
-    workshop.save_model(good, order, gain)
-    workshop.seal(good)
-    cases = check(good, answer=False)
+    good = backend.root / "good"
+    backend.save_model(good, order, gain)
+    backend.seal(good)
+    cases = check(good, predict=False)
     assert _red(cases) == ["golden samples"]
     assert re.search(reason, _reason(cases, "golden samples"))
     assert exit_code(cases, Required.MEASURED) is ExitCode.LIMIT_MISSED
 
 
 def test_model_that_no_engine_opens_fails_its_golden_samples(
-    workshop: Any, good: Path, check: Check
+    backend: Any, good: Path, check: Check
 ) -> None:
     (good / "model.onnx").write_bytes(b"torn")
-    workshop.seal(good)
+    backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["golden samples"]
     assert "cannot" in _reason(cases, "golden samples")
@@ -159,25 +159,25 @@ def test_model_that_no_engine_opens_fails_its_golden_samples(
 
 
 def test_runtime_that_swaps_channels_fails_the_fitted_pixels(
-    workshop: Any, good: Path, check: Check
+    backend: Any, good: Path, check: Check
 ) -> None:
     code = good / "edgetl" / "runtime" / "golden.py"
     text = code.read_text()
     swapped = text.replace(
-        "fit_photo(read_photo(folder / name)", "fit_photo(read_photo(folder / name)[..., ::-1]"
+        "fit_image(read_image(folder / name)", "fit_image(read_image(folder / name)[..., ::-1]"
     )
     assert swapped != text
     code.write_text(swapped)
-    workshop.seal(good)
+    backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["fitted pixels"]
 
 
 def test_build_with_swapped_channels_fails_every_case_of_accuracy(
-    workshop: Any, good: Path, check: Check
+    backend: Any, good: Path, check: Check
 ) -> None:
     del good
-    cases = check(workshop.bundle("swapped", order=(2, 1, 0)))
+    cases = check(backend.bundle("swapped", order=(2, 1, 0)))
     assert _red(cases) == ["accuracy", "accuracy drop", "accuracy against baseline"]
     assert _reason(cases, "accuracy") == (
         "top-1 0.333 is no better than always answering 'red' (0.333); top-1 0.3333 < 0.8"
@@ -198,10 +198,10 @@ def test_slower_build_fails_the_comparison_of_latency(
     assert "at most 50 allowed" in _reason(cases, "latency against baseline")
 
 
-def test_wrong_order_of_labels_fails_the_labels(workshop: Any, good: Path, check: Check) -> None:
+def test_wrong_order_of_labels_fails_the_labels(backend: Any, good: Path, check: Check) -> None:
     contract = Contract.load(good)
     dataclasses.replace(contract, labels=("red", "blue", "green")).save(good)
-    workshop.seal(good)
+    backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["labels"]
     assert _reason(cases, "labels") == (
@@ -221,11 +221,11 @@ def test_labels_in_another_order_than_the_baseline_fail_the_labels(
     )
 
 
-def test_missing_class_fails_the_labels(workshop: Any, good: Path, check: Check) -> None:
+def test_missing_class_fails_the_labels(backend: Any, good: Path, check: Check) -> None:
     path = good / "contract.json"
     data = json.loads(path.read_text())
     path.write_text(json.dumps({**data, "labels": ["red", "green"]}))
-    workshop.seal(good)
+    backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["labels"]
     assert "classification has {'logits': (1, 2)}" in _reason(cases, "labels")
@@ -234,11 +234,11 @@ def test_missing_class_fails_the_labels(workshop: Any, good: Path, check: Check)
 
 
 def test_class_that_was_never_verified_fails_the_labels(
-    workshop: Any, good: Path, check: Check
+    backend: Any, good: Path, check: Check
 ) -> None:
     contract = Contract.load(good)
     dataclasses.replace(contract, labels=("red", "green", "cyan")).save(good)
-    workshop.seal(good)
+    backend.seal(good)
     assert _reason(check(good), "labels") == (
         "the contract lacks 'blue' and has 'cyan' instead or besides; compared with "
         "the verification"
@@ -258,6 +258,6 @@ def test_class_that_was_never_verified_fails_the_labels(
 def test_missed_limit_turns_its_own_case_red(
     check: Check, good: Path, limits: dict[str, float], red: str, reason: str
 ) -> None:
-    cases = check(good, answer=False, **limits)
+    cases = check(good, predict=False, **limits)
     assert _red(cases) == [red]
     assert reason in _reason(cases, red)

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from edgetl.errors import ConfigError
-from edgetl.evaluation import Answers
-from edgetl.gate.bundle import Photos, find_photos, open_bundle
+from edgetl.evaluation import Predictions
+from edgetl.gate.bundle import Images, find_images, open_bundle
 from edgetl.gate.packed import PackedArray, pack, unpack
 from edgetl.types import Split
 
 Packed = dict[str, PackedArray]
 
-# On three photos: two detections, none, one.
-_DETECTIONS: Answers = {
+# On three images: two detections, none, one.
+_DETECTIONS: Predictions = {
     "boxes": np.array([[0, 0, 8, 8], [4, 4, 9, 9], [1, 1, 2, 2]], np.float32),
     "scores": np.array([0.9, 0.2, 0.5], np.float32),
     "labels": np.array([0, 2, 1], np.int64),
@@ -28,7 +28,7 @@ _DETECTIONS: Answers = {
 }
 
 
-class _ThreePhotos:
+class _ThreeImages:
     classes = ("red", "green", "blue")
 
     def items(self, split: Split) -> tuple[str, ...]:
@@ -37,20 +37,20 @@ class _ThreePhotos:
 
 
 @pytest.fixture
-def three() -> Photos:
-    dataset: Any = _ThreePhotos()
-    return Photos(dataset, "0" * 64, _DETECTIONS)
+def three() -> Images:
+    dataset: Any = _ThreeImages()
+    return Images(dataset, "0" * 64, _DETECTIONS)
 
 
 @pytest.fixture
-def sixty(workshop: Any) -> Photos:
-    found = find_photos(open_bundle(workshop.bundle(), "board"), workshop.store)
+def sixty(backend: Any) -> Images:
+    found = find_images(open_bundle(backend.bundle(), "board"), backend.store)
     assert found is not None
     return found
 
 
-def _unpack(packed: Packed, photos: Photos) -> Answers:
-    return unpack(packed, photos, source="b.json", remedy="write it anew")
+def _unpack(packed: Packed, images: Images) -> Predictions:
+    return unpack(packed, images, source="b.json", remedy="write it anew")
 
 
 def _changed(name: str, change: Callable[[Any], Any]) -> Packed:
@@ -58,7 +58,7 @@ def _changed(name: str, change: Callable[[Any], Any]) -> Packed:
     return pack({**_DETECTIONS, name: change(_DETECTIONS[name])})
 
 
-def test_detections_come_back_exactly(three: Photos) -> None:
+def test_detections_come_back_exactly(three: Images) -> None:
     found = _unpack(pack(_DETECTIONS), three)
     assert {name: array.dtype for name, array in found.items()} == {
         "boxes": np.float32, "scores": np.float32, "labels": np.int64, "offsets": np.int64,
@@ -66,14 +66,14 @@ def test_detections_come_back_exactly(three: Photos) -> None:
     assert all(np.array_equal(found[name], values) for name, values in _DETECTIONS.items())
 
 
-def test_logits_are_kept_as_their_largest(sixty: Photos) -> None:
-    found = _unpack(pack(sixty.answers), sixty)["logits"]
+def test_logits_are_kept_as_their_largest(sixty: Images) -> None:
+    found = _unpack(pack(sixty.predictions), sixty)["logits"]
     assert found.shape == (60, 3)
     assert found.sum(axis=1).tolist() == [1] * 60
-    assert np.array_equal(found.argmax(axis=1), sixty.answers["logits"].argmax(axis=1))
+    assert np.array_equal(found.argmax(axis=1), sixty.predictions["logits"].argmax(axis=1))
 
 
-def test_no_detection_at_all_is_an_answer(three: Photos) -> None:
+def test_no_detection_at_all_is_an_answer(three: Images) -> None:
     nothing = {name: values[:0] for name, values in _DETECTIONS.items()}
     nothing["offsets"] = np.zeros(4, np.int64)
     assert len(_unpack(pack(nothing), three)["scores"]) == 0
@@ -85,66 +85,66 @@ def test_no_detection_at_all_is_an_answer(three: Photos) -> None:
         (
             {name: each for name, each in pack(_DETECTIONS).items() if name != "boxes"},
             (
-                "accuracy.answers: holds scores, labels, offsets; the answers of this model are "
-                "boxes, scores, labels, offsets"
+                "accuracy.predictions: holds scores, labels, offsets; the predictions of this model "
+                "are boxes, scores, labels, offsets"
             ),
         ),
         (
             _changed("scores", lambda scores: scores.astype(np.float64)),
-            "accuracy.answers.scores: is damaged: its dtype is '<f8', not '<f4'",
+            "accuracy.predictions.scores: is damaged: its dtype is '<f8', not '<f4'",
         ),
         (
             _changed("offsets", lambda offsets: offsets[:3]),
-            "accuracy.answers.offsets: is of 2 photos, but 3 were tested on",
+            "accuracy.predictions.offsets: is of 2 images, but 3 were tested on",
         ),
         (
             _changed("offsets", lambda offsets: offsets + 1),
-            "accuracy.answers.offsets: does not count up from 0",
+            "accuracy.predictions.offsets: does not count up from 0",
         ),
         (
             _changed("offsets", lambda offsets: offsets[[0, 2, 1, 3]] * [1, 1, 0, 1]),
-            "accuracy.answers.offsets: does not count up from 0",
+            "accuracy.predictions.offsets: does not count up from 0",
         ),
         (
             _changed("boxes", lambda boxes: boxes[:2]),
-            "accuracy.answers.boxes: has the shape [2, 4], but should have [3, 4]",
+            "accuracy.predictions.boxes: has the shape [2, 4], but should have [3, 4]",
         ),
         (
             _changed("boxes", lambda boxes: boxes[:, :3]),
-            "accuracy.answers.boxes: has the shape [3, 3], but should have [3, 4]",
+            "accuracy.predictions.boxes: has the shape [3, 3], but should have [3, 4]",
         ),
         (
             _changed("scores", lambda scores: scores * np.float32("nan")),
-            "accuracy.answers.scores: holds values that are no numbers",
+            "accuracy.predictions.scores: holds values that are no numbers",
         ),
         (
             _changed("labels", lambda labels: labels + 1),
-            "accuracy.answers.labels: holds a class that is none of the 3",
+            "accuracy.predictions.labels: holds a class that is none of the 3",
         ),
     ],
-    ids=["name", "dtype", "photos", "start", "order", "short", "narrow", "nan", "class"],
+    ids=["name", "dtype", "images", "start", "order", "short", "narrow", "nan", "class"],
 )
-def test_answers_that_do_not_fit_the_photos_are_refused(
-    three: Photos, packed: Packed, message: str
+def test_answers_that_do_not_fit_the_images_are_refused(
+    three: Images, packed: Packed, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(f'b.json: {message}')}\n") as error:
         _unpack(packed, three)
     assert error.value.remedy == "write it anew"
 
 
-def test_logits_of_fewer_photos_are_refused(sixty: Photos) -> None:
-    short = pack({"logits": sixty.answers["logits"][:10]})
+def test_logits_of_fewer_images_are_refused(sixty: Images) -> None:
+    short = pack({"logits": sixty.predictions["logits"][:10]})
     with pytest.raises(
         ConfigError,
-        match=r"answers\.logits: has the shape \[10, 3\], but should have \[60, 3\]",
+        match=r"predictions.logits: has the shape \[10, 3\], but should have \[60, 3\]",
     ):
         _unpack(short, sixty)
 
 
-def test_logits_that_choose_no_class_are_refused(sixty: Photos) -> None:
+def test_logits_that_choose_no_class_are_refused(sixty: Images) -> None:
     data = base64.b64encode(zlib.compress(bytes(180))).decode()
     empty = {"logits": PackedArray(dtype="|u1", shape=(60, 3), data=data)}
-    with pytest.raises(ConfigError, match=r"logits: does not choose one class for every photo"):
+    with pytest.raises(ConfigError, match=r"logits: does not choose one class for every image"):
         _unpack(empty, sixty)
 
 
@@ -160,8 +160,8 @@ def test_logits_that_choose_no_class_are_refused(sixty: Photos) -> None:
     ],
     ids=["bytes", "letters", "short", "negative", "scalar", "object"],
 )
-def test_damaged_text_is_refused(sixty: Photos, changes: dict[str, Any], message: str) -> None:
-    packed = {"logits": pack(sixty.answers)["logits"].model_copy(update=changes)}
-    said = f"b.json: accuracy.answers.logits: {message}"
+def test_damaged_text_is_refused(sixty: Images, changes: dict[str, Any], message: str) -> None:
+    packed = {"logits": pack(sixty.predictions)["logits"].model_copy(update=changes)}
+    said = f"b.json: accuracy.predictions.logits: {message}"
     with pytest.raises(ConfigError, match=f"^{re.escape(said)}"):
         _unpack(packed, sixty)

@@ -45,7 +45,7 @@ class Head(nn.Module):
 
 
 @pytest.fixture(scope="session")
-def photos() -> NDArray[np.uint8]:
+def images() -> NDArray[np.uint8]:
     """Return coarse noise, `(8, 32, 32, 3)`."""
     blocks = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
     return blocks.repeat(4, axis=1).repeat(4, axis=2)
@@ -86,7 +86,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         dtype: int = FLOAT,
         constants: Mapping[str, object] | None = None,
         inputs: Mapping[str, tuple[int, Shape]] | None = None,
-        answers: int = FLOAT,
+        predictions: int = FLOAT,
     ) -> Path:
         """Write nodes of kind, inputs, output (which names it too) and, if any, attributes."""
         taken = {"picture": (dtype, shape), **(inputs or {})}
@@ -99,7 +99,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
             made,
             "graph",
             [info(name, kind, sizes) for name, (kind, sizes) in taken.items()],
-            [info(name, answers, sizes) for name, sizes in outputs.items()],
+            [info(name, predictions, sizes) for name, sizes in outputs.items()],
             [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in (constants or {}).items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

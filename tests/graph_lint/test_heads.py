@@ -20,16 +20,16 @@ FORMATS = ("onnx", "tflite")
 HeadFile = Callable[..., Path]
 
 
-def int8(source: Path, photos: NDArray[np.uint8], out: Path) -> Path:
+def int8(source: Path, images: NDArray[np.uint8], out: Path) -> Path:
     quantizer = QUANTIZERS.load(str(for_format(source.suffix[1:])))
-    quantizer.quantize(source, photos, Precision.INT8, Int8Table(), out)
+    quantizer.quantize(source, images, Precision.INT8, Int8Table(), out)
     return out / source.name
 
 
-def scores(file: Path, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the scores of all photos, whatever the form, `(N, 64, 3)`."""
+def scores(file: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the scores of all images, whatever the form, `(N, 64, 3)`."""
     session = open_session(file.suffix[1:], file, 1)
-    rows = [session.run(photo[np.newaxis]) for photo in photos]
+    rows = [session.run(image[np.newaxis]) for image in images]
     return np.concatenate([list(row.values())[-1][..., -3:] for row in rows])
 
 
@@ -56,15 +56,15 @@ def test_split_head_is_clean(name: str, head_file: HeadFile) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_scores_die_in_the_joined_form_and_live_in_the_split_form(
-    name: str, head_file: HeadFile, photos: NDArray[np.uint8], tmp_path: Path
+    name: str, head_file: HeadFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     errors, distinct = {}, {}
     for joined in (True, False):
         file = head_file(name, joined=joined)
         out = tmp_path / str(joined)
         out.mkdir()
-        found = scores(int8(file, photos, out), photos)
-        errors[joined] = float(np.abs(found - scores(file, photos)).max())
+        found = scores(int8(file, images, out), images)
+        errors[joined] = float(np.abs(found - scores(file, images)).max())
         distinct[joined] = len(np.unique(found))
 
     # A step of the joined tensor is at least 200 / 255: it can say 0 or 0.8, nothing between.
@@ -76,9 +76,9 @@ def test_scores_die_in_the_joined_form_and_live_in_the_split_form(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_quantized_file_is_judged_by_its_own_steps(
-    name: str, head_file: HeadFile, photos: NDArray[np.uint8], tmp_path: Path
+    name: str, head_file: HeadFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    file = int8(head_file(name, joined=True), photos, tmp_path)
+    file = int8(head_file(name, joined=True), images, tmp_path)
 
     found = lint(file).findings
 
@@ -92,20 +92,20 @@ def test_quantized_file_is_judged_by_its_own_steps(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_quantized_split_head_is_clean(
-    name: str, head_file: HeadFile, photos: NDArray[np.uint8], tmp_path: Path
+    name: str, head_file: HeadFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    assert lint(int8(head_file(name, joined=False), photos, tmp_path)).findings == ()
+    assert lint(int8(head_file(name, joined=False), images, tmp_path)).findings == ()
 
 
-def test_named_photo_is_shown_to_the_model(
-    head_file: HeadFile, photos: NDArray[np.uint8], tmp_path: Path
+def test_named_image_is_shown_to_the_model(
+    head_file: HeadFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     from PIL import Image
 
-    Image.fromarray(photos[0]).save(tmp_path / "photo.png")
+    Image.fromarray(images[0]).save(tmp_path / "image.png")
 
-    drawn = lint(head_file("onnx", joined=True)).findings
-    shown = lint(head_file("onnx", joined=True), [tmp_path / "photo.png"]).findings
+    synthetic = lint(head_file("onnx", joined=True)).findings
+    shown = lint(head_file("onnx", joined=True), [tmp_path / "image.png"]).findings
 
-    assert shown[0].what == drawn[0].what
-    assert shown[0].parts != drawn[0].parts
+    assert shown[0].what == synthetic[0].what
+    assert shown[0].parts != synthetic[0].parts

@@ -75,7 +75,7 @@ def test_integers_that_a_file_answers_with_are_read_as_what_they_stand_for(write
     # The zero point makes 100 of what is nothing, in every column.
     nodes = [*HEAD, ("QuantizeLinear", "m scale zero", "q"), ("Identity", "q", "out")]
     constants = {**CONSTANTS, "scale": np.float32(2), "zero": np.uint8(100)}
-    file = write(nodes, {"out": SHAPE}, [1, 3, 8, 8], constants=constants, answers=UINT8)
+    file = write(nodes, {"out": SHAPE}, [1, 3, 8, 8], constants=constants, predictions=UINT8)
 
     found = columns(file)
 
@@ -150,6 +150,6 @@ def test_whole_numbers_that_name_something_are_no_finding(write: Write) -> None:
         ("Add", "none row", "out"),
     ]
     constants = {"zeros": np.array(0), "row": np.array([0, 1, 5000])}
-    file = write(nodes, {"out": [1, 8, 8, 3]}, [1, 8, 8, 3], constants=constants, answers=7)
+    file = write(nodes, {"out": [1, 8, 8, 3]}, [1, 8, 8, 3], constants=constants, predictions=7)
 
     assert lint(file).findings == ()

@@ -209,7 +209,7 @@ def test_output_that_is_empty_on_every_picture_is_told(tmp_path: Path) -> None:
     (unseen,) = lint(writer.write(tmp_path, output)).unseen
 
     assert unseen.what == "output 'out', which was empty on every picture"
-    assert unseen.remedy == "give photos of what the model looks for: --photo FILE"
+    assert unseen.remedy == "give images of what the model looks for: --image FILE"
 
 
 def test_sizes_that_are_packed_are_no_finding(tmp_path: Path) -> None:

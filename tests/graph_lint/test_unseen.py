@@ -17,7 +17,7 @@ onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
 FLOAT, BOOL, INT64 = 1, 9, 7
 SHAPE = [1, 3, 8, 8]
 FOLD = "export the model without control flow, or with its constant conditions folded"
-PHOTO = "give photos of what the model looks for: --photo FILE"
+IMAGE = "give images of what the model looks for: --image FILE"
 CONSTANTS = {"small": np.float32(0.01), "yes": np.array(1, bool), "twice": np.array(2)}
 SAME = ("Identity", "picture", "same")
 # Two times the pixels with a colour above the limit, side by side.
@@ -158,8 +158,8 @@ def test_output_that_is_empty_on_every_picture_is_told(write: Write) -> None:
 
     assert found.findings == ()
     assert found.unseen == (
-        Unseen("output 'out', which was empty on every picture", PHOTO),
-        Unseen("part 'chosen' of Concat 'out', which was empty on every picture", PHOTO),
+        Unseen("output 'out', which was empty on every picture", IMAGE),
+        Unseen("part 'chosen' of Concat 'out', which was empty on every picture", IMAGE),
     )
 
 

@@ -113,8 +113,8 @@ def test_detector_comes_back_with_the_same_answers(tmp_path: Path) -> None:
 
     assert found_spec == described
     with torch.inference_mode():
-        expected, answers = module.eval()(images), found(images)
-    assert all(torch.equal(one, other) for one, other in zip(answers, expected, strict=True))
+        expected, predictions = module.eval()(images), found(images)
+    assert all(torch.equal(one, other) for one, other in zip(predictions, expected, strict=True))
 
 
 def test_classifier_of_one_class_is_no_model() -> None:

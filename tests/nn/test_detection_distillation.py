@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_distillation import (
     FeatureAdapter,
-    answer_loss,
     channel_loss,
     correlation_loss,
+    prediction_loss,
 )
 from edgetl.nn.yolox import RawDetections
 
@@ -42,7 +42,7 @@ def test_scores_are_weighted_by_the_confidence_of_the_teacher() -> None:
     teacher = raw([[0.9, 0.2], [0.5, 0.3], [0.01, 0.01]])
     student = raw([[0.6, 0.2], [0.1, 0.4], [0.9, 0.9]])
 
-    soft, _ = answer_loss(student, teacher, GRID)
+    soft, _ = prediction_loss(student, teacher, GRID)
 
     expected = (
         0.9 * divergence(0.9, 0.6)
@@ -57,7 +57,7 @@ def test_score_is_the_product_of_class_and_objectness() -> None:
         torch.zeros(1, 3, 4), torch.full((1, 3, 1), logit(0.5)), torch.full((1, 3, 2), logit(0.8))
     )
 
-    soft, _ = answer_loss(of_class, raw([[0.4, 0.4]] * 3), GRID)
+    soft, _ = prediction_loss(of_class, raw([[0.4, 0.4]] * 3), GRID)
 
     assert soft.item() == pytest.approx(0.0, abs=1e-6)
 
@@ -65,7 +65,7 @@ def test_score_is_the_product_of_class_and_objectness() -> None:
 def test_temperature_softens_the_scores_and_keeps_the_size() -> None:
     teacher, student = raw([[0.9]] * 3), raw([[0.6]] * 3)
 
-    soft, _ = answer_loss(student, teacher, GRID, temperature=2.0)
+    soft, _ = prediction_loss(student, teacher, GRID, temperature=2.0)
 
     # A logit halved: p -> sqrt(p) / (sqrt(p) + sqrt(1 - p)), 0.9 -> 0.75 and 0.6 -> 0.5505.
     of, to = 0.75, math.sqrt(0.6) / (math.sqrt(0.6) + math.sqrt(0.4))
@@ -78,7 +78,7 @@ def test_boxes_count_where_the_teacher_is_confident() -> None:
     # elsewhere, but the teacher is not sure of it.
     student = raw([[0.5]] * 3, [[1.5, 0.5, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0], [9.0, 9.0, 1.0, 1.0]])
 
-    _, box = answer_loss(student, teacher, GRID)
+    _, box = prediction_loss(student, teacher, GRID)
 
     assert box.item() == pytest.approx(0.9 / (0.9 + 0.6), rel=1e-5)
 
@@ -89,7 +89,7 @@ def test_teacher_that_sees_nothing_teaches_next_to_nothing() -> None:
     )
     student = RawDetections(*(torch.randn(1, 3, count, requires_grad=True) for count in (4, 1, 2)))
 
-    soft, box = answer_loss(student, teacher, GRID)
+    soft, box = prediction_loss(student, teacher, GRID)
     (soft + box).backward()
 
     assert soft.item() < 1e-12
@@ -106,7 +106,7 @@ def test_saturated_answers_give_numbers(size: float) -> None:
         *(part.clone().requires_grad_() for part in (-teacher.offsets, -values, values))
     )
 
-    soft, box = answer_loss(student, teacher, GRID)
+    soft, box = prediction_loss(student, teacher, GRID)
     (soft + box).backward()
 
     assert soft.isfinite()
@@ -120,7 +120,7 @@ def test_no_gradient_flows_into_the_teacher() -> None:
     )
     maps, other = (torch.randn(2, 3, 4, 4, requires_grad=True) for _ in range(2))
 
-    losses = (*answer_loss(student, teacher, GRID), correlation_loss(maps, other))
+    losses = (*prediction_loss(student, teacher, GRID), correlation_loss(maps, other))
     (sum(losses) + channel_loss(maps, other, 2.0)).backward()
 
     assert all(part.grad is None for part in teacher)
@@ -131,7 +131,7 @@ def test_no_gradient_flows_into_the_teacher() -> None:
 
 def test_answers_for_other_classes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"student \(1, 3, 1\) and teacher \(1, 3, 2\) must answ"):
-        answer_loss(raw([[0.5]] * 3), raw([[0.5, 0.5]] * 3), GRID)
+        prediction_loss(raw([[0.5]] * 3), raw([[0.5, 0.5]] * 3), GRID)
 
 
 def test_correlation_loss_is_one_less_the_correlation_of_each_channel() -> None:
@@ -145,14 +145,14 @@ def test_correlation_loss_is_one_less_the_correlation_of_each_channel() -> None:
     assert correlation_loss(student, teacher).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_correlation_is_taken_over_all_photos_and_places() -> None:
+def test_correlation_is_taken_over_all_images_and_places() -> None:
     values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]
-    one_photo = torch.tensor(values).reshape(1, 1, 2, 4)
-    two_photos = torch.tensor(values).reshape(2, 1, 2, 2)
+    one_image = torch.tensor(values).reshape(1, 1, 2, 4)
+    two_images = torch.tensor(values).reshape(2, 1, 2, 2)
     line = torch.arange(8.0)
 
-    assert correlation_loss(one_photo, line.reshape(1, 1, 2, 4)).item() == pytest.approx(
-        correlation_loss(two_photos, line.reshape(2, 1, 2, 2)).item()
+    assert correlation_loss(one_image, line.reshape(1, 1, 2, 4)).item() == pytest.approx(
+        correlation_loss(two_images, line.reshape(2, 1, 2, 2)).item()
     )
 
 

@@ -23,7 +23,7 @@ def deterministic() -> Iterator[None]:
     torch.use_deterministic_algorithms(mode=False)
 
 
-def answers(
+def predictions(
     boxes: list[tuple[float, float, float, float]], grid: Grid = ROW, num_classes: int = 2
 ) -> RawDetections:
     """Return raw answers that decode to `boxes`, one per location, all logits zero."""
@@ -37,8 +37,8 @@ def answers(
 
 
 def pairs(found: Assignment) -> set[tuple[int, int, int]]:
-    """Return photo, location and box of each pair."""
-    columns = (found.photos.tolist(), found.locations.tolist(), found.boxes.tolist())
+    """Return image, location and box of each pair."""
+    columns = (found.images.tolist(), found.locations.tolist(), found.boxes.tolist())
     return set(zip(*columns, strict=True))
 
 
@@ -51,7 +51,7 @@ def test_box_gets_as_many_locations_as_its_overlaps_add_up_to() -> None:
     # The box is 8 x 8 round (12, 4). Within 12 pixels of its centre: locations 0, 1 and 2. Their
     # overlaps are 1, 1 and 1/3 (8 x 8 moved by 4: 32 of 96), which make 2.33, so two; location 3
     # is too far away, although it says just the same as 0 and 1.
-    raw = answers([(12, 4, 8, 8), (12, 4, 8, 8), (16, 4, 8, 8), (12, 4, 8, 8)])
+    raw = predictions([(12, 4, 8, 8), (12, 4, 8, 8), (16, 4, 8, 8), (12, 4, 8, 8)])
 
     found = assigned(raw, (12, 4, 8, 8))
 
@@ -60,7 +60,7 @@ def test_box_gets_as_many_locations_as_its_overlaps_add_up_to() -> None:
 
 
 def test_box_that_no_answer_overlaps_gets_one_location() -> None:
-    raw = answers([(100, 100, 8, 8)] * 4)
+    raw = predictions([(100, 100, 8, 8)] * 4)
 
     # All cost the same; the first of the allowed ones, 1 to 3, is taken.
     assert pairs(assigned(raw, (20, 4, 8, 8))) == {(0, 1, 0)}
@@ -69,19 +69,19 @@ def test_box_that_no_answer_overlaps_gets_one_location() -> None:
 def test_location_goes_to_the_box_for_which_it_costs_least() -> None:
     # Both want location 1, which fits the second box better. The first one, with an overlap of
     # 32 / 96 at location 1 and of less elsewhere, is left without: it wanted one location only.
-    raw = answers([(100, 4, 8, 8), (14, 4, 8, 8), (100, 4, 8, 8), (100, 4, 8, 8)])
+    raw = predictions([(100, 4, 8, 8), (14, 4, 8, 8), (100, 4, 8, 8), (100, 4, 8, 8)])
 
     assert pairs(assigned(raw, (10, 4, 8, 8), (14, 4, 8, 8))) == {(0, 1, 1)}
 
 
 def test_identical_boxes_share_nothing_and_the_first_one_wins() -> None:
-    raw = answers([(12, 4, 8, 8)] * 4)
+    raw = predictions([(12, 4, 8, 8)] * 4)
 
     assert {box for _, _, box in pairs(assigned(raw, (12, 4, 8, 8), (12, 4, 8, 8)))} == {0}
 
 
 def test_class_that_fits_is_cheaper_than_one_that_does_not() -> None:
-    raw = answers([(12, 4, 8, 4)] * 4)
+    raw = predictions([(12, 4, 8, 4)] * 4)
     raw.classes[0, 2, 0] = 3.0
     raw.classes[0, 0, 1] = 3.0
     boxes, owner = torch.tensor([[12.0, 4, 8, 8]]), torch.zeros(1, dtype=torch.int64)
@@ -92,7 +92,7 @@ def test_class_that_fits_is_cheaper_than_one_that_does_not() -> None:
 
 
 def test_box_with_its_centre_outside_is_nobodys() -> None:
-    raw = answers([(12, 4, 8, 8)] * 4)
+    raw = predictions([(12, 4, 8, 8)] * 4)
 
     assert pairs(assigned(raw, (12, 40, 8, 80), (-20, 4, 60, 8))) == set()
 
@@ -100,7 +100,7 @@ def test_box_with_its_centre_outside_is_nobodys() -> None:
 def slow_assignment(
     raw: RawDetections, grid: Grid, boxes: Tensor, labels: Tensor
 ) -> set[tuple[int, int]]:
-    """SimOTA for the first photo, location by location, as the paper describes it."""
+    """SimOTA for the first image, location by location, as the paper describes it."""
     predicted = decode(raw.offsets, grid)[0].tolist()
     wishes: dict[int, list[tuple[float, int]]] = {}
     for box, (x, y, w, h) in enumerate(boxes.tolist()):
@@ -130,25 +130,25 @@ def slow_assignment(
 def test_assignment_of_a_batch_agrees_with_the_paper_taken_step_by_step(seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     grid = Grid.of(64, 96, (8, 16, 32))
-    count, photos, boxes_each = len(grid.strides), 3, 7
+    count, images, boxes_each = len(grid.strides), 3, 7
     raw = RawDetections(
-        torch.randn(photos, count, 4, generator=draw),
-        torch.randn(photos, count, 1, generator=draw),
-        torch.randn(photos, count, 4, generator=draw),
+        torch.randn(images, count, 4, generator=draw),
+        torch.randn(images, count, 1, generator=draw),
+        torch.randn(images, count, 4, generator=draw),
     )
-    centres = torch.rand(photos, boxes_each, 2, generator=draw) * torch.tensor([96.0, 64.0])
-    sizes = torch.rand(photos, boxes_each, 2, generator=draw) * 40 + 1
+    centres = torch.rand(images, boxes_each, 2, generator=draw) * torch.tensor([96.0, 64.0])
+    sizes = torch.rand(images, boxes_each, 2, generator=draw) * 40 + 1
     boxes = torch.cat([centres, sizes], dim=-1)
-    labels = torch.randint(0, 4, (photos, boxes_each), generator=draw)
-    owner = torch.arange(photos).repeat_interleave(boxes_each)
+    labels = torch.randint(0, 4, (images, boxes_each), generator=draw)
+    owner = torch.arange(images).repeat_interleave(boxes_each)
 
     found = assign(raw, grid, boxes.flatten(0, 1), labels.flatten(), owner)
 
-    for photo in range(photos):
-        alone = RawDetections(*(part[photo : photo + 1] for part in raw))
-        expected = slow_assignment(alone, grid, boxes[photo], labels[photo])
-        own = {pair[1:] for pair in pairs(found) if pair[0] == photo}
-        assert {(place, box - photo * boxes_each) for place, box in own} == expected
+    for image in range(images):
+        alone = RawDetections(*(part[image : image + 1] for part in raw))
+        expected = slow_assignment(alone, grid, boxes[image], labels[image])
+        own = {pair[1:] for pair in pairs(found) if pair[0] == image}
+        assert {(place, box - image * boxes_each) for place, box in own} == expected
 
 
 def losses(
@@ -161,7 +161,7 @@ def losses(
 
 def test_losses_by_hand() -> None:
     # One location, 1, answers for the box: overlap one half (8 x 4 in 8 x 8). Others overlap less.
-    raw = answers([(100, 4, 8, 8), (12, 4, 8, 4), (100, 4, 8, 8), (100, 4, 8, 8)])
+    raw = predictions([(100, 4, 8, 8), (12, 4, 8, 4), (100, 4, 8, 8), (100, 4, 8, 8)])
     raw.classes[0, 1] = torch.tensor([math.log(3.0), 0.0])
 
     found = losses(raw, [(12, 4, 8, 8)], [0], l1=True)
@@ -177,13 +177,13 @@ def test_losses_by_hand() -> None:
 
 
 def test_l1_is_left_out_unless_asked_for() -> None:
-    raw = answers([(12, 4, 8, 4)] * 4)
+    raw = predictions([(12, 4, 8, 4)] * 4)
 
     assert losses(raw, [(12, 4, 8, 8)], [0]).l1.item() == 0.0
 
 
 def test_sums_are_divided_by_the_answering_locations_of_the_whole_batch() -> None:
-    raw = answers([(12, 4, 8, 8)] * 4)
+    raw = predictions([(12, 4, 8, 8)] * 4)
     twice = RawDetections(*(part.repeat(2, 1, 1) for part in raw))
     box, labels = torch.tensor([[[12.0, 4, 8, 8]]]), torch.tensor([[1]])
 
@@ -194,7 +194,7 @@ def test_sums_are_divided_by_the_answering_locations_of_the_whole_batch() -> Non
 
 
 def test_columns_without_a_box_are_ignored() -> None:
-    raw = answers([(12, 4, 8, 8)] * 4)
+    raw = predictions([(12, 4, 8, 8)] * 4)
 
     padded = losses(raw, [(0, 0, 0, 0), (12, 4, 8, 8), (5, 5, 5, 5)], [-1, 1, -1])
 
@@ -202,8 +202,8 @@ def test_columns_without_a_box_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("columns", [0, 3])
-def test_photos_without_boxes_teach_that_nothing_is_there(columns: int) -> None:
-    raw = answers([(12, 4, 8, 8)] * 4)
+def test_images_without_boxes_teach_that_nothing_is_there(columns: int) -> None:
+    raw = predictions([(12, 4, 8, 8)] * 4)
     for part in raw:
         part.requires_grad_()
 
@@ -216,8 +216,8 @@ def test_photos_without_boxes_teach_that_nothing_is_there(columns: int) -> None:
     assert (raw.objectness.grad > 0).all()
 
 
-def test_empty_photo_beside_a_full_one() -> None:
-    raw = RawDetections(*(part.repeat(2, 1, 1) for part in answers([(12, 4, 8, 8)] * 4)))
+def test_empty_image_beside_a_full_one() -> None:
+    raw = RawDetections(*(part.repeat(2, 1, 1) for part in predictions([(12, 4, 8, 8)] * 4)))
     boxes = torch.tensor([[[12.0, 4, 8, 8]], [[0.0, 0, 0, 0]]])
 
     found = detection_loss(raw, ROW, boxes, torch.tensor([[0], [-1]]), l1=False)
@@ -262,7 +262,7 @@ def test_wild_boxes_give_numbers_and_finite_gradients(kind: str, size: float) ->
 
 
 def test_a_step_against_the_gradient_improves_box_class_and_objectness() -> None:
-    raw = answers([(100, 4, 8, 8), (14, 4, 8, 8), (100, 4, 8, 8), (100, 4, 8, 8)])
+    raw = predictions([(100, 4, 8, 8), (14, 4, 8, 8), (100, 4, 8, 8), (100, 4, 8, 8)])
     for part in raw:
         part.requires_grad_()
 
@@ -282,21 +282,21 @@ def test_a_step_against_the_gradient_improves_box_class_and_objectness() -> None
     ("boxes", "labels", "message"),
     [
         ((1, 2, 4), (1, 3), r"boxes \(1, 2, 4\) and labels \(1, 3\) must be \(N, T, 4\) and"),
-        ((2, 2, 4), (2, 2), r"must be .* for N = 1 photos"),
+        ((2, 2, 4), (2, 2), r"must be .* for N = 1 images"),
     ],
-    ids=["columns", "photos"],
+    ids=["columns", "images"],
 )
 def test_labels_that_do_not_fit_are_refused(
     boxes: tuple[int, ...], labels: tuple[int, ...], message: str
 ) -> None:
-    raw = answers([(12, 4, 8, 8)] * 4)
+    raw = predictions([(12, 4, 8, 8)] * 4)
 
     with pytest.raises(ValueError, match=message):
         detection_loss(raw, ROW, torch.zeros(boxes), torch.zeros(labels).long(), l1=False)
 
 
 def test_grid_of_another_input_is_refused() -> None:
-    raw = answers([(12, 4, 8, 8)] * 4)
+    raw = predictions([(12, 4, 8, 8)] * 4)
 
     with pytest.raises(ValueError, match="answers at 4 locations, the grid has 8"):
         detection_loss(
@@ -304,7 +304,7 @@ def test_grid_of_another_input_is_refused() -> None:
         )
 
 
-def test_network_learns_one_photo_by_heart() -> None:
+def test_network_learns_one_image_by_heart() -> None:
     module = FAMILIES.load("yolox_nano").build(width=0.25, num_classes=2, seed=0)
     images = torch.full((2, 3, 64, 64), 90.0)
     images[0, :, 8:32, 8:40] = 250.0

@@ -4,12 +4,12 @@ import torch
 from torch import nn
 
 from edgetl.nn.folding import fold_focus, fold_norms
-from edgetl.nn.yolox import Bricks, CrossStageDarknet, Focus
+from edgetl.nn.yolox import ConvFactory, CrossStageDarknet, Focus
 
 
 def focus_with_statistics() -> Focus:
     torch.manual_seed(3)
-    focus = Focus(6, Bricks(depthwise=False, activation=nn.SiLU))
+    focus = Focus(6, ConvFactory(depthwise=False, activation=nn.SiLU))
     norm = focus.conv.bn
     norm.load_state_dict(
         {**norm.state_dict(), "running_mean": torch.randn(6), "running_var": torch.rand(6) + 0.5}
@@ -33,7 +33,7 @@ def test_folded_focus_gives_the_same_answers_at_every_pixel_and_border() -> None
 
 def test_focus_is_found_wherever_it_is_and_the_mode_stays() -> None:
     torch.manual_seed(0)
-    network = CrossStageDarknet(4, 1, Bricks(depthwise=True, activation=nn.SiLU)).eval()
+    network = CrossStageDarknet(4, 1, ConvFactory(depthwise=True, activation=nn.SiLU)).eval()
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(images)

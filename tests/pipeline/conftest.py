@@ -1,4 +1,4 @@
-"""Tiny stages: numbers instead of photos and models."""
+"""Tiny stages: numbers instead of images and models."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def job(tmp_path: Path) -> Job:
             {
                 "name": "tiny",
                 "task": "classification",
-                "data": {"path": "photos"},
+                "data": {"path": "images"},
                 "teacher": {"family": "mobilenet_v2"},
             }
         ),
@@ -149,7 +149,7 @@ def job(tmp_path: Path) -> Job:
                 candidates={"onnx": ()},
             ),
         ),
-        calibration=Calibration(name="c", split="train", count=1, choice="random"),
+        calibration=Calibration(name="c", split="train", count=1, sampling="random"),
         folder=tmp_path,
         digest=lambda _: "0" * 64,
     )

@@ -1,4 +1,4 @@
-"""A network with what goes wrong in quantizers: dead channels, photos without extremes."""
+"""A network with what goes wrong in quantizers: dead channels, images without extremes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def network() -> nn.Module:
 
 
 @pytest.fixture(scope="session")
-def photos() -> NDArray[np.uint8]:
-    """Return photos with pixels in 10..200 only."""
+def images() -> NDArray[np.uint8]:
+    """Return images with pixels in 10..200 only."""
     blocks = np.random.default_rng(0).integers(10, 201, (8, 4, 4, 3), dtype=np.uint8)
     return blocks.repeat(4, axis=1).repeat(4, axis=2)
 

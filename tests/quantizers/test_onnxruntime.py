@@ -35,14 +35,14 @@ def first_quantizer(file: Path) -> tuple[float, int]:
 
 # Normalised by the network: red 0 is -0.5/0.2 = -2.5, green 255 is 0.6/0.2 = 3.
 @pytest.mark.parametrize(("precision", "steps"), [(Precision.INT8, 255), (Precision.W8A16, 65535)])
-def test_first_quantizer_reaches_black_and_white_whatever_the_photos_hold(
+def test_first_quantizer_reaches_black_and_white_whatever_the_images_hold(
     precision: Precision,
     steps: int,
     float_file: FloatFile,
-    photos: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     tmp_path: Path,
 ) -> None:
-    QUANTIZER.quantize(float_file("onnx"), photos, precision, Int8Table(), tmp_path)
+    QUANTIZER.quantize(float_file("onnx"), images, precision, Int8Table(), tmp_path)
 
     scale, zero_point = first_quantizer(tmp_path / "model.onnx")
     assert scale == pytest.approx(5.5 / steps)
@@ -50,9 +50,9 @@ def test_first_quantizer_reaches_black_and_white_whatever_the_photos_hold(
 
 
 def test_int8_tells_which_operations_stay_in_float(
-    float_file: FloatFile, photos: NDArray[np.uint8], tmp_path: Path
+    float_file: FloatFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    left = QUANTIZER.quantize(float_file("onnx"), photos, Precision.INT8, Int8Table(), tmp_path)
+    left = QUANTIZER.quantize(float_file("onnx"), images, Precision.INT8, Int8Table(), tmp_path)
 
     assert left["float_operations"] == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
 

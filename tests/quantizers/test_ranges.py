@@ -25,7 +25,7 @@ from edgetl.quantizers._ranges import (
     without_closed_gates,
 )
 
-PHOTOS = np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)
+IMAGES = np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)
 
 
 def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.0) -> Histogram:
@@ -36,33 +36,33 @@ def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.
     return Histogram(lowest, highest, found)
 
 
-def observe(photo: Floats) -> Iterator[tuple[str, Floats]]:
-    yield "shifted", photo - 50
-    yield "doubled", photo * 2
+def observe(image: Floats) -> Iterator[tuple[str, Floats]]:
+    yield "shifted", image - 50
+    yield "doubled", image * 2
 
 
-def test_minmax_reaches_every_value_of_every_photo() -> None:
-    assert Statistics(observe, PHOTOS).ranges(RangeTable()) == {
+def test_minmax_reaches_every_value_of_every_image() -> None:
+    assert Statistics(observe, IMAGES).ranges(RangeTable()) == {
         "shifted": (-50.0, 150.0),
         "doubled": (0.0, 400.0),
     }
 
 
 def test_range_holds_zero_even_if_no_value_is_near_it() -> None:
-    def far(photo: Floats) -> Iterator[tuple[str, Floats]]:
-        yield "above", photo + 10
-        yield "below", -photo - 10
+    def far(image: Floats) -> Iterator[tuple[str, Floats]]:
+        yield "above", image + 10
+        yield "below", -image - 10
 
-    assert Statistics(far, PHOTOS).ranges(RangeTable()) == {
+    assert Statistics(far, IMAGES).ranges(RangeTable()) == {
         "above": (0.0, 210.0),
         "below": (-210.0, 0.0),
     }
 
 
-def test_order_of_photos_does_not_matter() -> None:
+def test_order_of_images_does_not_matter() -> None:
     settings = RangeTable(estimator="mse")
 
-    forwards, backwards = Statistics(observe, PHOTOS), Statistics(observe, PHOTOS[::-1])
+    forwards, backwards = Statistics(observe, IMAGES), Statistics(observe, IMAGES[::-1])
     assert forwards.ranges(settings) == backwards.ranges(settings)
 
 
@@ -70,10 +70,10 @@ def test_order_of_photos_does_not_matter() -> None:
 def test_activation_that_is_always_zero_keeps_its_range(
     estimator: Literal["percentile", "entropy", "mse"],
 ) -> None:
-    def nothing(photo: Floats) -> Iterator[tuple[str, Floats]]:
-        yield "dead", photo * 0
+    def nothing(image: Floats) -> Iterator[tuple[str, Floats]]:
+        yield "dead", image * 0
 
-    assert Statistics(nothing, PHOTOS).ranges(RangeTable(estimator=estimator)) == {
+    assert Statistics(nothing, IMAGES).ranges(RangeTable(estimator=estimator)) == {
         "dead": (0.0, 0.0)
     }
 
@@ -129,11 +129,11 @@ def test_entropy_gives_up_half_of_the_range_at_most() -> None:
     counts = np.where(positions < 400, 5000 * np.exp(-positions / 40), 0).astype(int)
     counts[-1] = 1
 
-    def lonely(photo: Floats) -> Iterator[tuple[str, Floats]]:
-        del photo
+    def lonely(image: Floats) -> Iterator[tuple[str, Floats]]:
+        del image
         yield "lonely", np.repeat(positions, counts).astype(np.float32)
 
-    found = Statistics(lonely, PHOTOS[:1]).ranges(RangeTable(estimator="entropy"))
+    found = Statistics(lonely, IMAGES[:1]).ranges(RangeTable(estimator="entropy"))
 
     assert 2047 / 2 <= found["lonely"][1] < 2047
 
@@ -151,13 +151,13 @@ def test_head_of_the_pixels_ends_at_the_first_operation_that_mixes_them() -> Non
     assert pixel_head(operations, "image", constants) == {"image", "centred", "normalised"}
 
 
-def test_head_reaches_from_black_to_white_whatever_the_photos_hold() -> None:
+def test_head_reaches_from_black_to_white_whatever_the_images_hold() -> None:
     assert pixel_ranges(observe, {"shifted"}, (1, 1, 3)) == {"shifted": (-50.0, 205.0)}
 
 
 def test_best_is_searched_for_and_not_estimated() -> None:
     with pytest.raises(ValueError, match="'best' must be searched for"):
-        Statistics(observe, PHOTOS).ranges(RangeTable(estimator="best"))
+        Statistics(observe, IMAGES).ranges(RangeTable(estimator="best"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is in the way of int8 is found by trying, on photos that set no range."""
+"""What is in the way of int8 is found by trying, on images that set no range."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def noise() -> NDArray[np.uint8]:
 
 
 def quantize(
-    name: str, file: Path, photos: NDArray[np.uint8], out: Path, settings: Int8Table
+    name: str, file: Path, images: NDArray[np.uint8], out: Path, settings: Int8Table
 ) -> tuple[Facts, float]:
-    """Return what the quantizer tells and the file's error on the first photo."""
+    """Return what the quantizer tells and the file's error on the first image."""
     out.mkdir()
     quantizer = QUANTIZERS.load(name)
-    facts = quantizer.quantize(file, photos, Precision.INT8, settings, out)
+    facts = quantizer.quantize(file, images, Precision.INT8, settings, out)
     before, after = (
-        open_session(quantizer.reads, each, 1).run(photos[:1]) for each in (file, out / file.name)
+        open_session(quantizer.reads, each, 1).run(images[:1]) for each in (file, out / file.name)
     )
     return facts, output_error(before, after)
 
@@ -96,7 +96,7 @@ def test_convolutions_of_a_stretched_channel_stay_in_float_and_the_answer_comes_
 ) -> None:
     file = stretched(QUANTIZERS.load(name).reads)
 
-    wanted = Int8Table(keep_float=FloatTable(tail=True, convolutions=2))
+    wanted = Int8Table(float_layers=FloatTable(tail=True, convolutions=2))
 
     _, all_int8 = quantize(name, file, noise, tmp_path / "all", Int8Table())
     facts, kept = quantize(name, file, noise, tmp_path / "kept", wanted)
@@ -143,69 +143,69 @@ class Recording:
         self.writes = writes or model
         self.given: list[tuple[NDArray[np.uint8], RangeTable, frozenset[str]]] = []
 
-    def observe(self, photo: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        yield "image", photo.transpose(0, 3, 1, 2)
+    def observe(self, image: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        yield "image", image.transpose(0, 3, 1, 2)
 
     def write(
-        self, photos: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
+        self, images: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
-        self.given.append((photos, settings, left))
+        self.given.append((images, settings, left))
         return Path(shutil.copy(self.writes, out))
 
 
-def test_photos_that_judge_set_no_range(
+def test_images_that_judge_set_no_range(
     stretched: FloatFile, noise: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     file = stretched("onnx")
     quantize("onnxruntime", file, noise, tmp_path / "harmed", Int8Table())
-    workshop = Recording(file, writes=tmp_path / "harmed" / file.name)
+    backend = Recording(file, writes=tmp_path / "harmed" / file.name)
 
-    choice = search(workshop, noise[:8], Int8Table(range=BEST))
+    result = search(backend, noise[:8], Int8Table(range=BEST))
 
     # The first and the fifth of eight judge.
-    for given, _, _ in workshop.given:
+    for given, _, _ in backend.given:
         np.testing.assert_array_equal(given, noise[[1, 2, 3, 5, 6, 7]])
-    assert [settings for _, settings, _ in workshop.given] == list(ESTIMATORS)
-    assert choice.facts["held_out"] == 2
+    assert [settings for _, settings, _ in backend.given] == list(ESTIMATORS)
+    assert result.facts["held_out"] == 2
     # Equal errors: the first one.
-    assert choice.range == ESTIMATORS[0]
+    assert result.range == ESTIMATORS[0]
 
 
 def test_an_estimator_that_harms_nothing_ends_the_search(
-    float_file: FloatFile, photos: NDArray[np.uint8]
+    float_file: FloatFile, images: NDArray[np.uint8]
 ) -> None:
-    workshop = Recording(float_file("onnx"))
+    backend = Recording(float_file("onnx"))
 
-    choice = search(workshop, photos, Int8Table(range=BEST))
+    result = search(backend, images, Int8Table(range=BEST))
 
-    assert [settings for _, settings, _ in workshop.given] == [ESTIMATORS[0]]
-    assert choice.range == ESTIMATORS[0]
-    assert [(row["estimator"], row["error"]) for row in choice.facts["estimators"]] == [
+    assert [settings for _, settings, _ in backend.given] == [ESTIMATORS[0]]
+    assert result.range == ESTIMATORS[0]
+    assert [(row["estimator"], row["error"]) for row in result.facts["estimators"]] == [
         ("minmax", 0.0)
     ]
 
 
 def test_without_a_choice_nothing_is_tried(
-    float_file: FloatFile, photos: NDArray[np.uint8]
+    float_file: FloatFile, images: NDArray[np.uint8]
 ) -> None:
-    workshop = Recording(float_file("onnx"))
+    backend = Recording(float_file("onnx"))
 
-    choice = search(workshop, photos, Int8Table(keep_float=FloatTable(tail=True)))
+    result = search(backend, images, Int8Table(float_layers=FloatTable(tail=True)))
 
-    assert workshop.given == []
-    assert (choice.range, choice.left) == (RangeTable(), frozenset({"conv"}))
+    assert backend.given == []
+    assert (result.range, result.left) == (RangeTable(), frozenset({"conv"}))
 
 
 def test_no_convolution_stays_in_float_where_int8_changes_nothing(
-    float_file: FloatFile, photos: NDArray[np.uint8]
+    float_file: FloatFile, images: NDArray[np.uint8]
 ) -> None:
-    workshop = Recording(float_file("onnx"))
+    backend = Recording(float_file("onnx"))
 
-    choice = search(workshop, photos, Int8Table(keep_float=FloatTable(convolutions=1)))
+    result = search(backend, images, Int8Table(float_layers=FloatTable(convolutions=1)))
 
     # One trial of everything in int8, which answers like the float file: it is a copy.
-    assert [left for _, _, left in workshop.given] == [frozenset()]
-    assert (choice.facts["convolutions"], choice.left) == ([], frozenset())
+    assert [left for _, _, left in backend.given] == [frozenset()]
+    assert (result.facts["convolutions"], result.left) == ([], frozenset())
 
 
 def test_error_is_the_share_of_power_and_the_mean_of_the_outputs() -> None:
@@ -217,9 +217,9 @@ def test_error_is_the_share_of_power_and_the_mean_of_the_outputs() -> None:
     assert output_error(before, after) == pytest.approx((0.04 + 0.25) / 2)
 
 
-def channel_noise(axis: int, *photos: NDArray[np.float32]) -> float:
+def channel_noise(axis: int, *images: NDArray[np.float32]) -> float:
     noise = ChannelNoise(axis)
-    for values in photos:
+    for values in images:
         noise.add(values)
     return noise.share()
 
@@ -234,9 +234,9 @@ def test_channel_that_another_one_stretches_drowns() -> None:
     assert channel_noise(-1, stretched.transpose(0, 2, 3, 1)) == channel_noise(1, stretched)
 
 
-def test_noise_behind_a_pooling_is_judged_over_photos() -> None:
+def test_noise_behind_a_pooling_is_judged_over_images() -> None:
     # One place each: 0, 100, 200 in the one channel, 0, 1, 2 in the other, steps of 200/255.
-    photos = [np.array([100.0 * i, 1.0 * i], np.float32).reshape(1, 2, 1, 1) for i in range(3)]
+    images = [np.array([100.0 * i, 1.0 * i], np.float32).reshape(1, 2, 1, 1) for i in range(3)]
     step = (200 / 255) ** 2 / 12
     shares = [step / (step + variance) for variance in (20_000 / 3, 2 / 3)]
-    assert channel_noise(1, *photos) == pytest.approx(sum(shares) / 2)
+    assert channel_noise(1, *images) == pytest.approx(sum(shares) / 2)

@@ -15,7 +15,7 @@ from edgetl.report.record import Run
 from edgetl.runtime import closed_loop
 from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.latency import Latency
-from edgetl.runtime.rule import Rule
+from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts
 
@@ -112,7 +112,7 @@ def limits(**given: float) -> Facts:
 def step(name: str, snr_db: float, *, holds: bool) -> Facts:
     return {
         "step": name,
-        "photos": 8,
+        "images": 8,
         "max_error": 0.012,
         "snr_db": snr_db,
         "agreement": 0.75,
@@ -122,7 +122,7 @@ def step(name: str, snr_db: float, *, holds: bool) -> Facts:
 
 
 def score(value: float, title: str = "top-1") -> Facts:
-    return {"title": title, "value": value, "low": value - 0.1, "high": value + 0.1, "photos": 8}
+    return {"title": title, "value": value, "low": value - 0.1, "high": value + 0.1, "images": 8}
 
 
 def trained(value: float, title: str = "top-1") -> Facts:
@@ -167,7 +167,7 @@ def latency(*model_ns: int) -> tuple[Facts, str]:
     raw = Latency(
         engine="onnxruntime 1.31",
         threads=1,
-        rule=Rule(0.0, len(model_ns), 1),
+        plan=TimingPlan(0.0, len(model_ns), 1),
         load_ns=1,
         first_ns=1,
         warm_up=closed_loop.WarmUp(1, stable=True),
@@ -190,18 +190,18 @@ def _verify(
     broken = [each["step"] for each in ladder if not each["holds"]]
     facts: Facts = {
         "engine": "onnxruntime 1.31",
-        "photos": 8,
-        "collapse": None,
-        "cut_off": None,
+        "images": 8,
+        "at_chance": None,
+        "truncated": None,
         "drop": {"against": "distill", "value": 0.88, "pp": 0.5},
         "ladder": list(ladder),
         "breaks_at": broken[0] if broken else None,
-        "misses": "misses.png",
+        "worst_errors": "worst-errors.png",
         **changes,
     }
     files: dict[str, str | bytes] = {"verification.json": json.dumps(details)}
-    if facts["misses"]:
-        files["misses.png"] = _picture()
+    if facts["worst_errors"]:
+        files["worst-errors.png"] = _picture()
     shelf.put(f"verify {candidate}", "verification", facts, files)
 
 
@@ -219,9 +219,9 @@ def shelf(tmp_path: Path) -> Shelf:
 @pytest.fixture
 def classifier(shelf: Shelf) -> Run:
     """Chosen for `host`, unverified for `rpi4`; tflite int8 breaks."""
-    photos = {"train": 20, "val": 4, "test": 8}
+    images = {"train": 20, "val": 4, "test": 8}
     classes = [each["label"] for each in CLASSES]
-    dataset = {"task": "classification", "classes": classes, "photos": photos}
+    dataset = {"task": "classification", "classes": classes, "images": images}
     shelf.put("index", "dataset", dataset, settings={"seed": 3})
     lines = "probe,1,0.1,2.0,,\nfull,1,0.1,1.5,1.4,0.5\nfull,2,0.1,1.0,1.2,0.75\n"
     shelf.put("finetune", "teacher", trained(0.95), {"results.csv": RESULTS + lines})
@@ -231,7 +231,7 @@ def classifier(shelf: Shelf) -> Run:
     shelf.put("control", "student", trained(0.8))
     comparison = {"student": score(0.88), "control": score(0.8)}
     gain = {"gain_pp": 8.0, "low_pp": 1.5, "high_pp": 14.0}
-    shelf.put("compare", "comparison", {"photos": 8, **comparison, **gain})
+    shelf.put("compare", "comparison", {"images": 8, **comparison, **gain})
     sizes = {"size_bytes": 2**20, "float_size_bytes": 3 * 2**20}
     ranges: Facts = {
         "range": {"estimator": "percentile", "percentile": 99.9},
@@ -246,12 +246,12 @@ def classifier(shelf: Shelf) -> Run:
         ],
         "held_out": 7,
     }
-    calibrated = {"calibration_photos": 16, "calibration_digest": "c0ffee" * 10}
+    calibrated = {"calibration_images": 16, "calibration_digest": "c0ffee" * 10}
     shelf.put(
         "quantize onnx int8",
         "quantized",
         {**sizes, **ranges, **calibrated, "float_operations": {"Conv": 1}},
-        settings={"int8": {"keep_float": {"convolutions": 1}}},
+        settings={"int8": {"float_layers": {"convolutions": 1}}},
     )
     timed, raw = latency(1_000_000, 1_500_000, 2_000_000)
     shelf.put("benchmark onnx int8", "latency", timed, {"latency.json": raw})
@@ -314,9 +314,9 @@ def detector(shelf: Shelf) -> Run:
         "onnx fp32",
         details,
         step("torch to onnx fp32", 90.0, holds=True),
-        misses=None,
+        worst_errors=None,
         drop={"against": "finetune", "value": 0.5, "pp": 0.0},
-        cut_off="2 of 8 test photos have up to 9 objects, more than are answered",
+        truncated="2 of 8 test images have up to 9 objects, more than are answered",
         title="mAP",
         value=0.5,
         map_small=0.125,

@@ -120,7 +120,7 @@ def test_headline_says_verdict_candidate_reason_and_where_figures_come_from(
 ) -> None:
     words = classified.words()
     assert "held: onnx int8, fastest within limits" in words
-    assert "measured on 8 test photos, by onnxruntime 1.31" in words
+    assert "measured on 8 test images, by onnxruntime 1.31" in words
     assert "measured on local (A <fast> one, 2 cores), 1 thread" in words
     assert "better than guessing; drop at most 1 pp; p95 at most 3 ms" in words
 
@@ -154,12 +154,12 @@ def test_target_that_was_missed_shows_the_most_accurate_candidate(shelf_page: _P
     assert "no candidate holds map; nearest is onnx fp32: mAP 0.5 < 0.9" in words
     assert "No candidate was chosen." in words
     assert "onnx fp32, the most accurate for host" in words
-    assert "No test photo was answered wrongly." in words
+    assert "No test image was answered wrongly." in words
 
 
 def test_accuracy_is_shown_by_the_size_of_objects(shelf_page: _Page) -> None:
     words = shelf_page.words()
-    start = words.index("mAP by the size of the object on the photo: small up to 32")
+    start = words.index("mAP by the size of the object on the image: small up to 32")
     assert "all 0.500 small 0.125 medium 0.750 large \N{EN DASH}" in words[start:]
 
 
@@ -167,8 +167,8 @@ def test_classifier_has_no_sizes_of_objects(classified: _Page) -> None:
     assert "by the size of the object" not in classified.words()
 
 
-def test_photos_that_the_contract_cuts_off_are_told(shelf_page: _Page) -> None:
-    told = "2 of 8 test photos have up to 9 objects, more than are answered"
+def test_images_that_the_contract_cuts_off_are_told(shelf_page: _Page) -> None:
+    told = "2 of 8 test images have up to 9 objects, more than are answered"
     assert told in shelf_page.words()
 
 
@@ -222,7 +222,7 @@ def test_confusions_are_counted_by_label_and_answer(classified: _Page) -> None:
     assert classified.values("style")[:4] == [
         "--share: 0.750", "--share: 0.250", "--share: 0.000", "--share: 1.000",
     ]  # fmt: skip
-    assert [["label", "answer", "photos"], [BOLD, "Öse", "1"]] in classified.tables
+    assert [["label", "answer", "images"], [BOLD, "Öse", "1"]] in classified.tables
 
 
 def test_detector_has_figures_and_a_curve_per_class(shelf_page: _Page) -> None:

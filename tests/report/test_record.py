@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgetl.errors import StoreError, UsageError
+from edgetl.report.formatting import estimator, mib, milliseconds, percentage_points
 from edgetl.report.record import Run, epochs_of, hosts_of, last_run, limits_of, seeds_of
-from edgetl.report.words import estimator, mib, milliseconds, percentage_points
 
 if TYPE_CHECKING:
     from tests.report.conftest import Shelf

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
-from edgetl.runtime.detections import Suppression
+from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.preprocess import Preprocess
 
 SIZE = 32
@@ -39,7 +39,7 @@ DETECTOR = Contract(
     input=InputSpec("image", SIZE, SIZE),
     preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 0, "top-left"),
     outputs=(OutputSpec("boxes", "boxes", (1, 3, 4)), OutputSpec("scores", "scores", (1, 3, 2))),
-    suppression=Suppression(0.3, 0.5, 10, "class-aware"),
+    nms=NmsSettings(0.3, 0.5, 10, "class-aware"),
 )
 BOXES = np.array(
     [[[0.25, 0.25, 0.5, 0.5], [0.25, 0.25, 0.5, 0.53125], [0.5, 0.0, 1.0, 0.5]]], np.float32
@@ -58,7 +58,7 @@ def detector_contract() -> Contract:
 
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
-    """Contract, model and golden samples: one photo, and two inputs of one colour each."""
+    """Contract, model and golden samples: one image, and two inputs of one colour each."""
     folder = tmp_path / "model"
     folder.mkdir()
     nodes = [
@@ -80,7 +80,7 @@ def model_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def detector_folder(tmp_path: Path) -> Path:
-    """Contract, model and golden samples of the detector: one photo, and two inputs."""
+    """Contract, model and golden samples of the detector: one image, and two inputs."""
     folder = tmp_path / "detector"
     folder.mkdir()
     # From the means of red, green and blue to the scores of two classes at three boxes, over 255.
@@ -98,11 +98,11 @@ def detector_folder(tmp_path: Path) -> Path:
         helper.make_node("Identity", ["fixed"], ["boxes"]),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, SIZE, SIZE, 3])
-    answers = [
+    predictions = [
         helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 3, 4]),
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3, 2]),
     ]
-    graph = helper.make_graph(nodes, "objects", [image], answers, constants)
+    graph = helper.make_graph(nodes, "objects", [image], predictions, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
     DETECTOR.save(folder)

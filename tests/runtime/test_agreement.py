@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 from edgetl.runtime.agreement import Comparison, Tally
 from edgetl.runtime.contract import Contract
-from edgetl.runtime.detections import Suppression
+from edgetl.runtime.detections import NmsSettings
 
-_RULE = Suppression(0.3, 0.5, 10, "class-aware")
-_STRICT = Comparison(_RULE, score_slack=0.001, box_slack=0.0001, precision="fp32")
+_NMS = NmsSettings(0.3, 0.5, 10, "class-aware")
+_STRICT = Comparison(_NMS, score_slack=0.001, box_slack=0.0001, precision="fp32")
 _BOX = (0.1, 0.1, 0.3, 0.3)
 _OTHER = (0.6, 0.6, 0.8, 0.8)
 
 _Object = tuple[tuple[float, float, float, float], int, float]
 
 
-def _answers(*objects: _Object) -> dict[str, NDArray[np.float32]]:
-    """Return what a detector of two classes answers to one photo with these objects."""
+def _predictions(*objects: _Object) -> dict[str, NDArray[np.float32]]:
+    """Return what a detector of two classes answers to one image with these objects."""
     scores = np.zeros((1, len(objects), 2), np.float32)
     for i, (_, label, score) in enumerate(objects):
         scores[0, i, label] = score
@@ -41,8 +41,8 @@ def _answers(*objects: _Object) -> dict[str, NDArray[np.float32]]:
     ],
 )
 def test_objects_that_only_one_side_has_are_counted(found: list[_Object], lost: int) -> None:
-    expected = _answers((_BOX, 0, 0.9), (_OTHER, 1, 0.8))
-    assert _STRICT.count(expected, _answers(*found)) == Tally(2, lost)
+    expected = _predictions((_BOX, 0, 0.9), (_OTHER, 1, 0.8))
+    assert _STRICT.count(expected, _predictions(*found)) == Tally(2, lost)
 
 
 @pytest.mark.parametrize(
@@ -52,28 +52,31 @@ def test_score_that_the_slack_carries_over_the_threshold_is_not_missed(
     slack: float, lost: int
 ) -> None:
     comparison = dataclasses.replace(_STRICT, score_slack=slack)
-    tally = comparison.count(_answers((_BOX, 0, 0.31)), _answers((_BOX, 0, 0.29)))
+    tally = comparison.count(_predictions((_BOX, 0, 0.31)), _predictions((_BOX, 0, 0.29)))
     assert tally == Tally(1, lost)
 
 
 def test_small_box_may_move_by_what_all_boxes_may() -> None:
-    first = _answers(((0.1, 0.1, 0.12, 0.12), 0, 0.9))
-    second = _answers(((0.1, 0.1, 0.1235, 0.12), 0, 0.9))
+    first = _predictions(((0.1, 0.1, 0.12, 0.12), 0, 0.9))
+    second = _predictions(((0.1, 0.1, 0.1235, 0.12), 0, 0.9))
     # They overlap by 200 / 235.
     assert _STRICT.count(first, second).lost == 2
     assert dataclasses.replace(_STRICT, box_slack=1 / 255).count(first, second).lost == 0
 
 
 def test_object_pushed_over_the_limit_is_not_missed() -> None:
-    comparison = dataclasses.replace(_STRICT, rule=dataclasses.replace(_RULE, limit=1))
-    first = _answers((_BOX, 0, 0.9), (_OTHER, 1, 0.8999))
-    second = _answers((_BOX, 0, 0.8998), (_OTHER, 1, 0.8999))
+    comparison = dataclasses.replace(_STRICT, nms=dataclasses.replace(_NMS, max_detections=1))
+    first = _predictions((_BOX, 0, 0.9), (_OTHER, 1, 0.8999))
+    second = _predictions((_BOX, 0, 0.8998), (_OTHER, 1, 0.8999))
     assert comparison.count(first, second) == Tally(1, 0)
 
 
 def test_one_partner_answers_for_one_object_only() -> None:
-    apart = dataclasses.replace(_STRICT, rule=dataclasses.replace(_RULE, iou=1.0))
-    assert apart.count(_answers((_BOX, 0, 0.9), (_BOX, 0, 0.8)), _answers((_BOX, 0, 0.9))).lost == 1
+    apart = dataclasses.replace(_STRICT, nms=dataclasses.replace(_NMS, iou=1.0))
+    assert (
+        apart.count(_predictions((_BOX, 0, 0.9), (_BOX, 0, 0.8)), _predictions((_BOX, 0, 0.9))).lost
+        == 1
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from edgetl.runtime.bundle import digest_file, runtime_files
 
 @pytest.fixture
 def bundle(model_folder: Path) -> Path:
-    """The classifier as it is handed over, and a photo."""
+    """The classifier as it is handed over, and an image."""
     _hand_over(model_folder)
     Image.new("RGB", (32, 32), (0, 200, 0)).save(model_folder / "green.png")
     return model_folder
@@ -29,8 +29,8 @@ def test_bundle_answers_with_numpy_pillow_and_one_engine_alone(
     bundle: Path, tmp_path: Path
 ) -> None:
     python = _environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
-    answered = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "green.png")
-    assert (answered.stdout, answered.stderr) == ("green.png: green 0.7870\n", "")
+    num_predictions = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "green.png")
+    assert (num_predictions.stdout, num_predictions.stderr) == ("green.png: green 0.7870\n", "")
     checked = _run(python, bundle, "-m", "edgetl.runtime", "check", ".")
     assert checked.stdout.endswith("the bundle answers as it did where it was made\n")
     for name in ("torch", "click", "pydantic", "yaml", "edgetl.stages", "onnx"):
@@ -43,9 +43,9 @@ def test_detector_answers_and_draws_with_them_alone(detector_folder: Path, tmp_p
     Image.new("RGB", (320, 320), (0, 0, 255)).save(detector_folder / "blue.png")
     python = _environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
     words = ("-m", "edgetl.runtime", "predict", ".", "blue.png", "--draw", "out")
-    answered = _run(python, detector_folder, *words)
-    assert answered.stderr == ""
-    assert answered.stdout == (
+    num_predictions = _run(python, detector_folder, *words)
+    assert num_predictions.stderr == ""
+    assert num_predictions.stdout == (
         "blue.png: blue screw 1.0000 at 160.0 0.0 320.0 160.0\n"
         "blue.png: drawn in out/blue.drawn.jpg\n"
     )

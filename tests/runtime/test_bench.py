@@ -12,8 +12,8 @@ from edgetl.runtime.bench_text import latency_lines
 from edgetl.runtime.closed_loop import Run, WarmUp
 from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.latency import Latency
-from edgetl.runtime.rule import Rule
 from edgetl.runtime.sustained import Minute, Reading, Sustained
+from edgetl.runtime.timing_plan import TimingPlan
 
 _QUIET = Disturbance(2.0, 0.0, 3, 0.0, 0.5, (None, None))
 _BUSY = dataclasses.replace(_QUIET, others_cores=1.0, steal_share=0.1)
@@ -34,7 +34,7 @@ def _run(model_ms: float, disturbance: Disturbance = _QUIET) -> Run:
 _LATENCY = Latency(
     engine="onnxruntime 1.31.1",
     threads=1,
-    rule=Rule(0.1, 80, 2),
+    plan=TimingPlan(0.1, 80, 2),
     load_ns=20_000_000,
     first_ns=3_000_000,
     warm_up=WarmUp(20, stable=True),
@@ -90,7 +90,9 @@ def test_lines_tell_what_disturbed_a_run_that_was_repeated() -> None:
 
 def test_lines_tell_that_fewer_runs_count_than_were_asked_for() -> None:
     runs = (*[_run(2.0)] * 3, *[_run(9.0, _BUSY)] * 7)
-    lines = list(latency_lines(dataclasses.replace(_LATENCY, rule=Rule(0.1, 80, 5), runs=runs)))
+    lines = list(
+        latency_lines(dataclasses.replace(_LATENCY, plan=TimingPlan(0.1, 80, 5), runs=runs))
+    )
     assert lines[-1] == (
         "3 of 5 runs that were asked for were undisturbed in 10 attempts, and count"
     )
@@ -146,7 +148,7 @@ def test_bench_as_json_keeps_samples_and_figures(
     words = ["bench", str(model_folder), "--seconds", "0", "--count", "20", "--runs", "1", "--json"]
     assert main(words) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["rule"] == {"seconds": 0.0, "count": 20, "runs": 1}
+    assert data["plan"] == {"seconds": 0.0, "count": 20, "runs": 1}
     for name in ("model_ns", "end_to_end_ns", "pre_ns", "post_ns"):
         assert len(data["runs"][0][name]) == 20
     assert data["summary"] == Latency.from_json(data).summary()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.runtime.bundle import check_files, check_place, digest_file, runtime_files
-from edgetl.runtime.errors import BundleError, UsageFault
+from edgetl.runtime.errors import BundleError, EdgetlUsageError
 
 # printf 'abc' | sha256sum
 _ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -64,7 +64,7 @@ def test_folder_that_holds_anything_of_a_bundle_may_be_one(bundle: Path, tmp_pat
 def test_what_can_be_no_bundle_is_a_wrong_use(
     bundle: Path, place: str, message: str, remedy: str
 ) -> None:
-    with pytest.raises(UsageFault, match=message) as caught:
+    with pytest.raises(EdgetlUsageError, match=message) as caught:
         check_place(bundle / place)
     assert caught.value.remedy.startswith(remedy)
     assert caught.value.exit_code == 2

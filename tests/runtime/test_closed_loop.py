@@ -7,7 +7,7 @@ import pytest
 
 from edgetl.runtime.closed_loop import WarmUp, samples, take_runs, warm_up
 from edgetl.runtime.interference import Disturbance
-from edgetl.runtime.rule import Rule
+from edgetl.runtime.timing_plan import TimingPlan
 
 _MS = 10**6
 _S = 10**9
@@ -114,7 +114,7 @@ def test_warm_up_of_a_slow_model_is_two_windows() -> None:
 
 def test_run_has_the_model_alone_and_the_parts_of_the_whole() -> None:
     stub, observer = Stub(repeat(10 * _MS)), Quiet()
-    (run,) = take_runs(stub, stub.now, Rule(0.0, 2, 1), observer)
+    (run,) = take_runs(stub, stub.now, TimingPlan(0.0, 2, 1), observer)
     assert run.model_ns.tolist() == [10 * _MS] * 2
     assert run.end_to_end_ns.tolist() == [14 * _MS] * 2
     assert run.pre_ns.tolist() == [3 * _MS] * 2
@@ -125,7 +125,7 @@ def test_run_has_the_model_alone_and_the_parts_of_the_whole() -> None:
 
 def test_observer_looks_once_a_second() -> None:
     stub, observer = Stub(repeat(100 * _MS)), Quiet()
-    next(take_runs(stub, stub.now, Rule(3.0, 1, 1), observer))
+    next(take_runs(stub, stub.now, TimingPlan(3.0, 1, 1), observer))
     assert observer.calls == ["begin", "second", "second", "second", "energy", "end"]
 
 
@@ -140,26 +140,26 @@ def test_observer_looks_once_a_second() -> None:
 )
 def test_disturbed_run_is_repeated_up_to_a_stated_number(busy: list[bool], taken: int) -> None:
     stub = Stub(repeat(_MS))
-    rule = Rule(0.0, 1, 3)
-    found = list(take_runs(stub, stub.now, rule, Quiet(busy)))
-    assert len(found) == taken <= rule.most_runs
+    plan = TimingPlan(0.0, 1, 3)
+    found = list(take_runs(stub, stub.now, plan, Quiet(busy)))
+    assert len(found) == taken <= plan.most_runs
     assert [run.disturbance.interfered for run in found] == (busy + [False] * 3)[:taken]
 
 
 @pytest.mark.parametrize(
-    ("rule", "num_runs", "num_samples", "enough"),
+    ("plan", "num_runs", "num_samples", "enough"),
     [
-        pytest.param(Rule(1.0, 50, 5), 3, 71, False, id="no p95"),
-        pytest.param(Rule(1.0, 50, 5), 3, 72, True, id="p95"),
-        pytest.param(Rule(1.0, 50, 5), 2, 9999, False, id="two of five runs"),
-        pytest.param(Rule(1.0, 50, 10), 5, 9999, False, id="half of ten runs"),
-        pytest.param(Rule(1.0, 50, 10), 6, 9999, True, id="more than half"),
-        pytest.param(Rule(1.0, 50, 3), 2, 9999, False, id="two of three runs"),
-        pytest.param(Rule(0.0, 10, 1), 1, 10, True, id="no more were asked for"),
-        pytest.param(Rule(0.0, 10, 2), 1, 10, False, id="half of them"),
+        pytest.param(TimingPlan(1.0, 50, 5), 3, 71, False, id="no p95"),
+        pytest.param(TimingPlan(1.0, 50, 5), 3, 72, True, id="p95"),
+        pytest.param(TimingPlan(1.0, 50, 5), 2, 9999, False, id="two of five runs"),
+        pytest.param(TimingPlan(1.0, 50, 10), 5, 9999, False, id="half of ten runs"),
+        pytest.param(TimingPlan(1.0, 50, 10), 6, 9999, True, id="more than half"),
+        pytest.param(TimingPlan(1.0, 50, 3), 2, 9999, False, id="two of three runs"),
+        pytest.param(TimingPlan(0.0, 10, 1), 1, 10, True, id="no more were asked for"),
+        pytest.param(TimingPlan(0.0, 10, 2), 1, 10, False, id="half of them"),
     ],
 )
 def test_figures_need_most_runs_and_the_samples_that_a_limit_is_set_on(
-    rule: Rule, num_runs: int, num_samples: int, *, enough: bool
+    plan: TimingPlan, num_runs: int, num_samples: int, *, enough: bool
 ) -> None:
-    assert rule.enough(num_runs, num_samples) is enough
+    assert plan.enough(num_runs, num_samples) is enough

@@ -34,7 +34,7 @@ def test_equal_contracts_give_equal_bytes(tmp_path: Path, contract: Contract) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param({"schema": 2}, "schema: is 2; this runtime reads schema 1", id="schema"),
+        pytest.param({"schema": 3}, "schema: is 3; this runtime reads 1 and 2", id="schema"),
         pytest.param({"colour": "bgr"}, "colour: is not a key that this runtime knows", id="extra"),
         pytest.param({"labels": None}, "labels: must be list, not None", id="no list"),
         pytest.param({"labels": ["a", 1, "c"]}, "labels: must hold str only, not 1", id="label"),
@@ -64,9 +64,9 @@ def test_equal_contracts_give_equal_bytes(tmp_path: Path, contract: Contract) ->
             id="task",
         ),
         pytest.param(
-            {"suppression": {"score": 0.3, "iou": 1, "limit": 9, "mode": "per-class"}},
-            "suppression: is of no use to classification; only to detection",
-            id="suppression",
+            {"nms": {"score_threshold": 0.3, "iou": 1, "max_detections": 9, "mode": "per-class"}},
+            "nms: is of no use to classification; only to detection",
+            id="nms",
         ),
         pytest.param(
             {"labels": ["a", "b"]},
@@ -90,28 +90,43 @@ def test_wrong_contract_is_refused_by_key(
     ("change", "message"),
     [
         pytest.param(
-            {"suppression": {"score": 0.3, "iou": 0.5, "limit": 9}},
-            "suppression.mode: is missing",
+            {"nms": {"score_threshold": 0.3, "iou": 0.5, "max_detections": 9}},
+            "nms.mode: is missing",
             id="mode",
         ),
         pytest.param(
-            {"suppression": {"score": "low", "iou": 0.5, "limit": 9, "mode": "per-class"}},
-            "suppression.score: must be int or float, not 'low'",
+            {
+                "nms": {
+                    "score_threshold": "low",
+                    "iou": 0.5,
+                    "max_detections": 9,
+                    "mode": "per-class",
+                }
+            },
+            "nms.score_threshold: must be int or float, not 'low'",
             id="score",
         ),
         pytest.param(
-            {"suppression": {"score": 0.3, "iou": 0.5, "limit": 9, "mode": "soft"}},
-            "suppression: unknown mode 'soft'; known: class-aware, per-class, class-agnostic",
+            {"nms": {"score_threshold": 0.3, "iou": 0.5, "max_detections": 9, "mode": "soft"}},
+            "nms: unknown mode 'soft'; known: class-aware, per-class, class-agnostic",
             id="unknown mode",
         ),
         pytest.param(
-            {"suppression": {"score": 0.3, "iou": 2, "limit": 9, "mode": "per-class"}},
-            "suppression: score 0.3, iou 2.0, limit 9: needs a score and an iou in 0...1",
+            {"nms": {"score_threshold": 0.3, "iou": 2, "max_detections": 9, "mode": "per-class"}},
+            "nms: score_threshold 0.3, iou 2.0, max_detections 9: needs a score_threshold and an",
             id="iou",
         ),
         pytest.param(
-            {"suppression": {"score": 0.3, "iou": 1, "limit": 9, "mode": "per-class", "soft": 1}},
-            "suppression.soft: is not a key that this runtime knows",
+            {
+                "nms": {
+                    "score_threshold": 0.3,
+                    "iou": 1,
+                    "max_detections": 9,
+                    "mode": "per-class",
+                    "soft": 1,
+                }
+            },
+            "nms.soft: is not a key that this runtime knows",
             id="extra",
         ),
         pytest.param({"labels": ["a"]}, "'scores': (1, 3, 1)}", id="classes"),
@@ -158,11 +173,9 @@ def test_wrong_contract_of_a_detector_is_refused_by_key(
         Contract.load(tmp_path)
 
 
-def test_detector_without_a_suppression_is_refused(
-    tmp_path: Path, detector_contract: Contract
-) -> None:
-    dataclasses.replace(detector_contract, suppression=None).save(tmp_path)
-    with pytest.raises(ContractError, match="suppression: is missing; detection needs it"):
+def test_detector_without_nms_is_refused(tmp_path: Path, detector_contract: Contract) -> None:
+    dataclasses.replace(detector_contract, nms=None).save(tmp_path)
+    with pytest.raises(ContractError, match="nms: is missing; detection needs it"):
         Contract.load(tmp_path)
 
 
@@ -171,15 +184,15 @@ def test_saved_contract_of_a_detector_comes_back_equal(
 ) -> None:
     detector_contract.save(tmp_path)
     assert Contract.load(tmp_path) == detector_contract
-    assert json.loads((tmp_path / "contract.json").read_text())["suppression"] == {
-        "score": 0.3,
+    assert json.loads((tmp_path / "contract.json").read_text())["nms"] == {
+        "score_threshold": 0.3,
         "iou": 0.5,
-        "limit": 10,
+        "max_detections": 10,
         "mode": "class-aware",
     }
 
 
-def test_contract_from_before_anchors_centres_the_photo(tmp_path: Path, contract: Contract) -> None:
+def test_contract_from_before_anchors_centres_the_image(tmp_path: Path, contract: Contract) -> None:
     contract.save(tmp_path)
     path = tmp_path / "contract.json"
     data = json.loads(path.read_text())

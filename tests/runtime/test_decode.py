@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgetl.runtime.decode import leaders, softmax
+from edgetl.runtime.decode import softmax, top_k
 
 
 def test_softmax_by_hand() -> None:
@@ -31,4 +31,4 @@ def test_softmax_ignores_a_constant() -> None:
     ],
 )
 def test_leaders_are_stable(count: int, expected: list[int]) -> None:
-    assert leaders(np.array([0.1, 0.4, 0.1, 0.4], np.float32), count) == expected
+    assert top_k(np.array([0.1, 0.4, 0.1, 0.4], np.float32), count) == expected

@@ -10,10 +10,10 @@ from edgetl.runtime.detections import (
     MAX_CANDIDATES,
     MODES,
     Detections,
-    Suppression,
+    NmsSettings,
     detect,
+    non_maximum_suppression,
     overlaps,
-    suppress,
 )
 from edgetl.runtime.preprocess import Preprocess
 
@@ -25,20 +25,20 @@ _SCORE = st.integers(0, 8).map(lambda eighths: eighths / 8)
 _QUARTER = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
 
 
-def _by_definition(boxes: _Boxes, scores: list[list[float]], rule: Suppression) -> _Kept:
+def _by_definition(boxes: _Boxes, scores: list[list[float]], nms: NmsSettings) -> _Kept:
     """Compare every candidate with every one that was kept before it."""
     candidates = []
     for location, row in enumerate(scores):
         best = row.index(max(row))
         for label, score in enumerate(row):
-            if score >= rule.score and (rule.mode == "per-class" or label == best):
+            if score >= nms.score_threshold and (nms.mode == "per-class" or label == best):
                 candidates.append((-score, location, label))
     kept: list[tuple[float, int, tuple[float, ...]]] = []
     for negative, location, label in sorted(candidates):
-        rivals = [box for _, other, box in kept if rule.mode == "class-agnostic" or other == label]
-        if all(_iou(boxes[location], rival) <= rule.iou for rival in rivals):
+        rivals = [box for _, other, box in kept if nms.mode == "class-agnostic" or other == label]
+        if all(_iou(boxes[location], rival) <= nms.iou for rival in rivals):
             kept.append((-negative, label, boxes[location]))
-    return kept[: rule.limit]
+    return kept[: nms.max_detections]
 
 
 def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -71,25 +71,25 @@ def test_suppression_is_that_of_the_definition(
     classes = data.draw(st.integers(1, 3))
     boxes = [tuple(data.draw(st.tuples(*[_CORNER] * 4))) for _ in range(count)]
     scores = [[data.draw(_SCORE) for _ in range(classes)] for _ in range(count)]
-    rule = Suppression(score, iou, data.draw(st.integers(1, 10)), mode)
-    found = suppress(
+    nms = NmsSettings(score, iou, data.draw(st.integers(1, 10)), mode)
+    found = non_maximum_suppression(
         np.array(boxes, np.float32).reshape(count, 4),
         np.array(scores, np.float32).reshape(count, classes),
-        rule,
+        nms,
     )
-    assert _as_rows(found) == _by_definition(boxes, scores, rule)
+    assert _as_rows(found) == _by_definition(boxes, scores, nms)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_suppression_of_a_crowd_is_that_of_the_definition(mode: str) -> None:
-    dice = np.random.default_rng(3)
-    corners = dice.integers(0, 64, (300, 2))
-    boxes = np.concatenate([corners, corners + dice.integers(1, 32, (300, 2))], axis=1)
-    scores = dice.integers(0, 128, (300, 4)) / 128
-    rule = Suppression(0.25, 0.5, 200, mode)
-    found = suppress(boxes.astype(np.float32), scores.astype(np.float32), rule)
+    rng = np.random.default_rng(3)
+    corners = rng.integers(0, 64, (300, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(1, 32, (300, 2))], axis=1)
+    scores = rng.integers(0, 128, (300, 4)) / 128
+    nms = NmsSettings(0.25, 0.5, 200, mode)
+    found = non_maximum_suppression(boxes.astype(np.float32), scores.astype(np.float32), nms)
     rows: _Boxes = [tuple(map(float, box)) for box in boxes]
-    assert _as_rows(found) == _by_definition(rows, scores.tolist(), rule)
+    assert _as_rows(found) == _by_definition(rows, scores.tolist(), nms)
 
 
 def _two(iou_half: float) -> NDArray[np.float32]:
@@ -108,13 +108,13 @@ def _two(iou_half: float) -> NDArray[np.float32]:
 )
 def test_modes_differ_in_who_suppresses_whom(mode: str, labels: list[int]) -> None:
     scores = np.array([[0.9, 0.5], [0.6, 0.8]], np.float32)
-    found = suppress(_two(0.75), scores, Suppression(0.1, 0.5, 10, mode))
+    found = non_maximum_suppression(_two(0.75), scores, NmsSettings(0.1, 0.5, 10, mode))
     assert found.labels.tolist() == labels
 
 
 def test_per_class_takes_several_classes_of_one_location() -> None:
     scores = np.array([[0.9, 0.5, 0.05]], np.float32)
-    found = suppress(_two(1)[:1], scores, Suppression(0.1, 0.5, 10, "per-class"))
+    found = non_maximum_suppression(_two(1)[:1], scores, NmsSettings(0.1, 0.5, 10, "per-class"))
     assert found.labels.tolist() == [0, 1]
     assert found.scores.tolist() == pytest.approx([0.9, 0.5])
 
@@ -125,40 +125,45 @@ def test_per_class_takes_several_classes_of_one_location() -> None:
 )
 def test_overlap_above_the_limit_drops(iou: float, count: int) -> None:
     scores = np.array([[0.9], [0.8]], np.float32)
-    assert len(suppress(_two(0.75), scores, Suppression(0.1, iou, 10, "class-aware"))) == count
+    assert (
+        len(non_maximum_suppression(_two(0.75), scores, NmsSettings(0.1, iou, 10, "class-aware")))
+        == count
+    )
 
 
 def test_a_dropped_box_drops_nothing() -> None:
     boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
     scores = np.array([[0.9], [0.8], [0.7]], np.float32)
     # Neighbours share 6 of 14, the outer ones 2 of 18.
-    found = suppress(boxes, scores, Suppression(0.1, 0.4, 10, "class-aware"))
+    found = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.4, 10, "class-aware"))
     assert found.scores.tolist() == pytest.approx([0.9, 0.7])
 
 
 def test_score_of_the_threshold_is_enough() -> None:
     scores = np.array([[0.5], [0.49]], np.float32)
-    found = suppress(_two(0), scores, Suppression(0.5, 0.5, 10, "class-aware"))
+    found = non_maximum_suppression(_two(0), scores, NmsSettings(0.5, 0.5, 10, "class-aware"))
     assert found.scores.tolist() == [0.5]
 
 
 def test_limit_counts_what_suppression_left() -> None:
     boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]], np.float32)
     scores = np.array([[0.9], [0.8], [0.7], [0.6]], np.float32)
-    found = suppress(boxes, scores, Suppression(0.1, 0.5, 2, "class-agnostic"))
+    found = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.5, 2, "class-agnostic"))
     assert found.boxes[:, 0].tolist() == [0, 20]
 
 
 def test_ties_go_to_the_lower_location_and_class() -> None:
     boxes = np.array([[5, 5, 9, 9], [5, 5, 9, 8], [5, 5, 9, 9]], np.float32)
     scores = np.full((3, 2), 0.5, np.float32)
-    found = suppress(boxes, scores, Suppression(0.5, 0.5, 10, "class-aware"))
+    found = non_maximum_suppression(boxes, scores, NmsSettings(0.5, 0.5, 10, "class-aware"))
     assert _as_rows(found) == [(0.5, 0, (5, 5, 9, 9))]
 
 
 def test_boxes_without_area_overlap_with_nothing() -> None:
     boxes = np.array([[5, 5, 5, 9], [5, 5, 5, 9], [9, 9, 3, 3], [9, 9, 3, 3]], np.float32)
-    found = suppress(boxes, np.full((4, 1), 0.5, np.float32), Suppression(0.1, 0, 9, MODES[0]))
+    found = non_maximum_suppression(
+        boxes, np.full((4, 1), 0.5, np.float32), NmsSettings(0.1, 0, 9, MODES[0])
+    )
     assert len(found) == 4
 
 
@@ -168,7 +173,9 @@ def test_boxes_without_area_overlap_with_nothing() -> None:
 )
 def test_nothing_above_the_threshold_gives_nothing(mode: str, shape: tuple[int, int]) -> None:
     boxes = np.zeros((shape[0], 4), np.float32)
-    found = suppress(boxes, np.zeros(shape, np.float32), Suppression(0.1, 0.5, 9, mode))
+    found = non_maximum_suppression(
+        boxes, np.zeros(shape, np.float32), NmsSettings(0.1, 0.5, 9, mode)
+    )
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
     kinds = [values.dtype.name for values in (found.boxes, found.scores, found.labels)]
@@ -183,7 +190,7 @@ def test_most_candidates_are_the_best_and_ties_the_first(mode: str) -> None:
     boxes[:, 2:] = boxes[:, :2] + 1  # side by side
     scores = np.full((count, 1), 0.5, np.float32)
     scores[-10:] = 0.9
-    found = suppress(boxes, scores, Suppression(0.1, 0.5, count, mode))
+    found = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.5, count, mode))
     expected = [*range(count - 10, count), *range(MAX_CANDIDATES - 10)]
     assert found.boxes[:, 0].tolist() == expected
 
@@ -200,10 +207,10 @@ def test_shapes_that_do_not_belong_together_are_refused(
     boxes: tuple[int, ...], scores: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match=r"are not \(M, 4\) and \(M, K\)"):
-        suppress(
+        non_maximum_suppression(
             np.zeros(boxes, np.float32),
             np.zeros(scores, np.float32),
-            Suppression(0.1, 0.5, 9, MODES[0]),
+            NmsSettings(0.1, 0.5, 9, MODES[0]),
         )
 
 
@@ -211,26 +218,30 @@ def test_shapes_that_do_not_belong_together_are_refused(
     ("arguments", "message"),
     [
         pytest.param((0.5, 0.5, 9, "soft"), "unknown mode 'soft'; known: class-aware", id="mode"),
-        pytest.param((1.5, 0.5, 9, MODES[0]), r"score 1\.5, iou 0\.5, limit 9: needs", id="score"),
-        pytest.param((0.5, -0.1, 9, MODES[0]), "in 0...1 and a limit from 1", id="iou"),
-        pytest.param((0.5, 0.5, 0, MODES[0]), "limit 0", id="limit"),
-        pytest.param((float("nan"), 0.5, 9, MODES[0]), "score nan", id="no number"),
+        pytest.param(
+            (1.5, 0.5, 9, MODES[0]),
+            r"score_threshold 1\.5, iou 0\.5, max_detections 9: needs",
+            id="score",
+        ),
+        pytest.param((0.5, -0.1, 9, MODES[0]), "in 0...1 and max_detections from 1", id="iou"),
+        pytest.param((0.5, 0.5, 0, MODES[0]), "max_detections 0", id="limit"),
+        pytest.param((float("nan"), 0.5, 9, MODES[0]), "score_threshold nan", id="no number"),
     ],
 )
 def test_rule_refuses_what_has_no_meaning(
     arguments: tuple[float, float, int, str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Suppression(*arguments)
+        NmsSettings(*arguments)
 
 
 def _detect(box: list[float], size: tuple[int, int], preprocess: Preprocess) -> list[list[float]]:
     found = detect(
         np.array([box], np.float32),
         np.array([[0.9]], np.float32),
-        photo_size=size,
+        image_size=size,
         preprocess=preprocess,
-        rule=Suppression(0.5, 0.5, 9, "class-aware"),
+        nms=NmsSettings(0.5, 0.5, 9, "class-aware"),
     )
     boxes: list[list[float]] = found.boxes.tolist()
     return boxes
@@ -270,7 +281,7 @@ def _detect(box: list[float], size: tuple[int, int], preprocess: Preprocess) -> 
         ),
     ],
 )
-def test_boxes_come_back_in_pixels_of_the_photo(
+def test_boxes_come_back_in_pixels_of_the_image(
     box: list[float], preprocess: Preprocess, expected: list[float]
 ) -> None:
     assert _detect(box, (40, 80), preprocess) == [pytest.approx(expected, abs=1e-4)]
@@ -281,7 +292,7 @@ def test_what_lies_in_the_border_is_left_out() -> None:
     assert _detect([0, 0, 1, 0.2], (40, 80), letterbox) == []
 
 
-def test_a_photo_of_one_row_has_boxes_too() -> None:
+def test_a_image_of_one_row_has_boxes_too() -> None:
     letterbox = Preprocess(64, 64, "letterbox", "area", 0)
     # Its one row of the input is row 31, 64 columns for 4000.
     assert _detect([0.5, 0.4, 1, 0.6], (1, 4000), letterbox) == [pytest.approx([2000, 0, 4000, 1])]

@@ -11,7 +11,7 @@ from PIL import ImageFont
 
 from edgetl.runtime.detections import Detections
 from edgetl.runtime.draw import _colour, _contrast, draw_detections, draw_label, spelt
-from edgetl.runtime.errors import UsageFault
+from edgetl.runtime.errors import EdgetlUsageError
 
 _GREY = 120
 
@@ -35,20 +35,20 @@ def _changed(picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 
 
 def test_frame_is_the_box_and_its_inside_stays_as_it_was() -> None:
-    # The photo is too low for a tag.
+    # The image is too low for a tag.
     picture = draw_detections(_grey(11, 200), _detections([[20, 1, 90, 10]], [0]), ["a"])
     assert _changed(picture) == (20, 1, 90, 10)
     assert (picture[3:8, 24:86] == _GREY).all()
 
 
-def test_photo_itself_is_not_drawn_on() -> None:
-    photo = _grey(100, 100)
-    draw_detections(photo, _detections([[20, 20, 90, 90]], [0]), ["a"])
-    draw_label(photo, "a")
-    assert (photo == _GREY).all()
+def test_image_itself_is_not_drawn_on() -> None:
+    image = _grey(100, 100)
+    draw_detections(image, _detections([[20, 20, 90, 90]], [0]), ["a"])
+    draw_label(image, "a")
+    assert (image == _GREY).all()
 
 
-def test_photo_without_detections_stays_as_it_is() -> None:
+def test_image_without_detections_stays_as_it_is() -> None:
     assert (draw_detections(_grey(50, 50), _detections([], []), ["a"]) == _GREY).all()
 
 
@@ -83,7 +83,7 @@ def test_text_stands_out_from_its_ground(label: int) -> None:
         pytest.param([270, 100, 300, 200], (slice(75, 100), slice(240, 300)), id="at the right"),
     ],
 )
-def test_tag_lies_at_its_box_inside_the_photo(
+def test_tag_lies_at_its_box_inside_the_image(
     box: list[float], region: tuple[slice, slice]
 ) -> None:
     picture = draw_detections(_grey(300, 300), _detections([box], [0]), ["screw"])
@@ -101,9 +101,9 @@ def test_tags_of_close_boxes_do_not_lie_on_each_other() -> None:
 
 
 def test_a_crowd_has_frames_but_no_tags_over_them() -> None:
-    dice = np.random.default_rng(0)
-    corners = dice.uniform(0, 600, (500, 2))
-    boxes = np.concatenate([corners, corners + dice.uniform(5, 60, (500, 2))], axis=1)
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 600, (500, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 60, (500, 2))], axis=1)
     picture = draw_detections(_grey(640, 640), _detections(boxes.tolist(), [0] * 500), ["part"])
     # A tag would be 60 x 20; 500 of them would cover more than all.
     assert 0.2 < (picture == _GREY).all(axis=-1).mean() < 0.9
@@ -131,7 +131,7 @@ def test_a_line_can_be_drawn_on(size: tuple[int, int]) -> None:
     assert (picture != _GREY).any()
 
 
-def test_lines_and_text_grow_with_the_photo() -> None:
+def test_lines_and_text_grow_with_the_image() -> None:
     heights = []
     for side in (300, 3000):
         picture = draw_label(_grey(side, side), "screw 0.93")
@@ -166,6 +166,8 @@ def test_pillow_that_cannot_write_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         raise ImportError("The _imagingft C module is not installed")
 
     monkeypatch.setattr(ImageFont, "load_default", refuse)
-    with pytest.raises(UsageFault, match="this Pillow cannot write text: The _imagingft") as caught:
+    with pytest.raises(
+        EdgetlUsageError, match="this Pillow cannot write text: The _imagingft"
+    ) as caught:
         draw_label(_grey(9, 9), "a")
     assert caught.value.remedy == "pip install --upgrade pillow"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from edgetl.runtime import golden
 from edgetl.runtime.engines import TensorInfo
-from edgetl.runtime.errors import BundleError, PhotoError
+from edgetl.runtime.errors import BundleError, ImageError
 
 
 def test_replay_of_untouched_folder_passes(model_folder: Path) -> None:
@@ -26,15 +26,15 @@ def test_replay_of_untouched_folder_passes(model_folder: Path) -> None:
 def test_recording_again_gives_equal_bytes(model_folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in model_folder.iterdir()}
     samples = golden.load(model_folder, ["logits"])
-    photo = np.asarray(Image.open(model_folder / "golden-0.png"))
-    golden.record(model_folder, samples.pixels, samples.reference, [photo])
+    image = np.asarray(Image.open(model_folder / "golden-0.png"))
+    golden.record(model_folder, samples.pixels, samples.reference, [image])
     assert {path.name: path.read_bytes() for path in model_folder.iterdir()} == before
 
 
-def test_photo_that_decodes_otherwise_fails_the_replay(model_folder: Path) -> None:
-    photo = np.array(Image.open(model_folder / "golden-0.png"))
-    photo[5, 5, 1] += 2
-    Image.fromarray(photo).save(model_folder / "golden-0.png")
+def test_image_that_decodes_otherwise_fails_the_replay(model_folder: Path) -> None:
+    image = np.array(Image.open(model_folder / "golden-0.png"))
+    image[5, 5, 1] += 2
+    Image.fromarray(image).save(model_folder / "golden-0.png")
     found = golden.replay(model_folder)
     assert [row.name for row in found.rows if not row.passed] == ["golden-0.png"]
     assert found.rows[0].worst == 2.0
@@ -79,11 +79,11 @@ def test_tolerance_by_precision_and_output(
     assert golden._tolerance(precision, info, recorded) == pytest.approx(expected)
 
 
-def test_too_large_photo_is_refused(model_folder: Path) -> None:
+def test_too_large_image_is_refused(model_folder: Path) -> None:
     samples = golden.load(model_folder, ["logits"])
-    photo = np.zeros((641, 10, 3), np.uint8)
+    image = np.zeros((641, 10, 3), np.uint8)
     with pytest.raises(ValueError, match="sides up to 640"):
-        golden.record(model_folder, samples.pixels, samples.reference, [photo])
+        golden.record(model_folder, samples.pixels, samples.reference, [image])
 
 
 def test_reference_of_another_shape_is_refused(model_folder: Path) -> None:
@@ -115,9 +115,9 @@ def test_pickled_samples_are_refused(model_folder: Path) -> None:
         golden.replay(model_folder)
 
 
-def test_missing_photo_is_named(model_folder: Path) -> None:
+def test_missing_image_is_named(model_folder: Path) -> None:
     (model_folder / "golden-0.png").unlink()
-    with pytest.raises(PhotoError, match=r"golden-0\.png': no such file"):
+    with pytest.raises(ImageError, match=r"golden-0\.png': no such file"):
         golden.replay(model_folder)
 
 
@@ -148,8 +148,8 @@ def test_object_that_is_not_found_again_fails_the_replay(detector_folder: Path) 
 def test_recording_a_detector_again_gives_equal_bytes(detector_folder: Path) -> None:
     before = (detector_folder / "golden.npz").read_bytes()
     samples = golden.load(detector_folder, ["boxes", "scores"])
-    photo = np.asarray(Image.open(detector_folder / "golden-0.png"))
-    golden.record(detector_folder, samples.pixels, samples.reference, [photo])
+    image = np.asarray(Image.open(detector_folder / "golden-0.png"))
+    golden.record(detector_folder, samples.pixels, samples.reference, [image])
     assert (detector_folder / "golden.npz").read_bytes() == before
 
 

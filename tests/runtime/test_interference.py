@@ -11,8 +11,8 @@ import pytest
 from edgetl.runtime.closed_loop import take_runs
 from edgetl.runtime.interference import Disturbance, Watch
 from edgetl.runtime.measurement import _MachineObserver
-from edgetl.runtime.rule import Rule
 from edgetl.runtime.sensors import Sensors
+from edgetl.runtime.timing_plan import TimingPlan
 
 _QUIET = Disturbance(2.0, 0.0, 0, 0.05, 0.1, (1500.0, 1500.0))
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -123,7 +123,7 @@ def test_program_that_starts_during_a_run_makes_it_invalid() -> None:
     hog = _Hog()
     observer = _MachineObserver(Sensors())
     try:
-        run = next(take_runs(hog, time.perf_counter_ns, Rule(0.4, 1, 1), observer))
+        run = next(take_runs(hog, time.perf_counter_ns, TimingPlan(0.4, 1, 1), observer))
     finally:
         hog.stop()
     assert run.disturbance.interfered

@@ -11,8 +11,8 @@ from edgetl.runtime.bench_text import latency_lines
 from edgetl.runtime.closed_loop import Run, WarmUp
 from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.latency import Latency, load_latency
-from edgetl.runtime.rule import Rule
 from edgetl.runtime.sustained import Minute, Reading, Sustained
+from edgetl.runtime.timing_plan import TimingPlan
 
 _QUIET = Disturbance(2.0, 0.0, 3, 0.0, 0.5, (1500.0, 1500.0))
 _BUSY = dataclasses.replace(_QUIET, others_cores=1.0)
@@ -35,7 +35,7 @@ def taken() -> Latency:
     return Latency(
         engine="onnxruntime 1.31.1",
         threads=1,
-        rule=Rule(0.5, 25, 2),
+        plan=TimingPlan(0.5, 25, 2),
         load_ns=20_000_000,
         first_ns=3_000_000,
         warm_up=WarmUp(20, stable=True),
@@ -84,7 +84,7 @@ def test_too_few_undisturbed_samples_count_as_none(taken: Latency) -> None:
 
 def test_one_undisturbed_run_is_no_median_of_runs(taken: Latency) -> None:
     runs = (_run(range(1, 101)), *[_run(range(501, 601), _BUSY)] * 9)
-    found = dataclasses.replace(taken, rule=Rule(0.5, 25, 5), runs=runs)
+    found = dataclasses.replace(taken, plan=TimingPlan(0.5, 25, 5), runs=runs)
     assert found.interfered
     assert found.counted == runs
     quiet = dataclasses.replace(found, runs=(*runs[:1] * 3, *runs[1:8]))
@@ -100,7 +100,7 @@ def test_json_is_a_way_there_and_back(taken: Latency, tmp_path: Path) -> None:
 
 
 def test_json_of_another_schema_is_refused(taken: Latency) -> None:
-    with pytest.raises(ValueError, match="latency has schema 1, not 2"):
+    with pytest.raises(ValueError, match="latency has schema 1, not 3"):
         Latency.from_json({**taken.as_json(), "schema": 1})
 
 

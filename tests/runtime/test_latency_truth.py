@@ -16,12 +16,12 @@ import pytest
 from edgetl.runtime.closed_loop import take_runs, warm_up
 from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.quantiles import intervals
-from edgetl.runtime.rule import Rule
+from edgetl.runtime.timing_plan import TimingPlan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_RULE = Rule(0.0, 150, 5)
+_RULE = TimingPlan(0.0, 150, 5)
 _TOTAL = _RULE.count * _RULE.runs
 _MEASUREMENTS = 200
 _QUANTILES = (0.5, 0.95)
@@ -31,27 +31,27 @@ Law = Callable[["NDArray[np.float64]", np.random.Generator], "NDArray[np.float64
 """From the position in the measurement, 0 to 1, to times in nanoseconds."""
 
 
-def _constant(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    del dice
+def _constant(position: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    del rng
     return np.full(position.shape, _BASE_NS)
 
 
-def _lognormal(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    return _BASE_NS * dice.lognormal(0.0, 0.1, position.shape)
+def _lognormal(position: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    return _BASE_NS * rng.lognormal(0.0, 0.1, position.shape)
 
 
-def _bimodal(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    slow = dice.random(position.shape) < 0.2
-    return _BASE_NS * np.where(slow, 1.5, 1.0) * dice.lognormal(0.0, 0.02, position.shape)
+def _bimodal(position: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    slow = rng.random(position.shape) < 0.2
+    return _BASE_NS * np.where(slow, 1.5, 1.0) * rng.lognormal(0.0, 0.02, position.shape)
 
 
-def _drifting(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    return _BASE_NS * (1 + 0.3 * position) * dice.lognormal(0.0, 0.02, position.shape)
+def _drifting(position: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    return _BASE_NS * (1 + 0.3 * position) * rng.lognormal(0.0, 0.02, position.shape)
 
 
-def _spikes(position: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    spike = dice.random(position.shape) < 0.01
-    return _BASE_NS * np.where(spike, 20.0, 1.0) * dice.lognormal(0.0, 0.02, position.shape)
+def _spikes(position: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    spike = rng.random(position.shape) < 0.01
+    return _BASE_NS * np.where(spike, 20.0, 1.0) * rng.lognormal(0.0, 0.02, position.shape)
 
 
 _LAWS = [_constant, _lognormal, _bimodal, _drifting, _spikes]
@@ -79,9 +79,9 @@ def test_interval_holds_the_truth_in_95_of_100_measurements(law: Law) -> None:
 class _Stub:
     """A model whose inferences take what a law says, and the clock that it moves."""
 
-    def __init__(self, law: Law, dice: np.random.Generator) -> None:
+    def __init__(self, law: Law, rng: np.random.Generator) -> None:
         self._law = law
-        self._dice = dice
+        self._rng = rng
         self._time_ns = 0
         self._times_ns = itertools.cycle(self._draw(np.zeros(1000)))
 
@@ -99,7 +99,7 @@ class _Stub:
         return 0, 0
 
     def _draw(self, positions: NDArray[np.float64]) -> list[int]:
-        times: list[int] = np.rint(self._law(positions, self._dice)).astype(int).tolist()
+        times: list[int] = np.rint(self._law(positions, self._rng)).astype(int).tolist()
         return times
 
 

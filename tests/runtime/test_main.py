@@ -16,7 +16,7 @@ from edgetl.runtime.contract import Contract
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     path = tmp_path / "green.png"
     Image.new("RGB", (32, 32), (0, 200, 0)).save(path)
     return path
@@ -30,35 +30,35 @@ def bundle(model_folder: Path) -> Path:
 
 
 def test_predict_names_the_class(
-    bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", str(bundle), str(photo), "--top", "2"]) == 0
+    assert main(["predict", str(bundle), str(image), "--top", "2"]) == 0
     # exp(2) / (exp(2) + 2) = 0.786986
-    assert capsys.readouterr().out == f"{photo}: green 0.7870, red 0.1065\n"
+    assert capsys.readouterr().out == f"{image}: green 0.7870, red 0.1065\n"
 
 
-def test_predict_as_json(bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", str(bundle), str(photo), str(photo), "--json"]) == 0
+def test_predict_as_json(bundle: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(bundle), str(image), str(image), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["label"] for row in rows] == ["green", "green"]
-    assert rows[0]["photo"] == str(photo)
+    assert rows[0]["image"] == str(image)
     assert rows[0]["top"][0]["probability"] == pytest.approx(0.786986, abs=1e-5)
 
 
 @pytest.mark.parametrize(("words", "rows"), [(["--json"], 2), ([], None)])
-def test_photos_before_one_that_cannot_be_read_are_answered(
+def test_images_before_one_that_cannot_be_read_are_answered(
     bundle: Path,
-    photo: Path,
+    image: Path,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
     rows: int | None,
 ) -> None:
-    photos = [str(photo), str(photo), "none.png", str(photo)]
-    assert main(["predict", str(bundle), *photos, *words]) == 3
+    images = [str(image), str(image), "none.png", str(image)]
+    assert main(["predict", str(bundle), *images, *words]) == 3
     said = capsys.readouterr()
-    assert "cannot read photo 'none.png': no such file" in said.err
+    assert "cannot read image 'none.png': no such file" in said.err
     if rows is None:
-        assert said.out == f"{photo}: green 0.7870\n" * 2
+        assert said.out == f"{image}: green 0.7870\n" * 2
     else:
         assert [row["label"] for row in json.loads(said.out)] == ["green"] * rows
 
@@ -73,7 +73,7 @@ def test_no_list_is_printed_where_nothing_was_answered(
 def test_predict_of_a_detector_has_a_line_for_each_object(
     detector_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pink, black = tmp_path / "pink photo.png", tmp_path / "black.png"
+    pink, black = tmp_path / "pink image.png", tmp_path / "black.png"
     Image.new("RGB", (64, 64), (255, 0, 153)).save(pink)
     Image.new("RGB", (64, 64)).save(black)
     assert main(["predict", str(detector_folder), str(pink), str(black)]) == 0
@@ -153,24 +153,24 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
         pytest.param(
             ["predict", "{bundle}/golden-0.png", "{bundle}"],
             2,
-            "golden-0.png' is a file; BUNDLE is a folder and comes before any photo\n"
+            "golden-0.png' is a file; BUNDLE is a folder and comes before any image\n"
             "  name the folder that edgetl handed over first",
             id="swapped",
         ),
         pytest.param(
             ["predict", "{bundle}", "none.png"],
             3,
-            "cannot read photo 'none.png': no such file\n  check the path",
-            id="photo",
+            "cannot read image 'none.png': no such file\n  check the path",
+            id="image",
         ),
         pytest.param(
             ["predict", "{bundle}", "{bundle}"],
             3,
-            "': it is a folder\n  name the photos in it, for example ",
-            id="folder of photos",
+            "': it is a folder\n  name the images in it, for example ",
+            id="folder of images",
         ),
         pytest.param(
-            ["predict", "{bundle}", "{bundle}/labels.txt"], 3, "not a photo", id="no photo"
+            ["predict", "{bundle}", "{bundle}/labels.txt"], 3, "not an image", id="no image"
         ),
         pytest.param(
             ["predict", "{bundle}", "{bundle}/golden-0.png", "--threshold", "0.5"],
@@ -269,8 +269,8 @@ def test_help_imports_neither_numpy_nor_an_engine() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=-3, check=False).returncode == 0
 
 
-def test_reader_that_stops_is_no_error(bundle: Path, photo: Path) -> None:
-    command = [sys.executable, "-m", "edgetl.runtime", "predict", str(bundle), str(photo)]
+def test_reader_that_stops_is_no_error(bundle: Path, image: Path) -> None:
+    command = [sys.executable, "-m", "edgetl.runtime", "predict", str(bundle), str(image)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stderr is not None
@@ -285,12 +285,12 @@ def test_reader_that_stops_is_no_error(bundle: Path, photo: Path) -> None:
     ids=lambda words: words[0],
 )
 def test_bundle_for_a_gpu_gives_no_answer_and_no_number_without_one(
-    model_folder: Path, photo: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+    model_folder: Path, image: Path, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     dataclasses.replace(Contract.load(model_folder), provider="cuda").save(model_folder)
     files = {path.name: digest_file(path) for path in model_folder.iterdir()}
     (model_folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
-    given = [str(photo) if word == photo.name else word for word in words]
+    given = [str(image) if word == image.name else word for word in words]
     assert main([given[0], str(model_folder), *given[1:]]) == 4
     said = capsys.readouterr()
     assert re.search(
@@ -299,4 +299,4 @@ def test_bundle_for_a_gpu_gives_no_answer_and_no_number_without_one(
         said.err,
     )
     assert "ms" not in said.out
-    assert photo.name not in said.out
+    assert image.name not in said.out

@@ -9,11 +9,11 @@ import pytest
 from edgetl.runtime import golden
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.measurement import measure
-from edgetl.runtime.rule import Rule
+from edgetl.runtime.timing_plan import TimingPlan
 
 
 def test_measuring_takes_runs_of_at_least_count_and_seconds(model_folder: Path) -> None:
-    found = measure(model_folder, threads=1, rule=Rule(0.05, 30, 2))
+    found = measure(model_folder, threads=1, plan=TimingPlan(0.05, 30, 2))
     # Others may disturb it here.
     assert 2 <= len(found.runs) <= 4
     for run in found.runs:
@@ -30,7 +30,7 @@ def test_measuring_takes_runs_of_at_least_count_and_seconds(model_folder: Path) 
 
 
 def test_whole_is_more_than_its_parts_without_the_model(model_folder: Path) -> None:
-    found = measure(model_folder, threads=1, rule=Rule(0.0, 20, 1))
+    found = measure(model_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
     for whole, before, after in zip(
         found.runs[0].end_to_end_ns, found.runs[0].pre_ns, found.runs[0].post_ns, strict=True
     ):
@@ -41,7 +41,7 @@ def test_whole_is_more_than_its_parts_without_the_model(model_folder: Path) -> N
 
 def test_end_to_end_of_a_detector_goes_as_far_as_its_objects(detector_folder: Path) -> None:
     samples = golden.load(detector_folder, ["boxes", "scores"])
-    found = measure(detector_folder, threads=1, rule=Rule(0.0, 20, 1))
+    found = measure(detector_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
     assert len(found.runs[0].end_to_end_ns) == 20
     # Answers that are no numbers are refused where objects are made of them, not before.
     model = onnx.load(detector_folder / "model.onnx")
@@ -49,11 +49,11 @@ def test_end_to_end_of_a_detector_goes_as_far_as_its_objects(detector_folder: Pa
     fixed.CopyFrom(onnx.numpy_helper.from_array(samples.reference["boxes"][:1] * np.nan, "fixed"))
     onnx.save(model, detector_folder / "model.onnx")
     with pytest.raises(BundleError, match="answers with values that are no numbers"):
-        measure(detector_folder, threads=1, rule=Rule(0.0, 20, 1))
+        measure(detector_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
 
 
 def test_sustained_mode_follows_the_runs(model_folder: Path) -> None:
-    found = measure(model_folder, threads=1, rule=Rule(0.0, 5, 1), sustained_minutes=0.001)
+    found = measure(model_folder, threads=1, plan=TimingPlan(0.0, 5, 1), sustained_minutes=0.001)
     assert found.sustained is not None
     assert found.sustained.minutes[0].count >= 1
     assert found.sustained.readings[0].second < 1.0
@@ -62,13 +62,13 @@ def test_sustained_mode_follows_the_runs(model_folder: Path) -> None:
 def test_folder_without_golden_samples_is_refused(model_folder: Path) -> None:
     (model_folder / "golden.npz").unlink()
     with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
-        measure(model_folder, threads=1, rule=Rule(0.0, 1, 1))
+        measure(model_folder, threads=1, plan=TimingPlan(0.0, 1, 1))
 
 
-def test_golden_samples_without_photos_are_refused(model_folder: Path) -> None:
+def test_golden_samples_without_images_are_refused(model_folder: Path) -> None:
     with np.load(model_folder / "golden.npz") as found:
         arrays = dict(found)
     arrays["fitted"] = arrays["fitted"][:0]
     np.savez(model_folder / "golden.npz", **arrays)
     with pytest.raises(BundleError, match="has no golden samples to time"):
-        measure(model_folder, threads=1, rule=Rule(0.0, 1, 1))
+        measure(model_folder, threads=1, plan=TimingPlan(0.0, 1, 1))

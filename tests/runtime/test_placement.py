@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgetl.runtime.preprocess import ANCHORS, FITS, Placement, Preprocess, fit_photo, place
+from edgetl.runtime.preprocess import ANCHORS, FITS, Placement, Preprocess, fit_image, place
 
 _SIZES = [(60, 60), (45, 97), (97, 45), (48, 200), (200, 48), (331, 333), (700, 500)]
 
@@ -24,10 +24,10 @@ def test_a_drawn_rectangle_is_where_the_placement_says(
         [[width * 45 // 100, height * 45 // 100, width * 53 // 100, height * 58 // 100]], np.float32
     )
     left, top, right, bottom = box[0].astype(int).tolist()
-    photo = np.zeros((height, width, 3), np.uint8)
-    photo[top:bottom, left:right] = 255
+    image = np.zeros((height, width, 3), np.uint8)
+    image[top:bottom, left:right] = 255
     expected = place(height, width, preprocess).to_input(box)[0]
-    bright = fit_photo(photo, preprocess)[..., 0] / 255.0
+    bright = fit_image(image, preprocess)[..., 0] / 255.0
     x, y = (bright.sum(axis=axis) for axis in (0, 1))
     assert _middle(x) == pytest.approx((expected[0] + expected[2]) / 2, abs=0.05)
     assert _middle(y) == pytest.approx((expected[1] + expected[3]) / 2, abs=0.05)
@@ -49,18 +49,18 @@ def test_there_and_back_is_the_same_box(size: tuple[int, int], fit: str, anchor:
     height, width = size
     placement = place(height, width, Preprocess(416, 320, fit, "area", 0, anchor))
     boxes = np.array([[0, 0, width, height], [width / 4, 0, width / 2, height / 3]], np.float32)
-    back = placement.to_photo(placement.to_input(boxes))
+    back = placement.to_image(placement.to_input(boxes))
     assert back == pytest.approx(boxes, abs=1e-3 * max(size) / 10)
 
 
 @given(size=st.tuples(st.integers(1, 4000), st.integers(1, 4000)), anchor=st.sampled_from(ANCHORS))
-def test_a_letterboxed_photo_fills_whole_pixels_and_touches_two_borders(
+def test_a_letterboxed_image_fills_whole_pixels_and_touches_two_borders(
     size: tuple[int, int], anchor: str
 ) -> None:
     height, width = size
     placement = place(height, width, Preprocess(64, 96, "letterbox", "area", 0, anchor))
-    photo = np.array([[0, 0, width, height]], np.float32)
-    (left, top, right, bottom) = placement.to_input(photo)[0].tolist()
+    image = np.array([[0, 0, width, height]], np.float32)
+    (left, top, right, bottom) = placement.to_input(image)[0].tolist()
     assert [left, top, right, bottom] == pytest.approx(
         [round(left), round(top), round(right), round(bottom)], abs=1e-3
     )
@@ -70,25 +70,25 @@ def test_a_letterboxed_photo_fills_whole_pixels_and_touches_two_borders(
 
 
 def test_a_letterbox_at_the_top_left_leaves_the_border_below() -> None:
-    photo = np.full((2, 4, 3), 200, np.uint8)
-    fitted = fit_photo(photo, Preprocess(8, 8, "letterbox", "bilinear", 9, "top-left"))
+    image = np.full((2, 4, 3), 200, np.uint8)
+    fitted = fit_image(image, Preprocess(8, 8, "letterbox", "bilinear", 9, "top-left"))
     assert fitted[:4].tolist() == [[[200] * 3] * 8] * 4
     assert fitted[4:].tolist() == [[[9] * 3] * 8] * 4
 
 
-def test_a_stretched_photo_has_two_scales() -> None:
+def test_a_stretched_image_has_two_scales() -> None:
     found = place(50, 200, Preprocess(100, 100, "stretch", "area", 0))
     assert found == Placement(scale_x=0.5, scale_y=2.0, left=0.0, top=0.0)
 
 
-def test_a_cropped_photo_begins_left_of_the_input() -> None:
+def test_a_cropped_image_begins_left_of_the_input() -> None:
     # The middle 50 of 200 columns, doubled: column 75 is the input's first.
     found = place(50, 200, Preprocess(100, 100, "crop", "area", 0))
     assert found == Placement(scale_x=2.0, scale_y=2.0, left=-150.0, top=0.0)
 
 
-def test_a_photo_without_pixels_is_refused() -> None:
-    with pytest.raises(ValueError, match="a photo of 0 x 5 has no pixels"):
+def test_a_image_without_pixels_is_refused() -> None:
+    with pytest.raises(ValueError, match="an image of 0 x 5 has no pixels"):
         place(0, 5, Preprocess(8, 8, "crop", "area", 0))
 
 

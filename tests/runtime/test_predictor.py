@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import Detections
-from edgetl.runtime.errors import BundleError, ContractError, UsageFault
+from edgetl.runtime.errors import BundleError, ContractError, EdgetlUsageError
 from edgetl.runtime.predictor import Prediction, Predictor
 
 
@@ -44,7 +44,7 @@ def test_other_pixels_are_refused(
         Predictor.open(model_folder).run(pixels)
 
 
-def test_photo_of_another_shape_is_fitted_and_named(model_folder: Path, tmp_path: Path) -> None:
+def test_image_of_another_shape_is_fitted_and_named(model_folder: Path, tmp_path: Path) -> None:
     # Half of the square is the black border, so the mean of blue is 127.5.
     Image.new("RGB", (64, 32), (0, 0, 255)).save(tmp_path / "blue.png")
     prediction = Predictor.open(model_folder).predict(tmp_path / "blue.png")
@@ -97,7 +97,7 @@ def test_answer_that_is_no_number_is_refused(model_folder: Path) -> None:
         Predictor.open(model_folder).classify(np.zeros((32, 32, 3), np.uint8))
 
 
-def test_objects_of_a_photo_come_in_its_own_pixels(detector_folder: Path, tmp_path: Path) -> None:
+def test_objects_of_a_image_come_in_its_own_pixels(detector_folder: Path, tmp_path: Path) -> None:
     # Twice the input's size. The better one of the two overlapping boxes is the taller one.
     Image.new("RGB", (64, 64), (255, 0, 153)).save(tmp_path / "pink.png")
     found = Predictor.open(detector_folder).predict(tmp_path / "pink.png")
@@ -107,15 +107,15 @@ def test_objects_of_a_photo_come_in_its_own_pixels(detector_folder: Path, tmp_pa
     assert found.boxes.tolist() == [[16, 16, 32, 34], [32, 0, 64, 32]]
 
 
-def test_fitted_photo_needs_the_size_that_it_had(detector_folder: Path) -> None:
+def test_fitted_image_needs_the_size_that_it_had(detector_folder: Path) -> None:
     pixels = np.full((32, 32, 3), (0, 0, 255), np.uint8)
     # Letterboxed at the top left from 100 x 200, of which the box shows the upper right quarter
-    # of the 200 x 200 that the input stands for, as far as the photo goes.
+    # of the 200 x 200 that the input stands for, as far as the image goes.
     found = Predictor.open(detector_folder).detect(pixels, (100, 200))
     assert found.boxes.tolist() == [[100, 0, 200, 100]]
 
 
-def test_photo_without_an_object_has_no_detections(detector_folder: Path, tmp_path: Path) -> None:
+def test_image_without_an_object_has_no_detections(detector_folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (50, 20), (10, 255, 10)).save(tmp_path / "green.png")
     found = Predictor.open(detector_folder).predict(tmp_path / "green.png")
     assert isinstance(found, Detections)
@@ -123,7 +123,7 @@ def test_photo_without_an_object_has_no_detections(detector_folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize("size", [(4000, 1), (1, 4000), (1, 1)], ids=str)
-def test_photo_of_a_line_is_answered(
+def test_image_of_a_line_is_answered(
     detector_folder: Path, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     Image.new("RGB", size, (255, 0, 255)).save(tmp_path / "line.png")
@@ -142,7 +142,7 @@ def test_other_threshold_leaves_the_first_predictor_as_it_was(detector_folder: P
 
 
 def test_classifier_has_no_threshold(model_folder: Path) -> None:
-    with pytest.raises(UsageFault, match="is a classifier, which has no threshold") as caught:
+    with pytest.raises(EdgetlUsageError, match="is a classifier, which has no threshold") as caught:
         Predictor.open(model_folder).with_threshold(0.5)
     assert caught.value.exit_code == 2
 

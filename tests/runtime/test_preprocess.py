@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgetl.runtime.errors import PhotoError
-from edgetl.runtime.preprocess import FITS, Preprocess, fit_photo, read_photo
+from edgetl.runtime.errors import ImageError
+from edgetl.runtime.preprocess import FITS, Preprocess, fit_image, read_image
 
 
 def encoded(image: Image.Image, suffix: str, **options: object) -> io.BytesIO:
@@ -47,7 +47,7 @@ def solid(*colour: int, height: int = 2, width: int = 3) -> NDArray[np.uint8]:
     return np.full((height, width, 3), colour, np.uint8)
 
 
-# A 2 x 3 photo whose six pixels differ, so that every turn and mirror shows.
+# A 2 x 3 image whose six pixels differ, so that every turn and mirror shows.
 MARKED = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
 
 
@@ -71,15 +71,15 @@ def test_exif_orientation_is_applied(
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if suffix == "WEBP" else {}
-    photo = read_photo(encoded(Image.fromarray(MARKED), suffix, exif=exif, **options))
-    np.testing.assert_array_equal(photo, np.repeat(upright[:, :, None], 3, axis=2))
+    image = read_image(encoded(Image.fromarray(MARKED), suffix, exif=exif, **options))
+    np.testing.assert_array_equal(image, np.repeat(upright[:, :, None], 3, axis=2))
 
 
 def test_jpeg_of_a_turned_camera_is_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    photo = read_photo(encoded(Image.new("L", (30, 20), 90), "JPEG", exif=exif))
-    assert photo.shape == (30, 20, 3)
+    image = read_image(encoded(Image.new("L", (30, 20), 90), "JPEG", exif=exif))
+    assert image.shape == (30, 20, 3)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_jpeg_of_a_turned_camera_is_upright() -> None:
 def test_colour_modes_become_rgb(
     mode: str, pixel: tuple[int, ...], suffix: str, expected: tuple[int, int, int]
 ) -> None:
-    photo = read_photo(encoded(Image.new(mode, (3, 2), pixel), suffix))
-    np.testing.assert_array_equal(photo, solid(*expected))
+    image = read_image(encoded(Image.new(mode, (3, 2), pixel), suffix))
+    np.testing.assert_array_equal(image, solid(*expected))
 
 
 def test_cmyk_jpeg_of_adobe_is_not_inverted() -> None:
     stream = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
     assert b"Adobe" in stream.getvalue()
-    red, green, blue = read_photo(stream)[8, 8].tolist()
+    red, green, blue = read_image(stream)[8, 8].tolist()
     assert red < 5
     assert green > 250
     assert blue > 250
@@ -116,37 +116,37 @@ def test_cmyk_jpeg_of_adobe_is_not_inverted() -> None:
 def test_palette_with_transparency_is_blended() -> None:
     image = Image.new("P", (3, 2), 1)
     image.putpalette([200, 0, 0, 0, 60, 90])
-    opaque = read_photo(encoded(image, "PNG"))
-    clear = read_photo(encoded(image, "PNG", transparency=1))
+    opaque = read_image(encoded(image, "PNG"))
+    clear = read_image(encoded(image, "PNG", transparency=1))
     np.testing.assert_array_equal(opaque, solid(0, 60, 90))
     np.testing.assert_array_equal(clear, solid(255, 255, 255))
 
 
 def test_grey_png_with_a_transparent_level_is_blended() -> None:
     grey = Image.fromarray(np.array([[7, 8]], np.uint8))
-    photo = read_photo(encoded(grey, "PNG", transparency=7))
-    assert photo[0, :, 0].tolist() == [255, 8]
+    image = read_image(encoded(grey, "PNG", transparency=7))
+    assert image[0, :, 0].tolist() == [255, 8]
 
 
 @pytest.mark.parametrize("suffix", ["PNG", "TIFF"])
 def test_16_bit_grey_keeps_the_high_byte(suffix: str) -> None:
     values = np.array([[0, 255, 256, 511, 32768, 65535]], np.uint16)
-    photo = read_photo(encoded(Image.fromarray(values), suffix))
-    assert photo[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
-    assert (photo[:, :, 0] == photo[:, :, 2]).all()
+    image = read_image(encoded(Image.fromarray(values), suffix))
+    assert image[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
+    assert (image[:, :, 0] == image[:, :, 2]).all()
 
 
 def test_16_bit_colour_and_16_bit_grey_agree() -> None:
     values = [0, 255, 256, 511, 32768, 65535]
     row = b"\0" + b"".join(struct.pack(">HHH", value, value, value) for value in values)
-    photo = read_photo(io.BytesIO(png(6, 1, depth=16, colour=2, rows=row)))
-    assert photo[0, :, 1].tolist() == [0, 0, 1, 1, 128, 255]
+    image = read_image(io.BytesIO(png(6, 1, depth=16, colour=2, rows=row)))
+    assert image[0, :, 1].tolist() == [0, 0, 1, 1, 128, 255]
 
 
 def test_16_bit_grey_with_alpha_is_blended() -> None:
     row = b"\0" + struct.pack(">HHHH", 0x6400, 0xFFFF, 0x6400, 0)
-    photo = read_photo(io.BytesIO(png(2, 1, depth=16, colour=4, rows=row)))
-    assert photo[0, :, 0].tolist() == [100, 255]
+    image = read_image(io.BytesIO(png(2, 1, depth=16, colour=4, rows=row)))
+    assert image[0, :, 0].tolist() == [100, 255]
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_16_bit_grey_with_alpha_is_blended() -> None:
 def test_16_bit_transparent_level_is_refused(colour: int, row: bytes, key: bytes) -> None:
     body = b"tRNS" + key
     extra = struct.pack(">I", len(key)) + body + struct.pack(">I", zlib.crc32(body))
-    with pytest.raises(PhotoError, match=r"16 bits with a transparent level"):
-        read_photo(io.BytesIO(png(2, 1, depth=16, colour=colour, rows=b"\0" + row, extra=extra)))
+    with pytest.raises(ImageError, match=r"16 bits with a transparent level"):
+        read_image(io.BytesIO(png(2, 1, depth=16, colour=colour, rows=b"\0" + row, extra=extra)))
 
 
 def test_white_is_zero_tiff_is_not_a_negative() -> None:
     values = np.array([[0, 0xFF00]], np.uint16)
     stream = encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0})
-    assert read_photo(stream)[0, :, 0].tolist() == [255, 0]
+    assert read_image(stream)[0, :, 0].tolist() == [255, 0]
 
 
 @pytest.mark.parametrize(
@@ -182,83 +182,83 @@ def test_white_is_zero_tiff_is_not_a_negative() -> None:
     ],
 )
 def test_pixels_without_a_range_are_refused(mode: str, what: str) -> None:
-    with pytest.raises(PhotoError, match=what):
-        read_photo(encoded(Image.new(mode, (3, 2)), "TIFF"))
+    with pytest.raises(ImageError, match=what):
+        read_image(encoded(Image.new(mode, (3, 2)), "TIFF"))
 
 
 def test_first_frame_of_an_animation_is_read() -> None:
     frames = [Image.new("RGB", (3, 2), colour) for colour in ("#ff0000", "#0000ff")]
     stream = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(read_photo(stream), solid(255, 0, 0))
+    np.testing.assert_array_equal(read_image(stream), solid(255, 0, 0))
 
 
 @pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
-def test_photo_cut_short_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
+def test_image_cut_short_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     content = encoded(Image.fromarray(noise), suffix).getvalue()
     path = tmp_path / "cut.img"
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(PhotoError, match=r"cannot read photo '.*cut\.img': ") as caught:
-        read_photo(path)
+    with pytest.raises(ImageError, match=r"cannot read image '.*cut\.img': ") as caught:
+        read_image(path)
     assert caught.value.exit_code == 3
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
-def test_damaged_photos_are_read_or_refused_but_nothing_else(suffix: str) -> None:
-    dice = np.random.default_rng(0)
-    noise = dice.integers(0, 256, (24, 24, 3), np.uint8)
+def test_damaged_images_are_read_or_refused_but_nothing_else(suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (24, 24, 3), np.uint8)
     content = encoded(Image.fromarray(noise), suffix).getvalue()
     for _ in range(150):
         damaged = np.frombuffer(content, np.uint8).copy()
-        damaged[dice.integers(0, min(200, len(damaged)), 3)] = dice.integers(0, 256, 3)
+        damaged[rng.integers(0, min(200, len(damaged)), 3)] = rng.integers(0, 256, 3)
         try:
-            photo = read_photo(io.BytesIO(damaged.tobytes()))
-        except PhotoError:
+            image = read_image(io.BytesIO(damaged.tobytes()))
+        except ImageError:
             continue
-        assert photo.dtype == np.uint8
-        assert photo.shape[2] == 3
+        assert image.dtype == np.uint8
+        assert image.shape[2] == 3
 
 
 @pytest.mark.parametrize(
     ("content", "what"),
     [
         pytest.param(b"", "the file is empty", id="empty"),
-        pytest.param(b"hello, world", "not a photo in a format that Pillow reads", id="text"),
+        pytest.param(b"hello, world", "not an image in a format that Pillow reads", id="text"),
     ],
 )
-def test_file_that_is_no_photo_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
+def test_file_that_is_no_image_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    with pytest.raises(PhotoError, match=rf"a\.jpg': {what}"):
-        read_photo(path)
-    with pytest.raises(PhotoError, match=rf"in the zip': {what}"):
-        read_photo(io.BytesIO(content), name="a.jpg in the zip")
+    with pytest.raises(ImageError, match=rf"a\.jpg': {what}"):
+        read_image(path)
+    with pytest.raises(ImageError, match=rf"in the zip': {what}"):
+        read_image(io.BytesIO(content), name="a.jpg in the zip")
 
 
-def test_missing_photo_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match=r"gone\.jpg': no such file") as caught:
-        read_photo(tmp_path / "gone.jpg")
+def test_missing_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"gone\.jpg': no such file") as caught:
+        read_image(tmp_path / "gone.jpg")
     assert caught.value.remedy == "check the path"
 
 
-def test_folder_instead_of_a_photo_is_refused_as_such(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match=r"cannot read photo '.*': it is a folder") as caught:
-        read_photo(tmp_path)
-    assert caught.value.remedy == f"name the photos in it, for example {tmp_path / '*.jpg'}"
+def test_folder_instead_of_a_image_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"cannot read image '.*': it is a folder") as caught:
+        read_image(tmp_path)
+    assert caught.value.remedy == f"name the images in it, for example {tmp_path / '*.jpg'}"
 
 
 @pytest.mark.parametrize("side", [9_500, 60_000], ids=["too large", "a bomb"])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_photo_with_too_many_pixels_is_refused(side: int) -> None:
-    with pytest.raises(PhotoError, match=r"pixels"):
-        read_photo(io.BytesIO(png(side, side, depth=8, colour=0, rows=b"")))
+def test_image_with_too_many_pixels_is_refused(side: int) -> None:
+    with pytest.raises(ImageError, match=r"pixels"):
+        read_image(io.BytesIO(png(side, side, depth=8, colour=0, rows=b"")))
 
 
 def test_stretch_averages_when_it_shrinks() -> None:
-    photo = np.zeros((2, 4, 3), np.uint8)
-    photo[:, 1::2] = 100
-    fitted = fit_photo(photo, Preprocess(1, 2, "stretch", "area", 0))
+    image = np.zeros((2, 4, 3), np.uint8)
+    image[:, 1::2] = 100
+    fitted = fit_image(image, Preprocess(1, 2, "stretch", "area", 0))
     np.testing.assert_array_equal(fitted, solid(50, 50, 50, height=1, width=2))
 
 
@@ -281,15 +281,15 @@ def test_letterbox_centres_and_rounds_as_stated(
 ) -> None:
     expected = solid(9, 9, 9, height=8, width=8)
     expected[inner] = 200
-    photo = solid(200, 200, 200, height=height, width=width)
-    fitted = fit_photo(photo, Preprocess(8, 8, "letterbox", "bilinear", 9))
+    image = solid(200, 200, 200, height=height, width=width)
+    fitted = fit_image(image, Preprocess(8, 8, "letterbox", "bilinear", 9))
     np.testing.assert_array_equal(fitted, expected)
 
 
 def test_crop_cuts_the_centre() -> None:
-    photo = np.zeros((2, 7, 3), np.uint8)
-    photo[:, 2:4] = 250  # (7 - 2) / 2 = 2 columns are lost at the left, 3 at the right
-    fitted = fit_photo(photo, Preprocess(4, 4, "crop", "bicubic", 0))
+    image = np.zeros((2, 7, 3), np.uint8)
+    image[:, 2:4] = 250  # (7 - 2) / 2 = 2 columns are lost at the left, 3 at the right
+    fitted = fit_image(image, Preprocess(4, 4, "crop", "bicubic", 0))
     np.testing.assert_array_equal(fitted, solid(250, 250, 250, height=4, width=4))
 
 
@@ -297,7 +297,7 @@ def test_crop_cuts_the_centre() -> None:
 @pytest.mark.parametrize("resample", ["bilinear", "bicubic", "area"])
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (1, 1), (3, 5)])
 def test_every_shape_fits(fit: str, resample: str, shape: tuple[int, int]) -> None:
-    fitted = fit_photo(
+    fitted = fit_image(
         solid(5, 6, 7, height=shape[0], width=shape[1]), Preprocess(24, 16, fit, resample, 6)
     )
     assert fitted.shape == (24, 16, 3)
@@ -322,9 +322,9 @@ def test_preprocess_refuses_what_it_does_not_know(
         Preprocess(*arguments)
 
 
-def test_fit_refuses_what_is_no_rgb_photo() -> None:
-    with pytest.raises(ValueError, match=r"photo must be uint8 \(h, w, 3\), got uint8 \(4, 4\)"):
-        fit_photo(np.zeros((4, 4), np.uint8), Preprocess(8, 8, "crop", "area", 0))
+def test_fit_refuses_what_is_no_rgb_image() -> None:
+    with pytest.raises(ValueError, match=r"image must be uint8 \(h, w, 3\), got uint8 \(4, 4\)"):
+        fit_image(np.zeros((4, 4), np.uint8), Preprocess(8, 8, "crop", "area", 0))
 
 
 def test_preprocess_imports_numpy_and_pillow_only() -> None:

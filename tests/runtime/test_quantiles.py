@@ -61,13 +61,13 @@ def test_interval_of_equal_times_is_a_point() -> None:
 
 
 def test_interval_agrees_with_plain_resampling_of_runs_and_blocks() -> None:
-    dice = np.random.default_rng(1)
-    times = dice.lognormal(0.0, 0.2, (4, 200)) * 1e6 * np.array([[1.0], [1.05], [1.1], [1.15]])
+    rng = np.random.default_rng(1)
+    times = rng.lognormal(0.0, 0.2, (4, 200)) * 1e6 * np.array([[1.0], [1.05], [1.1], [1.15]])
     runs = times.astype(np.int64)
     blocks = runs.reshape(4, 20, 10)
     p50, p95 = [], []
     for _ in range(4000):
-        drawn = [blocks[i][dice.integers(20, size=20)].ravel() for i in dice.integers(4, size=4)]
+        drawn = [blocks[i][rng.integers(20, size=20)].ravel() for i in rng.integers(4, size=4)]
         p50.append(sorted(np.sort(run)[99] for run in drawn)[1])
         p95.append(np.sort(np.concatenate(drawn))[759])
     found = intervals(runs.tolist(), (0.5, 0.95))
@@ -80,11 +80,11 @@ def test_interval_agrees_with_plain_resampling_of_runs_and_blocks() -> None:
 
 
 def test_times_that_depend_on_their_neighbours_widen_the_interval() -> None:
-    dice = np.random.default_rng(5)
-    level = np.repeat(dice.normal(0.0, 1e5, 20), 50)
-    times = (1e6 + level + dice.normal(0.0, 1e3, 1000)).astype(int)
+    rng = np.random.default_rng(5)
+    level = np.repeat(rng.normal(0.0, 1e5, 20), 50)
+    times = (1e6 + level + rng.normal(0.0, 1e3, 1000)).astype(int)
     found = {}
-    for name, order in (("states", times), ("scattered", dice.permutation(times))):
+    for name, order in (("states", times), ("scattered", rng.permutation(times))):
         interval = intervals([order.tolist()], (0.5,))[0.5]
         assert interval is not None
         found[name] = interval.high - interval.low

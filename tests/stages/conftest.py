@@ -63,7 +63,7 @@ class Bench:
                 for name in ("finetune", "distill")
             },
             targets=(),
-            calibration=Calibration(name="any", split="train", count=1, choice="random"),
+            calibration=Calibration(name="any", split="train", count=1, sampling="random"),
             folder=self.root,
             digest=digest_file,
         )
@@ -80,9 +80,9 @@ class Bench:
         total = sum(counts.values())
         labels = np.arange(total) % 2
         noise = draw.integers(-60, 60, (total, SIZE, SIZE, 3))
-        photos = np.clip(noise + 90 + 80 * labels[:, None, None, None], 0, 255).astype(np.uint8)
+        images = np.clip(noise + 90 + 80 * labels[:, None, None, None], 0, 255).astype(np.uint8)
         with (out / IMAGES_FILE).open("wb") as file:
-            write_images(file, list(photos), photos.shape)
+            write_images(file, list(images), images.shape)
         items: dict[Split, list[Item]] = {}
         start = 0
         for split in Split:
@@ -94,14 +94,14 @@ class Bench:
             classes=("dark", "bright"),
             preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
             items=items,
-            omissions=[],
+            dropped=[],
         )
         return store.commit(request, kind="dataset", label="index", facts={}, seconds=0.0)
 
     def boxes(self, counts: Mapping[Split, int] = COUNTS) -> Artifact:
-        """Return one dark or bright square per photo, as the index stage would store them.
+        """Return one dark or bright square per image, as the index stage would store them.
 
-        Photos are twice as large as the input. The first one of each split shows nothing.
+        Images are twice as large as the input. The first one of each split shows nothing.
         """
         store = Store(self.root / "store")
         request = Request("index", 1, {"boxes": dict(counts)}, {}, {})
@@ -111,7 +111,7 @@ class Bench:
         out, _, _ = store.folders(request)
         draw = np.random.default_rng(1)
         total = sum(counts.values())
-        photos = draw.integers(90, 110, (total, SIZE, SIZE, 3), np.uint8)
+        images = draw.integers(90, 110, (total, SIZE, SIZE, 3), np.uint8)
         items: dict[Split, list[Item]] = {}
         truths: dict[Split, list[Truth]] = {}
         row = 0
@@ -122,22 +122,22 @@ class Bench:
                 label = row % 2 if position else 2
                 boxes = np.array([[left, top, left + 12, top + 12]], np.float32)[: label < 2]
                 if len(boxes):
-                    photos[row, top : top + 12, left : left + 12] = 220 * label + 20
+                    images[row, top : top + 12, left : left + 12] = 220 * label + 20
                 items[split].append(Item(f"{row}.png", label, f"{row:064x}"))
                 truths[split].append(
                     Truth(2 * boxes, np.full(len(boxes), label), np.zeros(len(boxes), bool))
                 )
                 row += 1
         with (out / IMAGES_FILE).open("wb") as file:
-            write_images(file, list(photos), photos.shape)
+            write_images(file, list(images), images.shape)
         write_index(
             out,
             classes=("dark", "bright"),
             preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
             items=items,
-            omissions=[],
+            dropped=[],
             truths=truths,
-            photo_sizes={split: [(2 * SIZE, 2 * SIZE)] * counts[split] for split in Split},
+            image_sizes={split: [(2 * SIZE, 2 * SIZE)] * counts[split] for split in Split},
         )
         return store.commit(request, kind="dataset", label="index", facts={}, seconds=0.0)
 
@@ -195,10 +195,10 @@ def shelve() -> Callable[[Path, str, str, Facts], Artifact]:
 
 @pytest.fixture(scope="session")
 def untrained() -> Callable[..., Path]:
-    """Return what writes a model that saw no photo, as a training would leave it, for a dataset.
+    """Return what writes a model that saw no image, as a training would leave it, for a dataset.
 
     Its last class leads a little. A detector is not shy of an answer, and its statistics are
-    settled, so that its answers differ from photo to photo.
+    settled, so that its answers differ from image to image.
     """
 
     def write(folder: Path, data: Path, family_name: str, *, width: float, seed: int) -> Path:
@@ -208,7 +208,7 @@ def untrained() -> Callable[..., Path]:
         from edgetl.config.recipe import InputTable
         from edgetl.models import FAMILIES, ModelSpec, save_model
         from edgetl.nn.layers import RawPixels
-        from edgetl.train.outcome import split_answers
+        from edgetl.train.training_artifacts import split_predictions
 
         torch.set_num_threads(1)
         dataset, family = Dataset.open(data), FAMILIES.load(family_name)
@@ -237,13 +237,13 @@ def untrained() -> Callable[..., Path]:
                     part.bias.copy_(torch.linspace(0.1, 0.3, len(part.bias)))
         folder.mkdir(parents=True)
         save_model(folder, spec, module)
-        answers = {
+        predictions = {
             f"{split.value}_{name}": values
             for split in (Split.VAL, Split.TEST)
             if dataset.names(split)
-            for name, values in split_answers(spec, module, dataset, split).items()
+            for name, values in split_predictions(spec, module, dataset, split).items()
         }
-        np.savez(folder / "answers.npz", allow_pickle=False, **answers)
+        np.savez(folder / "predictions.npz", allow_pickle=False, **predictions)
         return folder
 
     return write

@@ -40,11 +40,11 @@ def _job(*targets: Target) -> Job:
         {
             "name": "parts",
             "task": "classification",
-            "data": {"drawn": {}},
+            "data": {"synthetic": {}},
             "teacher": {"family": "mobilenet_v2"},
         }
     )
-    calibration = Calibration(name="few", split="train", count=1, choice="random")
+    calibration = Calibration(name="few", split="train", count=1, sampling="random")
     return Job(
         recipe=recipe,
         tables={"benchmark": BenchmarkTable()},

@@ -14,20 +14,20 @@ STAGE = STAGES.load("compare")
 
 
 def labelled(bench: Any, count: int) -> Artifact:
-    """Return a dataset of two classes in turn, with `count` test photos."""
+    """Return a dataset of two classes in turn, with `count` test images."""
     counts = {Split.TRAIN: 2, Split.VAL: 2, Split.TEST: count}
     dataset: Artifact = bench.dataset(counts)
     return dataset
 
 
-def answered(bench: Any, name: str, right: list[bool]) -> Artifact:
+def num_predictions(bench: Any, name: str, right: list[bool]) -> Artifact:
     """Return a student of two classes that answers as `right` says."""
     store = Store(bench.root / "store")
     request = Request("distill", 1, {"name": name}, {}, {})
     out, _, _ = store.folders(request)
     labels = np.arange(len(right)) % 2
     chosen = np.where(right, labels, 1 - labels)
-    np.savez(out / "answers.npz", allow_pickle=False, test_logits=np.eye(2, dtype="f4")[chosen])
+    np.savez(out / "predictions.npz", allow_pickle=False, test_logits=np.eye(2, dtype="f4")[chosen])
     return store.commit(request, kind="student", label=name, facts={}, seconds=0.0)
 
 
@@ -37,8 +37,8 @@ def compared(bench: Any, student: list[bool], control: list[bool]) -> Artifact:
     [node] = bench.plan("compare", job, student=nodes)
     inputs = {
         "dataset": labelled(bench, len(student)),
-        "student": answered(bench, "student", student),
-        "control": answered(bench, "control", control),
+        "student": num_predictions(bench, "student", student),
+        "control": num_predictions(bench, "control", control),
     }
     artifact: Artifact = bench.run(node, inputs)
     return artifact
@@ -51,13 +51,13 @@ def test_student_without_control_is_not_compared(bench: Any) -> None:
     assert bench.plan("compare", job, student=alone) == []
 
 
-def test_gain_counts_photos_that_only_one_of_them_gets_right(bench: Any) -> None:
+def test_gain_counts_images_that_only_one_of_them_gets_right(bench: Any) -> None:
     student = [True] * 90 + [False] * 10
     control = [True] * 70 + [False] * 25 + [True] * 5
 
     facts = compared(bench, student, control).facts
 
-    assert facts["photos"] == 100
+    assert facts["images"] == 100
     assert facts["student"]["metric"] == "top1"
     assert (facts["student"]["value"], facts["control"]["value"]) == (0.9, 0.75)
     assert facts["gain_pp"] == 15.0
@@ -88,11 +88,11 @@ def test_result_is_said_in_plain_words_whatever_it_is(
     assert re.match(line, STAGE.summary(facts))
 
 
-def test_without_test_photos_no_gain_is_claimed(bench: Any) -> None:
+def test_without_test_images_no_gain_is_claimed(bench: Any) -> None:
     facts = compared(bench, [], []).facts
 
-    assert facts == {"photos": 0}
-    assert STAGE.summary(facts) == "no test photos, so no gain can be measured"
+    assert facts == {"images": 0}
+    assert STAGE.summary(facts) == "no test images, so no gain can be measured"
 
 
 def test_detectors_are_compared_by_map(bench: Any, untrained: Any) -> None:
@@ -103,14 +103,14 @@ def test_detectors_are_compared_by_map(bench: Any, untrained: Any) -> None:
         request = Request("distill", 1, {"name": name}, {}, {})
         out, _, _ = store.folders(request)
         folder = untrained(bench.root / name, data.folder, "yolox_nano", width=0.25, seed=seed)
-        shutil.copy(folder / "answers.npz", out)
+        shutil.copy(folder / "predictions.npz", out)
         students[name] = store.commit(request, kind="student", label=name, facts={}, seconds=0.0)
     nodes = [Node("distill", label, NoOptions()) for label in ("distill", "control")]
     [node] = bench.plan("compare", bench.job(), student=nodes)
 
     facts = bench.run(node, {"dataset": data, **students}).facts
 
-    assert facts["photos"] == 8
+    assert facts["images"] == 8
     assert facts["student"]["metric"] == "map"
     gain = 100 * (facts["student"]["value"] - facts["control"]["value"])
     assert facts["gain_pp"] == pytest.approx(gain, abs=1e-3)

@@ -86,15 +86,15 @@ def test_teacher_changes_the_student_and_nothing_else_does(
     student, control = planned(bench, {**SHORT, "method": method})
     dataset = {"dataset": inputs["dataset"]}
 
-    taught = bench.run(student, inputs)
+    teacher_outputs = bench.run(student, inputs)
     alone = bench.run(control, dataset)
 
     weights = [
         load_model(artifact.folder)[1].state_dict()["features.0.0.weight"]
-        for artifact in (taught, alone)
+        for artifact in (teacher_outputs, alone)
     ]
     assert not torch.equal(*weights)
-    assert taught.facts["method"] == method
+    assert teacher_outputs.facts["method"] == method
     assert alone.facts["method"] == "labels"
     assert STAGE.summary(alone.facts).endswith("], on labels alone")
 
@@ -104,10 +104,10 @@ def test_student_that_ignores_its_teacher_is_its_own_control(
 ) -> None:
     student, control = planned(bench, {**SHORT, "method": "soft-targets", "soft_weight": 0.0})
 
-    taught = bench.run(student, inputs)
+    teacher_outputs = bench.run(student, inputs)
     alone = bench.run(control, {"dataset": inputs["dataset"]})
 
-    assert taught.file("model.safetensors").read_bytes() == (
+    assert teacher_outputs.file("model.safetensors").read_bytes() == (
         alone.file("model.safetensors").read_bytes()
     )
 
@@ -122,7 +122,7 @@ def test_rerun_gives_the_same_bytes_with_cached_and_with_live_teacher(
     second = bench.run(student, inputs, "2")
 
     assert first.manifest.digest == second.manifest.digest
-    with np.load(first.file("answers.npz")) as arrays:
+    with np.load(first.file("predictions.npz")) as arrays:
         assert arrays["test_logits"].shape == (8, 2)
 
 
@@ -152,14 +152,16 @@ def test_detector_learns_from_a_detector_of_another_family(bench: Any) -> None:
     inputs = {"dataset": dataset, "teacher": bench.run(node, {"dataset": dataset})}
     student, control = planned(bench, {"epochs": 1, "batch_size": 8}, **DETECTION)
 
-    taught, again = (bench.run(student, inputs, name) for name in ("", "2"))
+    teacher_outputs, again = (bench.run(student, inputs, name) for name in ("", "2"))
     alone = bench.run(control, {"dataset": dataset})
 
-    assert taught.manifest.digest == again.manifest.digest
-    assert taught.facts["method"] == "pkd"
+    assert teacher_outputs.manifest.digest == again.manifest.digest
+    assert teacher_outputs.facts["method"] == "pkd"
     assert alone.facts["method"] == "labels"
     # The adapters are no part of the student.
-    networks = [load_model(artifact.folder)[1].state_dict() for artifact in (taught, alone)]
+    networks = [
+        load_model(artifact.folder)[1].state_dict() for artifact in (teacher_outputs, alone)
+    ]
     assert list(networks[0]) == list(networks[1])
     assert any(not torch.equal(value, networks[1][name]) for name, value in networks[0].items())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgetl.config.recipe import SuppressionTable
+from edgetl.config.recipe import NmsTable
 from edgetl.config.target import Target
 from edgetl.data.dataset import Dataset
 from edgetl.errors import EdgetlError, MissingPackageError
@@ -17,11 +17,11 @@ from edgetl.evaluation import EVALUATIONS
 from edgetl.models import deployable, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.runtime import golden
-from edgetl.runtime.detections import Suppression
+from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.predictor import Predictor
 from edgetl.stages import STAGES, Job, Node, export
 from edgetl.store.store import Artifact
-from edgetl.train.outcome import split_answers
+from edgetl.train.training_artifacts import split_predictions
 from edgetl.types import Precision, Split
 
 STAGE = STAGES.load("export")
@@ -63,7 +63,7 @@ def inputs(
 def detector(
     bench: Any, shelve: Callable[..., Artifact], untrained: Callable[..., Path], tmp_path: Path
 ) -> Callable[..., dict[str, Artifact]]:
-    """Return what makes photos with a square somewhere, and an untrained detector for them."""
+    """Return what makes images with a square somewhere, and an untrained detector for them."""
 
     def make(counts: Mapping[Split, int] = COUNTS) -> dict[str, Artifact]:
         data = bench.boxes(counts)
@@ -139,7 +139,7 @@ def test_exported_model_folder_answers_like_torch(bench: Any, inputs: dict[str, 
     assert "of the outputs' range from torch" in STAGE.summary(found.facts)
 
 
-def test_golden_samples_are_photos_of_the_validation_split(
+def test_golden_samples_are_images_of_the_validation_split(
     bench: Any, inputs: dict[str, Artifact]
 ) -> None:
     found = bench.run(onnx_node(bench, inputs), inputs)
@@ -150,8 +150,8 @@ def test_golden_samples_are_photos_of_the_validation_split(
     assert samples.fitted.shape == (2, SIZE, SIZE, 3)
     spec, module = load_model(inputs["model"].folder)
     with torch.no_grad():
-        answers = RawPixels(module, spec.mean, spec.std)(torch.tensor(samples.pixels).float())
-    np.testing.assert_allclose(samples.reference["logits"], answers.numpy(), atol=1e-6)
+        predictions = RawPixels(module, spec.mean, spec.std)(torch.tensor(samples.pixels).float())
+    np.testing.assert_allclose(samples.reference["logits"], predictions.numpy(), atol=1e-6)
 
 
 def test_rerun_gives_the_same_bytes(bench: Any, inputs: dict[str, Artifact]) -> None:
@@ -189,35 +189,35 @@ def test_exported_detector_gives_boxes_and_scores_apart(bench: Any, detector: De
     assert golden.replay(found.folder).passed
     assert found.facts["output_span"] == 1.0
     assert found.facts["max_abs_error"] < 1e-3
-    assert contract.suppression is not None
-    assert found.facts["suppression"] == dataclasses.asdict(contract.suppression)
-    score = contract.suppression.score
+    assert contract.nms is not None
+    assert found.facts["nms"] == dataclasses.asdict(contract.nms)
+    score = contract.nms.score_threshold
     assert STAGE.summary(found.facts).endswith(f"finds what scores {score:g}")
 
 
 def test_suppression_of_the_recipe_enters_the_settings_of_a_detector_alone(bench: Any) -> None:
     teacher = Node("finetune", "finetune", bench.job().tables["finetune"])
-    asked = {"mode": "class-agnostic", "iou": 0.5, "score": 0.25, "limit": 300}
+    asked = {"mode": "class-agnostic", "iou": 0.5, "score_threshold": 0.25, "max_detections": 300}
 
     def settings(**fields: Any) -> Any:
         wanted = dataclasses.replace(bench.job(**fields), targets=(target("host", "onnx"),))
         [node] = bench.plan("export", wanted, teacher=[teacher], student=[])
         return node.settings
 
-    detection = settings(task="detection", suppression=asked)
-    assert detection.suppression == SuppressionTable.model_validate(asked)
-    assert settings(task="detection") == settings(task="detection", suppression={"iou": 0.65})
-    assert settings(task="detection").suppression == SuppressionTable()
-    assert settings().suppression is None
+    detection = settings(task="detection", nms=asked)
+    assert detection.nms == NmsTable.model_validate(asked)
+    assert settings(task="detection") == settings(task="detection", nms={"iou": 0.65})
+    assert settings(task="detection").nms == NmsTable()
+    assert settings().nms is None
 
 
 def test_suppression_of_a_classifier_is_refused(bench: Any) -> None:
     wanted = dataclasses.replace(
-        bench.job(suppression={"mode": "per-class"}), targets=(target("host", "onnx"),)
+        bench.job(nms={"mode": "per-class"}), targets=(target("host", "onnx"),)
     )
 
     assert bench.problems("export", wanted) == (
-        "recipe.yaml: suppression: is only read for `task: detection`; leave it out"
+        "recipe.yaml: nms: is only read for `task: detection`; leave it out"
     )
 
 
@@ -225,13 +225,15 @@ def test_contract_of_a_detector_carries_the_suppression_of_the_recipe(
     bench: Any, detector: Detector
 ) -> None:
     inputs = detector()
-    wanted = SuppressionTable(mode="class-agnostic", iou=0.4, score=0.2, limit=12)
-    settings = export.Settings(format="onnx", suppression=wanted)
+    wanted = NmsTable(mode="class-agnostic", iou=0.4, score_threshold=0.2, max_detections=12)
+    settings = export.Settings(format="onnx", nms=wanted)
 
     found = bench.run(Node("export", "export onnx", settings), inputs)
 
-    rule = Predictor.open(found.folder).contract.suppression
-    assert rule == Suppression(score=0.2, iou=0.4, limit=12, mode="class-agnostic")
+    nms = Predictor.open(found.folder).contract.nms
+    assert nms == NmsSettings(
+        score_threshold=0.2, iou=0.4, max_detections=12, mode="class-agnostic"
+    )
     assert golden.replay(found.folder).passed
 
 
@@ -243,18 +245,22 @@ def test_detector_operates_at_the_score_that_suits_the_validation_split(
     truths = dataset.truths(Split.VAL)
     # All objects, with a score of .91.
     np.savez(
-        inputs["model"].file("answers.npz"),
+        inputs["model"].file("predictions.npz"),
         val_boxes=np.concatenate([truth.boxes for truth in truths]),
         val_labels=np.concatenate([truth.labels for truth in truths]),
         val_scores=np.full(sum(len(truth.labels) for truth in truths), 0.91, np.float32),
         val_offsets=np.cumsum([0, *(len(truth.labels) for truth in truths)]),
     )
 
-    rule = export._rule(DETECTION, dataset, inputs["model"], SuppressionTable())
-    given = export._rule(DETECTION, dataset, inputs["model"], SuppressionTable(score=0.5))
+    nms = export._nms_settings(DETECTION, dataset, inputs["model"], NmsTable())
+    given = export._nms_settings(DETECTION, dataset, inputs["model"], NmsTable(score_threshold=0.5))
 
-    assert rule == Suppression(score=0.91, iou=0.65, limit=100, mode="class-aware")
-    assert given == Suppression(score=0.5, iou=0.65, limit=100, mode="class-aware")
+    assert nms == NmsSettings(
+        score_threshold=0.91, iou=0.65, max_detections=100, mode="class-aware"
+    )
+    assert given == NmsSettings(
+        score_threshold=0.5, iou=0.65, max_detections=100, mode="class-aware"
+    )
 
 
 def test_score_is_chosen_among_what_the_wanted_suppression_lets_through(
@@ -262,27 +268,27 @@ def test_score_is_chosen_among_what_the_wanted_suppression_lets_through(
 ) -> None:
     inputs = detector()
     dataset = Dataset.open(inputs["dataset"].folder)
-    wanted = SuppressionTable(mode="class-agnostic", limit=1)
+    wanted = NmsTable(mode="class-agnostic", max_detections=1)
 
-    rule = export._rule(DETECTION, dataset, inputs["model"], wanted)
+    nms = export._nms_settings(DETECTION, dataset, inputs["model"], wanted)
 
     spec, module = load_model(inputs["model"].folder)
-    plain = DETECTION.rule(dataset, wanted)
-    answers = split_answers(spec, module, dataset, Split.VAL, plain)
-    assert max(np.diff(answers["offsets"])) == 1
-    assert rule == DETECTION.tuned(plain, answers, dataset, Split.VAL)
+    plain = DETECTION.nms(dataset, wanted)
+    predictions = split_predictions(spec, module, dataset, Split.VAL, plain)
+    assert max(np.diff(predictions["offsets"])) == 1
+    assert nms == DETECTION.with_selected_threshold(plain, predictions, dataset, Split.VAL)
 
 
-def test_detector_without_validation_photos_operates_at_a_fixed_score(detector: Detector) -> None:
+def test_detector_without_validation_images_operates_at_a_fixed_score(detector: Detector) -> None:
     inputs = detector({Split.TRAIN: 4, Split.VAL: 0, Split.TEST: 4})
     dataset = Dataset.open(inputs["dataset"].folder)
 
-    rule = export._rule(DETECTION, dataset, inputs["model"], SuppressionTable())
+    nms = export._nms_settings(DETECTION, dataset, inputs["model"], NmsTable())
 
-    assert rule == Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+    assert nms == NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
 
-def test_golden_photos_of_a_detector_show_objects_and_are_fewer_the_larger_its_answers(
+def test_golden_images_of_a_detector_show_objects_and_are_fewer_the_larger_its_answers(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = detector()

@@ -92,15 +92,15 @@ def test_features_are_what_the_head_would_see_of_each_view(
     assert train.shape == (2, 24, 360)
     assert val.shape == (1, 8, 360)
     assert train.dtype == np.float32
-    # Once more by hand: normalise a mirrored photo and take the pooled maps through the classifier.
+    # Once more by hand: normalise a mirrored image and take the pooled maps through the classifier.
     from edgetl.models import FAMILIES
     from edgetl.train.weights import load_into, read_weights
 
     family = FAMILIES.load("mobilenet_v3_small")
     module = family.build(width=0.35, num_classes=2, seed=0).eval()
     load_into(module, read_weights(bench.root / "weights.safetensors"), family, "file")
-    photo = Dataset.open(dataset.folder).images(Split.TRAIN)[5, :, ::-1] / 255.0
-    scaled = (photo - np.array(family.mean)) / np.array(family.std)
+    pixels = Dataset.open(dataset.folder).images(Split.TRAIN)[5, :, ::-1] / 255.0
+    scaled = (pixels - np.array(family.mean)) / np.array(family.std)
     image = torch.from_numpy(scaled.astype(np.float32).transpose(2, 0, 1)[None].copy())
     with torch.inference_mode():
         maps = module.get_submodule("features")(image).mean(dim=(2, 3))
@@ -109,7 +109,7 @@ def test_features_are_what_the_head_would_see_of_each_view(
     np.testing.assert_allclose(train[1, 5], expected[0].numpy(), atol=1e-5)
 
 
-def test_photos_that_are_not_augmented_have_one_view(
+def test_images_that_are_not_augmented_have_one_view(
     bench: Any, weights: Callable[..., Path]
 ) -> None:
     weights()
@@ -132,5 +132,5 @@ def test_rerun_gives_the_same_bytes_and_a_line_for_people(
     second = bench.run(node, {"dataset": dataset}, "2")
 
     assert first.manifest.digest == second.manifest.digest
-    assert STAGE.summary(first.facts) == "32 photos through the frozen backbone, mirrored too"
-    assert bench.told.steps[-1] == (56, 56, "photos through the backbone")
+    assert STAGE.summary(first.facts) == "32 images through the frozen backbone, mirrored too"
+    assert bench.told.steps[-1] == (56, 56, "images through the backbone")

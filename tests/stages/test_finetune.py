@@ -16,7 +16,7 @@ from edgetl.models import FAMILIES, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
-from edgetl.train.outcome import read_answers
+from edgetl.train.training_artifacts import read_predictions
 from edgetl.types import Split
 
 STAGE = STAGES.load("finetune")
@@ -108,7 +108,7 @@ def test_answers_to_validation_and_test_are_those_of_the_saved_model(bench: Any)
     spec, module = load_model(artifact.folder)
     assert spec.classes == ("dark", "bright")
     assert spec.preprocess.fit == "stretch"
-    with np.load(artifact.file("answers.npz")) as arrays:
+    with np.load(artifact.file("predictions.npz")) as arrays:
         assert set(arrays) == {"val_logits", "test_logits"}
         assert arrays["test_logits"].shape == (8, 2)
         assert arrays["test_logits"].dtype == np.float32
@@ -118,11 +118,11 @@ def test_answers_to_validation_and_test_are_those_of_the_saved_model(bench: Any)
     right = (chosen == dataset.labels(Split.TEST)).mean()
     assert artifact.facts["test"]["value"] == pytest.approx(right)
     assert artifact.facts["test"]["metric"] == "top1"
-    assert np.array_equal(read_answers(artifact.folder, Split.VAL)["logits"], logits)
+    assert np.array_equal(read_predictions(artifact.folder, Split.VAL)["logits"], logits)
     network = RawPixels(module, spec.mean, spec.std)
-    photos = dataset.images(Split.VAL).astype(np.float32)
+    images = dataset.images(Split.VAL).astype(np.float32)
     with torch.inference_mode():
-        again = network(torch.from_numpy(photos)).numpy()
+        again = network(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(logits, again, atol=1e-5)
 
 
@@ -202,7 +202,7 @@ def test_data_without_validation_and_test_are_trained_to_the_last_epoch(bench: A
 
 
 def test_summary_has_network_accuracy_and_interval() -> None:
-    found = {"title": "top-1", "value": 0.9909, "low": 0.978, "high": 0.9961, "photos": 440}
+    found = {"title": "top-1", "value": 0.9909, "low": 0.978, "high": 0.9961, "images": 440}
     facts = {"family": "mobilenet_v3_large", "width": 1.0, "test": found, "val": None}
 
     assert STAGE.summary(facts) == "mobilenet_v3_large  top-1 0.991 [0.978, 0.996]"
@@ -329,9 +329,9 @@ def test_detector_is_trained_by_the_same_stage_and_a_rerun_gives_the_same_bytes(
 
     assert first.manifest.digest == second.manifest.digest
     assert first.facts["test"]["metric"] == "map"
-    answers = read_answers(first.folder, Split.TEST)
-    assert set(answers) == {"boxes", "scores", "labels", "offsets"}
-    assert len(answers["offsets"]) == 9
+    predictions = read_predictions(first.folder, Split.TEST)
+    assert set(predictions) == {"boxes", "scores", "labels", "offsets"}
+    assert len(predictions["offsets"]) == 9
     lines = first.file("results.csv").read_text("utf-8").splitlines()
     assert lines[0] == "phase,epoch,lr,train_loss,val_loss,val_map"
     assert STAGE.summary(first.facts).startswith("yolox_nano x0.25  mAP 0.")
@@ -370,12 +370,12 @@ def test_head_alone_leaves_the_rest_of_a_detector_as_it_was(bench: Any) -> None:
 
 def test_fields_of_the_other_task_are_refused_before_training(bench: Any) -> None:
     boxes = bench.job({"finetune": {"label_smoothing": 0.2}}, **DETECTOR)
-    photos = bench.job({"finetune": {"strategy": "full", "mosaic": 0.5}})
+    images = bench.job({"finetune": {"strategy": "full", "mosaic": 0.5}})
 
     assert bench.problems("finetune", boxes) == (
         "recipe.yaml: finetune.label_smoothing: is only read for `task: classification`; "
         "leave it out"
     )
-    assert bench.problems("finetune", photos) == (
+    assert bench.problems("finetune", images) == (
         "recipe.yaml: finetune.mosaic: is only read for `task: detection`; leave it out"
     )

@@ -15,10 +15,10 @@ from PIL import Image
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.data.dataset import Dataset
-from edgetl.data.drawn import draw_part
+from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.errors import DataError
 from edgetl.hashing import digest_file, digest_folder
-from edgetl.runtime.preprocess import fit_photo, read_photo
+from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.stages import Job, Node, Workspace
 from edgetl.stages.index import STAGE
 from edgetl.types import Facts, Split
@@ -56,7 +56,7 @@ def make_job(
             "teacher": {"family": "mobilenet_v2"},
         }
     )
-    calibration = Calibration(name="few", split="train", count=count, choice="random")
+    calibration = Calibration(name="few", split="train", count=count, sampling="random")
     return Job(
         recipe=recipe,
         tables={},
@@ -86,7 +86,7 @@ def key(job: Job) -> dict[str, object]:
     return plan(job).settings.model_dump(mode="json")
 
 
-def photo(seed: int) -> bytes:
+def image(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
@@ -99,7 +99,7 @@ def write_splits(root: Path, splits: tuple[str, ...] = ("train", "val", "test"))
             folder = root / split / label
             folder.mkdir(parents=True)
             for k in range(5):
-                (folder / f"{k}.png").write_bytes(photo(number * 100 + k + 10 * (label == "nut")))
+                (folder / f"{k}.png").write_bytes(image(number * 100 + k + 10 * (label == "nut")))
     return root
 
 
@@ -109,7 +109,7 @@ def flat(tmp_path: Path) -> Path:
     for number, label in enumerate(("bracket", "gear", "nut", "screw", "spring", "washer")):
         (root / label).mkdir(parents=True)
         for k in range(10):
-            (root / label / f"{k}.png").write_bytes(photo(10 * number + k))
+            (root / label / f"{k}.png").write_bytes(image(10 * number + k))
     return root
 
 
@@ -118,7 +118,7 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
         (flat / name).write_text("hello")
     facts, dataset, listener = run(make_job(tmp_path, {"path": "flat"}), tmp_path / "work")
     assert dataset.classes == ("bracket", "gear", "nut", "screw", "spring", "washer")
-    # of 10 photos a class: test 2, val 1.5 rounded up
+    # of 10 images a class: test 2, val 1.5 rounded up
     assert [len(dataset.labels(split)) for split in Split] == [36, 12, 12]
     for split in Split:
         for name, label, image in zip(
@@ -126,13 +126,13 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
         ):
             assert name.startswith(f"{dataset.classes[label]}/")
             np.testing.assert_array_equal(
-                image, fit_photo(read_photo(flat / name), dataset.preprocess)
+                image, fit_image(read_image(flat / name), dataset.preprocess)
             )
     assert facts["counts"]["val"]["nut"] == 2
     assert facts["other_files"] == 2
-    assert listener.notes == ["2 files that are no photos: notes.txt, recipe.md"]
+    assert listener.notes == ["2 files that are no images: notes.txt, recipe.md"]
     assert listener.steps[-1] == (60, 60)
-    assert STAGE.summary(facts) == "60 photos, 6 classes (train 36, val 12, test 12)"
+    assert STAGE.summary(facts) == "60 images, 6 classes (train 36, val 12, test 12)"
 
 
 def test_rerun_gives_the_same_bytes(flat: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_rerun_gives_the_same_bytes(flat: Path, tmp_path: Path) -> None:
     assert digest_folder(tmp_path / "one/out") == digest_folder(tmp_path / "two/out")
 
 
-def test_zip_and_folder_give_the_same_photos(flat: Path, tmp_path: Path) -> None:
+def test_zip_and_folder_give_the_same_images(flat: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "flat.zip", "w") as archive:
         for path in sorted(flat.rglob("*.png")):
             archive.write(path, f"wrapped/{path.relative_to(flat)}")
@@ -156,27 +156,27 @@ def test_zip_and_folder_give_the_same_photos(flat: Path, tmp_path: Path) -> None
         assert [f"wrapped/{name}" for name in one.names(split)] == list(two.names(split))
 
 
-def test_drawn_photos_need_no_files(tmp_path: Path) -> None:
+def test_drawn_images_need_no_files(tmp_path: Path) -> None:
     facts, dataset, _ = run(
-        make_job(tmp_path, {"drawn": {"photos": 60, "seed": 3}}), tmp_path / "work"
+        make_job(tmp_path, {"synthetic": {"images": 60, "seed": 3}}), tmp_path / "work"
     )
     assert sum(facts["counts"]["train"].values()) == 36
     name = dataset.names(Split.TEST)[0]
-    expected = fit_photo(draw_part(int(name.split("-")[0]), 3).pixels, dataset.preprocess)
+    expected = fit_image(make_part_image(int(name.split("-")[0]), 3).pixels, dataset.preprocess)
     np.testing.assert_array_equal(dataset.images(Split.TEST)[0], expected)
 
 
 def test_splits_of_the_data_are_kept(tmp_path: Path) -> None:
-    write_splits(tmp_path / "photos")
-    _, dataset, _ = run(make_job(tmp_path, {"path": "photos"}), tmp_path / "work")
+    write_splits(tmp_path / "images")
+    _, dataset, _ = run(make_job(tmp_path, {"path": "images"}), tmp_path / "work")
     for split in Split:
         assert len(dataset.names(split)) == 10
         assert all(name.startswith(f"{split.value}/") for name in dataset.names(split))
 
 
 def test_test_is_val_measures_on_val_and_validates_on_train(tmp_path: Path) -> None:
-    write_splits(tmp_path / "photos", ("train", "val"))
-    job = make_job(tmp_path, {"path": "photos", "test": "val", "val": 0.2})
+    write_splits(tmp_path / "images", ("train", "val"))
+    job = make_job(tmp_path, {"path": "images", "test": "val", "val": 0.2})
     _, dataset, _ = run(job, tmp_path / "work")
     assert [len(dataset.names(split)) for split in Split] == [8, 2, 10]
     assert all(name.startswith("train/") for name in dataset.names(Split.VAL))
@@ -184,11 +184,11 @@ def test_test_is_val_measures_on_val_and_validates_on_train(tmp_path: Path) -> N
 
 
 def test_missing_test_split_is_refused_when_planned(tmp_path: Path) -> None:
-    write_splits(tmp_path / "photos", ("train", "val"))
+    write_splits(tmp_path / "images", ("train", "val"))
     with pytest.raises(
         DataError, match=r"train/ and val/ but no test/\n  write `data: \{test: val"
     ):
-        plan(make_job(tmp_path, {"path": "photos"}))
+        plan(make_job(tmp_path, {"path": "images"}))
 
 
 def test_missing_path_is_refused_when_planned(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_missing_path_is_refused_when_planned(tmp_path: Path) -> None:
 def dirty(tmp_path: Path) -> Path:
     """Data with one problem of each kind that can be left out."""
     root = write_splits(tmp_path / "dirty")
-    (root / "train/gear/cut.jpg").write_bytes(photo(500)[:200])
+    (root / "train/gear/cut.jpg").write_bytes(image(500)[:200])
     (root / "train/gear/text.jpg").write_bytes(b"hello")
     (root / "train/nut/empty.jpg").write_bytes(b"")
     (root / "train/bolt").mkdir()
@@ -211,43 +211,41 @@ def dirty(tmp_path: Path) -> Path:
 
 def test_all_problems_are_refused_in_one_report(dirty: Path, tmp_path: Path) -> None:
     assert dirty.is_dir()
-    with pytest.raises(DataError, match=r"3 x unreadable photo:") as caught:
+    with pytest.raises(DataError, match=r"3 x unreadable image:") as caught:
         run(make_job(tmp_path, {"path": "dirty"}), tmp_path / "work")
     text = caught.value.message
     assert "'train/gear/cut.jpg': damaged or cut short" in text
-    assert "'train/gear/text.jpg': not a photo in a format that Pillow reads" in text
+    assert "'train/gear/text.jpg': not an image in a format that Pillow reads" in text
     assert "'train/nut/empty.jpg': the file is empty" in text
     assert "test/nut/0.png = train/nut/same.png" in text
     assert "train/gear/other.png = val/nut/1.png" in text
-    assert "1 x class without photos:\n    bolt" in text
-    assert "`data: {leave_out: [duplicates, empty-classes, unreadable]}`" in caught.value.remedy
+    assert "1 x class without images:\n    bolt" in text
+    assert "`data: {drop: [duplicates, empty-classes, unreadable]}`" in caught.value.remedy
     assert caught.value.exit_code == 3
 
 
 def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Path) -> None:
-    leave_out = ["unreadable", "empty-classes", "duplicates"]
-    facts, dataset, _ = run(
-        make_job(tmp_path, {"path": "dirty", "leave_out": leave_out}), tmp_path / "work"
-    )
+    drop = ["unreadable", "empty-classes", "duplicates"]
+    facts, dataset, _ = run(make_job(tmp_path, {"path": "dirty", "drop": drop}), tmp_path / "work")
     assert dirty.is_dir()
     assert dataset.classes == ("gear", "nut")
     assert [len(dataset.names(split)) for split in Split] == [10, 9, 10]
     assert len(dataset.images(Split.TEST)) == 10
-    assert facts["left_out"] == {
+    assert facts["dropped"] == {
         "unreadable": ["train/gear/cut.jpg", "train/gear/text.jpg", "train/nut/empty.jpg"],
         "duplicates": ["train/nut/same.png", "train/gear/other.png", "val/nut/1.png"],
         "empty-classes": ["bolt"],
     }
     assert STAGE.summary(facts) == (
-        "29 photos, 2 classes (train 10, val 9, test 10); "
+        "29 images, 2 classes (train 10, val 9, test 10); "
         "3 unreadable left out; 3 duplicates left out; 1 empty-classes left out"
     )
-    recorded = json.loads((tmp_path / "work/out/index.json").read_text())["left_out"]
+    recorded = json.loads((tmp_path / "work/out/index.json").read_text())["dropped"]
     assert recorded[1] == {
         "kind": "unreadable",
         "name": "train/gear/text.jpg",
-        "reason": "cannot read photo 'train/gear/text.jpg': "
-        "not a photo in a format that Pillow reads",
+        "reason": "cannot read image 'train/gear/text.jpg': "
+        "not an image in a format that Pillow reads",
     }
 
 
@@ -259,13 +257,13 @@ def test_excluded_files_do_not_matter(dirty: Path, tmp_path: Path) -> None:
     (dirty / "train/gear/another.jpg").write_bytes(b"")
     assert key(job) == before
     facts, _, _ = run(job, tmp_path / "work")
-    assert facts["left_out"] == {}
+    assert facts["dropped"] == {}
 
 
 def test_data_that_change_while_they_are_read_are_refused(flat: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path, {"path": "flat"})
     node = plan(job)
-    (flat / "nut/2.png").write_bytes(photo(999))
+    (flat / "nut/2.png").write_bytes(image(999))
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(DataError, match=r"flat' changed while it was read\n  run again"):
@@ -283,33 +281,33 @@ def test_key_names_what_the_result_depends_on_and_nothing_else(flat: Path, tmp_p
     for data, table in (
         ({"seed": 1}, {}),
         ({"val": 0.3}, {}),
-        ({"leave_out": ["unreadable"]}, {}),
+        ({"drop": ["unreadable"]}, {}),
         ({}, {"size": 64}),
         ({}, {"fit": "crop"}),
         ({}, {"filter": "area"}),
         ({}, {"pad": 0}),
     ):
         assert key(make_job(tmp_path, {"path": "flat", **data}, **table)) != base
-    (flat / "nut/2.png").write_bytes(photo(999))
+    (flat / "nut/2.png").write_bytes(image(999))
     assert key(make_job(tmp_path, {"path": "flat"})) != base
 
 
 def test_fields_that_are_not_used_are_not_in_the_key(tmp_path: Path) -> None:
-    write_splits(tmp_path / "photos")
-    base = key(make_job(tmp_path, {"path": "photos"}, fit="crop"))
-    other = {"path": "photos", "seed": 5, "val": 0.3, "test": 0.3}
+    write_splits(tmp_path / "images")
+    base = key(make_job(tmp_path, {"path": "images"}, fit="crop"))
+    other = {"path": "images", "seed": 5, "val": 0.3, "test": 0.3}
     assert key(make_job(tmp_path, other, fit="crop", pad=0)) == base
 
 
-def test_key_of_drawn_photos_names_count_and_seed(tmp_path: Path) -> None:
+def test_key_of_drawn_images_names_count_and_seed(tmp_path: Path) -> None:
     keys = [
-        key(make_job(tmp_path, {"drawn": drawn}))["content"]
-        for drawn in ({"photos": 60}, {"photos": 61}, {"photos": 60, "seed": 1})
+        key(make_job(tmp_path, {"synthetic": synthetic}))["content"]
+        for synthetic in ({"images": 60}, {"images": 61}, {"images": 60, "seed": 1})
     ]
     assert len(set(keys)) == 3
 
 
-def test_planning_digests_every_photo_once_and_nothing_else(flat: Path, tmp_path: Path) -> None:
+def test_planning_digests_every_image_once_and_nothing_else(flat: Path, tmp_path: Path) -> None:
     (flat / "notes.txt").write_text("hello")
     seen: list[Path] = []
 
@@ -322,7 +320,7 @@ def test_planning_digests_every_photo_once_and_nothing_else(flat: Path, tmp_path
 
 
 @pytest.mark.parametrize(("count", "problems"), [(36, 0), (37, 1)])
-def test_too_few_calibration_photos_are_found_before_anything_runs(
+def test_too_few_calibration_images_are_found_before_anything_runs(
     flat: Path, tmp_path: Path, count: int, problems: int
 ) -> None:
     assert flat.is_dir()
@@ -330,7 +328,7 @@ def test_too_few_calibration_photos_are_found_before_anything_runs(
     assert len(found) == problems
     for problem in found:
         assert problem.where == "calibration"
-        assert problem.what == "'few' wants 37 photos of the train split, which has 36"
+        assert problem.what == "'few' wants 37 images of the train split, which has 36"
 
 
 def test_planning_imports_neither_numpy_nor_pillow(flat: Path, tmp_path: Path) -> None:
@@ -338,11 +336,11 @@ def test_planning_imports_neither_numpy_nor_pillow(flat: Path, tmp_path: Path) -
 import sys
 from pathlib import Path
 from edgetl.config.recipe import DataTable
-from edgetl.data.photos import open_photos
+from edgetl.data.image_sets import open_images
 from edgetl.types import Task
 import edgetl.stages.index
-with open_photos(Path({str(flat)!r}), None, (), Task.CLASSIFICATION) as photos:
-    photos.digest(lambda path: "0")
+with open_images(Path({str(flat)!r}), None, (), Task.CLASSIFICATION) as images:
+    images.digest(lambda path: "0")
 print("numpy" in sys.modules, "PIL" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

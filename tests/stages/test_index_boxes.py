@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from edgetl.data.dataset import Dataset
-from edgetl.data.parts import CLASSES
-from edgetl.data.scenes import draw_scene
+from edgetl.data.synthetic.parts import CLASSES
+from edgetl.data.synthetic.scenes import make_scene
 from edgetl.errors import DataError
-from edgetl.runtime.preprocess import fit_photo
+from edgetl.runtime.preprocess import fit_image
 from edgetl.stages.index import STAGE
 from edgetl.store.store import Artifact
 from edgetl.types import Split
@@ -29,7 +29,7 @@ NAMES = "names: [nut, Zahnr\u00e4der 8]\n"
 BOTH = "0 0.5 0.5 0.5 0.5\n1 0.25 0.25 0.5 0.5\n"
 
 
-def photo(seed: int, height: int = 24, width: int = 32, **save: Any) -> bytes:
+def image(seed: int, height: int = 24, width: int = 32, **save: Any) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, save.pop("format", "PNG"), **save)
@@ -44,14 +44,14 @@ def write(root: Path, files: dict[str, bytes | str]) -> None:
 
 
 def sound(root: Path) -> Path:
-    """Write two photos with both classes into each split."""
+    """Write two images with both classes into each split."""
     write(root, {"data.yaml": NAMES})
     for number, split in enumerate(Split):
         for k in range(2):
             write(
                 root,
                 {
-                    f"images/{split}/{k}.png": photo(10 * number + k),
+                    f"images/{split}/{k}.png": image(10 * number + k),
                     f"labels/{split}/{k}.txt": BOTH,
                 },
             )
@@ -67,17 +67,17 @@ def make(bench: Any, *, size: int = 32, name: str = "", **data: Any) -> Artifact
     return made
 
 
-def test_boxes_photo_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> None:
+def test_boxes_image_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> None:
     root = sound(tmp_path / "parts")
     many = "".join(f"0 {0.1 + 0.0015 * k:.4f} 0.5 0.1 0.1\n" for k in range(500))
     write(
         root,
         {
-            "images/train/long.png": photo(50, 1, 4000),
+            "images/train/long.png": image(50, 1, 4000),
             "labels/train/long.txt": "1 0.5 0.5 0.25 1\n",
-            "images/train/empty photo.png": photo(51),
-            "labels/train/empty photo.txt": "",
-            "images/train/many.png": photo(52, 100, 50),
+            "images/train/empty image.png": image(51),
+            "labels/train/empty image.txt": "",
+            "images/train/many.png": image(52, 100, 50),
             "labels/train/many.txt": many,
             "notes.md": "hello",
         },
@@ -86,9 +86,9 @@ def test_boxes_photo_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> 
     dataset = Dataset.open(made.folder)
     assert dataset.classes == ("nut", "Zahnr\u00e4der 8")
     assert dataset.names(Split.TRAIN) == tuple(
-        f"images/train/{name}.png" for name in ("0", "1", "empty photo", "long", "many")
+        f"images/train/{name}.png" for name in ("0", "1", "empty image", "long", "many")
     )
-    assert dataset.photo_sizes(Split.TRAIN).tolist() == [
+    assert dataset.image_sizes(Split.TRAIN).tolist() == [
         [24, 32],
         [24, 32],
         [24, 32],
@@ -102,21 +102,21 @@ def test_boxes_photo_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> 
     assert empty.boxes.shape == (0, 4)
     assert long.boxes.tolist() == [[1500, 0, 2500, 1]]
     assert full.boxes.shape == (500, 4)
-    # 506 nuts but 7 wheels: a wheel is the rarest on every photo that has one; 2 means no box.
+    # 506 nuts but 7 wheels: a wheel is the rarest on every image that has one; 2 means no box.
     assert dataset.labels(Split.TRAIN).tolist() == [1, 1, 2, 1, 0]
     facts = made.manifest.facts
-    assert facts["photos"] == {"train": 5, "val": 2, "test": 2}
+    assert facts["images"] == {"train": 5, "val": 2, "test": 2}
     assert facts["boxes"]["train"] == {"nut": 502, "Zahnr\u00e4der 8": 3}
     assert facts["backgrounds"] == {"train": 1, "val": 0, "test": 0}
-    assert facts["repaired"] == facts["left_out"] == {}
+    assert facts["repaired"] == facts["dropped"] == {}
     # The input is 32 px wide: of `long` a 128th is left, of the boxes on `many` 1.6 px.
     assert facts["too_small"] == {"train": 501, "val": 0, "test": 0}
     assert bench.told.notes == [
         "501 of 513 boxes are under 2 px at input 32: raise `input.size`",
-        "1 file that is no photo: notes.md",
+        "1 file that is no image: notes.md",
     ]
     assert STAGE.summary(facts) == (
-        "9 photos, 513 boxes, 2 classes (train 5, val 2, test 2); "
+        "9 images, 513 boxes, 2 classes (train 5, val 2, test 2); "
         "501 of 513 boxes too small to be learnt"
     )
 
@@ -143,7 +143,7 @@ def test_key_changes_with_labels_and_what_is_allowed(bench: Any, tmp_path: Path)
         key("top-left"),
         key(repair=["clip-boxes"]),
         key(accept=["background"]),
-        key(leave_out=["bad-boxes"]),
+        key(drop=["bad-boxes"]),
     ]
     write(root, {"labels/train/0.txt": BOTH + "1 0.5 0.5 0.1 0.1\n"})
     keys.append(key())
@@ -152,24 +152,24 @@ def test_key_changes_with_labels_and_what_is_allowed(bench: Any, tmp_path: Path)
     assert len({json.dumps(one) for one in keys}) == 7
 
 
-def test_photo_that_exif_turns_has_its_upright_size(bench: Any, tmp_path: Path) -> None:
+def test_image_that_exif_turns_has_its_upright_size(bench: Any, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     root = sound(tmp_path / "parts")
-    write(root, {"images/val/0.png": photo(70, format="JPEG", exif=exif)})
+    write(root, {"images/val/0.png": image(70, format="JPEG", exif=exif)})
     dataset = Dataset.open(make(bench).folder)
-    assert dataset.photo_sizes(Split.VAL).tolist() == [[32, 24], [24, 32]]
+    assert dataset.image_sizes(Split.VAL).tolist() == [[32, 24], [24, 32]]
     # The middle half of 24 x 32.
     assert dataset.truths(Split.VAL)[0].boxes[0].tolist() == [6, 8, 18, 24]
 
 
-def test_photo_whose_header_hides_its_orientation_is_refused(bench: Any, tmp_path: Path) -> None:
+def test_image_whose_header_hides_its_orientation_is_refused(bench: Any, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     body = exif.tobytes().removeprefix(b"Exif\x00\x00")
     chunk = b"eXIf" + body
     late = struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    plain = photo(70)
+    plain = image(70)
     root = sound(tmp_path / "parts")
     write(root, {"images/val/0.png": plain[:-12] + late + plain[-12:]})  # before the last chunk
     with pytest.raises(DataError, match=r"'images/val/0\.png': its header states another size"):
@@ -177,15 +177,15 @@ def test_photo_whose_header_hides_its_orientation_is_refused(bench: Any, tmp_pat
 
 
 FILES: dict[str, bytes | str] = {
-    "images/train/zero.png": photo(80), "labels/train/zero.txt": BOTH + "1 0.5 0.5 0.0 0.1\n",
-    "images/train/out.png": photo(81), "labels/train/out.txt": BOTH + "0 1.5 0.5 0.1 0.1\n",
-    "images/train/over.png": photo(82), "labels/train/over.txt": "0 0.9 0.5 0.4 0.2\n",
-    "images/train/twice.png": photo(83), "labels/train/twice.txt": BOTH + BOTH[:18],
-    "images/train/line.png": photo(84), "labels/train/line.txt": BOTH + "\nfive\n",
-    "images/train/class.png": photo(85), "labels/train/class.txt": "7 0.5 0.5 0.5 0.5\n",
-    "images/train/bare.png": photo(86),
+    "images/train/zero.png": image(80), "labels/train/zero.txt": BOTH + "1 0.5 0.5 0.0 0.1\n",
+    "images/train/out.png": image(81), "labels/train/out.txt": BOTH + "0 1.5 0.5 0.1 0.1\n",
+    "images/train/over.png": image(82), "labels/train/over.txt": "0 0.9 0.5 0.4 0.2\n",
+    "images/train/twice.png": image(83), "labels/train/twice.txt": BOTH + BOTH[:18],
+    "images/train/line.png": image(84), "labels/train/line.txt": BOTH + "\nfive\n",
+    "images/train/class.png": image(85), "labels/train/class.txt": "7 0.5 0.5 0.5 0.5\n",
+    "images/train/bare.png": image(86),
     "labels/train/stray.txt": BOTH,
-    "images/train/torn.png": b"no photo", "labels/train/torn.txt": BOTH,
+    "images/train/torn.png": b"no image", "labels/train/torn.txt": BOTH,
 }  # fmt: skip
 
 
@@ -195,18 +195,18 @@ def test_everything_that_is_wrong_is_in_one_report(bench: Any, tmp_path: Path) -
         make(bench)
     for part in (
         "1 x box without area:\n    labels/train/zero.txt:3: Zahnr\u00e4der 8 at 16 10.8 16 13.2",
-        "1 x box outside of its photo:\n    labels/train/out.txt:3: nut at 46.4 10.8 49.6 13.2 of",
-        "1 x box that reaches beyond its photo:\n    labels/train/over.txt:1: nut at 22.4 9.6 35.2",
+        "1 x box outside of its image:\n    labels/train/out.txt:3: nut at 46.4 10.8 49.6 13.2 of",
+        "1 x box that reaches beyond its image:\n    labels/train/over.txt:1: nut at 22.4 9.6 35.2",
         "1 x box that repeats another:\n    labels/train/twice.txt:3 = labels/train/twice.txt:1",
         "2 x broken label line:\n    labels/train/class.txt:1: there is no class 7",
         "    labels/train/line.txt:4: has 1 column; expected class, centre x",
-        "1 x photo without labels:\n    images/train/bare.png",
-        "1 x labels without a photo:\n    labels/train/stray.txt",
-        "1 x unreadable photo:\n    cannot read photo 'images/train/torn.png'",
+        "1 x image without labels:\n    images/train/bare.png",
+        "1 x labels without an image:\n    labels/train/stray.txt",
+        "1 x unreadable image:\n    cannot read image 'images/train/torn.png'",
     ):
         assert part in caught.value.message
     assert caught.value.remedy == (
-        "leave them out with `data: {leave_out: [bad-boxes, bad-labels, repeated-boxes, "
+        "leave them out with `data: {drop: [bad-boxes, bad-labels, repeated-boxes, "
         "stray-labels, unlabelled, unreadable]}`; have them changed with `data: {repair: "
         "[clip-boxes]}`; if meant so, write `data: {accept: [background]}`"
     )
@@ -218,12 +218,12 @@ def test_what_the_recipe_allows_is_left_out_repaired_and_counted(
     write(sound(tmp_path / "parts"), FILES)
     made = make(
         bench,
-        leave_out=["bad-boxes", "bad-labels", "repeated-boxes", "stray-labels", "unreadable"],
+        drop=["bad-boxes", "bad-labels", "repeated-boxes", "stray-labels", "unreadable"],
         repair=["clip-boxes"],
         accept=["background"],
     )
     facts = made.manifest.facts
-    assert facts["left_out"] == {
+    assert facts["dropped"] == {
         "bad-boxes": ["labels/train/out.txt:3", "labels/train/zero.txt:3"],
         "bad-labels": ["images/train/class.png", "images/train/line.png"],
         "repeated-boxes": ["labels/train/twice.txt:3"],
@@ -247,10 +247,10 @@ def test_what_the_recipe_allows_is_left_out_repaired_and_counted(
 def test_one_class_is_enough_and_none_is_refused(bench: Any, tmp_path: Path) -> None:
     root = tmp_path / "parts"
     for k in range(6):
-        write(root, {f"images/{k}.png": photo(k), f"labels/{k}.txt": "0 0.5 0.5 0.5 0.5\n"})
+        write(root, {f"images/{k}.png": image(k), f"labels/{k}.txt": "0 0.5 0.5 0.5 0.5\n"})
     write(root, {"data.yaml": "names: [nut]\n"})
     facts = make(bench, val=0.2, test=0.2).manifest.facts
-    assert STAGE.summary(facts) == "6 photos, 6 boxes, 1 class (train 4, val 1, test 1)"
+    assert STAGE.summary(facts) == "6 images, 6 boxes, 1 class (train 4, val 1, test 1)"
 
 
 def test_classes_that_a_split_lacks_are_refused_or_accepted(bench: Any, tmp_path: Path) -> None:
@@ -260,72 +260,72 @@ def test_classes_that_a_split_lacks_are_refused_or_accepted(bench: Any, tmp_path
     write(root, {"data.yaml": "names: [nut, gear, bolt]\n"})
     with pytest.raises(DataError, match=r"1 x class without boxes:\n    bolt") as caught:
         make(bench)
-    assert "class that a split lacks:\n    gear (4 photos): none in val" in caught.value.message
+    assert "class that a split lacks:\n    gear (4 images): none in val" in caught.value.message
     assert "`data: {accept: [missing-classes]}`" in caught.value.remedy
-    assert caught.value.remedy.startswith("leave them out with `data: {leave_out: [empty-classes]")
+    assert caught.value.remedy.startswith("leave them out with `data: {drop: [empty-classes]")
     with pytest.raises(DataError, match=r"1 x class without boxes:\n    bolt\n  leave") as caught:
         make(bench, accept=["missing-classes"])
-    assert caught.value.remedy == "leave them out with `data: {leave_out: [empty-classes]}`"
-    both: dict[str, Any] = {"accept": ["missing-classes"], "leave_out": ["empty-classes"]}
+    assert caught.value.remedy == "leave them out with `data: {drop: [empty-classes]}`"
+    both: dict[str, Any] = {"accept": ["missing-classes"], "drop": ["empty-classes"]}
     assert Dataset.open(make(bench, **both).folder).classes == ("nut", "gear")
     write(root, {"labels/val/0.txt": BOTH})
-    gone = Dataset.open(make(bench, leave_out=["empty-classes"]).folder)
+    gone = Dataset.open(make(bench, drop=["empty-classes"]).folder)
     assert gone.classes == ("nut", "gear")
 
 
-def test_equal_photos_with_different_boxes_keep_one_copy(bench: Any, tmp_path: Path) -> None:
+def test_equal_images_with_different_boxes_keep_one_copy(bench: Any, tmp_path: Path) -> None:
     root = sound(tmp_path / "parts")
-    write(root, {"images/train/copy.png": photo(0), "labels/train/copy.txt": BOTH})
+    write(root, {"images/train/copy.png": image(0), "labels/train/copy.txt": BOTH})
     assert make(bench).manifest.facts["duplicates"] == 1
     moved = BOTH.replace("0.25 0.25", "0.30 0.30")
     write(root, {"labels/train/copy.txt": moved})
-    what = r"equal photos with different boxes:\n    images/train/0\.png = images/train/copy\.png"
+    what = r"equal images with different boxes:\n    images/train/0\.png = images/train/copy\.png"
     with pytest.raises(DataError, match=what):
         make(bench)
-    facts = make(bench, leave_out=["duplicates"]).manifest.facts
-    assert facts["left_out"] == {"duplicates": ["images/train/copy.png"]}
+    facts = make(bench, drop=["duplicates"]).manifest.facts
+    assert facts["dropped"] == {"duplicates": ["images/train/copy.png"]}
     write(root, {"labels/train/copy.txt": BOTH[:18]})
-    with pytest.raises(DataError, match="equal photos with different labels"):
+    with pytest.raises(DataError, match="equal images with different labels"):
         make(bench)
 
 
-def test_photos_without_splits_are_divided_by_their_rarest_class(
+def test_images_without_splits_are_divided_by_their_rarest_class(
     bench: Any, tmp_path: Path
 ) -> None:
     root = tmp_path / "parts"
     write(root, {"data.yaml": NAMES})
     for k in range(50):
-        # Ten of fifty photos show both classes, and every fifth of the others nothing.
+        # Ten of fifty images show both classes, and every fifth of the others nothing.
         text = BOTH if k < 10 else "" if k % 5 == 0 else BOTH[:18]
-        write(root, {f"images/{k}.png": photo(k), f"labels/{k}.txt": text})
+        write(root, {f"images/{k}.png": image(k), f"labels/{k}.txt": text})
     facts = make(bench, val=0.2, test=0.2).manifest.facts
     wheels = {split: counts["Zahnr\u00e4der 8"] for split, counts in facts["boxes"].items()}
     assert wheels == {"train": 6, "val": 2, "test": 2}
     assert facts["backgrounds"] == {"train": 4, "val": 2, "test": 2}
-    assert facts["photos"] == {"train": 30, "val": 10, "test": 10}
+    assert facts["images"] == {"train": 30, "val": 10, "test": 10}
 
 
 def test_drawn_scenes_need_no_files(bench: Any) -> None:
-    made = make(bench, size=64, path=None, drawn={"photos": 120, "seed": 3})
+    made = make(bench, size=64, path=None, synthetic={"images": 120, "seed": 3})
     dataset = Dataset.open(made.folder)
     assert dataset.classes == CLASSES
     assert sum(made.manifest.facts["backgrounds"].values()) == 6
     for split in Split:
         assert min(made.manifest.facts["boxes"][split].values()) > 0
         row = len(dataset.names(split)) // 2
-        scene = draw_scene(int(dataset.names(split)[row]), 3)
+        scene = make_scene(int(dataset.names(split)[row]), 3)
         truth = dataset.truths(split)[row]
         np.testing.assert_array_equal(truth.boxes, scene.boxes)
         np.testing.assert_array_equal(truth.labels, scene.labels)
-        expected = fit_photo(scene.pixels, dataset.preprocess)
+        expected = fit_image(scene.pixels, dataset.preprocess)
         np.testing.assert_array_equal(dataset.images(split)[row], expected)
 
 
-def test_planned_number_of_photos_is_what_the_split_gets(bench: Any, tmp_path: Path) -> None:
-    job = bench.job(task="detection", data={"drawn": {"photos": 120}})
+def test_planned_number_of_images_is_what_the_split_gets(bench: Any, tmp_path: Path) -> None:
+    job = bench.job(task="detection", data={"synthetic": {"images": 120}})
     assert list(STAGE.check(job)) == []
-    made = make(bench, path=None, drawn={"photos": 120})
-    train = made.manifest.facts["photos"]["train"]
+    made = make(bench, path=None, synthetic={"images": 120})
+    train = made.manifest.facts["images"]["train"]
     wanted = job.calibration.model_copy(update={"count": train + 1})
     (problem,) = STAGE.check(replace(job, calibration=wanted))
     assert f"train split, which has {train}" in problem.what
@@ -337,13 +337,13 @@ def test_planning_boxes_imports_neither_numpy_nor_pillow(tmp_path: Path) -> None
     code = f"""
 import sys
 from pathlib import Path
-from edgetl.config.recipe import DrawnData
-from edgetl.data.photos import open_photos
+from edgetl.config.recipe import SyntheticData
+from edgetl.data.image_sets import open_images
 from edgetl.types import Task
 import edgetl.stages.index
 for path in (Path({str(root)!r}), None):
-    with open_photos(path, DrawnData(), (), Task.DETECTION) as photos:
-        photos.digest(lambda path: "0")
+    with open_images(path, SyntheticData(), (), Task.DETECTION) as images:
+        images.digest(lambda path: "0")
 print([name for name in ("numpy", "PIL", "pycocotools", "torch") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

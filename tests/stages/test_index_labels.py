@@ -27,7 +27,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
-    """Return two photos of 24 x 32 pixels with both classes in each split."""
+    """Return two images of 24 x 32 pixels with both classes in each split."""
     root = tmp_path / "parts"
     write(root, {"data.yaml": "names: [nut, gear]\n"})
     for number, split in enumerate(Split):
@@ -36,9 +36,9 @@ def parts(tmp_path: Path) -> Path:
             draw = np.random.default_rng(10 * number + k)
             stream = io.BytesIO()
             Image.fromarray(draw.integers(0, 256, (24, 32, 3), np.uint8)).save(stream, "PNG")
-            photo = root / f"images/{split}/{k}.png"
-            photo.parent.mkdir(parents=True, exist_ok=True)
-            photo.write_bytes(stream.getvalue())
+            image = root / f"images/{split}/{k}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            image.write_bytes(stream.getvalue())
     return root
 
 
@@ -65,7 +65,7 @@ def test_planning_tells_all_wrong_labels_in_the_words_of_a_run(bench: Any, parts
     columns = "class, centre x, centre y, width, height"
     no_spaces = "has no spaces; separate by spaces, not by commas or the like"
     remedy = (
-        "leave them out with `data: {leave_out: [bad-boxes, bad-labels, unlabelled]}`; "
+        "leave them out with `data: {drop: [bad-boxes, bad-labels, unlabelled]}`; "
         "if meant so, write `data: {accept: [background]}`"
     )
     assert what == "\n".join(
@@ -75,7 +75,7 @@ def test_planning_tells_all_wrong_labels_in_the_words_of_a_run(bench: Any, parts
             f"    labels/train/0.txt:3: has 1 column; expected {columns}",
             f"    labels/train/0.txt:4: has 4 columns; expected {columns}",
             f"    labels/train/0.txt:5: {no_spaces}: {columns}",
-            "  1 x photo without labels:",
+            "  1 x image without labels:",
             "    images/test/1.png",
             "  1 x box without area:",
             "    labels/val/0.txt:3: nut at 16 10.8 16 13.2 of 32 x 24",
@@ -94,21 +94,21 @@ def test_planning_is_silent_on_what_the_recipe_allows(bench: Any, parts: Path) -
     (parts / "labels/test/1.txt").unlink()
     assert len(problems(bench)) == 1
     allowed: dict[str, Any] = {
-        "leave_out": ["bad-labels", "stray-labels"],
+        "drop": ["bad-labels", "stray-labels"],
         "accept": ["background"],
     }
     assert problems(bench, **allowed) == []
-    # One of the two photos for training is left out, so two cannot be had for calibration.
+    # One of the two images for training is left out, so two cannot be had for calibration.
     given = job(bench, **allowed)
     two = given.calibration.model_copy(update={"count": 2})
     (problem,) = STAGE.check(replace(given, calibration=two))
-    assert problem.what == "'any' wants 2 photos of the train split, which has 1"
+    assert problem.what == "'any' wants 2 images of the train split, which has 1"
 
 
 def test_planning_tells_of_splits_without_boxes(bench: Any, parts: Path) -> None:
     write(parts, {"labels/train/0.txt": "", "labels/train/1.txt": ""})
     ((_, what),) = problems(bench, accept=["missing-classes", "background"])
-    assert "  1 x split without any box:\n    train (2 photos)\n  label the photos of tr" in what
+    assert "  1 x split without any box:\n    train (2 images)\n  label the images of tr" in what
 
 
 def test_names_that_do_not_fit_are_the_only_advice(bench: Any, parts: Path) -> None:
@@ -122,7 +122,7 @@ def test_names_that_do_not_fit_are_the_only_advice(bench: Any, parts: Path) -> N
 
 
 def test_boxes_too_small_to_be_learnt_are_counted_and_told(bench: Any, parts: Path) -> None:
-    # Of 32 pixels a sixteenth is 2; the photo is not scaled.
+    # Of 32 pixels a sixteenth is 2; the image is not scaled.
     write(parts, {"labels/train/0.txt": BOTH + "0 0.5 0.5 0.06 0.5\n1 0.25 0.25 0.0626 0.5\n"})
     facts = make(bench, {}).manifest.facts
     assert facts["too_small"] == {"train": 1, "val": 0, "test": 0}
@@ -170,7 +170,7 @@ def test_data_without_a_box_that_training_sees_are_refused(
 @pytest.mark.parametrize(
     ("data", "where", "what"),
     [
-        ({"leave_out": ["bad-boxes"]}, "data.leave_out", "'bad-boxes' is about labelled boxes"),
+        ({"drop": ["bad-boxes"]}, "data.drop", "'bad-boxes' is about labelled boxes"),
         ({"repair": ["clip-boxes"]}, "data.repair", "but the task is classification"),
         ({"accept": ["background"]}, "data.accept", "'background' is about labelled boxes"),
     ],
@@ -178,6 +178,6 @@ def test_data_without_a_box_that_training_sees_are_refused(
 def test_words_about_boxes_are_refused_for_classification(
     bench: Any, data: dict[str, Any], where: str, what: str
 ) -> None:
-    (problem,) = STAGE.check(bench.job(data={"drawn": {}, **data}))
+    (problem,) = STAGE.check(bench.job(data={"synthetic": {}, **data}))
     assert problem.where == where
     assert re.search(what, problem.what)

@@ -27,7 +27,7 @@ def job(folder: Path, **fields: Any) -> Job:
         recipe=Recipe.model_validate({**recipe, **fields}),
         tables={},
         targets=(),
-        calibration=Calibration(name="any", split="train", count=1, choice="random"),
+        calibration=Calibration(name="any", split="train", count=1, sampling="random"),
         folder=folder,
         digest=digest_file,
     )
@@ -93,7 +93,7 @@ def test_networks_that_cannot_be_built(
     assert found.startswith(expected)
 
 
-def test_detector_for_a_task_of_photos_is_refused_with_those_that_fit(tmp_path: Path) -> None:
+def test_detector_for_a_task_of_images_is_refused_with_those_that_fit(tmp_path: Path) -> None:
     (found,) = problems(
         tmp_path, {"family": "yolox_nano", "weights": "none"}, task="classification"
     )

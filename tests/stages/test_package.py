@@ -27,7 +27,7 @@ _DETECTED: Facts = {
     "title": "mAP",
     "value": 0.6,
     "map50": 0.85,
-    "answered": 900,
+    "num_predictions": 900,
 }
 _FIGURES: Figures = {"onnx fp32": (0.0, 2.0), "onnx int8": (0.4, 1.0)}
 
@@ -117,7 +117,7 @@ def test_model_that_guesses_is_missed_with_the_words_of_its_verification(
 ) -> None:
     work = workspace("package")
     reason = "top-1 0.542 is no better than always answering 'bees' (0.542)"
-    artifacts = _artifacts(tmp_path, shelve, _FIGURES, value=0.541667, collapse=reason)
+    artifacts = _artifacts(tmp_path, shelve, _FIGURES, value=0.541667, at_chance=reason)
     facts = STAGE.run(_settings(), artifacts, work)
     assert [row["reason"] for row in facts["rows"]] == [reason, reason]
     why = f"no candidate holds better_than_guessing; nearest is onnx fp32: {reason}"
@@ -128,7 +128,12 @@ def test_model_that_guesses_is_missed_with_the_words_of_its_verification(
 def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
     tmp_path: Path, shelve: Shelve, workspace: Make
 ) -> None:
-    nothing = {**_DETECTED, "value": 0.0, "answered": 0, "collapse": "finds nothing on any of 72"}
+    nothing = {
+        **_DETECTED,
+        "value": 0.0,
+        "num_predictions": 0,
+        "at_chance": "finds nothing on any of 72",
+    }
     artifacts = _artifacts(tmp_path, shelve, _FIGURES, **nothing)
     target = _target("local", better_than_guessing=False, drop_pp=None)
     facts = STAGE.run(
@@ -351,8 +356,8 @@ def _verified(name: str, drop_pp: float) -> Facts:
         "value": 0.9,
         "low": 0.85,
         "high": 0.94,
-        "answered": 48,
-        "collapse": None,
+        "num_predictions": 48,
+        "at_chance": None,
         "drop": {"pp": drop_pp, "low_pp": drop_pp - 1, "high_pp": drop_pp + 1},
         "breaks_at": None,
         "size_bytes": 4 << 20,

@@ -43,7 +43,13 @@ def job(
         name="host", description="a board", device=None, threads=1, candidates=candidates
     )
     wanted = Calibration.model_validate(
-        {"name": "few", "split": "train", "count": 24, "choice": "balanced", **(calibration or {})}
+        {
+            "name": "few",
+            "split": "train",
+            "count": 24,
+            "sampling": "balanced",
+            **(calibration or {}),
+        }
     )
     found: Job = dataclasses.replace(bench.job(**fields), targets=(target,), calibration=wanted)
     return found
@@ -99,7 +105,7 @@ def test_float_files_alone_need_no_quantizer(bench: Any) -> None:
     assert planned(bench, job(bench, {"onnx": (Precision.FP32,)})) == []
 
 
-def test_int8_depends_on_the_photos_and_the_estimator_but_not_on_the_recipes_name(
+def test_int8_depends_on_the_images_and_the_estimator_but_not_on_the_recipes_name(
     bench: Any,
 ) -> None:
     settings = planned_settings(bench, Precision.INT8)
@@ -108,10 +114,10 @@ def test_int8_depends_on_the_photos_and_the_estimator_but_not_on_the_recipes_nam
         "format": "onnx",
         "precision": "int8",
         "quantizer": "onnxruntime",
-        "photos": {"split": "train", "count": 24, "choice": "balanced", "seed": 0},
+        "images": {"split": "train", "count": 24, "sampling": "balanced", "seed": 0},
         "int8": {
             "range": {"estimator": "minmax", "percentile": 99.99},
-            "keep_float": {"tail": False, "convolutions": 0},
+            "float_layers": {"tail": False, "convolutions": 0},
         },
     }
     assert planned_settings(bench, Precision.INT8, name="other") == settings
@@ -121,7 +127,7 @@ def test_int8_depends_on_the_photos_and_the_estimator_but_not_on_the_recipes_nam
 def test_fp16_does_not_depend_on_calibration(bench: Any) -> None:
     settings = planned_settings(bench, Precision.FP16)
 
-    assert (settings["photos"], settings["int8"]) == (None, None)
+    assert (settings["images"], settings["int8"]) == (None, None)
     assert planned_settings(bench, Precision.FP16, count=5, seed=3) == settings
 
 
@@ -139,7 +145,7 @@ def test_percentile_counts_only_for_the_estimator_that_reads_it(bench: Any) -> N
     assert unread == planned_settings(bench, Precision.INT8)
     assert planned_settings(bench, Precision.INT8, range=read)["int8"] == {
         "range": read,
-        "keep_float": {"tail": False, "convolutions": 0},
+        "float_layers": {"tail": False, "convolutions": 0},
     }
 
 
@@ -160,7 +166,7 @@ def test_estimator_that_a_quantizer_does_not_know_is_refused(bench: Any) -> None
     assert bench.problems("quantize", job(bench, {"openvino": (Precision.FP16,)}, entropy)) == ""
 
 
-def test_calibrating_with_the_photos_of_the_test_is_refused_before_training(bench: Any) -> None:
+def test_calibrating_with_the_images_of_the_test_is_refused_before_training(bench: Any) -> None:
     data = {"path": ".", "test": "val"}
     wanted = job(bench, {"onnx": (Precision.INT8,)}, {"split": "val"}, data=data)
 
@@ -195,8 +201,8 @@ def test_int8_folder_answers_and_tells_what_calibrated_it(
     facts = found.facts
     assert facts["size_bytes"] == (found.folder / "model.onnx").stat().st_size
     assert facts["float_size_bytes"] == inputs["float"].file("model.onnx").stat().st_size
-    # All 24 training photos; the fixture calls their contents 0 to 23.
-    assert facts["calibration_photos"] == 24
+    # All 24 training images; the fixture calls their contents 0 to 23.
+    assert facts["calibration_images"] == 24
     assert facts["calibration_digest"] == digest_value(sorted(f"{row:064x}" for row in range(24)))
     assert facts["float_operations"]["Sub"] == 1
     assert facts["calibration_digest"][:12] in STAGE.summary(facts)
@@ -208,11 +214,11 @@ def test_fp16_folder_has_no_calibration(bench: Any, inputs: dict[str, Artifact])
 
     facts = bench.run(node, inputs).facts
 
-    assert (facts["calibration_photos"], facts["calibration_digest"]) == (0, None)
-    assert "photos" not in STAGE.summary(facts)
+    assert (facts["calibration_images"], facts["calibration_digest"]) == (0, None)
+    assert "images" not in STAGE.summary(facts)
 
 
-def test_calibration_photo_with_the_content_of_a_test_photo_is_refused(
+def test_calibration_image_with_the_content_of_a_test_image_is_refused(
     bench: Any, inputs: dict[str, Artifact], shelve: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     folder = tmp_path / "leaking"
@@ -223,7 +229,7 @@ def test_calibration_photo_with_the_content_of_a_test_photo_is_refused(
     leaking = {**inputs, "dataset": shelve(folder, "index", "dataset", {})}
     [node] = planned(bench, job(bench, {"onnx": (Precision.INT8,)}))
 
-    with pytest.raises(DataError, match=r"1 of 24 calibration photos .* test photos.*'3\.png'"):
+    with pytest.raises(DataError, match=r"1 of 24 calibration images .* test images.*'3\.png'"):
         bench.run(node, leaking)
 
 
@@ -238,7 +244,7 @@ def test_ranges_of_the_calibration_recipe_are_handed_on(bench: Any) -> None:
 def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Artifact]) -> None:
     wanted: dict[str, object] = {
         "range": {"estimator": "best"},
-        "keep_float": {"tail": True, "convolutions": 1},
+        "float_layers": {"tail": True, "convolutions": 1},
     }
     [node] = planned(bench, job(bench, {"onnx": (Precision.INT8,)}, wanted))
 
@@ -246,13 +252,13 @@ def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Art
     again = bench.run(node, inputs, name="again")
 
     facts = found.facts
-    # Six of 24 photos judge; the linear layer is the tail, and int8 does not harm the convolution.
+    # Six of 24 images judge; the linear layer is the tail, and int8 does not harm the convolution.
     assert facts["held_out"] == 6
     assert facts["convolutions"] == []
     assert len(facts["tail"]) == 1
     best = min(facts["estimators"], key=lambda row: row["error"])
     assert facts["range"]["estimator"] == best["estimator"]
-    said = f"ranges by {best['estimator']}, error {best['error']:.3f} on held-out photos"
+    said = f"ranges by {best['estimator']}, error {best['error']:.3f} on held-out images"
     assert said in STAGE.summary(facts)
     assert again.manifest.digest == found.manifest.digest
     assert golden.replay(found.folder).passed

@@ -20,7 +20,7 @@ from edgetl.exporters import EXPORTERS
 from edgetl.models import deployable, load_model
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
-from edgetl.runtime.detections import Suppression
+from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace
 from edgetl.stages._deployed import outputs_of
@@ -32,7 +32,7 @@ _SIZE = 32
 _CLASSES = ("nut", "bolt", "gear")
 _LABELS = (0, 0, 0, 1, 1, 2)
 _PREPROCESS = Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0)
-_RULE = Suppression(score=0.3, iou=0.65, limit=100, mode="class-aware")
+_NMS = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
 Shelve = Callable[[Path, str, str, Facts], Artifact]
 Make = Callable[[str], Workspace]
@@ -43,17 +43,17 @@ Untrained = Callable[..., Path]
 def inputs(
     tmp_path_factory: pytest.TempPathFactory, shelve: Shelve, untrained: Untrained
 ) -> dict[str, Artifact]:
-    """Random photos, an untrained student and teacher, the student's ONNX file."""
+    """Random images, an untrained student and teacher, the student's ONNX file."""
     root = tmp_path_factory.mktemp("verify")
-    photos = np.random.default_rng(0).integers(0, 256, (18, _SIZE, _SIZE, 3), np.uint8)
-    data = _write_dataset(root / "dataset", photos, dict.fromkeys(Split, _LABELS))
+    images = np.random.default_rng(0).integers(0, 256, (18, _SIZE, _SIZE, 3), np.uint8)
+    data = _write_dataset(root / "dataset", images, dict.fromkeys(Split, _LABELS))
     student = untrained(root / "student", data, "mobilenet_v2", width=0.1, seed=0)
     teacher = untrained(root / "teacher", data, "mobilenet_v2", width=0.1, seed=1)
     return {
         "dataset": shelve(data, "index", "dataset", {}),
         "model": shelve(student, "distill", "student", {}),
         "teacher": shelve(teacher, "finetune", "teacher", {}),
-        "float": shelve(_export(student, root / "float", photos[12:]), "export onnx", "float", {}),
+        "float": shelve(_export(student, root / "float", images[12:]), "export onnx", "float", {}),
     }
 
 
@@ -61,16 +61,16 @@ def inputs(
 def boxed(
     tmp_path_factory: pytest.TempPathFactory, shelve: Shelve, untrained: Untrained
 ) -> dict[str, Artifact]:
-    """Random photos, the boxes that an untrained detector sees on some of them, its ONNX file."""
+    """Random images, the boxes that an untrained detector sees on some of them, its ONNX file."""
     root = tmp_path_factory.mktemp("verify-boxes")
-    photos = np.random.default_rng(0).integers(0, 256, (18, _SIZE, _SIZE, 3), np.uint8)
-    blank = _write_dataset(root / "blank", photos, dict.fromkeys(Split, _LABELS), seen=0)
+    images = np.random.default_rng(0).integers(0, 256, (18, _SIZE, _SIZE, 3), np.uint8)
+    blank = _write_dataset(root / "blank", images, dict.fromkeys(Split, _LABELS), seen=0)
     model = untrained(root / "model", blank, "yolox_nano", width=0.25, seed=0)
-    data = _write_dataset(root / "dataset", photos, dict.fromkeys(Split, _LABELS), model=model)
+    data = _write_dataset(root / "dataset", images, dict.fromkeys(Split, _LABELS), model=model)
     return {
         "dataset": shelve(data, "index", "dataset", {}),
         "model": shelve(model, "finetune", "teacher", {}),
-        "float": shelve(_export(model, root / "float", photos[12:]), "export onnx", "float", {}),
+        "float": shelve(_export(model, root / "float", images[12:]), "export onnx", "float", {}),
     }
 
 
@@ -78,7 +78,7 @@ def test_float_file_agrees_with_torch(inputs: dict[str, Artifact], workspace: Ma
     facts = STAGE.run(_settings(Precision.FP32), inputs, workspace("fp32"))
     (step,) = facts["ladder"]
     assert step["step"] == "torch to onnx fp32"
-    assert step["photos"] == 6
+    assert step["images"] == 6
     assert step["snr_db"] > 60
     assert step["agreement"] == 1.0
     assert facts["breaks_at"] is None
@@ -86,7 +86,7 @@ def test_float_file_agrees_with_torch(inputs: dict[str, Artifact], workspace: Ma
     assert facts["drop"]["low_pp"] < 0 < facts["drop"]["high_pp"]
     assert facts["drop"]["against"] == "distill"
     assert facts["teacher_drop"]["against"] == "finetune"
-    assert facts["photos"] == 6
+    assert facts["images"] == 6
     assert facts["size_bytes"] == inputs["float"].file("model.onnx").stat().st_size
 
 
@@ -114,7 +114,7 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     assert facts["metric"] == "top1"
     assert facts["value"] == 0.5  # three of six are of the first class
     words = "top-1 0.500 is no better than always answering 'nut' (0.500)"
-    assert facts["collapse"] == words
+    assert facts["at_chance"] == words
     assert facts["classes"] == [
         {"label": "nut", "support": 3, "recall": 1.0, "precision": 0.5},
         {"label": "bolt", "support": 2, "recall": 0.0, "precision": None},
@@ -130,7 +130,7 @@ def test_answers_are_kept(inputs: dict[str, Artifact], workspace: Make) -> None:
     work = workspace("fp32")
     STAGE.run(_settings(Precision.FP32), inputs, work)
     with np.load(work.out / "predictions.npz", allow_pickle=False) as arrays:
-        kept = np.load(inputs["model"].file("answers.npz"))["test_logits"]
+        kept = np.load(inputs["model"].file("predictions.npz"))["test_logits"]
         assert arrays["logits"] == pytest.approx(kept, abs=1e-5)
 
 
@@ -138,8 +138,8 @@ def test_wrong_answers_are_drawn(inputs: dict[str, Artifact], workspace: Make) -
     work = workspace("fp32")
     facts = STAGE.run(_settings(Precision.FP32), inputs, work)
     assert facts["value"] < 1.0
-    assert facts["misses"] == "misses.png"
-    with Image.open(work.out / "misses.png") as picture:
+    assert facts["worst_errors"] == "worst-errors.png"
+    with Image.open(work.out / "worst-errors.png") as picture:
         assert picture.mode == "RGB"
 
 
@@ -154,10 +154,10 @@ def test_without_a_student_the_teacher_is_the_model(
 def test_empty_test_split_is_refused(
     inputs: dict[str, Artifact], tmp_path: Path, shelve: Shelve, workspace: Make
 ) -> None:
-    photos = np.zeros((6, _SIZE, _SIZE, 3), np.uint8)
-    empty = _write_dataset(tmp_path / "data", photos, {Split.TRAIN: _LABELS})
+    images = np.zeros((6, _SIZE, _SIZE, 3), np.uint8)
+    empty = _write_dataset(tmp_path / "data", images, {Split.TRAIN: _LABELS})
     dataset = shelve(empty, "index", "dataset", {})
-    what = r"the test split has no photos, so no accuracy can be measured\n  set data\.test above 0"
+    what = r"the test split has no images, so no accuracy can be measured\n  set data\.test above 0"
     with pytest.raises(DataError, match=what):
         STAGE.run(_settings(Precision.FP32), {**inputs, "dataset": dataset}, workspace("fp32"))
 
@@ -171,9 +171,9 @@ def test_detector_file_agrees_with_torch(boxed: dict[str, Artifact], workspace: 
     # An untrained network says many things at about the operating score.
     assert step["agreement"] > 0.9
     assert facts["metric"] == "map"
-    assert facts["collapse"] is None
+    assert facts["at_chance"] is None
     assert facts["value"] == pytest.approx(facts["drop"]["value"], abs=0.01)
-    assert facts["photos"] == 6
+    assert facts["images"] == 6
     assert [row["label"] for row in facts["classes"]] == list(_CLASSES)
     assert STAGE.summary(facts).startswith(f"mAP {facts['value']:.3f} [")
     written = json.loads((work.out / "verification.json").read_text())
@@ -186,36 +186,36 @@ def test_answers_of_a_detector_do_not_depend_on_how_many_are_held_at_once(
 ) -> None:
     whole, parts = workspace("whole"), workspace("parts")
     STAGE.run(_settings(Precision.FP32), boxed, whole)
-    monkeypatch.setattr(type(EVALUATIONS.load("detection")), "photos_at_once", 4)
+    monkeypatch.setattr(type(EVALUATIONS.load("detection")), "images_per_chunk", 4)
     facts = STAGE.run(_settings(Precision.FP32), boxed, parts)
-    assert facts["ladder"][0]["photos"] == 4
-    for name in ("predictions.npz", "misses.png"):
+    assert facts["ladder"][0]["images"] == 4
+    for name in ("predictions.npz", "worst-errors.png"):
         assert (whole.out / name).read_bytes() == (parts.out / name).read_bytes()
 
 
 def test_detector_that_finds_nothing_is_told_so(
     boxed: dict[str, Artifact], tmp_path: Path, shelve: Shelve, workspace: Make
 ) -> None:
-    silent = _without_scores(boxed["float"].folder, tmp_path / "int8")
-    candidate = shelve(silent, "quantize onnx int8", "quantized", {})
+    no_predictions = _without_scores(boxed["float"].folder, tmp_path / "int8")
+    candidate = shelve(no_predictions, "quantize onnx int8", "quantized", {})
     work = workspace("int8")
     facts = STAGE.run(_settings(Precision.INT8), {**boxed, "candidate": candidate}, work)
-    assert facts["collapse"] == "finds nothing on any of 6 photos"
+    assert facts["at_chance"] == "finds nothing on any of 6 images"
     assert (facts["detections"], facts["value"]) == (0, 0.0)
     assert facts["breaks_at"] == "onnx fp32 to onnx int8"
     assert facts["drop"]["pp"] == pytest.approx(100 * facts["drop"]["value"], abs=1e-3)
-    assert (work.out / "misses.png").is_file()
+    assert (work.out / "worst-errors.png").is_file()
 
 
 def test_test_split_without_objects_is_refused(
     boxed: dict[str, Artifact], tmp_path: Path, shelve: Shelve, workspace: Make
 ) -> None:
-    photos = np.zeros((18, _SIZE, _SIZE, 3), np.uint8)
-    data = _write_dataset(tmp_path / "data", photos, dict.fromkeys(Split, _LABELS), seen=0)
+    images = np.zeros((18, _SIZE, _SIZE, 3), np.uint8)
+    data = _write_dataset(tmp_path / "data", images, dict.fromkeys(Split, _LABELS), seen=0)
     dataset = shelve(data, "index", "dataset", {})
     what = (
-        rf"none of the {len(_LABELS)} photos of the test split has a box, so no accuracy can be "
-        r"measured\n  label what the test photos show, or move photos with boxes into the test"
+        rf"none of the {len(_LABELS)} images of the test split has a box, so no accuracy can be "
+        r"measured\n  label what the test images show, or move images with boxes into the test"
     )
     with pytest.raises(DataError, match=what):
         STAGE.run(_settings(Precision.FP32), {**boxed, "dataset": dataset}, workspace("fp32"))
@@ -227,7 +227,7 @@ def _settings(precision: Precision) -> Settings:
 
 def _write_dataset(
     folder: Path,
-    photos: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     labels: Mapping[Split, tuple[int, ...]],
     *,
     seen: int | None = None,
@@ -236,7 +236,7 @@ def _write_dataset(
     """Write a dataset for classification, or with boxes: none if `seen` is 0, those of `model`."""
     folder.mkdir()
     with (folder / IMAGES_FILE).open("wb") as file:
-        write_images(file, iter(photos), (len(photos), _SIZE, _SIZE, 3))
+        write_images(file, iter(images), (len(images), _SIZE, _SIZE, 3))
     boxes = seen is not None or model is not None
     truths = {split: _seen(model, split, len(labels.get(split, ()))) for split in Split}
     items = {
@@ -258,19 +258,19 @@ def _write_dataset(
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items=items,
-        omissions=(),
+        dropped=(),
         truths=truths if boxes else None,
-        photo_sizes=sizes if boxes else None,
+        image_sizes=sizes if boxes else None,
     )
     return folder
 
 
 def _seen(model: Path | None, split: Split, count: int) -> list[Truth]:
-    """Return the five surest boxes that `model` sees on each photo of a split; none without it."""
+    """Return the five surest boxes that `model` sees on each image of a split; none without it."""
     nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
     if model is None or split is Split.TRAIN:
         return [nothing] * count
-    with np.load(model / "answers.npz") as arrays:
+    with np.load(model / "predictions.npz") as arrays:
         found = {name: arrays[f"{split.value}_{name}"] for name in ("boxes", "labels", "offsets")}
     rows = [slice(start, start + 5) for start in found["offsets"][:-1]]
     return [
@@ -279,14 +279,14 @@ def _seen(model: Path | None, split: Split, count: int) -> list[Truth]:
     ]
 
 
-def _export(model: Path, folder: Path, photos: NDArray[np.uint8]) -> Path:
+def _export(model: Path, folder: Path, images: NDArray[np.uint8]) -> Path:
     folder.mkdir()
     spec, module = load_model(model)
     network = deployable(spec, module)
     names = EVALUATIONS.load(spec.task.value).outputs
     exporter = EXPORTERS.load("onnx")
     tensors = exporter.export(network, torch.zeros(1, _SIZE, _SIZE, 3), names, folder)
-    reference = outputs_of(network, photos, names)
+    reference = outputs_of(network, images, names)
     Contract(
         task=spec.task.value,
         labels=_CLASSES,
@@ -298,14 +298,14 @@ def _export(model: Path, folder: Path, photos: NDArray[np.uint8]) -> Path:
         outputs=tuple(
             OutputSpec(name, tensors[name], (1, *reference[name].shape[1:])) for name in names
         ),
-        suppression=_RULE if spec.task == "detection" else None,
+        nms=_NMS if spec.task == "detection" else None,
     ).save(folder)
-    golden.record(folder, photos, reference, [photos[0]])
+    golden.record(folder, images, reference, [images[0]])
     return folder
 
 
 def _always_the_first_class(source: Path, folder: Path) -> Path:
-    """Copy a model folder with a file that says the first class of every photo."""
+    """Copy a model folder with a file that says the first class of every image."""
     shutil.copytree(source, folder)
     dataclasses.replace(Contract.load(source), precision="int8").save(folder)
     model = onnx.load(folder / "model.onnx")

@@ -36,7 +36,7 @@ Watch.read = lambda self: replace(
 _RECIPE = """\
 name: tiny
 task: classification
-data: {path: photos, val: 0.2, test: 0.3, seed: 0}
+data: {path: images, val: 0.2, test: 0.3, seed: 0}
 input: {size: 32, fit: stretch}
 teacher: {family: mobilenet_v3_small, width: 0.25, weights: none}
 finetune: {strategy: full, epochs: 2}
@@ -50,7 +50,7 @@ _CALIBRATION = """\
 name: tiny
 split: train
 count: 12
-choice: balanced
+sampling: balanced
 """
 # A barely trained student guesses and may lose any accuracy in int8; limits are what some tests
 # are about.
@@ -136,9 +136,9 @@ def digests() -> Callable[[Path], dict[str, str]]:
 @pytest.fixture(scope="session")
 def _drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
-    done = _edgetl(folder, "draw", "photos", "--photos", "60")
+    done = _edgetl(folder, "generate", "images", "--images", "60")
     assert done.returncode == 0, done.stderr
-    return folder / "photos"
+    return folder / "images"
 
 
 def _write_files(folder: Path, recipe: str) -> None:
@@ -158,15 +158,15 @@ def write_files() -> Callable[[Path, str], None]:
     return _write_files
 
 
-def _write_project(folder: Path, photos: Path) -> Path:
-    shutil.copytree(photos, folder / "photos")
+def _write_project(folder: Path, images: Path) -> Path:
+    shutil.copytree(images, folder / "images")
     _write_files(folder, _RECIPE)
     return folder
 
 
 @pytest.fixture
 def project(tmp_path: Path, _drawn: Path) -> Path:
-    """Return a folder with 60 photos, recipe, target and calibration, and nothing made of it."""
+    """Return a folder with 60 images, recipe, target and calibration, and nothing made of it."""
     return _write_project(tmp_path, _drawn)
 
 

@@ -30,82 +30,82 @@ def _refused(done: Done) -> str:
 
 
 def _split(project: Path) -> None:
-    """Give the photos a train/ val/ test/ of their own: 5, 2 and 3 of each class."""
-    for folder in sorted(project.glob("photos/*")):
-        for number, photo in enumerate(sorted(folder.iterdir())):
+    """Give the images a train/ val/ test/ of their own: 5, 2 and 3 of each class."""
+    for folder in sorted(project.glob("images/*")):
+        for number, image in enumerate(sorted(folder.iterdir())):
             split = "train" if number < 5 else "val" if number < 7 else "test"
-            place = project / "divided" / split / folder.name / photo.name
+            place = project / "divided" / split / folder.name / image.name
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(photo, place)
-    shutil.rmtree(project / "photos")
-    (project / "divided").rename(project / "photos")
+            shutil.move(image, place)
+    shutil.rmtree(project / "images")
+    (project / "divided").rename(project / "images")
 
 
 def _first(project: Path, folder: str) -> Path:
-    return min((project / "photos" / folder).iterdir())
+    return min((project / "images" / folder).iterdir())
 
 
-def _text_as_photo(project: Path) -> None:
-    (project / "photos" / "gear" / "torn.jpg").write_text("no photo")
+def _text_as_image(project: Path) -> None:
+    (project / "images" / "gear" / "torn.jpg").write_text("no image")
 
 
-def _cut_photo(project: Path) -> None:
-    photo = _first(project, "gear")
-    photo.write_bytes(photo.read_bytes()[:-200])
+def _cut_image(project: Path) -> None:
+    image = _first(project, "gear")
+    image.write_bytes(image.read_bytes()[:-200])
 
 
 def _dangling_link(project: Path) -> None:
-    (project / "photos" / "gear" / "gone.png").symlink_to("nowhere.png")
+    (project / "images" / "gear" / "gone.png").symlink_to("nowhere.png")
 
 
 def _empty_class(project: Path) -> None:
-    (project / "photos" / "cog").mkdir()
+    (project / "images" / "cog").mkdir()
 
 
 def _case(project: Path) -> None:
-    (project / "photos" / "Gear").mkdir()
-    _first(project, "gear").rename(project / "photos" / "Gear" / "other.png")
+    (project / "images" / "Gear").mkdir()
+    _first(project, "gear").rename(project / "images" / "Gear" / "other.png")
 
 
 def _across_splits(project: Path) -> None:
     _split(project)
-    shutil.copy(_first(project, "train/gear"), project / "photos" / "test" / "gear" / "copy.png")
+    shutil.copy(_first(project, "train/gear"), project / "images" / "test" / "gear" / "copy.png")
 
 
 def _other_label(project: Path) -> None:
-    shutil.copy(_first(project, "gear"), project / "photos" / "nut" / "copy.png")
+    shutil.copy(_first(project, "gear"), project / "images" / "nut" / "copy.png")
 
 
-def _loose_photo(project: Path) -> None:
-    shutil.copy(_first(project, "gear"), project / "photos" / "loose.png")
+def _loose_image(project: Path) -> None:
+    shutil.copy(_first(project, "gear"), project / "images" / "loose.png")
 
 
 def _one_class(project: Path) -> None:
-    for folder in list(project.glob("photos/*"))[1:]:
+    for folder in list(project.glob("images/*"))[1:]:
         shutil.rmtree(folder)
 
 
 def _unprintable_class(project: Path) -> None:
-    (project / "photos" / "gear").rename(project / "photos" / "ge\nar")
+    (project / "images" / "gear").rename(project / "images" / "ge\nar")
 
 
 def _class_that_is_no_text(project: Path) -> None:
-    (project / "photos" / "gear").rename(project / "photos" / os.fsdecode(b"ge\xffar"))
+    (project / "images" / "gear").rename(project / "images" / os.fsdecode(b"ge\xffar"))
 
 
 @pytest.mark.parametrize(
     ("spoil", "messages"),
     [
-        (_text_as_photo, ["gear/torn.jpg", "not a photo in a format", "leave_out: [unreadable]"]),
-        (_cut_photo, ["1 x unreadable photo", "damaged or cut short", "leave_out: [unreadable]"]),
-        (_dangling_link, ["gear/gone.png", "No such file", "leave_out: [unreadable]"]),
-        (_empty_class, ["1 x class without photos:\n    cog", "leave_out: [empty-classes]"]),
+        (_text_as_image, ["gear/torn.jpg", "not an image in a format", "drop: [unreadable]"]),
+        (_cut_image, ["1 x unreadable image", "damaged or cut short", "drop: [unreadable]"]),
+        (_dangling_link, ["gear/gone.png", "No such file", "drop: [unreadable]"]),
+        (_empty_class, ["1 x class without images:\n    cog", "drop: [empty-classes]"]),
         (_case, ["class names that differ only in case", "Gear and gear", "mend the folders"]),
         (_across_splits, ["in several splits", "test/gear/copy.png = train/gear/", "[duplicates]"]),
-        (_other_label, ["with different labels", " = nut/copy.png", "leave_out: [duplicates]"]),
+        (_other_label, ["with different labels", " = nut/copy.png", "drop: [duplicates]"]),
         (_unprintable_class, ["characters that cannot be printed", "'ge\\nar'", "mend the"]),
         (_class_that_is_no_text, ["characters that cannot be printed", "'ge\\udcffar'"]),
-        (_loose_photo, ["photo outside of any class folder", "loose.png", "exclude: [...]"]),
+        (_loose_image, ["image outside of any class folder", "loose.png", "exclude: [...]"]),
         (_one_class, ["at least two are needed", "mend the folders"]),
     ],
 )
@@ -113,7 +113,7 @@ def test_unusable_data_are_refused_by_name_with_the_remedy(
     project: Path, edgetl: Edgetl, spoil: Callable[[Path], None], messages: list[str]
 ) -> None:
     spoil(project)
-    few = "name: few\nsplit: train\ncount: 2\nchoice: random\n"
+    few = "name: few\nsplit: train\ncount: 2\nsampling: random\n"
     (project / "calibration" / "few.yaml").write_text(few)
     said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "calibration=few"))
     for message in messages:
@@ -121,12 +121,12 @@ def test_unusable_data_are_refused_by_name_with_the_remedy(
 
 
 def test_all_problems_are_told_at_once(project: Path, edgetl: Edgetl) -> None:
-    for spoil in (_text_as_photo, _empty_class, _other_label, _case):
+    for spoil in (_text_as_image, _empty_class, _other_label, _case):
         spoil(project)
     said = _refused(edgetl(project, "run", "recipe.yaml"))
-    for kind in ("unreadable photo", "class without photos", "different labels", "only in case"):
+    for kind in ("unreadable image", "class without images", "different labels", "only in case"):
         assert kind in said
-    assert "leave_out: [duplicates, empty-classes, unreadable]" in said
+    assert "drop: [duplicates, empty-classes, unreadable]" in said
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_all_problems_are_told_at_once(project: Path, edgetl: Edgetl) -> None:
     [
         (["data.path=nowhere"], ["/nowhere' does not exist", "set `data: {path: ...}`"]),
         (["data.path=recipe.yaml"], ["is neither a folder nor a zip"]),
-        (["data.path=calibration"], ["no labelled photos found", "one folder per class"]),
+        (["data.path=calibration"], ["no labelled images found", "one folder per class"]),
         (["data.exclude=['*.gif']"], ["'*.gif'"]),
         (["data.test=val"], ["`data.test: val` measures on val/", "remove `test: val`"]),
         (["data.val=0"], ["`data.val` is 0", "write a fraction"]),
@@ -150,7 +150,7 @@ def test_data_that_cannot_be_listed_are_refused_before_anything_runs(
 
 
 def test_damaged_and_outward_zips_are_refused(project: Path, edgetl: Edgetl) -> None:
-    archive = Path(shutil.make_archive(str(project / "parts"), "zip", project / "photos"))
+    archive = Path(shutil.make_archive(str(project / "parts"), "zip", project / "images"))
     whole = archive.read_bytes()
     (project / "torn.zip").write_bytes(whole[: len(whole) // 2])
     said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "data.path=torn.zip"))
@@ -160,7 +160,7 @@ def test_damaged_and_outward_zips_are_refused(project: Path, edgetl: Edgetl) -> 
     flipped = bytes([whole[middle] ^ 0xFF])
     (project / "flipped.zip").write_bytes(whole[:middle] + flipped + whole[middle + 1 :])
     said = _refused(edgetl(project, "run", "recipe.yaml", "--set", "data.path=flipped.zip"))
-    assert "1 x unreadable photo" in said
+    assert "1 x unreadable image" in said
 
     with zipfile.ZipFile(project / "outward.zip", "w") as packed:
         packed.writestr("../gear/a.png", b"")
@@ -171,17 +171,17 @@ def test_damaged_and_outward_zips_are_refused(project: Path, edgetl: Edgetl) -> 
 def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
     project: Path, edgetl: Edgetl
 ) -> None:
-    """One run over odd but good photos and every kind of bad ones, and what it says of them."""
-    _text_as_photo(project)
+    """One run over odd but good images and every kind of bad ones, and what it says of them."""
+    _text_as_image(project)
     _empty_class(project)
     _other_label(project)
     for number, name in enumerate(("Zahnr\u00e4der \u2116 5.png", os.fsdecode(b"\xfft.png"))):
-        photo = sorted((project / "photos" / "screw").iterdir())[number]
-        photo.rename(photo.with_name(name))
-    colours = _write_odd_photos(project / "photos" / "gear")
+        image = sorted((project / "images" / "screw").iterdir())[number]
+        image.rename(image.with_name(name))
+    colours = _write_odd_images(project / "images" / "gear")
     kinds = "[unreadable, empty-classes, duplicates]"
     settings = (
-        f"data.leave_out={kinds}", "student=null", "finetune.epochs=1", "input.size=32",
+        f"data.drop={kinds}", "student=null", "finetune.epochs=1", "input.size=32",
         "targets=[fp32]",
     )  # fmt: skip
     (project / "targets" / "fp32.yaml").write_text(
@@ -196,9 +196,9 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
         assert part in line
 
     shown = json.loads(edgetl(project, "show", "recipe.yaml", *words, "--json").stdout)["index"]
-    assert shown["facts"]["left_out"]["unreadable"] == ["gear/torn.jpg"]
-    assert shown["facts"]["left_out"]["empty-classes"] == ["cog"]
-    assert "nut/copy.png" in shown["facts"]["left_out"]["duplicates"]
+    assert shown["facts"]["dropped"]["unreadable"] == ["gear/torn.jpg"]
+    assert shown["facts"]["dropped"]["empty-classes"] == ["cog"]
+    assert "nut/copy.png" in shown["facts"]["dropped"]["duplicates"]
     folder = project / shown["folder"]
     images = np.load(folder / "images.npy")
     splits = json.loads((folder / "index.json").read_text("utf-8"))["splits"]
@@ -209,8 +209,8 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
         assert np.abs(pixels[18:30] - bottom).max() <= 4, name
 
 
-def _write_odd_photos(folder: Path) -> dict[str, tuple[tuple[int, int, int], ...]]:
-    """Write two-coloured 64 x 64 photos in every odd mode; return how halves must look."""
+def _write_odd_images(folder: Path) -> dict[str, tuple[tuple[int, int, int], ...]]:
+    """Write two-coloured 64 x 64 images in every odd mode; return how halves must look."""
     red, blue, dark, light = (200, 40, 40), (40, 40, 200), (50,) * 3, (180,) * 3
     colour = np.full((64, 64, 3), red, np.uint8)
     colour[32:] = blue
@@ -257,7 +257,7 @@ targets: [host]
 @pytest.fixture
 def scenes(project: Path, edgetl: Edgetl) -> Path:
     """Return a project with 60 drawn scenes in YOLO files and a recipe, `boxes.yaml`."""
-    done = edgetl(project, "draw", "scenes", "--task", "detection", "--photos", "60")
+    done = edgetl(project, "generate", "scenes", "--task", "detection", "--images", "60")
     assert done.returncode == 0, done.stderr
     (project / "boxes.yaml").write_text(_DETECTION, encoding="utf-8")
     return project
@@ -284,14 +284,14 @@ def test_wrong_boxes_are_refused_by_name_with_the_remedy(scenes: Path, edgetl: E
     said = _refused(edgetl(scenes, "run", "boxes.yaml"))
     for message in (
         "1 x box without area:\n    labels/000000.txt:",
-        "1 x box that reaches beyond its photo:\n    labels/000001.txt:",
+        "1 x box that reaches beyond its image:\n    labels/000001.txt:",
         "2 x broken label line:\n    labels/000002.txt:",
         "has 4 columns; expected class, centre x",
         "there is no class 9; 6 are named, from 0 to 5",
-        "1 x box outside of its photo:\n    labels/000004.txt:",
-        "1 x photo without labels:\n    images/000005.jpg",
-        "1 x labels without a photo:\n    labels/000006.txt",
-        "leave_out: [bad-boxes, bad-labels, stray-labels, unlabelled]",
+        "1 x box outside of its image:\n    labels/000004.txt:",
+        "1 x image without labels:\n    images/000005.jpg",
+        "1 x labels without an image:\n    labels/000006.txt",
+        "drop: [bad-boxes, bad-labels, stray-labels, unlabelled]",
         "repair: [clip-boxes]",
         "accept: [background]",
     ):
@@ -301,6 +301,6 @@ def test_wrong_boxes_are_refused_by_name_with_the_remedy(scenes: Path, edgetl: E
 def test_boxes_and_folders_are_not_taken_for_each_other(scenes: Path, edgetl: Edgetl) -> None:
     said = _refused(edgetl(scenes, "plan", "boxes.yaml", "--set", "task=classification"))
     assert "hold labelled boxes (yolo), but the task is classification" in said
-    said = _refused(edgetl(scenes, "plan", "boxes.yaml", "--set", "data.path=photos"))
+    said = _refused(edgetl(scenes, "plan", "boxes.yaml", "--set", "data.path=images"))
     assert "no labelled boxes found" in said
     assert "write `task: classification`" in said

@@ -98,7 +98,7 @@ def test_all_problems_of_a_recipe_are_told_at_once(project: Path, edgetl: Edgetl
     ("words", "messages"),
     [
         (["nowhere.yaml"], ["nowhere.yaml: no such file", "edgetl init"]),
-        (["photos"], ["photos: is a folder", "edgetl run photos/recipe.yaml"]),
+        (["images"], ["images: is a folder", "edgetl run images/recipe.yaml"]),
         (
             ["recipe.yaml", "--set", "targets=[rpi44]"],
             ["targets/rpi44.yaml", "did you mean 'rpi4'"],
@@ -126,7 +126,7 @@ def test_calibration_larger_than_its_split_is_refused(project: Path, edgetl: Edg
     calibration = project / "calibration" / "tiny.yaml"
     calibration.write_text(calibration.read_text("utf-8").replace("12", "31"), "utf-8")
     done = edgetl(project, "plan", "recipe.yaml")
-    _refused(done, 3, "calibration: 'tiny' wants 31 photos of the train split, which has 30")
+    _refused(done, 3, "calibration: 'tiny' wants 31 images of the train split, which has 30")
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,9 @@ def test_bundle_predicts_what_was_verified(chain: tuple[Path, Done], edgetl: Edg
         folder / shown[f"verify {manifest['candidate']}"]["folder"] / "predictions.npz"
     )["logits"]
     index = json.loads((folder / shown["index"]["folder"] / "index.json").read_text("utf-8"))
-    photos = [f"photos/{row[0]}" for row in index["splits"]["test"]]
+    images = [f"images/{row[0]}" for row in index["splits"]["test"]]
     count = str(len(index["classes"]))
-    done = _runtime(folder, "predict", "dist/host", *photos, "--top", count, "--json")
+    done = _runtime(folder, "predict", "dist/host", *images, "--top", count, "--json")
     assert done.returncode == 0, done.stderr
     exponentials = np.exp(verified.astype(np.float64))
     softmax = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -147,7 +147,7 @@ def test_limit_nobody_can_hold_runs_only_package_and_takes_the_stale_bundle_away
 def test_model_that_only_guesses_is_not_handed_over_on_the_default_limits(
     finished: Path, edgetl: Edgetl
 ) -> None:
-    """After one epoch the student gives all 18 test photos, 3 of each class, the same answer."""
+    """After one epoch the student gives all 18 test images, 3 of each class, the same answer."""
     target = finished / "targets" / "host.yaml"
     lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith("limits:")]
@@ -184,21 +184,21 @@ def test_target_without_a_device_is_unverified_and_shares_what_is_there(
     assert _runtime(finished, "check", "dist/board").returncode == 0
 
 
-def test_moved_photos_reuse_everything(finished: Path, edgetl: Edgetl) -> None:
+def test_moved_images_reuse_everything(finished: Path, edgetl: Edgetl) -> None:
     (finished / "elsewhere").mkdir()
-    shutil.copytree(finished / "photos", finished / "elsewhere" / "parts")
-    shutil.rmtree(finished / "photos")
+    shutil.copytree(finished / "images", finished / "elsewhere" / "parts")
+    shutil.rmtree(finished / "images")
     done = edgetl(finished, "run", "recipe.yaml", "--set", "data.path=elsewhere/parts")
     assert done.returncode == 0, done.stderr
     assert _made(done) == []
 
 
-def test_zip_of_the_photos_gives_the_same_dataset(
+def test_zip_of_the_images_gives_the_same_dataset(
     finished: Path, edgetl: Edgetl, digests: Digests
 ) -> None:
     before = digests(finished)
-    shutil.make_archive(str(finished / "parts"), "zip", finished / "photos")
-    shutil.rmtree(finished / "photos")
+    shutil.make_archive(str(finished / "parts"), "zip", finished / "images")
+    shutil.rmtree(finished / "images")
     done = edgetl(finished, "run", "recipe.yaml", "--set", "data.path=parts.zip")
     assert done.returncode == 0, done.stderr
     assert set(_made(done)) <= {"index"}

@@ -1,4 +1,4 @@
-"""From labelled boxes to a bundle that finds objects on a photo, as whole commands."""
+"""From labelled boxes to a bundle that finds objects on an image, as whole commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ finetune: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip}
 student: {family: yolox_nano, width: 0.5}
 distill: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip, control: false}
 benchmark: {seconds: 0.02, count: 20}
-suppression: {mode: class-agnostic, iou: 0.6}
+nms: {mode: class-agnostic, iou: 0.6}
 calibration: tiny
 targets: [host]
 """
@@ -42,7 +42,7 @@ def project(
     write_files: Callable[[Path, str], None],
 ) -> Path:
     folder = tmp_path_factory.mktemp("detection")
-    done = edgetl(folder, "draw", "scenes", "--task", "detection", "--photos", "60")
+    done = edgetl(folder, "generate", "scenes", "--task", "detection", "--images", "60")
     assert done.returncode == 0, done.stderr
     write_files(folder, _RECIPE)
     return folder
@@ -56,7 +56,7 @@ def ran(project: Path, edgetl: Callable[..., Done]) -> Done:
 
 def test_labelled_boxes_become_a_bundle(project: Path, ran: Done) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert re.search(r"index +60 photos, \d+ boxes, 6 classes", ran.stdout + ran.stderr)
+    assert re.search(r"index +60 images, \d+ boxes, 6 classes", ran.stdout + ran.stderr)
     assert re.search(r"host +onnx int8 +\d\.\d{3} \[", ran.stdout)
     contract = json.loads((project / "dist/host/contract.json").read_text(encoding="utf-8"))
     locations = (64 // 8) ** 2 + (64 // 16) ** 2 + (64 // 32) ** 2
@@ -64,8 +64,8 @@ def test_labelled_boxes_become_a_bundle(project: Path, ran: Done) -> None:
         "boxes": [1, locations, 4],
         "scores": [1, locations, 6],
     }
-    rule = contract["suppression"]
-    assert (rule["mode"], rule["iou"], rule["limit"]) == ("class-agnostic", 0.6, 100)
+    nms = contract["nms"]
+    assert (nms["mode"], nms["iou"], nms["max_detections"]) == ("class-agnostic", 0.6, 100)
 
 
 @pytest.mark.usefixtures("ran")
@@ -78,12 +78,12 @@ def test_second_run_reuses_everything(project: Path, edgetl: Callable[..., Done]
 
 
 @pytest.mark.usefixtures("ran")
-def test_bundle_answers_in_pixels_of_the_photo_and_draws(
+def test_bundle_answers_in_pixels_of_the_image_and_draws(
     project: Path, edgetl: Callable[..., Done]
 ) -> None:
-    photo = next((project / "scenes").rglob("*.jpg"))
+    image = next((project / "scenes").rglob("*.jpg"))
     wide = project / "wide.jpg"
-    with Image.open(photo) as opened:
+    with Image.open(image) as opened:
         opened.resize((640, 480)).save(wide)
     done = edgetl(
         project, "predict", "dist/host", "wide.jpg", "--json", "--threshold", "0.0001",
@@ -94,8 +94,8 @@ def test_bundle_answers_in_pixels_of_the_photo_and_draws(
     boxes = [found["box"] for found in row["objects"]]
     assert boxes, "a threshold of nearly zero lets something through"
     assert all(0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 480 for x1, y1, x2, y2 in boxes)
-    with Image.open(project / "drawn" / "wide.drawn.jpg") as drawn:
-        assert drawn.size == (640, 480)
+    with Image.open(project / "drawn" / "wide.drawn.jpg") as synthetic:
+        assert synthetic.size == (640, 480)
 
 
 @pytest.mark.usefixtures("ran")

@@ -1,14 +1,14 @@
-"""Whole bundles on emulated boards: their golden samples, and what they say of every test photo.
+"""Whole bundles on emulated boards: their golden samples, and what they say of every test image.
 
 Two tiny recipes are run as a user would, a classifier and a detector, each for ONNX Runtime and
 LiteRT in fp32 and int8. Then every bundle is checked on an emulated Cortex-A72 and A76, and answers
-its test photos there and here. The same are:
+its test images there and here. The same are:
 
 - float outputs, to 1e-4 of their range: other kernels add in another order;
-- integer outputs, bit by bit or one step apart, and so the class of each photo whose two best
+- integer outputs, bit by bit or one step apart, and so the class of each image whose two best
   classes are further apart than that. ONNX Runtime adds two int8 tensors in float, and one sum in
   half a million is a tie that falls to the other side on Arm; what the layers behind make of it may
-  be more than a step, so one photo in ten may differ there. LiteRT adds in integers;
+  be more than a step, so one image in ten may differ there. LiteRT adds in integers;
 - what a detector finds after suppression, as `edgetl.runtime.agreement` compares it: every object
   of an fp32 file but for one in a hundred, and of an int8 file but for one in ten. SiLU in int8 is
   computed in float between two roundings; a tie that falls to the other side on the board moves an
@@ -27,7 +27,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgetl.devices import open_device
-from edgetl.gate.bundle import find_photos, open_bundle
+from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.runtime.agreement import Comparison
 from edgetl.runtime.bundle import runtime_files
 from edgetl.runtime.contract import Contract
@@ -45,13 +45,13 @@ TARGETS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
 FLOAT_SHARE = 1e-4
 STEP_SHARE = 1 / 255
 TIES = 0.1
-"""Share of photos in which a tie may fall to the other side."""
+"""Share of images in which a tie may fall to the other side."""
 
 _RECIPES = {
     "classification": """\
 name: tiny
 task: classification
-data: {path: photos, val: 0.1, test: 0.15, seed: 0}
+data: {path: images, val: 0.1, test: 0.15, seed: 0}
 input: {size: 32, fit: stretch}
 teacher: {family: mobilenet_v2, width: 0.25, weights: none}
 finetune: {strategy: full, epochs: 12, batch_size: 16}
@@ -61,7 +61,7 @@ targets: [onnx-fp32, onnx-int8, tflite-fp32, tflite-int8]
     "detection": """\
 name: tiny
 task: detection
-data: {path: photos, val: 0.1, test: 0.3, seed: 0}
+data: {path: images, val: 0.1, test: 0.3, seed: 0}
 input: {size: 64}
 teacher: {family: yolox_nano, width: 0.5, weights: none}
 finetune: {epochs: 30, batch_size: 4, lr: 0.02, augment: flip}
@@ -69,12 +69,12 @@ calibration: tiny
 targets: [onnx-fp32, onnx-int8, tflite-fp32, tflite-int8]
 """,
 }
-_NUM_PHOTOS = {"classification": 240, "detection": 60}
+_NUM_IMAGES = {"classification": 240, "detection": 60}
 _CALIBRATION = """\
 name: tiny
 split: train
 count: 12
-choice: balanced
+sampling: balanced
 """
 # Without a device nothing is timed, and bundles are handed over as unverified.
 _TARGET = """\
@@ -90,9 +90,9 @@ import sys
 from pathlib import Path
 import numpy as np
 from edgetl.runtime.predictor import Predictor
-photos = np.load("photos.npy")
+images = np.load("images.npy")
 for name in sys.argv[1:]:
-    np.savez(f"{name}.npz", **Predictor.open(Path(name)).run(photos))
+    np.savez(f"{name}.npz", **Predictor.open(Path(name)).run(images))
 """
 
 
@@ -105,8 +105,8 @@ def project(
     """Return a folder where a recipe was run; `dist` holds one bundle for each of `TARGETS`."""
     task: str = request.cls.task
     folder = tmp_path_factory.mktemp(task)
-    count = str(_NUM_PHOTOS[task])
-    done = edgetl(folder, "draw", "photos", "--task", task, "--photos", count)
+    count = str(_NUM_IMAGES[task])
+    done = edgetl(folder, "generate", "images", "--task", task, "--images", count)
     assert done.returncode == 0, done.stderr
     files = {"recipe.yaml": _RECIPES[task], "calibration/tiny.yaml": _CALIBRATION}
     for name in TARGETS:
@@ -141,17 +141,17 @@ class Boards:
                 assert found == ("passed", "emulated"), (name, cases[case])
 
     @pytest.mark.parametrize("cpu", CPUS)
-    def test_every_test_photo_is_answered_as_it_is_here(
+    def test_every_test_image_is_answered_as_it_is_here(
         self, project: Path, cpu: str, tmp_path: Path
     ) -> None:
-        photos = _test_photos(project)
-        there = _answers_on(f"emulated:{cpu}", project, photos, tmp_path)
+        images = _test_images(project)
+        there = _answers_on(f"emulated:{cpu}", project, images, tmp_path)
 
         for name in TARGETS:
             predictor = Predictor.open(project / "dist" / name)
-            here, contract = predictor.run(photos), predictor.contract
+            here, contract = predictor.run(images), predictor.contract
             allowed = _allowed(predictor, here)
-            if contract.suppression is None:
+            if contract.nms is None:
                 _same_classes(contract, here["logits"], there[name]["logits"], allowed["logits"])
             else:
                 _same_objects(contract, here, there[name], allowed)
@@ -169,20 +169,20 @@ class TestDetector(Boards):
     task = "detection"
 
 
-def _test_photos(project: Path) -> NDArray[np.uint8]:
+def _test_images(project: Path) -> NDArray[np.uint8]:
     bundle = open_bundle(project / "dist" / TARGETS[0], TARGETS[0])
-    photos = find_photos(bundle, Store(project / ".edgetl"))
-    assert photos is not None
-    return np.array(photos.dataset.images(Split.TEST))
+    images = find_images(bundle, Store(project / ".edgetl"))
+    assert images is not None
+    return np.array(images.dataset.images(Split.TEST))
 
 
 def _answers_on(
-    address: str, project: Path, photos: NDArray[np.uint8], work: Path
+    address: str, project: Path, images: NDArray[np.uint8], work: Path
 ) -> dict[str, Outputs]:
-    np.save(work / "photos.npy", photos)
+    np.save(work / "images.npy", images)
     (work / "answer.py").write_text(_ANSWER, encoding="utf-8")
     with open_device(address).connect() as connection:
-        own = {name: work / name for name in ("photos.npy", "answer.py")}
+        own = {name: work / name for name in ("images.npy", "answer.py")}
         connection.put({**runtime_files(), **own})
         for name in TARGETS:
             folder = project / "dist" / name
@@ -217,7 +217,7 @@ def _same_classes(
     first, second = np.sort(here, axis=1)[:, :-3:-1].T
     clear = first - second > allowed
     assert clear.mean() > 0.7, name
-    assert len(set(here[clear].argmax(axis=1))) > 2, f"{name} says the same of all photos"
+    assert len(set(here[clear].argmax(axis=1))) > 2, f"{name} says the same of all images"
     same = there.argmax(axis=1) == here.argmax(axis=1)
     assert same[clear & within].all(), name
 

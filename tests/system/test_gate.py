@@ -22,7 +22,7 @@ def baseline(finished: Path, edgetl: Callable[..., Any]) -> Path:
     return finished / "baseline.json"
 
 
-def test_unchanged_recipe_is_green_and_its_device_answers_the_test_photos(
+def test_unchanged_recipe_is_green_and_its_device_answers_the_test_images(
     finished: Path, baseline: Path, edgetl: Callable[..., Any]
 ) -> None:
     done = edgetl(
@@ -87,7 +87,7 @@ def test_device_that_cannot_be_reached_has_its_own_exit_code(
     assert "ssh://nobody@127.0.0.1:1" in case.find("error").text
 
 
-def test_board_beside_another_machine_answers_the_test_photos_from_the_store_alone(
+def test_board_beside_another_machine_answers_the_test_images_from_the_store_alone(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, edgetl: Callable[..., Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("measure")
@@ -109,7 +109,7 @@ def test_edited_baseline_ends_in_one_paragraph(
     finished: Path, baseline: Path, edgetl: Callable[..., Any]
 ) -> None:
     data = json.loads(baseline.read_text())
-    del data["accuracy"]["answers"]["logits"]
+    del data["accuracy"]["predictions"]["logits"]
     baseline.write_text(json.dumps(data))
     done = edgetl(
         finished, "check", "dist/host", "--target", "host", "--baseline", baseline.name, *_FAST

@@ -67,7 +67,7 @@ def _limit(finished: Path, p95_ms: float) -> None:
     target.write_text(text.replace("drop_pp: 100", f"drop_pp: 100, p95_ms: {p95_ms}"))
 
 
-def test_recipe_is_green_and_the_board_answers_its_test_photos(
+def test_recipe_is_green_and_the_board_answers_its_test_images(
     finished: Path, check: Check
 ) -> None:
     _limit(finished, 10_000.0)
@@ -77,7 +77,7 @@ def test_recipe_is_green_and_the_board_answers_its_test_photos(
     assert {name for name, case in cases.items() if case["status"] == "failed"} == set()
     for name in ("golden samples", "accuracy", "latency"):
         assert (cases[name]["status"], cases[name]["provenance"]) == ("passed", "measured")
-    assert cases["accuracy"]["figures"]["photos"] == 18
+    assert cases["accuracy"]["figures"]["images"] == 18
 
 
 def test_missed_limit_is_red_there_too(

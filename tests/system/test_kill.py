@@ -111,11 +111,11 @@ def _compare(folder: Path, undisturbed: Path, edgetl: Edgetl, digests: Digests) 
 def test_run_killed_in_every_kind_of_stage_ends_with_the_same_digests(
     project: Path, chain: tuple[Path, Done], edgetl: Edgetl, digests: Digests
 ) -> None:
-    dice = random.Random(0)  # noqa: S311 - spreads kills
+    rng = random.Random(0)  # noqa: S311 - spreads kills
     hit = {
         stage
         for stage in _LONGEST_S
-        if stage in _MUST_BE_HIT and _hit(project, stage, dice.uniform(0, 0.01))
+        if stage in _MUST_BE_HIT and _hit(project, stage, rng.uniform(0, 0.01))
     }
     assert hit == _MUST_BE_HIT
     _compare(project, chain[0], edgetl, digests)
@@ -166,12 +166,12 @@ def test_ctrl_c_is_one_paragraph_and_the_next_run_goes_on(
 def test_run_killed_twenty_times_ends_with_the_same_digests(
     project: Path, chain: tuple[Path, Done], edgetl: Edgetl, digests: Digests
 ) -> None:
-    dice = random.Random(1)  # noqa: S311 - spreads kills
+    rng = random.Random(1)  # noqa: S311 - spreads kills
     # From the first stage to the last, so that few are made again; one of each kind comes at once.
     kills = [(stage, 0.0) for stage in _LONGEST_S]
     kills += [
-        (stage, dice.uniform(0, _LONGEST_S[stage]))
-        for stage in dice.choices(list(_LONGEST_S), k=20 - len(kills))
+        (stage, rng.uniform(0, _LONGEST_S[stage]))
+        for stage in rng.choices(list(_LONGEST_S), k=20 - len(kills))
     ]
     order = list(_LONGEST_S)
     kills.sort(key=lambda kill: (order.index(kill[0]), kill[1]))

@@ -63,7 +63,7 @@ def test_detector_for_other_classes_keeps_all_but_the_class_predictors(family: F
     for name, value in found.items():
         source = random if name.startswith("head.cls_preds.") else stored
         assert torch.equal(value, source[name])
-    assert report.facts()["fresh"] == ["head.cls_preds for 3 classes instead of 80"]
+    assert report.facts()["reinitialized"] == ["head.cls_preds for 3 classes instead of 80"]
     assert report.facts()["initialised"] == report.facts()["skipped"] == []
 
 
@@ -157,6 +157,6 @@ def test_published_weights_are_loaded_like_a_file(monkeypatch: pytest.MonkeyPatc
 
     assert asked["weights_only"] is True
     assert report.source == "coco"
-    assert report.fresh == ("head.cls_preds for 1 classes instead of 80",)
+    assert report.reinitialized == ("head.cls_preds for 1 classes instead of 80",)
     name = "head.obj_preds.2.weight"
     assert torch.equal(module.state_dict()[name], stored[name])

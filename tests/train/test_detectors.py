@@ -13,10 +13,10 @@ from edgetl.models import FAMILIES
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.yolox import RawDetections
-from edgetl.train.detectors import DetectorBatch, box_loss, course, detector_exam, frozen_parts
+from edgetl.train.detectors import DetectorBatch, box_loss, detector_validator, frozen_parts, setup
 from edgetl.train.fit import Fitted, fit
+from edgetl.train.interfaces import RunContext
 from edgetl.train.options import Training
-from edgetl.train.terms import Surroundings
 from edgetl.types import Split
 
 FAMILY = FAMILIES.load("yolox_nano")
@@ -39,15 +39,15 @@ class Oracle(nn.Module):
         count = len(Grid.of(64, 64, FAMILY.strides).strides)
         self.offsets = nn.Parameter(torch.zeros(len(given.labels), count, 4))
         self.logits = torch.full((len(given.labels), count, 2), -20.0)
-        for photo, (boxes, labels) in enumerate(zip(given.boxes, given.labels, strict=True)):
+        for image, (boxes, labels) in enumerate(zip(given.boxes, given.labels, strict=True)):
             for (x0, y0, x1, y1), label in zip(boxes.tolist(), labels.tolist(), strict=True):
                 if label >= 0:
                     x, y = (x0 + x1) / 16, (y0 + y1) / 16
                     place = int(y) * 8 + int(x)
-                    self.offsets.data[photo, place] = torch.tensor(
+                    self.offsets.data[image, place] = torch.tensor(
                         [x % 1, y % 1, math.log((x1 - x0) / 8), math.log((y1 - y0) / 8)]
                     )
-                    self.logits[photo, place, label] = 20.0
+                    self.logits[image, place, label] = 20.0
 
     def forward(self, images: Tensor) -> RawDetections:
         assert len(images) == len(self.offsets)
@@ -59,24 +59,24 @@ def training(**fields: object) -> Training:
     return Training.model_validate({**given, "seed": 3, "augment": "light", **fields})
 
 
-def surroundings(
+def run_context(
     checkpoint: Path | None = None, *, stop_at: int = 0, notes: list[str] | None = None
-) -> Surroundings:
+) -> RunContext:
     def step(done: int, total: int, text: str) -> None:
         del total, text
         if done == stop_at:
             raise KeyboardInterrupt
 
     said = notes if notes is not None else []
-    return Surroundings(device="cpu", step=step, note=said.append, checkpoint=checkpoint)
+    return RunContext(device="cpu", step=step, note=said.append, checkpoint=checkpoint)
 
 
-def fitted(dataset: Dataset, options: Training, where: Surroundings | None = None) -> Fitted:
+def fitted(dataset: Dataset, options: Training, where: RunContext | None = None) -> Fitted:
     return fit(
         network(),
-        course(dataset, FAMILY, options),
+        setup(dataset, FAMILY, options),
         training=options,
-        surroundings=where or surroundings(),
+        run_context=where or run_context(),
     )
 
 
@@ -86,10 +86,10 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
 
 
 def batches_of(dataset: Dataset, **fields: object) -> list[DetectorBatch]:
-    return list(course(dataset, FAMILY, training(**fields)).batches.epoch(1))
+    return list(setup(dataset, FAMILY, training(**fields)).batches.epoch(1))
 
 
-def test_batches_are_normalised_photos_with_centre_boxes(squares: Dataset) -> None:
+def test_batches_are_normalised_images_with_centre_boxes(squares: Dataset) -> None:
     [batch] = batches_of(squares, augment="none", batch_size=12)
 
     assert batch.inputs.shape == (12, 3, 64, 64)
@@ -98,8 +98,8 @@ def test_batches_are_normalised_photos_with_centre_boxes(squares: Dataset) -> No
     boxes = batch.boxes[batch.labels >= 0]
     assert (boxes[:, 2:] == 24).all()
     brightness = [
-        batch.inputs[photo, :, int(box[1]), int(box[0])].mean()
-        for photo, (boxes, labels) in enumerate(zip(batch.boxes, batch.labels, strict=True))
+        batch.inputs[image, :, int(box[1]), int(box[0])].mean()
+        for image, (boxes, labels) in enumerate(zip(batch.boxes, batch.labels, strict=True))
         for box in boxes[labels >= 0]
     ]
     dark = batch.labels[batch.labels >= 0].tolist()
@@ -110,7 +110,7 @@ def test_sizes_change_with_their_boxes_where_that_is_wanted(squares: Dataset) ->
     found = [
         batch
         for number in range(1, 9)
-        for batch in course(
+        for batch in setup(
             squares, FAMILY, training(augment="none", multi_scale=True)
         ).batches.epoch(number)
     ]
@@ -125,22 +125,22 @@ def test_loss_is_that_of_labelled_boxes_and_closing_adds_the_plain_distance(
     squares: Dataset,
 ) -> None:
     [batch] = batches_of(squares, augment="none", batch_size=12)
-    [closing] = batches_of(squares, augment="none", batch_size=12, closing_epochs=3)
+    [no_aug] = batches_of(squares, augment="none", batch_size=12, no_aug_epochs=3)
     raw = network().eval()(batch.inputs)
     grid = Grid.of(64, 64, FAMILY.strides)
 
-    for given in (batch, closing):
-        expected = detection_loss(raw, grid, given.boxes, given.labels, l1=given.closing).total
+    for given in (batch, no_aug):
+        expected = detection_loss(raw, grid, given.boxes, given.labels, l1=given.no_aug).total
         assert box_loss(FAMILY)(raw, given).item() == pytest.approx(expected.item())
-    assert (batch.closing, closing.closing) == (False, True)
+    assert (batch.no_aug, no_aug.no_aug) == (False, True)
 
 
-def test_loss_of_the_exam_is_that_of_the_photos_as_they_are(squares: Dataset) -> None:
+def test_loss_of_the_exam_is_that_of_the_images_as_they_are(squares: Dataset) -> None:
     module = network().eval()
-    exam = detector_exam(squares, FAMILY)
-    assert exam is not None
+    validator = detector_validator(squares, FAMILY)
+    assert validator is not None
 
-    found = exam.take(module)
+    found = validator.take(module)
 
     [(_, given)] = list(plain_batches(squares, Split.VAL, batch_size=4))
     boxes = torch.from_numpy(given.boxes)
@@ -149,15 +149,15 @@ def test_loss_of_the_exam_is_that_of_the_photos_as_they_are(squares: Dataset) ->
     grid = Grid.of(64, 64, FAMILY.strides)
     loss = detection_loss(raw, grid, centred, torch.from_numpy(given.labels), l1=False)
     assert found.loss == pytest.approx(loss.total.item(), rel=1e-5)
-    assert (exam.metric, exam.title) == ("map", "mAP")
+    assert (validator.metric, validator.title) == ("map", "mAP")
 
 
 def test_exam_gives_full_marks_for_the_truth(squares: Dataset) -> None:
     [(_, given)] = list(plain_batches(squares, Split.VAL, batch_size=4))
-    exam = detector_exam(squares, FAMILY)
-    assert exam is not None
+    validator = detector_validator(squares, FAMILY)
+    assert validator is not None
 
-    assert exam.take(Oracle(given)).value == pytest.approx(1.0)
+    assert validator.take(Oracle(given)).value == pytest.approx(1.0)
 
 
 def test_training_makes_a_detector_better(squares: Dataset) -> None:
@@ -172,14 +172,14 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     squares: Dataset, tmp_path: Path, stop_at: int
 ) -> None:
     # Everything that could forget something: mosaic, mixup, sizes, closing, average.
-    options = training(augment="strong", mosaic=0.5, mixup=0.5, multi_scale=True, closing_epochs=1)
+    options = training(augment="strong", mosaic=0.5, mixup=0.5, multi_scale=True, no_aug_epochs=1)
     whole = fitted(squares, options)
     notes: list[str] = []
 
     with pytest.raises(KeyboardInterrupt):
-        fitted(squares, options, surroundings(tmp_path / "last.pt", stop_at=stop_at))
+        fitted(squares, options, run_context(tmp_path / "last.pt", stop_at=stop_at))
     torch.randn(5)
-    resumed = fitted(squares, options, surroundings(tmp_path / "last.pt", notes=notes))
+    resumed = fitted(squares, options, run_context(tmp_path / "last.pt", notes=notes))
 
     assert same_weights(whole.module, resumed.module)
     assert resumed.rows == whole.rows
@@ -195,9 +195,9 @@ def test_head_alone_learns_where_the_rest_is_frozen(squares: Dataset) -> None:
 
     fit(
         module,
-        course(squares, FAMILY, options, frozen=frozen_parts(module, FAMILY.head)),
+        setup(squares, FAMILY, options, frozen=frozen_parts(module, FAMILY.head)),
         training=options,
-        surroundings=surroundings(),
+        run_context=run_context(),
     )
 
     after = module.state_dict()
@@ -208,9 +208,9 @@ def test_head_alone_learns_where_the_rest_is_frozen(squares: Dataset) -> None:
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
-def test_without_validation_photos_there_is_no_exam(
+def test_without_validation_images_there_is_no_exam(
     squares: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(squares, "items", lambda _split: ())
 
-    assert detector_exam(squares, FAMILY) is None
+    assert detector_validator(squares, FAMILY) is None

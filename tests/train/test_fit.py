@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from edgetl.nn.losses import label_loss
 from edgetl.train.device import DeviceMissingError
 from edgetl.train.fit import DivergedError, Fitted, fit
+from edgetl.train.image_batches import LabelledBatch
+from edgetl.train.interfaces import RunContext, TrainingSetup, Validation, Validator
 from edgetl.train.options import Training
-from edgetl.train.photos import LabelledBatch
-from edgetl.train.terms import Course, Exam, Surroundings, Validation
 
 STEPS = 3
 
@@ -68,7 +68,7 @@ def validate(module: nn.Module) -> Validation:
     return Validation(label_loss(logits, batch.labels).item(), right)
 
 
-EXAM = Exam("top1", "top-1", validate)
+EXAM = Validator("top1", "top-1", validate)
 
 
 def training(**fields: object) -> Training:
@@ -83,10 +83,10 @@ class Told:
         self.steps: list[tuple[int, int, str]] = []
         self.notes: list[str] = []
 
-    def surroundings(
+    def run_context(
         self, *, checkpoint: Path | None = None, events: Path | None = None, device: str = "cpu"
-    ) -> Surroundings:
-        return Surroundings(
+    ) -> RunContext:
+        return RunContext(
             device=device,
             step=lambda done, total, text: self.steps.append((done, total, text)),
             note=self.notes.append,
@@ -98,9 +98,9 @@ class Told:
 def fitted(batches: Squares | None = None, told: Told | None = None, **fields: object) -> Fitted:
     return fit(
         network(),
-        Course(batches or Squares(), loss, EXAM),
+        TrainingSetup(batches or Squares(), loss, EXAM),
         training=training(**fields),
-        surroundings=(told or Told()).surroundings(),
+        run_context=(told or Told()).run_context(),
     )
 
 
@@ -122,9 +122,9 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     def attempt(batches: Squares) -> Fitted:
         return fit(
             network(),
-            Course(batches, loss, EXAM),
+            TrainingSetup(batches, loss, EXAM),
             training=options,
-            surroundings=told.surroundings(checkpoint=tmp_path / "last.pt"),
+            run_context=told.run_context(checkpoint=tmp_path / "last.pt"),
         )
 
     with pytest.raises(KeyboardInterrupt):
@@ -149,9 +149,9 @@ def test_damaged_checkpoint_is_said_and_training_starts_again(tmp_path: Path) ->
 
     again = fit(
         network(),
-        Course(Squares(), loss, EXAM),
+        TrainingSetup(Squares(), loss, EXAM),
         training=training(),
-        surroundings=told.surroundings(checkpoint=path),
+        run_context=told.run_context(checkpoint=path),
     )
 
     assert same_weights(again, fitted())
@@ -196,13 +196,13 @@ def run_with_validations(
     queue = list(figures)
     return fit(
         network(),
-        Course(Squares(), loss, Exam("top1", "top-1", lambda _module: queue.pop(0))),
+        TrainingSetup(Squares(), loss, Validator("top1", "top-1", lambda _module: queue.pop(0))),
         training=training(epochs=len(figures), patience=patience, best_by=best_by, ema=None),
-        surroundings=Told().surroundings(),
+        run_context=Told().run_context(),
     )
 
 
-def test_best_epoch_has_most_photos_right_then_least_loss() -> None:
+def test_best_epoch_has_most_images_right_then_least_loss() -> None:
     result = run_with_validations(
         Validation(0.5, 0.8), Validation(0.9, 0.9), Validation(0.7, 0.9), Validation(0.1, 0.8)
     )
@@ -210,7 +210,7 @@ def test_best_epoch_has_most_photos_right_then_least_loss() -> None:
     assert result.best_epoch == 3
 
 
-def test_best_epoch_by_loss_has_least_loss_then_most_photos_right() -> None:
+def test_best_epoch_by_loss_has_least_loss_then_most_images_right() -> None:
     result = run_with_validations(
         Validation(0.5, 0.9), Validation(0.3, 0.7), Validation(0.3, 0.8), best_by="loss"
     )
@@ -245,9 +245,9 @@ def test_patience_ends_a_training_that_no_longer_gets_better() -> None:
 def test_without_validation_the_last_epoch_is_kept() -> None:
     result = fit(
         network(),
-        Course(Squares(), loss, None),
+        TrainingSetup(Squares(), loss, None),
         training=training(),
-        surroundings=Told().surroundings(),
+        run_context=Told().run_context(),
     )
 
     assert result.best_epoch == 4
@@ -280,9 +280,9 @@ def test_missing_gpu_is_refused_when_asked_for_and_passed_over_by_auto() -> None
     def attempt(device: str) -> Fitted:
         return fit(
             network(),
-            Course(Squares(), loss, None),
+            TrainingSetup(Squares(), loss, None),
             training=training(epochs=1, mixed_precision=True),
-            surroundings=Told().surroundings(device=device),
+            run_context=Told().run_context(device=device),
         )
 
     with pytest.raises(DeviceMissingError, match=r"torch finds no GPU .*\n  set `device: auto`"):
@@ -293,9 +293,9 @@ def test_missing_gpu_is_refused_when_asked_for_and_passed_over_by_auto() -> None
 def test_events_and_results_are_written_per_epoch(tmp_path: Path) -> None:
     fit(
         network(),
-        Course(Squares(), loss, EXAM),
+        TrainingSetup(Squares(), loss, EXAM),
         training=training(),
-        surroundings=Told().surroundings(events=tmp_path / "events"),
+        run_context=Told().run_context(events=tmp_path / "events"),
     )
 
     assert len(list((tmp_path / "events").glob("events.out.tfevents.*"))) == 1
@@ -308,9 +308,9 @@ def test_frozen_parts_and_their_statistics_stay_and_learn_again_afterwards() -> 
 
     result = fit(
         module,
-        Course(Squares(), loss, EXAM, frozen),
+        TrainingSetup(Squares(), loss, EXAM, frozen),
         training=training(ema=None),
-        surroundings=Told().surroundings(),
+        run_context=Told().run_context(),
     )
 
     after = result.module.state_dict()
@@ -323,15 +323,15 @@ def test_long_gradients_are_scaled_down_to_the_norm() -> None:
     def moved(clip_norm: float | None) -> float:
         module = nn.Linear(192, 2, bias=False)
         nn.init.zeros_(module.weight)
-        taught = Course(Flattened(scale=100.0), loss, None)
+        teacher_outputs = TrainingSetup(Flattened(scale=100.0), loss, None)
         options = training(
             epochs=1, optimizer="sgd", weight_decay=0.0, warmup_epochs=0.0, ema=None, lr=1.0
         )
         fit(
             module,
-            taught,
+            teacher_outputs,
             training=options.model_copy(update={"clip_norm": clip_norm}),
-            surroundings=Told().surroundings(),
+            run_context=Told().run_context(),
         )
         length: float = module.weight.norm().item()
         return length

@@ -56,9 +56,9 @@ def test_warm_up_as_long_as_the_training_is_refused() -> None:
 
 def test_more_closing_epochs_than_epochs_are_refused() -> None:
     with pytest.raises(
-        ValidationError, match=r"closing_epochs is 4; must not be more than epochs \(3\)"
+        ValidationError, match=r"no_aug_epochs is 4; must not be more than epochs \(3\)"
     ):
-        TrainingTable(epochs=3, closing_epochs=4)
+        TrainingTable(epochs=3, no_aug_epochs=4)
 
 
 def test_one_epoch_needs_no_other_field() -> None:

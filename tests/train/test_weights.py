@@ -47,7 +47,7 @@ def test_weights_file_of_another_task_gives_the_backbone_and_leaves_the_head(
     found = module.state_dict()
     random_head = network(0).state_dict()
     assert report.source == "file"
-    assert report.fresh == (f"{HEAD} for 2 classes instead of 7",)
+    assert report.reinitialized == (f"{HEAD} for 2 classes instead of 7",)
     assert report.skipped == ()
     assert report.initialised == ()
     assert report.backbone_share == 1.0
@@ -87,7 +87,7 @@ def test_facts_of_a_load_count_what_is_as_expected_and_name_what_is_not() -> Non
         "skipped": ["extra: not in the network"],
         "initialised": [],
         "backbone_share": 1.0,
-        "fresh": [f"{HEAD} for 2 classes instead of 7"],
+        "reinitialized": [f"{HEAD} for 2 classes instead of 7"],
     }
 
 
@@ -97,7 +97,7 @@ def test_backbone_alone_leaves_the_head_at_random_and_says_so() -> None:
     report = load_into(network(), stored, CLASSIFIER, "file")
 
     assert report.sentence() == f"{len(stored)} tensors loaded (file); at random: {HEAD}"
-    assert report.fresh == ()
+    assert report.reinitialized == ()
 
 
 def test_random_start_is_reported_as_such() -> None:

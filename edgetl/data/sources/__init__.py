@@ -1,6 +1,6 @@
-"""The contract of a data layout: which photos there are, with which labels, in which split.
+"""The contract of a data layout: which images there are, with which labels, in which split.
 
-A source looks at names, and for detection at the files that hold the labels; photos are read when
+A source looks at names, and for detection at the files that hold the labels; images are read when
 the data are indexed, so that planning stays fast.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
 from edgetl.data.sources._files import is_hidden
 from edgetl.data.sources._yaml import read_table
@@ -25,7 +25,7 @@ class Box:
     label: str
     """Name of its class."""
     corners: tuple[float, float, float, float]
-    """xyxy, finite: pixels of the upright photo, or fractions of its sides."""
+    """xyxy, finite: pixels of the upright image, or fractions of its sides."""
     where: str
     """What messages call it: file and line, object or annotation."""
     crowd: bool = False
@@ -36,7 +36,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled photo, as its layout says."""
+    """One labelled image, as its layout says."""
 
     name: str
     """POSIX path below the data path."""
@@ -46,26 +46,26 @@ class Sample:
     """None where the layout has no splits."""
     boxes: tuple[Box, ...] = ()
     relative: bool = False
-    """Corners are fractions of the photo's sides."""
+    """Corners are fractions of the image's sides."""
     stated_size: tuple[int, int] | None = None
     """Height and width that the labels were made for, where they say so."""
     labelled: bool = True
-    """False for a photo that a detection layout says nothing of."""
+    """False for an image that a detection layout says nothing of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong with labels that shows without looking at photos."""
+class LabelProblem:
+    """Something wrong with labels that shows without looking at images."""
 
     title: str
     """Of its kind, for messages."""
     example: str
     """Where it is and what it says."""
-    leave: Leave | None = None
+    drop: Drop | None = None
     """What the recipe can say to leave it out."""
-    photo: str = ""
-    """The photo that leaves with it, if any."""
-    mend: str = ""
+    image: str = ""
+    """The image that leaves with it, if any."""
+    fix: str = ""
     """What is to be done about it, where leaving it out would be no good advice."""
 
 
@@ -80,21 +80,21 @@ class Listing:
     given: frozenset[Split]
     """Splits that the layout has; none if it leaves the splitting to edgetl."""
     unlabelled: tuple[str, ...]
-    """Photos that belong to no class; none for detection, see `Sample.labelled`."""
+    """Images that belong to no class; none for detection, see `Sample.labelled`."""
     others: tuple[str, ...]
-    """Files that are neither photos nor labels, nor hidden, nor recipes."""
+    """Files that are neither images nor labels, nor hidden, nor recipes."""
     labels: tuple[str, ...] = ()
     """Files that hold labels, names or splits."""
     unlisted: tuple[str, ...] = ()
-    """Photos that belong to no split, where the layout lists what does."""
-    faults: tuple[Fault, ...] = ()
+    """Images that belong to no split, where the layout lists what does."""
+    problems: tuple[LabelProblem, ...] = ()
     task: Task = Task.CLASSIFICATION
     named_in: str = "the folders"
     """Where classes have their names from, for messages."""
 
 
 class Source(Protocol):
-    """A layout of labelled photos."""
+    """A layout of labelled images."""
 
     task: Task
     """What it labels for."""
@@ -153,22 +153,22 @@ def list_samples(container: Container, path: str, task: Task) -> Listing:
         )
     if fitting:
         return _trimmed(layouts[fitting[0]].list(container), container)
-    what = "labelled photos" if task is Task.CLASSIFICATION else "labelled boxes"
+    what = "labelled images" if task is Task.CLASSIFICATION else "labelled boxes"
     expected = "; or ".join(source.expects for source in layouts.values() if source.task is task)
     remedy = f"expected {expected}"
     if found:
-        remedy += "; or write `task: classification` if folders name what their photos show"
+        remedy += "; or write `task: classification` if folders name what their images show"
     raise DataError(f"no {what} found in '{path}'", remedy=remedy)
 
 
 def _trimmed(listing: Listing, container: Container) -> Listing:
-    """Return the listing without excluded photos, faults of their labels, and foreseen files."""
+    """Return the listing without excluded images, faults of their labels, and foreseen files."""
     excluded = frozenset(container.excluded)
     return replace(
         listing,
         samples=tuple(sample for sample in listing.samples if sample.name not in excluded),
         unlisted=tuple(name for name in listing.unlisted if name not in excluded),
-        faults=tuple(fault for fault in listing.faults if fault.photo not in excluded),
+        problems=tuple(problem for problem in listing.problems if problem.image not in excluded),
         others=tuple(
             name
             for name in listing.others
@@ -178,6 +178,6 @@ def _trimmed(listing: Listing, container: Container) -> Listing:
 
 
 def _is_recipe(container: Container, name: str) -> bool:
-    """Return whether a file is a recipe: `edgetl init` writes it among the photos."""
+    """Return whether a file is a recipe: `edgetl init` writes it among the images."""
     is_yaml = name.lower().endswith((".yaml", ".yml"))
     return is_yaml and read_table(container, name).keys() >= _RECIPE_KEYS

@@ -1,4 +1,4 @@
-"""What the names of files say: photos, hidden files, splits, and which labels belong to what."""
+"""What the names of files say: images, hidden files, splits, and which labels belong to what."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from unicodedata import normalize
 
 from edgetl.data.container import Container
 from edgetl.errors import DataError
-from edgetl.runtime.errors import PhotoError
+from edgetl.runtime.errors import ImageError
 from edgetl.types import Split
 
-PHOTO_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
     | {".ppm", ".pgm", ".pnm", ".jp2", ".avif", ".heic", ".heif"}
 )
-"""Files that mean to be photos, also those that Pillow may be unable to read: nothing is lost
+"""Files that mean to be images, also those that Pillow may be unable to read: nothing is lost
 silently."""
 
 SPLIT_NAMES: Mapping[str, Split] = {
@@ -41,17 +41,17 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-def is_photo(name: str) -> bool:
-    """Return whether a file means to be a photo."""
-    return splitext(name)[1].lower() in PHOTO_SUFFIXES and not is_hidden(name)
+def is_image(name: str) -> bool:
+    """Return whether a file means to be an image."""
+    return splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name)
 
 
-def find_photos(container: Container) -> tuple[str, ...]:
-    """Return the names of all photos, sorted, but excluded ones last.
+def find_images(container: Container) -> tuple[str, ...]:
+    """Return the names of all images, sorted, but excluded ones last.
 
-    Labels of excluded photos are theirs all the same; `list_samples` drops both.
+    Labels of excluded images are theirs all the same; `list_samples` drops both.
     """
-    return tuple(name for name in (*container.files, *container.excluded) if is_photo(name))
+    return tuple(name for name in (*container.files, *container.excluded) if is_image(name))
 
 
 def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
@@ -64,11 +64,11 @@ def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
 
 
 def pair_key(name: str, rooms: Iterable[str]) -> str:
-    """Return what a photo and its labels share: the composed path without suffix and a room.
+    """Return what an image and its labels share: the composed path without suffix and a room.
 
     Args:
-        name: Path of a photo or of its labels.
-        rooms: Names of folders that hold only photos or only labels, in small letters; the last
+        name: Path of an image or of its labels.
+        rooms: Names of folders that hold only images or only labels, in small letters; the last
             part of the path that is one of them is dropped.
     """
     *folders, file = composed(name).split("/")
@@ -98,14 +98,14 @@ def given_splits(splits: Iterable[Split | None], called: str) -> frozenset[Split
     given = frozenset(split for split in found if split)
     if given and None in found:
         raise DataError(
-            f"some photos of the {called} labels are in {', '.join(sorted(given))}, some in no "
+            f"some images of the {called} labels are in {', '.join(sorted(given))}, some in no "
             "split",
             remedy="move them into the splits, or leave them out with `data: {exclude: [...]}`",
         )
     if given and Split.TRAIN not in given:
         raise DataError(
             f"the {called} labels have {', '.join(sorted(given))} but no train",
-            remedy="add the photos to train on, or put all of them in one folder",
+            remedy="add the images to train on, or put all of them in one folder",
         )
     return given
 
@@ -118,7 +118,7 @@ def read_text(container: Container, name: str) -> str:
     """
     try:
         content = container.read(name)
-    except PhotoError as error:
+    except ImageError as error:
         raise ValueError(error.message.partition(": ")[2]) from error
     try:
         return content.decode("utf-8-sig")

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import dirname
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
-from edgetl.data.sources import Fault
+from edgetl.data.sources import LabelProblem
 from edgetl.data.sources._files import by_basename, composed, find_ending, read_text, with_suffix
 from edgetl.data.sources._yaml import read_table, read_yaml
 from edgetl.errors import DataError
@@ -31,10 +31,10 @@ class Names:
     classes: tuple[str, ...]
     """By number."""
     splits: Mapping[str, Split | None]
-    """Of the photos; empty where no file names splits."""
+    """Of the images; empty where no file names splits."""
     files: tuple[str, ...]
     """Where this was read."""
-    faults: tuple[Fault, ...]
+    problems: tuple[LabelProblem, ...]
 
 
 def names_files(container: Container) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def is_plain(name: str) -> bool:
     return name.rpartition("/")[2].lower() in _PLAIN_NAMES
 
 
-def find_names(container: Container, photos: Sequence[str]) -> Names:
+def find_names(container: Container, images: Sequence[str]) -> Names:
     """Return the names of the classes and the splits.
 
     Raises:
@@ -86,8 +86,8 @@ def find_names(container: Container, photos: Sequence[str]) -> Names:
             f"{file}: `nc` is not {len(classes)}, the number of names",
             remedy="mend `nc` or `names`",
         )
-    splits, lists, faults = _splits(container, file, content, photos)
-    return Names(classes, splits, (file, *lists), tuple(faults))
+    splits, lists, problems = _splits(container, file, content, images)
+    return Names(classes, splits, (file, *lists), tuple(problems))
 
 
 def _text(container: Container, file: str) -> str:
@@ -139,15 +139,15 @@ def _checked(file: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _splits(
-    container: Container, file: str, content: Mapping[str, Fact], photos: Sequence[str]
-) -> tuple[dict[str, Split | None], list[str], list[Fault]]:
-    """Return the split of each photo that some key names, the lists read, and names in vain."""
+    container: Container, file: str, content: Mapping[str, Fact], images: Sequence[str]
+) -> tuple[dict[str, Split | None], list[str], list[LabelProblem]]:
+    """Return the split of each image that some key names, the lists read, and names in vain."""
     splits: dict[str, Split | None] = {}
     lists: list[str] = []
-    faults: list[Fault] = []
+    problems: list[LabelProblem] = []
     path = content.get("path", "")
     base = path if isinstance(path, str) and path not in _NOTHING else ""
-    places = _Places(container, photos, dirname(file), base)
+    places = _Places(container, images, dirname(file), base)
     for key, split in _KEYS:
         given = content.get(key, "")
         for entry in given if isinstance(given, list) else [given]:
@@ -158,43 +158,43 @@ def _splits(
                 )
             if entry in _NOTHING:
                 continue
-            found = places.find(file, key, entry, lists, faults)
-            for photo in found:
-                if splits.setdefault(photo, split) is not split:
+            found = places.find(file, key, entry, lists, problems)
+            for image in found:
+                if splits.setdefault(image, split) is not split:
                     raise DataError(
-                        f"{file}: photo '{photo}' is in {splits[photo]} and in {split}",
-                        remedy=f"name other photos for `{key}`, or remove the line to have edgetl "
-                        "divide the photos",
+                        f"{file}: image '{image}' is in {splits[image]} and in {split}",
+                        remedy=f"name other images for `{key}`, or remove the line to have edgetl "
+                        "divide the images",
                     )
-    return splits, lists, faults
+    return splits, lists, problems
 
 
 class _Places:
     """Finds what an entry of `data.yaml` names."""
 
-    def __init__(self, container: Container, photos: Sequence[str], base: str, path: str) -> None:
+    def __init__(self, container: Container, images: Sequence[str], base: str, path: str) -> None:
         self._container = container
-        self._photos = [(composed(name), name) for name in photos]
+        self._images = [(composed(name), name) for name in images]
         self._base = base
         self._path = path
-        self._by_basename = by_basename(photos)
-        self._folders = {folder for name, _ in self._photos for folder in _above(name)}
+        self._by_basename = by_basename(images)
+        self._folders = {folder for name, _ in self._images for folder in _above(name)}
         self._files = {composed(name): name for name in container.files}
 
     def find(
-        self, file: str, key: str, entry: str, lists: list[str], faults: list[Fault]
+        self, file: str, key: str, entry: str, lists: list[str], problems: list[LabelProblem]
     ) -> list[str]:
-        """Return the photos below a folder, or those that a list file names."""
+        """Return the images below a folder, or those that a list file names."""
         for parts in self._candidates(entry):
             place = composed("/".join(parts))
             if place in self._folders or not parts:
                 prefix = f"{place}/" if place else ""
-                return [photo for name, photo in self._photos if name.startswith(prefix)]
+                return [image for name, image in self._images if name.startswith(prefix)]
             if place in self._files:
                 lists.append(self._files[place])
-                return self._listed(self._files[place], faults)
+                return self._listed(self._files[place], problems)
         raise DataError(
-            f"{file}: there is no folder or list '{entry}' with photos (`{key}`)",
+            f"{file}: there is no folder or list '{entry}' with images (`{key}`)",
             remedy=f"mend the line `{key}:`, or remove it",
         )
 
@@ -212,19 +212,19 @@ class _Places:
         ends = [parts[start:] for start in range(len(parts))] or [[]]
         return [prefix + end for end in ends for prefix in ([*base], [])]
 
-    def _listed(self, file: str, faults: list[Fault]) -> list[str]:
+    def _listed(self, file: str, problems: list[LabelProblem]) -> list[str]:
         found = []
         for number, line in enumerate(_text(self._container, file).splitlines(), start=1):
             if not line.strip():
                 continue
-            photos = find_ending(line.strip(), self._by_basename)
-            if len(photos) == 1:
-                found.append(photos[0])
+            images = find_ending(line.strip(), self._by_basename)
+            if len(images) == 1:
+                found.append(images[0])
                 continue
-            what = f"{file}:{number}: there is no photo '{line.strip()}'"
-            if photos:
-                what = f"{file}:{number}: '{line.strip()}' can be {' or '.join(photos)}"
-            faults.append(Fault("labels without a photo", what, Leave.STRAY_LABELS))
+            what = f"{file}:{number}: there is no image '{line.strip()}'"
+            if images:
+                what = f"{file}:{number}: '{line.strip()}' can be {' or '.join(images)}"
+            problems.append(LabelProblem("labels without an image", what, Drop.STRAY_LABELS))
         return found
 
 

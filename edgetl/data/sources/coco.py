@@ -12,28 +12,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename, dirname, splitext
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
-from edgetl.data.sources import Box, Fault, Listing, Sample
+from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
     SPLIT_NAMES,
     by_basename,
     find_ending,
-    find_photos,
+    find_images,
     given_splits,
     read_text,
     split_by_folder,
     with_suffix,
 )
 from edgetl.errors import DataError
-from edgetl.runtime.errors import PhotoError
+from edgetl.runtime.errors import ImageError
 from edgetl.types import Fact, Split, Task
 
 _MARKS = (b'"images"', b'"annotations"', b'"categories"')
 _BROKEN = "annotation that cannot be read"
-_NO_PHOTO = "labels without a photo"
+_NO_IMAGE = "labels without an image"
 _FAR = 1e9
-"""No coordinate of a photo is as large."""
+"""No coordinate of an image is as large."""
 _MAX_NUMBER = 1 << 63
 
 
@@ -48,12 +48,12 @@ class CocoSource:
         return bool(_files(container))
 
     def list(self, container: Container) -> Listing:
-        """Return the photos that the JSON files list, with their boxes.
+        """Return the images that the JSON files list, with their boxes.
 
         Raises:
             DataError: If a file is no sound JSON, or files contradict each other.
         """
-        photos = find_photos(container)
+        images = find_images(container)
         files = _files(container)
         splits = {name: _split(name) for name in files}
         if len(set(splits.values())) < len(files):
@@ -62,11 +62,11 @@ class CocoSource:
                 remedy="leave some out with `data: {exclude: [...]}`, or name them by split",
             )
         given = given_splits(splits.values(), "COCO")
-        reading = _Reading(by_basename(photos), frozenset(container.excluded))
+        reading = _Reading(by_basename(images), frozenset(container.excluded))
         for name in sorted(files, key=lambda name: list(Split).index(splits[name] or Split.TRAIN)):
             reading.add(name, _load(container, name), splits[name])
-        rest = _unlabelled(photos, reading.samples, is_divided=bool(given))
-        known = {*photos, *files}
+        rest = _unlabelled(images, reading.samples, is_divided=bool(given))
+        known = {*images, *files}
         samples = sorted((*reading.samples.values(), *rest), key=lambda sample: sample.name)
         return Listing(
             samples=tuple(samples),
@@ -75,8 +75,8 @@ class CocoSource:
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
             labels=files,
-            unlisted=tuple(sorted({*photos} - {sample.name for sample in samples})),
-            faults=tuple(reading.faults),
+            unlisted=tuple(sorted({*images} - {sample.name for sample in samples})),
+            problems=tuple(reading.problems),
             task=self.task,
             named_in=f"`categories` of {', '.join(files)}",
         )
@@ -86,19 +86,19 @@ class CocoSource:
 class _Reading:
     """What was found in the files so far."""
 
-    photos: Mapping[str, list[str]]
+    images: Mapping[str, list[str]]
     """By the last part of their path."""
     excluded: frozenset[str]
     classes: dict[str, None] = field(default_factory=dict)
     """In the order of their numbers in the first file that has them."""
     samples: dict[str, Sample] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    problems: list[LabelProblem] = field(default_factory=list)
 
     def add(self, file: str, content: Mapping[str, Fact], split: Split | None) -> None:
         """Read one file.
 
         Raises:
-            DataError: If its categories are wrong, or a photo is in another file, too.
+            DataError: If its categories are wrong, or an image is in another file, too.
         """
         categories = _categories(file, content["categories"])
         self.classes.update(dict.fromkeys(categories[number] for number in sorted(categories)))
@@ -109,19 +109,19 @@ class _Reading:
             number = row["image_id"] if _is_row(row, "image_id") else None
             sample = images.get(number) if number is not None else None
             if isinstance(found, str):
-                photo = sample.name if sample else ""
-                self.faults.append(Fault(_BROKEN, found, Leave.BAD_LABELS, photo))
+                image = sample.name if sample else ""
+                self.problems.append(LabelProblem(_BROKEN, found, Drop.BAD_LABELS, image))
             elif number in boxes:
                 boxes[number].append(found)
             else:
                 what = f"{found.where}: there is no image with id {number}"
-                self.faults.append(Fault(_NO_PHOTO, what, Leave.STRAY_LABELS))
+                self.problems.append(LabelProblem(_NO_IMAGE, what, Drop.STRAY_LABELS))
         for number, sample in images.items():
             if sample is None:
                 continue
             if sample.name in self.samples:
                 raise DataError(
-                    f"photo '{sample.name}' is listed in {file} and in another COCO file",
+                    f"image '{sample.name}' is listed in {file} and in another COCO file",
                     remedy="remove it from one of them",
                 )
             self.samples[sample.name] = replace(sample, boxes=tuple(boxes[number]))
@@ -129,47 +129,47 @@ class _Reading:
     def _images(
         self, file: str, rows: Sequence[Fact], split: Split | None
     ) -> dict[int, Sample | None]:
-        """Return by image id the photo, without boxes yet, or None where there is none."""
+        """Return by image id the image, without boxes yet, or None where there is none."""
         found: dict[int, Sample | None] = {}
         taken: set[str] = set()
         for position, row in enumerate(rows):
             if not _is_row(row, "id") or not isinstance(row.get("file_name"), str):
                 what = f"{file}, image at position {position}: needs a whole id and a file_name"
-                self.faults.append(Fault(_BROKEN, what))
+                self.problems.append(LabelProblem(_BROKEN, what))
                 continue
             number, called = row["id"], row["file_name"]
-            photos = _nearest(find_ending(called, self.photos), file)
-            photos = [name for name in photos if name not in self.excluded] or photos
+            images = _nearest(find_ending(called, self.images), file)
+            images = [name for name in images if name not in self.excluded] or images
             where = f"{file}, image {number}"
-            if number in found or (len(photos) == 1 and photos[0] in taken):
-                what = f"{where}: its id or its photo {called!r} occurs twice"
-                self.faults.append(Fault("image that is listed twice", what))
+            if number in found or (len(images) == 1 and images[0] in taken):
+                what = f"{where}: its id or its image {called!r} occurs twice"
+                self.problems.append(LabelProblem("image that is listed twice", what))
                 continue
             found[number] = None
-            if len(photos) > 1:
-                what = f"{where}: {called!r} can be {' or '.join(photos)}"
-                self.faults.append(Fault("labels that fit several photos", what))
-            elif photos:
-                found[number] = Sample(photos[0], "", split, stated_size=_stated_size(row))
-                taken.add(photos[0])
+            if len(images) > 1:
+                what = f"{where}: {called!r} can be {' or '.join(images)}"
+                self.problems.append(LabelProblem("labels that fit several images", what))
+            elif images:
+                found[number] = Sample(images[0], "", split, stated_size=_stated_size(row))
+                taken.add(images[0])
             else:
-                what = f"{where}: there is no photo {called!r}"
-                self.faults.append(Fault(_NO_PHOTO, what, Leave.STRAY_LABELS))
+                what = f"{where}: there is no image {called!r}"
+                self.problems.append(LabelProblem(_NO_IMAGE, what, Drop.STRAY_LABELS))
         return found
 
 
 def _unlabelled(
-    photos: Sequence[str], samples: Mapping[str, Sample], *, is_divided: bool
+    images: Sequence[str], samples: Mapping[str, Sample], *, is_divided: bool
 ) -> list[Sample]:
-    """Return photos that no file lists, with the split of those in the same folder.
+    """Return images that no file lists, with the split of those in the same folder.
 
-    Where that folder is of no split, or of several, the photo belongs to none.
+    Where that folder is of no split, or of several, the image belongs to none.
     """
     found = []
     splits: dict[str, set[Split | None]] = {}
     for name, sample in samples.items():
         splits.setdefault(dirname(name), set()).add(sample.split)
-    for name in photos:
+    for name in images:
         around = splits.get(dirname(name), {split_by_folder(name)} if is_divided else {None})
         split = next(iter(around)) if len(around) == 1 else None
         if name not in samples and (split or not is_divided):
@@ -183,7 +183,7 @@ def _files(container: Container) -> tuple[str, ...]:
     for name in with_suffix(container, ".json"):
         try:
             content = container.read(name)
-        except PhotoError:
+        except ImageError:
             continue
         if all(mark in content for mark in _MARKS):
             found.append(name)
@@ -259,16 +259,16 @@ def _box(file: str, position: int, row: Fact, categories: Mapping[int, str]) -> 
     return Box(label, corners, where, crowd=row.get("iscrowd") == 1)
 
 
-def _nearest(photos: list[str], file: str) -> list[str]:
-    """Return those of several photos that lie beside a JSON file, or where its name points."""
-    if len(photos) < 2:  # noqa: PLR2004 - nothing to choose
-        return photos
+def _nearest(images: list[str], file: str) -> list[str]:
+    """Return those of several images that lie beside a JSON file, or where its name points."""
+    if len(images) < 2:  # noqa: PLR2004 - nothing to choose
+        return images
     folder = dirname(file)
-    beside = [name for name in photos if dirname(name) == folder]
+    beside = [name for name in images if dirname(name) == folder]
     stem = splitext(basename(file))[0]
     words = {stem, *stem.split("_")}
-    named = [name for name in photos if words & set(dirname(name).split("/"))]
-    return beside or named or photos
+    named = [name for name in images if words & set(dirname(name).split("/"))]
+    return beside or named or images
 
 
 def _stated_size(row: Mapping[str, Fact]) -> tuple[int, int] | None:

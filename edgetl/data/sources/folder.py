@@ -1,6 +1,6 @@
 """Image folders: one folder per class, in `train/ val/ test/` or not split at all.
 
-A single folder that wraps everything is looked through. Photos in folders below a class folder
+A single folder that wraps everything is looked through. Images in folders below a class folder
 belong to the class.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edgetl.data.container import Container
 from edgetl.data.sources import Listing, Sample
-from edgetl.data.sources._files import SPLIT_NAMES, is_hidden, is_photo
+from edgetl.data.sources._files import SPLIT_NAMES, is_hidden, is_image
 from edgetl.errors import DataError
 from edgetl.types import Split, Task
 
@@ -20,8 +20,8 @@ class FolderSource:
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
 
     def recognises(self, container: Container) -> bool:
-        """Return whether there is a photo below some folder."""
-        return any("/" in name and is_photo(name) for name in container.files)
+        """Return whether there is an image below some folder."""
+        return any("/" in name and is_image(name) for name in container.files)
 
     def list(self, container: Container) -> Listing:
         """Return samples by the names of their folders.
@@ -30,27 +30,27 @@ class FolderSource:
             DataError: If two folders name the same split, a folder stands beside the splits, or
                 there is no `train/`.
         """
-        photos = [name for name in container.files if is_photo(name)]
+        images = [name for name in container.files if is_image(name)]
         folders = [name for name in container.folders if not is_hidden(name)]
-        root = _unwrap(photos, folders)
-        split_folders = _find_splits(root, photos, folders)
+        root = _unwrap(images, folders)
+        split_folders = _find_splits(root, images, folders)
         bases = split_folders or {root: None}
         samples: list[Sample] = []
         classes: set[str] = set()
         labelled: set[str] = set()
         for base, split in bases.items():
             classes.update(_children(base, folders))
-            for name in photos:
+            for name in images:
                 label, inside, _ = name.removeprefix(base).partition("/")
                 if name.startswith(base) and inside:
                     samples.append(Sample(name, label, split))
                     labelled.add(name)
-        known = set(photos)
+        known = set(images)
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=tuple(sorted(classes)),
             given=frozenset(split for split in split_folders.values() if split),
-            unlabelled=tuple(name for name in photos if name not in labelled),
+            unlabelled=tuple(name for name in images if name not in labelled),
             others=tuple(name for name in container.files if name not in known),
         )
 
@@ -61,7 +61,7 @@ def _children(base: str, folders: list[str]) -> list[str]:
     return [name for name in below if name and "/" not in name]
 
 
-def _unwrap(photos: list[str], folders: list[str]) -> str:
+def _unwrap(images: list[str], folders: list[str]) -> str:
     """Return the folder that holds classes or splits, empty or ending in a slash."""
     root = ""
     while True:
@@ -69,18 +69,18 @@ def _unwrap(photos: list[str], folders: list[str]) -> str:
         if len(inside) != 1 or inside[0].lower() in SPLIT_NAMES:
             return root
         inner = f"{root}{inside[0]}/"
-        holds_photos = any(
+        holds_images = any(
             "/" not in name.removeprefix(base)
             for base in (root, inner)
-            for name in photos
+            for name in images
             if name.startswith(base)
         )
-        if holds_photos or not _children(inner, folders):
+        if holds_images or not _children(inner, folders):
             return root
         root = inner
 
 
-def _find_splits(root: str, photos: list[str], folders: list[str]) -> dict[str, Split | None]:
+def _find_splits(root: str, images: list[str], folders: list[str]) -> dict[str, Split | None]:
     """Return split folders (ending in a slash) with their split; empty for a flat layout."""
     inside = _children(root, folders)
     found = {
@@ -93,7 +93,7 @@ def _find_splits(root: str, photos: list[str], folders: list[str]) -> dict[str, 
     beside = sorted(
         name
         for name in inside
-        if name not in found and any(photo.startswith(f"{root}{name}/") for photo in photos)
+        if name not in found and any(image.startswith(f"{root}{name}/") for image in images)
     )
     if beside:
         raise DataError(

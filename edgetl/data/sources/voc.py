@@ -1,6 +1,6 @@
-"""Pascal VOC: one XML file per photo, with or without `ImageSets/Main`.
+"""Pascal VOC: one XML file per image, with or without `ImageSets/Main`.
 
-Labels lie in `Annotations/` or a folder of another usual name, or beside the photos; a photo and
+Labels lie in `Annotations/` or a folder of another usual name, or beside the images; an image and
 its labels have the same name. Splits are the lists of `ImageSets/Main`, else folders named so.
 
 Coordinates are kept as they are. The development kit of VOC2012 numbers pixels from 1 and counts
@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 from posixpath import basename, splitext
 from typing import TYPE_CHECKING
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
-from edgetl.data.sources import Box, Fault, Listing, Sample
+from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
     by_basename,
     composed,
-    find_photos,
+    find_images,
     given_splits,
     pair_key,
     read_text,
@@ -33,20 +33,19 @@ from edgetl.data.sources._files import (
     with_suffix,
 )
 from edgetl.errors import DataError
-from edgetl.runtime.errors import PhotoError
+from edgetl.runtime.errors import ImageError
 from edgetl.types import Split, Task
 
 if TYPE_CHECKING:  # planning other layouts must not wait for a parser
     from xml.etree.ElementTree import Element
 
 _ROOMS = frozenset(
-    {"annotations", "annotation", "xmls", "xml", "labels"}
-    | {"jpegimages", "images", "image", "photos"}
+    {"annotations", "annotation", "xmls", "xml", "labels"} | {"jpegimages", "images", "image"}
 )
 _LISTS = "ImageSets/Main/"
 _MARK = b"<annotation"
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_NO_PHOTO = "labels without a photo"
+_NO_IMAGE = "labels without an image"
 _BROKEN = "label file that cannot be read"
 
 
@@ -62,50 +61,52 @@ class _Annotation:
 
 
 class VocSource:
-    """One XML file per photo."""
+    """One XML file per image."""
 
     task = Task.DETECTION
-    expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the photos"
+    expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the images"
 
     def recognises(self, container: Container) -> bool:
         """Return whether some XML file holds an `<annotation>`."""
         return any(_MARK in _read_bytes(container, name) for name in with_suffix(container, ".xml"))
 
     def list(self, container: Container) -> Listing:
-        """Return photos with the boxes of their XML files.
+        """Return images with the boxes of their XML files.
 
         Raises:
             DataError: If the lists of splits contradict each other.
         """
-        photos = find_photos(container)
-        pairs = _Pairs(photos, frozenset(container.excluded))
+        images = find_images(container)
+        pairs = _Pairs(images, frozenset(container.excluded))
         files: list[str] = []
         labelled: dict[str, Sample] = {}
-        faults: list[Fault] = []
+        problems: list[LabelProblem] = []
         for name in with_suffix(container, ".xml"):
             content = _read_bytes(container, name)
             if _MARK not in content and not pairs.by_name(name):
                 continue
             files.append(name)
             found = _label(name, content, pairs, labelled)
-            if isinstance(found, Fault):
-                faults.append(found)
-                if found.photo:
-                    labelled.setdefault(found.photo, Sample(found.photo, "", None))
+            if isinstance(found, LabelProblem):
+                problems.append(found)
+                if found.image:
+                    labelled.setdefault(found.image, Sample(found.image, "", None))
             else:
                 labelled[found.name] = found
         lists = tuple(name for name in container.files if _is_split_list(name))
-        splits: dict[str, Split | None] = {name: split_by_folder(name) for name in photos}
+        splits: dict[str, Split | None] = {name: split_by_folder(name) for name in images}
         if lists:
-            splits, missing = _read_lists(container, lists, photos)
-            faults = [fault for fault in faults if not fault.photo or fault.photo in splits]
-            faults.extend(missing)
+            splits, missing = _read_lists(container, lists, images)
+            problems = [
+                problem for problem in problems if not problem.image or problem.image in splits
+            ]
+            problems.extend(missing)
         samples = tuple(
             replace(labelled.get(name, Sample(name, "", None, labelled=False)), split=splits[name])
-            for name in sorted(photos)
+            for name in sorted(images)
             if name in splits
         )
-        known = {*photos, *files, *lists}
+        known = {*images, *files, *lists}
         return Listing(
             samples=samples,
             classes=tuple(sorted({box.label for sample in samples for box in sample.boxes})),
@@ -113,29 +114,29 @@ class VocSource:
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
             labels=(*files, *lists),
-            unlisted=tuple(name for name in photos if name not in splits),
-            faults=tuple(faults),
+            unlisted=tuple(name for name in images if name not in splits),
+            problems=tuple(problems),
             task=self.task,
             named_in="<name> of the XML files",
         )
 
 
 class _Pairs:
-    """Which photo an XML file is about."""
+    """Which image an XML file is about."""
 
-    def __init__(self, photos: Sequence[str], excluded: frozenset[str]) -> None:
+    def __init__(self, images: Sequence[str], excluded: frozenset[str]) -> None:
         self._excluded = excluded
         self._by_key: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for name in photos:
+        for name in images:
             self._by_key[pair_key(name, _ROOMS)].append(name)
             self._by_stem[_stem(name)].append(name)
-        self.by_basename = by_basename(photos)
+        self.by_basename = by_basename(images)
 
     def by_name(self, name: str) -> list[str]:
-        """Return the photos that have the name of an XML file, best those in a folder beside."""
+        """Return the images that have the name of an XML file, best those in a folder beside."""
         found = self._by_key.get(pair_key(name, _ROOMS)) or self._by_stem.get(_stem(name), [])
-        return [photo for photo in found if photo not in self._excluded] or found
+        return [image for image in found if image not in self._excluded] or found
 
 
 def _stem(name: str) -> str:
@@ -145,28 +146,30 @@ def _stem(name: str) -> str:
 
 def _label(
     name: str, content: bytes, pairs: _Pairs, labelled: Mapping[str, Sample]
-) -> Sample | Fault:
-    """Return the photo of an XML file with its boxes, or what is wrong with the file."""
+) -> Sample | LabelProblem:
+    """Return the image of an XML file with its boxes, or what is wrong with the file."""
     by_name = pairs.by_name(name)
-    photo = by_name[0] if by_name else ""
+    image = by_name[0] if by_name else ""
     try:
         annotation = _parse(name, content)
     except ValueError as error:
-        return Fault(_BROKEN, f"{name}: {error}", Leave.BAD_LABELS, photo)
+        return LabelProblem(_BROKEN, f"{name}: {error}", Drop.BAD_LABELS, image)
     by_filename = pairs.by_basename.get(composed(annotation.filename), [])
     candidates = by_name or by_filename
     if not candidates:
-        return Fault(_NO_PHOTO, name, Leave.STRAY_LABELS)
+        return LabelProblem(_NO_IMAGE, name, Drop.STRAY_LABELS)
     if len(candidates) > 1:
         what = f"{name}: can be about {' or '.join(candidates)}"
-        return Fault("labels that fit several photos", what)
-    photo = candidates[0]
-    if by_filename and photo not in by_filename:
-        what = f"{name}: names the photo '{annotation.filename}', but is called like {photo}"
-        return Fault("labels that name another photo", what, Leave.BAD_LABELS, photo)
-    if photo in labelled:
-        return Fault("photo with several label files", f"{photo}: {name} is not the only one")
-    return Sample(photo, "", None, annotation.boxes, stated_size=annotation.size)
+        return LabelProblem("labels that fit several images", what)
+    image = candidates[0]
+    if by_filename and image not in by_filename:
+        what = f"{name}: names the image '{annotation.filename}', but is called like {image}"
+        return LabelProblem("labels that name another image", what, Drop.BAD_LABELS, image)
+    if image in labelled:
+        return LabelProblem(
+            "image with several label files", f"{image}: {name} is not the only one"
+        )
+    return Sample(image, "", None, annotation.boxes, stated_size=annotation.size)
 
 
 def _parse(name: str, content: bytes) -> _Annotation:
@@ -233,7 +236,7 @@ def _read_bytes(container: Container, name: str) -> bytes:
     """Return an XML file; nothing, which is no XML, if it cannot be read."""
     try:
         return container.read(name)
-    except PhotoError:
+    except ImageError:
         return b""
 
 
@@ -244,20 +247,20 @@ def _is_split_list(name: str) -> bool:
 
 
 def _read_lists(
-    container: Container, lists: Sequence[str], photos: Sequence[str]
-) -> tuple[dict[str, Split | None], list[Fault]]:
-    """Return the split of each listed photo, and listed names that no photo has.
+    container: Container, lists: Sequence[str], images: Sequence[str]
+) -> tuple[dict[str, Split | None], list[LabelProblem]]:
+    """Return the split of each listed image, and listed names that no image has.
 
     `trainval.txt` stands for `train.txt` where that is missing, without what other lists name.
 
     Raises:
-        DataError: If a list cannot be read, or two name the same photo.
+        DataError: If a list cannot be read, or two name the same image.
     """
     splits: dict[str, Split | None] = {}
-    faults: list[Fault] = []
+    problems: list[LabelProblem] = []
     by_stem: dict[str, list[str]] = defaultdict(list)
-    for photo in photos:
-        by_stem[_stem(photo)].append(photo)
+    for image in images:
+        by_stem[_stem(image)].append(image)
     for name in sorted(lists, key=lambda name: name.endswith("trainval.txt")):
         rest = name.endswith("trainval.txt")
         if rest and name.replace("trainval.txt", "train.txt") in lists:
@@ -266,20 +269,20 @@ def _read_lists(
         split = Split.TRAIN if rest else Split(splitext(basename(name))[0])
         for line, listed in _lines(container, name):
             key = composed(listed) if composed(listed) in by_stem else _stem(listed)
-            found = [photo for photo in by_stem.get(key, []) if photo.startswith(root)]
+            found = [image for image in by_stem.get(key, []) if image.startswith(root)]
             if not found:
-                what = f"{name}:{line}: there is no photo '{listed}'"
-                faults.append(Fault(_NO_PHOTO, what, Leave.STRAY_LABELS))
-            for photo in found:
-                before = splits.get(photo, split)
+                what = f"{name}:{line}: there is no image '{listed}'"
+                problems.append(LabelProblem(_NO_IMAGE, what, Drop.STRAY_LABELS))
+            for image in found:
+                before = splits.get(image, split)
                 if before is split or not rest:
-                    splits[photo] = split
+                    splits[image] = split
                 if before is not split and not rest:
                     raise DataError(
-                        f"{photo} is listed in {before}.txt and in {split}.txt",
+                        f"{image} is listed in {before}.txt and in {split}.txt",
                         remedy=f"remove one of the two lines in {root}{_LISTS}",
                     )
-    return splits, faults
+    return splits, problems
 
 
 def _lines(container: Container, name: str) -> Iterator[tuple[int, str]]:

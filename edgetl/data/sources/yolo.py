@@ -1,8 +1,8 @@
-"""YOLO: one text file per photo, one line per box, and the names of the classes.
+"""YOLO: one text file per image, one line per box, and the names of the classes.
 
 A line holds the number of the class, then centre x, centre y, width and height as fractions of the
-photo. The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they lie
-beside the photo. Names are in `data.yaml`, which may also name the splits, or in `classes.txt`.
+image. The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they lie
+beside the image. Names are in `data.yaml`, which may also name the splits, or in `classes.txt`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import splitext
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
-from edgetl.data.sources import Box, Fault, Listing, Sample
+from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
     composed,
-    find_photos,
+    find_images,
     given_splits,
     read_text,
     split_by_folder,
@@ -31,7 +31,7 @@ _COLUMNS = 5
 _EXPECTED = "class, centre x, centre y, width, height"
 _LIMIT = 2.0
 """Fractions beyond this are none: somebody wrote pixels."""
-_NO_PHOTO = "labels without a photo"
+_NO_IMAGE = "labels without an image"
 _BROKEN = "broken label line"
 _NO_NAME = "label line with the number of a class that has no name"
 _MIN_BEYOND, _BEYOND_SHARE = 3, 0.1
@@ -41,7 +41,7 @@ _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 
 
 class YoloSource:
-    """One text file per photo."""
+    """One text file per image."""
 
     task = Task.DETECTION
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
@@ -55,41 +55,41 @@ class YoloSource:
         if any(_LABEL_ROOM in name.lower().split("/")[:-1] for name in texts):
             return True
         stems = {composed(splitext(name)[0]) for name in texts}
-        photos = find_photos(container)
-        return bool(files) and any(composed(splitext(name)[0]) in stems for name in photos)
+        images = find_images(container)
+        return bool(files) and any(composed(splitext(name)[0]) in stems for name in images)
 
     def list(self, container: Container) -> Listing:
-        """Return photos with the boxes of their label files.
+        """Return images with the boxes of their label files.
 
         Raises:
             DataError: If the names of the classes are missing or wrong, or splits contradict.
         """
-        photos = find_photos(container)
-        names = find_names(container, photos)
+        images = find_images(container)
+        names = find_names(container, images)
         texts = _Texts(container)
         reading = _Reading(container, names.classes)
-        splits = names.splits or {name: split_by_folder(name) for name in photos}
+        splits = names.splits or {name: split_by_folder(name) for name in images}
         samples: list[Sample] = []
-        faults: list[Fault] = list(names.faults)
+        problems: list[LabelProblem] = list(names.problems)
         files: dict[str, str] = {}
-        for photo in photos:
-            file = texts.find(photo)
-            if file in files and photo not in container.excluded:
-                what = f"{file}: can be about {files[file]} or {photo}"
-                faults.append(Fault("labels that fit several photos", what))
+        for image in images:
+            file = texts.find(image)
+            if file in files and image not in container.excluded:
+                what = f"{file}: can be about {files[file]} or {image}"
+                problems.append(LabelProblem("labels that fit several images", what))
             labelled = file is not None and file not in names.files
             boxes: tuple[Box, ...] = ()
             if file is not None and labelled:
-                files.setdefault(file, photo)
-                if photo in splits:
-                    boxes = reading.read(file, photo)
-            if photo in splits:
-                split = splits[photo]
-                samples.append(Sample(photo, "", split, boxes, relative=True, labelled=labelled))
+                files.setdefault(file, image)
+                if image in splits:
+                    boxes = reading.read(file, image)
+            if image in splits:
+                split = splits[image]
+                samples.append(Sample(image, "", split, boxes, relative=True, labelled=labelled))
         stray = [name for name in _stray(texts.names, files) if name not in names.files]
-        faults.extend(reading.settled(names.files[0]))
-        faults.extend(Fault(_NO_PHOTO, name, Leave.STRAY_LABELS) for name in stray)
-        known = {*photos, *files, *stray, *names.files}
+        problems.extend(reading.settled(names.files[0]))
+        problems.extend(LabelProblem(_NO_IMAGE, name, Drop.STRAY_LABELS) for name in stray)
+        known = {*images, *files, *stray, *names.files}
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=names.classes,
@@ -97,8 +97,8 @@ class YoloSource:
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
             labels=(*files, *stray, *names.files),
-            unlisted=tuple(name for name in photos if name not in splits),
-            faults=tuple(faults),
+            unlisted=tuple(name for name in images if name not in splits),
+            problems=tuple(problems),
             task=self.task,
             named_in=names.files[0],
         )
@@ -112,17 +112,17 @@ class _Texts:
         self._by_stem = {splitext(name)[0]: name for name in self.names}
         self._by_composed = {composed(stem): name for stem, name in self._by_stem.items()}
 
-    def find(self, photo: str) -> str | None:
-        """Return the labels of a photo, best those that are called exactly like it."""
-        keys = list(_label_keys(photo))
+    def find(self, image: str) -> str | None:
+        """Return the labels of an image, best those that are called exactly like it."""
+        keys = list(_label_keys(image))
         exact = next((self._by_stem[key] for key in keys if key in self._by_stem), None)
         looks = (self._by_composed.get(composed(key)) for key in keys)
         return exact or next(filter(None, looks), None)
 
 
-def _label_keys(photo: str) -> Iterator[str]:
-    """Yield where the labels of a photo can be, without suffix: in `labels`, or beside it."""
-    stem = splitext(photo)[0]
+def _label_keys(image: str) -> Iterator[str]:
+    """Yield where the labels of an image can be, without suffix: in `labels`, or beside it."""
+    stem = splitext(image)[0]
     parts = stem.split("/")
     for position in range(len(parts) - 2, -1, -1):
         if parts[position].lower() == _ROOM:
@@ -133,7 +133,7 @@ def _label_keys(photo: str) -> Iterator[str]:
 
 
 def _stray(texts: Iterable[str], files: Mapping[str, str]) -> Iterator[str]:
-    """Yield text files that lie among labels but belong to no photo."""
+    """Yield text files that lie among labels but belong to no image."""
     folders = {name.rpartition("/")[0] for name in files}
     for name in texts:
         folder, _, file = name.rpartition("/")
@@ -152,21 +152,21 @@ class _Reading:
 
     container: Container
     classes: Sequence[str]
-    faults: list[Fault] = field(default_factory=list)
-    beyond: set[Fault] = field(default_factory=set)
+    problems: list[LabelProblem] = field(default_factory=list)
+    beyond: set[LabelProblem] = field(default_factory=set)
     """Those of lines with classes that have no name."""
     numbers: list[int] = field(default_factory=list)
     """Of the classes, with those that have no name; one per line."""
 
-    def read(self, file: str, photo: str) -> tuple[Box, ...]:
-        """Return the boxes of a photo, and keep what is wrong with their lines."""
+    def read(self, file: str, image: str) -> tuple[Box, ...]:
+        """Return the boxes of an image, and keep what is wrong with their lines."""
         boxes: list[Box] = []
         try:
             text = read_text(self.container, file)
         except ValueError as error:
             what = f"{file}: {error}"
-            fault = Fault("label file that cannot be read", what, Leave.BAD_LABELS, photo)
-            self.faults.append(fault)
+            problem = LabelProblem("label file that cannot be read", what, Drop.BAD_LABELS, image)
+            self.problems.append(problem)
             return ()
         for position, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
@@ -175,17 +175,17 @@ class _Reading:
             try:
                 boxes.append(self._parse(line, where))
             except ValueError as error:
-                fault = Fault(_BROKEN, f"{where}: {error}", Leave.BAD_LABELS, photo)
-                self.faults.append(fault)
+                problem = LabelProblem(_BROKEN, f"{where}: {error}", Drop.BAD_LABELS, image)
+                self.problems.append(problem)
                 if isinstance(error, _NoNameError):
-                    self.beyond.add(fault)
+                    self.beyond.add(problem)
         return tuple(boxes)
 
-    def settled(self, file: str) -> list[Fault]:
+    def settled(self, file: str) -> list[LabelProblem]:
         """Return all that is wrong, by the file with the names where that is what is wrong."""
         num_slips = _BEYOND_SHARE * len(self.numbers) if 0 in self.numbers else 0
         if len(self.beyond) < max(_MIN_BEYOND, num_slips):
-            return self.faults
+            return self.problems
         count = len(self.classes)
         has = (
             f"1 class, '{self.classes[0]}'"
@@ -193,15 +193,15 @@ class _Reading:
             else f"{count} classes, from 0 to {count - 1}"
         )
         place = file if is_plain(file) else f"`names` in {file}"
-        mend = (
+        fix = (
             f"mend {place}: it has {has}, but the labels have numbers from "
             f"{min(self.numbers)} to {max(self.numbers)}"
         )
         if count == 1 and " " in self.classes[0]:
-            mend += "; write one name per line" if is_plain(file) else "; put commas between names"
+            fix += "; write one name per line" if is_plain(file) else "; put commas between names"
         return [
-            replace(one, title=_NO_NAME, mend=mend) if one in self.beyond else one
-            for one in self.faults
+            replace(one, title=_NO_NAME, fix=fix) if one in self.beyond else one
+            for one in self.problems
         ]
 
     def _parse(self, line: str, where: str) -> Box:
@@ -222,7 +222,7 @@ class _Reading:
         for word, value in zip(words[1:], values[1:], strict=True):
             if abs(value) > _LIMIT:
                 raise ValueError(
-                    f"'{word[:40]}' is no fraction of the photo, 0 to 1; is it in pixels?"
+                    f"'{word[:40]}' is no fraction of the image, 0 to 1; is it in pixels?"
                 )
         x, y, width, height = values[1:]
         corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)

@@ -32,7 +32,7 @@ Answer = dict[str, Any]
 
 
 class Agent:
-    """Answers the client; every public method but `serve` and `leave` is a message it may send."""
+    """Answers the client; every public method but `serve` and `drop` is a message it may send."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -58,7 +58,7 @@ class Agent:
                 answer, data = self._refusal(error), b""
             self._link.send(answer, data)
 
-    def leave(self) -> None:
+    def drop(self) -> None:
         """Leave nothing behind but the cache."""
         if self._part is not None:
             self._part.close(keep=self._lock.file is not None)
@@ -197,7 +197,7 @@ def main() -> None:
     finally:
         for number in ending:
             signal.signal(number, signal.SIG_IGN)
-        agent.leave()
+        agent.drop()
 
 
 def _end(number: int, frame: object) -> None:

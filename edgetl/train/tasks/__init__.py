@@ -20,11 +20,11 @@ if TYPE_CHECKING:  # planning must not wait for torch
     from edgetl.data.dataset import Dataset
     from edgetl.models import Family, ModelSpec
     from edgetl.train.fit import Fitted
-    from edgetl.train.terms import Surroundings
+    from edgetl.train.interfaces import RunContext
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TeacherSignal:
     """A teacher, and how much its word counts."""
 
     spec: ModelSpec
@@ -74,7 +74,7 @@ class TrainingTask(Protocol):
         *,
         dataset: Dataset,
         features: Path | None,
-        surroundings: Surroundings,
+        run_context: RunContext,
     ) -> Fitted:
         """Train the head of `module` in place; nothing else changes.
 
@@ -82,9 +82,9 @@ class TrainingTask(Protocol):
             module: Of `family`.
             family: Knows what the head is.
             training: How.
-            dataset: With training photos, and validation photos that choose the best epoch.
-            features: Folder with what the rest sees of the photos, for tasks that cache it.
-            surroundings: Where to train.
+            dataset: With training images, and validation images that choose the best epoch.
+            features: Folder with what the rest sees of the images, for tasks that cache it.
+            run_context: Where to train.
         """
 
     def train_whole(
@@ -94,8 +94,8 @@ class TrainingTask(Protocol):
         training: Training,
         *,
         dataset: Dataset,
-        surroundings: Surroundings,
-        lesson: Lesson | None = None,
+        run_context: RunContext,
+        teacher_signal: TeacherSignal | None = None,
     ) -> Fitted:
         """Train all of `module` in place; batch normalisation too.
 
@@ -103,9 +103,9 @@ class TrainingTask(Protocol):
             module: Of `family`.
             family: Knows what the module expects and where maps can be tapped.
             training: How.
-            dataset: With training photos, and validation photos that choose the best epoch.
-            surroundings: Where to train.
-            lesson: What a teacher adds to the labels.
+            dataset: With training images, and validation images that choose the best epoch.
+            run_context: Where to train.
+            teacher_signal: What a teacher adds to the labels.
         """
 
 

@@ -16,7 +16,7 @@ from edgetl.train.options import (
     filled_in,
     resolve,
 )
-from edgetl.train.tasks import Lesson, unread
+from edgetl.train.tasks import TeacherSignal, unread
 
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import nn
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # planning must not wait for torch
     from edgetl.data.dataset import Dataset
     from edgetl.models import Family
     from edgetl.train.fit import Fitted
-    from edgetl.train.terms import Surroundings
+    from edgetl.train.interfaces import RunContext
 
 _FROM_SCRATCH = {"adamw": 2e-3, "sgd": 0.05}
 _TEACHER = {"adamw": 2e-3, "sgd": 0.02}
@@ -33,7 +33,7 @@ _AFTER_PROBE = {"adamw": 1e-3, "sgd": 0.01}
 _STUDENT = {"adamw": 1e-3, "sgd": 0.02}
 
 _METHODS = ("dkd", "soft-targets")
-_OF_DETECTION = ("mosaic", "mixup", "closing_epochs", "multi_scale")
+_OF_DETECTION = ("mosaic", "mixup", "no_aug_epochs", "multi_scale")
 _TREATMENT = {"label_smoothing": 0.1, "class_weights": "none"}
 _BATCH = 32
 _PROBE_BATCH = 256
@@ -58,9 +58,9 @@ class _Classification:
                 yield "method", wrong
 
     def probe(self, table: FinetuneTable, *, seed: int) -> Training | None:
-        # Plain AdamW over large batches: the problem is convex, so nothing is averaged. The photos
+        # Plain AdamW over large batches: the problem is convex, so nothing is averaged. The images
         # are only mirrored, which their cached features allow. The loss chooses the best epoch: it
-        # changes smoothly, where the accuracy on a few dozen photos jumps and chooses by chance.
+        # changes smoothly, where the accuracy on a few dozen images jumps and chooses by chance.
         if table.strategy == "full":
             return None
         own = filled_in(table, {"probe_epochs": 60, "probe_lr": 1e-3})
@@ -108,14 +108,14 @@ class _Classification:
         *,
         dataset: Dataset,
         features: Path | None,
-        surroundings: Surroundings,
+        run_context: RunContext,
     ) -> Fitted:
         from edgetl.train.classifiers import train_head
 
         if features is None:
             raise ValueError("the probe of a classifier needs cached features")
         return train_head(
-            module, family, training, dataset=dataset, features=features, surroundings=surroundings
+            module, family, training, dataset=dataset, features=features, run_context=run_context
         )
 
     def train_whole(
@@ -125,14 +125,14 @@ class _Classification:
         training: Training,
         *,
         dataset: Dataset,
-        surroundings: Surroundings,
-        lesson: Lesson | None = None,
+        run_context: RunContext,
+        teacher_signal: TeacherSignal | None = None,
     ) -> Fitted:
-        from edgetl.train.classifiers import course
+        from edgetl.train.classifiers import setup
         from edgetl.train.fit import fit
 
-        taught = course(dataset, family, training, lesson=lesson)
-        return fit(module, taught, training=training, surroundings=surroundings)
+        teacher_outputs = setup(dataset, family, training, teacher_signal=teacher_signal)
+        return fit(module, teacher_outputs, training=training, run_context=run_context)
 
 
 def _resolved(table: TrainingTable, rates: Mapping[str, float], seed: int) -> Training:

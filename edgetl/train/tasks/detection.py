@@ -16,7 +16,7 @@ from edgetl.train.options import (
     filled_in,
     resolve,
 )
-from edgetl.train.tasks import Lesson, unread
+from edgetl.train.tasks import TeacherSignal, unread
 
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import nn
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # planning must not wait for torch
     from edgetl.data.dataset import Dataset
     from edgetl.models import Family
     from edgetl.train.fit import Fitted
-    from edgetl.train.terms import Surroundings
+    from edgetl.train.interfaces import RunContext
 
 _FROM_SCRATCH = {"adamw": 0.01, "sgd": 0.01}
 _PRETRAINED = {"adamw": 1e-3, "sgd": 0.005}
@@ -32,7 +32,7 @@ _PRETRAINED = {"adamw": 1e-3, "sgd": 0.005}
 _METHODS = ("pkd", "cwd")
 _OF_CLASSIFICATION = ("label_smoothing", "class_weights")
 _BATCH = 8
-_CLOSING_SHARE = 5
+_NO_AUG_SHARE = 5
 """The last one of so many epochs close the training."""
 _MOSAIC = 0.5
 _CLIP_NORM = 10.0
@@ -52,7 +52,7 @@ class _Detection:
                     yield name, "is only read for `task: classification`; leave it out"
             if table.method not in (None, *_METHODS):
                 wrong = (
-                    f"is '{table.method}', which needs one answer per photo; for "
+                    f"is '{table.method}', which needs one answer per image; for "
                     f"`task: detection` it must be one of: {', '.join(_METHODS)}"
                 )
                 yield "method", wrong
@@ -69,7 +69,7 @@ class _Detection:
                 "optimizer": "adamw",
                 "weight_decay": WEIGHT_DECAY["adamw"],
                 "warmup_epochs": 0.0,
-                "closing_epochs": 0,
+                "no_aug_epochs": 0,
                 "patience": None,
             }
         )
@@ -97,14 +97,14 @@ class _Detection:
         *,
         dataset: Dataset,
         features: Path | None,
-        surroundings: Surroundings,
+        run_context: RunContext,
     ) -> Fitted:
-        from edgetl.train.detectors import course, frozen_parts
+        from edgetl.train.detectors import frozen_parts, setup
         from edgetl.train.fit import fit
 
-        del features  # maps of augmented photos never come back, so there is nothing to cache
-        taught = course(dataset, family, training, frozen=frozen_parts(module, family.head))
-        return fit(module, taught, training=training, surroundings=surroundings)
+        del features  # maps of augmented images never come back, so there is nothing to cache
+        teacher_outputs = setup(dataset, family, training, frozen=frozen_parts(module, family.head))
+        return fit(module, teacher_outputs, training=training, run_context=run_context)
 
     def train_whole(
         self,
@@ -113,25 +113,25 @@ class _Detection:
         training: Training,
         *,
         dataset: Dataset,
-        surroundings: Surroundings,
-        lesson: Lesson | None = None,
+        run_context: RunContext,
+        teacher_signal: TeacherSignal | None = None,
     ) -> Fitted:
-        from edgetl.train.detectors import course
+        from edgetl.train.detectors import setup
         from edgetl.train.fit import fit
 
-        if lesson is not None:
-            from edgetl.train.apprentice import train_apprentice
+        if teacher_signal is not None:
+            from edgetl.train.feature_distillation import train_with_features
 
-            return train_apprentice(
+            return train_with_features(
                 module,
                 family,
                 training,
                 dataset=dataset,
-                surroundings=surroundings,
-                lesson=lesson,
+                run_context=run_context,
+                teacher_signal=teacher_signal,
             )
-        taught = course(dataset, family, training)
-        return fit(module, taught, training=training, surroundings=surroundings)
+        teacher_outputs = setup(dataset, family, training)
+        return fit(module, teacher_outputs, training=training, run_context=run_context)
 
 
 def _resolved(table: TrainingTable, rates: Mapping[str, float], seed: int) -> Training:
@@ -142,7 +142,7 @@ def _resolved(table: TrainingTable, rates: Mapping[str, float], seed: int) -> Tr
         "clip_norm": _CLIP_NORM,
         "mosaic": _MOSAIC if table.augment == "strong" else 0.0,
         "mixup": 0.0,
-        "closing_epochs": table.epochs // _CLOSING_SHARE,
+        "no_aug_epochs": table.epochs // _NO_AUG_SHARE,
         "multi_scale": False,
     }
     return resolve(table, defaults, seed=seed)

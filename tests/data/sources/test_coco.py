@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
@@ -23,8 +23,8 @@ def image(number: int, name: str) -> dict[str, object]:
     return {"id": number, "file_name": name, "width": 64, "height": 48}
 
 
-def annotation(number: int, photo: int, **changes: object) -> dict[str, object]:
-    row = {"id": number, "image_id": photo, "category_id": 7, "bbox": [1, 2, 10, 20.5]}
+def annotation(number: int, image: int, **changes: object) -> dict[str, object]:
+    row = {"id": number, "image_id": image, "category_id": 7, "bbox": [1, 2, 10, 20.5]}
     return {**row, "iscrowd": 0, "segmentation": [[1, 2, 3, 4, 5, 6]], **changes}
 
 
@@ -34,28 +34,28 @@ def coco(images: list[Any], annotations: list[Any], categories: Any = CATEGORIES
 
 
 def listing(root: Path, *exclude: str) -> Listing:
-    return list_samples(open_container(root, exclude=exclude), "photos", Task.DETECTION)
+    return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
 
 
-def faults(found: Listing) -> list[tuple[str, Leave | None, str]]:
-    return [(fault.example, fault.leave, fault.photo) for fault in found.faults]
+def problems(found: Listing) -> list[tuple[str, Drop | None, str]]:
+    return [(problem.example, problem.drop, problem.image) for problem in found.problems]
 
 
 ONE = coco([image(1, "a b.jpg")], [annotation(5, 1), annotation(6, 1, category_id=3, iscrowd=1)])
 
 
 @pytest.mark.parametrize(
-    ("file", "photo"),
+    ("file", "image"),
     [
         ("annotations/instances_default.json", "images/a b.jpg"),
         ("_annotations.coco.json", "a b.jpg"),
         ("wrap/labels.json", "wrap/data/a b.jpg"),
     ],
 )
-def test_boxes_are_corners_in_pixels(tree: Write, file: str, photo: str) -> None:
-    found = listing(tree({file: ONE, photo: b"", "captions.json": b'{"images": []}'}))
+def test_boxes_are_corners_in_pixels(tree: Write, file: str, image: str) -> None:
+    found = listing(tree({file: ONE, image: b"", "captions.json": b'{"images": []}'}))
     (sample,) = found.samples
-    assert (sample.name, sample.split, sample.stated_size) == (photo, None, (48, 64))
+    assert (sample.name, sample.split, sample.stated_size) == (image, None, (48, 64))
     # The file says x 1, y 2, width 10, height 20.5.
     assert [box.corners for box in sample.boxes] == [(1, 2, 11, 22.5)] * 2
     assert [(box.label, box.crowd) for box in sample.boxes] == [
@@ -83,10 +83,10 @@ def test_files_are_of_the_split_that_their_names_or_folders_name(tree: Write) ->
     ]
     assert found.given == set(Split)
     assert len(found.others) == 2
-    assert faults(found) == []
+    assert problems(found) == []
 
 
-def test_file_beside_its_photos_is_of_the_split_of_the_folder(tree: Write) -> None:
+def test_file_beside_its_images_is_of_the_split_of_the_folder(tree: Write) -> None:
     files: Tree = {}
     for split in ("train", "valid"):
         files |= {f"{split}/_annotations.coco.json": ONE, f"{split}/a b.jpg": b""}
@@ -103,7 +103,7 @@ def test_paths_from_other_machines_are_understood(tree: Write, name: str) -> Non
     assert listing(tree({"x.json": text, "images/a.jpg": b""})).samples[0].name == "images/a.jpg"
 
 
-def test_listed_photo_without_boxes_is_background_and_another_is_not_labelled(tree: Write) -> None:
+def test_listed_image_without_boxes_is_background_and_another_is_not_labelled(tree: Write) -> None:
     text = coco([image(1, "a.jpg")], [])
     found = listing(tree({"x.json": text, "images/a.jpg": b"", "images/b.jpg": b""}))
     assert [(one.name, one.labelled) for one in found.samples] == [
@@ -112,7 +112,7 @@ def test_listed_photo_without_boxes_is_background_and_another_is_not_labelled(tr
     ]
 
 
-def test_photo_that_no_file_lists_is_of_the_split_around_it(tree: Write) -> None:
+def test_image_that_no_file_lists_is_of_the_split_around_it(tree: Write) -> None:
     files: Tree = {}
     for split in ("train", "val"):
         files |= {f"instances_{split}.json": ONE, f"images/{split}/a b.jpg": b""}
@@ -138,34 +138,34 @@ def test_photo_that_no_file_lists_is_of_the_split_around_it(tree: Write) -> None
 def test_broken_annotation_is_named(tree: Write, change: dict[str, object], what: str) -> None:
     text = coco([image(1, "a.jpg")], [annotation(5, 1, **change), annotation(6, 1)])
     found = listing(tree({"x.json": text, "a.jpg": b""}))
-    ((example, leave, name),) = faults(found)
+    ((example, drop, name),) = problems(found)
     assert example.startswith("x.json, annotation ")
     assert what in example
-    assert (leave, name) == (Leave.BAD_LABELS, "a.jpg")
+    assert (drop, name) == (Drop.BAD_LABELS, "a.jpg")
     assert len(found.samples[0].boxes) == 1
 
 
 def test_images_and_annotations_without_each_other_are_named(tree: Write) -> None:
     text = coco([image(1, "a.jpg"), image(2, "gone.jpg")], [annotation(5, 2), annotation(6, 9)])
     found = listing(tree({"x.json": text, "a.jpg": b""}))
-    assert faults(found) == [
-        ("x.json, image 2: there is no photo 'gone.jpg'", Leave.STRAY_LABELS, ""),
-        ("x.json, annotation 6: there is no image with id 9", Leave.STRAY_LABELS, ""),
+    assert problems(found) == [
+        ("x.json, image 2: there is no image 'gone.jpg'", Drop.STRAY_LABELS, ""),
+        ("x.json, annotation 6: there is no image with id 9", Drop.STRAY_LABELS, ""),
     ]
 
 
-def test_excluded_photo_takes_its_annotations_with_it(tree: Write) -> None:
+def test_excluded_image_takes_its_annotations_with_it(tree: Write) -> None:
     text = coco([image(1, "a.jpg"), image(2, "b.jpg")], [annotation(5, 2, category_id=99)])
     found = listing(tree({"x.json": text, "a.jpg": b"", "b.jpg": b""}), "b.jpg")
-    assert faults(found) == []
+    assert problems(found) == []
     assert [one.name for one in found.samples] == ["a.jpg"]
 
 
 @pytest.mark.parametrize(
     ("images", "what"),
     [
-        ([image(1, "a.jpg"), image(1, "b.jpg")], "image 1: its id or its photo 'b.jpg' occurs tw"),
-        ([image(1, "a.jpg"), image(2, "a.jpg")], "image 2: its id or its photo 'a.jpg' occurs tw"),
+        ([image(1, "a.jpg"), image(1, "b.jpg")], "image 1: its id or its image 'b.jpg' occurs tw"),
+        ([image(1, "a.jpg"), image(2, "a.jpg")], "image 2: its id or its image 'a.jpg' occurs tw"),
         ([image(1, "c.jpg")], "image 1: 'c.jpg' can be p/c.jpg or q/c.jpg"),
         ([{"id": 1}], "image at position 0: needs a whole id and a file_name"),
         ([7], "image at position 0: needs a whole id and a file_name"),
@@ -173,9 +173,9 @@ def test_excluded_photo_takes_its_annotations_with_it(tree: Write) -> None:
 )
 def test_wrong_image_is_named(tree: Write, images: list[Any], what: str) -> None:
     files: Tree = {"a.jpg": b"", "b.jpg": b"", "p/c.jpg": b"", "q/c.jpg": b""}
-    ((example, leave, _),) = faults(listing(tree({"x.json": coco(images, []), **files})))
+    ((example, drop, _),) = problems(listing(tree({"x.json": coco(images, []), **files})))
     assert what in example
-    assert leave is None
+    assert drop is None
 
 
 MARKS = b'"images" "annotations" "categories"'
@@ -212,8 +212,8 @@ MARKS = b'"images" "annotations" "categories"'
         ),
         pytest.param(
             {"train.json": ONE, "val.json": ONE},
-            r"photo 'a b\.jpg' is listed in val\.json and in another COCO file",
-            id="photo twice",
+            r"image 'a b\.jpg' is listed in val\.json and in another COCO file",
+            id="image twice",
         ),
     ],
 )

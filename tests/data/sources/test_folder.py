@@ -18,7 +18,7 @@ def listing(tmp_path: Path, names: Sequence[str]) -> Listing:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(exist_ok=True) if name.endswith("/") else path.touch()
-    return list_samples(open_container(tmp_path), "photos", Task.CLASSIFICATION)
+    return list_samples(open_container(tmp_path), "images", Task.CLASSIFICATION)
 
 
 def rows(found: Listing) -> list[tuple[str, str, Split | None]]:
@@ -53,7 +53,7 @@ def test_split_folders_are_taken_as_they_are(tmp_path: Path, val: str) -> None:
     assert found.classes == ("gear", "nut")
 
 
-@pytest.mark.parametrize("wrap", ["data/", "data/photos/"])
+@pytest.mark.parametrize("wrap", ["data/", "data/images/"])
 def test_wrapping_folders_are_looked_through(tmp_path: Path, wrap: str) -> None:
     found = listing(tmp_path, [f"{wrap}train/nut/1.jpg", f"{wrap}val/nut/2.jpg", "SOURCE.txt"])
     assert rows(found) == [
@@ -67,7 +67,7 @@ def test_single_class_folder_is_not_a_wrapper(tmp_path: Path) -> None:
     assert rows(listing(tmp_path, ["nut/1.jpg"])) == [("nut/1.jpg", "nut", None)]
 
 
-def test_class_named_train_is_a_class_if_photos_lie_in_it(tmp_path: Path) -> None:
+def test_class_named_train_is_a_class_if_images_lie_in_it(tmp_path: Path) -> None:
     found = listing(tmp_path, ["train/1.jpg", "plane/2.jpg"])
     assert rows(found) == [("plane/2.jpg", "plane", None), ("train/1.jpg", "train", None)]
 
@@ -82,20 +82,20 @@ def test_stray_files_are_counted_and_hidden_ones_are_not(tmp_path: Path) -> None
     assert found.classes == ("nut",)
 
 
-def test_photo_outside_of_class_folders_is_named(tmp_path: Path) -> None:
+def test_image_outside_of_class_folders_is_named(tmp_path: Path) -> None:
     found = listing(tmp_path, ["train/nut/1.jpg", "train/2.jpg", "3.jpg"])
     assert found.unlabelled == ("3.jpg", "train/2.jpg")
 
 
-def test_photo_that_pillow_cannot_read_is_still_a_photo(tmp_path: Path) -> None:
+def test_image_that_pillow_cannot_read_is_still_a_image(tmp_path: Path) -> None:
     assert rows(listing(tmp_path, ["nut/1.heic"])) == [("nut/1.heic", "nut", None)]
 
 
 @pytest.mark.parametrize(
     ("names", "what"),
     [
-        pytest.param([], "no labelled photos found in 'photos'", id="nothing"),
-        pytest.param(["1.jpg"], "no labelled photos found in 'photos'", id="no class folder"),
+        pytest.param([], "no labelled images found in 'images'", id="nothing"),
+        pytest.param(["1.jpg"], "no labelled images found in 'images'", id="no class folder"),
         pytest.param(
             ["train/nut/1.jpg", "extra/nut/2.jpg"],
             "folder 'extra' stands beside the splits train",

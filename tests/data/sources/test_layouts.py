@@ -37,10 +37,10 @@ COCO: Tree = {
 FOLDERS: Tree = {"nut/1.jpg": b"", "gear/2.jpg": b""}
 
 
-def yolo(photos: Mapping[str, list[Box]]) -> Tree:
+def yolo(images: Mapping[str, list[Box]]) -> Tree:
     names = "".join(f"  {number}: {name}\n" for number, name in enumerate(CLASSES))
     files: Tree = {"data.yaml": f"names:\n{names}".encode()}
-    for name, boxes in photos.items():
+    for name, boxes in images.items():
         lines = [
             f"{label} {(x0 + x1) / 2 / WIDTH!r} {(y0 + y1) / 2 / HEIGHT!r} "
             f"{(x1 - x0) / WIDTH!r} {(y1 - y0) / HEIGHT!r}\n"
@@ -50,9 +50,9 @@ def yolo(photos: Mapping[str, list[Box]]) -> Tree:
     return files
 
 
-def voc(photos: Mapping[str, list[Box]]) -> Tree:
+def voc(images: Mapping[str, list[Box]]) -> Tree:
     files: Tree = {}
-    for name, boxes in photos.items():
+    for name, boxes in images.items():
         objects = "".join(
             f"<object><name>{CLASSES[label]}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
             f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
@@ -64,14 +64,14 @@ def voc(photos: Mapping[str, list[Box]]) -> Tree:
     return files
 
 
-def coco(photos: Mapping[str, list[Box]]) -> Tree:
-    files: Tree = {f"images/{name}.jpg": b"" for name in photos}
+def coco(images: Mapping[str, list[Box]]) -> Tree:
+    files: Tree = {f"images/{name}.jpg": b"" for name in images}
     for split in SPLITS:
-        images, annotations = [], []
-        for number, (name, boxes) in enumerate(photos.items()):
+        rows, annotations = [], []
+        for number, (name, boxes) in enumerate(images.items()):
             if name.startswith(f"{split}/"):
                 size = {"width": WIDTH, "height": HEIGHT}
-                images.append({"id": number, "file_name": f"{name.split('/')[1]}.jpg", **size})
+                rows.append({"id": number, "file_name": f"{name.split('/')[1]}.jpg", **size})
                 annotations += [
                     {
                         "id": 1000 * number + k,
@@ -82,7 +82,7 @@ def coco(photos: Mapping[str, list[Box]]) -> Tree:
                     for k, (label, x0, y0, x1, y1) in enumerate(boxes)
                 ]
         categories = [{"id": 10 * k, "name": name} for k, name in enumerate(CLASSES)]
-        tables = {"images": images, "annotations": annotations, "categories": categories}
+        tables = {"images": rows, "annotations": annotations, "categories": categories}
         files[f"annotations/instances_{split}.json"] = json.dumps(
             tables, ensure_ascii=False
         ).encode()
@@ -94,17 +94,17 @@ def listed(tree: Mapping[str, bytes | None], folder: Path) -> Listing:
     with zipfile.ZipFile(stream, "w") as archive:
         for name, content in tree.items():
             archive.writestr(name, content or b"")
-    (folder / "photos.zip").write_bytes(stream.getvalue())
-    container = open_container(folder / "photos.zip")
+    (folder / "images.zip").write_bytes(stream.getvalue())
+    container = open_container(folder / "images.zip")
     try:
-        return list_samples(container, "photos", Task.DETECTION)
+        return list_samples(container, "images", Task.DETECTION)
     finally:
         container.close()
 
 
 @st.composite
 def scenes(draw: st.DrawFn) -> dict[str, list[Box]]:
-    """Return the boxes of a few photos in every split; the first photo shows all classes."""
+    """Return the boxes of a few images in every split; the first image shows all classes."""
     found: dict[str, list[Box]] = {}
     for split in SPLITS:
         for number in range(draw(st.integers(1, 3))):
@@ -114,20 +114,20 @@ def scenes(draw: st.DrawFn) -> dict[str, list[Box]]:
                 x0, y0 = draw(st.integers(0, WIDTH - 2)), draw(st.integers(0, HEIGHT - 2))
                 x1 = draw(st.integers(x0 + 1, WIDTH))
                 boxes.append((label, x0, y0, x1, draw(st.integers(y0 + 1, HEIGHT))))
-            found[f"{split}/photo {number}"] = boxes
+            found[f"{split}/image {number}"] = boxes
     return found
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(photos=scenes())
+@given(images=scenes())
 def test_all_layouts_say_the_same_of_the_same_boxes(
-    tmp_path: Path, photos: dict[str, list[Box]]
+    tmp_path: Path, images: dict[str, list[Box]]
 ) -> None:
     for write in (yolo, voc, coco):
-        found = listed(write(photos), tmp_path)
+        found = listed(write(images), tmp_path)
         assert found.classes == CLASSES
         assert found.given == set(Split)
-        assert found.faults == ()
+        assert found.problems == ()
         sizes = {sample.name: (HEIGHT, WIDTH) for sample in found.samples}
         lint = lint_boxes(found, sizes, Allowed())
         said = {
@@ -137,8 +137,8 @@ def test_all_layouts_say_the_same_of_the_same_boxes(
             )
             for sample in lint.listing.samples
         }
-        assert set(said) == {f"images/{name}.jpg" for name in photos}
-        for name, boxes in photos.items():
+        assert set(said) == {f"images/{name}.jpg" for name in images}
+        for name, boxes in images.items():
             split, rows = said[f"images/{name}.jpg"]
             assert split is SPLITS[name.split("/")[0]]
             assert len(rows) == len(boxes)
@@ -147,7 +147,7 @@ def test_all_layouts_say_the_same_of_the_same_boxes(
 
 
 @pytest.mark.parametrize("write", [yolo, voc, coco])
-@pytest.mark.parametrize("decomposed", ["photos", "labels", "lists"])
+@pytest.mark.parametrize("decomposed", ["images", "labels", "lists"])
 def test_letters_with_accents_pair_however_they_are_stored(
     tmp_path: Path, write: Callable[[Mapping[str, list[Box]]], Tree], decomposed: str
 ) -> None:
@@ -162,13 +162,13 @@ def test_letters_with_accents_pair_however_they_are_stored(
         files["data.yaml"] = (files["data.yaml"] or b"") + b"train: train.txt\nval: images/val\n"
 
     def stored(name: str, content: bytes) -> tuple[str, bytes]:
-        kind = "photos" if name.endswith(".jpg") else "labels"
+        kind = "images" if name.endswith(".jpg") else "labels"
         if decomposed == "lists":
             return name, unicodedata.normalize("NFD", content.decode()).encode()
         return unicodedata.normalize("NFD", name) if kind == decomposed else name, content
 
     found = listed(dict(stored(name, text or b"") for name, text in files.items()), tmp_path)
-    assert found.faults == ()
+    assert found.problems == ()
     assert [(one.labelled, one.split, len(one.boxes)) for one in found.samples] == [
         (True, Split.TRAIN, 1),
         (True, Split.VAL, 0),
@@ -191,8 +191,8 @@ def test_letters_with_accents_pair_however_they_are_stored(
 def test_every_layout_says_where_classes_are_named(
     tmp_path: Path, write: Callable[[Mapping[str, list[Box]]], Tree], named_in: str
 ) -> None:
-    photos = {f"{split}/a": [(0, 1, 2, 3, 4)] for split in SPLITS}
-    assert listed(write(photos), tmp_path).named_in == named_in
+    images = {f"{split}/a": [(0, 1, 2, 3, 4)] for split in SPLITS}
+    assert listed(write(images), tmp_path).named_in == named_in
 
 
 def test_names_that_only_look_the_same_keep_their_own_labels(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_names_that_only_look_the_same_keep_their_own_labels(tmp_path: Path) -> 
         text = f"{number} .5 .5 .1 .1\n".encode()
         files |= {f"images/{name}.jpg": b"", f"labels/{name}.txt": text}
     found = listed(files, tmp_path)
-    assert found.faults == ()
+    assert found.problems == ()
     assert {one.name: [box.label for box in one.boxes] for one in found.samples} == {
         "images/\u00e4.jpg": ["nut"],
         "images/a\u0308.jpg": ["gear"],
@@ -225,30 +225,30 @@ def test_task_is_guessed_from_the_labels(tree: Write, files: Tree, task: str) ->
 def test_boxes_are_refused_where_the_task_is_classification(
     tree: Write, files: Tree, name: str
 ) -> None:
-    what = rf"'photos' hold labelled boxes \({name}\), but the task is classification\n  write `tas"
+    what = rf"'images' hold labelled boxes \({name}\), but the task is classification\n  write `tas"
     with pytest.raises(DataError, match=what):
-        list_samples(open_container(tree(files)), "photos", Task.CLASSIFICATION)
+        list_samples(open_container(tree(files)), "images", Task.CLASSIFICATION)
 
 
 def test_folders_are_refused_where_the_task_is_detection(tree: Write) -> None:
-    with pytest.raises(DataError, match="no labelled boxes found in 'photos'") as caught:
-        list_samples(open_container(tree(FOLDERS)), "photos", Task.DETECTION)
+    with pytest.raises(DataError, match="no labelled boxes found in 'images'") as caught:
+        list_samples(open_container(tree(FOLDERS)), "images", Task.DETECTION)
     for part in ("COCO, a JSON", "Pascal VOC, Annot", "YOLO, data.yaml", "`task: classification`"):
         assert part in caught.value.remedy
 
 
 def test_nothing_at_all_is_refused_without_a_guess(tree: Write) -> None:
     with pytest.raises(DataError, match="no labelled boxes found") as caught:
-        list_samples(open_container(tree({"a.jpg": b""})), "photos", Task.DETECTION)
+        list_samples(open_container(tree({"a.jpg": b""})), "images", Task.DETECTION)
     assert "classification" not in caught.value.remedy
 
 
 def test_several_layouts_are_refused_until_one_is_excluded(tree: Write) -> None:
     root = tree({**YOLO, **COCO})
     with pytest.raises(DataError, match=r"laid out in several ways: coco, yolo\n  leave the lab"):
-        list_samples(open_container(root), "photos", Task.DETECTION)
+        list_samples(open_container(root), "images", Task.DETECTION)
     container = open_container(root, exclude=("labels.json",))
-    assert list_samples(container, "photos", Task.DETECTION).classes == ("nut",)
+    assert list_samples(container, "images", Task.DETECTION).classes == ("nut",)
 
 
 @pytest.mark.parametrize("name", SOURCES.names())
@@ -272,5 +272,5 @@ def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> 
         ".git/config": b"",
     }
     container = open_container(tree({**layout, **files}))
-    found = list_samples(container, "photos", guess_task(container))
+    found = list_samples(container, "images", guess_task(container))
     assert found.others == ("broken.yaml", "list.yaml", "other.yaml")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
@@ -35,28 +35,28 @@ XML = xml((1, 2, 3, 4))
 
 
 def listing(root: Path, *exclude: str) -> Listing:
-    return list_samples(open_container(root, exclude=exclude), "photos", Task.DETECTION)
+    return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
 
 
-def faults(found: Listing) -> list[tuple[str, Leave | None, str]]:
-    return [(fault.example, fault.leave, fault.photo) for fault in found.faults]
+def problems(found: Listing) -> list[tuple[str, Drop | None, str]]:
+    return [(problem.example, problem.drop, problem.image) for problem in found.problems]
 
 
 @pytest.mark.parametrize(
-    ("photo", "label"),
+    ("image", "label"),
     [
         ("JPEGImages/a b.jpg", "Annotations/a b.xml"),
         ("wrap/JPEGImages/a.jpg", "wrap/Annotations/a.xml"),
         ("images/a.JPG", "annotations/a.XML"),
         ("a.png", "a.xml"),
-        ("photos/a.jpg", "xml files/a.xml"),
+        ("images/a.jpg", "xml files/a.xml"),
     ],
 )
-def test_labels_are_found_by_name(tree: Write, photo: str, label: str) -> None:
+def test_labels_are_found_by_name(tree: Write, image: str, label: str) -> None:
     text = xml((1, 2, 3.5, 4), (10, 20, 30, 40), name=" Gew\u00fcnde stift ", difficult=1)
-    found = listing(tree({photo: b"", label: text}))
+    found = listing(tree({image: b"", label: text}))
     (sample,) = found.samples
-    assert (sample.name, sample.split, sample.relative) == (photo, None, False)
+    assert (sample.name, sample.split, sample.relative) == (image, None, False)
     assert sample.stated_size == (48, 64)
     # Coordinates are kept as they are written.
     assert [box.corners for box in sample.boxes] == [(1, 2, 3.5, 4), (10, 20, 30, 40)]
@@ -64,10 +64,10 @@ def test_labels_are_found_by_name(tree: Write, photo: str, label: str) -> None:
     assert sample.boxes[1].difficult
     assert found.classes == ("Gew\u00fcnde stift",)
     assert found.labels == (label,)
-    assert faults(found) == []
+    assert problems(found) == []
 
 
-def test_photo_with_the_same_name_in_another_split_has_labels_of_its_own(tree: Write) -> None:
+def test_image_with_the_same_name_in_another_split_has_labels_of_its_own(tree: Write) -> None:
     files: Tree = {}
     for split, name in (("train", "nut"), ("valid", "gear"), ("test", "screw")):
         files |= {f"{split}/a.jpg": b"", f"{split}/a.xml": xml((1, 2, 3, 4), name=name)}
@@ -108,71 +108,71 @@ def test_trainval_is_train_where_there_is_no_train(tree: Write, lists: dict[str,
     assert splits == {"a": Split.TRAIN, "b": val, "c": Split.TRAIN, "d": Split.TEST}
 
 
-def test_photo_in_two_lists_is_refused(tree: Write) -> None:
+def test_image_in_two_lists_is_refused(tree: Write) -> None:
     with pytest.raises(
         DataError, match=r"JPEGImages/a\.jpg is listed in test\.txt and in train\.txt"
     ):
         listing(write_lists(tree, {"train": b"a\nb\n", "test": b"a\n"}))
 
 
-def test_listed_name_without_a_photo_is_named_with_its_line(tree: Write) -> None:
+def test_listed_name_without_a_image_is_named_with_its_line(tree: Write) -> None:
     found = listing(write_lists(tree, {"train": b"a\nz.jpg\n"}))
-    expected = "ImageSets/Main/train.txt:2: there is no photo 'z.jpg'"
-    assert faults(found) == [(expected, Leave.STRAY_LABELS, "")]
+    expected = "ImageSets/Main/train.txt:2: there is no image 'z.jpg'"
+    assert problems(found) == [(expected, Drop.STRAY_LABELS, "")]
 
 
-@pytest.mark.parametrize("filename", ["C:\\photos\\old.jpg", "../photos/old.jpg", "", "a.png"])
+@pytest.mark.parametrize("filename", ["C:\\images\\old.jpg", "../images/old.jpg", "", "a.png"])
 def test_stale_file_name_inside_does_not_matter(tree: Write, filename: str) -> None:
     found = listing(tree({"a.jpg": b"", "a.xml": xml((1, 2, 3, 4), filename=filename)}))
-    assert faults(found) == []
+    assert problems(found) == []
     assert len(found.samples[0].boxes) == 1
 
 
 def test_file_name_inside_is_taken_where_the_names_differ(tree: Write) -> None:
-    text = xml((1, 2, 3, 4), filename="C:\\photos\\b.jpg")
+    text = xml((1, 2, 3, 4), filename="C:\\images\\b.jpg")
     found = listing(tree({"images/b.jpg": b"", "annotations/0001.xml": text}))
     assert [(one.name, len(one.boxes)) for one in found.samples] == [("images/b.jpg", 1)]
 
 
-def test_file_name_of_another_photo_is_a_contradiction(tree: Write) -> None:
+def test_file_name_of_another_image_is_a_contradiction(tree: Write) -> None:
     text = xml((1, 2, 3, 4), filename="b.jpg")
     found = listing(tree({"a.jpg": b"", "a.xml": text, "b.jpg": b"", "b.xml": XML}))
-    what = "a.xml: names the photo 'b.jpg', but is called like a.jpg"
-    assert faults(found) == [(what, Leave.BAD_LABELS, "a.jpg")]
+    what = "a.xml: names the image 'b.jpg', but is called like a.jpg"
+    assert problems(found) == [(what, Drop.BAD_LABELS, "a.jpg")]
 
 
-def test_photos_and_labels_without_each_other_are_named(tree: Write) -> None:
+def test_images_and_labels_without_each_other_are_named(tree: Write) -> None:
     root = tree({"a.jpg": b"", "a.xml": XML, "b.jpg": b"", "c.xml": XML, "d.xml": xml()})
     found = listing(root)
     assert [(one.name, one.labelled) for one in found.samples] == [
         ("a.jpg", True),
         ("b.jpg", False),
     ]
-    assert faults(found) == [
-        ("c.xml", Leave.STRAY_LABELS, ""),
-        ("d.xml", Leave.STRAY_LABELS, ""),
+    assert problems(found) == [
+        ("c.xml", Drop.STRAY_LABELS, ""),
+        ("d.xml", Drop.STRAY_LABELS, ""),
     ]
 
 
-def test_labels_of_an_excluded_photo_are_not_stray(tree: Write) -> None:
+def test_labels_of_an_excluded_image_are_not_stray(tree: Write) -> None:
     root = tree({"a.jpg": b"", "a.xml": XML, "b.jpg": b"", "b.xml": b"<annotation>"})
     found = listing(root, "b.jpg")
-    assert faults(found) == []
+    assert problems(found) == []
     assert [one.name for one in found.samples] == ["a.jpg"]
 
 
-def test_several_photos_or_labels_of_one_name_are_refused(tree: Write) -> None:
+def test_several_images_or_labels_of_one_name_are_refused(tree: Write) -> None:
     root = tree({"a.jpg": b"", "a.png": b"", "a.xml": XML})
-    assert faults(listing(root)) == [("a.xml: can be about a.jpg or a.png", None, "")]
-    assert faults(listing(root, "a.png")) == []
+    assert problems(listing(root)) == [("a.xml: can be about a.jpg or a.png", None, "")]
+    assert problems(listing(root, "a.png")) == []
 
 
-def test_photo_with_two_label_files_is_refused(tree: Write) -> None:
+def test_image_with_two_label_files_is_refused(tree: Write) -> None:
     found = listing(tree({"images/a.jpg": b"", "annotations/a.xml": XML, "labels/a.xml": XML}))
-    assert faults(found) == [("images/a.jpg: labels/a.xml is not the only one", None, "")]
+    assert problems(found) == [("images/a.jpg: labels/a.xml is not the only one", None, "")]
 
 
-def test_photo_without_objects_is_labelled_and_size_0_is_none(tree: Write) -> None:
+def test_image_without_objects_is_labelled_and_size_0_is_none(tree: Write) -> None:
     text = xml().replace(b"64", b"0")
     (sample,) = listing(tree({"a.jpg": b"", "a.xml": text})).samples
     assert sample.labelled
@@ -215,8 +215,8 @@ BOMB = (
 )
 def test_broken_file_is_named(tree: Write, text: bytes, what: str) -> None:
     found = listing(tree({"a.jpg": b"", "a.xml": text, "b.jpg": b"", "b.xml": XML}))
-    ((example, leave, photo),) = faults(found)
+    ((example, drop, image),) = problems(found)
     assert example.startswith("a.xml: ")
     assert what in example
-    assert (leave, photo) == (Leave.BAD_LABELS, "a.jpg")
+    assert (drop, image) == (Drop.BAD_LABELS, "a.jpg")
     assert [one.labelled for one in found.samples] == [True, True]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
@@ -19,11 +19,11 @@ LINE = b"1 0.5 0.25 0.2 0.1\n"
 
 
 def listing(root: Path, *exclude: str) -> Listing:
-    return list_samples(open_container(root, exclude=exclude), "photos", Task.DETECTION)
+    return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
 
 
-def faults(found: Listing) -> list[tuple[str, Leave | None, str]]:
-    return [(fault.example, fault.leave, fault.photo) for fault in found.faults]
+def problems(found: Listing) -> list[tuple[str, Drop | None, str]]:
+    return [(problem.example, problem.drop, problem.image) for problem in found.problems]
 
 
 def test_boxes_are_corners_as_fractions(tree: Write) -> None:
@@ -39,7 +39,7 @@ def test_boxes_are_corners_as_fractions(tree: Write) -> None:
     assert sample.boxes[0].corners == pytest.approx((0.4, 0.2, 0.6, 0.3))
     assert sample.boxes[1].where == "labels/a b.txt:2"
     assert found.labels == ("labels/a b.txt", "data.yaml")
-    assert faults(found) == []
+    assert problems(found) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_empty_label_file_says_that_there_is_nothing(tree: Write) -> None:
     assert sample.boxes == ()
 
 
-def test_photo_without_a_label_file_is_not_labelled(tree: Write) -> None:
+def test_image_without_a_label_file_is_not_labelled(tree: Write) -> None:
     root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "images/b.jpg": b"", "labels/a.txt": b""})
     assert [sample.labelled for sample in listing(root).samples] == [True, False]
 
@@ -92,10 +92,10 @@ def test_photo_without_a_label_file_is_not_labelled(tree: Write) -> None:
     ids=["relative", "absolute", "backslashes", "list", "folders"],
 )
 def test_splits_are_those_of_data_yaml_or_of_folders(tree: Write, yaml: bytes) -> None:
-    photos = {f"images/{split}/{split}.jpg": b"" for split in ("train", "val", "test")}
+    images = {f"images/{split}/{split}.jpg": b"" for split in ("train", "val", "test")}
     labels = {f"labels/{split}/{split}.txt": LINE for split in ("train", "val", "test")}
     lists = {"train.txt": b"./images/train/train.jpg\n"} if b"train.txt" in yaml else {}
-    files = {"data.yaml": NAMES + yaml, **photos, **labels, **lists}
+    files = {"data.yaml": NAMES + yaml, **images, **labels, **lists}
     found = listing(tree({f"wrap/{name}": text for name, text in files.items()}))
     assert {sample.name.split("/")[2]: sample.split for sample in found.samples} == {
         "train": Split.TRAIN,
@@ -107,7 +107,7 @@ def test_splits_are_those_of_data_yaml_or_of_folders(tree: Write, yaml: bytes) -
     assert all(len(sample.boxes) == 1 for sample in found.samples)
 
 
-def test_photos_and_labels_below_split_folders_are_found(tree: Write) -> None:
+def test_images_and_labels_below_split_folders_are_found(tree: Write) -> None:
     """As exporters write it: `train: ../train/images`, although `train/` lies beside the file."""
     yaml = NAMES + b"train: ../train/images\nval: ../valid/images\n"
     found = listing(
@@ -128,7 +128,7 @@ def test_photos_and_labels_below_split_folders_are_found(tree: Write) -> None:
         ("valid/images/b.jpg", Split.VAL),
     ]
     assert found.unlisted == ("spare/images/c.jpg",)
-    assert faults(found) == []
+    assert problems(found) == []
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_photos_and_labels_below_split_folders_are_found(tree: Write) -> None:
         ("9" * 400 + " .5 .5 .1 .1", "' is not a finite number"),
         ("1 nan .5 .1 .1", "'nan' is not a finite number"),
         ("1 .5 inf .1 .1", "'inf' is not a finite number"),
-        ("1 320 240 64 64", "'320' is no fraction of the photo, 0 to 1; is it in pixels?"),
+        ("1 320 240 64 64", "'320' is no fraction of the image, 0 to 1; is it in pixels?"),
         ("1", "has 1 column; expected class, centre x"),
         (
             "1,0.5,0.5,0.1,0.1",
@@ -161,31 +161,31 @@ def test_photos_and_labels_below_split_folders_are_found(tree: Write) -> None:
 def test_broken_line_is_named_with_file_and_line(tree: Write, line: str, what: str) -> None:
     text = LINE + line.encode() + b"\n" + LINE
     found = listing(tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": text}))
-    ((example, leave, photo),) = faults(found)
+    ((example, drop, image),) = problems(found)
     assert example.startswith("labels/a.txt:2: ")
     assert what in example
-    assert (leave, photo) == (Leave.BAD_LABELS, "images/a.jpg")
-    assert found.faults[0].title == "broken label line"
+    assert (drop, image) == (Drop.BAD_LABELS, "images/a.jpg")
+    assert found.problems[0].title == "broken label line"
     assert len(found.samples[0].boxes) == 2
 
 
 def test_label_file_that_is_no_text_is_named(tree: Write) -> None:
     root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": b"1 0.5\xff"})
-    assert faults(listing(root)) == [
-        ("labels/a.txt: no UTF-8 text (byte 5)", Leave.BAD_LABELS, "images/a.jpg")
+    assert problems(listing(root)) == [
+        ("labels/a.txt: no UTF-8 text (byte 5)", Drop.BAD_LABELS, "images/a.jpg")
     ]
 
 
-def test_labels_without_a_photo_are_named_unless_it_is_excluded(tree: Write) -> None:
+def test_labels_without_a_image_are_named_unless_it_is_excluded(tree: Write) -> None:
     files = {"images/a.jpg": b"", "images/b.jpg": b"", "labels/a.txt": LINE, "labels/b.txt": b"x"}
     root = tree({"data.yaml": NAMES, **files, "labels/c.txt": LINE, "labels/notes.txt": b"hello"})
     found = listing(root, "images/b.jpg")
-    assert faults(found) == [("labels/c.txt", Leave.STRAY_LABELS, "")]
+    assert problems(found) == [("labels/c.txt", Drop.STRAY_LABELS, "")]
     assert [sample.name for sample in found.samples] == ["images/a.jpg"]
     assert found.others == ("labels/notes.txt",)
 
 
-def test_listed_photo_that_is_not_there_is_named_with_its_line(tree: Write) -> None:
+def test_listed_image_that_is_not_there_is_named_with_its_line(tree: Write) -> None:
     lines = b"images/a.jpg\n\nimages/b.jpg\n"
     root = tree(
         {
@@ -195,18 +195,18 @@ def test_listed_photo_that_is_not_there_is_named_with_its_line(tree: Write) -> N
             "labels/a.txt": LINE,
         }
     )
-    expected = ("train.txt:3: there is no photo 'images/b.jpg'", Leave.STRAY_LABELS, "")
-    assert faults(listing(root)) == [expected]
+    expected = ("train.txt:3: there is no image 'images/b.jpg'", Drop.STRAY_LABELS, "")
+    assert problems(listing(root)) == [expected]
 
 
-def test_labels_of_two_photos_are_refused_until_one_is_excluded(tree: Write) -> None:
+def test_labels_of_two_images_are_refused_until_one_is_excluded(tree: Write) -> None:
     files = {"images/a.jpg": b"", "images/a.png": b"", "labels/a.txt": LINE}
     root = tree({"data.yaml": NAMES, **files})
-    assert faults(listing(root)) == [
+    assert problems(listing(root)) == [
         ("labels/a.txt: can be about images/a.jpg or images/a.png", None, "")
     ]
     found = listing(root, "images/a.jpg")
-    assert faults(found) == []
+    assert problems(found) == []
     assert [(one.name, len(one.boxes)) for one in found.samples] == [("images/a.png", 1)]
 
 
@@ -234,12 +234,12 @@ def test_labels_of_two_photos_are_refused_until_one_is_excluded(tree: Write) -> 
         ),
         pytest.param(
             {"data.yaml": NAMES + b"train: images\nval: images\n"},
-            r"photo 'images/a\.jpg' is in train and in val",
-            id="same photos in two splits",
+            r"image 'images/a\.jpg' is in train and in val",
+            id="same images in two splits",
         ),
         pytest.param(
             {"data.yaml": NAMES + b"train: images\nval: elsewhere\n"},
-            r"data\.yaml: there is no folder or list 'elsewhere' with photos \(`val`\)",
+            r"data\.yaml: there is no folder or list 'elsewhere' with images \(`val`\)",
             id="missing folder",
         ),
         pytest.param(
@@ -254,7 +254,7 @@ def test_labels_of_two_photos_are_refused_until_one_is_excluded(tree: Write) -> 
         ),
         pytest.param(
             {"data.yaml": NAMES, "images/train/b.jpg": b"", "labels/train/b.txt": LINE},
-            "some photos of the YOLO labels are in train, some in no split",
+            "some images of the YOLO labels are in train, some in no split",
             id="half divided",
         ),
     ],

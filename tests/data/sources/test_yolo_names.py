@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.config.recipe import Leave
+from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
@@ -17,11 +17,11 @@ Tree = dict[str, bytes | None]
 Write = Callable[[Tree], Path]
 
 BOX = ".5 .5 .1 .1\n"
-PHOTO: Tree = {"images/a.jpg": b"", "labels/a.txt": f"0 {BOX}".encode()}
+IMAGE: Tree = {"images/a.jpg": b"", "labels/a.txt": f"0 {BOX}".encode()}
 
 
 def listing(root: Path) -> Listing:
-    return list_samples(open_container(root), "photos", Task.DETECTION)
+    return list_samples(open_container(root), "images", Task.DETECTION)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def listing(root: Path) -> Listing:
 def test_names_are_kept_as_they_are_written(
     tree: Write, names: bytes, classes: tuple[str, ...]
 ) -> None:
-    found = listing(tree({**PHOTO, "data.yaml": b"names: " + names}))
+    found = listing(tree({**IMAGE, "data.yaml": b"names: " + names}))
     assert found.classes == classes
     assert found.samples[0].boxes[0].label == classes[0]
 
@@ -47,7 +47,7 @@ def test_names_are_kept_as_they_are_written(
 @pytest.mark.parametrize("nothing", [b"", b" ~", b" null", b" # optional"])
 def test_keys_of_splits_may_be_left_open(tree: Write, nothing: bytes) -> None:
     text = b"names: [nut]\nnc: 1\npath: 2024\ntrain: images\nval:" + nothing + b"\n"
-    found = listing(tree({**PHOTO, "data.yaml": text}))
+    found = listing(tree({**IMAGE, "data.yaml": text}))
     assert [sample.split for sample in found.samples] == [Split.TRAIN]
 
 
@@ -90,7 +90,7 @@ def test_folder_that_is_called_like_a_number_is_found(tree: Write) -> None:
 def test_broken_data_yaml_is_refused_with_the_reason(tree: Write, text: bytes, reason: str) -> None:
     what = rf"but data\.yaml cannot be read: {reason}.*, so their classes have no names\n  mend "
     with pytest.raises(DataError, match=what) as caught:
-        listing(tree({**PHOTO, "data.yaml": text}))
+        listing(tree({**IMAGE, "data.yaml": text}))
     assert caught.value.remedy == (
         "mend data.yaml and save it as UTF-8 text, for example `names: [nut, screw]`"
     )
@@ -98,14 +98,14 @@ def test_broken_data_yaml_is_refused_with_the_reason(tree: Write, text: bytes, r
 
 def test_gap_in_a_list_of_names_is_refused(tree: Write) -> None:
     """Without it all later names would move up by one."""
-    files: Tree = {**PHOTO, "classes.txt": b"nut\n\nscrew\n\n \n"}
+    files: Tree = {**IMAGE, "classes.txt": b"nut\n\nscrew\n\n \n"}
     with pytest.raises(DataError, match=r"classes\.txt: two classes have the same name, or one ha"):
         listing(tree(files))
     assert listing(tree({**files, "classes.txt": b"nut\nscrew\n\n \n"})).classes == ("nut", "screw")
 
 
 @pytest.mark.parametrize(
-    ("names", "numbers", "mend"),
+    ("names", "numbers", "fix"),
     [
         pytest.param(
             "[bracket gear nut screw]",
@@ -124,21 +124,21 @@ def test_gap_in_a_list_of_names_is_refused(tree: Write) -> None:
     ],
 )
 def test_labels_that_do_not_fit_the_names_point_at_the_names(
-    tree: Write, names: str, numbers: list[int], mend: str
+    tree: Write, names: str, numbers: list[int], fix: str
 ) -> None:
     lines = "".join(f"{number} {BOX}" for number in numbers).encode()
     files: Tree = {"images/a.jpg": b"", "labels/a.txt": lines}
-    faults = listing(tree({**files, "data.yaml": f"names: {names}\n".encode()})).faults
-    assert {(fault.mend, fault.leave, fault.photo) for fault in faults} == {
-        (mend, Leave.BAD_LABELS, "images/a.jpg")
+    problems = listing(tree({**files, "data.yaml": f"names: {names}\n".encode()})).problems
+    assert {(problem.fix, problem.drop, problem.image) for problem in problems} == {
+        (fix, Drop.BAD_LABELS, "images/a.jpg")
     }
 
 
 def test_labels_that_do_not_fit_a_list_of_names_point_at_its_file(tree: Write) -> None:
     files: Tree = {"images/a.jpg": b"", "labels/a.txt": (f"0 {BOX}" + f"3 {BOX}" * 3).encode()}
-    faults = listing(tree({**files, "classes.txt": b"gear nut screw\n"})).faults
-    (mend,) = {fault.mend for fault in faults}
-    assert mend == (
+    problems = listing(tree({**files, "classes.txt": b"gear nut screw\n"})).problems
+    (fix,) = {problem.fix for problem in problems}
+    assert fix == (
         "mend classes.txt: it has 1 class, 'gear nut screw', "
         "but the labels have numbers from 0 to 3; write one name per line"
     )
@@ -147,6 +147,6 @@ def test_labels_that_do_not_fit_a_list_of_names_point_at_its_file(tree: Write) -
 def test_single_line_with_a_number_beyond_the_names_is_a_broken_line(tree: Write) -> None:
     lines = (f"0 {BOX}" * 10 + f"1 {BOX}").encode()
     files: Tree = {"images/a.jpg": b"", "labels/a.txt": lines, "data.yaml": b"names: [nut]"}
-    (fault,) = listing(tree(files)).faults
-    assert (fault.title, fault.mend) == ("broken label line", "")
-    assert fault.example == "labels/a.txt:11: there is no class 1; only 0 is named"
+    (problem,) = listing(tree(files)).problems
+    assert (problem.title, problem.fix) == ("broken label line", "")
+    assert problem.example == "labels/a.txt:11: there is no class 1; only 0 is named"

@@ -22,13 +22,13 @@ def test_open_fields_are_filled_in_by_optimizer_and_by_what_was_learned_before()
     assert rate(pretrained=False, strategy="full", optimizer="sgd") == 0.05
 
 
-def test_defaults_are_those_of_photos_with_one_label() -> None:
+def test_defaults_are_those_of_images_with_one_label() -> None:
     found = TASK.whole(FinetuneTable(), seed=3, pretrained=True)
 
     assert found is not None
     assert (found.batch_size, found.weight_decay, found.seed) == (32, 0.05, 3)
     assert (found.label_smoothing, found.class_weights) == (0.1, "none")
-    assert (found.mosaic, found.mixup, found.closing_epochs) == (0.0, 0.0, 0)
+    assert (found.mosaic, found.mixup, found.no_aug_epochs) == (0.0, 0.0, 0)
 
 
 def test_probe_reads_its_own_epochs_and_rate_and_the_shared_treatment_of_labels() -> None:
@@ -45,7 +45,7 @@ def test_probe_reads_its_own_epochs_and_rate_and_the_shared_treatment_of_labels(
 
 
 @pytest.mark.parametrize(("augment", "views"), [("none", "none"), ("light", "flip")])
-def test_probe_only_mirrors_photos_and_not_those_that_must_not_change(
+def test_probe_only_mirrors_images_and_not_those_that_must_not_change(
     augment: str, views: str
 ) -> None:
     probe = TASK.probe(FinetuneTable.model_validate({"augment": augment}), seed=0)
@@ -99,7 +99,7 @@ def test_loss_of_a_student_keeps_what_its_method_reads() -> None:
     assert TASK.distillation(DistillTable()).temperature == 4.0
 
 
-@pytest.mark.parametrize("name", ["mosaic", "mixup", "closing_epochs", "multi_scale"])
+@pytest.mark.parametrize("name", ["mosaic", "mixup", "no_aug_epochs", "multi_scale"])
 def test_fields_of_detection_are_refused_when_set(name: str) -> None:
     table = FinetuneTable.model_validate({name: 1})
 

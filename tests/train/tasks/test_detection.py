@@ -27,17 +27,17 @@ def test_gradients_are_clipped_unless_the_recipe_says_otherwise() -> None:
 
 
 def test_last_fifth_of_the_epochs_closes_the_training() -> None:
-    assert whole(epochs=4).closing_epochs == 0
-    assert whole(epochs=12).closing_epochs == 2
-    assert whole(epochs=12, closing_epochs=0).closing_epochs == 0
+    assert whole(epochs=4).no_aug_epochs == 0
+    assert whole(epochs=12).no_aug_epochs == 2
+    assert whole(epochs=12, no_aug_epochs=0).no_aug_epochs == 0
 
 
 def test_what_starts_at_random_learns_faster_than_what_knows_something() -> None:
     table = FinetuneTable()
-    fresh = TASK.whole(table, seed=0, pretrained=False)
+    reinitialized = TASK.whole(table, seed=0, pretrained=False)
 
-    assert fresh is not None
-    assert fresh.lr > whole().lr
+    assert reinitialized is not None
+    assert reinitialized.lr > whole().lr
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_strategy_says_what_is_trained(strategy: str | None, phases: tuple[bool,
     assert (probe is not None, full is not None) == phases
 
 
-def test_probe_reads_its_own_epochs_and_rate_and_varies_photos_like_the_rest() -> None:
+def test_probe_reads_its_own_epochs_and_rate_and_varies_images_like_the_rest() -> None:
     table = FinetuneTable(
         strategy="linear-probe", probe_epochs=2, probe_lr=0.25, augment="strong", optimizer="sgd"
     )
@@ -66,7 +66,7 @@ def test_probe_reads_its_own_epochs_and_rate_and_varies_photos_like_the_rest() -
 
     assert probe is not None
     assert (probe.epochs, probe.lr, probe.optimizer, probe.seed) == (2, 0.25, "adamw", 1)
-    assert (probe.augment, probe.mosaic, probe.closing_epochs) == ("strong", 0.5, 0)
+    assert (probe.augment, probe.mosaic, probe.no_aug_epochs) == ("strong", 0.5, 0)
 
 
 def test_loss_of_a_student_has_all_parts_and_a_method_by_default() -> None:
@@ -99,7 +99,7 @@ def test_fields_of_classification_are_refused_when_set(name: str, value: object)
 
 def test_methods_and_weights_of_classifiers_are_refused() -> None:
     wrong = (
-        "is 'dkd', which needs one answer per photo; for `task: detection` it must be one of: "
+        "is 'dkd', which needs one answer per image; for `task: detection` it must be one of: "
         "pkd, cwd"
     )
 

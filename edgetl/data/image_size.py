@@ -1,0 +1,32 @@
+"""The size of an image from its header alone, upright."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from PIL import Image
+
+from edgetl.runtime.preprocess import DAMAGED
+
+_EXIF_ORIENTATION = 0x0112
+_EXIF_SOURCES = frozenset({"exif", "xmp", "Raw profile type exif", "Raw profile type APP1"})
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
+_READ_WITH_SIZE = frozenset({"JPEG", "PNG", "BMP", "WEBP", "GIF", "PPM"})
+"""Formats whose header states the size that decoding gives before it is turned upright."""
+_DAMAGED = (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning)
+"""What the headers of damaged files make Pillow raise; decoding says it in words."""
+
+
+def read_size(stream: BinaryIO) -> tuple[int, int] | None:
+    """Return height and width in pixels; None if only decoding can tell."""
+    try:
+        with Image.open(stream) as image:
+            if image.format not in _READ_WITH_SIZE:
+                return None
+            # Asking a PNG without EXIF for it would decode the image.
+            has_exif = not _EXIF_SOURCES.isdisjoint(image.info)
+            turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
+            width, height = image.size
+    except _DAMAGED:
+        return None
+    return (width, height) if turned else (height, width)

@@ -1,0 +1,142 @@
+"""Make the suite's folders: ``python -m edgetl.estimator._suite_files FORMAT OUT PRECISION...``.
+
+In a process of its own: converters print, and one process imports them once for all networks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgetl.config.calibration import Int8Table
+from edgetl.estimator.networks import DETECTIONS, Network, suite
+from edgetl.exporters import EXPORTERS
+from edgetl.quantizers import QUANTIZERS, for_format
+from edgetl.quantizers._isolated import IsolatedQuantizer
+from edgetl.runtime import golden
+from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.detections import NmsSettings
+from edgetl.runtime.preprocess import Preprocess
+from edgetl.types import Precision, Task
+
+_NUM_IMAGES = 2
+"""To calibrate with: ranges change no times."""
+
+
+def make(
+    networks: Sequence[Network], format_: str, precisions: Sequence[Precision], out: Path
+) -> None:
+    """Write a model folder ``NAME-FORMAT-PRECISION`` of each network into `out`.
+
+    Args:
+        networks: What to export, quantize and complete with golden samples.
+        format_: One of the exporters' names.
+        precisions: Of fp32 and what the quantizer of the format makes.
+        out: An existing folder.
+
+    Raises:
+        EdgetlError: If a network cannot be exported or quantized.
+    """
+    for network in networks:
+        pixels = _images(network.size)
+        reference, tensors = _export(network, format_, pixels, out / f"{network.name}-{format_}")
+        for precision in precisions:
+            source = out / f"{network.name}-{format_}"
+            folder = out / f"{network.name}-{format_}-{precision}"
+            if precision is Precision.FP32:
+                shutil.copytree(source, folder)
+            else:
+                folder.mkdir()
+                _quantize(source, format_, pixels, precision, folder)
+            _complete(network, format_, precision, folder, pixels, reference, tensors)
+        shutil.rmtree(out / f"{network.name}-{format_}")
+        print(network.name, flush=True)  # noqa: T201 - to whoever started this process
+
+
+def _export(
+    network: Network, format_: str, pixels: NDArray[np.uint8], folder: Path
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    folder.mkdir()
+    module = network.build()
+    with torch.inference_mode():
+        found = module(torch.from_numpy(pixels[:1]).float())
+    predictions = found if isinstance(found, tuple) else (found,)
+    reference = {
+        name: each.numpy() for name, each in zip(network.outputs, predictions, strict=True)
+    }
+    example = torch.zeros(1, *pixels.shape[1:])
+    if format_ == "tflite":
+        return reference, _export_tflite(module, example, network.outputs, folder)
+    return reference, EXPORTERS.load(format_).export(module, example, network.outputs, folder)
+
+
+def _export_tflite(
+    module: torch.nn.Module, example: torch.Tensor, outputs: tuple[str, ...], folder: Path
+) -> dict[str, str]:
+    # The exporter starts a process for each file, most of whose time goes into imports.
+    from edgetl.exporters import _litert_worker
+    from edgetl.exporters._program import trace
+
+    with tempfile.TemporaryDirectory(prefix="edgetl-tflite-") as name:
+        program = Path(name) / "program.pt2"
+        torch.export.save(trace(module, example, outputs), program)
+        _litert_worker.main(program, folder / EXPORTERS.load("tflite").file)
+    return {name: name for name in outputs}
+
+
+def _quantize(
+    source: Path, format_: str, pixels: NDArray[np.uint8], precision: Precision, folder: Path
+) -> None:
+    name = for_format(format_)
+    quantizer = QUANTIZERS.load(name or format_)
+    if not isinstance(quantizer, IsolatedQuantizer):
+        raise TypeError(f"quantizer '{name}' has no module to run in this process")
+    importlib.import_module(quantizer.module).quantize(
+        source / EXPORTERS.load(format_).file, pixels, precision, Int8Table(), folder
+    )
+
+
+def _complete(  # noqa: PLR0917 - what a model folder holds
+    network: Network,
+    format_: str,
+    precision: Precision,
+    folder: Path,
+    pixels: NDArray[np.uint8],
+    reference: dict[str, NDArray[np.float32]],
+    tensors: dict[str, str],
+) -> None:
+    detector = network.outputs == DETECTIONS
+    contract = Contract(
+        task=Task.DETECTION.value if detector else Task.CLASSIFICATION.value,
+        labels=tuple(f"class {i}" for i in range(reference[network.outputs[-1]].shape[-1])),
+        format=format_,
+        file=EXPORTERS.load(format_).file,
+        precision=precision.value,
+        input=InputSpec("image", network.size, network.size),
+        preprocess=Preprocess(network.size, network.size, "stretch", "bilinear", 0),
+        outputs=tuple(
+            OutputSpec(name, tensors[name], (1, *reference[name].shape[1:]))
+            for name in network.outputs
+        ),
+        nms=NmsSettings(0.9, 0.5, 100, "class-aware") if detector else None,
+    )
+    contract.save(folder)
+    golden.record(folder, pixels[:1], reference, [pixels[0]])
+
+
+def _images(size: int) -> NDArray[np.uint8]:
+    blocks = np.random.default_rng(0).integers(0, 256, (_NUM_IMAGES, 8, 8, 3), dtype=np.uint8)
+    side = -(-size // 8)
+    return np.ascontiguousarray(blocks.repeat(side, axis=1).repeat(side, axis=2)[:, :size, :size])
+
+
+if __name__ == "__main__":
+    make(suite(), sys.argv[1], [Precision(word) for word in sys.argv[3:]], Path(sys.argv[2]))

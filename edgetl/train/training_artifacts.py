@@ -1,0 +1,154 @@
+"""What a training leaves behind: the model, its answers, the figures of its epochs, and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgetl.config.recipe import InputTable
+from edgetl.data.dataset import Dataset
+from edgetl.evaluation import EVALUATIONS
+from edgetl.models import FAMILIES, ModelSpec, deployable, save_model
+from edgetl.train.fit import Fitted
+from edgetl.train.history import write_results
+from edgetl.train.options import NetworkSettings
+from edgetl.train.weights import LoadReport
+from edgetl.types import Facts, Split
+
+if TYPE_CHECKING:
+    from edgetl.evaluation import Predictions
+    from edgetl.runtime.detections import NmsSettings
+
+PREDICTIONS_FILE = "predictions.npz"
+
+
+def spec_of(network: NetworkSettings, dataset: Dataset) -> ModelSpec:
+    """Return what is needed to build a network for `dataset` again and to feed it."""
+    family = FAMILIES.load(network.family)
+    fields = asdict(dataset.preprocess)
+    return ModelSpec(
+        task=dataset.task,
+        family=network.family,
+        width=network.width,
+        classes=dataset.classes,
+        mean=family.mean,
+        std=family.std,
+        input=InputTable(
+            size=dataset.size, **{name: fields[name] for name in ("fit", "filter", "pad", "anchor")}
+        ),
+    )
+
+
+def write_training_artifacts(
+    folder: Path,
+    module: nn.Module,
+    *,
+    network: NetworkSettings,
+    dataset: Dataset,
+    report: LoadReport,
+    phases: Mapping[str, Fitted],
+) -> Facts:
+    """Write model, `predictions.npz` and `results.csv` into `folder`; return the facts.
+
+    Args:
+        folder: Where to.
+        module: The trained network, in evaluation mode.
+        network: What it started from.
+        dataset: Its validation and test images are answered once more, by the network as deployed.
+        report: What became of the pretrained weights.
+        phases: The parts of the training by name, in order.
+    """
+    spec = spec_of(network, dataset)
+    save_model(folder, spec, module)
+    evaluation = EVALUATIONS.load(dataset.task)
+    found = {
+        split: split_predictions(spec, module, dataset, split)
+        for split in (Split.VAL, Split.TEST)
+        if len(dataset.items(split))
+    }
+    _write_predictions(folder / PREDICTIONS_FILE, found)
+    write_results(
+        folder, {name: fitted.rows for name, fitted in phases.items()}, metric=evaluation.metric
+    )
+    scores: Facts = {split.value: None for split in (Split.VAL, Split.TEST)}
+    for split, predictions in found.items():
+        scores[split.value] = evaluation.score(predictions, dataset, split)
+    return {
+        "family": network.family,
+        "width": network.width,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "weights": report.facts(),
+        "phases": {
+            name: {"epochs": len(fitted.rows), "best_epoch": fitted.best_epoch}
+            for name, fitted in phases.items()
+        },
+        **scores,
+    }
+
+
+def split_predictions(
+    spec: ModelSpec,
+    module: nn.Module,
+    dataset: Dataset,
+    split: Split,
+    nms: NmsSettings | None = None,
+) -> Predictions:
+    """Return what a network, as it is deployed, answers to the images of a split, at least one.
+
+    Args:
+        spec: Of the network.
+        module: The network.
+        dataset: Where the images come from.
+        split: Which part of it.
+        nms: By which outputs become answers; None for the usual one of the task.
+    """
+    evaluation = EVALUATIONS.load(spec.task)
+    nms = nms or evaluation.nms(dataset)
+    device = next(module.parameters()).device
+    network = deployable(spec, module).to(device)
+    images = dataset.images(split)
+    parts = []
+    for start in range(0, len(images), evaluation.images_per_chunk):
+        pixels = torch.from_numpy(images[start : start + evaluation.images_per_chunk].copy())
+        with torch.inference_mode():
+            outputs = network(pixels.to(device).float())
+        listed = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+        named = {
+            name: output.float().cpu().numpy()
+            for name, output in zip(evaluation.outputs, listed, strict=True)
+        }
+        parts.append(evaluation.collect(named, dataset, split, start, nms))
+        dataset.release()
+    return evaluation.join(parts)
+
+
+def read_predictions(folder: Path, split: Split) -> Predictions:
+    """Return the answers that `write_training_artifacts` left for a split.
+
+    Raises:
+        KeyError: If the dataset has no images in that split.
+    """
+    prefix = f"{split.value}_"
+    with np.load(folder / PREDICTIONS_FILE) as arrays:
+        found = {
+            name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)
+        }
+    if not found:
+        raise KeyError(f"{PREDICTIONS_FILE} holds no answers for {split.value}")
+    return found
+
+
+def _write_predictions(path: Path, found: Mapping[Split, Predictions]) -> None:
+    # numpy dates the members of the archive 1980, so equal arrays give equal bytes.
+    arrays = {
+        f"{split.value}_{name}": values
+        for split, predictions in found.items()
+        for name, values in predictions.items()
+    }
+    np.savez(path, allow_pickle=False, **arrays)

@@ -1,0 +1,77 @@
+"""A bundle appears whole, replaces only bundles, and a stale one does not stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgetl.errors import UsageError
+from edgetl.pipeline.copy_bundle import copy_bundle
+from edgetl.store.store import Artifact, Request, Store
+
+
+def _package(root: Path, text: str | None) -> Artifact:
+    store = Store(root)
+    request = Request("package", 1, {"text": text}, {}, {})
+    out, _, _ = store.folders(request)
+    if text is not None:
+        (out / "bundle" / "edgetl").mkdir(parents=True)
+        (out / "bundle" / "manifest.json").write_text("{}")
+        (out / "bundle" / "edgetl" / "model.bin").write_text(text)
+    return store.commit(request, kind="bundle", label="package host", facts={}, seconds=0)
+
+
+def test_bundle_is_copied_and_replaced(tmp_path: Path) -> None:
+    there = tmp_path / "dist" / "host"
+    there.parent.mkdir()
+    assert copy_bundle(_package(tmp_path / "s", "one"), there)
+    assert (there / "edgetl" / "model.bin").read_text() == "one"
+    assert copy_bundle(_package(tmp_path / "s", "two"), there)
+    assert (there / "edgetl" / "model.bin").read_text() == "two"
+    assert [path.name for path in there.parent.iterdir()] == ["host"]
+
+
+def test_folder_is_made_where_there_is_none(tmp_path: Path) -> None:
+    assert copy_bundle(_package(tmp_path / "s", "one"), tmp_path / "new" / "dist" / "host")
+
+
+def test_file_that_went_missing_comes_back(tmp_path: Path) -> None:
+    package = _package(tmp_path / "s", "one")
+    there = tmp_path / "host"
+    copy_bundle(package, there)
+    (there / "edgetl" / "model.bin").unlink()
+    copy_bundle(package, there)
+    assert (there / "edgetl" / "model.bin").read_text() == "one"
+
+
+def test_stale_bundle_goes_when_nothing_holds_the_limits(tmp_path: Path) -> None:
+    there = tmp_path / "host"
+    copy_bundle(_package(tmp_path / "s", "one"), there)
+    assert not copy_bundle(_package(tmp_path / "s", None), there)
+    assert not there.exists()
+
+
+def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    there = tmp_path / "host"
+    there.mkdir()
+    (there / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds files that are no bundle"):
+        copy_bundle(_package(tmp_path / "s", "one"), there)
+    assert (there / "thesis.txt").read_text() == "mine"
+
+
+def test_what_a_killed_run_left_goes_and_the_bundle_comes_back(tmp_path: Path) -> None:
+    there = tmp_path / "dist" / "host"
+    package = _package(tmp_path / "s", "one")
+    copy_bundle(package, there)
+    there.rename(there.with_name(".host.old"))  # killed between the two renames
+    (there.parent / ".host.part" / "edgetl").mkdir(parents=True)  # killed while it copied
+    assert copy_bundle(package, there)
+    assert (there / "edgetl" / "model.bin").read_text() == "one"
+    assert [path.name for path in there.parent.iterdir()] == ["host"]
+
+
+def test_nothing_is_made_where_nothing_was_chosen(tmp_path: Path) -> None:
+    assert not copy_bundle(_package(tmp_path / "s", None), tmp_path / "dist" / "host")
+    assert not (tmp_path / "dist").exists()

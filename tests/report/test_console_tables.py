@@ -1,0 +1,155 @@
+"""Every candidate has a line with its reason, every target a line with its bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgetl.hashing import digest_folder
+from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
+from edgetl.store.manifest import Manifest
+from edgetl.store.store import Artifact
+from edgetl.types import Facts
+
+
+@pytest.fixture
+def shelve() -> Callable[..., Artifact]:
+    """Return what makes an artifact of a folder as it is, given label, kind and facts."""
+
+    def make(folder: Path, label: str, kind: str, facts: Facts) -> Artifact:
+        manifest = Manifest(
+            stage=label.partition(" ")[0],
+            version=1,
+            kind=kind,
+            label=label,
+            settings={},
+            inputs={},
+            tools={},
+            files=digest_folder(folder),
+            facts=facts,
+            key=f"key of {label}",
+            digest=f"digest of {label}",
+            made_at="2000-01-01T00:00:00+00:00",
+            seconds=0.0,
+        )
+        return Artifact(folder, manifest)
+
+    return make
+
+
+def _row(**changes: object) -> Facts:
+    row: Facts = {
+        "candidate": "onnx int8",
+        "format": "onnx",
+        "precision": "int8",
+        "title": "top-1",
+        "value": 0.981,
+        "low": 0.97,
+        "high": 0.99,
+        "others": {},
+        "drop_pp": 0.25,
+        "p95_ms": 0.614,
+        "p95_low_ms": 0.6,
+        "p95_high_ms": 0.63,
+        "size_bytes": 1153434,
+        "interfered": False,
+        "breaks_at": None,
+        "verdict": "chosen",
+        "reason": "fastest within limits",
+    }
+    return row | changes
+
+
+def _package(verdict: str, *rows: Facts, why: str = "", target: str = "host") -> Facts:
+    return {
+        "target": target,
+        "verdict": verdict,
+        "chosen": rows[0]["candidate"],
+        "why": why,
+        "rows": list(rows),
+    }
+
+
+def test_table_has_a_line_per_candidate_with_figures_and_reason() -> None:
+    package = _package(
+        "held",
+        _row(),
+        _row(candidate="onnx fp32", verdict="holds", reason="", interfered=True),
+        _row(
+            candidate="tflite int8",
+            verdict="rejected",
+            reason="drop 14.2 > 1 pp",
+            breaks_at="float file -> int8 file",
+        ),
+    )
+    lines = candidate_table([package]).splitlines()
+    assert lines[0].split() == [
+        "target", "candidate", "top-1", "drop", "pp", "p95", "ms", "MiB", "verdict",
+    ]  # fmt: skip
+    assert lines[1].split(maxsplit=10) == [
+        "host", "onnx", "int8", "0.981", "[0.970", "0.990]", "0.2", "0.61", "[0.60", "0.63]",
+        "1.10  chosen: fastest within limits",
+    ]  # fmt: skip
+    assert lines[2].endswith("holds; timing disturbed")
+    assert lines[3].endswith("rejected: drop 14.2 > 1 pp; parity breaks at float file -> int8 file")
+
+
+def test_drop_of_next_to_nothing_has_no_sign() -> None:
+    assert " 0.0 " in candidate_table([_package("held", _row(drop_pp=-0.01))])
+
+
+def test_candidate_without_device_is_not_measured() -> None:
+    row = _row(p95_ms=None, p95_low_ms=None, p95_high_ms=None, verdict="unverified", reason="x")
+    assert "not measured" in candidate_table([_package("unverified", row)])
+
+
+def test_every_target_says_where_its_bundle_is_or_why_it_has_none() -> None:
+    lines = list(
+        verdict_lines(
+            [
+                _package("held", _row()),
+                _package("unverified", _row(), why="no device", target="rpi4"),
+                _package("missed", _row(), why="no candidate holds p95_ms", target="slow"),
+            ],
+            Path("dist"),
+        )
+    )
+    assert lines == [
+        "dist/host/  onnx int8",
+        "  try it: python -m edgetl.runtime predict dist/host IMAGE",
+        "dist/rpi4/  onnx int8 (unverified: no device)",
+        "slow: no bundle; no candidate holds p95_ms",
+    ]
+
+
+def test_table_of_detectors_has_their_figures() -> None:
+    row = _row(title="mAP", value=0.612, low=0.58, high=0.64, others={"mAP50": 0.871})
+    head, line = candidate_table([_package("held", row)]).splitlines()
+    assert head.split()[:4] == ["target", "candidate", "mAP", "mAP50"]
+    assert line.split()[:7] == ["host", "onnx", "int8", "0.612", "[0.580", "0.640]", "0.871"]
+
+
+def test_picture_of_the_worst_answers_is_named_once_per_chosen_candidate(
+    tmp_path: Path, shelve: Callable[..., Artifact]
+) -> None:
+    (tmp_path / "worst-errors.png").touch()
+    wrong = shelve(
+        tmp_path, "verify onnx int8", "verification", {"worst_errors": "worst-errors.png"}
+    )
+    perfect = shelve(tmp_path, "verify onnx fp32", "verification", {"worst_errors": None})
+    lines = worst_error_lines(
+        [
+            _package("held", _row()),
+            _package("unverified", _row(), target="rpi4"),
+            _package("held", _row(candidate="onnx fp32", precision="fp32"), target="perfect"),
+            _package("held", _row(candidate="onnx int8 cuda"), target="gpu"),
+            {**_package("missed", _row(), target="slow"), "chosen": None},
+        ],
+        {"verify onnx int8": wrong, "verify onnx fp32": perfect},
+    )
+    assert list(lines) == [
+        f"worst answers of {name}: {tmp_path / 'worst-errors.png'}"
+        for name in ("onnx int8", "onnx int8 cuda")
+    ]

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgetl.config.target import Target
+from edgetl.stages._selection import Measured, Outcome, Selection, Verdict, choose
+
+
+def board(*, device: str | None = "local", **limits: float | bool | None) -> Target:
+    return Target.model_validate(
+        {
+            "name": "board",
+            "description": "a board",
+            "device": device,
+            "threads": 1,
+            "candidates": {"onnx": ["fp32", "int8"]},
+            "limits": limits,
+        }
+    )
+
+
+def top1(value: float) -> dict[str, tuple[str, float]]:
+    return {"top1": ("top-1", value)}
+
+
+def figures(name: str, **changed: Any) -> Measured:
+    values: dict[str, Any] = {
+        "title": "top-1",
+        "accuracies": top1(0.95),
+        "at_chance": None,
+        "no_predictions": False,
+        "drop_pp": 0.0,
+        "size_bytes": 4 << 20,
+        "p95_ms": 2.0,
+        "memory_bytes": 80 << 20,
+        "interfered": False,
+    }
+    return Measured(name, **(values | changed))
+
+
+def told(selection: Selection) -> list[tuple[str, str]]:
+    return [(judgement.verdict.value, judgement.reason) for judgement in selection.judgements]
+
+
+def test_fastest_that_holds_every_limit_is_chosen() -> None:
+    found = choose(
+        board(drop_pp=1.0),
+        [figures("a"), figures("b", p95_ms=1.0), figures("c", p95_ms=0.5, drop_pp=14.23)],
+    )
+    assert found.outcome is Outcome.HELD
+    assert found.chosen == 1
+    assert told(found) == [
+        ("holds", ""),
+        ("chosen", "fastest within limits"),
+        ("rejected", "drop 14.23 > 1 pp (top-1)"),
+    ]
+
+
+def test_of_equally_fast_ones_the_smaller_is_chosen_then_the_first() -> None:
+    same = [figures("a"), figures("b", size_bytes=1), figures("c", size_bytes=1)]
+    assert choose(board(), same).chosen == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "changed", "reason"),
+    [
+        pytest.param({"top1": 0.96}, {}, "top-1 0.95 < 0.96", id="top1"),
+        pytest.param({"drop_pp": 1.0}, {"drop_pp": 1.04}, "drop 1.04 > 1 pp (top-1)", id="drop"),
+        pytest.param({"p95_ms": 1.5}, {}, "p95 2 > 1.5 ms", id="p95"),
+        pytest.param({"size_mib": 3.5}, {}, "size 4 > 3.5 MiB", id="size"),
+        pytest.param({"memory_mib": 64}, {}, "memory 80 > 64 MiB", id="memory"),
+    ],
+)
+def test_broken_limit_rejects_with_its_figures(
+    limits: dict[str, Any], changed: dict[str, Any], reason: str
+) -> None:
+    found = choose(board(**limits), [figures("a", **changed)])
+    assert found.outcome is Outcome.MISSED
+    assert found.chosen is None
+    assert told(found) == [("rejected", reason)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("top1", 0.95), ("drop_pp", 0.0), ("p95_ms", 2.0), ("size_mib", 4.0), ("memory_mib", 80.0)],
+)
+def test_figure_equal_to_its_limit_holds(limit: str, value: float) -> None:
+    limits: dict[str, Any] = {limit: value}
+    assert choose(board(**limits), [figures("a")]).outcome is Outcome.HELD
+
+
+GUESS = "top-1 0.250 is no better than always answering 'nut' (0.250)"
+
+
+def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise() -> None:
+    is_at_chance = figures("a", accuracies=top1(0.25), at_chance=GUESS)
+    found = choose(board(), [is_at_chance])
+    assert found.outcome is Outcome.MISSED
+    assert found.chosen is None
+    assert told(found) == [("rejected", GUESS)]
+    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {GUESS}"
+    assert choose(board(better_than_guessing=False), [is_at_chance]).outcome is Outcome.HELD
+
+
+def test_model_that_answers_nothing_is_rejected_whatever_the_limits() -> None:
+    nothing = "finds nothing on any of 72 images"
+    no_predictions = figures(
+        "a", accuracies={"map": ("mAP", 0.0)}, at_chance=nothing, no_predictions=True
+    )
+    limits = board(better_than_guessing=False, drop_pp=None)
+    found = choose(limits, [no_predictions])
+    assert told(found) == [("rejected", nothing)]
+    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {nothing}"
+    assert told(choose(limits, [no_predictions, figures("b")]))[1] == (
+        "chosen",
+        "fastest within limits",
+    )
+
+
+def test_guessing_is_told_before_the_drop_it_explains() -> None:
+    guess = figures("a", accuracies=top1(0.25), at_chance=GUESS, drop_pp=70.0)
+    assert told(choose(board(), [guess, figures("b")])) == [
+        ("rejected", GUESS),
+        ("chosen", "fastest within limits"),
+    ]
+
+
+def test_of_models_that_guess_the_better_one_is_nearest() -> None:
+    guesses = [
+        figures("a", accuracies=top1(0.25), at_chance=GUESS),
+        figures("b", accuracies=top1(0.5), at_chance="almost"),
+    ]
+    assert choose(board(), guesses).why.endswith("nearest is b: almost")
+
+
+def test_without_a_device_a_guess_is_missed() -> None:
+    guess = figures("a", at_chance=GUESS, p95_ms=None, memory_bytes=None)
+    assert choose(board(device=None), [guess]).outcome is Outcome.MISSED
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [("map", "mAP 0.55 < 0.6"), ("map50", "mAP50 0.8 < 0.9")],
+)
+def test_detector_has_limits_of_its_own(limit: str, reason: str) -> None:
+    detector = figures(
+        "a", title="mAP", accuracies={"map": ("mAP", 0.55), "map50": ("mAP50", 0.8)}, drop_pp=3.0
+    )
+    limits: dict[str, Any] = {limit: {"map": 0.6, "map50": 0.9}[limit]}
+    assert told(choose(board(**limits), [detector])) == [("rejected", reason)]
+    assert told(choose(board(), [detector])) == [("rejected", "drop 3 > 1 pp (mAP)")]
+
+
+def test_gain_of_accuracy_is_no_drop() -> None:
+    assert choose(board(drop_pp=0.0), [figures("a", drop_pp=-0.5)]).outcome is Outcome.HELD
+
+
+def test_missed_target_names_the_limit_and_who_comes_nearest() -> None:
+    found = choose(board(drop_pp=1.0), [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3)])
+    assert found.why == "no candidate holds drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
+
+
+def test_limits_that_only_fail_together_are_told_so() -> None:
+    found = choose(
+        board(drop_pp=1.0, p95_ms=1.0), [figures("a"), figures("b", drop_pp=9, p95_ms=1)]
+    )
+    assert found.outcome is Outcome.MISSED
+    assert found.why == "each limit is held by some candidate, but no candidate holds all"
+
+
+def test_without_a_device_the_smallest_is_chosen_and_stays_unverified() -> None:
+    untimed = {"p95_ms": None, "memory_bytes": None}
+    found = choose(
+        board(device=None, drop_pp=1.0, p95_ms=50),
+        [
+            figures("a", **untimed),
+            figures("b", size_bytes=1 << 20, **untimed),
+            figures("c", size_bytes=1, drop_pp=5.0, **untimed),
+        ],
+    )
+    assert found.outcome is Outcome.UNVERIFIED
+    assert found.chosen == 1
+    assert found.why == "no device"
+    assert told(found) == [
+        ("unverified", "no device"),
+        ("unverified", "no device; smallest that breaks no limit known"),
+        ("rejected", "drop 5 > 1 pp (top-1)"),
+    ]
+
+
+def test_without_a_device_a_broken_accuracy_limit_is_missed() -> None:
+    found = choose(board(device=None), [figures("a", drop_pp=5.0, p95_ms=None, memory_bytes=None)])
+    assert found.outcome is Outcome.MISSED
+
+
+def test_disturbed_time_below_the_limit_holds_because_disturbance_only_slows() -> None:
+    found = choose(board(p95_ms=3.0), [figures("a", interfered=True)])
+    assert found.outcome is Outcome.HELD
+
+
+def test_disturbed_time_above_the_limit_is_unverified_and_not_rejected() -> None:
+    found = choose(board(p95_ms=1.0), [figures("a", interfered=True), figures("b", drop_pp=9.0)])
+    assert found.outcome is Outcome.UNVERIFIED
+    assert found.chosen == 0
+    assert found.judgements[0].verdict is Verdict.UNVERIFIED
+    assert found.why == "p95 2 > 1 ms, but other programs disturbed the timing"
+
+
+def test_candidate_shown_to_hold_goes_before_a_faster_doubtful_one() -> None:
+    found = choose(
+        board(memory_mib=100), [figures("a", p95_ms=1.0, memory_bytes=None), figures("b")]
+    )
+    assert found.chosen == 1
+    assert told(found)[0] == ("unverified", "memory is not measured")
+
+
+def test_candidate_that_answers_otherwise_on_the_device_is_rejected_whatever_the_limits() -> None:
+    why = "logits answers as recorded: worst 3, 0.01 allowed"
+    found = choose(
+        board(), [figures("onnx fp32 cuda", p95_ms=0.5, broken=why), figures("onnx fp32")]
+    )
+    assert found.chosen == 1
+    assert told(found)[0] == ("rejected", why)
+    alone = choose(board(), [figures("onnx fp32 cuda", broken=why)])
+    assert alone.why == f"no candidate holds golden samples; nearest is onnx fp32 cuda: {why}"
