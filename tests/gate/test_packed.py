@@ -85,8 +85,8 @@ def test_no_detection_at_all_is_an_answer(three: Images) -> None:
         (
             {name: each for name, each in pack(_DETECTIONS).items() if name != "boxes"},
             (
-                "accuracy.predictions: holds scores, labels, offsets; the predictions of this model "
-                "are boxes, scores, labels, offsets"
+                "accuracy.predictions: holds scores, labels, offsets; the predictions of this "
+                "model are boxes, scores, labels, offsets"
             ),
         ),
         (
