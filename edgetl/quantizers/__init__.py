@@ -6,15 +6,15 @@ A file in this folder defines ``QUANTIZER``. Neither frameworks nor numpy are im
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgetl.config.calibration import Int8Table
 from edgetl.plugins import Slot
 from edgetl.types import Facts, Precision
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 CALIBRATED = frozenset({Precision.INT8, Precision.W8A16})
@@ -50,7 +50,7 @@ class Quantizer(Protocol):
     def quantize(
         self,
         model: Path,
-        images: NDArray[np.uint8],
+        samples: Mapping[str, NDArray[Any]],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -58,13 +58,15 @@ class Quantizer(Protocol):
         """Write the model in `precision` into the folder `out`, under the same file names.
 
         Equal arguments give equal bytes. Names and shapes of inputs and outputs are kept. The
-        input's range is 0..255 whatever the images hold. Nothing is printed.
+        range of an image is 0..255 whatever the samples hold. Nothing is printed.
 
         Args:
             model: What the format's exporter wrote, with its other files beside it.
-            images: For calibration, shape ``(N, H, W, 3)``, RGB; none are read for fp16.
+            samples: For calibration, by the inputs' names in the file: an image uint8
+                ``(N, H, W, 3)``, RGB; tokens ``(N, ...)`` of the file's dtype. None are read for
+                fp16.
             precision: One of `precisions`.
-            settings: How an int8 file follows from the images; the wider precisions ignore it.
+            settings: How an int8 file follows from the samples; the wider precisions ignore it.
             out: An existing folder.
 
         Returns:
@@ -74,7 +76,7 @@ class Quantizer(Protocol):
             `FloatTable.tail` left in float, and what was tried, each with its ``error`` (see
             `edgetl.quantizers._search`): ``estimators``, ``convolutions`` with the worst first, of
             which the asked number is in float (empty where int8 harms none), and ``held_out``, the
-            images that judged.
+            number of samples that judged.
 
         Raises:
             EdgetlError: If the model cannot be quantized.
@@ -91,6 +93,5 @@ QUANTIZERS: Slot[Quantizer] = Slot(
 
 def for_format(name: str) -> str | None:
     """Return the name of the quantizer that reads the format `name`; None if there is none."""
-    return next(
-        (found for found in QUANTIZERS.names() if QUANTIZERS.load(found).reads == name), None
-    )
+    names = QUANTIZERS.names()
+    return next((each for each in names if QUANTIZERS.load(each).reads == name), None)

@@ -10,16 +10,16 @@ import importlib
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from edgetl.config.calibration import Int8Table
 from edgetl.types import Facts, Precision
 from edgetl.worker import run_worker
 
 if TYPE_CHECKING:  # planning must not wait for numpy
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -29,7 +29,7 @@ class QuantizerModule(Protocol):
     def quantize(
         self,
         model: Path,
-        images: NDArray[np.uint8],
+        samples: Mapping[str, NDArray[Any]],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -52,7 +52,7 @@ class IsolatedQuantizer:
     def quantize(
         self,
         model: Path,
-        images: NDArray[np.uint8],
+        samples: Mapping[str, NDArray[Any]],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -61,17 +61,19 @@ class IsolatedQuantizer:
         import numpy as np
 
         with tempfile.TemporaryDirectory(prefix="edgetl-quantize-") as folder:
-            request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
-            stored = Path(folder) / "images.npy"
-            np.save(stored, images)
+            request, result = Path(folder) / "request.json", Path(folder) / "result.json"
+            stored = {}
+            for number, (name, values) in enumerate(samples.items()):
+                stored[name] = str(Path(folder) / f"samples-{number}.npy")
+                np.save(stored[name], values)
             content = {
                 "module": self.module,
                 "model": str(model.resolve()),
-                "images": str(stored),
+                "samples": stored,
                 "precision": precision.value,
                 "settings": settings.model_dump(mode="json"),
                 "out": str(out.resolve()),
-                "answer": str(answer),
+                "result": str(result),
             }
             request.write_text(json.dumps(content), encoding="utf-8")
             run_worker(
@@ -80,24 +82,24 @@ class IsolatedQuantizer:
                 failure=f"{self.requires[0]} could not make {precision.value} of {model.name}",
                 remedy=f"take {precision.value} out of the candidates of '{self.reads}'",
             )
-            found: Facts = json.loads(answer.read_text(encoding="utf-8"))
-        return found
+            facts: Facts = json.loads(result.read_text(encoding="utf-8"))
+        return facts
 
 
 def main(request: Path) -> None:
-    """Do what the file `request` asks for."""
+    """Quantize as the file `request` says."""
     import numpy as np
 
     content = json.loads(request.read_text(encoding="utf-8"))
     module = cast("QuantizerModule", importlib.import_module(content["module"]))
-    found = module.quantize(
+    facts = module.quantize(
         Path(content["model"]),
-        np.load(content["images"], mmap_mode="r"),
+        {name: np.load(path, mmap_mode="r") for name, path in content["samples"].items()},
         Precision(content["precision"]),
         Int8Table.model_validate(content["settings"]),
         Path(content["out"]),
     )
-    Path(content["answer"]).write_text(json.dumps(found), encoding="utf-8")
+    Path(content["result"]).write_text(json.dumps(facts), encoding="utf-8")
 
 
 if __name__ == "__main__":

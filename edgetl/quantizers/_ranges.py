@@ -1,7 +1,7 @@
-"""Activation ranges from calibration images, the same way for every format that asks for them.
+"""Activation ranges from calibration samples, the same way for every format that asks for them.
 
-Memory does not grow with the number of images: values are folded into extremes in a first pass and,
-where the estimator needs more, into histograms over these extremes in a second one.
+Memory does not grow with the number of samples: values are folded into extremes in a first pass
+and, where the estimator needs more, into histograms over these extremes in a second one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgetl.config.calibration import RangeTable
 from edgetl.quantizers._graph import Gate
+from edgetl.quantizers._samples import Feed, Samples, extreme_pixels, feeds
 
 NUM_BINS = 2048
 """Bins of a histogram; a range ends at the border of a bin, 1/2048 of all values apart."""
@@ -33,8 +34,8 @@ value, and gives up nine tenths of the range to keep its shape: MobileNetV3 answ
 
 Floats = NDArray[np.float32]
 Range = tuple[float, float]
-Observe = Callable[[Floats], Iterable[tuple[str, Floats]]]
-"""Runs a model on one image and yields its activations by name."""
+Observe = Callable[[Feed], Iterable[tuple[str, Floats]]]
+"""Runs a model on one sample and yields its activations by name."""
 Operation = tuple[str, Sequence[str], Sequence[str]]
 """Kind, names of inputs, names of outputs."""
 _Cost = Callable[[NDArray[np.float64], int, int], float]
@@ -42,7 +43,7 @@ _Cost = Callable[[NDArray[np.float64], int, int], float]
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How often an activation took which value, over all calibration images."""
+    """How often an activation took which value, over all calibration samples."""
 
     lowest: float
     highest: float
@@ -51,19 +52,19 @@ class Histogram:
 
 
 class Statistics:
-    """What calibration images make of every activation, gathered when it is asked for."""
+    """Statistics of every activation over calibration samples, computed when they are needed."""
 
-    def __init__(self, observe: Observe, images: NDArray[np.uint8]) -> None:
-        self.images = images
+    def __init__(self, observe: Observe, samples: Samples) -> None:
+        self.samples = samples
         self._observe = observe
 
     @cached_property
     def _extremes(self) -> dict[str, Range]:
-        return _extremes(self._observe, self.images)
+        return _extremes(self._observe, self.samples)
 
     @cached_property
     def _histograms(self) -> dict[str, Histogram]:
-        return _histograms(self._observe, self.images, self._extremes)
+        return _histograms(self._observe, self.samples, self._extremes)
 
     def ranges(self, settings: RangeTable) -> dict[str, Range]:
         """Return the range of every activation, (lowest, highest).
@@ -84,27 +85,25 @@ class Statistics:
         histograms = self._histograms
         if settings.estimator == "percentile":
             share = settings.percentile / 100.0
-            return {name: percentile_range(found, share) for name, found in histograms.items()}
+            return {name: percentile_range(each, share) for name, each in histograms.items()}
         if settings.estimator == "mse":
-            return {
-                name: cheapest_range(found, squared_error) for name, found in histograms.items()
-            }
+            return {name: cheapest_range(each, squared_error) for name, each in histograms.items()}
         return {
-            name: cheapest_range(_coarse(found), divergence) for name, found in histograms.items()
+            name: cheapest_range(_coarse(each), divergence) for name, each in histograms.items()
         }
 
 
 def pixel_head(
-    operations: Iterable[Operation], image: str, constants: Container[str]
+    operations: Iterable[Operation], images: Iterable[str], constants: Container[str]
 ) -> frozenset[str]:
-    """Return the activations that follow from single pixels: the image and its normalisation.
+    """Return the activations that follow from single pixels: images and their normalisation.
 
     Args:
         operations: In an order in which every operation follows those that it reads.
-        image: Name of the input.
-        constants: Names of the tensors that no image changes.
+        images: Names of the inputs that are images.
+        constants: Names of the tensors that no input changes.
     """
-    head = {image}
+    head = set(images)
     for kind, inputs, outputs in operations:
         changing = [name for name in inputs if name not in constants]
         if kind.lower() in _PIXELWISE and len(changing) == 1 and changing[0] in head:
@@ -112,16 +111,14 @@ def pixel_head(
     return frozenset(head)
 
 
-def pixel_ranges(
-    observe: Observe, head: Container[str], shape: tuple[int, ...]
-) -> dict[str, Range]:
+def pixel_ranges(observe: Observe, head: Container[str], samples: Samples) -> dict[str, Range]:
     """Return the range of every activation in `head` over all pixels from 0 to 255.
 
     These ranges are known and must not depend on how dark the calibration images are. Each value
     of the head grows or falls with one pixel, so black and white images reach its ends.
     """
-    ends = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
-    return {name: found for name, found in _extremes(observe, ends).items() if name in head}
+    extremes = _extremes(observe, extreme_pixels(samples))
+    return {name: reach for name, reach in extremes.items() if name in head}
 
 
 def without_closed_gates(
@@ -229,25 +226,25 @@ def _borders(histogram: Histogram, start: int, stop: int) -> Range:
     return histogram.lowest + start * width, highest
 
 
-def _extremes(observe: Observe, images: NDArray[np.uint8]) -> dict[str, Range]:
+def _extremes(observe: Observe, samples: Samples) -> dict[str, Range]:
     """Return lowest and highest value of each activation, with zero in between.
 
     Every integer format needs a step at zero, for padding.
     """
-    found: dict[str, Range] = {}
-    for image in images:
-        for name, values in observe(image[np.newaxis].astype(np.float32)):
-            lowest, highest = found.get(name, (0.0, 0.0))
-            found[name] = (min(lowest, float(values.min())), max(highest, float(values.max())))
-    return found
+    extremes: dict[str, Range] = {}
+    for feed in feeds(samples):
+        for name, values in observe(feed):
+            lowest, highest = extremes.get(name, (0.0, 0.0))
+            extremes[name] = (min(lowest, float(values.min())), max(highest, float(values.max())))
+    return extremes
 
 
 def _histograms(
-    observe: Observe, images: NDArray[np.uint8], extremes: Mapping[str, Range]
+    observe: Observe, samples: Samples, extremes: Mapping[str, Range]
 ) -> dict[str, Histogram]:
     counts = {name: np.zeros(NUM_BINS) for name in extremes}
-    for image in images:
-        for name, values in observe(image[np.newaxis].astype(np.float32)):
+    for feed in feeds(samples):
+        for name, values in observe(feed):
             lowest, highest = extremes[name]
             bins_per_unit = NUM_BINS / (highest - lowest) if highest > lowest else 0.0
             bins = ((values.ravel() - np.float32(lowest)) * np.float32(bins_per_unit)).astype(

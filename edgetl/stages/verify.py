@@ -178,11 +178,12 @@ def _predictions(
     """
     images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
     nms = predictor.contract.nms
-    first = predictor.run(images[:chunk])
+    name = predictor.contract.image.name
+    first = predictor.run({name: images[:chunk]})
     parts = [evaluation.collect(first, dataset, Split.TEST, 0, nms)]
     for start in range(chunk, len(images), chunk):
         progress.step(start, len(images), "test images")
-        outputs = predictor.run(images[start : start + chunk])
+        outputs = predictor.run({name: images[start : start + chunk]})
         parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, nms))
     return evaluation.join(parts), first
 
@@ -209,7 +210,11 @@ def _ladder(
     evaluation = EVALUATIONS.load(spec.task.value)
     trained = outputs_of(deployable(spec, module), images, evaluation.outputs)
     exporter = Predictor.open(inputs["float"].folder)
-    exported = found if settings.precision is Precision.FP32 else exporter.run(images)
+    exported = (
+        found
+        if settings.precision is Precision.FP32
+        else exporter.run({exporter.contract.image.name: images})
+    )
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> Facts:
         facts = evaluation.compare(before, after, exporter.contract.nms)
@@ -258,7 +263,7 @@ def _summary(facts: Facts) -> str:
 
 STAGE = Stage(
     name="verify",
-    version=3,
+    version=4,
     needs=("dataset", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,

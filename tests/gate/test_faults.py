@@ -128,8 +128,12 @@ def test_truncated_file_is_damage_and_nothing_else_is_run(good: Path, check: Che
 @pytest.mark.parametrize(
     ("order", "gain", "reason"),
     [
-        pytest.param((2, 1, 0), 1.0, r"logits answers as recorded: worst \d+, ", id="channels"),
-        pytest.param((0, 1, 2), 0.0, r"logits answers as recorded: worst \d+, ", id="zeroed"),
+        pytest.param(
+            (2, 1, 0), 1.0, r"logits against the recorded outputs: worst \d+, ", id="channels"
+        ),
+        pytest.param(
+            (0, 1, 2), 0.0, r"logits against the recorded outputs: worst \d+, ", id="zeroed"
+        ),
         pytest.param((0, 1, 2), float("nan"), "that are no numbers", id="no numbers"),
     ],
 )

@@ -42,7 +42,7 @@ def test_first_quantizer_reaches_black_and_white_whatever_the_images_hold(
     images: NDArray[np.uint8],
     tmp_path: Path,
 ) -> None:
-    QUANTIZER.quantize(float_file("onnx"), images, precision, Int8Table(), tmp_path)
+    QUANTIZER.quantize(float_file("onnx"), {"image": images}, precision, Int8Table(), tmp_path)
 
     scale, zero_point = first_quantizer(tmp_path / "model.onnx")
     assert scale == pytest.approx(5.5 / steps)
@@ -52,14 +52,16 @@ def test_first_quantizer_reaches_black_and_white_whatever_the_images_hold(
 def test_int8_tells_which_operations_stay_in_float(
     float_file: FloatFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    left = QUANTIZER.quantize(float_file("onnx"), images, Precision.INT8, Int8Table(), tmp_path)
+    left = QUANTIZER.quantize(
+        float_file("onnx"), {"image": images}, Precision.INT8, Int8Table(), tmp_path
+    )
 
     assert left["float_operations"] == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
 
 
 def test_fp16_halves_matrices_and_keeps_vectors(float_file: FloatFile, tmp_path: Path) -> None:
     none = np.empty((0, 16, 16, 3), np.uint8)
-    QUANTIZER.quantize(float_file("onnx"), none, Precision.FP16, Int8Table(), tmp_path)
+    QUANTIZER.quantize(float_file("onnx"), {"image": none}, Precision.FP16, Int8Table(), tmp_path)
 
     dtypes = {
         str(values.dtype)
@@ -79,10 +81,12 @@ def test_fp16_keeps_the_constants_of_a_row_of_pixels(tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
     module = RawPixels(network, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), row=16).eval()
-    EXPORTERS.load("onnx").export(module, torch.zeros(1, 16, 16, 3), ("logits",), tmp_path)
+    EXPORTERS.load("onnx").export(
+        module, {"image": torch.zeros(1, 16, 16, 3)}, ("logits",), tmp_path
+    )
     none = np.empty((0, 16, 16, 3), np.uint8)
     QUANTIZER.quantize(
-        tmp_path / "model.onnx", none, Precision.FP16, Int8Table(), tmp_path / "half"
+        tmp_path / "model.onnx", {"image": none}, Precision.FP16, Int8Table(), tmp_path / "half"
     )
 
     found = initializers(tmp_path / "half" / "model.onnx").values()
@@ -105,7 +109,7 @@ def test_weight_that_fp16_cannot_hold_is_refused_by_its_name(
     with pytest.raises(EdgetlError, match=r"could not make fp16 of model.onnx.*ends at 65504"):
         QUANTIZER.quantize(
             tmp_path / "model.onnx",
-            np.empty((0, 16, 16, 3), np.uint8),
+            {"image": np.empty((0, 16, 16, 3), np.uint8)},
             Precision.FP16,
             Int8Table(),
             out,

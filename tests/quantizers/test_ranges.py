@@ -129,8 +129,8 @@ def test_entropy_gives_up_half_of_the_range_at_most() -> None:
     counts = np.where(positions < 400, 5000 * np.exp(-positions / 40), 0).astype(int)
     counts[-1] = 1
 
-    def lonely(image: Floats) -> Iterator[tuple[str, Floats]]:
-        del image
+    def lonely(feed: Feed) -> Iterator[tuple[str, Floats]]:
+        del feed
         yield "lonely", np.repeat(positions, counts).astype(np.float32)
 
     found = Statistics(lonely, IMAGES[:1]).ranges(RangeTable(estimator="entropy"))
@@ -148,11 +148,11 @@ def test_head_of_the_pixels_ends_at_the_first_operation_that_mixes_them() -> Non
     ]
     constants = {"mean", "scale", "weights", "bias"}
 
-    assert pixel_head(operations, "image", constants) == {"image", "centred", "normalised"}
+    assert pixel_head(operations, ["image"], constants) == {"image", "centred", "normalised"}
 
 
 def test_head_reaches_from_black_to_white_whatever_the_images_hold() -> None:
-    assert pixel_ranges(observe, {"shifted"}, (1, 1, 3)) == {"shifted": (-50.0, 205.0)}
+    assert pixel_ranges(observe, {"shifted"}, SAMPLES) == {"shifted": (-50.0, 205.0)}
 
 
 def test_best_is_searched_for_and_not_estimated() -> None:

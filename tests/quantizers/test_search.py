@@ -65,7 +65,9 @@ def stretched(tmp_path_factory: pytest.TempPathFactory) -> FloatFile:
             torch.manual_seed(0)
             module = RawPixels(Stretched(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()
             folder = tmp_path_factory.mktemp(f"stretched-{name}")
-            exporter.export(module, torch.zeros(1, 16, 16, 3), ("boxes", "scores"), folder)
+            exporter.export(
+                module, {"image": torch.zeros(1, 16, 16, 3)}, ("boxes", "scores"), folder
+            )
             made[name] = folder / exporter.file
         return made[name]
 
@@ -83,9 +85,10 @@ def quantize(
     """Return what the quantizer tells and the file's error on the first image."""
     out.mkdir()
     quantizer = QUANTIZERS.load(name)
-    facts = quantizer.quantize(file, images, Precision.INT8, settings, out)
+    facts = quantizer.quantize(file, {"image": images}, Precision.INT8, settings, out)
     before, after = (
-        open_session(quantizer.reads, each, 1).run(images[:1]) for each in (file, out / file.name)
+        open_session(quantizer.reads, each, 1).run({"image": images[:1]})
+        for each in (file, out / file.name)
     )
     return facts, output_error(before, after)
 

@@ -16,8 +16,10 @@ from edgetl.errors import DeviceError
 from edgetl.hashing import digest_folder
 from edgetl.runtime import bundle, golden
 from edgetl.runtime.bundle import runtime_files
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.latency import load_latency
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace, benchmark
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
@@ -43,14 +45,13 @@ def candidate(tmp_path: Path, shelve: Callable[[Path, str, str, Facts], Artifact
         task="classification",
         labels=("red", "green", "blue"),
         format="onnx",
-        file="model.onnx",
+        files=describe_files(folder, ("model.onnx",)),
         precision="fp32",
-        input=InputSpec("image", _SIZE, _SIZE),
-        preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
-        outputs=(OutputSpec("logits", "logits", (1, 3)),),
+        inputs=(ImageInput("image", "image", Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 3), "logits"),),
     ).save(folder)
     pixels = np.zeros((1, _SIZE, _SIZE, 3), np.uint8)
-    golden.record(folder, pixels, {"logits": np.zeros((1, 3), np.float32)}, [pixels[0]])
+    golden.record(folder, {"image": pixels}, {"logits": np.zeros((1, 3), np.float32)}, [pixels[0]])
     return shelve(folder, "export onnx", "float", {})
 
 
@@ -268,7 +269,7 @@ def test_gpu_that_answers_otherwise_is_told(
     asked = settings.model_copy(update={"provider": "cuda"})
     facts = STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
     (told,) = facts["broken"]
-    assert told.startswith("logits answers as recorded: worst 3, ")
+    assert told.startswith("logits against the recorded outputs: worst 3, ")
     assert "; answers otherwise on cuda" in STAGE.summary(facts)
 
 

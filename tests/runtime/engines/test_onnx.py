@@ -114,7 +114,7 @@ def test_provider_is_asked_for_alone_and_without_a_way_back(
     session = open_session("onnx", file, 1, provider)
     assert session.engine == "onnxruntime 1.23.0"
     pixels = np.full((1, 32, 32, 3), 100, np.uint8)
-    assert session.run(pixels)["logits"] == pytest.approx(np.ones((1, 3)), abs=1e-5)
+    assert session.run({"image": pixels})["logits"] == pytest.approx(np.ones((1, 3)), abs=1e-5)
     (given,) = made
     assert [name for name, _ in given["providers"]] == [official]
     assert given["enable_fallback"] == 0
