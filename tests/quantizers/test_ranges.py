@@ -24,8 +24,9 @@ from edgetl.quantizers._ranges import (
     squared_error,
     without_closed_gates,
 )
+from edgetl.quantizers._samples import Feed, Samples
 
-IMAGES = np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)
+SAMPLES: Samples = {"image": np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)}
 
 
 def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.0) -> Histogram:
@@ -36,24 +37,24 @@ def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.
     return Histogram(lowest, highest, found)
 
 
-def observe(image: Floats) -> Iterator[tuple[str, Floats]]:
-    yield "shifted", image - 50
-    yield "doubled", image * 2
+def observe(feed: Feed) -> Iterator[tuple[str, Floats]]:
+    yield "shifted", feed["image"] - 50
+    yield "doubled", feed["image"] * 2
 
 
 def test_minmax_reaches_every_value_of_every_image() -> None:
-    assert Statistics(observe, IMAGES).ranges(RangeTable()) == {
+    assert Statistics(observe, SAMPLES).ranges(RangeTable()) == {
         "shifted": (-50.0, 150.0),
         "doubled": (0.0, 400.0),
     }
 
 
 def test_range_holds_zero_even_if_no_value_is_near_it() -> None:
-    def far(image: Floats) -> Iterator[tuple[str, Floats]]:
-        yield "above", image + 10
-        yield "below", -image - 10
+    def far(feed: Feed) -> Iterator[tuple[str, Floats]]:
+        yield "above", feed["image"] + 10
+        yield "below", -feed["image"] - 10
 
-    assert Statistics(far, IMAGES).ranges(RangeTable()) == {
+    assert Statistics(far, SAMPLES).ranges(RangeTable()) == {
         "above": (0.0, 210.0),
         "below": (-210.0, 0.0),
     }
@@ -62,7 +63,10 @@ def test_range_holds_zero_even_if_no_value_is_near_it() -> None:
 def test_order_of_images_does_not_matter() -> None:
     settings = RangeTable(estimator="mse")
 
-    forwards, backwards = Statistics(observe, IMAGES), Statistics(observe, IMAGES[::-1])
+    forwards, backwards = (
+        Statistics(observe, SAMPLES),
+        Statistics(observe, {"image": SAMPLES["image"][::-1]}),
+    )
     assert forwards.ranges(settings) == backwards.ranges(settings)
 
 
@@ -73,7 +77,7 @@ def test_activation_that_is_always_zero_keeps_its_range(
     def nothing(image: Floats) -> Iterator[tuple[str, Floats]]:
         yield "dead", image * 0
 
-    assert Statistics(nothing, IMAGES).ranges(RangeTable(estimator=estimator)) == {
+    assert Statistics(nothing, SAMPLES).ranges(RangeTable(estimator=estimator)) == {
         "dead": (0.0, 0.0)
     }
 
@@ -133,7 +137,9 @@ def test_entropy_gives_up_half_of_the_range_at_most() -> None:
         del feed
         yield "lonely", np.repeat(positions, counts).astype(np.float32)
 
-    found = Statistics(lonely, IMAGES[:1]).ranges(RangeTable(estimator="entropy"))
+    found = Statistics(lonely, {"image": SAMPLES["image"][:1]}).ranges(
+        RangeTable(estimator="entropy")
+    )
 
     assert 2047 / 2 <= found["lonely"][1] < 2047
 
@@ -155,9 +161,22 @@ def test_head_reaches_from_black_to_white_whatever_the_images_hold() -> None:
     assert pixel_ranges(observe, {"shifted"}, SAMPLES) == {"shifted": (-50.0, 205.0)}
 
 
+def test_head_of_several_inputs_goes_by_images_alone() -> None:
+    samples: Samples = {"tokens": np.array([[7, 8]], np.int32), "image": SAMPLES["image"][:1]}
+
+    def both(feed: Feed) -> Iterator[tuple[str, Floats]]:
+        assert feed["tokens"].tolist() == [[7, 8]], "tokens stay as they are"
+        yield "shifted", feed["image"] + feed["tokens"].sum()
+
+    assert pixel_ranges(both, {"shifted"}, samples) == {"shifted": (0.0, 270.0)}
+    tokens: Samples = {"tokens": samples["tokens"]}
+    assert pixel_head([("Add", ("tokens", "bias"), ("sum",))], [], {"bias"}) == frozenset()
+    assert pixel_ranges(lambda feed: [("sum", feed["tokens"])], frozenset(), tokens) == {}
+
+
 def test_best_is_searched_for_and_not_estimated() -> None:
     with pytest.raises(ValueError, match="'best' must be searched for"):
-        Statistics(observe, IMAGES).ranges(RangeTable(estimator="best"))
+        Statistics(observe, SAMPLES).ranges(RangeTable(estimator="best"))
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_check_of_a_detector_tells_what_became_of_its_objects(
     (detector_folder / "manifest.json").write_text(manifest)
     assert main(["check", str(detector_folder)]) == 0
     assert (
-        "detections     3 recorded, not found again or new: worst 0, 0 allowed: ok\n"
+        "detections     3 recorded, missing or new: worst 0, 0 allowed: ok\n"
         in capsys.readouterr().out
     )
 
@@ -116,7 +116,7 @@ def test_check_of_a_detector_tells_what_became_of_its_objects(
 def test_check_tells_each_step(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(bundle)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["files", "5", "as", "the", "manifest", "says"]
+    assert lines[0].split() == ["files", "5", "match", "the", "manifest"]
     assert lines[1].startswith("golden-0.png   fitted pixels: worst 0, 1 allowed: ok")
     assert lines[2].startswith(
         "logits         against the recorded outputs: worst 0, 0.00025 allowed: ok"

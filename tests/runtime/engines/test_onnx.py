@@ -139,7 +139,7 @@ def test_session_that_says_it_runs_elsewhere_is_refused(
     with pytest.raises(
         EngineError,
         match=rf"^{asked} was asked for, but onnxruntime 1\.23\.0 runs \S+ on {runs_on[0]}, whose "
-        "times and answers are not those",
+        "times and outputs are not those",
     ):
         open_session("onnx", file, 1, provider)
 
