@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.pipeline.execute import run, survey
-from edgetl.pipeline.order import plan_nodes
 from edgetl.pipeline.why import Change, Reason, explain
 from edgetl.stages import Job, Stage
 from edgetl.store.store import Store
@@ -17,7 +16,7 @@ Stages = Mapping[str, Stage]
 
 def _why(job: Job, stages: Stages, root: Path) -> tuple[Reason, ...]:
     store = Store(root)
-    return explain(survey(plan_nodes(job, stages), store, stages), store)
+    return explain(survey(job, store, stages).steps, store)
 
 
 def test_before_the_first_run_no_stage_has_run(job: Job, stages: Stages, tmp_path: Path) -> None:
@@ -31,7 +30,7 @@ def test_before_the_first_run_no_stage_has_run(job: Job, stages: Stages, tmp_pat
 def test_changed_setting_is_named_with_both_values(
     job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
 ) -> None:
-    run(plan_nodes(job, stages), Store(tmp_path), stages, recorder)
+    run(job, Store(tmp_path), stages, recorder)
     numbers["add"] = 5
     source, total, parity = _why(job, stages, tmp_path)
     assert source.text == "reused"
@@ -45,6 +44,6 @@ def test_nearest_artifact_is_compared(
 ) -> None:
     for number, add in [(3, 1), (4, 6)]:
         numbers.update(number=number, add=add)
-        run(plan_nodes(job, stages), Store(tmp_path), stages, recorder)
+        run(job, Store(tmp_path), stages, recorder)
     numbers.update(number=4, add=7)
     assert _why(job, stages, tmp_path)[1].changes == (Change("settings.add", 6, 7),)
