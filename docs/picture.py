@@ -1,8 +1,8 @@
-"""Draw ``docs/parts.png``: drawn images with what a bundle answers; run after ``make demo``.
+"""Draw ``docs/parts.png``: synthetic images with a bundle's predictions; run after ``make demo``.
 
     python docs/picture.py dist/host docs/parts.png
 
-The images are drawn with another seed than those of the recipe, so the model has seen none of them.
+The images have another seed than those of the recipe, so the model has not been trained on them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.data.synthetic.parts import class_of
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image
+from edgetl.runtime.tasks.classification import ClassPrediction
 
 _SEED = 1000
 _COLUMNS, _ROWS = 6, 2
@@ -24,22 +24,24 @@ _RIGHT, _WRONG = (30, 110, 60), (160, 40, 40)
 
 
 def main(bundle: Path, picture: Path) -> None:
-    """Answer the images and write the sheet; a bar is green if the answer is right."""
+    """Predict the images and write the sheet; a bar is green if the prediction is right."""
     predictor = Predictor.open(bundle)
     font = ImageFont.load_default(size=13)
     sheet = Image.new("RGB", (_COLUMNS * _WIDTH, _ROWS * (_WIDTH + _BAR)), "white")
     draw = ImageDraw.Draw(sheet)
     for index in range(_COLUMNS * _ROWS):
         image = make_part_image(index, _SEED).pixels
-        answer = predictor.classify(fit_image(image, predictor.contract.preprocess))
+        prediction = predictor.predict_array(image)
+        if not isinstance(prediction, ClassPrediction):
+            raise TypeError(f"{bundle} is no classifier")
         shown = Image.fromarray(image).resize((_WIDTH, _WIDTH))
         left = index % _COLUMNS * _WIDTH
         top = index // _COLUMNS * (shown.height + _BAR)
         sheet.paste(shown, (left, top))
-        colour = _RIGHT if answer.label == class_of(index) else _WRONG
+        colour = _RIGHT if prediction.label == class_of(index) else _WRONG
         bar = top + shown.height
         draw.rectangle((left, bar, left + _WIDTH - 1, bar + _BAR - 1), fill=colour)
-        text = f"{answer.label} {max(answer.probabilities):.2f}"
+        text = f"{prediction.label} {max(prediction.probabilities):.2f}"
         draw.text((left + 6, bar + 3), text, fill="white", font=font)
     sheet.save(picture, optimize=True)
 

@@ -1,10 +1,10 @@
-"""Find by trying how an int8 file must be made to give the outputs of its float file.
+"""Search for the settings with which an int8 file best reproduces the outputs of its float file.
 
-Nothing is judged on samples that it was made from: every fourth calibration sample is held out, and
-an int8 file must repeat the float file's outputs for it. Test images are never seen.
+Files are compared on samples that did not calibrate them: every fourth calibration sample is held
+out, and the float file's outputs on it are the reference. Test images are never used.
 
-The number of trials is bounded by counts, not by time, so that equal arguments give equal bytes on
-a slow machine too.
+The number of trials is limited by counts, not by time, so equal arguments give equal bytes on a
+slow machine too.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ ESTIMATORS = (
     RangeTable(estimator="percentile", percentile=99.99),
     RangeTable(estimator="percentile", percentile=99.9),
 )
-"""What `best` tries, in this order; at the same error the earlier one is taken."""
-MOST_JUDGES = 16
-"""Held-out samples that compare estimators, at most."""
-_EVERY = 4
-_FEW = 4
-"""Samples that judge single convolutions, and as many others that set their ranges, at most: what
-drowns does so on every sample."""
+"""The estimators that `best` tries, in order; the earlier one wins a tie."""
+MAX_HELD_OUT = 16
+"""Maximum number of held-out samples that compare estimators."""
+_HELD_OUT_EVERY = 4
+_SENSITIVITY_SAMPLES = 4
+"""Maximum number of samples that compare single convolutions, and of others that calibrate them.
+Few suffice: a channel lost in quantization noise is lost on every sample."""
 _HARMLESS = 1e-3
-"""Error (see `output_error`), 30 dB below the outputs, up to which nothing better is looked for."""
+"""Error (see `output_error`), 30 dB below the signal, at which the search stops."""
 _TRIED_PER_KEPT = 2
 _LEAST_TRIED = 8
 _DIGITS = 6
@@ -47,7 +47,7 @@ Outputs = Mapping[str, NDArray[np.float32]]
 
 
 class QuantizationBackend(Protocol):
-    """One float file, and how its format makes int8 files of it."""
+    """One float file, and the means to quantize it to int8."""
 
     @property
     def model(self) -> Path:
@@ -59,7 +59,7 @@ class QuantizationBackend(Protocol):
 
     @property
     def operations(self) -> Sequence[Operation]:
-        """Return the graph, every operation after those that it reads."""
+        """Return the graph in topological order."""
 
     @property
     def outputs(self) -> Sequence[str]:
@@ -67,56 +67,55 @@ class QuantizationBackend(Protocol):
 
     @property
     def channel_axis(self) -> int:
-        """Return which axis of an activation counts its channels."""
+        """Return the channel axis of an activation."""
 
     def observe(self, feed: Feed) -> Iterable[tuple[str, NDArray[np.float32]]]:
-        """Yield what the weighted operations read and write, by name, for one sample."""
+        """Yield inputs and outputs of the weighted operations, by name, for one sample."""
 
     def write(
         self, samples: Samples, settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
-        """Write the int8 file into `out` with the operations `left` in float; return its path."""
+        """Write the int8 file to `out`, keeping the operations `left` in float; return its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """How the int8 file is made."""
+    """The result of a search."""
 
     range: RangeTable
     left: frozenset[str]
     """Operations that stay in float."""
     facts: Facts
-    """What was tried, as JSON."""
+    """All trials, as JSON."""
 
 
 def search(backend: QuantizationBackend, samples: Samples, settings: Int8Table) -> SearchResult:
-    """Return how the int8 file should be made.
+    """Return the settings for the int8 file.
 
     Args:
-        backend: Makes the files that are compared.
-        samples: For calibration.
-        settings: What may be chosen.
+        backend: Writes the files to compare.
+        samples: Calibration samples.
+        settings: The options to choose from.
 
     Returns:
-        Ranges and operations; `settings` themselves where they leave no choice.
+        Range settings and float operations; those of `settings` where they leave no choice.
     """
     kept = settings.float_layers
     left = tail(backend.operations, backend.outputs) if kept.tail else frozenset()
     facts: Facts = {"range": settings.range.model_dump(), "tail": sorted(left)}
     if not settings.searches:
         return SearchResult(settings.range, left, facts)
-    judges, others = _split(samples)
+    held_out, others = _split(samples)
     if kept.convolutions:
-        rows = _sensitivity(
-            backend, select(others, slice(_FEW)), select(judges, slice(_FEW)), left, kept
-        )
+        few = slice(_SENSITIVITY_SAMPLES)
+        rows = _sensitivity(backend, select(others, few), select(held_out, few), left, kept)
         facts["convolutions"] = rows
         by_name = {operation.name: operation for operation in backend.operations}
         for row in rows[: kept.convolutions]:
             left |= unit(backend.operations, by_name[row["operation"]])
     chosen = settings.range
     if chosen.estimator == "best":
-        trials = _Trials(backend, others, judges)
+        trials = _Trials(backend, others, held_out)
         errors: list[float] = []
         for each in ESTIMATORS:
             errors.append(trials.error(each, left))
@@ -128,28 +127,28 @@ def search(backend: QuantizationBackend, samples: Samples, settings: Int8Table) 
             for each, error in zip(ESTIMATORS, errors, strict=False)
         ]
         facts["range"] = chosen.model_dump()
-    facts["held_out"] = num_samples(judges)
+    facts["held_out"] = num_samples(held_out)
     return SearchResult(chosen, left, facts)
 
 
-def output_error(expected: Outputs, outputs: Outputs) -> float:
-    """Return the power of the error over that of the expected values, mean over the outputs.
+def output_error(expected: Outputs, actual: Outputs) -> float:
+    """Return the power of the error divided by the power of the signal, mean over the outputs.
 
-    0 are the same outputs, 1 are outputs without information. Of a detector's outputs the scores
-    decide: there clipped and rounded ranges show, and boxes of 0..1 hardly move.
+    0 means equal outputs; an output of zeros has error 1. For detectors the scores dominate:
+    clipping and rounding show there, while boxes in 0..1 hardly move.
     """
     shares = [
-        float(np.sum(np.square(outputs[name] - values)) / max(np.sum(np.square(values)), 1e-12))
+        float(np.sum(np.square(actual[name] - values)) / max(np.sum(np.square(values)), 1e-12))
         for name, values in expected.items()
     ]
     return round(float(np.mean(shares)), _DIGITS)
 
 
 class ChannelNoise:
-    """How much of a tensor's channels drowns in the steps of a range that all of them share."""
+    """Quantization noise of a tensor's channels when all of them share one range."""
 
     def __init__(self, axis: int) -> None:
-        """Describe a tensor of no sample yet, whose `axis` counts its channels."""
+        """Start without samples; `axis` is the channel axis."""
         self._axis = axis
         self._lowest, self._highest = 0.0, 0.0
         self._count = 0
@@ -157,7 +156,7 @@ class ChannelNoise:
         self._squares: NDArray[np.float64] | float = 0.0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Take one sample into account."""
+        """Add the activations of one sample."""
         channels = np.moveaxis(values, self._axis, 0).reshape(values.shape[self._axis], -1)
         self._lowest = min(self._lowest, float(channels.min()))
         self._highest = max(self._highest, float(channels.max()))
@@ -167,15 +166,15 @@ class ChannelNoise:
 
     @property
     def observed(self) -> bool:
-        """Whether a sample was taken into account."""
+        """Whether any sample was added."""
         return self._count > 0
 
     def share(self) -> float:
-        """Return the mean over channels of noise over noise and signal.
+        """Return ``noise / (noise + signal)``, mean over channels.
 
-        0 where every channel uses the range, 1 where one channel has stretched it so far that the
-        others fall into one step. The signal is a channel's variance over places and samples: a
-        channel of one place, behind a pooling, still varies from sample to sample.
+        Near 0 if every channel uses the whole range; near 1 if one channel widens the range so much
+        that the others fall into a single step. The signal is a channel's variance over positions
+        and samples: after global pooling a channel has one position but varies between samples.
         """
         noise = ((self._highest - self._lowest) / 255) ** 2 / 12
         signal = self._squares / self._count - np.square(self._sums / self._count)
@@ -184,26 +183,27 @@ class ChannelNoise:
 
 def _split(samples: Samples) -> tuple[Samples, Samples]:
     """Return the held-out samples and the others."""
-    is_judge = np.arange(num_samples(samples)) % _EVERY == 0
-    return select(select(samples, is_judge), slice(MOST_JUDGES)), select(samples, ~is_judge)
+    is_held_out = np.arange(num_samples(samples)) % _HELD_OUT_EVERY == 0
+    held_out = select(select(samples, is_held_out), slice(MAX_HELD_OUT))
+    return held_out, select(samples, ~is_held_out)
 
 
 def _sensitivity(
     backend: QuantizationBackend,
     samples: Samples,
-    judges: Samples,
+    held_out: Samples,
     left: frozenset[str],
     kept: FloatTable,
 ) -> list[Facts]:
-    """Return the convolutions that change the outputs most, each alone in int8, worst first.
+    """Return the convolutions that change the outputs most when quantized alone, worst first.
 
-    Only those are tried whose activations are coarsest by `ChannelNoise`; none, if all of them in
-    int8 together are `_HARMLESS`.
+    Only those with the highest `ChannelNoise` are tried, and none if quantizing all of them
+    together is `_HARMLESS`.
     """
-    trials = _Trials(backend, samples, judges)
+    trials = _Trials(backend, samples, held_out)
     if trials.error(ESTIMATORS[0], left) <= _HARMLESS:
         return []
-    noise = _noise(backend, judges)
+    noise = _noise(backend, held_out)
     weighted = [each for each in backend.operations if each.weighted and each.name not in left]
     weighted.sort(key=lambda each: -noise[each.name])
     everything = frozenset(each.name for each in backend.operations)
@@ -222,7 +222,7 @@ def _sensitivity(
 
 
 def _noise(backend: QuantizationBackend, samples: Samples) -> dict[str, float]:
-    """Return the coarser of what each weighted operation reads and writes."""
+    """Return the highest noise among the inputs and outputs of each weighted operation."""
     touched = {
         each.name: (*each.inputs, *each.outputs) for each in backend.operations if each.weighted
     }
@@ -237,22 +237,23 @@ def _noise(backend: QuantizationBackend, samples: Samples) -> dict[str, float]:
 
 
 class _Trials:
-    """Makes int8 files of some samples and compares them with the float file on others."""
+    """Calibrates int8 files on some samples and compares them with the float file on others."""
 
-    def __init__(self, backend: QuantizationBackend, samples: Samples, judges: Samples) -> None:
+    def __init__(self, backend: QuantizationBackend, samples: Samples, held_out: Samples) -> None:
         self._backend = backend
         self._samples = samples
-        self._judges = judges
-        self._expected = _outputs(backend.reads, backend.model, judges)
+        self._held_out = held_out
+        self._expected = _outputs(backend.reads, backend.model, held_out)
 
     def error(self, settings: RangeTable, left: frozenset[str]) -> float:
-        """Return the `output_error` of the file with the operations `left` in float."""
+        """Return the `output_error` of the file that keeps the operations `left` in float."""
         with tempfile.TemporaryDirectory(prefix="edgetl-search-") as folder:
             file = self._backend.write(self._samples, settings, left, Path(folder))
-            return output_error(self._expected, _outputs(self._backend.reads, file, self._judges))
+            outputs = _outputs(self._backend.reads, file, self._held_out)
+            return output_error(self._expected, outputs)
 
 
 def _outputs(reads: str, model: Path, samples: Samples) -> Outputs:
     session = open_session(reads, model, 1)
-    results = [session.run(row) for row in each_sample(samples)]
-    return {name: np.concatenate([each[name] for each in results]) for name in results[0]}
+    rows = [session.run(sample) for sample in each_sample(samples)]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

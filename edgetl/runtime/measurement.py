@@ -35,13 +35,13 @@ def measure(
 ) -> Latency:
     """Time the model folder `folder` in this process.
 
-    Call it in a process of its own: loading time and memory are those of the process.
+    Call it in a separate process: loading time and memory are those of the process.
 
     Args:
         folder: A model folder with golden samples.
-        threads: How many threads one inference may use.
-        plan: How long and how often.
-        sustained_minutes: Go on without a pause for so long after the runs.
+        threads: Threads per inference.
+        plan: Duration and number of runs.
+        sustained_minutes: Length of a sustained measurement after the runs; 0 for none.
 
     Raises:
         EdgetlRuntimeError: If the folder cannot be opened, or has no golden samples.
@@ -55,15 +55,15 @@ def measure(
     work.model()
     first_ns = now() - started
     warm = warm_up(work.model, now)
-    # Opens the decoders of images, too.
-    work.whole()
+    # Loads the image decoders, too.
+    work.end_to_end()
     sensors = Sensors()
     runs: list[Run] = []
     peak_memory_bytes = None
     for run in take_runs(work, now, plan, _MachineObserver(sensors)):
         runs.append(run)
         if len(runs) == 1:
-            # Later the samples themselves would be counted.
+            # Later readings would include the collected samples.
             peak_memory_bytes = host.peak_memory_bytes()
     sustained = None
     if sustained_minutes > 0:
@@ -84,7 +84,7 @@ def measure(
 
 
 class PredictorWork:
-    """The golden samples of a model folder, again and again."""
+    """Predicts the golden samples of a model folder in a cycle."""
 
     def __init__(self, predictor: Predictor, now: Now) -> None:
         contract = predictor.contract
@@ -94,11 +94,11 @@ class PredictorWork:
             raise BundleError(
                 f"{predictor.folder} has no golden samples to time", remedy="export the model again"
             )
-        self._takes_image = len(contract.inputs) == 1 and bool(contract.images)
         self._session = _TimedSession(predictor.session, now)
         self._predictor = replace(predictor, session=self._session)
         self._model = predictor.session
         self._now = now
+        self._takes_image = len(contract.inputs) == 1 and bool(contract.images)
         rows = [
             {name: values[i : i + 1] for name, values in samples.inputs.items()}
             for i in range(count)
@@ -115,24 +115,25 @@ class PredictorWork:
         """Run the model on the next sample."""
         self._model.run(next(self._tensor_rows))
 
-    def whole(self) -> tuple[int, int]:
+    def end_to_end(self) -> tuple[int, int]:
         """Predict the next sample; return the nanoseconds before and after the model."""
-        predictor, contract = self._predictor, self._predictor.contract
+        predictor = self._predictor
+        size = None
         started = self._now()
         if self._takes_image:
-            spec = contract.image
+            spec = predictor.contract.image
             image = read_image(next(self._images))
             inputs = {spec.name: fit_image(image, spec.preprocess)[np.newaxis]}
             size = (image.shape[0], image.shape[1])
         else:
-            inputs, size = next(self._rows), None
+            inputs = next(self._rows)
         fitted = self._now()
         predictor.predict_inputs(inputs, size)
         return fitted - started, self._now() - fitted - self._session.last_ns
 
 
 class _TimedSession:
-    """A session that remembers how long its last inference took."""
+    """A session that records the duration of its last inference."""
 
     def __init__(self, session: Session, now: Now) -> None:
         self._session = session
@@ -163,7 +164,7 @@ class _TimedSession:
 
 
 class _MachineObserver:
-    """Looks at this machine; see `edgetl.runtime.closed_loop.Observer`."""
+    """Observes this machine; see `edgetl.runtime.closed_loop.Observer`."""
 
     def __init__(self, sensors: Sensors) -> None:
         self._sensors = sensors
@@ -176,14 +177,14 @@ class _MachineObserver:
         self._meter = EnergyMeter(self._sensors)
 
     def each_second(self) -> None:
-        """Read the energy, whose counters start anew, and the frequency."""
+        """Read the energy counters, which wrap around, and the frequency."""
         self._meter.tick()
         self._watch.tick()
 
     def model_energy_j(self) -> float | None:
-        """Return what was used since the start."""
+        """Return the energy since the start."""
         return self._meter.read_j()
 
     def end(self) -> tuple[Disturbance, tuple[float | None, float | None]]:
-        """Return what happened, and the temperatures."""
+        """Return the disturbance and the temperatures."""
         return self._watch.read(), (self._before_c, self._sensors.temperature_c())
