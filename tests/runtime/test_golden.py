@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,8 @@ def test_samples_with_a_turned_byte_are_refused(model_folder: Path, place: int) 
 
 
 def test_pickled_samples_are_refused(model_folder: Path) -> None:
-    np.savez(model_folder / "golden.npz", **{"input.image": np.array([{}], dtype=object)})
+    held: dict[str, NDArray[Any]] = {"input.image": np.array([{}], dtype=object)}
+    np.savez(model_folder / "golden.npz", allow_pickle=True, **held)
     with pytest.raises(BundleError, match=r"golden\.npz cannot be read: .*allow_pickle"):
         golden.replay(model_folder)
 
