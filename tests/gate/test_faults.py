@@ -232,7 +232,7 @@ def test_missing_class_fails_the_labels(backend: Any, good: Path, check: Check) 
     backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["labels"]
-    assert "classification has {'logits': (1, 2)}" in _reason(cases, "labels")
+    assert "a classifier has logits or probabilities of shape (1, 2)" in _reason(cases, "labels")
     assert _reason(cases, "latency") == "not run: the contract cannot be read"
     assert exit_code(cases, Required.MEASURED) is ExitCode.DAMAGED
 

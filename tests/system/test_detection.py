@@ -64,7 +64,7 @@ def test_labelled_boxes_become_a_bundle(project: Path, ran: Done) -> None:
         "boxes": [1, locations, 4],
         "scores": [1, locations, 6],
     }
-    nms = contract["nms"]
+    nms = contract["operating_point"]["nms"]
     assert (nms["mode"], nms["iou"], nms["max_detections"]) == ("class-agnostic", 0.6, 100)
 
 
