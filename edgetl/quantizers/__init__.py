@@ -1,7 +1,8 @@
 """The contract of a quantizer: from the float32 file of one format to a smaller one.
 
-A file in this folder defines ``QUANTIZER``. Neither frameworks nor numpy are imported before
-`Quantizer.quantize` runs, so that a plan can be checked without them; `_isolated` does the rest.
+A file in this folder defines ``QUANTIZER``, and ``EXTRA``, the extra that it needs. Neither
+frameworks nor numpy are imported before `Quantizer.quantize` runs, so that a plan can be checked
+without them; `_isolated` does the rest.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ CALIBRATED = frozenset({Precision.INT8, Precision.W8A16})
 
 class Quantizer(Protocol):
     """Makes every other precision of a format from its float32 file."""
+
+    @property
+    def version(self) -> int:
+        """Return a number that is raised whenever equal arguments give other bytes than before."""
 
     @property
     def reads(self) -> str:
@@ -82,10 +87,7 @@ class Quantizer(Protocol):
 
 
 QUANTIZERS: Slot[Quantizer] = Slot(
-    "edgetl.quantizers",
-    "QUANTIZER",
-    "quantizer",
-    {"onnxruntime": "onnx", "nncf": "openvino", "ai_edge": "tflite"},
+    "edgetl.quantizers", "QUANTIZER", "quantizer", "edgetl.quantizers"
 )
 
 
