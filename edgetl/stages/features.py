@@ -13,6 +13,7 @@ from pydantic import Field
 from edgetl.config.table import Table
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
+from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import FinetuneTable, NetworkSettings
 from edgetl.train.tasks import TASKS
@@ -39,7 +40,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         mirrored=table.augment != "none",
         device=job.recipe.device,
     )
-    return [Node("features", "features", settings, {"dataset": made["dataset"][0]})]
+    return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
@@ -89,7 +90,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 STAGE = Stage(
     name="features",
     version=1,
-    needs=("dataset",),
+    needs=("view",),
     makes="features",
     options=NoOptions,
     plan=_plan,

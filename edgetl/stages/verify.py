@@ -22,6 +22,7 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -64,13 +65,14 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = model_node(made), made["teacher"][0]
-    runtime = runtime_digest(job)
+    runtime, view = runtime_digest(job), deployed_view(job, made)
     nodes: list[Node] = []
     for candidate in wanted(job):
         name, precision = candidate
-        inputs = {"dataset": made["dataset"][0], "model": model, "float": float_node(made, name)}
+        inputs = {"dataset": view, "model": model, "float": float_node(made, name)}
         if model is not teacher:
             inputs["teacher"] = teacher
+            inputs["teacher dataset"] = teacher_view(job, made)
         if precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, candidate)
         settings = Settings(format=name, precision=precision, runtime=runtime)
@@ -133,9 +135,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         "at_chance": evaluation.at_chance(predictions, dataset, Split.TEST, nms),
         "truncated": evaluation.truncated(dataset, Split.TEST, nms),
         "drop": drop,
-        "teacher_drop": (
-            _drop(inputs["teacher"], predictions, dataset, nms) if "teacher" in inputs else drop
-        ),
+        "teacher_drop": _teacher_drop(inputs, predictions, nms) or drop,
         "ladder": ladder,
         "breaks_at": next((step["step"] for step in ladder if not step["holds"]), None),
         "classes": details["classes"],
@@ -246,6 +246,18 @@ def _drop(
     }
 
 
+def _teacher_drop(
+    inputs: Mapping[str, Artifact], predictions: Predictions, nms: NmsSettings | None
+) -> Facts | None:
+    """Return `_drop` against the teacher, which sees the images its own way; None without one."""
+    from edgetl.data.dataset import Dataset
+
+    if "teacher" not in inputs:
+        return None
+    dataset = Dataset.open(inputs["teacher dataset"].folder)
+    return _drop(inputs["teacher"], predictions, dataset, nms)
+
+
 def _summary(facts: Facts) -> str:
     """Return for example ``top-1 0.981 [0.964, 0.990], drop 0.3 pp``."""
     text = (
@@ -259,7 +271,7 @@ def _summary(facts: Facts) -> str:
 STAGE = Stage(
     name="verify",
     version=3,
-    needs=("dataset", "teacher", "student", "float", "quantized"),
+    needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,
