@@ -46,9 +46,10 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    runtime, dataset = runtime_digest(job), deployed_view(job, made)
+    dataset = deployed_view(job, made)
     nodes: list[Node] = []
     for target in job.targets:
+        runtime = runtime_digest(job, target.files())
         settings = Settings(recipe=job.recipe.name, target=target, runtime=runtime)
         label = f"package {target.name}"
         nodes.append(Node("package", label, settings, _inputs(target, made, dataset)))
@@ -206,7 +207,8 @@ def _write_bundle(
 
     chosen = candidate.name
     file = inputs[f"{chosen} file"]
-    sources = {name: file.file(name) for name in file.manifest.files} | runtime_files()
+    sources = {name: file.file(name) for name in file.manifest.files}
+    sources |= runtime_files([candidate.format])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)

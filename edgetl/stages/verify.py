@@ -10,6 +10,7 @@ from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackageError, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
+from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._candidates import (
@@ -22,6 +23,7 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
@@ -65,7 +67,7 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = model_node(made), made["teacher"][0]
-    runtime, view = runtime_digest(job), deployed_view(job, made)
+    view = deployed_view(job, made)
     nodes: list[Node] = []
     for candidate in wanted(job):
         name, precision = candidate
@@ -75,6 +77,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             inputs["teacher dataset"] = teacher_view(job, made)
         if precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, candidate)
+        runtime = runtime_digest(job, [name])
         settings = Settings(format=name, precision=precision, runtime=runtime)
         nodes.append(Node("verify", f"verify {candidate_name(candidate)}", settings, inputs))
     return nodes
@@ -93,9 +96,10 @@ def _check(job: Job) -> Iterator[Problem]:
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
             except EngineError as error:
+                extra = EXPORTERS.extra_of(name)
                 raise MissingPackageError(
                     f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{name}]'",
+                    remedy=f"pip install 'edgetl[{extra}]'" if extra else error.remedy,
                 ) from error
 
 
@@ -268,6 +272,10 @@ def _summary(facts: Facts) -> str:
     return "; ".join([text, *filter(None, told)])
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    return {**ENGINES.stamp(settings.format), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="verify",
     version=3,
@@ -279,4 +287,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )
