@@ -92,6 +92,7 @@ def test_nodes_record_the_plugins_that_they_load_with_the_package(ran: tuple[Pat
     engine = {"engine npz": f"1, {_OWNER}"}
     assert plugins == {
         "index": {"data layout label_table": f"1, {_OWNER}"},
+        "view": {},
         "finetune": family,
         "export npz": {"exporter npz": f"1, {_OWNER}"} | engine | family,
         "verify npz fp32": engine | family,
