@@ -35,16 +35,17 @@ class Audit:
     repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Boxes that were changed, by kind of repair."""
 
-    def refuse_if_wrong(self, called: str) -> None:
+    def refuse_if_wrong(self, called: str, *, table: str = "data") -> None:
         """Raise all findings as one error.
 
         Args:
             called: What messages call the data.
+            table: The table of the recipe that names them.
 
         Raises:
             DataError: If there is a finding.
         """
-        refuse(self.findings, called)
+        refuse(self.findings, called, table=table)
 
 
 def examine(
@@ -256,7 +257,7 @@ def _settle_classes(
     if of_boxes and not any(present.values()):
         return listing.classes, [], findings
     # Where a split has nothing at all it is no news that it lacks each class.
-    compared = [split for split in Split if present[split] or not of_boxes]
+    compared = [split for split in policy.splits if present[split] or not of_boxes]
     empty: list[str] = []
     incomplete: list[str] = []
     for name in listing.classes:
@@ -268,7 +269,9 @@ def _settle_classes(
             incomplete.append(f"{name} ({_images(total)}): none in {', '.join(lacking)}")
     classes, dropped = listing.classes, []
     what = "boxes" if of_boxes else "images"
-    if empty and Drop.EMPTY_CLASSES in allowed.drop:
+    # Of images that are only measured on, the classes come from elsewhere.
+    few = policy.only is not None and Accept.MISSING_CLASSES in allowed.accept
+    if empty and (few or Drop.EMPTY_CLASSES in allowed.drop):
         dropped = [DroppedItem(name, Drop.EMPTY_CLASSES, f"no {what}") for name in empty]
         classes = tuple(name for name in classes if name not in empty)
     elif empty:
@@ -278,7 +281,7 @@ def _settle_classes(
         findings.append(Finding(title, tuple(incomplete), None, fix=FIX_FOLDERS))
     elif incomplete and Accept.MISSING_CLASSES not in allowed.accept:
         findings.append(Finding(title, tuple(incomplete), None, None, Accept.MISSING_CLASSES))
-    if len(classes) < _MIN_CLASSES and not of_boxes:
+    if len(classes) < _MIN_CLASSES and not of_boxes and not few:
         title = "class, but at least two are needed"
         findings.append(Finding(title, classes, None, fix=FIX_FOLDERS))
     return classes, dropped, findings
@@ -294,7 +297,9 @@ def _boxless(
     Only a split for validation without images can be done without: nothing is chosen then.
     """
     lacking = [
-        split for split in Split if not present[split] and (placed[split] or split is not Split.VAL)
+        split
+        for split in policy.splits
+        if not present[split] and (placed[split] or split is not Split.VAL)
     ]
     if not lacking:
         return []

@@ -45,13 +45,14 @@ class Container(Protocol):
         """Give the open files back."""
 
 
-def open_container(path: Path, *, exclude: tuple[str, ...] = ()) -> Container:
+def open_container(path: Path, *, exclude: tuple[str, ...] = (), table: str = "data") -> Container:
     """Open a folder or a zip and list what it holds.
 
     Args:
         path: The folder or zip.
         exclude: Glob patterns of files not to list; a star also matches slashes. A folder that
             loses its last file this way is not listed either.
+        table: The table of the recipe that names it, for messages.
 
     Raises:
         DataError: If there is no such path, it is neither a folder nor a sound zip, or a pattern
@@ -63,8 +64,8 @@ def open_container(path: Path, *, exclude: tuple[str, ...] = ()) -> Container:
         return ZipContainer(path, exclude)
     what = "is neither a folder nor a zip" if path.exists() else "does not exist"
     raise DataError(
-        f"data path '{path}' {what}",
-        remedy="set `data: {path: ...}` in the recipe; it starts at the recipe's folder",
+        f"{table} path '{path}' {what}",
+        remedy=f"set `{table}: {{path: ...}}` in the recipe; it starts at the recipe's folder",
     )
 
 

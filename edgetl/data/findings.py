@@ -48,12 +48,13 @@ class Finding:
     the labels are to be mended where this is empty and the recipe can say nothing."""
 
 
-def refuse(findings: Sequence[Finding], called: str) -> None:
+def refuse(findings: Sequence[Finding], called: str, *, table: str = "data") -> None:
     """Raise all findings as one error, if there are any.
 
     Args:
         findings: What forbids using the data.
         called: What messages call the data.
+        table: The table of the recipe that names them.
 
     Raises:
         DataError: If there is a finding.
@@ -66,7 +67,7 @@ def refuse(findings: Sequence[Finding], called: str) -> None:
         lines.extend(f"    {example}" for example in finding.examples[:_MAX_EXAMPLES])
         if len(finding.examples) > _MAX_EXAMPLES:
             lines.append(f"    and {len(finding.examples) - _MAX_EXAMPLES:,} more")
-    raise DataError("\n".join(lines), remedy=_remedy(findings))
+    raise DataError("\n".join(lines), remedy=_remedy(findings).replace("`data: ", f"`{table}: "))
 
 
 def _remedy(findings: Sequence[Finding]) -> str:
