@@ -72,6 +72,7 @@ def test_absent_tables_add_no_node(bench: Any, roots: Path) -> None:
 
 def test_each_role_has_an_index_and_a_view_of_its_own(bench: Any, roots: Path) -> None:
     job = job_of(bench, **BOTH)
+    assert roots.is_dir()
     indexes = STAGE.plan(job, {})
     assert [node.label for node in indexes] == ["index", "index evaluation", "index unlabelled"]
     views = VIEW.plan(job, {"dataset": indexes})
