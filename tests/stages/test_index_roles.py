@@ -186,7 +186,7 @@ def test_unreadable_images_without_labels_are_refused_or_left_out(bench: Any, ro
     (roots / "camera/torn.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"1 x unreadable image:\n.*torn\.png") as caught:
         index_all(bench, job_of(bench, **BOTH))
-    assert caught.value.remedy == "leave them out with `unlabelled: {drop: [unreadable]}`"
+    assert caught.value.remedy == "drop them with `unlabelled: {drop: [unreadable]}`"
     tables = {**BOTH, "unlabelled": {"path": "camera", "drop": ["unreadable"]}}
     facts = index_all(bench, job_of(bench, **tables), "again")["index unlabelled"].manifest.facts
     assert facts["dropped"] == {"unreadable": ["torn.png"]}
