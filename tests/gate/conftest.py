@@ -24,7 +24,7 @@ from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Split, Task
 
 SIZE = 32
 CLASSES = ("red", "green", "blue")
@@ -170,6 +170,7 @@ class QuantizationBackend:
         ]
         write_index(
             out,
+            task=Task.CLASSIFICATION,
             classes=CLASSES,
             preprocess=PREPROCESS,
             items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},

@@ -149,10 +149,20 @@ def test_model_that_answers_otherwise_fails_its_golden_samples(
     assert exit_code(cases, Required.MEASURED) is ExitCode.LIMIT_MISSED
 
 
+def test_truncated_model_fails_its_golden_samples(backend: Any, good: Path, check: Check) -> None:
+    (good / "model.onnx").write_bytes(b"torn")
+    backend.seal(good)
+    cases = check(good)
+    assert _red(cases) == ["golden samples"]
+    assert "model.onnx has 4 bytes, but contract.json" in _reason(cases, "golden samples")
+
+
 def test_model_that_no_engine_opens_fails_its_golden_samples(
     backend: Any, good: Path, check: Check
 ) -> None:
-    (good / "model.onnx").write_bytes(b"torn")
+    # As large as the contract states, so that an engine sees it.
+    size_bytes = (good / "model.onnx").stat().st_size
+    (good / "model.onnx").write_bytes(b"torn".ljust(size_bytes))
     backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["golden samples"]

@@ -261,7 +261,7 @@ def test_gpu_is_timed_after_it_answered_the_golden_samples(
 def test_gpu_that_answers_otherwise_is_told(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:
-    names = ("pixels", "fitted", "reference.logits", "recorded.logits")
+    names = ("input.image", "fitted", "reference.logits", "recorded.logits")
     with np.load(candidate.folder / "golden.npz") as kept:
         arrays = {name: kept[name] for name in names}
     arrays["recorded.logits"] = arrays["recorded.logits"] + np.float32(3)
