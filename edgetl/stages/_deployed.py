@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetl.evaluation import EVALUATIONS
 from edgetl.store.store import Artifact
@@ -20,13 +21,14 @@ if TYPE_CHECKING:  # planning must not wait for torch, nor for numpy
 
 
 def outputs_of(
-    network: nn.Module, pixels: NDArray[np.uint8], names: tuple[str, ...]
+    network: nn.Module, inputs: Mapping[str, NDArray[Any]], names: tuple[str, ...]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return what `network` answers, one image at a time, as a device would ask.
+    """Return the outputs of `network` for one sample at a time, as on a device.
 
     Args:
         network: As `edgetl.models.deployable` returns it.
-        pixels: Shape ``(N, H, W, 3)``, N at least 1.
+        inputs: In the order of its arguments, each ``(N, ...)`` with N at least 1: images uint8,
+            tokens int32 or int64.
         names: Of its outputs, in their order.
 
     Returns:
@@ -36,8 +38,11 @@ def outputs_of(
 
     rows = []
     with torch.inference_mode():
-        for image in pixels:
-            output = network(torch.from_numpy(image[None].astype("float32")))
+        for sample in zip(*inputs.values(), strict=True):
+            tensors = (torch.tensor(values[None]) for values in sample)
+            output = network(
+                *(each.float() if each.dtype is torch.uint8 else each for each in tensors)
+            )
             rows.append((output,) if isinstance(output, torch.Tensor) else output)
     return {
         name: torch.cat([row[position] for row in rows]).numpy()

@@ -171,11 +171,11 @@ def _golden(
     # An image without boxes has a label beyond the classes.
     seen = np.flatnonzero(dataset.labels(split) < len(dataset.classes))
     candidates = seen if len(seen) else np.arange(len(fitted))
-    first = outputs_of(network, fitted[candidates[:1]], evaluation.outputs)
+    first = outputs_of(network, {_INPUT: fitted[candidates[:1]]}, evaluation.outputs)
     affordable = _GOLDEN_BYTES // sum(values.nbytes for values in first.values())
     count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(candidates))
     pixels = np.array(fitted[candidates[[i * len(candidates) // count for i in range(count)]]])
-    return pixels, outputs_of(network, pixels, evaluation.outputs)
+    return pixels, outputs_of(network, {_INPUT: pixels}, evaluation.outputs)
 
 
 def _synthetic_images() -> list[NDArray[np.uint8]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackageError, Problem
@@ -29,7 +29,6 @@ from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
-    import numpy as np
     from numpy.typing import NDArray
 
     from edgetl.data.dataset import Dataset
@@ -122,9 +121,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
     predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
-    ladder = _ladder(
-        settings, inputs, dataset.images(Split.TEST)[: evaluation.images_per_chunk], first
-    )
+    images = dataset.images(Split.TEST)[: evaluation.images_per_chunk]
+    ladder = _ladder(settings, inputs, {predictor.contract.image.name: images}, first)
     details = evaluation.details(predictions, dataset, Split.TEST)
     nms = predictor.contract.nms
     drop = _drop(inputs["model"], predictions, dataset, nms)
@@ -195,16 +193,16 @@ def _predictions(
 def _ladder(
     settings: Settings,
     inputs: Mapping[str, Artifact],
-    images: NDArray[np.uint8],
-    found: Outputs,
+    samples: Mapping[str, NDArray[Any]],
+    outputs: Outputs,
 ) -> list[Facts]:
-    """Return the comparisons torch to float file, and float file to candidate, on `images`.
+    """Return the comparisons torch to float file, and float file to candidate, on `samples`.
 
     Args:
         settings: Of the candidate.
         inputs: Of the stage.
-        images: Shape `(N, H, W, 3)`.
-        found: What the candidate answers to them.
+        samples: By the names of the contract, each `(N, ...)`.
+        outputs: Of the candidate for them.
     """
     from edgetl.models import deployable, load_model
     from edgetl.runtime.predictor import Predictor
@@ -212,13 +210,10 @@ def _ladder(
     name = settings.format
     spec, module = load_model(inputs["model"].folder)
     evaluation = EVALUATIONS.load(spec.task.value)
-    trained = outputs_of(deployable(spec, module), images, evaluation.outputs)
+    trained = outputs_of(deployable(spec, module), samples, evaluation.outputs)
     exporter = Predictor.open(inputs["float"].folder)
-    exported = (
-        found
-        if settings.precision is Precision.FP32
-        else exporter.run({exporter.contract.image.name: images})
-    )
+    exported = outputs if settings.precision is Precision.FP32 else exporter.run(samples)
+    num_samples = len(next(iter(samples.values())))
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> Facts:
         facts = evaluation.compare(before, after, exporter.contract.nms)
@@ -226,7 +221,7 @@ def _ladder(
         holds = facts["snr_db"] >= lowest
         return {
             "step": name,
-            "images": len(images),
+            "images": num_samples,
             **facts,
             "lowest_snr_db": lowest,
             "holds": holds,
@@ -235,7 +230,7 @@ def _ladder(
     ladder = [step(f"torch to {name} fp32", Precision.FP32, trained, exported)]
     if settings.precision is not Precision.FP32:
         candidate = candidate_name((name, settings.precision))
-        ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, found))
+        ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, outputs))
     return ladder
 
 

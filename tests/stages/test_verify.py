@@ -289,7 +289,7 @@ def _export(model: Path, folder: Path, images: NDArray[np.uint8]) -> Path:
     names = EVALUATIONS.load(spec.task.value).outputs
     exporter = EXPORTERS.load("onnx")
     tensors = exporter.export(network, {"image": torch.zeros(1, _SIZE, _SIZE, 3)}, names, folder)
-    reference = outputs_of(network, images, names)
+    reference = outputs_of(network, {"image": images}, names)
     Contract(
         task=spec.task.value,
         labels=_CLASSES,
