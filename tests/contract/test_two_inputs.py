@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +40,7 @@ FORMATS = EXPORTERS.names()
 FILES = [
     (name, precision)
     for name in FORMATS
-    for precision in sorted(
-        {Precision.FP32, *(QUANTIZERS.load(each).precisions if (each := for_format(name)) else ())}
-    )
+    for precision in sorted({Precision.FP32, *QUANTIZERS.load(for_format(name) or "").precisions})
 ]
 LENGTH, VOCABULARY, COUNT = 4, 20, 12
 
@@ -161,7 +160,7 @@ def test_ladder_from_torch_to_the_file_holds(
 
 @pytest.mark.parametrize(("name", "precision"), FILES)
 def test_golden_samples_are_replayed_here_and_on_a_device(
-    name: str, precision: Precision, folder: Folder, tmp_path: Path
+    name: str, precision: Precision, folder: Folder
 ) -> None:
     made = folder(name, precision)
 
@@ -183,7 +182,7 @@ def test_golden_samples_are_replayed_here_and_on_a_device(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_swapped_inputs_are_noticed_by_the_replay(
-    name: str, folder: Folder, samples: dict[str, NDArray[np.int32]], tmp_path: Path
+    name: str, folder: Folder, tmp_path: Path
 ) -> None:
     made = folder(name, Precision.FP32)
     copy = tmp_path / "swapped"
@@ -208,13 +207,14 @@ def test_other_arrays_are_refused_by_name(
     predictor = Predictor.open(folder(name, Precision.FP32))
     words, types = (samples[each][:1] for each in NAMES)
 
-    for wrong in (
+    wrongs: list[dict[str, NDArray[Any]]] = [
         {"words": words},
         {"words": words, "types": types, "more": types},
         {"words": words, "types": types.astype(np.int64)},
         {"words": words, "types": types[:, :2]},
         {"words": words, "types": samples["types"][:2]},
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match=r"the model takes words int32 \(N, 4\), types int32"):
             predictor.run(wrong)
     with pytest.raises(ValueError, match=r"input 'types' is int64 \(1, 4\); it takes int32"):
