@@ -100,7 +100,7 @@ class DataTable(Table):
 class InputTable(Table):
     """What the network sees of an image; the same on this machine and on the device."""
 
-    size: int = Field(default=160, ge=32, le=1024, multiple_of=8)
+    size: int = Field(default=160, ge=8, le=1024, multiple_of=8)
     """Height and width in pixels."""
     fit: Literal["letterbox", "stretch", "crop"] = "letterbox"
     """Keep the shape and pad, stretch to a square, or cut the centre square."""

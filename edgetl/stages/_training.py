@@ -23,7 +23,7 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
     """Return the settings of the network in `table`; a weights file enters by its digest.
 
     Raises:
-        OSError: If the weights file cannot be read; `network_problems` says so in words.
+        OSError: If the weights file cannot be read; `network_problems` reports that first.
     """
     path = _weights_file(job, table)
     return NetworkSettings(
@@ -54,6 +54,7 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
         yield from _file_problems(job, table, where)
         return
     yield from _size_problems(job, table, family)
+    yield from _width_problems(table, family, where)
     yield from _weights_problems(job, table, family, where)
     yield from _file_problems(job, table, where)
 
@@ -84,25 +85,35 @@ def result_sentence(facts: Facts) -> str:
     if facts["width"] != 1.0:
         text += f" x{facts['width']:g}"
     for split in (Split.TEST, Split.VAL):
-        found = facts[split.value]
-        if found:
+        figure = facts[split.value]
+        if figure:
             where = "" if split is Split.TEST else " of validation"
-            interval = f"[{found['low']:.3f}, {found['high']:.3f}]"
-            return f"{text}  {found['title']}{where} {found['value']:.3f} {interval}"
+            interval = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
+            return f"{text}  {figure['title']}{where} {figure['value']:.3f} {interval}"
     return text
 
 
 def _size_problems(
     job: Job, table: TeacherTable | StudentTable, family: Family
 ) -> Iterator[Problem]:
-    size = job.recipe.input.size
-    step = max(family.strides, default=1)
-    if size % step:
+    size, step = job.recipe.input.size, family.size_multiple
+    if size < family.min_size:
+        yield Problem("input.size", f"is {size}; {table.family} needs at least {family.min_size}")
+    elif size % step:
         below, above = size // step * step, (size // step + 1) * step
         yield Problem(
             "input.size",
             f"is {size}; {table.family} needs a multiple of {step}; "
             f"nearest are {below} and {above}",
+        )
+
+
+def _width_problems(
+    table: TeacherTable | StudentTable, family: Family, where: str
+) -> Iterator[Problem]:
+    if table.width != 1.0 and not family.has_widths:
+        yield Problem(
+            f"{where}.width", f"is {table.width:g}; {table.family} exists in width 1 only"
         )
 
 

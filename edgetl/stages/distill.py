@@ -115,7 +115,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="distill",
-    version=3,
+    version=4,
     needs=("dataset", "teacher"),
     makes="student",
     options=DistillTable,

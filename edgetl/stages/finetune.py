@@ -124,7 +124,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="finetune",
-    version=3,
+    version=4,
     needs=("dataset", "features"),
     makes="teacher",
     options=FinetuneTable,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetl.models import as_detector
 from edgetl.train.options import (
     WEIGHT_DECAY,
     DistillLoss,
@@ -103,7 +104,8 @@ class _Detection:
         from edgetl.train.fit import fit
 
         del features  # maps of augmented images never come back, so there is nothing to cache
-        teacher_outputs = setup(dataset, family, training, frozen=frozen_parts(module, family.head))
+        frozen = frozen_parts(module, family.head)
+        teacher_outputs = setup(dataset, as_detector(family), training, frozen=frozen)
         return fit(module, teacher_outputs, training=training, run_context=run_context)
 
     def train_whole(
@@ -124,13 +126,13 @@ class _Detection:
 
             return train_with_features(
                 module,
-                family,
+                as_detector(family),
                 training,
                 dataset=dataset,
                 run_context=run_context,
                 teacher_signal=teacher_signal,
             )
-        teacher_outputs = setup(dataset, family, training)
+        teacher_outputs = setup(dataset, as_detector(family), training)
         return fit(module, teacher_outputs, training=training, run_context=run_context)
 
 
