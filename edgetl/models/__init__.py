@@ -160,7 +160,7 @@ class DetectorFamily(Family, Protocol):
         """Names of the submodules to distil features from: the last ones of stride 8, 16, 32."""
 
 
-FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", {})
+FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", "edgetl.families")
 
 
 def as_classifier(family: Family) -> ClassifierFamily:
@@ -250,6 +250,18 @@ def save_model(folder: Path, spec: ModelSpec, module: nn.Module) -> None:
     (folder / SPEC_FILE).write_text(text, encoding="utf-8")
 
 
+def read_spec(folder: Path) -> ModelSpec:
+    """Return the spec that `save_model` wrote, without the network.
+
+    Raises:
+        StoreError: If the file is missing or torn, or the family is not installed.
+    """
+    try:
+        return ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
+    except (OSError, ValidationError, UsageError) as error:
+        raise _unreadable(folder, error) from error
+
+
 def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     """Return what `save_model` wrote; the module is on the CPU, in evaluation mode.
 
@@ -262,24 +274,13 @@ def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    spec = read_spec(folder)
     try:
-        spec = ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
         tensors = load_file(folder / MODEL_FILE)
         module = _rebuilt(folder, spec)
         module.load_state_dict(tensors)
-    except UsageError as error:
-        raise StoreError(
-            f"{folder} holds a model that cannot be rebuilt here: {error.message}",
-            remedy=f"install the package that brings it; {error.remedy}",
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = f"{SPEC_FILE}: {where}: {first['msg']}" if where else first["msg"]
-        raise StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR) from error
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR) from error
+    except (OSError, ValidationError, UsageError, SafetensorError, RuntimeError) as error:
+        raise _unreadable(folder, error) from error
     return spec, module.eval()
 
 
@@ -325,3 +326,17 @@ def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
     fold_focus(network)
     fold_norms(network)
     return RawPixels(network, spec.mean, spec.std, row=size).eval()
+
+
+def _unreadable(folder: Path, error: Exception) -> StoreError:
+    if isinstance(error, UsageError):
+        return StoreError(
+            f"{folder} holds a model that cannot be rebuilt here: {error.message}",
+            remedy=f"install the package that brings it; {error.remedy}",
+        )
+    reason = str(error).partition("\n")[0]
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        parts = (SPEC_FILE, ".".join(map(str, first["loc"])), first["msg"])
+        reason = ": ".join(filter(None, parts))
+    return StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR)

@@ -56,6 +56,22 @@ class Node:
     inputs: Mapping[str, Node] = field(default_factory=dict)
 
 
+class UndecidedError(Exception):
+    """A plan depends on a decision that has not been made yet; the planner waits for it.
+
+    Attributes:
+        node: The decision.
+    """
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.label)
+        self.node = node
+
+
+def _undecided(node: Node) -> Artifact:
+    raise UndecidedError(node)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A checked recipe with everything it names, before anything runs."""
@@ -69,6 +85,13 @@ class Job:
     """Folder of the recipe; relative paths in it start here."""
     digest: Callable[[Path], str]
     """SHA-256 of a file's content, remembered by path, size and time of change."""
+    decision: Callable[[Node], Artifact] = _undecided
+    """Returns the artifact of a node on which a plan depends, such as a search rung.
+
+    Raises:
+        UndecidedError: If it does not exist yet. `Stage.plan` lets it pass: what it would have
+            planned, and what depends on that, is planned in the next round.
+    """
 
 
 Planned = Mapping[str, Sequence[Node]]
@@ -79,6 +102,12 @@ def no_problems(job: Job) -> Iterator[Problem]:
     """Yield nothing: the check of a stage that can always be carried through."""
     del job
     yield from ()
+
+
+def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
+    """Return nothing: the plug-ins of a stage whose result depends on none."""
+    del settings, inputs
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +121,8 @@ class Stage:
         makes: Kind of the artifact.
         options: The recipe table that carries this stage's name.
         plan: The nodes that a job wants from this stage; none if it wants none.
+        plugins: Every plug-in that `run` loads and that can change its result, with its version,
+            for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         check: Every reason why the plan could not be carried through, found before the first epoch.
         tools: Distributions whose version may change the result, for given settings.
         run: Write files into ``work.out`` and return facts.
@@ -108,10 +139,11 @@ class Stage:
     run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
     summary: Callable[[Facts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
 
 
 class NoOptions(Table):
     """The recipe table of a stage that has nothing to choose."""
 
 
-STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", {})
+STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", "edgetl.stages")

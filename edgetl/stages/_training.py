@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import Problem, UsageError
-from edgetl.models import FAMILIES, Family
+from edgetl.models import FAMILIES, Family, read_spec
+from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
+from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.types import Facts, Split
 
@@ -57,6 +59,19 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
     yield from _width_problems(table, family, where)
     yield from _weights_problems(job, table, family, where)
     yield from _file_problems(job, table, where)
+
+
+def family_of(model: Artifact) -> dict[str, str]:
+    """Return the family and the structural edits of a trained model; see `Stage.plugins`.
+
+    Raises:
+        StoreError: If the model cannot be read.
+    """
+    spec = read_spec(model.folder)
+    stamps = FAMILIES.stamp(spec.family)
+    for edit in spec.edits:
+        stamps |= EDITS.stamp(edit.kind)
+    return stamps
 
 
 def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> RunContext:

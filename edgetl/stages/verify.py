@@ -10,6 +10,7 @@ from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackageError, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
+from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._candidates import (
@@ -22,6 +23,7 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
+from edgetl.stages._training import family_of
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -64,7 +66,6 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = model_node(made), made["teacher"][0]
-    runtime = runtime_digest(job)
     nodes: list[Node] = []
     for candidate in wanted(job):
         name, precision = candidate
@@ -73,6 +74,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             inputs["teacher"] = teacher
         if precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, candidate)
+        runtime = runtime_digest(job, [name])
         settings = Settings(format=name, precision=precision, runtime=runtime)
         nodes.append(Node("verify", f"verify {candidate_name(candidate)}", settings, inputs))
     return nodes
@@ -91,9 +93,10 @@ def _check(job: Job) -> Iterator[Problem]:
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
             except EngineError as error:
+                extra = EXPORTERS.extra_of(name)
                 raise MissingPackageError(
                     f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{name}]'",
+                    remedy=f"pip install 'edgetl[{extra}]'" if extra else error.remedy,
                 ) from error
 
 
@@ -263,6 +266,10 @@ def _summary(facts: Facts) -> str:
     return "; ".join([text, *filter(None, told)])
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    return {**ENGINES.stamp(settings.format), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="verify",
     version=4,
@@ -274,4 +281,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

@@ -39,7 +39,7 @@ class Edit(Generic[Options]):
     apply: Callable[[nn.Module, Options], nn.Module]
 
 
-EDITS: Slot[Edit[Table]] = Slot("edgetl.nn.edits", "EDIT", "structural edit", {})
+EDITS: Slot[Edit[Table]] = Slot("edgetl.nn.edits", "EDIT", "structural edit", "edgetl.edits")
 
 
 class SavedEdit(Table):
