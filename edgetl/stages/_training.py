@@ -11,6 +11,7 @@ from edgetl.errors import Problem, UsageError
 from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
+from edgetl.stages._views import network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.types import Facts, Split
@@ -55,7 +56,7 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
         )
         yield from _file_problems(job, table, where)
         return
-    yield from _size_problems(job, table, family)
+    yield from _size_problems(job, table, family, where)
     yield from _width_problems(table, family, where)
     yield from _weights_problems(job, table, family, where)
     yield from _file_problems(job, table, where)
@@ -109,15 +110,17 @@ def result_sentence(facts: Facts) -> str:
 
 
 def _size_problems(
-    job: Job, table: TeacherTable | StudentTable, family: Family
+    job: Job, table: TeacherTable | StudentTable, family: Family, where: str
 ) -> Iterator[Problem]:
-    size, step = job.recipe.input.size, family.size_multiple
+    is_own = table.input is not None and "size" in table.input.model_fields_set
+    place = f"{where}.input.size" if is_own else "input.size"
+    size, step = network_input(job, table).size, family.size_multiple
     if size < family.min_size:
-        yield Problem("input.size", f"is {size}; {table.family} needs at least {family.min_size}")
+        yield Problem(place, f"is {size}; {table.family} needs at least {family.min_size}")
     elif size % step:
         below, above = size // step * step, (size // step + 1) * step
         yield Problem(
-            "input.size",
+            place,
             f"is {size}; {table.family} needs a multiple of {step}; "
             f"nearest are {below} and {above}",
         )

@@ -138,13 +138,15 @@ def test_input_below_the_smallest_of_the_family_is_refused(
     tmp_path: Path, add_family: Callable[..., None]
 ) -> None:
     add_family(min_size=64)
-    teacher = {"family": "small_net", "weights": "none"}
+    teacher: dict[str, object] = {"family": "small_net", "weights": "none"}
 
     def of_size(size: int) -> list[str]:
         return list(problems(tmp_path, teacher, task="classification", input={"size": size}))
 
     assert of_size(56) == ["input.size: is 56; small_net needs at least 64"]
     assert of_size(64) == []
+    teacher["input"] = {"size": 48}
+    assert of_size(64) == ["teacher.input.size: is 48; small_net needs at least 64"]
 
 
 @pytest.mark.parametrize("name", FAMILIES.names())
