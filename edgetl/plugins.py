@@ -14,7 +14,7 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from edgetl.errors import MissingPackageError, UsageError
+from edgetl.errors import MissingPackage, MissingPackageError, UsageError
 
 Contract = TypeVar("Contract")
 
@@ -70,14 +70,12 @@ class Slot(Generic[Contract]):
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] == "edgetl":
                 raise
-            raise self.missing(name, error.name) from error
+            raise MissingPackageError.of([self.missing(name, error.name)]) from error
         return cast("Contract", getattr(module, self.attribute))
 
-    def missing(self, name: str, module: str) -> MissingPackageError:
-        """Return the error that says which extra brings `module` for the plug-in `name`."""
+    def missing(self, name: str, module: str) -> MissingPackage:
+        """Return the `module` that the plug-in `name` cannot import, and the extra that has it."""
         extra = self.extras.get(name)
-        wanted = f"edgetl[{extra}]" if extra else module
-        return MissingPackageError(
-            f"{self.noun} '{name}' needs the package '{module}', which is not installed",
-            remedy=f"pip install '{wanted}'",
+        return MissingPackage(
+            f"{self.noun} '{name}'", module, f"edgetl[{extra}]" if extra else module
         )

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from edgetl.cli import options
-from edgetl.cli.survey import survey_recipe
-from edgetl.pipeline.order import all_stages
+from edgetl.errors import MissingPackageError
+from edgetl.pipeline.execute import survey
+from edgetl.pipeline.job import load_job, missing_packages
+from edgetl.pipeline.order import all_stages, plan_nodes
 from edgetl.store.store import Store
 
 
@@ -21,15 +23,17 @@ from edgetl.store.store import Store
 def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_json: bool) -> None:
     """Show what a run of RECIPE would make and what it would reuse.
 
-    Checks files, plug-ins, packages and every combination of format and precision, and makes
-    nothing.
+    Checks files, plug-ins and every combination of format and precision, and makes nothing. Lists
+    the packages that a run needs and that are not installed.
 
     \b
     edgetl plan images/recipe.yaml
     edgetl plan parts --set student.width=0.35
     """
     stages = all_stages()
-    steps = survey_recipe(recipe, overrides, Store(store_root))
+    store = Store(store_root)
+    job = load_job(recipe, overrides, store, stages)
+    steps = survey(plan_nodes(job, stages), store, stages)
     if as_json:
         rows = [
             {
@@ -41,12 +45,15 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
             for step in steps
         ]
         click.echo(json.dumps(rows, indent=2))
-        return
-    for step in steps:
-        if step.artifact:
-            summary = stages[step.node.stage].summary(step.artifact.facts)
-            click.echo(f"{step.node.label:<28} reuse  {summary}")
-        else:
-            click.echo(f"{step.node.label:<28} run")
-    to_run = sum(step.artifact is None for step in steps)
-    click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; nothing speaks against it")
+    else:
+        for step in steps:
+            if step.artifact:
+                summary = stages[step.node.stage].summary(step.artifact.facts)
+                click.echo(f"{step.node.label:<28} reuse  {summary}")
+            else:
+                click.echo(f"{step.node.label:<28} run")
+        to_run = sum(step.artifact is None for step in steps)
+        click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; no problems")
+    missing = missing_packages(job, stages)
+    if missing:
+        click.echo(f"for a run: {MissingPackageError.of(missing)}", err=as_json)

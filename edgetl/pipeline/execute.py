@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from edgetl.errors import StoreError
+from edgetl.runtime.errors import EngineError
 from edgetl.stages import Node, Progress, Stage, Workspace
 from edgetl.store.store import Artifact, Request, Store
 
@@ -36,7 +37,9 @@ class Step:
 
     node: Node
     request: Request | None
-    """None while an input is still to be made, because its digest is part of the request."""
+    """None while an input is still to be made, whose digest is part of the request, or while a
+    package is not installed, whose version is.
+    """
     artifact: Artifact | None
     """The finished artifact, if it is there."""
 
@@ -54,7 +57,11 @@ def survey(nodes: Sequence[Node], store: Store, stages: Mapping[str, Stage]) -> 
             steps.append(Step(node, None, None))
             continue
         inputs = {name: found[source.label] for name, source in node.inputs.items()}
-        request = _request(node, inputs, stages[node.stage])
+        try:
+            request = _request(node, inputs, stages[node.stage])
+        except (PackageNotFoundError, EngineError):
+            steps.append(Step(node, None, None))
+            continue
         artifact = store.find(request)
         if artifact is not None:
             found[node.label] = artifact

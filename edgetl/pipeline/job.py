@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
 from edgetl.config.yaml_file import Document
-from edgetl.errors import ConfigError, Problem
+from edgetl.errors import ConfigError, MissingPackage, Problem
 from edgetl.stages import Job, Stage
 from edgetl.store.store import Store
 
@@ -17,8 +17,9 @@ def load_job(
 ) -> Job:
     """Return the job of recipe `given`, with all that it names.
 
-    Everything that can be known before the first epoch is checked here: files, plug-ins, extras,
-    combinations of format and precision, calibration apart from the test.
+    Everything that can be known before the first epoch is checked here, but for the packages that
+    only a run needs: files, plug-ins, combinations of format and precision, calibration apart from
+    the test.
 
     Raises:
         ConfigError: With all problems of the recipe, or of the first broken target or calibration.
@@ -40,6 +41,11 @@ def load_job(
             remedy=f"edit {loaded.source}, or the file that it names, and run again",
         )
     return job
+
+
+def missing_packages(job: Job, stages: Mapping[str, Stage]) -> tuple[MissingPackage, ...]:
+    """Return the packages that a run of `job` needs and that are not installed, each once."""
+    return tuple(dict.fromkeys(each for stage in stages.values() for each in stage.missing(job)))
 
 
 def _once(loaded: LoadedRecipe) -> tuple[str, ...]:

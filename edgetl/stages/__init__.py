@@ -15,7 +15,7 @@ from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.config.table import Table
 from edgetl.config.target import Target
-from edgetl.errors import Problem
+from edgetl.errors import MissingPackage, Problem
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
 from edgetl.types import Facts
@@ -81,6 +81,12 @@ def no_problems(job: Job) -> Iterator[Problem]:
     yield from ()
 
 
+def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
+    """Yield nothing: a stage that needs no package beyond edgetl's own dependencies."""
+    del job
+    yield from ()
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """How one kind of artifact is made.
@@ -93,6 +99,7 @@ class Stage:
         options: The recipe table that carries this stage's name.
         plan: The nodes that a job wants from this stage; none if it wants none.
         check: Every reason why the plan could not be carried through, found before the first epoch.
+        missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
         run: Write files into ``work.out`` and return facts.
         summary: The line that a person reads when the stage is done.
@@ -108,6 +115,7 @@ class Stage:
     run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
     summary: Callable[[Facts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
 
 
 class NoOptions(Table):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.config.table import Table
-from edgetl.errors import DataError, MissingPackageError, Problem
+from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.runtime.errors import ContractError, EngineError
@@ -23,6 +23,7 @@ from edgetl.stages._candidates import (
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.store.store import Artifact
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -79,22 +80,30 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the formats that no engine runs; raise if an engine is not installed."""
-    from edgetl.runtime.engines import package
+    """Yield the formats that no engine runs."""
+    from edgetl.runtime.engines import packages
 
     for target in job.targets:
         for name in target.files():
             if name not in EXPORTERS.names():
                 continue  # said by export
             try:
-                package(name)
+                packages(name)
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
-            except EngineError as error:
-                raise MissingPackageError(
-                    f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{name}]'",
-                ) from error
+
+
+def _missing(job: Job) -> Iterator[MissingPackage]:
+    from edgetl.runtime.engines import package, packages
+
+    yield from missing_packages()
+    for name in dict.fromkeys(name for target in job.targets for name in target.files()):
+        try:
+            package(name)
+        except EngineError:
+            yield MissingPackage(
+                f"a model of format '{name}'", packages(name)[0], f"edgetl[{name}]"
+            )
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -267,4 +276,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=_missing,
 )
