@@ -58,7 +58,7 @@ def find_bundle(given: str, target: str, store: Store) -> tuple[Bundle, bool]:
 def _of_recipe(recipe: str, target: str, store: Store) -> Path:
     """Return the folder of the bundle that the last run of `recipe` made for `target`."""
     from edgetl.config.load import load_recipe
-    from edgetl.pipeline.order import all_stages
+    from edgetl.pipeline.planner import all_stages
 
     tables = {name: stage.options for name, stage in all_stages().items()}
     name = load_recipe(recipe, (), tables).recipe.name

@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from edgetl.cli import options
+from edgetl.cli.survey import survey_recipe
 from edgetl.errors import MissingPackageError
-from edgetl.pipeline.execute import survey
-from edgetl.pipeline.job import load_job, missing_packages
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Store
 
 
@@ -31,9 +30,8 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
     edgetl plan parts --set student.width=0.35
     """
     stages = all_stages()
-    store = Store(store_root)
-    job = load_job(recipe, overrides, store, stages)
-    steps = survey(plan_nodes(job, stages), store, stages)
+    survey = survey_recipe(recipe, overrides, Store(store_root))
+    steps = survey.steps
     if as_json:
         rows = [
             {
@@ -53,7 +51,9 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
             else:
                 click.echo(f"{step.node.label:<28} run")
         to_run = sum(step.artifact is None for step in steps)
-        click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; no problems")
-    missing = missing_packages(job, stages)
-    if missing:
-        click.echo(f"for a run: {MissingPackageError.of(missing)}", err=as_json)
+        click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; no problems found")
+        if survey.undecided:
+            labels = ", ".join(node.label for node in survey.undecided)
+            click.echo(f"more is planned once this is decided: {labels}")
+    if survey.missing:
+        click.echo(f"for a run: {MissingPackageError.of(survey.missing)}", err=as_json)

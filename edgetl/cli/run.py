@@ -11,11 +11,11 @@ import click
 
 from edgetl.cli import options
 from edgetl.cli.console import Console
-from edgetl.errors import ExitCode, MissingPackageError
+from edgetl.errors import ExitCode
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
-from edgetl.pipeline.job import load_job, missing_packages
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.planner import all_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.store.store import Artifact, Store
 
@@ -47,11 +47,8 @@ def command(
     store = Store(store_root)
     stages = all_stages()
     job = load_job(recipe, overrides, store, stages)
-    missing = missing_packages(job, stages)
-    if missing:
-        raise MissingPackageError.of(missing)
     with Console(stages, quiet=as_json) as console:
-        found = run(plan_nodes(job, stages), store, stages, console)
+        found = run(job, store, stages, console)
     store.record_run(job.recipe.name, found)
     packages = {
         artifact.facts["target"]: artifact

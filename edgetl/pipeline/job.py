@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
 from edgetl.config.yaml_file import Document
-from edgetl.errors import ConfigError, MissingPackage, Problem
+from edgetl.errors import ConfigError, Problem
 from edgetl.stages import Job, Stage
 from edgetl.store.store import Store
 
@@ -41,11 +41,6 @@ def load_job(
             remedy=f"edit {loaded.source}, or the file that it names, and run again",
         )
     return job
-
-
-def missing_packages(job: Job, stages: Mapping[str, Stage]) -> tuple[MissingPackage, ...]:
-    """Return the packages that a run of `job` needs and that are not installed, each once."""
-    return tuple(dict.fromkeys(each for stage in stages.values() for each in stage.missing(job)))
 
 
 def _once(loaded: LoadedRecipe) -> tuple[str, ...]:

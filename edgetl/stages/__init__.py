@@ -56,6 +56,22 @@ class Node:
     inputs: Mapping[str, Node] = field(default_factory=dict)
 
 
+class UndecidedError(Exception):
+    """A plan depends on a decision that has not been made yet; the planner waits for it.
+
+    Attributes:
+        node: The decision.
+    """
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.label)
+        self.node = node
+
+
+def _undecided(node: Node) -> Artifact:
+    raise UndecidedError(node)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A checked recipe with everything it names, before anything runs."""
@@ -69,6 +85,13 @@ class Job:
     """Folder of the recipe; relative paths in it start here."""
     digest: Callable[[Path], str]
     """SHA-256 of a file's content, remembered by path, size and time of change."""
+    decision: Callable[[Node], Artifact] = _undecided
+    """Returns the artifact of a node on which a plan depends, such as a search rung.
+
+    Raises:
+        UndecidedError: If it does not exist yet. `Stage.plan` lets it pass: what it would have
+            planned, and what depends on that, is planned in the next round.
+    """
 
 
 Planned = Mapping[str, Sequence[Node]]

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from edgetl.cli import edgetl
 from edgetl.cli.survey import survey_recipe
 from edgetl.errors import UsageError
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts
 
@@ -113,7 +113,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path) -> N
     store = Store(tmp_path / "store")
     while missing := [
         (step.node, step.request)
-        for step in survey_recipe("parts", (), store)
+        for step in survey_recipe("parts", (), store).steps
         if step.request is not None and step.artifact is None
     ]:
         for node, request in missing:
@@ -121,7 +121,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path) -> N
             kind = all_stages()[node.stage].makes
             facts = _PACKAGE if kind == "bundle" else {"label": node.label}
             store.commit(request, kind=kind, label=node.label, facts=facts, seconds=0.0)
-    steps = survey_recipe("parts", (), store)
+    steps = survey_recipe("parts", (), store).steps
     used = {step.node.label: step.artifact for step in steps if step.artifact is not None}
     store.record_run("parts", used)
     done = _report(store.root, "--json")

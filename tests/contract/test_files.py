@@ -13,7 +13,7 @@ from edgetl.devices import check_device
 from edgetl.errors import ConfigError
 from edgetl.exporters import EXPORTERS
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 from edgetl.runtime.engines import packages
 from edgetl.store.store import Store
 from edgetl.types import Precision

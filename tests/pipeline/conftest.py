@@ -12,7 +12,7 @@ from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.config.table import Table
 from edgetl.config.target import Target
-from edgetl.pipeline.order import in_order
+from edgetl.pipeline.planner import in_order
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact
 from edgetl.types import Facts

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgetl.errors import DataError, StoreError
+from edgetl.errors import DataError, MissingPackage, MissingPackageError, StoreError
 from edgetl.pipeline.execute import run, survey
-from edgetl.pipeline.order import plan_nodes
 from edgetl.stages import Job, Stage, Workspace
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Facts
@@ -22,7 +21,7 @@ Stages = Mapping[str, Stage]
 
 def _run(job: Job, stages: Stages, root: Path, recorder: Any) -> dict[str, Artifact]:
     recorder.events.clear()
-    return run(plan_nodes(job, stages), Store(root), stages, recorder)
+    return run(job, Store(root), stages, recorder)
 
 
 def test_first_run_makes_everything_and_the_second_nothing(
@@ -75,8 +74,7 @@ def test_failure_is_not_cached_and_keeps_what_was_made(
 def test_survey_says_what_would_run_and_makes_nothing(
     job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
 ) -> None:
-    nodes = plan_nodes(job, stages)
-    steps = survey(nodes, Store(tmp_path), stages)
+    steps = survey(job, Store(tmp_path), stages).steps
     assert [(step.node.label, step.artifact) for step in steps] == [
         ("source", None), ("sum", None), ("parity", None),
     ]  # fmt: skip
@@ -84,7 +82,7 @@ def test_survey_says_what_would_run_and_makes_nothing(
     assert not (tmp_path / "artifacts").exists()
     _run(job, stages, tmp_path, recorder)
     numbers["add"] = 9
-    steps = survey(plan_nodes(job, stages), Store(tmp_path), stages)
+    steps = survey(job, Store(tmp_path), stages).steps
     assert [step.artifact is not None for step in steps] == [True, False, False]
 
 
@@ -130,3 +128,24 @@ def test_other_system_errors_stay_what_they_are(
     broken = {**stages, "sum": dataclasses.replace(stages["sum"], run=fails)}
     with pytest.raises(PermissionError):
         _run(job, broken, tmp_path, recorder)
+
+
+def test_run_without_a_package_that_a_stage_needs_is_refused_before_anything_is_made(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    missing = MissingPackage("adding", "adder", "edgetl[add]")
+    lacking = {
+        **stages,
+        "sum": dataclasses.replace(
+            stages["sum"], missing=lambda _: iter([missing]), tools=lambda _: ("no-such-package",)
+        ),
+    }
+    with pytest.raises(MissingPackageError, match="adding needs the package 'adder'"):
+        _run(job, lacking, tmp_path, recorder)
+    assert recorder.events == []
+    _run(job, stages, tmp_path, recorder)
+    seen = survey(job, Store(tmp_path), lacking)
+    assert seen.missing == (missing,)
+    # What is there is found up to the stage whose package has no version to compare.
+    assert [step.artifact is not None for step in seen.steps] == [True, False, False]
+    assert survey(job, Store(tmp_path), stages).missing == ()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.pipeline.execute import run, survey
-from edgetl.pipeline.order import plan_nodes
 from edgetl.pipeline.why import Change, Reason, explain
 from edgetl.stages import Job, Stage
 from edgetl.store.store import Store
@@ -17,7 +16,7 @@ Stages = Mapping[str, Stage]
 
 def _why(job: Job, stages: Stages, root: Path) -> tuple[Reason, ...]:
     store = Store(root)
-    return explain(survey(plan_nodes(job, stages), store, stages), store)
+    return explain(survey(job, store, stages).steps, store)
 
 
 def test_before_the_first_run_nothing_was_ever_made(
@@ -33,7 +32,7 @@ def test_before_the_first_run_nothing_was_ever_made(
 def test_changed_setting_is_named_with_both_values(
     job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
 ) -> None:
-    run(plan_nodes(job, stages), Store(tmp_path), stages, recorder)
+    run(job, Store(tmp_path), stages, recorder)
     numbers["add"] = 5
     source, total, parity = _why(job, stages, tmp_path)
     assert source.text == "reused"
@@ -47,6 +46,6 @@ def test_nearest_of_several_runs_is_compared(
 ) -> None:
     for number, add in [(3, 1), (4, 6)]:
         numbers.update(number=number, add=add)
-        run(plan_nodes(job, stages), Store(tmp_path), stages, recorder)
+        run(job, Store(tmp_path), stages, recorder)
     numbers.update(number=4, add=7)
     assert _why(job, stages, tmp_path)[1].changes == (Change("settings.add", 6, 7),)

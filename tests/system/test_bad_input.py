@@ -165,6 +165,9 @@ def test_missing_extra_is_named_before_anything_runs(
         pytest.skip(f"{hidden} is not installed")
     _candidates(project, candidates)
     hiding = {"PYTHONPATH": _hiding(project), "HIDDEN_PACKAGES": hidden}
+    planned = edgetl(project, "plan", "recipe.yaml", **hiding)
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.endswith(f"which is not installed\n  pip install 'edgetl[{extra}]'\n")
     done = edgetl(project, "run", "recipe.yaml", **hiding)
     _refused(done, 4, hidden, f"pip install 'edgetl[{extra}]'")
     assert not list(project.glob(".edgetl/artifacts/*"))
