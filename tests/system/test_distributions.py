@@ -175,7 +175,7 @@ def plain(
         ["schema"],
         ["report", "--help"],
         ["estimate", "--help"],
-        ["generate", "images", "--images", "12"],
+        ["generate", "images", "--images", "60"],
     ],
     ids=" ".join,
 )
