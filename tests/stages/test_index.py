@@ -214,7 +214,7 @@ def test_all_problems_are_refused_in_one_report(dirty: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"3 x unreadable image:") as caught:
         run(make_job(tmp_path, {"path": "dirty"}), tmp_path / "work")
     text = caught.value.message
-    assert "'train/gear/cut.jpg': damaged or cut short" in text
+    assert "'train/gear/cut.jpg': damaged or truncated" in text
     assert "'train/gear/text.jpg': not an image in a format that Pillow reads" in text
     assert "'train/nut/empty.jpg': the file is empty" in text
     assert "test/nut/0.png = train/nut/same.png" in text
