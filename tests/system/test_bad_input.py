@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -187,7 +188,8 @@ def _hiding(folder: Path) -> str:
     place = folder / "hiding"
     place.mkdir()
     (place / "sitecustomize.py").write_text(_HIDING, "utf-8")
-    return str(place)
+    # A checkout that is found by PYTHONPATH stays in it.
+    return os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
 
 
 def _weights(finished: Path, label: str) -> bytes:

@@ -212,7 +212,7 @@ def test_plan_without_extras_checks_the_recipe_and_lists_what_a_run_needs(
     [
         ["check", "dist/host", "--target", "host"],
         ["check", "recipe.yaml", "--target", "host"],
-        ["predict", "dist/host", "images"],
+        ["predict", "dist/host", "dist/host/golden-0.png"],
         ["report", "recipe.yaml"],
         ["show", "recipe.yaml"],
         ["why", "recipe.yaml"],
