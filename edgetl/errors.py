@@ -130,6 +130,12 @@ def _joined(requirements: Iterable[str]) -> list[str]:
     return [f"'{name}[{','.join(known)}]'" if known else name for name, known in extras.items()]
 
 
+class PluginError(EdgetlError):
+    """An installed package offers a plug-in that cannot be used."""
+
+    exit_code = ExitCode.CONFIG
+
+
 class LimitMissedError(EdgetlError):
     """No candidate of a target is shown to hold its limits."""
 

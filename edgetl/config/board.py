@@ -81,12 +81,13 @@ class System(Table):
     @field_validator("engines")
     @classmethod
     def _known(cls, versions: dict[str, str]) -> dict[str, str]:
-        known = dict.fromkeys(
-            name
-            for kind in engines.formats()
-            for provider in engines.providers(kind)
-            for name in engines.packages(kind, provider)
-        )
+        known: dict[str, None] = {}
+        # Built-in engines come first: those of installed packages are imported for an unknown name.
+        for kind in engines.formats():
+            if known.keys() >= versions.keys():
+                return versions
+            for provider in engines.providers(kind):
+                known |= dict.fromkeys(engines.packages(kind, provider))
         for name in versions:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)

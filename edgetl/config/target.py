@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from edgetl.config.board import Board, Feature
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
+from edgetl.plugins import ENGINES
 from edgetl.runtime import engines
 from edgetl.types import Precision, Task
 
@@ -48,11 +49,12 @@ class Limits(Table):
 
 def _check_engine(key: str) -> str:
     name, _, provider = key.partition("@")
-    formats = engines.formats()
+    formats = ENGINES.names()
     if name not in formats:
         close = difflib.get_close_matches(name, formats, n=1)
         hint = f"did you mean '{close[0]}{key.removeprefix(name)}'? " if close else ""
         raise ValueError(f"unknown format '{name}'; {hint}known: {', '.join(formats)}")
+    ENGINES.load(name)
     if provider == engines.CPU:
         raise ValueError(f"the CPU is the default provider; write '{name}'")
     known = engines.providers(name)

@@ -16,7 +16,8 @@ class Change:
     """One difference between a request and an existing artifact."""
 
     field: str
-    """Dotted: ``settings.lr``, ``inputs.dataset``, ``tools.torch``, ``version``."""
+    """Dotted: ``settings.lr``, ``inputs.dataset``, ``tools.torch``, ``plugins.exporter onnx``,
+    ``version``."""
     before: Fact
     now: Fact
 
@@ -68,6 +69,7 @@ def differences(request: Request, manifest: Manifest) -> list[Change]:
             "settings": manifest.settings,
             "inputs": manifest.inputs,
             "tools": manifest.tools,
+            "plugins": manifest.plugins,
         }
     )
     now = _flat(
@@ -76,6 +78,7 @@ def differences(request: Request, manifest: Manifest) -> list[Change]:
             "settings": request.settings,
             "inputs": request.inputs,
             "tools": request.tools,
+            "plugins": request.plugins,
         }
     )
     return [

@@ -1,7 +1,8 @@
 """The quantizer contract: turn the float32 file of a format into a smaller file of that format.
 
-Each file in this folder defines ``QUANTIZER``. Frameworks and numpy are not imported until
-`Quantizer.quantize` runs, so a plan can be checked without them; see `_isolated`.
+Each file in this folder defines ``QUANTIZER``, and ``EXTRA``, the extra it needs. Frameworks and
+numpy are not imported until `Quantizer.quantize` runs, so a plan can be checked without them; see
+`_isolated`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ CALIBRATED = frozenset({Precision.INT8, Precision.W8A16})
 
 class Quantizer(Protocol):
     """Converts the float32 file of one format to other precisions."""
+
+    @property
+    def version(self) -> int:
+        """Return a number that is raised whenever equal arguments give other bytes than before."""
 
     @property
     def reads(self) -> str:
@@ -82,10 +87,7 @@ class Quantizer(Protocol):
 
 
 QUANTIZERS: Slot[Quantizer] = Slot(
-    "edgetl.quantizers",
-    "QUANTIZER",
-    "quantizer",
-    {"onnxruntime": "onnx", "nncf": "openvino", "ai_edge": "tflite"},
+    "edgetl.quantizers", "QUANTIZER", "quantizer", "edgetl.quantizers"
 )
 
 

@@ -48,6 +48,7 @@ class IsolatedQuantizer:
     tools: tuple[str, ...]
     precisions: frozenset[Precision]
     estimators: frozenset[str]
+    version: int = 1
 
     def quantize(
         self,

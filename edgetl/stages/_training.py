@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import MissingPackage, Problem, UsageError
-from edgetl.models import FAMILIES, Family
+from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.stages import Job, Workspace
+from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Split
@@ -63,6 +64,15 @@ def missing_for_training(job: Job) -> Iterator[MissingPackage]:
     """Yield the packages that a training needs, whatever `job` trains."""
     del job
     yield from missing_packages()
+
+
+def family_of(model: Artifact) -> dict[str, str]:
+    """Return the family of a trained model with its version; see `Stage.plugins`.
+
+    Raises:
+        StoreError: If the model cannot be read.
+    """
+    return FAMILIES.stamp(read_spec(model.folder).family)
 
 
 def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> RunContext:

@@ -12,6 +12,7 @@ from edgetl.errors import Problem
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._training import (
+    family_of,
     missing_for_training,
     network_problems,
     network_settings,
@@ -114,6 +115,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    families = FAMILIES.stamp(settings.network.family)
+    return families | family_of(inputs["teacher"]) if "teacher" in inputs else families
+
+
 STAGE = Stage(
     name="distill",
     version=3,
@@ -126,4 +132,5 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=missing_for_training,
+    plugins=_plugins,
 )

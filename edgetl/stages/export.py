@@ -11,10 +11,12 @@ from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, MissingPackage, Problem, UsageError
 from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
+from edgetl.plugins import ENGINES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import model_node
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._model_folder import complete, mib
+from edgetl.stages._training import family_of
 from edgetl.store.store import Artifact
 from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Split, Task
@@ -209,6 +211,11 @@ def _summary(facts: Facts) -> str:
     return f"{text}; finds what scores {facts['nms']['score_threshold']:g}"
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    name = settings.format
+    return {**EXPORTERS.stamp(name), **ENGINES.stamp(name), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="export",
     version=5,
@@ -221,4 +228,5 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=_missing,
+    plugins=_plugins,
 )

@@ -11,6 +11,7 @@ from typing import cast
 from pydantic import Field
 
 from edgetl.config.table import Table
+from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
 from edgetl.store.store import Artifact
@@ -86,6 +87,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("torch", "torchvision")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return FAMILIES.stamp(settings.network.family)
+
+
 STAGE = Stage(
     name="features",
     version=1,
@@ -96,4 +102,5 @@ STAGE = Stage(
     tools=_tools,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

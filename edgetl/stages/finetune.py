@@ -123,6 +123,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return FAMILIES.stamp(settings.network.family)
+
+
 STAGE = Stage(
     name="finetune",
     version=3,
@@ -135,4 +140,5 @@ STAGE = Stage(
     summary=result_sentence,
     check=_check,
     missing=missing_for_training,
+    plugins=_plugins,
 )

@@ -45,9 +45,9 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    runtime = runtime_digest(job)
     nodes: list[Node] = []
     for target in job.targets:
+        runtime = runtime_digest(job, target.files())
         settings = Settings(recipe=job.recipe.name, target=target, runtime=runtime)
         label = f"package {target.name}"
         nodes.append(Node("package", label, settings, _inputs(target, made)))
@@ -205,7 +205,8 @@ def _write_bundle(
 
     chosen = candidate.name
     file = inputs[f"{chosen} file"]
-    sources = {name: file.file(name) for name in file.manifest.files} | runtime_files()
+    sources = {name: file.file(name) for name in file.manifest.files}
+    sources |= runtime_files([candidate.format])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)

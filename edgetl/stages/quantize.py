@@ -16,6 +16,7 @@ from edgetl.config.target import Target
 from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_value
+from edgetl.plugins import ENGINES
 from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import candidate_name, float_node, wanted
@@ -221,6 +222,11 @@ def _summary(facts: Facts) -> str:
     return "; ".join(parts)
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return {**QUANTIZERS.stamp(settings.quantizer), **ENGINES.stamp(settings.format)}
+
+
 STAGE = Stage(
     name="quantize",
     version=4,
@@ -233,4 +239,5 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=_missing,
+    plugins=_plugins,
 )

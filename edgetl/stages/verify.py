@@ -10,6 +10,7 @@ from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
+from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._candidates import (
@@ -22,6 +23,7 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._training import family_of
 from edgetl.store.store import Artifact
 from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
@@ -65,7 +67,6 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = model_node(made), made["teacher"][0]
-    runtime = runtime_digest(job)
     nodes: list[Node] = []
     for candidate in wanted(job):
         name, precision = candidate
@@ -74,6 +75,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             inputs["teacher"] = teacher
         if precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, candidate)
+        runtime = runtime_digest(job, [name])
         settings = Settings(format=name, precision=precision, runtime=runtime)
         nodes.append(Node("verify", f"verify {candidate_name(candidate)}", settings, inputs))
     return nodes
@@ -101,9 +103,9 @@ def _missing(job: Job) -> Iterator[MissingPackage]:
         try:
             package(name)
         except EngineError:
-            yield MissingPackage(
-                f"a model of format '{name}'", packages(name)[0], f"edgetl[{name}]"
-            )
+            extra, engine = EXPORTERS.extra_of(name), packages(name)[0]
+            requirement = f"edgetl[{extra}]" if extra else engine
+            yield MissingPackage(f"a model of format '{name}'", engine, requirement)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -265,6 +267,10 @@ def _summary(facts: Facts) -> str:
     return "; ".join([text, *filter(None, told)])
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    return {**ENGINES.stamp(settings.format), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="verify",
     version=3,
@@ -277,4 +283,5 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=_missing,
+    plugins=_plugins,
 )

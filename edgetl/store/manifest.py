@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from edgetl.config.table import Table
 from edgetl.types import Fact, Facts
 
@@ -23,11 +25,13 @@ class Manifest(Table):
     """Input name to the digest of the input artifact."""
     tools: dict[str, str]
     """Distribution to version, for those that may change the result."""
+    plugins: dict[str, str] = Field(default_factory=dict)
+    """Kind and name to version, of every plug-in that was loaded: ``exporter onnx`` to ``1``."""
     files: dict[str, str]
     """POSIX path relative to the artifact, to SHA-256."""
     facts: Facts
     key: str
-    """SHA-256 of the request: stage, version, settings, inputs, tools."""
+    """SHA-256 of the request: stage, version, settings, inputs, tools, plug-ins."""
     digest: str
     """SHA-256 of the result: kind, files, facts."""
     made_at: str

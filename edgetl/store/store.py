@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Request:
     """Input name to the digest of the input artifact."""
     tools: dict[str, str]
     """Distribution to version."""
+    plugins: dict[str, str] = field(default_factory=dict)
+    """Kind and name of every plug-in that is loaded, to its version."""
 
     @property
     def key(self) -> str:
@@ -56,6 +58,7 @@ class Request:
                 "settings": self.settings,
                 "inputs": self.inputs,
                 "tools": self.tools,
+                "plugins": self.plugins,
             }
         )
 
@@ -122,7 +125,12 @@ class Store:
         """
         manifest = artifact.manifest
         request = Request(
-            manifest.stage, manifest.version, manifest.settings, manifest.inputs, manifest.tools
+            stage=manifest.stage,
+            version=manifest.version,
+            settings=manifest.settings,
+            inputs=manifest.inputs,
+            tools=manifest.tools,
+            plugins=manifest.plugins,
         )
         if manifest.key != artifact.folder.name or request.key != manifest.key:
             return f"{MANIFEST_FILE} does not belong to this key"
@@ -194,6 +202,7 @@ class Store:
             settings=request.settings,
             inputs=request.inputs,
             tools=request.tools,
+            plugins=request.plugins,
             files=files,
             facts=plain,
             key=request.key,

@@ -41,7 +41,7 @@ def quantized(
     def quantize(name: str, precision: Precision, estimator: str = "minmax") -> Path:
         quantizer = QUANTIZERS.load(name)
         if any(find_spec(module) is None for module in quantizer.requires):
-            pytest.skip(f"edgetl[{QUANTIZERS.extras[name]}] is not installed")
+            pytest.skip(f"edgetl[{QUANTIZERS.extra_of(name)}] is not installed")
         key = (name, precision, estimator)
         if key not in folders:
             out = tmp_path_factory.mktemp("quantized")
@@ -86,7 +86,8 @@ def test_quantizer_reads_a_known_format_alone_and_lists_what_it_needs(name: str)
     assert for_format(quantizer.reads) == name, "one quantizer per format"
     assert Precision.FP32 not in quantizer.precisions
     assert "minmax" in quantizer.estimators
-    assert name in QUANTIZERS.extras
+    assert QUANTIZERS.stamp(name)
+    assert QUANTIZERS.extra_of(name) or not quantizer.requires
     assert all(version(tool) for tool in quantizer.tools)
 
 

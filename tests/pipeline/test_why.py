@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ def test_changed_setting_is_named_with_both_values(
     assert total.changes == (Change("settings.add", 1, 5),)
     assert total.text.startswith("differs from 'sum' made at ")
     assert parity.text == "depends on the result of: sum"
+
+
+def test_new_version_of_a_plugin_is_named(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    run(job, Store(tmp_path), stages, recorder)
+    newer = dataclasses.replace(stages["sum"], plugins=lambda *_: {"adder plus": "2, acme 0.3"})
+    total = _why(job, {**stages, "sum": newer}, tmp_path)[1]
+    assert total.changes == (Change("plugins.adder plus", None, "2, acme 0.3"),)
 
 
 def test_nearest_artifact_is_compared(

@@ -53,7 +53,7 @@ def float_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     def export(name: str) -> Path:
         exporter = EXPORTERS.load(name)
         if any(find_spec(module) is None for module in exporter.requires):
-            pytest.skip(f"edgetl[{EXPORTERS.extras[name]}] is not installed")
+            pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
         if name not in files:
             folder = tmp_path_factory.mktemp(f"float-{name}")
             exporter.export(network(), torch.zeros(1, 16, 16, 3), ("logits",), folder)

@@ -60,7 +60,7 @@ def stretched(tmp_path_factory: pytest.TempPathFactory) -> FloatFile:
     def export(name: str) -> Path:
         exporter = EXPORTERS.load(name)
         if any(find_spec(module) is None for module in exporter.requires):
-            pytest.skip(f"edgetl[{EXPORTERS.extras[name]}] is not installed")
+            pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
         if name not in files:
             torch.manual_seed(0)
             module = RawPixels(Stretched(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()

@@ -7,6 +7,7 @@ import multiprocessing
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from edgetl.errors import StoreError
 from edgetl.hashing import digest_file, digest_value
 from edgetl.store.store import Artifact, Request, Store
 
-_REQUEST = Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"})
+_REQUEST = Request(
+    "export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"}, {"exporter onnx": "1"}
+)
 
 
 def _commit(store: Store, request: Request = _REQUEST, text: str = "weights") -> Artifact:
@@ -34,15 +37,14 @@ def test_key_is_the_digest_of_the_request() -> None:
             "settings": {"format": "onnx"},
             "inputs": {"model": "d" * 64},
             "tools": {"torch": "2"},
+            "plugins": {"exporter onnx": "1"},
         }
     )
 
 
 def test_artifact_is_found_by_an_equal_request(tmp_path: Path) -> None:
     committed = _commit(Store(tmp_path))
-    artifact = Store(tmp_path).find(
-        Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"})
-    )
+    artifact = Store(tmp_path).find(replace(_REQUEST))
     assert artifact == committed
     assert artifact.facts == {"n": 1}
     assert artifact.file("sub/labels.txt").read_text() == "a\nb\n"
@@ -54,12 +56,13 @@ def test_artifact_is_found_by_an_equal_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Request("export", 2, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"}),
-        Request("export", 1, {"format": "tflite"}, {"model": "d" * 64}, {"torch": "2"}),
-        Request("export", 1, {"format": "onnx"}, {"model": "e" * 64}, {"torch": "2"}),
-        Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "3"}),
+        replace(_REQUEST, version=2),
+        replace(_REQUEST, settings={"format": "tflite"}),
+        replace(_REQUEST, inputs={"model": "e" * 64}),
+        replace(_REQUEST, tools={"torch": "3"}),
+        replace(_REQUEST, plugins={"exporter onnx": "2"}),
     ],
-    ids=["version", "settings", "inputs", "tools"],
+    ids=["version", "settings", "inputs", "tools", "plugins"],
 )
 def test_any_other_request_has_no_artifact(tmp_path: Path, other: Request) -> None:
     store = Store(tmp_path)
