@@ -120,6 +120,8 @@ class TeacherTable(Table):
     """Width multiplier of the channels."""
     weights: str = "imagenet"
     """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
+    input: InputTable | None = None
+    """What this network sees, where that is not the recipe's `input`: fields left out are its."""
 
 
 class StudentTable(Table):
@@ -131,6 +133,8 @@ class StudentTable(Table):
     """Width multiplier of the channels."""
     weights: str = "none"
     """As for the teacher."""
+    input: InputTable | None = None
+    """What this network sees, where that is not the recipe's `input`: fields left out are its."""
 
 
 class NmsTable(Table):

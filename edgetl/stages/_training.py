@@ -10,6 +10,7 @@ from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import MissingPackage, Problem, UsageError
 from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.stages import Job, Workspace
+from edgetl.stages._views import network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.train.packages import missing_packages
@@ -112,7 +113,7 @@ def result_sentence(facts: Facts) -> str:
 def _size_problems(
     job: Job, table: TeacherTable | StudentTable, family: Family
 ) -> Iterator[Problem]:
-    size = job.recipe.input.size
+    size = network_input(job, table).size
     step = max(family.strides, default=1)
     if size % step:
         below, above = size // step * step, (size // step + 1) * step

@@ -17,6 +17,7 @@ from edgetl.stages._candidates import model_node
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Split, Task
@@ -47,7 +48,7 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    inputs = {"dataset": made["dataset"][0], "model": model_node(made)}
+    inputs = {"dataset": deployed_view(job, made), "model": model_node(made)}
     wanted = job.recipe.nms or NmsTable()
     nms = wanted if job.recipe.task is Task.DETECTION else None
     return [
@@ -219,7 +220,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="export",
     version=5,
-    needs=("dataset", "teacher", "student"),
+    needs=("view", "teacher", "student"),
     makes="float",
     options=NoOptions,
     plan=_plan,

@@ -14,6 +14,7 @@ from edgetl.config.table import Table
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
+from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import FinetuneTable, NetworkSettings
 from edgetl.train.tasks import TASKS
@@ -40,7 +41,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         mirrored=table.augment != "none",
         device=job.recipe.device,
     )
-    return [Node("features", "features", settings, {"dataset": made["dataset"][0]})]
+    return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
@@ -95,7 +96,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="features",
     version=1,
-    needs=("dataset",),
+    needs=("view",),
     makes="features",
     options=NoOptions,
     plan=_plan,

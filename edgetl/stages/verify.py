@@ -24,6 +24,7 @@ from edgetl.stages._candidates import (
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._training import family_of
+from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
@@ -67,12 +68,14 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = model_node(made), made["teacher"][0]
+    view = deployed_view(job, made)
     nodes: list[Node] = []
     for candidate in wanted(job):
         name, precision = candidate
-        inputs = {"dataset": made["dataset"][0], "model": model, "float": float_node(made, name)}
+        inputs = {"dataset": view, "model": model, "float": float_node(made, name)}
         if model is not teacher:
             inputs["teacher"] = teacher
+            inputs["teacher dataset"] = teacher_view(job, made)
         if precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, candidate)
         runtime = runtime_digest(job, [name])
@@ -144,9 +147,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         "at_chance": evaluation.at_chance(predictions, dataset, Split.TEST, nms),
         "truncated": evaluation.truncated(dataset, Split.TEST, nms),
         "drop": drop,
-        "teacher_drop": (
-            _drop(inputs["teacher"], predictions, dataset, nms) if "teacher" in inputs else drop
-        ),
+        "teacher_drop": _teacher_drop(inputs, predictions, nms) or drop,
         "ladder": ladder,
         "breaks_at": next((step["step"] for step in ladder if not step["holds"]), None),
         "classes": details["classes"],
@@ -257,6 +258,18 @@ def _drop(
     }
 
 
+def _teacher_drop(
+    inputs: Mapping[str, Artifact], predictions: Predictions, nms: NmsSettings | None
+) -> Facts | None:
+    """Return `_drop` against the teacher, which sees the images its own way; None without one."""
+    from edgetl.data.dataset import Dataset
+
+    if "teacher" not in inputs:
+        return None
+    dataset = Dataset.open(inputs["teacher dataset"].folder)
+    return _drop(inputs["teacher"], predictions, dataset, nms)
+
+
 def _summary(facts: Facts) -> str:
     """Return for example ``top-1 0.981 [0.964, 0.990], drop 0.3 pp``."""
     text = (
@@ -274,7 +287,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="verify",
     version=3,
-    needs=("dataset", "teacher", "student", "float", "quantized"),
+    needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,
