@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
-from edgetl.errors import Problem, UsageError
+from edgetl.errors import MissingPackage, Problem, UsageError
 from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
 from edgetl.stages._views import network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
     yield from _width_problems(table, family, where)
     yield from _weights_problems(job, table, family, where)
     yield from _file_problems(job, table, where)
+
+
+def missing_for_training(job: Job) -> Iterator[MissingPackage]:
+    """Yield the packages that a training needs, whatever `job` trains."""
+    del job
+    yield from missing_packages()
 
 
 def family_of(model: Artifact) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.config.table import Table
-from edgetl.errors import DataError, MissingPackageError, Problem
+from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.plugins import ENGINES
@@ -26,6 +26,7 @@ from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -84,23 +85,30 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the formats that no engine runs; raise if an engine is not installed."""
-    from edgetl.runtime.engines import package
+    """Yield the formats that no engine runs."""
+    from edgetl.runtime.engines import packages
 
     for target in job.targets:
         for name in target.files():
             if name not in EXPORTERS.names():
                 continue  # said by export
             try:
-                package(name)
+                packages(name)
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
-            except EngineError as error:
-                extra = EXPORTERS.extra_of(name)
-                raise MissingPackageError(
-                    f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{extra}]'" if extra else error.remedy,
-                ) from error
+
+
+def _missing(job: Job) -> Iterator[MissingPackage]:
+    from edgetl.runtime.engines import package, packages
+
+    yield from missing_packages()
+    for name in dict.fromkeys(name for target in job.targets for name in target.files()):
+        try:
+            package(name)
+        except EngineError:
+            extra, engine = EXPORTERS.extra_of(name), packages(name)[0]
+            requirement = f"edgetl[{extra}]" if extra else engine
+            yield MissingPackage(f"a model of format '{name}'", engine, requirement)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -294,5 +302,6 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=_missing,
     plugins=_plugins,
 )
