@@ -121,6 +121,7 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/__init__.py": frozenset({"hand over"}),
     "edgetl/boards": frozenset({"found", "leave out", "of no use", "said", "told", "whoever"}),
     "edgetl/cli": frozenset({"found", "hand over", "leave out", "told"}),
+    "edgetl/config/recipe.py": frozenset({"leave out"}),
     "edgetl/data/augment.py": frozenset({"dice"}),
     "edgetl/data/box_batches.py": frozenset({"leave out"}),
     "edgetl/data/boxes_augment.py": frozenset({"found"}),
@@ -128,23 +129,17 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/data/dataset.py": frozenset({"drawn images", "leave out", "told"}),
     "edgetl/data/image_sets.py": frozenset({"drawn images", "found", "leave out", "told"}),
     "edgetl/data/prefetch.py": frozenset({"told"}),
-    "edgetl/devices": frozenset(
-        {"anew", "found", "leave out", "mend", "said", "told", "userland", "whoever"}
-    ),
-    "edgetl/errors.py": frozenset({"mend", "told"}),
-    "edgetl/estimator": frozenset(
-        {"anew", "found", "leave out", "left_out", "suppression", "told", "whoever"}
-    ),
+    "edgetl/devices": frozenset({"anew", "found", "leave out", "mend", "said", "told", "userland", "whoever"}),
+    "edgetl/errors.py": frozenset({"mend"}),
+    "edgetl/estimator": frozenset({"anew", "found", "leave out", "left_out", "suppression", "told", "whoever"}),
     "edgetl/evaluation/__init__.py": frozenset({"leave out", "whoever"}),
     "edgetl/evaluation/classification.py": frozenset({"found"}),
     "edgetl/evaluation/detection.py": frozenset({"double finds", "found"}),
     "edgetl/exporters": frozenset({"found"}),
-    "edgetl/gate": frozenset(
-        {"anew", "answer", "double finds", "found", "hand over", "said", "told"}
-    ),
+    "edgetl/gate": frozenset({"anew", "answer", "double finds", "found", "hand over", "said", "told"}),
     "edgetl/graph_lint": frozenset({"found", "told"}),
     "edgetl/hashing.py": frozenset({"found"}),
-    "edgetl/models": frozenset({"anew", "found", "told"}),
+    "edgetl/models": frozenset({"anew", "told"}),
     "edgetl/nn": frozenset({"found", "told"}),
     "edgetl/pipeline/execute.py": frozenset({"told"}),
     "edgetl/plugins.py": frozenset({"told"}),
@@ -161,9 +156,7 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/runtime/prediction_output.py": frozenset({"found"}),
     "edgetl/runtime/predictor.py": frozenset({"found", "leave out", "told"}),
     "edgetl/stages": frozenset({"drawn images", "found", "leave out", "said", "told"}),
-    "edgetl/train": frozenset(
-        {"anew", "found", "leave out", "lesson", "suppression", "told", "whoever"}
-    ),
+    "edgetl/train": frozenset({"anew", "found", "leave out", "lesson", "suppression", "told", "whoever"}),
     "edgetl/worker.py": frozenset({"said"}),
 }
 """File or folder to the rules that it does not keep yet; shrinks until it is empty."""
