@@ -127,7 +127,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="distill",
-    version=3,
+    version=4,
     needs=("view", "teacher"),
     makes="student",
     options=DistillTable,

@@ -22,7 +22,7 @@ from edgetl.stages._candidates import (
     size_bytes,
     wanted,
 )
-from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
@@ -47,7 +47,7 @@ _LOWEST_SNR_DB: Mapping[Precision, float] = {
     Precision.W8A16: 15.0,
     Precision.INT8: 5.0,
 }
-"""Below this a step of the ladder is broken, per precision of the file that it leads to.
+"""Below this a step of the ladder is broken, per precision of what it leads to.
 
 60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
 wrong mean, channel order or layout. 30 dB is 1/30: half-precision
@@ -203,15 +203,18 @@ def _ladder(
     settings: Settings,
     inputs: Mapping[str, Artifact],
     images: NDArray[np.uint8],
-    found: Outputs,
+    outputs: Outputs,
 ) -> list[Facts]:
-    """Return the comparisons torch to float file, and float file to candidate, on `images`.
+    """Return the steps from the model as it was trained to the candidate, compared on `images`.
+
+    They are: as trained to as deployed (folded, normalisation in the graph), as deployed to float
+    file, float file to quantized file.
 
     Args:
         settings: Of the candidate.
         inputs: Of the stage.
         images: Shape `(N, H, W, 3)`.
-        found: What the candidate answers to them.
+        outputs: Of the candidate for `images`.
     """
     from edgetl.models import deployable, load_model
     from edgetl.runtime.predictor import Predictor
@@ -219,9 +222,10 @@ def _ladder(
     name = settings.format
     spec, module = load_model(inputs["model"].folder)
     evaluation = EVALUATIONS.load(spec.task.value)
-    trained = outputs_of(deployable(spec, module), images, evaluation.outputs)
+    trained = trained_outputs(spec, module, images, evaluation.outputs)
+    deployed = outputs_of(deployable(spec, module), images, evaluation.outputs)
     exporter = Predictor.open(inputs["float"].folder)
-    exported = found if settings.precision is Precision.FP32 else exporter.run(images)
+    exported = outputs if settings.precision is Precision.FP32 else exporter.run(images)
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> Facts:
         facts = evaluation.compare(before, after, exporter.contract.nms)
@@ -235,10 +239,13 @@ def _ladder(
             "holds": holds,
         }
 
-    ladder = [step(f"torch to {name} fp32", Precision.FP32, trained, exported)]
+    ladder = [
+        step("torch as trained to torch as deployed", Precision.FP32, trained, deployed),
+        step(f"torch as deployed to {name} fp32", Precision.FP32, deployed, exported),
+    ]
     if settings.precision is not Precision.FP32:
         candidate = candidate_name((name, settings.precision))
-        ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, found))
+        ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, outputs))
     return ladder
 
 
@@ -286,7 +293,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=3,
+    version=4,
     needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,
