@@ -73,8 +73,8 @@ def command(  # noqa: PLR0913 - one for each option
     Every case is red or green on its own. Of a RECIPE the bundle of its last run is checked, and
     the device predicts on all its test images. Ends with 0 if no case is red, 5 if a limit is
     missed, the bundle is worse than the baseline, or --require measured demands a value that could
-    not be measured well enough, 6 if it is damaged, 7 if the device cannot be reached, and 3 if it is another
-    machine than the target's board.
+    not be measured well enough, 6 if it is damaged, 7 if the device cannot be reached, and 3 if it
+    is another machine than the target's board.
 
     A case against the baseline is red only if the loss is shown to be more than allowed, so a build
     that is within that is red in at most 1 % of checks. Times that would be red are taken again,
