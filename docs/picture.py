@@ -2,7 +2,7 @@
 
     python docs/picture.py dist/host docs/parts.png
 
-The images have another seed than those of the recipe, so the model has not been trained on them.
+The images have a different seed than the recipe's, so none of them was used in training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WIDTH, _BAR = 160, 22
 _RIGHT, _WRONG = (30, 110, 60), (160, 40, 40)
 
 
-def main(bundle: Path, picture: Path) -> None:
+def main(bundle: Path, output: Path) -> None:
     """Predict the images and write the sheet; a bar is green if the prediction is right."""
     predictor = Predictor.open(bundle)
     font = ImageFont.load_default(size=13)
@@ -33,17 +33,17 @@ def main(bundle: Path, picture: Path) -> None:
         image = make_part_image(index, _SEED).pixels
         prediction = predictor.predict_array(image)
         if not isinstance(prediction, ClassPrediction):
-            raise TypeError(f"{bundle} is no classifier")
-        shown = Image.fromarray(image).resize((_WIDTH, _WIDTH))
+            raise TypeError(f"{bundle} is not a classifier")
+        resized = Image.fromarray(image).resize((_WIDTH, _WIDTH))
         left = index % _COLUMNS * _WIDTH
-        top = index // _COLUMNS * (shown.height + _BAR)
-        sheet.paste(shown, (left, top))
+        top = index // _COLUMNS * (resized.height + _BAR)
+        sheet.paste(resized, (left, top))
         colour = _RIGHT if prediction.label == class_of(index) else _WRONG
-        bar = top + shown.height
+        bar = top + resized.height
         draw.rectangle((left, bar, left + _WIDTH - 1, bar + _BAR - 1), fill=colour)
         text = f"{prediction.label} {max(prediction.probabilities):.2f}"
         draw.text((left + 6, bar + 3), text, fill="white", font=font)
-    sheet.save(picture, optimize=True)
+    sheet.save(output, optimize=True)
 
 
 if __name__ == "__main__":

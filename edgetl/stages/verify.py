@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgetl.config.table import Table
-from edgetl.errors import DataError, MissingPackageError, Problem
+from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.plugins import ENGINES
@@ -22,10 +22,11 @@ from edgetl.stages._candidates import (
     size_bytes,
     wanted,
 )
-from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -45,7 +46,7 @@ _LOWEST_SNR_DB: Mapping[Precision, float] = {
     Precision.W8A16: 15.0,
     Precision.INT8: 5.0,
 }
-"""Below this a step of the ladder is broken, per precision of the file that it leads to.
+"""Below this a step of the ladder is broken, per precision of what it leads to.
 
 60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
 wrong mean, channel order or layout. 30 dB is 1/30: half-precision
@@ -83,23 +84,30 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the formats that no engine runs; raise if an engine is not installed."""
-    from edgetl.runtime.engines import package
+    """Yield the formats that no engine runs."""
+    from edgetl.runtime.engines import packages
 
     for target in job.targets:
         for name in target.files():
             if name not in EXPORTERS.names():
                 continue  # said by export
             try:
-                package(name)
+                packages(name)
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
-            except EngineError as error:
-                extra = EXPORTERS.extra_of(name)
-                raise MissingPackageError(
-                    f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{extra}]'" if extra else error.remedy,
-                ) from error
+
+
+def _missing(job: Job) -> Iterator[MissingPackage]:
+    from edgetl.runtime.engines import package, packages
+
+    yield from missing_packages()
+    for name in dict.fromkeys(name for target in job.targets for name in target.files()):
+        try:
+            package(name)
+        except EngineError:
+            extra, engine = EXPORTERS.extra_of(name), packages(name)[0]
+            requirement = f"edgetl[{extra}]" if extra else engine
+            yield MissingPackage(f"a model of format '{name}'", engine, requirement)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -196,13 +204,16 @@ def _ladder(
     samples: Mapping[str, NDArray[Any]],
     outputs: Outputs,
 ) -> list[Facts]:
-    """Return the comparisons torch to float file, and float file to candidate, on `samples`.
+    """Return the steps from the model as it was trained to the candidate, compared on `samples`.
+
+    They are: as trained to as deployed (folded, normalisation in the graph), as deployed to float
+    file, float file to quantized file.
 
     Args:
         settings: Of the candidate.
         inputs: Of the stage.
         samples: By the names of the contract, each `(N, ...)`.
-        outputs: Of the candidate for them.
+        outputs: Of the candidate for `samples`.
     """
     from edgetl.models import deployable, load_model
     from edgetl.runtime.predictor import Predictor
@@ -210,10 +221,11 @@ def _ladder(
     name = settings.format
     spec, module = load_model(inputs["model"].folder)
     evaluation = EVALUATIONS.load(spec.task.value)
-    trained = outputs_of(deployable(spec, module), samples, evaluation.outputs)
     exporter = Predictor.open(inputs["float"].folder)
+    images = samples[exporter.contract.image.name]
+    trained = trained_outputs(spec, module, images, evaluation.outputs)
+    deployed = outputs_of(deployable(spec, module), samples, evaluation.outputs)
     exported = outputs if settings.precision is Precision.FP32 else exporter.run(samples)
-    num_samples = len(next(iter(samples.values())))
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> Facts:
         facts = evaluation.compare(before, after, exporter.contract.nms)
@@ -221,13 +233,16 @@ def _ladder(
         holds = facts["snr_db"] >= lowest
         return {
             "step": name,
-            "images": num_samples,
+            "images": len(images),
             **facts,
             "lowest_snr_db": lowest,
             "holds": holds,
         }
 
-    ladder = [step(f"torch to {name} fp32", Precision.FP32, trained, exported)]
+    ladder = [
+        step("torch as trained to torch as deployed", Precision.FP32, trained, deployed),
+        step(f"torch as deployed to {name} fp32", Precision.FP32, deployed, exported),
+    ]
     if settings.precision is not Precision.FP32:
         candidate = candidate_name((name, settings.precision))
         ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, outputs))
@@ -287,5 +302,6 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=_missing,
     plugins=_plugins,
 )
