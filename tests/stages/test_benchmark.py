@@ -136,7 +136,10 @@ def test_failure_on_the_device_ends_with_its_reason(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:
     (candidate.folder / "model.onnx").write_bytes(b"torn")
-    with pytest.raises(DeviceError, match=r"ended with 6: edgetl\.runtime: onnxruntime .* cannot"):
+    message = (
+        r"ended with 6: edgetl\.runtime: model/model\.onnx has 4 bytes, but contract\.json states"
+    )
+    with pytest.raises(DeviceError, match=message):
         STAGE.run(settings, {"candidate": candidate}, workspace("benchmark"))
 
 
