@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from edgetl.config.board import Board, Feature
+from edgetl.config.candidate import Variant
+from edgetl.config.limits import Limits
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
 from edgetl.runtime import engines
-from edgetl.types import Precision, Task
-
-ACCURACIES: Mapping[Task, Mapping[str, str]] = {
-    Task.CLASSIFICATION: {"top1": "top-1"},
-    Task.DETECTION: {"map": "mAP", "map50": "mAP50"},
-}
-"""The limits of accuracy that a task knows, with what people call them; its metric first."""
-
-
-class Limits(Table):
-    """What a candidate must hold on a target; a limit that is null or false is not checked."""
-
-    better_than_guessing: bool = True
-    """Refuse a classifier that is right no more often than always naming the class most frequent in
-    the test split, and a detector whose detections fit other images as well. A detector that finds
-    nothing at all is refused in any case."""
-    top1: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Lowest top-1 accuracy of a classifier on the test split, fraction."""
-    map: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Lowest mean average precision of a detector on the test split, fraction; COCO's mean over
-    overlaps from .5 to .95."""
-    map50: float | None = Field(default=None, ge=0.0, le=1.0)
-    """The same at an overlap of .5 alone."""
-    drop_pp: float | None = Field(default=1.0, ge=0.0)
-    """Largest loss against the float model, percentage points of top-1 or mAP."""
-    p95_ms: float | None = Field(default=None, gt=0.0)
-    """Longest 95th percentile of single inferences, model only, milliseconds."""
-    size_mib: float | None = Field(default=None, gt=0.0)
-    """Largest model file, MiB."""
-    memory_mib: float | None = Field(default=None, gt=0.0)
-    """Largest peak resident memory of the process that answers, MiB."""
+from edgetl.types import Precision
 
 
 def _check_engine(key: str) -> str:
@@ -69,27 +40,6 @@ EngineName = Annotated[
     AfterValidator(_check_engine),
 ]
 """A format, which its engine runs on the CPU, or ``format@provider``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A model file, and what runs it."""
-
-    format: str
-    precision: Precision
-    provider: str
-    """One of `edgetl.runtime.engines.providers`."""
-
-    @property
-    def file(self) -> tuple[str, Precision]:
-        """Format and precision: candidates that differ in their provider share the model file."""
-        return self.format, self.precision
-
-    @property
-    def name(self) -> str:
-        """What people call it: ``onnx int8``, ``onnx fp16 cuda``."""
-        words = (self.format, self.precision.value)
-        return " ".join(words if self.provider == engines.CPU else (*words, self.provider))
 
 
 class Target(Table):
@@ -120,17 +70,17 @@ class Target(Table):
             raise ValueError("; ".join(problems))
         return self
 
-    def each_candidate(self) -> Iterator[Candidate]:
-        """Yield every candidate, in the order of the file."""
+    def variants(self) -> Iterator[Variant]:
+        """Yield every way in which a model is a candidate, in the order of the file."""
         for (name, provider), precisions in zip(
             self.format_providers(), self.candidates.values(), strict=True
         ):
             for precision in precisions:
-                yield Candidate(name, precision, provider)
+                yield Variant(name, precision, provider)
 
     def pairs(self) -> tuple[tuple[str, Precision], ...]:
         """Return (format, precision) of every model file, once, in the order of the file."""
-        return tuple(dict.fromkeys(candidate.file for candidate in self.each_candidate()))
+        return tuple(dict.fromkeys((each.format, each.precision) for each in self.variants()))
 
     def files(self) -> dict[str, tuple[Precision, ...]]:
         """Return the precisions of the model files of every format, in the order of the file."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.plugins import Slot
 from edgetl.types import Facts, Split
 
@@ -71,27 +72,22 @@ class Evaluation(Protocol):
     def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
         """Return the metric alone, in [0, 1]."""
 
-    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
-        """Return the metric with its 95 % interval and what belongs to it.
-
-        Returns:
-            ``metric``, ``title``, ``value``, ``low``, ``high``, ``images``; figures of the task.
-        """
+    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Score:
+        """Return the metric with its 95 % interval, and other figures of the task."""
 
     def difference(
         self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
-    ) -> Facts:
+    ) -> Difference:
         """Return how much better `first` is than `second` on the same images.
 
-        Returns:
-            ``pp``, ``low_pp``, ``high_pp``: points of the metric with their 95 % interval, which
-            covers the choice of images, not what another seed of the training would have changed.
+        The interval covers the choice of images, not what another seed of the training would have
+        changed.
         """
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         """Return figures per class as ``classes``, and tables or curves that only a file keeps."""
 
-    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
+    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         """Return how far `after` is from `before`: one step from a model to a file made of it.
 
         Args:
@@ -100,7 +96,7 @@ class Evaluation(Protocol):
             nms: Of the contract, if it has one.
 
         Returns:
-            ``max_error``, ``snr_db``, ``agreement``, rounded to what other machines repeat.
+            Figures rounded to what other machines repeat.
         """
 
     def span(self, outputs: Outputs) -> float:

@@ -6,7 +6,7 @@ must stay fast, so frameworks are imported inside `Stage.run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +16,9 @@ from edgetl.config.recipe import Recipe
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import Problem
+from edgetl.facts import FactsModel
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
 
 
 class Progress(Protocol):
@@ -54,6 +54,9 @@ class Node:
     settings: Table
     """Exactly the fields that the result depends on."""
     inputs: Mapping[str, Node] = field(default_factory=dict)
+    key: Hashable = None
+    """What tells it apart from others of its kind, for stages that read it: a model's name, a
+    `ModelFile`; None where the kind has one node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,9 @@ class Stage:
         plan: The nodes that a job wants from this stage; none if it wants none.
         check: Every reason why the plan could not be carried through, found before the first epoch.
         tools: Distributions whose version may change the result, for given settings.
+        facts: What `run` returns; readers of an artifact ask for it.
         run: Write files into ``work.out`` and return facts.
-        summary: The line that a person reads when the stage is done.
+        summary: The line that a person reads when the stage is done, of its facts.
     """
 
     name: str
@@ -105,9 +109,14 @@ class Stage:
     options: type[Table]
     plan: Callable[[Job, Planned], Sequence[Node]]
     tools: Callable[[Any], tuple[str, ...]]
-    run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
-    summary: Callable[[Facts], str]
+    facts: type[FactsModel]
+    run: Callable[[Any, Mapping[str, Artifact], Workspace], FactsModel]
+    summary: Callable[[Any], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+
+    def summarise(self, artifact: Artifact) -> str:
+        """Return the summary of what the stage made."""
+        return self.summary(artifact.read(self.facts))
 
 
 class NoOptions(Table):

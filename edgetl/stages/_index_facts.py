@@ -10,6 +10,7 @@ from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
 from edgetl.errors import DataError
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
 from edgetl.types import Facts, Split, Task
 
@@ -21,26 +22,26 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 _MAX_SHOWN = 3
 
 
-def summary(facts: Facts) -> str:
+def summary(facts: DatasetFacts) -> str:
     """Return for example `2,140 images, 6 classes (train 1,391, val 321, test 428)`."""
-    sizes = facts["images"]
+    sizes = facts.images
     parts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
     boxes = ""
-    total = sum(sum(counts.values()) for counts in facts.get("boxes", {}).values())
-    if "boxes" in facts:
+    total = sum(sum(counts.values()) for counts in (facts.boxes or {}).values())
+    if facts.boxes is not None:
         boxes = f" {total:,} {'box' if total == 1 else 'boxes'},"
-    count = len(facts["classes"])
+    count = len(facts.classes)
     classes = "class" if count == 1 else "classes"
     text = f"{sum(sizes.values()):,} images,{boxes} {count} {classes} ({parts})"
-    for kind, names in facts["dropped"].items():
+    for kind, names in facts.dropped.items():
         text += f"; {len(names):,} {kind} left out"
-    for kind, number in facts.get("repaired", {}).items():
+    for kind, number in facts.repaired.items():
         text += f"; {number:,} repaired by {kind}"
-    too_small = sum(facts.get("too_small", {}).values())
+    too_small = sum(facts.too_small.values())
     if too_small:
         text += f"; {too_small:,} of {total:,} boxes too small to be learnt"
-    if facts["duplicates"]:
-        text += f"; {facts['duplicates']:,} duplicates kept together"
+    if facts.duplicates:
+        text += f"; {facts.duplicates:,} duplicates kept together"
     return text
 
 
@@ -101,8 +102,8 @@ def facts_of(
     images: Images,
     progress: Progress,
     unseen: Mapping[Split, Unseen],
-) -> Facts:
-    """Return what is to be known of the data, and tell what a user is to know at once.
+) -> DatasetFacts:
+    """Return the facts of a dataset, and note what a user must know at once.
 
     Args:
         task: Of the recipe.
@@ -118,32 +119,34 @@ def facts_of(
     dropped: dict[str, list[str]] = {}
     for dropped_item in audit.dropped:
         dropped.setdefault(dropped_item.kind.value, []).append(dropped_item.name)
-    facts: Facts = {
-        "task": task.value,
-        "classes": list(audit.classes),
-        "images": {split.value: len(samples) for split, samples in audit.placed.items()},
-        "dropped": dropped,
-        "duplicates": audit.num_repeated,
-        "other_files": len(others),
-    }
     if task is Task.CLASSIFICATION:
-        return facts | {"counts": _counts(audit, lambda sample: [sample.label])}
-    return facts | _box_facts(audit, images, progress, unseen)
+        of_labels: Facts = {"counts": _counts(audit, lambda sample: [sample.label])}
+    else:
+        of_labels = _box_facts(audit, images, progress, unseen)
+    return DatasetFacts(
+        task=task,
+        classes=audit.classes,
+        images={split: len(samples) for split, samples in audit.placed.items()},
+        dropped={kind: tuple(names) for kind, names in dropped.items()},
+        duplicates=audit.num_repeated,
+        other_files=len(others),
+        **of_labels,
+    )
 
 
-def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
+def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, dict[str, int]]:
     """Return by split how often each class is among what is shown."""
-    found = {}
+    by_split = {}
     for split, samples in audit.placed.items():
         counts = Counter(name for sample in samples for name in shown(sample))
-        found[split.value] = {name: counts[name] for name in audit.classes}
-    return found
+        by_split[split] = {name: counts[name] for name in audit.classes}
+    return by_split
 
 
 def _box_facts(
     audit: Audit, images: Images, progress: Progress, unseen: Mapping[Split, Unseen]
 ) -> Facts:
-    """Return what is to be known of boxes; crowds are no boxes of a class."""
+    """Return the fields of `DatasetFacts` about boxes; crowds are no boxes of a class."""
     unlisted = images.listing.unlisted
     if unlisted:
         what = "image belongs" if len(unlisted) == 1 else "images belong"
@@ -154,15 +157,15 @@ def _box_facts(
             audit, lambda sample: [box.label for box in sample.boxes if not box.crowd]
         ),
         "backgrounds": {
-            split.value: sum(not sample.boxes for sample in samples)
+            split: sum(not sample.boxes for sample in samples)
             for split, samples in audit.placed.items()
         },
         "crowds": sum(box.crowd for box in boxes),
         "difficult": sum(box.difficult for box in boxes),
         "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
         "unlisted": len(unlisted),
-        "too_small": {split.value: one.too_small for split, one in unseen.items()},
-        "cropped": {split.value: one.cropped for split, one in unseen.items()},
+        "too_small": {split: one.too_small for split, one in unseen.items()},
+        "cropped": {split: one.cropped for split, one in unseen.items()},
     }
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import Problem, UsageError
+from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES, Family
 from edgetl.stages import Job, Workspace
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
-from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:
     from edgetl.train.interfaces import RunContext
@@ -78,17 +78,15 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
     )
 
 
-def result_sentence(facts: Facts) -> str:
+def result_sentence(facts: TrainingFacts) -> str:
     """Return the line that people read when a training is done: the network and its accuracy."""
-    text = str(facts["family"])
-    if facts["width"] != 1.0:
-        text += f" x{facts['width']:g}"
-    for split in (Split.TEST, Split.VAL):
-        found = facts[split.value]
-        if found:
-            where = "" if split is Split.TEST else " of validation"
-            interval = f"[{found['low']:.3f}, {found['high']:.3f}]"
-            return f"{text}  {found['title']}{where} {found['value']:.3f} {interval}"
+    text = facts.family
+    if facts.width != 1.0:
+        text += f" x{facts.width:g}"
+    for where, score in (("", facts.test), (" of validation", facts.val)):
+        if score is not None:
+            interval = f"[{score.low:.3f}, {score.high:.3f}]"
+            return f"{text}  {score.title}{where} {score.value:.3f} {interval}"
     return text
 
 

@@ -11,12 +11,13 @@ from typing import cast
 from pydantic import Field
 
 from edgetl.config.table import Table
+from edgetl.facts.training import FeaturesFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
 from edgetl.store.store import Artifact
 from edgetl.train.options import FinetuneTable, NetworkSettings
 from edgetl.train.tasks import TASKS
-from edgetl.types import Facts, Split
+from edgetl.types import Split
 
 
 class Settings(Table):
@@ -42,7 +43,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     return [Node("features", "features", settings, {"dataset": made["dataset"][0]})]
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> FeaturesFacts:
     import torch
 
     from edgetl.data.dataset import Dataset
@@ -69,16 +70,12 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         write_features(
             work.out, split, module=module, family=family, dataset=dataset, views=shown, tell=tell
         )
-    return {
-        "images": {split.value: count for split, count in images.items()},
-        "mirrored": settings.mirrored,
-        "weights": report.facts(),
-    }
+    return FeaturesFacts(images=images, mirrored=settings.mirrored, weights=report.facts())
 
 
-def _summary(facts: Facts) -> str:
-    views = ", mirrored too" if facts["mirrored"] else ""
-    return f"{sum(facts['images'].values()):,} images through the frozen backbone{views}"
+def _summary(facts: FeaturesFacts) -> str:
+    views = ", mirrored too" if facts.mirrored else ""
+    return f"{sum(facts.images.values()):,} images through the frozen backbone{views}"
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -88,12 +85,13 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="features",
-    version=1,
+    version=2,
     needs=("dataset",),
     makes="features",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=FeaturesFacts,
     run=_run,
     summary=_summary,
 )

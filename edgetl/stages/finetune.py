@@ -10,8 +10,10 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
+from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
+from edgetl.stages._candidates import TEACHER
 from edgetl.stages._training import (
     network_problems,
     network_settings,
@@ -21,7 +23,6 @@ from edgetl.stages._training import (
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings, Training
 from edgetl.train.tasks import TASKS
-from edgetl.types import Facts
 
 if TYPE_CHECKING:
     from edgetl.train.fit import Fitted
@@ -51,7 +52,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     inputs = {"dataset": made["dataset"][0]}
     for features in made["features"]:
         inputs["features"] = features
-    return [Node("finetune", "finetune", settings, inputs)]
+    return [Node("finetune", "finetune", settings, inputs, key=TEACHER)]
 
 
 def _check(job: Job) -> Iterator[Problem]:
@@ -69,7 +70,7 @@ def _check(job: Job) -> Iterator[Problem]:
         )
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.train.training_artifacts import write_training_artifacts
     from edgetl.train.weights import build_network
@@ -110,6 +111,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         dataset=dataset,
         report=report,
         phases=phases,
+        model=TEACHER,
     )
 
 
@@ -124,12 +126,13 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="finetune",
-    version=3,
+    version=4,
     needs=("dataset", "features"),
     makes="teacher",
     options=FinetuneTable,
     plan=_plan,
     tools=_tools,
+    facts=TrainingFacts,
     run=_run,
     summary=result_sentence,
     check=_check,

@@ -18,12 +18,13 @@ from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import Sample
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.errors import DataError, Problem
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import Seen, look, reading_pool, store
 from edgetl.stages._index_facts import facts_of, look_for_unseen, summary
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Split, Task
+from edgetl.types import Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Item, Truth
@@ -136,7 +137,7 @@ def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
         yield Problem("data.path", str(error))
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> DatasetFacts:
     del inputs
     from edgetl.data.dataset import write_index
 
@@ -260,12 +261,13 @@ def _truths(audit: Audit) -> dict[Split, list[Truth]]:
 
 STAGE = Stage(
     name="index",
-    version=3,
+    version=4,
     needs=(),
     makes="dataset",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=DatasetFacts,
     run=_run,
     summary=summary,
     check=_check,

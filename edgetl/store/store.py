@@ -22,14 +22,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from edgetl.errors import StoreError
+from edgetl.facts import FactsModel
 from edgetl.hashing import digest_folder, digest_value
 from edgetl.store.manifest import MANIFEST_FILE, Manifest
 from edgetl.store.memory import DigestMemory
 from edgetl.types import Fact, Facts
+
+AnyFacts = TypeVar("AnyFacts", bound=FactsModel)
 
 _REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
 
@@ -67,10 +71,22 @@ class Artifact:
     folder: Path
     manifest: Manifest
 
-    @property
-    def facts(self) -> Facts:
-        """What the stage found out."""
-        return self.manifest.facts
+    def read(self, facts: type[AnyFacts]) -> AnyFacts:
+        """Return what the stage found out, as its facts model.
+
+        Raises:
+            StoreError: If the facts in the manifest do not fit the model.
+        """
+        try:
+            return facts.model_validate(self.manifest.facts)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "they"
+            raise StoreError(
+                f"the facts of artifact '{self.manifest.label}' in {self.folder} do not fit this "
+                f"edgetl: {where}: {first['msg'].lower()}",
+                remedy=f"remove {self.folder} and run the recipe again",
+            ) from error
 
     def file(self, name: str) -> Path:
         """Return the path of a file that the manifest lists.

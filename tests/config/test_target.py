@@ -8,8 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from edgetl.config.candidate import Variant
 from edgetl.config.load import known_files, load_target
-from edgetl.config.target import Candidate, Target
+from edgetl.config.target import Target
 from edgetl.types import Precision
 
 _FP32, _FP16, _INT8 = Precision.FP32, Precision.FP16, Precision.INT8
@@ -21,8 +22,8 @@ def _target(candidates: dict[str, list[str]], **changes: Any) -> Target:
 
 
 def test_key_without_a_provider_means_the_cpu() -> None:
-    found = list(_target({"onnx": ["fp32", "int8"]}).each_candidate())
-    assert found == [Candidate("onnx", _FP32, "cpu"), Candidate("onnx", _INT8, "cpu")]
+    found = list(_target({"onnx": ["fp32", "int8"]}).variants())
+    assert found == [Variant("onnx", _FP32, "cpu"), Variant("onnx", _INT8, "cpu")]
     assert [candidate.name for candidate in found] == ["onnx fp32", "onnx int8"]
 
 
@@ -30,7 +31,7 @@ def test_providers_share_the_model_file() -> None:
     target = _target(
         {"onnx": ["fp32"], "onnx@cuda": ["fp32", "fp16"], "tflite": ["int8"], "onnx@tensorrt": []}
     )
-    assert [candidate.name for candidate in target.each_candidate()] == [
+    assert [candidate.name for candidate in target.variants()] == [
         "onnx fp32",
         "onnx fp32 cuda",
         "onnx fp16 cuda",
