@@ -11,11 +11,11 @@ from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackageError, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
-from edgetl.facts.training import TrainingFacts
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._candidates import (
+    TEACHER,
     deployed_node,
     file_node,
     float_node,
@@ -126,7 +126,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
     details = evaluation.details(predictions, dataset, Split.TEST)
     nms = predictor.contract.nms
-    drop = _drop(inputs["model"], predictions, dataset, nms)
+    drop = _drop(inputs["model"], predictions, dataset, nms, against=settings.model)
     picture = evaluation.worst_errors(predictions, dataset, Split.TEST, nms)
     dataset.release()
     facts = VerificationFacts(
@@ -140,7 +140,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         truncated=evaluation.truncated(dataset, Split.TEST, nms),
         drop=drop,
         teacher_drop=(
-            _drop(inputs["teacher"], predictions, dataset, nms) if "teacher" in inputs else drop
+            _drop(inputs["teacher"], predictions, dataset, nms, against=TEACHER)
+            if "teacher" in inputs
+            else drop
         ),
         ladder=tuple(ladder),
         breaks_at=next((step.step for step in ladder if not step.holds), None),
@@ -243,7 +245,12 @@ def _ladder(
 
 
 def _drop(
-    trained: Artifact, predictions: Predictions, dataset: Dataset, nms: NmsSettings | None
+    trained: Artifact,
+    predictions: Predictions,
+    dataset: Dataset,
+    nms: NmsSettings | None,
+    *,
+    against: str,
 ) -> Drop:
     """Return how much of the metric the file lost against a torch model, percentage points.
 
@@ -253,7 +260,7 @@ def _drop(
     before = predictions_of(trained, dataset, Split.TEST, nms)
     return Drop(
         **dict(evaluation.difference(before, predictions, dataset, Split.TEST)),
-        against=trained.read(TrainingFacts).model,
+        against=against,
         value=round(evaluation.value(before, dataset, Split.TEST), 6),
     )
 

@@ -83,9 +83,10 @@ class Artifact:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "they"
             raise StoreError(
-                f"the facts of artifact '{self.manifest.label}' in {self.folder} do not fit this "
-                f"edgetl: {where}: {first['msg'].lower()}",
-                remedy=f"remove {self.folder} and run the recipe again",
+                f"the facts of artifact '{self.manifest.label}', made by {self.manifest.stage} "
+                f"v{self.manifest.version}, do not fit this edgetl: {where}: "
+                f"{first['msg'].lower()}",
+                remedy=f"run the recipe again; if that reuses it, remove {self.folder} first",
             ) from error
 
     def file(self, name: str) -> Path:

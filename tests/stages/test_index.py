@@ -78,7 +78,7 @@ def run(job: Job, work: Path) -> tuple[Facts, Dataset, Listener]:
     for folder in (space.out, space.scratch, space.logs):
         folder.mkdir(parents=True)
     facts = STAGE.run(plan(job).settings, {}, space)
-    json.dumps(facts)
+    facts.model_dump_json()
     return facts, Dataset.open(space.out), listener
 
 
@@ -128,8 +128,8 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(
                 image, fit_image(read_image(flat / name), dataset.preprocess)
             )
-    assert facts["counts"]["val"]["nut"] == 2
-    assert facts["other_files"] == 2
+    assert facts.counts["val"]["nut"] == 2
+    assert facts.other_files == 2
     assert listener.notes == ["2 files that are no images: notes.txt, recipe.md"]
     assert listener.steps[-1] == (60, 60)
     assert STAGE.summary(facts) == "60 images, 6 classes (train 36, val 12, test 12)"
@@ -160,7 +160,7 @@ def test_drawn_images_need_no_files(tmp_path: Path) -> None:
     facts, dataset, _ = run(
         make_job(tmp_path, {"synthetic": {"images": 60, "seed": 3}}), tmp_path / "work"
     )
-    assert sum(facts["counts"]["train"].values()) == 36
+    assert sum(facts.counts["train"].values()) == 36
     name = dataset.names(Split.TEST)[0]
     expected = fit_image(make_part_image(int(name.split("-")[0]), 3).pixels, dataset.preprocess)
     np.testing.assert_array_equal(dataset.images(Split.TEST)[0], expected)
@@ -231,7 +231,7 @@ def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Pa
     assert dataset.classes == ("gear", "nut")
     assert [len(dataset.names(split)) for split in Split] == [10, 9, 10]
     assert len(dataset.images(Split.TEST)) == 10
-    assert facts["dropped"] == {
+    assert facts.dropped == {
         "unreadable": ["train/gear/cut.jpg", "train/gear/text.jpg", "train/nut/empty.jpg"],
         "duplicates": ["train/nut/same.png", "train/gear/other.png", "val/nut/1.png"],
         "empty-classes": ["bolt"],
@@ -257,7 +257,7 @@ def test_excluded_files_do_not_matter(dirty: Path, tmp_path: Path) -> None:
     (dirty / "train/gear/another.jpg").write_bytes(b"")
     assert key(job) == before
     facts, _, _ = run(job, tmp_path / "work")
-    assert facts["dropped"] == {}
+    assert facts.dropped == {}
 
 
 def test_data_that_change_while_they_are_read_are_refused(flat: Path, tmp_path: Path) -> None:
