@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from edgetl.cli.console import Console
-from edgetl.pipeline.execute import run
+from edgetl.pipeline.execute import Finder, run_nodes
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.planner import all_stages, plan_round
 from edgetl.runtime.host import peak_memory_bytes
 from edgetl.store.store import Store
 
@@ -28,15 +28,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     images = parser.parse_args().images
-    overrides = [f"data.drawn.images={images}", "finetune.epochs=1", "student=null"]
+    overrides = [f"data.synthetic.images={images}", "finetune.epochs=1", "student=null"]
     print(f"{images} images of 96 px\n{'stage':<10} {'s':>8} {'peak RSS MB':>12} {'limit MB':>10}")
     with tempfile.TemporaryDirectory() as folder:
         store, stages = Store(Path(folder)), all_stages()
-        nodes = plan_nodes(load_job("parts", overrides, store, stages), stages)
+        job = load_job("parts", overrides, store, stages)
+        nodes = plan_round(job, stages, Finder(store, stages).find).nodes
         for last in (1, 2):
             started = time.perf_counter()
             wanted = [node for node in nodes if node.stage in {"index", "finetune"}][:last]
-            run(wanted, store, stages, Console(stages, quiet=True))
+            run_nodes(wanted, store, stages, Console(stages, quiet=True))
             seconds = time.perf_counter() - started
             peak_mb = (peak_memory_bytes() or 0) / 1e6
             verdict = "holds" if peak_mb < _LIMIT_MB else "MISSED"

@@ -24,9 +24,9 @@ from edgetl.data.dataset import Dataset
 from edgetl.data.loaders import eval_batches
 from edgetl.models import FAMILIES
 from edgetl.nn.layers import RawPixels
-from edgetl.pipeline.execute import run
+from edgetl.pipeline.execute import Finder, run_nodes
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.planner import all_stages, plan_round
 from edgetl.store.store import Store
 from edgetl.train.features import write_features
 from edgetl.train.interfaces import RunContext
@@ -58,9 +58,11 @@ def main() -> None:
 
 def _dataset(folder: Path, images: int) -> Dataset:
     store, stages = Store(folder), all_stages()
-    job = load_job("parts", [f"data.drawn.images={images}"], store, stages)
-    index = [node for node in plan_nodes(job, stages) if node.stage == "index"]
-    return Dataset.open(run(index, store, stages, Console(stages, quiet=True))["index"].folder)
+    job = load_job("parts", [f"data.synthetic.images={images}"], store, stages)
+    plan = plan_round(job, stages, Finder(store, stages).find)
+    [index] = [node for node in plan.nodes if node.stage == "index"]
+    artifacts = run_nodes([index], store, stages, Console(stages, quiet=True))
+    return Dataset.open(artifacts[index].folder)
 
 
 def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:

@@ -1,9 +1,15 @@
-"""Settings for all tests: few threads, so that parallel workers do not fight; example facts."""
+"""Settings for all tests: few threads, so that parallel workers do not fight over the cores.
+
+And a way to install a package that adds plug-ins, and example facts.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +21,7 @@ from edgetl.facts.package import CandidateRow, PackageFacts
 from edgetl.facts.scores import Score
 from edgetl.facts.training import TrainingFacts, WeightsFacts
 from edgetl.facts.verification import Drop, LadderStep, VerificationFacts
+from edgetl.runtime import installed
 from edgetl.runtime.engines import CPU
 from edgetl.types import Facts, Precision, Provenance
 
@@ -188,3 +195,47 @@ class Examples:
 @pytest.fixture(scope="session")
 def examples() -> Examples:
     return Examples()
+
+
+@pytest.fixture
+def install_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, Mapping[str, str], Mapping[str, Mapping[str, str]]], Path]]:
+    """Return a function that installs version 0.3 of a package on this process's path.
+
+    It takes the distribution's name, its files, and its entry points by group, and returns the
+    folder that it lies in. The package is forgotten when the test ends.
+    """
+    before = set(sys.modules)
+    folders: list[Path] = []
+
+    def install(
+        name: str, files: Mapping[str, str], entry_points: Mapping[str, Mapping[str, str]]
+    ) -> Path:
+        folder = tmp_path / f"site-{name}"
+        folders.append(folder)
+        lines = [
+            line
+            for group, entries in entry_points.items()
+            for line in (f"[{group}]", *(f"{key} = {value}" for key, value in entries.items()))
+        ]
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n"
+        info = f"{name.replace('-', '_')}-0.3.dist-info"
+        written = {
+            **files,
+            f"{info}/METADATA": metadata,
+            f"{info}/entry_points.txt": "\n".join(lines) + "\n",
+        }
+        for path, text in written.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(folder)
+        installed._by_group.cache_clear()
+        return folder
+
+    yield install
+    installed._by_group.cache_clear()
+    for module in set(sys.modules) - before:
+        file = getattr(sys.modules[module], "__file__", None)
+        if file is not None and any(folder in Path(file).parents for folder in folders):
+            del sys.modules[module]

@@ -57,7 +57,7 @@ def _of_recipe(recipe: str, target: str, store: Store) -> Path:
     """Return the folder of the bundle that the last run of `recipe` made for `target`."""
     from edgetl.config.load import load_recipe
     from edgetl.facts.package import PackageFacts
-    from edgetl.pipeline.order import all_stages
+    from edgetl.pipeline.planner import all_stages
 
     stages = all_stages()
     tables = {name: stage.options for name, stage in stages.items()}

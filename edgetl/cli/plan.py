@@ -9,7 +9,7 @@ import click
 
 from edgetl.cli import options
 from edgetl.cli.survey import survey_recipe
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Store
 
 
@@ -29,7 +29,8 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
     edgetl plan parts --set student.width=0.35
     """
     stages = all_stages()
-    steps = survey_recipe(recipe, overrides, Store(store_root))
+    survey = survey_recipe(recipe, overrides, Store(store_root))
+    steps = survey.steps
     if as_json:
         rows = [
             {
@@ -49,4 +50,7 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
         else:
             click.echo(f"{step.node.label:<28} run")
     to_run = sum(step.artifact is None for step in steps)
-    click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; nothing speaks against it")
+    click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; no problems found")
+    if survey.undecided:
+        labels = ", ".join(node.label for node in survey.undecided)
+        click.echo(f"more is planned once this is decided: {labels}")

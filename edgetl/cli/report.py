@@ -13,7 +13,7 @@ from edgetl.errors import EdgetlError, UsageError
 from edgetl.facts.package import PackageFacts
 from edgetl.pipeline.execute import survey
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.planner import all_stages
 from edgetl.report.html import page
 from edgetl.report.markdown import summary
 from edgetl.report.record import Run, last_run, reason_of
@@ -98,7 +98,7 @@ def _notice(recipe: str, job: Job, store: Store, artifacts: Mapping[str, Artifac
     """Return what makes the recipe of now another one than that of the run; empty if nothing."""
     stages = all_stages()
     try:
-        steps = survey(plan_nodes(job, stages), store, stages)
+        steps = survey(job, store, stages).steps
     except EdgetlError as error:
         # The figures are there even if the data or the device of the run are not any more.
         return (

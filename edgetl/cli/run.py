@@ -16,7 +16,7 @@ from edgetl.facts.package import Outcome, PackageFacts
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.planner import all_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.store.store import Artifact, Store
 
@@ -49,7 +49,7 @@ def command(
     stages = all_stages()
     job = load_job(recipe, overrides, store, stages)
     with Console(stages, quiet=as_json) as console:
-        artifacts = run(plan_nodes(job, stages), store, stages, console)
+        artifacts = run(job, store, stages, console)
     store.record_run(job.recipe.name, artifacts)
     packages: dict[str, PackageFacts] = {}
     for artifact in artifacts.values():

@@ -10,7 +10,7 @@ from pydantic import create_model
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.config.target import Target
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 
 
 @click.command()

@@ -13,7 +13,7 @@ from edgetl.cli.survey import survey_recipe, unknown_label
 from edgetl.errors import UsageError
 from edgetl.facts.verification import VerificationFacts
 from edgetl.pipeline.execute import Step
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Artifact, Store
 
 
@@ -37,7 +37,7 @@ def command(
     edgetl show images/recipe.yaml
     edgetl show images/recipe.yaml "verify onnx int8"
     """
-    steps = survey_recipe(recipe, overrides, Store(store_root))
+    steps = survey_recipe(recipe, overrides, Store(store_root)).steps
     if label is not None:
         artifact = _named(steps, label, recipe)
         click.echo(f"# {artifact.folder}", err=True)

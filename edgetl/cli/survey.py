@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edgetl.errors import UsageError
-from edgetl.pipeline.execute import Step, survey
+from edgetl.pipeline.execute import Survey, survey
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages, plan_nodes
+from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Store
 
 
-def survey_recipe(recipe: str, overrides: Sequence[str], store: Store) -> tuple[Step, ...]:
-    """Return what of `recipe` is there and what is to be made; errors as the pipeline's."""
+def survey_recipe(recipe: str, overrides: Sequence[str], store: Store) -> Survey:
+    """Return what of `recipe` exists and what is to be made; errors as the pipeline's."""
     stages = all_stages()
     job = load_job(recipe, overrides, store, stages)
-    return survey(plan_nodes(job, stages), store, stages)
+    return survey(job, store, stages)
 
 
 def unknown_label(label: str, recipe: str, known: Iterable[str]) -> UsageError:

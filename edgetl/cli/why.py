@@ -35,7 +35,7 @@ def command(
     edgetl why images/recipe.yaml "quantize onnx int8"
     """
     store = Store(store_root)
-    steps = survey_recipe(recipe, overrides, store)
+    steps = survey_recipe(recipe, overrides, store).steps
     reasons = explain(steps, store)
     if label is not None:
         reasons = tuple(reason for reason in reasons if reason.label == label)

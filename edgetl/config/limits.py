@@ -168,12 +168,12 @@ _MEMORY = Limit(
 
 
 class Limits(Table):
-    """What a candidate must hold on a target; a limit that is null or false is not checked."""
+    """Limits for a candidate on a target; null or false disables a limit."""
 
     better_than_guessing: bool = True
-    """Refuse a classifier that is right no more often than always naming the class most frequent in
-    the test split, and a detector whose detections fit other images as well. A detector that finds
-    nothing at all is refused in any case."""
+    """Reject a classifier that is no better than always predicting the most frequent class of the
+    test split, and a detector whose detections fit other images equally well. A detector without
+    any detection is always rejected."""
     top1: Annotated[float | None, _accuracy("top1", "top-1", Task.CLASSIFICATION)] = Field(
         default=None, ge=0.0, le=1.0
     )
@@ -182,19 +182,19 @@ class Limits(Table):
         default=None, ge=0.0, le=1.0
     )
     """Lowest mean average precision of a detector on the test split, fraction; COCO's mean over
-    overlaps from .5 to .95."""
+    IoU thresholds from .5 to .95."""
     map50: Annotated[float | None, _accuracy("map50", "mAP50", Task.DETECTION)] = Field(
         default=None, ge=0.0, le=1.0
     )
-    """The same at an overlap of .5 alone."""
+    """Lowest mean average precision at an IoU threshold of .5, fraction."""
     drop_pp: Annotated[float | None, _DROP] = Field(default=1.0, ge=0.0)
-    """Largest loss against the float model, percentage points of top-1 or mAP."""
+    """Largest drop against the float model, percentage points of top-1 or mAP."""
     p95_ms: Annotated[float | None, _P95] = Field(default=None, gt=0.0)
-    """Longest 95th percentile of single inferences, model only, milliseconds."""
+    """Largest 95th percentile of the latency of the model alone, milliseconds."""
     size_mib: Annotated[float | None, _SIZE] = Field(default=None, gt=0.0)
     """Largest model file, MiB."""
     memory_mib: Annotated[float | None, _MEMORY] = Field(default=None, gt=0.0)
-    """Largest peak resident memory of the process that answers, MiB."""
+    """Largest peak resident memory of the inference process, MiB."""
 
     def bound(self, name: str) -> float | None:
         """Return the bound of the limit called `name`; None if it is not set."""

@@ -1,4 +1,4 @@
-"""A target: one device profile, with the candidates it can run and the limits it sets."""
+"""Targets: device profiles with candidates and limits."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from edgetl.config.candidate import Variant
 from edgetl.config.limits import Limits
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
+from edgetl.plugins import ENGINES
 from edgetl.runtime import engines
 from edgetl.types import Precision
 
 
 def _check_engine(key: str) -> str:
     name, _, provider = key.partition("@")
-    formats = engines.formats()
+    formats = ENGINES.names()
     if name not in formats:
         close = difflib.get_close_matches(name, formats, n=1)
-        meant = f"did you mean '{close[0]}{key.removeprefix(name)}'? " if close else ""
-        raise ValueError(f"unknown format '{name}'; {meant}known: {', '.join(formats)}")
+        hint = f"did you mean '{close[0]}{key.removeprefix(name)}'? " if close else ""
+        raise ValueError(f"unknown format '{name}'; {hint}known: {', '.join(formats)}")
+    ENGINES.load(name)
     if provider == engines.CPU:
-        raise ValueError(f"without a provider the CPU is meant; write '{name}'")
+        raise ValueError(f"the CPU is the default provider; write '{name}'")
     known = engines.providers(name)
     if provider and provider not in known:
         others = ", ".join(f"'{name}@{each}'" for each in known if each != engines.CPU)
@@ -39,27 +41,26 @@ EngineName = Annotated[
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[a-z0-9]+)?$"),
     AfterValidator(_check_engine),
 ]
-"""A format, which its engine runs on the CPU, or ``format@provider``."""
+"""A format, which runs on the CPU, or ``format@provider``."""
 
 
 class Target(Table):
     """One device profile."""
 
     name: Name
-    """The file's name without `.yaml`."""
+    """File name without `.yaml`."""
     description: str
-    """The board, its processor and system, in words."""
+    """Short text: the board, its processor and system."""
     device: str | None = Field(min_length=1)
-    """How to reach it: `local`, `ssh://user@host`, `emulated:cortex-a72`; null where there is no
-    way."""
+    """Address: `local`, `ssh://user@host`, `emulated:cortex-a72`; null if it cannot be reached."""
     threads: int = Field(ge=1, le=256)
-    """Threads that one inference may use."""
+    """Threads per inference."""
     candidates: dict[EngineName, tuple[Precision, ...]] = Field(min_length=1)
-    """Format (file name in `edgetl/exporters/`) to the precisions to try; `onnx@cuda` for those
-    that another provider than the CPU runs."""
+    """Format (file name in `edgetl/exporters/`) to the precisions to try; `onnx@cuda` for another
+    provider than the CPU."""
     limits: Limits = Limits()
     board: Board | None = None
-    """What the machine is; null where that is nobody's business, as for `host`."""
+    """Properties of the machine; null if they do not matter, as for `host`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Target:
@@ -71,7 +72,7 @@ class Target(Table):
         return self
 
     def variants(self) -> Iterator[Variant]:
-        """Yield every way in which a model is a candidate, in the order of the file."""
+        """Yield every way to run a model, in the order of the file."""
         for (name, provider), precisions in zip(
             self.format_providers(), self.candidates.values(), strict=True
         ):
@@ -79,11 +80,11 @@ class Target(Table):
                 yield Variant(name, precision, provider)
 
     def pairs(self) -> tuple[tuple[str, Precision], ...]:
-        """Return (format, precision) of every model file, once, in the order of the file."""
+        """Return (format, precision) of each distinct model file in the order of the file."""
         return tuple(dict.fromkeys((each.format, each.precision) for each in self.variants()))
 
     def files(self) -> dict[str, tuple[Precision, ...]]:
-        """Return the precisions of the model files of every format, in the order of the file."""
+        """Return the precisions of the model files, by format, in the order of the file."""
         formats = dict.fromkeys(name for name, _ in self.pairs())
         return {each: tuple(p for name, p in self.pairs() if name == each) for each in formats}
 
@@ -109,13 +110,13 @@ class Target(Table):
                 if not set(packages) & set(system.engines):
                     yield (
                         f"candidates.{key}: board.systems '{system.os}' has no engine for it; "
-                        f"name the version of {' or '.join(packages)}, or take '{key}' out"
+                        f"add the version of {' or '.join(packages)}, or remove '{key}'"
                     )
-        # Its int8 kernels for Arm are written in dot products; on a Cortex-A53 or A72 OpenVINO
-        # 2026.4 refuses the file when it is loaded.
+        # OpenVINO's int8 kernels for Arm use dot products; on a Cortex-A53 or A72, OpenVINO 2026.4
+        # fails to load the file.
         no_products = board.architecture == "aarch64" and Feature.DOTPROD not in board.features
         if no_products and Precision.INT8 in self.candidates.get("openvino", ()):
             yield (
                 "candidates.openvino: int8 needs 'dotprod' on aarch64, which board.features lacks; "
-                "take int8 out"
+                "remove int8"
             )

@@ -7,13 +7,14 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from typing import Protocol
 
 from edgetl.errors import StoreError
-from edgetl.stages import Node, Progress, Stage, Workspace
+from edgetl.pipeline.planner import plan_round
+from edgetl.stages import Job, Node, Progress, Stage, Workspace
 from edgetl.store.store import Artifact, Request, Store
 
 _FULL_BYTES = 1 << 20
@@ -41,50 +42,99 @@ class Step:
     """The finished artifact, if it is there."""
 
 
-def survey(nodes: Sequence[Node], store: Store, stages: Mapping[str, Stage]) -> tuple[Step, ...]:
-    """Return what is there and what is to be made, without making anything.
+class Finder:
+    """Finds the artifacts of planned nodes in a store, by the requests that would make them."""
+
+    def __init__(self, store: Store, stages: Mapping[str, Stage]) -> None:
+        self._store = store
+        self._stages = stages
+        self._steps: dict[Node, Step] = {}
+
+    def step(self, node: Node) -> Step:
+        """Return what is known of `node`.
+
+        Raises:
+            StoreError: If its artifact, or one that it reads, is damaged.
+        """
+        if node not in self._steps:
+            self._steps[node] = self._look_up(node)
+        return self._steps[node]
+
+    def find(self, node: Node) -> Artifact | None:
+        """Return the artifact of `node`, None if it does not exist; errors as `step`."""
+        return self.step(node).artifact
+
+    def _look_up(self, node: Node) -> Step:
+        inputs: dict[str, Artifact] = {}
+        for name, source in node.inputs.items():
+            artifact = self.find(source)
+            if artifact is None:
+                return Step(node, None, None)
+            inputs[name] = artifact
+        request = _request(node, inputs, self._stages[node.stage])
+        return Step(node, request, self._store.find(request))
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What exists of a job and what is to be made."""
+
+    steps: tuple[Step, ...]
+    undecided: tuple[Node, ...]
+    """Decisions after which more is planned."""
+
+
+def survey(job: Job, store: Store, stages: Mapping[str, Stage]) -> Survey:
+    """Return what exists and what is to be made, without making anything.
 
     Raises:
+        EdgetlError: If a stage cannot plan.
         StoreError: If an artifact that would be used is damaged.
     """
-    found: dict[str, Artifact] = {}
-    steps: list[Step] = []
-    for node in nodes:
-        if any(source.label not in found for source in node.inputs.values()):
-            steps.append(Step(node, None, None))
-            continue
-        inputs = {name: found[source.label] for name, source in node.inputs.items()}
-        request = _request(node, inputs, stages[node.stage])
-        artifact = store.find(request)
-        if artifact is not None:
-            found[node.label] = artifact
-        steps.append(Step(node, request, artifact))
+    finder = Finder(store, stages)
+    plan = plan_round(job, stages, finder.find)
+    steps = tuple(finder.step(node) for node in plan.nodes)
     store.memory.save()
-    return tuple(steps)
+    return Survey(steps, plan.undecided)
 
 
 def run(
-    nodes: Sequence[Node], store: Store, stages: Mapping[str, Stage], listener: Listener
+    job: Job, store: Store, stages: Mapping[str, Stage], listener: Listener
 ) -> dict[str, Artifact]:
     """Make everything that is missing and return all artifacts by label.
 
-    A failure leaves the artifacts made so far and the checkpoints of the stage that failed; the
-    same call goes on from there.
+    What depends on a decision is planned once the decision is made. A failure leaves the artifacts
+    made so far and the checkpoints of the stage that failed; the same call goes on from there.
 
     Raises:
-        EdgetlError: If a stage fails for a reason that a user can mend.
+        EdgetlError: If a stage fails for a reason that a user can fix.
         OSError: If the store cannot be written.
+        ValueError: If a plan waits for a decision that no stage plans.
     """
     store.root.mkdir(parents=True, exist_ok=True)
     attempt = _Attempt(store, stages, listener)
-    found: dict[str, Artifact] = {}
     try:
-        for node in nodes:
-            inputs = {name: found[source.label] for name, source in node.inputs.items()}
-            found[node.label] = attempt.obtain(node, inputs)
+        while True:
+            plan = plan_round(job, stages, Finder(store, stages).find)
+            artifacts = attempt.obtain_all(plan.nodes)
+            for node in plan.undecided:
+                if node not in artifacts:
+                    raise ValueError(f"a plan waits for '{node.label}', which no stage plans")
+            if not plan.undecided:
+                return {node.label: artifact for node, artifact in artifacts.items()}
     finally:
         store.memory.save()
-    return found
+
+
+def run_nodes(
+    nodes: Sequence[Node], store: Store, stages: Mapping[str, Stage], listener: Listener
+) -> dict[Node, Artifact]:
+    """Make what is missing of `nodes`, each after those that it reads; errors as `run`."""
+    store.root.mkdir(parents=True, exist_ok=True)
+    try:
+        return _Attempt(store, stages, listener).obtain_all(nodes)
+    finally:
+        store.memory.save()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +142,25 @@ class _Attempt:
     store: Store
     stages: Mapping[str, Stage]
     listener: Listener
+    done: dict[str, Artifact] = field(default_factory=dict)
+    """By key: what an earlier round has reported already."""
 
-    def obtain(self, node: Node, inputs: Mapping[str, Artifact]) -> Artifact:
+    def obtain_all(self, nodes: Sequence[Node]) -> dict[Node, Artifact]:
+        artifacts: dict[Node, Artifact] = {}
+        for node in nodes:
+            inputs = {name: artifacts[source] for name, source in node.inputs.items()}
+            artifacts[node] = self._obtain(node, inputs)
+        return artifacts
+
+    def _obtain(self, node: Node, inputs: Mapping[str, Artifact]) -> Artifact:
         request = _request(node, inputs, self.stages[node.stage])
+        if request.key not in self.done:
+            self.done[request.key] = self._find_or_make(node, request, inputs)
+        return self.done[request.key]
+
+    def _find_or_make(
+        self, node: Node, request: Request, inputs: Mapping[str, Artifact]
+    ) -> Artifact:
         artifact = self.store.find(request)
         if artifact is not None:
             self.listener.ends(node, artifact, reused=True)
@@ -112,11 +178,11 @@ class _Attempt:
             reused = artifact is not None
             if artifact is None:
                 self.listener.begins(node)
-                artifact = self.make(node, request, inputs)
+                artifact = self._make(node, request, inputs)
         self.listener.ends(node, artifact, reused=reused)
         return artifact
 
-    def make(self, node: Node, request: Request, inputs: Mapping[str, Artifact]) -> Artifact:
+    def _make(self, node: Node, request: Request, inputs: Mapping[str, Artifact]) -> Artifact:
         stage = self.stages[node.stage]
         out, scratch, logs = self.store.folders(request)
         started = time.monotonic()
@@ -142,6 +208,7 @@ def _request(node: Node, inputs: Mapping[str, Artifact], stage: Stage) -> Reques
         settings=node.settings.model_dump(mode="json"),
         inputs={name: artifact.manifest.digest for name, artifact in inputs.items()},
         tools={tool: _installed(tool) for tool in sorted(stage.tools(node.settings))},
+        plugins=dict(sorted(stage.plugins(node.settings, inputs).items())),
     )
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from Python 3.13 on
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
@@ -19,6 +21,8 @@ from edgetl.errors import Problem
 from edgetl.facts import FactsModel
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
+
+StageFacts = TypeVar("StageFacts", bound=FactsModel, default=Any)
 
 
 class Progress(Protocol):
@@ -59,6 +63,22 @@ class Node:
     `ModelFile`; None where the kind has one node."""
 
 
+class UndecidedError(Exception):
+    """A plan depends on a decision that has not been made yet; the planner waits for it.
+
+    Attributes:
+        node: The decision.
+    """
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.label)
+        self.node = node
+
+
+def _undecided(node: Node) -> Artifact:
+    raise UndecidedError(node)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A checked recipe with everything it names, before anything runs."""
@@ -72,6 +92,13 @@ class Job:
     """Folder of the recipe; relative paths in it start here."""
     digest: Callable[[Path], str]
     """SHA-256 of a file's content, remembered by path, size and time of change."""
+    decision: Callable[[Node], Artifact] = _undecided
+    """Returns the artifact of a node on which a plan depends, such as a search rung.
+
+    Raises:
+        UndecidedError: If it does not exist yet. `Stage.plan` lets it pass: what it would have
+            planned, and what depends on that, is planned in the next round.
+    """
 
 
 Planned = Mapping[str, Sequence[Node]]
@@ -84,8 +111,14 @@ def no_problems(job: Job) -> Iterator[Problem]:
     yield from ()
 
 
+def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
+    """Return nothing: the plug-ins of a stage whose result depends on none."""
+    del settings, inputs
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Generic[StageFacts]):
     """How one kind of artifact is made.
 
     Attributes:
@@ -95,6 +128,8 @@ class Stage:
         makes: Kind of the artifact.
         options: The recipe table that carries this stage's name.
         plan: The nodes that a job wants from this stage; none if it wants none.
+        plugins: Every plug-in that `run` loads and that can change its result, with its version,
+            for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         check: Every reason why the plan could not be carried through, found before the first epoch.
         tools: Distributions whose version may change the result, for given settings.
         facts: What `run` returns; readers of an artifact ask for it.
@@ -109,10 +144,11 @@ class Stage:
     options: type[Table]
     plan: Callable[[Job, Planned], Sequence[Node]]
     tools: Callable[[Any], tuple[str, ...]]
-    facts: type[FactsModel]
-    run: Callable[[Any, Mapping[str, Artifact], Workspace], FactsModel]
-    summary: Callable[[Any], str]
+    facts: type[StageFacts]
+    run: Callable[[Any, Mapping[str, Artifact], Workspace], StageFacts]
+    summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
 
     def summarise(self, artifact: Artifact) -> str:
         """Return the summary of what the stage made."""
@@ -123,4 +159,4 @@ class NoOptions(Table):
     """The recipe table of a stage that has nothing to choose."""
 
 
-STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", {})
+STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", "edgetl.stages")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,11 +103,17 @@ def ask_for(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
     return (CONTRACT_FILE,)
 
 
-def runtime_digest(job: Job) -> str:
-    """Return the digest of the runtime's files, which predict, are timed, and travel along."""
+def runtime_digest(job: Job, formats: Iterable[str]) -> str:
+    """Return the digest of the runtime's files, which predict, are timed, and travel to a device.
+
+    Args:
+        job: Remembers the digests of files.
+        formats: Of the models that the runtime will run.
+    """
     from edgetl.runtime.bundle import runtime_files
 
-    return digest_value({name: job.digest(path) for name, path in runtime_files().items()})
+    files = runtime_files(formats)
+    return digest_value({name: job.digest(path) for name, path in files.items()})
 
 
 def size_bytes(folder: Path, name: str) -> int:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import Problem, UsageError
 from edgetl.facts.training import TrainingFacts
-from edgetl.models import FAMILIES, Family
+from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.stages import Job, Workspace
+from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
     yield from _size_problems(job, table, family)
     yield from _weights_problems(job, table, family, where)
     yield from _file_problems(job, table, where)
+
+
+def family_of(model: Artifact) -> dict[str, str]:
+    """Return the family of a trained model with its version; see `Stage.plugins`.
+
+    Raises:
+        StoreError: If the model cannot be read.
+    """
+    return FAMILIES.stamp(read_spec(model.folder).family)
 
 
 def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> RunContext:

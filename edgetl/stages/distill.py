@@ -14,6 +14,7 @@ from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._training import (
+    family_of,
     network_problems,
     network_settings,
     result_sentence,
@@ -119,6 +120,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    families = FAMILIES.stamp(settings.network.family)
+    return families | family_of(inputs["teacher"]) if "teacher" in inputs else families
+
+
 STAGE = Stage(
     name="distill",
     version=4,
@@ -131,4 +137,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

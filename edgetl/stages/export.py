@@ -13,10 +13,12 @@ from edgetl.errors import EdgetlError, Problem, UsageError
 from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import ExportFacts, NmsFacts
+from edgetl.plugins import ENGINES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import deployed_name, deployed_node, size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._model_folder import complete, mib
+from edgetl.stages._training import family_of
 from edgetl.store.store import Artifact
 from edgetl.types import Precision, Split, Task
 
@@ -212,6 +214,11 @@ def _summary(facts: ExportFacts) -> str:
     return f"{text}; detects from a score of {facts.nms.score_threshold:g}"
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    name = settings.format
+    return {**EXPORTERS.stamp(name), **ENGINES.stamp(name), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="export",
     version=6,
@@ -224,4 +231,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

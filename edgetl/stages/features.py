@@ -12,6 +12,7 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.facts.training import FeaturesFacts
+from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
 from edgetl.store.store import Artifact
@@ -83,6 +84,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("torch", "torchvision")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return FAMILIES.stamp(settings.network.family)
+
+
 STAGE = Stage(
     name="features",
     version=2,
@@ -94,4 +100,5 @@ STAGE = Stage(
     facts=FeaturesFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

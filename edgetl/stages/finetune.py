@@ -124,6 +124,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return FAMILIES.stamp(settings.network.family)
+
+
 STAGE = Stage(
     name="finetune",
     version=4,
@@ -136,4 +141,5 @@ STAGE = Stage(
     run=_run,
     summary=result_sentence,
     check=_check,
+    plugins=_plugins,
 )

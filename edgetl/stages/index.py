@@ -15,7 +15,7 @@ from edgetl.data.audit import Audit, examine, rarest
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
 from edgetl.data.image_sets import Images, open_images
-from edgetl.data.sources import Sample
+from edgetl.data.sources import SOURCES, Sample
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.errors import DataError, Problem
 from edgetl.facts.dataset import DatasetFacts
@@ -57,6 +57,8 @@ class Settings(Table):
     """Where the images are; `content` stands for it in the key. None for drawn images."""
     synthetic: SyntheticData | None = Field(exclude=True)
     exclude: tuple[str, ...] = Field(exclude=True)
+    layout: str = Field(exclude=True)
+    """Name of the data layout; empty for drawn images. Its version is in the key."""
 
     def preprocess(self) -> Preprocess:
         """Return how images become inputs."""
@@ -92,6 +94,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             path=path,
             synthetic=data.synthetic,
             exclude=data.exclude,
+            layout=images.listing.layout,
         )
     return [Node(stage="index", label="index", settings=settings)]
 
@@ -259,6 +262,11 @@ def _truths(audit: Audit) -> dict[Split, list[Truth]]:
     return {split: [truth(one) for one in samples] for split, samples in audit.placed.items()}
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return SOURCES.stamp(settings.layout) if settings.layout else {}
+
+
 STAGE = Stage(
     name="index",
     version=4,
@@ -271,4 +279,5 @@ STAGE = Stage(
     run=_run,
     summary=summary,
     check=_check,
+    plugins=_plugins,
 )

@@ -55,11 +55,13 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    runtime = runtime_digest(job)
     nodes: list[Node] = []
     for target in job.targets:
         settings = Settings(
-            recipe=job.recipe.name, model=deployed_name(job), target=target, runtime=runtime
+            recipe=job.recipe.name,
+            model=deployed_name(job),
+            target=target,
+            runtime=runtime_digest(job, target.files()),
         )
         inputs = _inputs(target, list(candidates_of(job, target)), made)
         nodes.append(Node("package", f"package {target.name}", settings, inputs, key=target.name))
@@ -219,7 +221,8 @@ def _write_bundle(
 
     candidate, target = chosen.candidate, settings.target
     file = inputs[Part.FILE.of(candidate)]
-    sources = {name: file.file(name) for name in file.manifest.files} | runtime_files()
+    sources = {name: file.file(name) for name in file.manifest.files}
+    sources |= runtime_files([candidate.format])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from edgetl.errors import DataError, Problem
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import QuantizationFacts
 from edgetl.hashing import digest_value
+from edgetl.plugins import ENGINES
 from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import float_node, size_bytes, wanted
@@ -216,6 +217,11 @@ def _summary(facts: QuantizationFacts) -> str:
     return "; ".join(parts)
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return {**QUANTIZERS.stamp(settings.quantizer), **ENGINES.stamp(settings.format)}
+
+
 STAGE = Stage(
     name="quantize",
     version=5,
@@ -228,4 +234,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

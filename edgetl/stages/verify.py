@@ -12,6 +12,7 @@ from edgetl.errors import DataError, MissingPackageError, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
+from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._candidates import (
@@ -24,6 +25,7 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._training import family_of
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -68,7 +70,6 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = deployed_node(made), made["teacher"][0]
-    runtime = runtime_digest(job)
     nodes: list[Node] = []
     for file in wanted(job):
         inputs = {"dataset": made["dataset"][0], "model": model, "float": float_node(made, file)}
@@ -77,7 +78,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         if file.precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, file)
         settings = Settings(
-            model=file.model, format=file.format, precision=file.precision, runtime=runtime
+            model=file.model,
+            format=file.format,
+            precision=file.precision,
+            runtime=runtime_digest(job, [file.format]),
         )
         nodes.append(Node("verify", f"verify {file.name}", settings, inputs, key=file))
     return nodes
@@ -96,9 +100,10 @@ def _check(job: Job) -> Iterator[Problem]:
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
             except EngineError as error:
+                extra = EXPORTERS.extra_of(name)
                 raise MissingPackageError(
                     f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{name}]'",
+                    remedy=f"pip install 'edgetl[{extra}]'" if extra else error.remedy,
                 ) from error
 
 
@@ -275,6 +280,10 @@ def _summary(facts: VerificationFacts) -> str:
     return "; ".join([text, *filter(None, warnings)])
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    return {**ENGINES.stamp(settings.format), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="verify",
     version=4,
@@ -287,4 +296,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

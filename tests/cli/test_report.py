@@ -17,7 +17,7 @@ from edgetl.config.limits import Limits
 from edgetl.errors import UsageError
 from edgetl.facts.package import Part
 from edgetl.facts.training import ComparisonFacts
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts
 
@@ -99,7 +99,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, pack
     store = Store(tmp_path / "store")
     while missing := [
         (step.node, step.request)
-        for step in survey_recipe("parts", (), store)
+        for step in survey_recipe("parts", (), store).steps
         if step.request is not None and step.artifact is None
     ]:
         for node, request in missing:
@@ -107,7 +107,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, pack
             kind = all_stages()[node.stage].makes
             facts = known.get(kind, {"label": node.label})
             store.commit(request, kind=kind, label=node.label, facts=facts, seconds=0.0)
-    steps = survey_recipe("parts", (), store)
+    steps = survey_recipe("parts", (), store).steps
     used = {step.node.label: step.artifact for step in steps if step.artifact is not None}
     store.record_run("parts", used)
     done = _report(store.root, "--json")

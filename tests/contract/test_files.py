@@ -13,7 +13,7 @@ from edgetl.devices import check_device
 from edgetl.errors import ConfigError
 from edgetl.exporters import EXPORTERS
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 from edgetl.runtime.engines import packages
 from edgetl.store.store import Store
 from edgetl.types import Precision
@@ -133,7 +133,7 @@ def test_gpu_of_a_jetson_is_turned_on_as_its_file_says(
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"onnx@cuda: .*name the version of onnxruntime-gpu"):
+    with pytest.raises(ConfigError, match=r"onnx@cuda: .*add the version of onnxruntime-gpu"):
         load_target(name)
     text = text.replace('onnxruntime: "1.23.2"', 'onnxruntime-gpu: "1.23.0"')
     (tmp_path / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgetl.facts.latency import Quantile, TimingFacts
+from edgetl.facts.latency import Host, Quantile, TimingFacts
 from edgetl.gate.baseline import Baseline, LatencyRecord, baseline_predictions, make_baseline
 from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import Case, Status
@@ -20,7 +20,13 @@ from edgetl.gate.limits import Accuracy
 from edgetl.gate.measure import Measurements, Times
 
 _ALLOWED = Allowed(drop_pp=0.5, ratio=1.1)
-_HOST = {"machine": "aarch64", "processor": "A72", "cores": 4, "kernel": "6.1", "governor": None}
+_HOST: Host = {
+    "machine": "aarch64",
+    "processor": "A72",
+    "cores": 4,
+    "kernel": "6.1",
+    "governor": None,
+}
 _ENGINE = "onnxruntime 1.31.1"
 _QUIET = {
     "asked": 5,

@@ -12,7 +12,6 @@ import pytest
 
 from edgetl.errors import DataError, StoreError
 from edgetl.pipeline.execute import run, survey
-from edgetl.pipeline.order import plan_nodes
 from edgetl.stages import Job, Stage, Workspace
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Facts
@@ -22,7 +21,7 @@ Stages = Mapping[str, Stage]
 
 def _run(job: Job, stages: Stages, root: Path, recorder: Any) -> dict[str, Artifact]:
     recorder.events.clear()
-    return run(plan_nodes(job, stages), Store(root), stages, recorder)
+    return run(job, Store(root), stages, recorder)
 
 
 def test_first_run_makes_everything_and_the_second_nothing(
@@ -75,8 +74,7 @@ def test_failure_is_not_cached_and_keeps_what_was_made(
 def test_survey_says_what_would_run_and_makes_nothing(
     job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
 ) -> None:
-    nodes = plan_nodes(job, stages)
-    steps = survey(nodes, Store(tmp_path), stages)
+    steps = survey(job, Store(tmp_path), stages).steps
     assert [(step.node.label, step.artifact) for step in steps] == [
         ("source", None), ("sum", None), ("parity", None),
     ]  # fmt: skip
@@ -84,7 +82,7 @@ def test_survey_says_what_would_run_and_makes_nothing(
     assert not (tmp_path / "artifacts").exists()
     _run(job, stages, tmp_path, recorder)
     numbers["add"] = 9
-    steps = survey(plan_nodes(job, stages), Store(tmp_path), stages)
+    steps = survey(job, Store(tmp_path), stages).steps
     assert [step.artifact is not None for step in steps] == [True, False, False]
 
 
@@ -96,6 +94,26 @@ def test_new_version_of_a_stage_runs_again(
     _run(job, newer, tmp_path, recorder)
     assert "made sum 4" in recorder.events
     assert recorder.events[-1] == "reused parity 0"
+
+
+def test_new_version_of_a_plugin_remakes_the_nodes_that_load_it_and_no_others(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    def adding(version: str) -> Stages:
+        def plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+            assert settings.add == 1
+            assert inputs["number"].manifest.facts == {"value": 3}
+            return {"adder plus": version}
+
+        return {**stages, "sum": dataclasses.replace(stages["sum"], plugins=plugins)}
+
+    made = _run(job, adding("1"), tmp_path, recorder)
+    assert made["sum"].manifest.plugins == {"adder plus": "1"}
+    assert made["source"].manifest.plugins == {}
+    _run(job, adding("2"), tmp_path, recorder)
+    assert recorder.events == [
+        "reused source 3", "begins sum", "made sum 4", "reused parity 0",
+    ]  # fmt: skip
 
 
 def test_damaged_input_is_refused_before_it_is_read(

@@ -79,9 +79,11 @@ def test_facts_and_raw_samples_are_kept(
     raw = load_latency(work.out / "latency.json")
     assert sum(len(run.model_ns) for run in raw.counted) == facts.count >= 72
     assert 3 <= facts.runs.taken == len(raw.runs) <= 6
+    assert facts.p95 is not None
     assert facts.p95.value == raw.quantile_ms(0.95)
     assert facts.provenance == "measured"
     assert facts.device == "local"
+    assert facts.peak_memory_bytes is not None
     assert facts.peak_memory_bytes > 10 << 20
     assert LatencyFacts.model_validate_json(facts.model_dump_json()) == facts
 
@@ -105,6 +107,7 @@ def test_model_goes_on_without_a_pause_for_as_long_as_asked(
     work = workspace("benchmark")
     facts = STAGE.run(longer, {"candidate": candidate}, work)
     assert load_latency(work.out / "latency.json").sustained is not None
+    assert facts.sustained is not None
     assert len(facts.sustained.p50_ms_by_minute) == 1
     # The only minute is the first one and the last one.
     assert "MiB; at the end 1.00 times as long" in STAGE.summary(facts)
@@ -268,6 +271,7 @@ def test_gpu_that_answers_otherwise_is_told(
     np.savez(candidate.folder / "golden.npz", **arrays)
     asked = settings.model_copy(update={"provider": "cuda"})
     facts = STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
+    assert facts.broken is not None
     (told,) = facts.broken
     assert told.startswith("logits answers as recorded: worst 3, ")
     assert "; answers otherwise on cuda" in STAGE.summary(facts)

@@ -17,11 +17,12 @@ from edgetl.config.recipe import Recipe
 from edgetl.data.dataset import Dataset
 from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.errors import DataError
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file, digest_folder
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.stages import Job, Node, Workspace
 from edgetl.stages.index import STAGE
-from edgetl.types import Facts, Split
+from edgetl.types import Split
 
 
 class Listener:
@@ -72,7 +73,7 @@ def plan(job: Job) -> Node:
     return node
 
 
-def run(job: Job, work: Path) -> tuple[Facts, Dataset, Listener]:
+def run(job: Job, work: Path) -> tuple[DatasetFacts, Dataset, Listener]:
     listener = Listener()
     space = Workspace(work / "out", work / "scratch", work / "logs", listener)
     for folder in (space.out, space.scratch, space.logs):
@@ -128,7 +129,7 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(
                 image, fit_image(read_image(flat / name), dataset.preprocess)
             )
-    assert facts.counts["val"]["nut"] == 2
+    assert facts.counts[Split.VAL]["nut"] == 2
     assert facts.other_files == 2
     assert listener.notes == ["2 files that are no images: notes.txt, recipe.md"]
     assert listener.steps[-1] == (60, 60)
@@ -160,7 +161,7 @@ def test_drawn_images_need_no_files(tmp_path: Path) -> None:
     facts, dataset, _ = run(
         make_job(tmp_path, {"synthetic": {"images": 60, "seed": 3}}), tmp_path / "work"
     )
-    assert sum(facts.counts["train"].values()) == 36
+    assert sum(facts.counts[Split.TRAIN].values()) == 36
     name = dataset.names(Split.TEST)[0]
     expected = fit_image(make_part_image(int(name.split("-")[0]), 3).pixels, dataset.preprocess)
     np.testing.assert_array_equal(dataset.images(Split.TEST)[0], expected)
@@ -214,7 +215,7 @@ def test_all_problems_are_refused_in_one_report(dirty: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"3 x unreadable image:") as caught:
         run(make_job(tmp_path, {"path": "dirty"}), tmp_path / "work")
     text = caught.value.message
-    assert "'train/gear/cut.jpg': damaged or cut short" in text
+    assert "'train/gear/cut.jpg': damaged or truncated" in text
     assert "'train/gear/text.jpg': not an image in a format that Pillow reads" in text
     assert "'train/nut/empty.jpg': the file is empty" in text
     assert "test/nut/0.png = train/nut/same.png" in text
@@ -232,9 +233,9 @@ def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Pa
     assert [len(dataset.names(split)) for split in Split] == [10, 9, 10]
     assert len(dataset.images(Split.TEST)) == 10
     assert facts.dropped == {
-        "unreadable": ["train/gear/cut.jpg", "train/gear/text.jpg", "train/nut/empty.jpg"],
-        "duplicates": ["train/nut/same.png", "train/gear/other.png", "val/nut/1.png"],
-        "empty-classes": ["bolt"],
+        "unreadable": ("train/gear/cut.jpg", "train/gear/text.jpg", "train/nut/empty.jpg"),
+        "duplicates": ("train/nut/same.png", "train/gear/other.png", "val/nut/1.png"),
+        "empty-classes": ("bolt",),
     }
     assert STAGE.summary(facts) == (
         "29 images, 2 classes (train 10, val 9, test 10); "

@@ -41,7 +41,7 @@ def test_bundle_holds_model_runtime_and_the_digest_of_every_file(
 ) -> None:
     work = workspace("package")
     facts = STAGE.run(_settings(), _artifacts(tmp_path, shelve, examples, _FIGURES), work)
-    assert (facts.verdict, facts.chosen.name) == ("held", "onnx int8")
+    assert (facts.verdict, facts.chosen) == ("held", examples.candidate("onnx int8"))
     bundle = work.out / "bundle"
     files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
     assert files == {"model.onnx", "contract.json", "manifest.json", *runtime_files()}
@@ -278,7 +278,7 @@ def test_bundle_asks_for_the_provider_that_was_chosen(
     settings, artifacts = _on_cuda(tmp_path, shelve, examples, broken=[])
     work = workspace("package")
     facts = STAGE.run(settings, artifacts, work)
-    assert facts.chosen.name == "onnx fp32 cuda"
+    assert facts.chosen == examples.candidate("onnx fp32 cuda")
     assert [(row.candidate.name, row.candidate.provider) for row in facts.rows] == [
         ("onnx fp32", "cpu"),
         ("onnx fp32 cuda", "cuda"),
@@ -302,7 +302,7 @@ def test_provider_that_answers_otherwise_is_not_chosen(
         tmp_path, shelve, examples, broken=["logits: worst 3, 0.01 allowed"]
     )
     facts = STAGE.run(settings, artifacts, workspace("package"))
-    assert facts.chosen.name == "onnx fp32"
+    assert facts.chosen == examples.candidate("onnx fp32")
     assert (facts.rows[1].verdict, facts.rows[1].reason) == (
         "rejected",
         "logits: worst 3, 0.01 allowed",

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from edgetl.config.load import load_recipe
-from edgetl.pipeline.order import all_stages
+from edgetl.pipeline.planner import all_stages
 
 _README = Path(__file__).parents[2] / "README.md"
 

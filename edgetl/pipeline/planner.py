@@ -1,0 +1,106 @@
+"""From a job to nodes, in rounds: what depends on a decision is planned once the decision is there.
+
+The order of stages follows from the kinds that each needs and makes. Several stages may make one
+kind: those that need it come after all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+
+from edgetl.stages import STAGES, Job, Node, Stage, UndecidedError
+from edgetl.store.store import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one round of planning knows of a job."""
+
+    nodes: tuple[Node, ...]
+    """Each node after those that it reads."""
+    undecided: tuple[Node, ...] = ()
+    """Decisions among `nodes` that the next round waits for; none if the plan is complete."""
+
+
+@cache
+def all_stages() -> Mapping[str, Stage]:
+    """Return every stage plug-in by name, in order."""
+    return in_order([STAGES.load(name) for name in STAGES.names()])
+
+
+def in_order(given: Iterable[Stage]) -> Mapping[str, Stage]:
+    """Return stages by name, each after those that make what it needs, equals by name.
+
+    Raises:
+        CycleError: If stages need each other's results.
+        ValueError: If a stage needs a kind that no stage makes.
+    """
+    stages = {stage.name: stage for stage in given}
+    makers: dict[str, set[str]] = {}
+    for name, stage in stages.items():
+        makers.setdefault(stage.makes, set()).add(name)
+    for name, stage in stages.items():
+        unknown = sorted(set(stage.needs) - set(makers))
+        if unknown:
+            raise ValueError(f"stage {name} needs {', '.join(unknown)}, which no stage makes")
+    sorter = TopologicalSorter(
+        {name: set().union(*(makers[kind] for kind in stages[name].needs)) for name in stages}
+    )
+    sorter.prepare()
+    ordered: dict[str, Stage] = {}
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        ordered |= {name: stages[name] for name in ready}
+        sorter.done(*ready)
+    return ordered
+
+
+def plan_round(
+    job: Job, stages: Mapping[str, Stage], find: Callable[[Node], Artifact | None]
+) -> Plan:
+    """Return everything that can be planned now.
+
+    A stage whose plan depends on a decision that has no artifact yet is left for the next round,
+    and so is every stage that needs what it makes.
+
+    Args:
+        job: What to plan.
+        stages: In the order of `in_order`.
+        find: Returns the artifact of a node if it exists.
+
+    Raises:
+        EdgetlError: If a stage cannot plan, for example because the data are missing.
+        ValueError: If two nodes have the same label.
+    """
+
+    def decision(node: Node) -> Artifact:
+        artifact = find(node)
+        if artifact is None:
+            raise UndecidedError(node)
+        return artifact
+
+    job = dataclasses.replace(job, decision=decision)
+    made: dict[str, list[Node]] = {stage.makes: [] for stage in stages.values()}
+    nodes: list[Node] = []
+    undecided: dict[Node, None] = {}
+    open_kinds: set[str] = set()
+    for stage in stages.values():
+        if open_kinds.intersection(stage.needs):
+            open_kinds.add(stage.makes)
+            continue
+        try:
+            planned = stage.plan(job, made)
+        except UndecidedError as error:
+            undecided[error.node] = None
+            open_kinds.add(stage.makes)
+            continue
+        for node in planned:
+            if any(other.label == node.label for other in nodes):
+                raise ValueError(f"two nodes are called '{node.label}'")
+            made[stage.makes].append(node)
+            nodes.append(node)
+    return Plan(tuple(nodes), tuple(undecided))
