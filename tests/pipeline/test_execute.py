@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edgetl.errors import DataError, StoreError
+from edgetl.facts import NoFacts
 from edgetl.pipeline.execute import run, survey
 from edgetl.stages import Job, Stage, Workspace
 from edgetl.store.store import Artifact, Store
@@ -148,3 +149,15 @@ def test_other_system_errors_stay_what_they_are(
     broken = {**stages, "sum": dataclasses.replace(stages["sum"], run=fails)}
     with pytest.raises(PermissionError):
         _run(job, broken, tmp_path, recorder)
+
+
+def test_stage_that_returns_other_facts_than_it_states_is_a_bug(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    def returns_nothing(*_: object) -> NoFacts:
+        return NoFacts()
+
+    broken = {**stages, "source": dataclasses.replace(stages["source"], run=returns_nothing)}
+    with pytest.raises(TypeError, match="stage source returned NoFacts, not ValueFacts"):
+        _run(job, broken, tmp_path, recorder)
+    assert not list(tmp_path.glob("artifacts/*/*"))
