@@ -1,16 +1,18 @@
-"""Facts of the index stage."""
+"""Facts of the stages that index and fit images."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
+from edgetl.config.recipe import InputTable
 from edgetl.facts import FactsModel
-from edgetl.types import Split, Task
+from edgetl.types import Role, Split, Task
 
 
 class DatasetFacts(FactsModel):
-    """What is known of the labelled images."""
+    """What is known of the images of one role."""
 
+    role: Role
     task: Task
     classes: tuple[str, ...]
     images: dict[Split, int]
@@ -33,6 +35,21 @@ class DatasetFacts(FactsModel):
     """Repaired boxes by the kind of repair."""
     unlisted: int = 0
     """Images that belong to no split."""
+    transductive: bool = False
+    """Whether unlabelled images may be those of the evaluation."""
+    shared_with_evaluation: int = 0
+    """Unlabelled images that are also measured on."""
+
+
+class ViewFacts(FactsModel):
+    """Facts of the view stage: a dataset as one network sees it."""
+
+    role: Role
+    input: InputTable
+    images: int
+    size_bytes: int
+    boxes: int = 0
+    """Labelled boxes of all splits; 0 where labels are no boxes."""
     too_small: dict[Split, int] = Field(default_factory=dict)
     """Boxes that training does not see because they are too small at the input's size."""
     cropped: dict[Split, int] = Field(default_factory=dict)

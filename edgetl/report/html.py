@@ -28,7 +28,7 @@ from edgetl.report.record import (
     shown_row,
 )
 from edgetl.store.store import Artifact
-from edgetl.types import Fact, Facts
+from edgetl.types import Fact, Facts, Role
 
 Verified: TypeAlias = Mapping[Candidate, tuple[Artifact, VerificationFacts]]
 """The verification of each candidate."""
@@ -75,7 +75,7 @@ def page(run: Run) -> str:
     return environment.get_template("report.html").render(
         run=run,
         version=__version__,
-        dataset=next((each.read(DatasetFacts) for each in run.of_kind("dataset")), None),
+        dataset=_labelled(run),
         made_at=max(each.manifest.made_at for each in run.artifacts.values()),
         targets=[_target(run, package, i) for i, package in enumerate(run.packages)],
         trained=_trained(run),
@@ -90,6 +90,11 @@ def page(run: Run) -> str:
         recipe=_yaml(run.recipe),
         lineage=[_lineage(label, each) for label, each in run.artifacts.items()],
     )
+
+
+def _labelled(run: Run) -> DatasetFacts | None:
+    datasets = (each.read(DatasetFacts) for each in run.of_kind("dataset"))
+    return next((dataset for dataset in datasets if dataset.role is Role.DATA), None)
 
 
 def _target(run: Run, package: Artifact, position: int) -> Facts:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
-from edgetl.errors import DataError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
-from edgetl.types import Facts, Split, Task
-
-if TYPE_CHECKING:  # planning must not wait for numpy
-    from edgetl.data.box_batches import Unseen
-    from edgetl.data.dataset import Truth
-    from edgetl.runtime.preprocess import Preprocess
+from edgetl.types import Facts, Role, Split, Task
 
 _MAX_SHOWN = 3
 
@@ -25,6 +18,8 @@ _MAX_SHOWN = 3
 def summary(facts: DatasetFacts) -> str:
     """Return for example `2,140 images, 6 classes (train 1,391, val 321, test 428)`."""
     sizes = facts.images
+    if facts.role is Role.UNLABELLED:
+        return _unlabelled_summary(facts)
     parts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
     boxes = ""
     total = sum(sum(counts.values()) for counts in (facts.boxes or {}).values())
@@ -37,80 +32,35 @@ def summary(facts: DatasetFacts) -> str:
         text += f"; {len(names):,} {kind} left out"
     for kind, number in facts.repaired.items():
         text += f"; {number:,} repaired by {kind}"
-    too_small = sum(facts.too_small.values())
-    if too_small:
-        text += f"; {too_small:,} of {total:,} boxes too small to be learnt"
     if facts.duplicates:
         text += f"; {facts.duplicates:,} duplicates kept together"
     return text
 
 
-def look_for_unseen(
-    truths: Mapping[Split, Sequence[Truth]],
-    sizes: Mapping[Split, Sequence[tuple[int, int]]],
-    preprocess: Preprocess,
-    progress: Progress,
-) -> dict[Split, Unseen]:
-    """Return how many boxes of each split training does not see, and tell what would show them.
-
-    Args:
-        truths: The boxes of each image, by split.
-        sizes: Height and width of each of these images, pixels.
-        preprocess: How they are fitted.
-        progress: Is told.
-
-    Raises:
-        DataError: If nothing is left to train on.
-    """
-    from edgetl.data.box_batches import Unseen, count_unseen
-    from edgetl.data.boxes_augment import MIN_SIDE
-
-    found = {split: count_unseen(truths[split], sizes[split], preprocess) for split in Split}
-    called = f"at input {preprocess.width}"
-    train = found[Split.TRAIN]
-    if train.too_small + train.cropped == train.total:
-        remedies = ["raise `input.size`"] if train.too_small else []
-        remedies += ["write `input: {fit: letterbox}`"] if train.cropped else []
-        raise DataError(
-            f"none of the {train.total:,} boxes to train on is seen {called}: {train.too_small:,} "
-            f"are under {MIN_SIDE:g} px, {train.cropped:,} are cut off",
-            remedy=" and ".join(remedies),
-        )
-    every = Unseen(
-        total=sum(one.total for one in found.values()),
-        too_small=sum(one.too_small for one in found.values()),
-        cropped=sum(one.cropped for one in found.values()),
-    )
-    if every.too_small:
-        verb = "is" if every.too_small == 1 else "are"
-        progress.note(
-            f"{every.too_small:,} of {every.total:,} boxes {verb} under {MIN_SIDE:g} px {called}: "
-            "raise `input.size`"
-        )
-    if every.cropped:
-        verb = "is" if every.cropped == 1 else "are"
-        progress.note(
-            f"{every.cropped:,} of {every.total:,} boxes {verb} cut off by `fit: crop`: "
-            "write `input: {fit: letterbox}`"
-        )
-    return found
+def _unlabelled_summary(facts: DatasetFacts) -> str:
+    text = f"{facts.images[Split.TRAIN]:,} images without labels"
+    for kind, names in facts.dropped.items():
+        text += f"; {len(names):,} {kind} left out"
+    if facts.transductive:
+        text += f"; transductive, {facts.shared_with_evaluation:,} are also measured on"
+    return text
 
 
 def facts_of(
+    role: Role,
     task: Task,
     audit: Audit,
     images: Images,
     progress: Progress,
-    unseen: Mapping[Split, Unseen],
 ) -> DatasetFacts:
-    """Return the facts of a dataset, and note what a user must know at once.
+    """Return the facts of a labelled dataset, and note what a user must know at once.
 
     Args:
+        role: Of the dataset.
         task: Of the recipe.
         audit: What is used.
         images: Where it is from.
-        progress: Is told.
-        unseen: Boxes that training does not see, by split; empty for classification.
+        progress: Takes notes.
     """
     others = images.listing.others
     if others:
@@ -122,8 +72,9 @@ def facts_of(
     if task is Task.CLASSIFICATION:
         of_labels: Facts = {"counts": _counts(audit, lambda sample: [sample.label])}
     else:
-        of_labels = _box_facts(audit, images, progress, unseen)
+        of_labels = _box_facts(audit, images, progress)
     return DatasetFacts(
+        role=role,
         task=task,
         classes=audit.classes,
         images={split: len(samples) for split, samples in audit.placed.items()},
@@ -143,9 +94,7 @@ def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, d
     return by_split
 
 
-def _box_facts(
-    audit: Audit, images: Images, progress: Progress, unseen: Mapping[Split, Unseen]
-) -> Facts:
+def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
     """Return the fields of `DatasetFacts` about boxes; crowds are no boxes of a class."""
     unlisted = images.listing.unlisted
     if unlisted:
@@ -164,8 +113,6 @@ def _box_facts(
         "difficult": sum(box.difficult for box in boxes),
         "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
         "unlisted": len(unlisted),
-        "too_small": {split: one.too_small for split, one in unseen.items()},
-        "cropped": {split: one.cropped for split, one in unseen.items()},
     }
 
 

@@ -11,6 +11,7 @@ from edgetl.errors import Problem, UsageError
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.stages import Job, Workspace
+from edgetl.stages._views import network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 
@@ -103,7 +104,7 @@ def result_sentence(facts: TrainingFacts) -> str:
 def _size_problems(
     job: Job, table: TeacherTable | StudentTable, family: Family
 ) -> Iterator[Problem]:
-    size = job.recipe.input.size
+    size = network_input(job, table).size
     step = max(family.strides, default=1)
     if size % step:
         below, above = size // step * step, (size // step + 1) * step

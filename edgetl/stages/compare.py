@@ -9,6 +9,7 @@ from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import CONTROL, STUDENT
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Split
 
@@ -18,12 +19,11 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    del job
     students = {node.key: node for node in made["student"]}
     if CONTROL not in students:
         return []
     inputs = {
-        "dataset": made["dataset"][0],
+        "dataset": deployed_view(job, made),
         "student": students[STUDENT],
         "control": students[CONTROL],
     }
@@ -72,7 +72,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 STAGE = Stage(
     name="compare",
     version=4,
-    needs=("dataset", "student"),
+    needs=("view", "student"),
     makes="comparison",
     options=NoOptions,
     plan=_plan,

@@ -20,6 +20,7 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
+from edgetl.stages._views import deployed_view, network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import (
     NO_WEIGHTS,
@@ -55,7 +56,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         model=STUDENT,
         device=job.recipe.device,
     )
-    dataset = made["dataset"][0]
+    dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
@@ -70,6 +71,10 @@ def _check(job: Job) -> Iterator[Problem]:
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
+    if network_input(job, job.recipe.student) != network_input(job, job.recipe.teacher):
+        yield Problem(
+            "student.input", "differs from the teacher's, so that it cannot follow its outputs"
+        )
     table = cast("DistillTable", job.tables["distill"])
     for name, why in TASKS.load(job.recipe.task).problems(table):
         yield Problem(f"distill.{name}", why)
@@ -128,7 +133,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="distill",
     version=4,
-    needs=("dataset", "teacher"),
+    needs=("view", "teacher"),
     makes="student",
     options=DistillTable,
     plan=_plan,

@@ -19,6 +19,7 @@ from edgetl.stages._candidates import deployed_name, deployed_node, size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Precision, Split, Task
 
@@ -48,7 +49,7 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    inputs = {"dataset": made["dataset"][0], "model": deployed_node(made)}
+    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(made)}
     model = deployed_name(job)
     wanted = job.recipe.nms or NmsTable()
     nms = wanted if job.recipe.task is Task.DETECTION else None
@@ -222,7 +223,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="export",
     version=6,
-    needs=("dataset", "teacher", "student"),
+    needs=("view", "teacher", "student"),
     makes="float",
     options=NoOptions,
     plan=_plan,

@@ -15,6 +15,7 @@ from edgetl.facts.training import FeaturesFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
+from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import FinetuneTable, NetworkSettings
 from edgetl.train.tasks import TASKS
@@ -41,7 +42,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         mirrored=table.augment != "none",
         device=job.recipe.device,
     )
-    return [Node("features", "features", settings, {"dataset": made["dataset"][0]})]
+    return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> FeaturesFacts:
@@ -92,7 +93,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="features",
     version=2,
-    needs=("dataset",),
+    needs=("view",),
     makes="features",
     options=NoOptions,
     plan=_plan,

@@ -20,6 +20,7 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
+from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings, Training
 from edgetl.train.tasks import TASKS
@@ -49,7 +50,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         full=task.whole(table, seed=seed, pretrained=pretrained),
         device=job.recipe.device,
     )
-    inputs = {"dataset": made["dataset"][0]}
+    inputs = {"dataset": teacher_view(job, made)}
     for features in made["features"]:
         inputs["features"] = features
     return [Node("finetune", "finetune", settings, inputs, key=TEACHER)]
@@ -132,7 +133,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="finetune",
     version=4,
-    needs=("dataset", "features"),
+    needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,
     plan=_plan,

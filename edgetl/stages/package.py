@@ -36,6 +36,7 @@ from edgetl.stages._candidates import (
 )
 from edgetl.stages._model_folder import mib
 from edgetl.stages._selection import Judgement, Measured, Selection, choose
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Precision
 
@@ -55,6 +56,7 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
+    dataset = deployed_view(job, made)
     nodes: list[Node] = []
     for target in job.targets:
         settings = Settings(
@@ -63,13 +65,15 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             target=target,
             runtime=runtime_digest(job, target.files()),
         )
-        inputs = _inputs(target, list(candidates_of(job, target)), made)
+        inputs = _inputs(target, list(candidates_of(job, target)), made, dataset)
         nodes.append(Node("package", f"package {target.name}", settings, inputs, key=target.name))
     return nodes
 
 
-def _inputs(target: Target, candidates: Sequence[Candidate], made: Planned) -> dict[str, Node]:
-    inputs = {"dataset": made["dataset"][0], "teacher": made["teacher"][0]}
+def _inputs(
+    target: Target, candidates: Sequence[Candidate], made: Planned, dataset: Node
+) -> dict[str, Node]:
+    inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
     student = student_node(made)
     if student is not None:
         inputs["student"] = student
@@ -281,7 +285,7 @@ def _summary(facts: PackageFacts) -> str:
 STAGE = Stage(
     name="package",
     version=3,
-    needs=("dataset", "teacher", "student", "float", "quantized", "verification", "latency"),
+    needs=("view", "teacher", "student", "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,
     plan=_plan,

@@ -22,6 +22,7 @@ from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import float_node, size_bytes, wanted
 from edgetl.stages._model_folder import complete, mib
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Precision, Split
 
@@ -74,7 +75,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             images=_images(job.calibration) if precision in CALIBRATED else None,
             int8=_int8(job.calibration) if precision is Precision.INT8 else None,
         )
-        inputs = {"dataset": made["dataset"][0], "float": float_node(made, file)}
+        inputs = {"dataset": deployed_view(job, made), "float": float_node(made, file)}
         nodes.append(Node("quantize", f"quantize {file.name}", settings, inputs, key=file))
     return nodes
 
@@ -225,7 +226,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="quantize",
     version=5,
-    needs=("dataset", "float"),
+    needs=("view", "float"),
     makes="quantized",
     options=NoOptions,
     plan=_plan,

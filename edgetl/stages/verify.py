@@ -26,6 +26,7 @@ from edgetl.stages._candidates import (
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._training import family_of
+from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -70,11 +71,13 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = deployed_node(made), made["teacher"][0]
+    view = deployed_view(job, made)
     nodes: list[Node] = []
     for file in wanted(job):
-        inputs = {"dataset": made["dataset"][0], "model": model, "float": float_node(made, file)}
+        inputs = {"dataset": view, "model": model, "float": float_node(made, file)}
         if model is not teacher:
             inputs["teacher"] = teacher
+            inputs["teacher dataset"] = teacher_view(job, made)
         if file.precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, file)
         settings = Settings(
@@ -144,11 +147,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         at_chance=evaluation.at_chance(predictions, dataset, Split.TEST, nms),
         truncated=evaluation.truncated(dataset, Split.TEST, nms),
         drop=drop,
-        teacher_drop=(
-            _drop(inputs["teacher"], predictions, dataset, nms, against=TEACHER)
-            if "teacher" in inputs
-            else drop
-        ),
+        teacher_drop=_teacher_drop(inputs, predictions, nms) or drop,
         ladder=tuple(ladder),
         breaks_at=next((step.step for step in ladder if not step.holds), None),
         classes=tuple(_class_figures(row) for row in details["classes"]),
@@ -270,6 +269,18 @@ def _drop(
     )
 
 
+def _teacher_drop(
+    inputs: Mapping[str, Artifact], predictions: Predictions, nms: NmsSettings | None
+) -> Drop | None:
+    """Return `_drop` against the teacher, which sees the images its own way; None without one."""
+    from edgetl.data.dataset import Dataset
+
+    if "teacher" not in inputs:
+        return None
+    dataset = Dataset.open(inputs["teacher dataset"].folder)
+    return _drop(inputs["teacher"], predictions, dataset, nms, against=TEACHER)
+
+
 def _summary(facts: VerificationFacts) -> str:
     """Return for example ``top-1 0.981 [0.964, 0.990], drop 0.3 pp``."""
     text = (
@@ -287,7 +298,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="verify",
     version=4,
-    needs=("dataset", "teacher", "student", "float", "quantized"),
+    needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,

@@ -14,6 +14,7 @@ from PIL import Image
 
 from edgetl.errors import DataError
 from edgetl.stages.index import STAGE
+from edgetl.stages.view import STAGE as VIEW
 from edgetl.types import Split
 
 BOTH = "0 0.5 0.5 0.5 0.5\n1 0.25 0.25 0.5 0.5\n"
@@ -52,8 +53,8 @@ def problems(bench: Any, **data: Any) -> list[tuple[str, str]]:
 
 
 def make(bench: Any, image: dict[str, Any]) -> Any:
-    (node,) = STAGE.plan(job(bench, image), {})
-    return bench.run(node, {})
+    _, view = bench.viewed(job(bench, image))
+    return view
 
 
 def test_planning_tells_all_wrong_labels_in_the_words_of_a_run(bench: Any, parts: Path) -> None:
@@ -63,10 +64,10 @@ def test_planning_tells_all_wrong_labels_in_the_words_of_a_run(bench: Any, parts
     ((where, what),) = problems(bench)
     assert where == "data.path"
     columns = "class, centre x, centre y, width, height"
-    no_spaces = "has no spaces; separate by spaces, not by commas or the like"
+    no_spaces = "has no spaces; separate by spaces, not by commas"
     remedy = (
-        "leave them out with `data: {drop: [bad-boxes, bad-labels, unlabelled]}`; "
-        "if meant so, write `data: {accept: [background]}`"
+        "drop them with `data: {drop: [bad-boxes, bad-labels, unlabelled]}`; "
+        "if intended, write `data: {accept: [background]}`"
     )
     assert what == "\n".join(
         [
@@ -114,9 +115,9 @@ def test_planning_tells_of_splits_without_boxes(bench: Any, parts: Path) -> None
 def test_names_that_do_not_fit_are_the_only_advice(bench: Any, parts: Path) -> None:
     write(parts, {"data.yaml": "names: [nut gear]\n"})
     ((_, what),) = problems(bench)
-    assert "  6 x label line with the number of a class that has no name:" in what
+    assert "  6 x label line with the number of a class without a name:" in what
     assert what.endswith(
-        "\n  mend `names` in data.yaml: it has 1 class, 'nut gear', but the labels have numbers "
+        "\n  fix `names` in data.yaml: it has 1 class, 'nut gear', but the labels have numbers "
         "from 0 to 1; put commas between names"
     )
 
@@ -128,7 +129,7 @@ def test_boxes_too_small_to_be_learnt_are_counted_and_told(bench: Any, parts: Pa
     assert facts["too_small"] == {"train": 1, "val": 0, "test": 0}
     assert facts["cropped"] == {"train": 0, "val": 0, "test": 0}
     assert bench.told.notes == ["1 of 14 boxes is under 2 px at input 32: raise `input.size`"]
-    assert STAGE.summary(STAGE.facts.model_validate(facts)).endswith(
+    assert VIEW.summary(VIEW.facts.model_validate(facts)).endswith(
         "; 1 of 14 boxes too small to be learnt"
     )
 

@@ -211,7 +211,6 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
     candidates = [variant.of("student") for variant in target.variants()]
     fp32, int8 = candidates
     keys: dict[str, list[Hashable]] = {
-        "dataset": [None],
         "teacher": ["teacher"],
         "student": ["control", "student"],
         "float": [fp32.file],
@@ -223,9 +222,10 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
         kind: [Node(kind, f"{kind} {key}", NoOptions(), key=key) for key in each]
         for kind, each in keys.items()
     }
-    nodes = _inputs(target, candidates, made)
+    view = Node("view", "view", NoOptions())
+    nodes = _inputs(target, candidates, made, view)
     assert {name: (node.stage, node.key) for name, node in nodes.items()} == {
-        "dataset": ("dataset", None),
+        "dataset": ("view", None),
         "teacher": ("teacher", "teacher"),
         "student": ("student", "student"),
         "file/student/onnx/fp32/cpu": ("float", fp32.file),

@@ -17,7 +17,7 @@ from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace, export
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision, Split
+from edgetl.types import Facts, Precision, Split, Task
 
 pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
 
@@ -105,8 +105,8 @@ def test_images_with_more_objects_than_are_answered_are_told(
 
     counts = [len(truth.labels) for truth in Dataset.open(folder).truths(Split.TEST)]
     words = (
-        f"{counts.count(_SEEN)} of 6 test images have up to 5 objects, more than the 4 that are "
-        "answered at most (nms.max_detections)"
+        f"{counts.count(_SEEN)} of 6 test images have up to 5 objects, more than "
+        "nms.max_detections allows (4)"
     )
     assert facts.truncated == words
     assert STAGE.summary(facts).endswith(f" pp; {words}")
@@ -128,6 +128,7 @@ def _write(folder: Path, truths: Mapping[Split, list[Truth]]) -> Path:
         write_images(file, iter(images), images.shape)
     write_index(
         folder,
+        task=Task.DETECTION,
         classes=("nut", "bolt", "gear"),
         preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
         items={

@@ -39,7 +39,7 @@ def _artifact(folder: Path, label: str) -> Path:
 
 
 _TAMPERED = (
-    ("index", "images.npy"),
+    ("view", "images.npy"),
     ("finetune", "model.safetensors"),
     ("export onnx", "model.onnx"),
     ("compare", "manifest.json"),
