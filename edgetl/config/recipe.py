@@ -128,7 +128,7 @@ class EvaluationTable(Table):
 class InputTable(Table):
     """How images become the network's input; identical in training and on the device."""
 
-    size: int = Field(default=160, ge=32, le=1024, multiple_of=8)
+    size: int = Field(default=160, ge=8, le=1024, multiple_of=8)
     """Height and width in pixels."""
     fit: Literal["letterbox", "stretch", "crop"] = "letterbox"
     """Keep the aspect ratio and pad, stretch to a square, or crop the centre square."""

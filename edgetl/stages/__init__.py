@@ -17,7 +17,7 @@ from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.config.table import Table
 from edgetl.config.target import Target
-from edgetl.errors import Problem
+from edgetl.errors import MissingPackage, Problem
 from edgetl.facts import FactsModel
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
@@ -111,6 +111,12 @@ def no_problems(job: Job) -> Iterator[Problem]:
     yield from ()
 
 
+def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
+    """Yield nothing: a stage that needs no package beyond edgetl's own dependencies."""
+    del job
+    yield from ()
+
+
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
     """Return nothing: the plug-ins of a stage whose result depends on none."""
     del settings, inputs
@@ -131,6 +137,7 @@ class Stage(Generic[StageFacts]):
         plugins: Every plug-in that `run` loads and that can change its result, with its version,
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         check: Every reason why the plan could not be carried through, found before the first epoch.
+        missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
         facts: What `run` returns; readers of an artifact ask for it.
         run: Write files into ``work.out`` and return facts.
@@ -148,6 +155,7 @@ class Stage(Generic[StageFacts]):
     run: Callable[[Any, Mapping[str, Artifact], Workspace], StageFacts]
     summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
 
     def summarise(self, artifact: Artifact) -> str:

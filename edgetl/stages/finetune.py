@@ -15,6 +15,7 @@ from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import TEACHER
 from edgetl.stages._training import (
+    missing_for_training,
     network_problems,
     network_settings,
     result_sentence,
@@ -132,7 +133,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="finetune",
-    version=4,
+    version=5,
     needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,
@@ -142,5 +143,6 @@ STAGE = Stage(
     run=_run,
     summary=result_sentence,
     check=_check,
+    missing=missing_for_training,
     plugins=_plugins,
 )

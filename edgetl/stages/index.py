@@ -288,7 +288,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=4,
+    version=5,
     needs=(),
     makes="dataset",
     options=NoOptions,
