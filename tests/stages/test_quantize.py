@@ -117,6 +117,7 @@ def test_int8_depends_on_the_images_and_the_estimator_but_not_on_the_recipes_nam
     settings = planned_settings(bench, Precision.INT8)
 
     assert settings == {
+        "model": "teacher",
         "format": "onnx",
         "precision": "int8",
         "quantizer": "onnxruntime",
