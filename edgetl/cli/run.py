@@ -1,4 +1,4 @@
-"""``edgetl run``: make, verify, time and choose; hand over what holds the limits."""
+"""``edgetl run``: make, verify, time and choose; package what holds the limits."""
 
 from __future__ import annotations
 
