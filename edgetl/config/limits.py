@@ -79,7 +79,7 @@ class Limit:
         direction: On which side the figure must be.
         source: Where the figure comes from.
         figure: The figure in that unit; None where it is not known.
-        unknown: Why a device that was asked gave no figure, in words.
+        unknown: Why a device reported no figure, in words.
         task: The only task that has the figure; None where every task has it.
         of_metric: Whether a miss names the metric, because the title does not.
     """
@@ -110,8 +110,8 @@ class Limit:
         text = f"{self.title} {self.compared(value, bound)}"
         return f"{text} ({figures.title})" if self.of_metric else text
 
-    def asked(self, bound: float) -> str:
-        """Return what is asked for: ``at most 3 ms``."""
+    def required(self, bound: float) -> str:
+        """Return the requirement in words: ``at most 3 ms``."""
         return self._with_unit(f"{self.direction} {bound:g}")
 
     def _with_unit(self, text: str) -> str:
@@ -214,7 +214,7 @@ class Limits(Table):
         for name, limit in LIMITS.items():
             bound = self.bound(name)
             if bound is not None:
-                words[name] = f"{limit.title} {limit.asked(bound)}"
+                words[name] = f"{limit.title} {limit.required(bound)}"
         return words
 
 

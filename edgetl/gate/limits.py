@@ -182,7 +182,7 @@ def _accuracy_case(accuracy: Accuracy, figures: Figures, limits: Limits) -> Case
             continue
         value = limit.figure(figures)
         if value is None:
-            problems.append(f"{limit.title} is not known; {limit.asked(bound)} is wanted")
+            problems.append(f"{limit.title} is not known; {limit.required(bound)} is wanted")
         elif limit.excess(value, bound) > 0:
             problems.append(limit.miss(figures, value, bound))
     fine = f"{score.title} {score.value:.4g} [{score.low:.4g}, {score.high:.4g}] "
@@ -202,7 +202,7 @@ def _device_case(name: str, figures: Figures, measurements: Measurements, target
         return _unmeasured(name, measurements, target)
     provenance = measurements.provenance
     if limit.figure(figures) is None:
-        reason = f"{limit.unknown}; {limit.asked(bound)} allowed"
+        reason = f"{limit.unknown}; {limit.required(bound)} allowed"
         return Case(limit.case, Status.FAILED, reason, provenance)
     case = _judged_limit(name, figures, target, provenance=provenance)
     if limit.source is not Source.TIMING:
@@ -260,7 +260,7 @@ def _unmeasured(name: str, measurements: Measurements, target: Target) -> Case:
     if bound is None:
         return Case(limit.case, Status.SKIPPED, _no_limit(target))
     reason = (
-        f"{limit.asked(bound)} allowed, but only a {Provenance.MEASURED} figure can pass, and "
+        f"{limit.required(bound)} allowed, but only a {Provenance.MEASURED} figure can pass, and "
         f"device '{measurements.device}' is {measurements.provenance}"
     )
     return Case(limit.case, Status.UNVERIFIED, reason, measurements.provenance)

@@ -27,7 +27,7 @@ def candidates(run: Run, package: Artifact, name: str) -> Figure:
         [_point(row, cost, chosen=row.candidate == facts.chosen) for row in rows],
         cost="p95 latency, ms" if cost == "p95_ms" else "size, MiB",
         metric=rows[0].title,
-        cost_limit=None if bound is None else Limit(bound, limit.asked(bound)),
+        cost_limit=None if bound is None else Limit(bound, limit.required(bound)),
         metric_limits=_metric_limits(run, package, facts),
     )
     dropped = [row.candidate.name for row in facts.rows if row not in rows]
@@ -128,7 +128,7 @@ def _metric_limits(run: Run, package: Artifact, facts: PackageFacts) -> list[Lim
     drawn: list[Limit] = []
     least = limits.bound(row.metric) if row.metric in LIMITS else None
     if least is not None:
-        drawn.append(Limit(least, LIMITS[row.metric].asked(least)))
+        drawn.append(Limit(least, LIMITS[row.metric].required(least)))
     verification = run.part(package, row.candidate, Part.VERIFICATION)
     if limits.drop_pp is not None and verification is not None:
         trained = verification.read(VerificationFacts).drop.value

@@ -111,9 +111,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> PackageFacts:
     target = settings.target
-    evidence = [_Evidence.of(variant.of(settings.model), inputs) for variant in target.variants()]
-    selection = choose(target, [each.measured() for each in evidence])
-    chosen = None if selection.chosen is None else evidence[selection.chosen]
+    assessments = [
+        _Assessment.of(variant.of(settings.model), inputs) for variant in target.variants()
+    ]
+    selection = choose(target, [each.measured() for each in assessments])
+    chosen = None if selection.chosen is None else assessments[selection.chosen]
     if chosen is not None:
         _write_bundle(work.out / BUNDLE_FOLDER, settings, chosen, selection, inputs)
     return PackageFacts(
@@ -126,13 +128,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         chosen=None if chosen is None else chosen.candidate,
         rows=tuple(
             each.row(judgement)
-            for each, judgement in zip(evidence, selection.judgements, strict=True)
+            for each, judgement in zip(assessments, selection.judgements, strict=True)
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Evidence:
+class _Assessment:
     """What earlier stages found out about one candidate."""
 
     candidate: Candidate
@@ -141,7 +143,7 @@ class _Evidence:
     """None where no device ran it."""
 
     @classmethod
-    def of(cls, candidate: Candidate, inputs: Mapping[str, Artifact]) -> _Evidence:
+    def of(cls, candidate: Candidate, inputs: Mapping[str, Artifact]) -> _Assessment:
         latency = inputs.get(Part.LATENCY.of(candidate))
         return cls(
             candidate,
@@ -216,7 +218,7 @@ class _Evidence:
 def _write_bundle(
     folder: Path,
     settings: Settings,
-    chosen: _Evidence,
+    chosen: _Assessment,
     selection: Selection,
     inputs: Mapping[str, Artifact],
 ) -> None:
