@@ -39,7 +39,8 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> _Written:
             pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
         if key not in folders:
             folder = tmp_path_factory.mktemp(f"mean-{name}")
-            exporter.export(_ColourMeans().eval(), torch.zeros(*shape), ("logits",), folder)
+            examples = {"image": torch.zeros(*shape)}
+            exporter.export(_ColourMeans().eval(), examples, ("logits",), folder)
             folders[key] = folder
         shutil.copytree(folders[key], out, dirs_exist_ok=True)
         return out / exporter.file
