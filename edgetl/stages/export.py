@@ -229,7 +229,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="export",
-    version=6,
+    version=7,
     needs=("view", "teacher", "student"),
     makes="float",
     options=NoOptions,

@@ -249,7 +249,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="quantize",
-    version=5,
+    version=6,
     needs=("view", "float"),
     makes="quantized",
     options=NoOptions,
