@@ -130,7 +130,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="finetune",
-    version=3,
+    version=4,
     needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,

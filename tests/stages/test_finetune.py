@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgetl.data.augment import Level
 from edgetl.data.boxes_augment import VARIATIONS
 from edgetl.data.dataset import Dataset
+from edgetl.data.levels import Level
 from edgetl.models import FAMILIES, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Node
