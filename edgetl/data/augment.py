@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - the usual name
@@ -158,11 +157,11 @@ def show_view(
     x0, y0 = max(0, round(left)), max(0, round(top))
     x1, y1 = min(preprocess.width, round(right)), min(preprocess.height, round(bottom))
     part = image[:, y0:y1, x0:x1]
-    if view.moves:
-        to_image = _to_image(view, height / width)
-        part = _resampled(part, _in_pixels(to_image, frame, (x0, y0)), preprocess.pad)
-    elif view.mirrored:
-        part = part.flip(2)
+    if view.moves and (view.degrees or preprocess.fit == "crop"):
+        part = _turned(part, _to_part(view, frame, (x0, y0), height / width), preprocess.pad)
+    else:
+        part = _cropped(part, view.crop) if view.moves else part
+        part = part.flip(2) if view.mirrored else part
     part = _recoloured(part, view)
     shown = torch.full_like(image, preprocess.pad)
     shown[:, y0:y1, x0:x1] = part
@@ -172,55 +171,63 @@ def show_view(
     return shown
 
 
-def _to_image(view: View, aspect: float) -> NDArray[np.float64]:
-    """Return the map from points of the view to points of the image, shape `(3, 3)`.
+def _to_part(
+    view: View, frame: Box, origin: tuple[int, int], aspect: float
+) -> tuple[float, float, float, float, float, float]:
+    """Return the map from pixels of the view to pixels of the image, both counted from `origin`.
+
+    Pixel ``(x, y)`` of the view shows ``(a x + b y + c, d x + e y + f)`` of the image. It is turned
+    about its centre in widths of the source image, so that right angles stay right.
 
     Args:
         view: What it shows.
-        aspect: Height of the image in its widths.
-    """
-    left, top, right, bottom = view.crop
-    crop = np.array([[right - left, 0.0, left], [0.0, bottom - top, top], [0.0, 0.0, 1.0]])
-    mirror = np.array(
-        [[-1.0 if view.mirrored else 1.0, 0.0, float(view.mirrored)], [0, 1, 0], [0, 0, 1]]
-    )
-    # Turned in widths of the image about its centre, so that right angles stay.
-    to_widths = np.array([[1.0, 0.0, -_HALF], [0.0, aspect, -_HALF * aspect], [0.0, 0.0, 1.0]])
-    angle = math.radians(view.degrees)
-    c, s = math.cos(angle), math.sin(angle)
-    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    found: NDArray[np.float64] = np.linalg.inv(to_widths) @ turn @ to_widths @ crop @ mirror
-    return found
-
-
-def _in_pixels(
-    to_image: NDArray[np.float64], frame: Box, origin: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Return a map of points as one of pixels, counted from `origin`.
-
-    Args:
-        to_image: Of points.
         frame: Left, top, width and height of the image on the input, pixels.
         origin: Left and top, pixels of the input.
+        aspect: Height of the source image in its widths.
     """
-    left, top, width, height = frame
-    scale = np.array(
-        [[width, 0.0, left - origin[0]], [0.0, height, top - origin[1]], [0.0, 0.0, 1.0]]
-    )
-    pixels: NDArray[np.float64] = scale @ to_image @ np.linalg.inv(scale)
-    return pixels
+    left, top, right, bottom = view.crop
+    if view.mirrored:
+        left, right = right, left
+    angle = math.radians(view.degrees)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    x, y, width, height = frame[0] - origin[0], frame[1] - origin[1], frame[2], frame[3]
+    a = cosine * (right - left)
+    b = -sine * aspect * (bottom - top) * width / height
+    d = sine / aspect * (right - left) * height / width
+    e = cosine * (bottom - top)
+    # The top left of the frame shows that of the crop, turned.
+    u, v = left - _HALF, top - _HALF
+    corner_x = x + (cosine * u - sine * aspect * v + _HALF) * width
+    corner_y = y + (sine / aspect * u + cosine * v + _HALF) * height
+    return a, b, corner_x - a * x - b * y, d, e, corner_y - d * x - e * y
 
 
-def _resampled(part: Tensor, to_part: NDArray[np.float64], pad: int) -> Tensor:
-    source = Image.fromarray(np.ascontiguousarray(part.permute(1, 2, 0).numpy()))
-    moved = source.transform(
+def _turned(part: Tensor, to_part: tuple[float, ...], pad: int) -> Tensor:
+    source = _to_image(part)
+    turned = source.transform(
         source.size,
         Image.Transform.AFFINE,
-        tuple(to_part[:2].ravel().tolist()),
+        to_part,
         Image.Resampling.BILINEAR,
         fillcolor=(pad, pad, pad),
     )
-    return torch.from_numpy(np.array(moved)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(turned)).permute(2, 0, 1)
+
+
+def _cropped(part: Tensor, crop: Box) -> Tensor:
+    source = _to_image(part)
+    window = (
+        crop[0] * source.width,
+        crop[1] * source.height,
+        min(crop[2], 1.0) * source.width,
+        min(crop[3], 1.0) * source.height,
+    )
+    cropped = source.resize(source.size, Image.Resampling.BILINEAR, box=window)
+    return torch.from_numpy(np.array(cropped)).permute(2, 0, 1)
+
+
+def _to_image(part: Tensor) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(part.permute(1, 2, 0).numpy()))
 
 
 def _recoloured(part: Tensor, view: View) -> Tensor:
