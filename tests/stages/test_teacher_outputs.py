@@ -14,7 +14,7 @@ from edgetl.train.teacher_logits import LOGITS_FILE
 STUDENT = {"family": "mobilenet_v3_small", "width": 0.35, "weights": "none"}
 
 
-def job_of(bench: Any, *, size: int = 32, **distill: object) -> Job:
+def job_of(bench: Any, *, size: int = 32, **distill: Any) -> Job:
     student = {**STUDENT, "input": {"size": size}}
     job: Job = bench.job({"distill": {"epochs": 4, **distill}}, student=student)
     return job
@@ -39,7 +39,7 @@ def planned(bench: Any, job: Job) -> list[Node]:
     ids=["live", "few", "one each", "more than epochs", "flip", "none"],
 )
 def test_outputs_are_planned_where_views_come_back(
-    bench: Any, distill: dict[str, object], views: int | None
+    bench: Any, distill: dict[str, Any], views: int | None
 ) -> None:
     nodes = planned(bench, job_of(bench, **distill))
     counts = [node.settings.model_dump()["num_views"] for node in nodes]
