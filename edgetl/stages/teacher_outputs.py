@@ -13,13 +13,14 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.data.levels import Level, num_views
+from edgetl.facts.training import TeacherOutputsFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import family_of
 from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, DistillTable
 from edgetl.train.tasks import TASKS
-from edgetl.types import Facts, Split
+from edgetl.types import Split
 
 
 class Settings(Table):
@@ -47,7 +48,9 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     return [Node("teacher_outputs", "teacher outputs", settings, inputs)]
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(
+    settings: Settings, inputs: Mapping[str, Artifact], work: Workspace
+) -> TeacherOutputsFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.data.loaders import AugmentedImages
     from edgetl.models import load_model
@@ -66,13 +69,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         num_views=settings.num_views,
         progress=work.progress.step,
     )
-    return {"images": len(images), "views": settings.num_views}
+    return TeacherOutputsFacts(images=len(images), views=settings.num_views)
 
 
-def _summary(facts: Facts) -> str:
+def _summary(facts: TeacherOutputsFacts) -> str:
     """Return for example ``4 views of 1,680 images through the teacher``."""
-    views = "1 view" if facts["views"] == 1 else f"{facts['views']:,} views"
-    return f"{views} of {facts['images']:,} images through the teacher"
+    views = "1 view" if facts.views == 1 else f"{facts.views:,} views"
+    return f"{views} of {facts.images:,} images through the teacher"
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -93,6 +96,7 @@ STAGE = Stage(
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=TeacherOutputsFacts,
     run=_run,
     summary=_summary,
     plugins=_plugins,
