@@ -20,7 +20,9 @@ from edgetl.cli import edgetl
 from edgetl.config.load import load_target
 from edgetl.errors import ConfigError, DeviceError
 
-_CLASSES = [{"label": label, "support": 30, "figures": {}} for label in ("red", "blue")]
+_CLASSES: list[dict[str, object]] = [
+    {"label": label, "support": 30, "figures": {}} for label in ("red", "blue")
+]
 _TARGET = """\
 name: board
 description: a board
