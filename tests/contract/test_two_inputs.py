@@ -153,7 +153,7 @@ def test_ladder_from_torch_to_the_file_holds(
 
     assert {info.dtype for info in predictor.session.inputs} == {"int32"}
     step = EVALUATIONS.load("classification").compare(expected, outputs)
-    assert step["snr_db"] >= _LOWEST_SNR_DB[precision]
+    assert step.snr_db >= _LOWEST_SNR_DB[precision]
     if precision is Precision.FP32:
         np.testing.assert_allclose(outputs["logits"], expected["logits"], atol=1e-5)
 
