@@ -14,8 +14,8 @@ _NMS_KEYS = {"score": "score_threshold", "limit": "max_detections"}
 def upgraded(table: JsonTable) -> dict[str, Any]:
     """Return the content of a schema-1 contract under the keys of schema 2.
 
-    Sizes and digests of files are unknown. Values are passed on as they are and checked by whoever
-    reads the result.
+    Sizes and digests of files are unknown. Values are passed on unchecked; reading the result as
+    schema 2 checks them.
 
     Raises:
         ContractError: If a key of schema 1 that schema 2 has elsewhere is missing or no table.
@@ -47,6 +47,6 @@ def _output(row: JsonTable) -> dict[str, Any]:
     }
 
 
-def _nms(suppression: JsonTable) -> dict[str, Any]:
-    keys = [key for key in ("score", "iou", "limit", "mode") if suppression.has(key)]
-    return {_NMS_KEYS.get(key, key): suppression.take(key, (object,)) for key in keys}
+def _nms(old: JsonTable) -> dict[str, Any]:
+    keys = [key for key in ("score", "iou", "limit", "mode") if old.has(key)]
+    return {_NMS_KEYS.get(key, key): old.take(key, (object,)) for key in keys}

@@ -5,7 +5,7 @@ was not built with; one whose libraries do not load; it gives single operations 
 Python class prints a text and tries again on the CPU. Each is an error here.
 
 ``tensorrt`` does not fall back to ``cuda`` either: how much of a model ran on which would not be
-known. Whoever accepts CUDA asks for it.
+known. A target that accepts CUDA names it.
 """
 
 from __future__ import annotations
