@@ -23,7 +23,12 @@ def load_job(
     Raises:
         ConfigError: With all problems of the recipe, or of the first broken target or calibration.
     """
-    loaded = load_recipe(given, overrides, {name: stage.options for name, stage in stages.items()})
+    loaded = load_recipe(
+        given,
+        overrides,
+        {name: stage.options for name, stage in stages.items()},
+        {name: stage.methods for name, stage in stages.items() if stage.methods},
+    )
     job = Job(
         recipe=loaded.recipe,
         tables=loaded.tables,

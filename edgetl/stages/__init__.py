@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.method_keys import MethodKeys
 from edgetl.config.recipe import Recipe
 from edgetl.config.table import Table
 from edgetl.config.target import Target
@@ -123,6 +124,7 @@ class Stage:
         plan: The nodes that a job wants from this stage; none if it wants none.
         plugins: Every plug-in that `run` loads and that can change its result, with its version,
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
+        methods: Where further keys of the table come from, if they depend on a method it names.
         check: Every reason why the plan could not be carried through, found before the first epoch.
         tools: Distributions whose version may change the result, for given settings.
         run: Write files into ``work.out`` and return facts.
@@ -140,6 +142,7 @@ class Stage:
     summary: Callable[[Facts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
+    methods: MethodKeys | None = None
 
 
 class NoOptions(Table):

@@ -1,12 +1,13 @@
-"""Teach a small network what the teacher knows: the student, and its control."""
+"""Train a small network with its teacher, and once more without: the student and its control."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
+from edgetl.config.method_keys import MethodKeys
 from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.models import FAMILIES
@@ -20,23 +21,32 @@ from edgetl.stages._training import (
 )
 from edgetl.stages._views import deployed_view, network_input
 from edgetl.store.store import Artifact
-from edgetl.train.options import (
-    NO_WEIGHTS,
-    DistillLoss,
-    DistillTable,
-    NetworkSettings,
-    Training,
-)
-from edgetl.train.tasks import TASKS, TeacherSignal
+from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
+from edgetl.train.options import NO_WEIGHTS, DistillTable, NetworkSettings, Training
+from edgetl.train.strategies import EVERYTHING, Phase
+from edgetl.train.tasks import TASKS, Start
 from edgetl.types import Facts
+
+METHOD_KEYS = MethodKeys(
+    key="method",
+    noun=METHODS.noun,
+    names=METHODS.names,
+    load=METHODS.load,
+    task_table=lambda task: TASKS.load(task).table,
+    default=lambda task: TASKS.load(task).method,
+)
+LABELS = "labels"
+"""The method in the facts of a control, which has none."""
 
 
 class Settings(Table):
     """What a student depends on."""
 
     network: NetworkSettings
-    training: Training
-    loss: DistillLoss
+    training: SerializeAsAny[Training]
+    label_weight: float
+    method: MethodSettings | None
+    """None for a control, which is trained on labels alone."""
     device: str = Field(exclude=True)
 
 
@@ -48,16 +58,19 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     task, seed = TASKS.load(job.recipe.task), job.recipe.seed
     settings = Settings(
         network=network_settings(job, student, seed=seed),
-        training=task.student(table, seed=seed, pretrained=student.weights != NO_WEIGHTS),
-        loss=task.distillation(table),
+        training=task.training(
+            table, start=Start.RANDOM if student.weights == NO_WEIGHTS else Start.STUDENT, seed=seed
+        ),
+        label_weight=table.label_weight,
+        method=method_settings(table.method, table),
         device=job.recipe.device,
     )
     dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
     nodes = [Node("distill", "distill", settings, inputs)]
     if table.control:
-        # Alone with the labels; the same in everything else.
-        control = settings.model_copy(update={"loss": DistillLoss(method="labels")})
+        # On labels alone, the same in everything else.
+        control = settings.model_copy(update={"method": None, "label_weight": 1.0})
         nodes.append(Node("distill", "control", control, {"dataset": dataset}))
     return nodes
 
@@ -70,9 +83,6 @@ def _check(job: Job) -> Iterator[Problem]:
         yield Problem(
             "student.input", "differs from the teacher's, so that it cannot follow its outputs"
         )
-    table = cast("DistillTable", job.tables["distill"])
-    for name, why in TASKS.load(job.recipe.task).problems(table):
-        yield Problem(f"distill.{name}", why)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
@@ -87,16 +97,19 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     family, module, report = build_network(settings.network, len(dataset.classes))
     work.progress.note(f"{settings.network.family}: {report.sentence()}")
     teacher_signal = None
-    if "teacher" in inputs:
+    if settings.method is not None:
         spec, network = load_model(inputs["teacher"].folder)
         fabric = open_fabric(settings.device, mixed_precision=settings.training.mixed_precision)
-        teacher_signal = TeacherSignal(spec, network.to(fabric.device), settings.loss)
-    fitted = task.train_whole(
+        teacher_signal = TeacherSignal(
+            spec, network.to(fabric.device), settings.method, settings.label_weight
+        )
+    phase = Phase(name="student", learns=(EVERYTHING,), training=settings.training)
+    fitted = task.train(
         module,
         family,
-        settings.training,
+        phase,
         dataset=dataset,
-        run_context=run_context(work, "student", settings.device, resumes=True),
+        run_context=run_context(work, phase.name, settings.device, resumes=True),
         teacher_signal=teacher_signal,
     )
     facts = write_training_artifacts(
@@ -105,13 +118,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         network=settings.network,
         dataset=dataset,
         report=report,
-        phases={"student": fitted},
+        phases={phase.name: fitted},
     )
-    return {**facts, "method": settings.loss.method}
+    return {**facts, "method": settings.method.name if settings.method else LABELS}
 
 
 def _summary(facts: Facts) -> str:
-    alone = ", on labels alone" if facts["method"] == "labels" else ""
+    alone = ", on labels alone" if facts["method"] == LABELS else ""
     return f"{result_sentence(facts)}{alone}"
 
 
@@ -120,8 +133,10 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    families = FAMILIES.stamp(settings.network.family)
-    return families | family_of(inputs["teacher"]) if "teacher" in inputs else families
+    plugins = FAMILIES.stamp(settings.network.family)
+    if settings.method is not None:
+        plugins |= METHODS.stamp(settings.method.name) | family_of(inputs["teacher"])
+    return plugins
 
 
 STAGE = Stage(
@@ -136,4 +151,5 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     plugins=_plugins,
+    methods=METHOD_KEYS,
 )

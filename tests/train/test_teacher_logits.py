@@ -10,12 +10,9 @@ from torch import Tensor, nn
 from edgetl.data.augment import Level
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, write_images, write_index
 from edgetl.data.loaders import TrainBatches
-from edgetl.nn.distillation import decoupled_loss, soft_target_loss
-from edgetl.nn.losses import label_loss
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.train.image_batches import LabelledBatch, raw_pixels
-from edgetl.train.options import DistillLoss
-from edgetl.train.teacher_logits import distillation_loss, make_teacher
+from edgetl.train.image_batches import raw_pixels
+from edgetl.train.teacher_logits import make_teacher
 from edgetl.types import Split, Task
 
 SIZE = 32
@@ -83,54 +80,3 @@ def test_teacher_answers_exactly_what_the_student_sees(
         torch.testing.assert_close(found, expected.detach(), atol=1e-4, rtol=1e-5)
         assert not found.requires_grad
         assert not found.is_inference()
-
-
-def drawn_batch() -> tuple[Tensor, LabelledBatch]:
-    generator = torch.Generator().manual_seed(0)
-    student, teacher = (torch.randn(6, 3, generator=generator) for _ in range(2))
-    labels = torch.randint(3, (6,), generator=generator)
-    return student, LabelledBatch(torch.zeros(6, 1), labels, teacher)
-
-
-def on_labels(logits: Tensor, batch: LabelledBatch) -> Tensor:
-    return label_loss(logits, batch.labels)
-
-
-def test_loss_of_soft_targets_weighs_labels_and_teacher() -> None:
-    student, batch = drawn_batch()
-    settings = DistillLoss(
-        method="soft-targets", temperature=2.0, label_weight=0.3, soft_weight=0.7
-    )
-
-    found = distillation_loss(settings, on_labels)(student, batch)
-
-    assert batch.teacher_logits is not None
-    expected = 0.3 * on_labels(student, batch) + 0.7 * soft_target_loss(
-        student, batch.teacher_logits, 2.0
-    )
-    assert found.item() == pytest.approx(expected.item())
-
-
-def test_loss_of_dkd_weighs_labels_and_both_parts() -> None:
-    student, batch = drawn_batch()
-    settings = DistillLoss(method="dkd", temperature=2.0, label_weight=0.3, alpha=0.5, beta=4.0)
-
-    found = distillation_loss(settings, on_labels)(student, batch)
-
-    assert batch.teacher_logits is not None
-    distilled = decoupled_loss(
-        student, batch.teacher_logits, batch.labels, temperature=2.0, alpha=0.5, beta=4.0
-    )
-    assert found.item() == pytest.approx((0.3 * on_labels(student, batch) + distilled).item())
-
-
-def test_loss_on_labels_is_the_one_that_was_given() -> None:
-    assert distillation_loss(DistillLoss(method="labels"), on_labels) is on_labels
-
-
-def test_distillation_without_a_teacher_in_the_batch_is_an_error() -> None:
-    student, batch = drawn_batch()
-    settings = DistillLoss(method="dkd", temperature=2.0)
-
-    with pytest.raises(ValueError, match="method 'dkd' needs batches with teacher_logits"):
-        distillation_loss(settings, on_labels)(student, LabelledBatch(batch.inputs, batch.labels))
