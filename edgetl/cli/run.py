@@ -1,4 +1,4 @@
-"""``edgetl run``: make, verify, time and choose; hand over what holds the limits."""
+"""``edgetl run``: make, verify, time and choose; package what holds the limits."""
 
 from __future__ import annotations
 
@@ -48,31 +48,31 @@ def command(
     stages = all_stages()
     job = load_job(recipe, overrides, store, stages)
     with Console(stages, quiet=as_json) as console:
-        found = run(job, store, stages, console)
-    store.record_run(job.recipe.name, found)
+        artifacts = run(job, store, stages, console)
+    store.record_run(job.recipe.name, artifacts)
     packages = {
         artifact.facts["target"]: artifact
-        for artifact in found.values()
+        for artifact in artifacts.values()
         if artifact.manifest.kind == "bundle"
     }
     for target, package in packages.items():
         copy_bundle(package, dist / target)
     if as_json:
-        click.echo(json.dumps(_as_json(found, packages, dist), indent=2))
+        click.echo(json.dumps(_as_json(artifacts, packages, dist), indent=2))
     else:
         click.echo("")
         facts = [package.facts for package in packages.values()]
         click.echo(candidate_table(facts))
         for line in verdict_lines(facts, dist):
             click.echo(line)
-        for line in worst_error_lines(facts, found):
+        for line in worst_error_lines(facts, artifacts):
             click.echo(line)
     if any(package.facts["verdict"] != "held" for package in packages.values()):
         sys.exit(ExitCode.LIMIT_MISSED)
 
 
 def _as_json(
-    found: Mapping[str, Artifact], packages: Mapping[str, Artifact], dist: Path
+    artifacts: Mapping[str, Artifact], packages: Mapping[str, Artifact], dist: Path
 ) -> dict[str, object]:
     return {
         "artifacts": {
@@ -81,7 +81,7 @@ def _as_json(
                 "digest": artifact.manifest.digest,
                 "facts": artifact.facts,
             }
-            for label, artifact in found.items()
+            for label, artifact in artifacts.items()
             if artifact.manifest.kind != "bundle"
         },
         "targets": {

@@ -128,7 +128,7 @@ class EvaluationTable(Table):
 class InputTable(Table):
     """How images become the network's input; identical in training and on the device."""
 
-    size: int = Field(default=160, ge=32, le=1024, multiple_of=8)
+    size: int = Field(default=160, ge=8, le=1024, multiple_of=8)
     """Height and width in pixels."""
     fit: Literal["letterbox", "stretch", "crop"] = "letterbox"
     """Keep the aspect ratio and pad, stretch to a square, or crop the centre square."""
@@ -150,7 +150,7 @@ class TeacherTable(Table):
     weights: str = "imagenet"
     """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
     input: InputTable | None = None
-    """What this network sees, where that is not the recipe's `input`: fields left out are its."""
+    """Input of this network where it differs from the recipe's `input`."""
 
 
 class StudentTable(Table):
@@ -163,7 +163,7 @@ class StudentTable(Table):
     weights: str = "none"
     """As for the teacher."""
     input: InputTable | None = None
-    """What this network sees, where that is not the recipe's `input`: fields left out are its."""
+    """Input of this network where it differs from the recipe's `input`."""
 
 
 class NmsTable(Table):

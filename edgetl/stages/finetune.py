@@ -19,6 +19,7 @@ from edgetl.stages._phases import (
     strategies_from_scratch,
 )
 from edgetl.stages._training import (
+    missing_for_training,
     network_problems,
     network_settings,
     result_sentence,
@@ -141,7 +142,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="finetune",
-    version=3,
+    version=4,
     needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,
@@ -150,6 +151,7 @@ STAGE = Stage(
     run=_run,
     summary=result_sentence,
     check=_check,
+    missing=missing_for_training,
     plugins=_plugins,
     methods=STRATEGY_KEYS,
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from edgetl.models import FAMILIES, Family
+from edgetl.models import FAMILIES, DetectorFamily, as_detector
 from edgetl.nn.detection_distillation import FeatureAdapter
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
@@ -39,7 +39,7 @@ class DetectorDistillation:
     def __init__(
         self,
         distillation: DistillationLoss,
-        family: Family,
+        family: DetectorFamily,
         student: nn.Module,
         adapter: nn.Module | None,
     ) -> None:
@@ -89,7 +89,7 @@ class DetectorDistillation:
 
 def setup_with_teacher(
     student: nn.Module,
-    family: Family,
+    family: DetectorFamily,
     phase: Phase,
     *,
     dataset: Dataset,
@@ -105,7 +105,7 @@ def setup_with_teacher(
         teacher_signal: The teacher: any detector with as many classes, and the same strides.
     """
     distillation = DistillationLoss(teacher_signal)
-    teacher = FAMILIES.load(teacher_signal.spec.family)
+    teacher = as_detector(FAMILIES.load(teacher_signal.spec.family))
     with_maps = Signal.FEATURES in distillation.signals
     adapter = None
     if with_maps:

@@ -17,16 +17,9 @@ from edgetl.train.distillation import (
 )
 from edgetl.train.image_batches import LabelledBatch
 from edgetl.train.interfaces import LABELLED
-from edgetl.types import Task
 
-SPEC = ModelSpec(
-    task=Task.CLASSIFICATION,
-    family="mobilenet_v2",
-    width=1.0,
-    classes=("a", "b", "c"),
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    input=InputTable(size=32),
+SPEC = ModelSpec.of(
+    "mobilenet_v2", width=1.0, classes=("a", "b", "c"), image_input=InputTable(size=32)
 )
 
 

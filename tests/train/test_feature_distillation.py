@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
-from edgetl.models import FAMILIES, ModelSpec
+from edgetl.models import FAMILIES, ModelSpec, as_detector
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_distillation import (
     FeatureAdapter,
@@ -38,10 +38,9 @@ from edgetl.train.fit import Fitted, fit
 from edgetl.train.interfaces import LABELLED, RunContext
 from edgetl.train.strategies import EVERYTHING, Phase
 from edgetl.train.tasks.detection import DetectorTraining
-from edgetl.types import Task
 
-FAMILY = FAMILIES.load("mobilenet_v3_small_yolox")
-TEACHER = FAMILIES.load("yolox_nano")
+FAMILY = as_detector(FAMILIES.load("mobilenet_v3_small_yolox"))
+TEACHER = as_detector(FAMILIES.load("yolox_nano"))
 GRID = Grid.of(64, 64, FAMILY.strides)
 WEIGHTS = ("soft_weight", "box_weight", "feature_weight")
 LABELS_ALONE = dict.fromkeys(WEIGHTS, 0.0)
@@ -55,14 +54,11 @@ def teacher_signal(
     method: str = "pkd", options: Mapping[str, float] | None = None, label_weight: float = 1.0
 ) -> TeacherSignal:
     """Return a teacher of another family, with other channels and another normalisation."""
-    spec = ModelSpec(
-        task=Task.DETECTION,
-        family="yolox_nano",
+    spec = ModelSpec.of(
+        "yolox_nano",
         width=0.25,
         classes=("bright", "dark"),
-        mean=TEACHER.mean,
-        std=TEACHER.std,
-        input=InputTable(size=64, fit="stretch"),
+        image_input=InputTable(size=64, fit="stretch"),
     )
     module = TEACHER.build(width=0.25, num_classes=2, seed=1).eval()
     own = METHODS.load(method).options.model_validate(options or {})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
+from edgetl.models import as_detector
 from edgetl.train.distillation import Signal, TeacherSignal
 from edgetl.train.options import WEIGHT_DECAY, Training, TrainingTable, resolve
 from edgetl.train.tasks import Start
@@ -121,10 +122,14 @@ class _Detection:
         if phase.cached_features:
             raise ValueError(f"phase '{phase.name}': detectors have no cached features")
         if teacher_signal is None:
-            detector_setup = setup(dataset, family, phase)
+            detector_setup = setup(dataset, as_detector(family), phase)
         else:
             detector_setup = setup_with_teacher(
-                module, family, phase, dataset=dataset, teacher_signal=teacher_signal
+                module,
+                as_detector(family),
+                phase,
+                dataset=dataset,
+                teacher_signal=teacher_signal,
             )
         return fit(module, detector_setup, training=phase.training, run_context=run_context)
 
