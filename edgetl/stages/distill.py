@@ -10,8 +10,10 @@ from pydantic import Field, SerializeAsAny
 from edgetl.config.method_keys import MethodKeys
 from edgetl.config.table import Table
 from edgetl.errors import Problem
+from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
+from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
@@ -26,7 +28,6 @@ from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, me
 from edgetl.train.options import NO_WEIGHTS, DistillTable, NetworkSettings, Training
 from edgetl.train.strategies import EVERYTHING, Phase
 from edgetl.train.tasks import TASKS, Start
-from edgetl.types import Facts
 
 METHOD_KEYS = MethodKeys(
     key="method",
@@ -48,6 +49,8 @@ class Settings(Table):
     label_weight: float
     method: MethodSettings | None
     """None for a control, which is trained on labels alone."""
+    model: str
+    """Name of the network: `STUDENT` or `CONTROL`."""
     device: str = Field(exclude=True)
 
 
@@ -64,15 +67,17 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         ),
         label_weight=table.label_weight,
         method=method_settings(table.method, table),
+        model=STUDENT,
         device=job.recipe.device,
     )
     dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
-    nodes = [Node("distill", "distill", settings, inputs)]
+    nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
         # On labels alone, the same in everything else.
-        control = settings.model_copy(update={"method": None, "label_weight": 1.0})
-        nodes.append(Node("distill", "control", control, {"dataset": dataset}))
+        alone = {"method": None, "label_weight": 1.0, "model": CONTROL}
+        control = settings.model_copy(update=alone)
+        nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
     return nodes
 
 
@@ -86,7 +91,7 @@ def _check(job: Job) -> Iterator[Problem]:
         )
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.models import load_model
     from edgetl.train.device import open_fabric
@@ -120,12 +125,14 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         dataset=dataset,
         report=report,
         phases={phase.name: fitted},
+        model=settings.model,
     )
-    return {**facts, "method": settings.method.name if settings.method else LABELS}
+    method = settings.method.name if settings.method else LABELS
+    return facts.model_copy(update={"method": method})
 
 
-def _summary(facts: Facts) -> str:
-    alone = ", on labels alone" if facts["method"] == LABELS else ""
+def _summary(facts: TrainingFacts) -> str:
+    alone = ", on labels alone" if facts.method == LABELS else ""
     return f"{result_sentence(facts)}{alone}"
 
 
@@ -142,12 +149,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="distill",
-    version=4,
+    version=5,
     needs=("view", "teacher"),
     makes="student",
     options=DistillTable,
     plan=_plan,
     tools=_tools,
+    facts=TrainingFacts,
     run=_run,
     summary=_summary,
     check=_check,

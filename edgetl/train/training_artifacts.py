@@ -14,12 +14,13 @@ from torch import nn
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import EVALUATIONS
+from edgetl.facts.training import PhaseFacts, TrainingFacts
 from edgetl.models import ModelSpec, deployable, save_model
 from edgetl.train.fit import Fitted
 from edgetl.train.history import write_results
 from edgetl.train.options import NetworkSettings
 from edgetl.train.weights import LoadReport
-from edgetl.types import Facts, Split
+from edgetl.types import Split
 
 if TYPE_CHECKING:
     from edgetl.evaluation import Predictions
@@ -49,7 +50,8 @@ def write_training_artifacts(
     dataset: Dataset,
     report: LoadReport,
     phases: Mapping[str, Fitted],
-) -> Facts:
+    model: str,
+) -> TrainingFacts:
     """Write model, `predictions.npz` and `results.csv` into `folder`; return the facts.
 
     Args:
@@ -59,6 +61,7 @@ def write_training_artifacts(
         dataset: The network as deployed predicts its validation and test images.
         report: What became of the pretrained weights.
         phases: The parts of the training by name, in order.
+        model: Name of the network in the recipe.
     """
     spec = spec_of(network, dataset)
     save_model(folder, spec, module)
@@ -72,20 +75,22 @@ def write_training_artifacts(
     write_results(
         folder, {name: fitted.rows for name, fitted in phases.items()}, metric=evaluation.metric
     )
-    scores: Facts = {split.value: None for split in (Split.VAL, Split.TEST)}
-    for split, values in predictions.items():
-        scores[split.value] = evaluation.score(values, dataset, split)
-    return {
-        "family": network.family,
-        "width": network.width,
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "weights": report.facts(),
-        "phases": {
-            name: {"epochs": len(fitted.rows), "best_epoch": fitted.best_epoch}
+    scores = {
+        split: evaluation.score(values, dataset, split) for split, values in predictions.items()
+    }
+    return TrainingFacts(
+        model=model,
+        family=network.family,
+        width=network.width,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        weights=report.facts(),
+        phases={
+            name: PhaseFacts(epochs=len(fitted.rows), best_epoch=fitted.best_epoch)
             for name, fitted in phases.items()
         },
-        **scores,
-    }
+        val=scores.get(Split.VAL),
+        test=scores.get(Split.TEST),
+    )
 
 
 def split_predictions(
