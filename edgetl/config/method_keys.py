@@ -119,7 +119,7 @@ def _with_keys_of(name: str, stage_table: type[Table], keys: MethodKeys, task: T
     description = stage_table.model_fields[keys.key].description
     literal: Any = Literal[name]
     if name == keys.default(task):
-        # A key without a value is a key that is left out.
+        # A key without a value counts as omitted.
         filled = BeforeValidator(lambda value: name if value is None else value)
         literal = Annotated[literal, filled]
         field = Field(default=name, description=description)
