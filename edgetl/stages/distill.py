@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
 
 from pydantic import Field, SerializeAsAny
 
-from edgetl.config.method_keys import MethodKeys
 from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import CONTROL, STUDENT
+from edgetl.stages._student import METHOD_KEYS, student_table, student_training
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
@@ -22,21 +21,13 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
-from edgetl.stages._views import deployed_view, network_input
+from edgetl.stages._views import deployed_view, network_input, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
-from edgetl.train.options import NO_WEIGHTS, DistillTable, NetworkSettings, Training
+from edgetl.train.options import DistillTable, NetworkSettings, Training
 from edgetl.train.strategies import EVERYTHING, Phase
-from edgetl.train.tasks import TASKS, Start
+from edgetl.train.tasks import TASKS
 
-METHOD_KEYS = MethodKeys(
-    key="method",
-    noun=METHODS.noun,
-    names=METHODS.names,
-    load=METHODS.load,
-    task_table=lambda task: TASKS.load(task).table,
-    default=lambda task: TASKS.load(task).method,
-)
 LABELS = "labels"
 """The method in the facts of a control, which has none."""
 
@@ -58,13 +49,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     student = job.recipe.student
     if student is None:
         return []
-    table = cast("DistillTable", job.tables["distill"])
-    task, seed = TASKS.load(job.recipe.task), job.recipe.seed
+    table = student_table(job)
     settings = Settings(
-        network=network_settings(job, student, seed=seed),
-        training=task.training(
-            table, start=Start.RANDOM if student.weights == NO_WEIGHTS else Start.STUDENT, seed=seed
-        ),
+        network=network_settings(job, student, seed=job.recipe.seed),
+        training=student_training(job, student),
         label_weight=table.label_weight,
         method=method_settings(table.method, table),
         model=STUDENT,
@@ -72,6 +60,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     )
     dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
+    if made["teacher outputs"]:
+        inputs["teacher outputs"] = made["teacher outputs"][0]
+    elif teacher_view(job, made) is not dataset:
+        inputs["teacher dataset"] = teacher_view(job, made)
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
         # On labels alone, the same in everything else.
@@ -85,9 +77,13 @@ def _check(job: Job) -> Iterator[Problem]:
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
-    if network_input(job, job.recipe.student) != network_input(job, job.recipe.teacher):
+    method = student_table(job).method
+    inputs = (network_input(job, table) for table in (job.recipe.student, job.recipe.teacher))
+    if not METHODS.load(method).follows_logits_alone and len(set(inputs)) > 1:
         yield Problem(
-            "student.input", "differs from the teacher's, so that it cannot follow its outputs"
+            "student.input",
+            f"differs from the teacher's; with `method: {method}` a student follows maps of its "
+            "teacher, so both need one input",
         )
 
 
@@ -106,8 +102,14 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     if settings.method is not None:
         spec, network = load_model(inputs["teacher"].folder)
         fabric = open_fabric(settings.device, mixed_precision=settings.training.mixed_precision)
+        own, outputs = inputs.get("teacher dataset"), inputs.get("teacher outputs")
         teacher_signal = TeacherSignal(
-            spec, network.to(fabric.device), settings.method, settings.label_weight
+            spec,
+            network.to(fabric.device),
+            settings.method,
+            settings.label_weight,
+            dataset=Dataset.open(own.folder) if own else None,
+            outputs=outputs.folder if outputs else None,
         )
     phase = Phase(name="student", learns=(EVERYTHING,), training=settings.training)
     fitted = task.train(
@@ -149,8 +151,8 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="distill",
-    version=5,
-    needs=("view", "teacher"),
+    version=6,
+    needs=("view", "teacher", "teacher outputs"),
     makes="student",
     options=DistillTable,
     plan=_plan,

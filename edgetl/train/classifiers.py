@@ -144,9 +144,7 @@ def setup(
     objective: Objective[LabelledBatch] = Supervised(label_loss)
     teacher = None
     if teacher_signal:
-        teacher = make_teacher(
-            teacher_signal.module, teacher_signal.spec, dataset, augment=training.augment
-        )
+        teacher = make_teacher(teacher_signal, training)
         objective = LogitDistillation(DistillationLoss(teacher_signal), label_loss)
     batches = image_batches(dataset, training, family, teacher=teacher)
     return TrainingSetup(

@@ -52,6 +52,9 @@ class TrainingTable(Table):
     augment: Literal["none", "flip", "light", "strong"] = "light"
     """How much images vary from epoch to epoch: mirrored; also cut or scaled and recoloured; and
     more so."""
+    views: int | None = Field(default=None, ge=1, le=10_000)
+    """Different views of an image to train on, shown in turn; null: a new one in every epoch. Of a
+    classifier the teacher's outputs for them are computed once, for all that learn from it."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation result; null never stops early."""
     mixed_precision: bool = True
@@ -106,6 +109,7 @@ class Training(Table):
     clip_norm: float | None = None
     ema: float | None = 0.999
     augment: Literal["none", "flip", "light", "strong"] = "light"
+    views: int | None = None
     patience: int | None = None
     mixed_precision: bool = True
     seed: int

@@ -14,7 +14,7 @@ from edgetl.config.method_keys import every_table
 from edgetl.nn.boxes import Grid
 from edgetl.nn.yolox import RawDetections
 from edgetl.stages import STAGES
-from edgetl.stages.distill import METHOD_KEYS
+from edgetl.stages._student import METHOD_KEYS
 from edgetl.train.distillation import METHODS, LocatedDetections, Outputs, Signal
 from edgetl.train.options import DistillTable
 from edgetl.train.tasks import TASKS

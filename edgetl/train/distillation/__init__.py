@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import SerializeAsAny
@@ -19,6 +20,7 @@ from edgetl.types import Task
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import Tensor, nn
 
+    from edgetl.data.dataset import Dataset
     from edgetl.models import ModelSpec
     from edgetl.nn.boxes import Grid
     from edgetl.nn.yolox import RawDetections
@@ -89,6 +91,11 @@ class DistillationMethod:
     options: type[Table]
     terms: Callable[[Any, Outputs, Outputs, Tensor], Iterator[Tensor]]
 
+    @property
+    def follows_logits_alone(self) -> bool:
+        """Whether the teacher's outputs are few enough to keep, and its input may be another."""
+        return self.signals == {Signal.LOGITS}
+
 
 METHODS: Slot[DistillationMethod] = Slot(
     "edgetl.train.distillation",
@@ -125,6 +132,10 @@ class TeacherSignal:
     method: MethodSettings
     label_weight: float
     """Weight of the loss on labels."""
+    dataset: Dataset | None = None
+    """The images as the teacher sees them; None if the student sees them alike."""
+    outputs: Path | None = None
+    """Folder with its outputs for all views of the training images; None if it computes them."""
 
 
 class DistillationLoss:
