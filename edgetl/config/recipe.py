@@ -8,10 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
-from edgetl.types import Task
+from edgetl.types import Fact, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+RefineEntry = dict[str, dict[str, Fact] | None]
+"""One key, the name of a refining stage, to its options; null takes the defaults."""
 
 
 class Drop(StrEnum):
@@ -121,6 +125,8 @@ class TeacherTable(Table):
     """Width multiplier of the channels."""
     weights: str = "imagenet"
     """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
+    refine: tuple[RefineEntry, ...] = ()
+    """Steps that change the trained model, in order, each `{stage: {options}}`."""
 
 
 class StudentTable(Table):
@@ -131,6 +137,8 @@ class StudentTable(Table):
     width: float = Field(default=1.0, gt=0.0, le=2.0)
     """Width multiplier of the channels."""
     weights: str = "none"
+    """As for the teacher."""
+    refine: tuple[RefineEntry, ...] = ()
     """As for the teacher."""
 
 
