@@ -151,6 +151,7 @@ def _dataset(folder: Path, images: Images, spec: ModelSpec) -> Dataset:
     items = [Item(sample.name, 0, "") for sample in samples]
     write_index(
         folder,
+        task=Task.DETECTION,
         classes=spec.classes,
         preprocess=spec.preprocess,
         items={**nothing, Split.TEST: items},

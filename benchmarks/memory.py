@@ -1,7 +1,7 @@
 """Claim: memory does not grow with the images: 20,000 of them stay under 1.5 GB resident.
 
-Indexes drawn images at 96 px and trains one epoch on them, each in the same process as `edgetl run`
-would, and prints the peak so far after either.
+Indexes drawn images, fits them to 96 px and trains one epoch on them, each in the same process as
+`edgetl run` would, and prints the peak so far after each.
 
     python benchmarks/memory.py [--images 20000]
 """
@@ -24,7 +24,7 @@ _LIMIT_MB = 1500.0
 
 
 def main() -> None:
-    """Run both stages and print the table."""
+    """Run the three stages and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     images = parser.parse_args().images
@@ -34,9 +34,9 @@ def main() -> None:
         store, stages = Store(Path(folder)), all_stages()
         job = load_job("parts", overrides, store, stages)
         nodes = plan_round(job, stages, Finder(store, stages).find).nodes
-        for last in (1, 2):
+        for last in (1, 2, 3):
             started = time.perf_counter()
-            wanted = [node for node in nodes if node.stage in {"index", "finetune"}][:last]
+            wanted = [node for node in nodes if node.stage in {"index", "view", "finetune"}][:last]
             run_nodes(wanted, store, stages, Console(stages, quiet=True))
             seconds = time.perf_counter() - started
             peak_mb = (peak_memory_bytes() or 0) / 1e6

@@ -85,6 +85,12 @@ class MissingPackageError(EdgetlError):
     exit_code = ExitCode.MISSING_PACKAGE
 
 
+class PluginError(EdgetlError):
+    """An installed package offers a plug-in that cannot be used."""
+
+    exit_code = ExitCode.CONFIG
+
+
 class LimitMissedError(EdgetlError):
     """No candidate of a target is shown to hold its limits."""
 

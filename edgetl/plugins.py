@@ -1,22 +1,46 @@
-"""A plug-in is a file: find it by name, say what was meant, say which extra it needs.
+"""Plug-ins: find one by name, suggest the closest name, name the extra that it needs.
 
 A plug-in folder is a package whose ``__init__`` holds the contract. Every other file in it whose
 name does not start with an underscore is a plug-in and defines one object, named by the folder
-(`Slot.attribute`).
+(`Slot.attribute`). A file whose imports come with an extra states it: ``EXTRA = "onnx"``.
+
+Installed packages add plug-ins through entry points in the folder's group (`Slot.group`); their
+values are ``module`` or ``module:object``, with the package's extra in brackets if it needs one.
+Names are read without importing a plug-in, and a package that cannot be used is an error only when
+its plug-in is asked for.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
 import pkgutil
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from edgetl.errors import MissingPackageError, UsageError
+from edgetl.errors import MissingPackageError, PluginError, UsageError
+from edgetl.runtime.installed import InstalledPlugin, installed_plugins
 
 Contract = TypeVar("Contract")
+
+_IMPORT_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What the top level of a foreign module raises when it is broken or made for another edgetl."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,59 +49,166 @@ class Slot(Generic[Contract]):
 
     Attributes:
         package: Dotted name of the folder, for example ``edgetl.exporters``.
-        attribute: The object that each file defines, for example ``EXPORTER``.
+        attribute: The object that each file defines, for example ``EXPORTER``; empty if the module
+            itself is the plug-in.
         noun: What a plug-in is called in messages, for example ``exporter``.
-        extras: Plug-in name to the edgetl extra that brings what it imports.
+        group: Group of entry points, for example ``edgetl.exporters``; empty if installed packages
+            cannot add to the folder.
     """
 
     package: str
     attribute: str
     noun: str
-    extras: dict[str, str]
+    group: str = ""
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all plug-ins, sorted, without importing any of them."""
-        path = importlib.import_module(self.package).__path__
-        return tuple(
-            sorted(found.name for found in pkgutil.iter_modules(path) if found.name[0] != "_")
-        )
+        """Return the names of all plug-ins without importing any: built-in ones first, sorted."""
+        installed = (plugin.name for plugin in installed_plugins(self.group))
+        return tuple(dict.fromkeys((*self._built_in(), *installed)))
 
     def check(self, name: str) -> None:
-        """Raise the error that `load` would raise for an unknown name.
+        """Raise the error that `load` would raise for a name that is unknown or taken twice.
 
         Raises:
-            UsageError: If there is no such file; names the closest one and all known.
+            UsageError: If there is no such plug-in; names the closest one and all known.
+            PluginError: If an installed package shares the name with a built-in or another one.
         """
-        known = self.names()
-        if name in known:
-            return
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f"Did you mean '{close[0]}'? " if close else ""
-        raise UsageError(
-            f"unknown {self.noun} '{name}'", remedy=f"{meant}Known: {', '.join(known)}."
-        )
+        self._find(name)
 
     def load(self, name: str) -> Contract:
         """Import the plug-in `name` and return what it defines.
 
         Raises:
-            UsageError: If there is no such file.
+            UsageError: If there is no such plug-in.
+            PluginError: If its package shares the name with another, or cannot be imported.
             MissingPackageError: If it imports a package that is not installed.
         """
-        self.check(name)
+        plugin = self._find(name)
+        if plugin is not None:
+            return self._load_installed(plugin)
         try:
             module = importlib.import_module(f"{self.package}.{name}")
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] == "edgetl":
                 raise
             raise self.missing(name, error.name) from error
-        return cast("Contract", getattr(module, self.attribute))
+        return self._defined(module, self.attribute)
+
+    def stamp(self, name: str) -> dict[str, str]:
+        """Return the plug-in's kind and name with its version, for the key of nodes that load it.
+
+        For example ``{"exporter onnx": "1"}``, or ``{"exporter npz": "2, acme-npz 0.3"}`` where a
+        package brings it.
+
+        Raises:
+            PluginError: If the plug-in states no version.
+            EdgetlError: As `load`.
+        """
+        plugin, loaded = self._find(name), self.load(name)
+        version = getattr(loaded, "version" if self.attribute else "VERSION", None)
+        if not isinstance(version, int):
+            where = "the module" if not self.attribute else f"its {self.attribute}"
+            raise PluginError(
+                f"{self.noun} '{name}'{_of(plugin)} states no version",
+                remedy=f"let {where} state version 1, and raise it whenever results change",
+            )
+        return {f"{self.noun} {name}": f"{version}, {plugin.owner}" if plugin else str(version)}
+
+    def extra_of(self, name: str) -> str:
+        """Return the extra that brings what the plug-in imports, without importing it.
+
+        Empty if it needs none.
+        """
+        plugin = self._find(name)
+        if plugin is not None:
+            return next(iter(plugin.extras), "")
+        spec = importlib.util.find_spec(f"{self.package}.{name}")
+        return _constant(Path(spec.origin), "EXTRA") if spec and spec.origin else ""
 
     def missing(self, name: str, module: str) -> MissingPackageError:
         """Return the error that says which extra brings `module` for the plug-in `name`."""
-        extra = self.extras.get(name)
-        wanted = f"edgetl[{extra}]" if extra else module
+        plugin, extra = self._find(name), self.extra_of(name)
+        distribution = plugin.distribution if plugin else "edgetl"
+        wanted = f"{distribution}[{extra}]" if extra else module
         return MissingPackageError(
-            f"{self.noun} '{name}' needs the package '{module}', which is not installed",
+            f"{self.noun} '{name}'{_of(plugin)} needs the package '{module}', which is not "
+            "installed",
             remedy=f"pip install '{wanted}'",
         )
+
+    def _built_in(self) -> tuple[str, ...]:
+        path = importlib.import_module(self.package).__path__
+        modules = (module.name for module in pkgutil.iter_modules(path))
+        return tuple(sorted(name for name in modules if name[0] != "_"))
+
+    def _find(self, name: str) -> InstalledPlugin | None:
+        """Return the entry point called `name`; None if the plug-in is built in.
+
+        Raises:
+            UsageError: If there is no such plug-in.
+            PluginError: If there are several.
+        """
+        plugins = [plugin for plugin in installed_plugins(self.group) if plugin.name == name]
+        built_in = name in self._built_in()
+        if len(plugins) + built_in > 1:
+            raise self._shared(name, plugins, built_in=built_in)
+        if plugins:
+            return plugins[0]
+        if not built_in:
+            raise self._unknown(name)
+        return None
+
+    def _load_installed(self, plugin: InstalledPlugin) -> Contract:
+        try:
+            module = importlib.import_module(plugin.module)
+            return self._defined(module, plugin.attribute or self.attribute)
+        except _IMPORT_FAILURES as error:
+            if isinstance(error, ModuleNotFoundError) and error.name is not None:
+                top = error.name.partition(".")[0]
+                if top not in {"edgetl", plugin.module.partition(".")[0]}:
+                    raise self.missing(plugin.name, error.name) from error
+            name, reason = plugin.distribution, " ".join(str(error).split())
+            raise PluginError(
+                f"{self.noun} '{plugin.name}'{_of(plugin)} cannot be imported: "
+                f"{type(error).__name__}: {reason}",
+                remedy=f"update it (pip install --upgrade {name}), "
+                f"or remove it (pip uninstall {name})",
+            ) from error
+
+    def _defined(self, module: ModuleType, attribute: str) -> Contract:
+        return cast("Contract", getattr(module, attribute) if attribute else module)
+
+    def _unknown(self, name: str) -> UsageError:
+        known = self.names()
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"Did you mean '{close[0]}'? " if close else ""
+        return UsageError(
+            f"unknown {self.noun} '{name}'", remedy=f"{meant}Known: {', '.join(known)}."
+        )
+
+    def _shared(self, name: str, plugins: list[InstalledPlugin], *, built_in: bool) -> PluginError:
+        owners = [plugin.owner for plugin in plugins]
+        removable = " or ".join(f"'pip uninstall {plugin.distribution}'" for plugin in plugins)
+        return PluginError(
+            f"{self.noun} '{name}' is defined by {' and by '.join(['edgetl'] * built_in + owners)}",
+            remedy=f"a name belongs to one package: run {removable}, or ask its authors for "
+            "another name",
+        )
+
+
+ENGINES: Slot[ModuleType] = Slot("edgetl.runtime.engines", "", "engine", "edgetl.engines")
+"""The engines of the runtime, which finds them by itself; here for their names and versions."""
+
+
+def _of(plugin: InstalledPlugin | None) -> str:
+    return f" of package '{plugin.owner}'" if plugin else ""
+
+
+def _constant(file: Path, name: str) -> str:
+    """Return the string that a module assigns to `name` at its top level; empty if it does not."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=str(value))):
+                if target == name:
+                    return value
+    return ""

@@ -29,6 +29,17 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class Role(StrEnum):
+    """What a dataset is used for; no image has two roles."""
+
+    DATA = "data"
+    """Labelled and split: to train, choose and test with."""
+    UNLABELLED = "unlabelled"
+    """From where the model will work, without labels: to adapt to."""
+    EVALUATION = "evaluation"
+    """Labelled, from where the model will work: to measure on, nothing else."""
+
+
 class Provenance(StrEnum):
     """Where a figure comes from."""
 

@@ -1,9 +1,19 @@
-"""Settings for all tests: few threads, so that parallel workers do not fight over the cores."""
+"""Settings for all tests: few threads, so that parallel workers do not fight over the cores.
+
+And a way to install a package that adds plug-ins.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from edgetl.runtime import installed
 
 # Read by OpenMP and by edgetl's child processes; must be set before a framework is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,3 +22,47 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tests stop by it would not hear it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def install_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, Mapping[str, str], Mapping[str, Mapping[str, str]]], Path]]:
+    """Return a function that installs version 0.3 of a package on this process's path.
+
+    It takes the distribution's name, its files, and its entry points by group, and returns the
+    folder that it lies in. The package is forgotten when the test ends.
+    """
+    before = set(sys.modules)
+    folders: list[Path] = []
+
+    def install(
+        name: str, files: Mapping[str, str], entry_points: Mapping[str, Mapping[str, str]]
+    ) -> Path:
+        folder = tmp_path / f"site-{name}"
+        folders.append(folder)
+        lines = [
+            line
+            for group, entries in entry_points.items()
+            for line in (f"[{group}]", *(f"{key} = {value}" for key, value in entries.items()))
+        ]
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n"
+        info = f"{name.replace('-', '_')}-0.3.dist-info"
+        written = {
+            **files,
+            f"{info}/METADATA": metadata,
+            f"{info}/entry_points.txt": "\n".join(lines) + "\n",
+        }
+        for path, text in written.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(folder)
+        installed._by_group.cache_clear()
+        return folder
+
+    yield install
+    installed._by_group.cache_clear()
+    for module in set(sys.modules) - before:
+        file = getattr(sys.modules[module], "__file__", None)
+        if file is not None and any(folder in Path(file).parents for folder in folders):
+            del sys.modules[module]

@@ -1,1 +1,1 @@
-"""What a user writes: recipes, targets and calibration recipes, checked as a whole."""
+"""User files: recipes, targets and calibration recipes, validated as a whole."""

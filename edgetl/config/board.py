@@ -1,4 +1,4 @@
-"""A board: what a target's profile states of the machine itself, and how the machine proves it."""
+"""The board of a target: properties of the machine, and how to verify them."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from edgetl.config.table import Table
 from edgetl.runtime import engines
 
 OLDEST_PYTHON = (3, 9)
-"""What the runtime needs on a device."""
+"""Oldest Python that the runtime supports on a device."""
 
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
 class Feature(StrEnum):
-    """Instructions that decide how fast int8 is, or whether it runs at all."""
+    """Instruction sets that determine the speed of int8, or whether it runs at all."""
 
     DOTPROD = "dotprod"
-    """Arm's products of four 8-bit numbers at once, from Armv8.2 on; Linux calls it asimddp."""
+    """Arm's 8-bit dot products, from Armv8.2 on; asimddp in Linux."""
     I8MM = "i8mm"
-    """Arm's products of 8-bit matrices, from Armv8.6 on."""
+    """Arm's 8-bit matrix multiplication, from Armv8.6 on."""
     AVX2 = "avx2"
-    """256-bit vectors of integers."""
+    """256-bit integer vectors."""
     VNNI = "vnni"
-    """Intel's and AMD's products of four 8-bit numbers at once, in 256 or 512 bits."""
+    """8-bit dot products of Intel and AMD, 256 or 512 bits wide."""
 
 
 FEATURES: Mapping[str, tuple[Feature, ...]] = MappingProxyType(
     {"aarch64": (Feature.DOTPROD, Feature.I8MM), "x86_64": (Feature.AVX2, Feature.VNNI)}
 )
-"""Architecture, as ``uname -m`` calls it, to the features that its processors may have."""
+"""Architecture, as reported by ``uname -m``, to the features its processors may have."""
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """Return the numbers that `text` begins with, for comparison: ``2.36-9+rpt`` is (2, 36)."""
-    found = re.match(r"[0-9]+(\.[0-9]+)*", text)
-    return tuple(int(number) for number in found[0].split(".")) if found else ()
+    """Return the leading numbers of `text` for comparison: ``2.36-9+rpt`` gives (2, 36)."""
+    match = re.match(r"[0-9]+(\.[0-9]+)*", text)
+    return tuple(int(number) for number in match[0].split(".")) if match else ()
 
 
 def _check_version(value: object) -> object:
     # Without quotes YAML reads 3.10 as the number 3.1.
     if not isinstance(value, str) or _VERSION.fullmatch(value) is None:
-        raise ValueError(f"is {value!r}; must be numbers with dots between, in quotes: '3.10'")
+        raise ValueError(f"is {value!r}; must be a quoted version of dotted numbers: '3.10'")
     return value
 
 
@@ -56,14 +56,14 @@ Version = Annotated[str, BeforeValidator(_check_version)]
 
 
 class System(Table):
-    """An operating system that the board is used with, and the engines that have wheels for it."""
+    """An operating system of the board, and the engines with wheels for it."""
 
     os: str = Field(min_length=1)
-    """What people call it: `bookworm`, `JetPack 6`."""
+    """Common name: `bookworm`, `JetPack 6`."""
     python: Version
-    """The Python that runs the models there."""
+    """Version of the Python that runs the models."""
     glibc: Version
-    """Its C library; a wheel that was built for a newer one does not load."""
+    """Version of the C library; wheels built for a newer one do not load."""
     engines: dict[str, Version] = Field(min_length=1)
     """Package of an engine to the newest version with a wheel for this Python, glibc and
     architecture."""
@@ -73,69 +73,69 @@ class System(Table):
     def _new_enough(cls, python: str) -> str:
         if parse_version(python) < OLDEST_PYTHON:
             raise ValueError(
-                f"is '{python}'; the runtime needs 3.9 or newer, so name the Python that is "
-                "installed beside the system's"
+                f"is '{python}'; the runtime needs 3.9 or newer, so give the version of a Python "
+                "installed next to the system's"
             )
         return python
 
     @field_validator("engines")
     @classmethod
-    def _known(cls, given: dict[str, str]) -> dict[str, str]:
-        known = dict.fromkeys(
-            name
-            for kind in engines.formats()
-            for provider in engines.providers(kind)
-            for name in engines.packages(kind, provider)
-        )
-        for name in given:
+    def _known(cls, versions: dict[str, str]) -> dict[str, str]:
+        known: dict[str, None] = {}
+        # Built-in engines come first: those of installed packages are imported for an unknown name.
+        for kind in engines.formats():
+            if known.keys() >= versions.keys():
+                return versions
+            for provider in engines.providers(kind):
+                known |= dict.fromkeys(engines.packages(kind, provider))
+        for name in versions:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 meant = f"did you mean '{close[0]}'? " if close else ""
                 raise ValueError(f"unknown engine '{name}'; {meant}known: {', '.join(known)}")
-        return given
+        return versions
 
 
 class Identity(Table):
-    """How a machine proves that it is this board and no other; all that is given must hold."""
+    """How to recognise the board; every given property must match."""
 
     device_tree_model: tuple[str, ...] = ()
-    """Beginnings of `/proc/device-tree/model`, any of which will do."""
+    """Prefixes of `/proc/device-tree/model`; one of them must match."""
     tegra_release: str | None = None
-    """Beginning of `/etc/nv_tegra_release` on a Jetson: `# R36`."""
+    """Prefix of `/etc/nv_tegra_release` on a Jetson: `# R36`."""
     cpu_part: tuple[str, ...] = ()
     """`CPU part` of every core in `/proc/cpuinfo` on Arm: `0xd08`."""
     model_name: str | None = None
-    """Beginning of `model name` in `/proc/cpuinfo` on x86: `Intel(R) N100`."""
+    """Prefix of `model name` in `/proc/cpuinfo` on x86: `Intel(R) N100`."""
 
 
 class Board(Table):
     """The machine of a target."""
 
     soc: str = Field(min_length=1)
-    """The chip."""
+    """The system on chip."""
     processor: str = Field(min_length=1)
-    """The kind of its cores: `Cortex-A72`."""
+    """Core type: `Cortex-A72`."""
     cores: int = Field(ge=1, le=1024)
-    """How many there are, at least."""
+    """Minimum number of cores."""
     architecture: Literal["aarch64", "x86_64"]
-    """What `uname -m` says."""
+    """Output of `uname -m`."""
     features: tuple[Feature, ...]
-    """What every machine of this kind has of the instructions that matter for int8; may be
-    empty."""
+    """Instruction sets for int8 that every machine of this kind has; may be empty."""
     memory_mib: int = Field(ge=64)
-    """Memory of the smallest one that is meant, MiB."""
+    """Memory of the smallest supported variant, MiB."""
     systems: tuple[System, ...] = Field(min_length=1)
-    """What runs on it; the first is the one that is recommended."""
+    """Supported operating systems, the recommended one first."""
     identity: Identity = Identity()
-    """What is compared besides architecture, cores, features and memory; left out where those are
-    all that the machine must have."""
+    """Further properties to compare besides architecture, cores, features and memory; omitted if
+    those are sufficient."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Board:
         foreign = [name for name in self.features if name not in FEATURES[self.architecture]]
         if foreign:
             raise ValueError(
-                f"features: '{foreign[0]}' is none of {self.architecture}, which may have "
+                f"features: '{foreign[0]}' is not a feature of {self.architecture}; it may have "
                 f"{' and '.join(FEATURES[self.architecture])}"
             )
         return self

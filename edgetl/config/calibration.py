@@ -1,4 +1,4 @@
-"""A calibration recipe: which images set the activation ranges of int8 files, and how."""
+"""Calibration recipes: the images and the method that set the activation ranges of int8 files."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from edgetl.config.recipe import Name
 from edgetl.config.table import Table
 
 LEAST_TO_COMPARE = 8
-"""Images that a search needs: a quarter of them judges what the others made."""
+"""Minimum number of images for a search, which holds out a quarter of them."""
 
 
 class RangeTable(Table):
-    """How an activation range follows from the values seen during calibration."""
+    """How to derive activation ranges from the values observed during calibration."""
 
     estimator: Literal["minmax", "percentile", "entropy", "mse", "best"] = "minmax"
-    """Which values the 8 bits must reach: all, all but the tails, those that lose least, or `best`:
-    what answers most like the float file on images held out of the calibration; the first
-    whose answers hardly differ ends the search."""
+    """How to choose the range: all values (`minmax`), all but the tails (`percentile`), least loss
+    of information (`entropy`) or squared error (`mse`), or `best`: the one whose predictions are
+    closest to the float file's on held-out calibration images. The search stops early at an
+    estimator without a noticeable difference."""
     percentile: float = Field(default=99.99, gt=90.0, lt=100.0)
-    """Share of values inside the range, percent; only read by `percentile`."""
+    """Share of values inside the range, percent; only used by `percentile`."""
 
 
 class FloatTable(Table):
     """Which operations of an int8 file stay in float."""
 
     tail: bool = False
-    """The last convolutions before the outputs, and all that follows them."""
+    """Keep the last convolutions before the outputs and everything after them in float."""
     convolutions: int = Field(default=0, ge=0, le=32)
-    """How many more: those that alone in int8 change the answers most, on held-out images; none
-    where all of them together change next to nothing."""
+    """Number of further convolutions in float: those that change the predictions most when they
+    alone are quantized, on held-out images; none if quantizing all of them makes no noticeable
+    difference."""
 
 
 class Int8Table(Table):
-    """How an int8 file follows from images."""
+    """Settings for the quantization of int8 files."""
 
     range: RangeTable = RangeTable()
     float_layers: FloatTable = FloatTable()
 
     @property
     def searches(self) -> bool:
-        """Whether images are held out to compare files."""
+        """Whether the settings need held-out images to compare files."""
         return self.range.estimator == "best" or self.float_layers.convolutions > 0
 
 
@@ -50,27 +52,28 @@ class Calibration(Table):
     """One calibration recipe."""
 
     name: Name
-    """The file's name without `.yaml`."""
+    """File name without `.yaml`."""
     split: Literal["train", "val"]
-    """Where the images come from; never the test split."""
+    """Split that provides the images; never the test split."""
     count: int = Field(ge=1, le=100_000)
-    """How many images; refused when the split has fewer."""
+    """Number of images; an error if the split has fewer."""
     sampling: Literal["random", "balanced"]
-    """Draw from all images alike, or as evenly per class as the split allows."""
+    """Sample uniformly from all images, or as evenly per class as the split allows."""
     seed: int = Field(default=0, ge=0)
     range: RangeTable = RangeTable()
     float_layers: FloatTable = FloatTable()
 
     @property
     def int8(self) -> Int8Table:
-        """What int8 files depend on besides the images."""
+        """The settings for int8 files."""
         return Int8Table(range=self.range, float_layers=self.float_layers)
 
     @model_validator(mode="after")
-    def _holds_enough_images_out(self) -> Self:
+    def _has_enough_images_to_hold_out(self) -> Self:
         if self.int8.searches and self.count < LEAST_TO_COMPARE:
             raise ValueError(
-                f"count: {self.count} images are too few to hold some out, which `estimator: best` "
-                f"and `float_layers: {{convolutions: ...}}` do; at least {LEAST_TO_COMPARE}"
+                f"count: {self.count} images are too few for `estimator: best` and "
+                "`float_layers: {convolutions: ...}`, which hold some out; "
+                f"at least {LEAST_TO_COMPARE}"
             )
         return self

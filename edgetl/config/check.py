@@ -1,4 +1,4 @@
-"""Check YAML documents against their tables and collect every problem in people's words."""
+"""Check YAML documents against their tables and describe every problem for users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RENAMED = {
     "score": "score_threshold",
     "suppression": "nms",
 }
-"""Keys of files from before a name changed; the error names the new key."""
+"""Former names of keys; the error message gives the new name."""
 _EXPECTED = {
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
@@ -50,15 +50,15 @@ def check_table(
     above: Place = (),
     beside: Mapping[str, type[Table]] | None = None,
 ) -> tuple[AnyTable | None, list[Problem]]:
-    """Return the checked table, or None and everything that is wrong with it.
+    """Return the validated table, or None and all of its problems.
 
     Args:
-        model: What the table must be.
-        document: Where `data` comes from; gives the lines.
+        model: The expected table.
+        document: The document with `data`, for line numbers.
         data: The part of the document to check.
-        above: Place of `data` in the document.
-        beside: Other tables of the same file by name; an unknown key that one of them has is
-            pointed to.
+        above: Path of `data` in the document.
+        beside: Other tables of the same file by name; an unknown key that belongs to one of them
+            gets a hint.
     """
     try:
         return model.model_validate(data), []
@@ -66,25 +66,25 @@ def check_table(
         by_place: dict[Place, list[ErrorDetails]] = {}
         for details in error.errors(include_url=False):
             by_place.setdefault(_keys_only((*above, *details["loc"])), []).append(details)
-        _drop_what_follows(by_place)
+        _drop_consequences(by_place)
         problems = [
             Problem(
                 dotted(place),
-                _words(model, place, found, beside or {}, depth=len(above)),
+                _describe(model, place, details, beside or {}, depth=len(above)),
                 document.line(place),
             )
-            for place, found in by_place.items()
+            for place, details in by_place.items()
         ]
         return None, problems
 
 
 def field_names(model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys that `model` knows, in the order of its definition."""
+    """Return the keys of `model` in the order of their definition."""
     return tuple(model.model_fields)
 
 
 def _keys_only(loc: Place) -> Place:
-    # Pydantic adds the name of a union's member, such as literal['val']; keys never look so.
+    # Pydantic adds the name of a union member, such as literal['val']; keys never look like this.
     return tuple(
         key
         for key in loc
@@ -92,23 +92,23 @@ def _keys_only(loc: Place) -> Place:
     )
 
 
-def _drop_what_follows(by_place: dict[Place, list[ErrorDetails]]) -> None:
-    # Pydantic counts the items that are right: a list of one wrong item is also too short.
+def _drop_consequences(by_place: dict[Place, list[ErrorDetails]]) -> None:
+    # Pydantic counts only valid items: a list with one wrong item is reported as too short as well.
     for place in list(by_place):
         is_above = any(other != place and other[: len(place)] == place for other in by_place)
         if is_above and all(details["type"] == "too_short" for details in by_place[place]):
             del by_place[place]
 
 
-def _words(
+def _describe(
     model: type[BaseModel],
     place: Place,
-    found: Sequence[ErrorDetails],
+    errors: Sequence[ErrorDetails],
     beside: Mapping[str, type[Table]],
     *,
     depth: int,
 ) -> str:
-    first = found[0]
+    first = errors[0]
     kind = first["type"]
     if kind == "extra_forbidden":
         table = _inner(model, first["loc"][:-1])
@@ -125,7 +125,7 @@ def _words(
     # A value that fits no member of a union is reported once per member.
     expected = [
         _EXPECTED.get(details["type"], details["msg"].removeprefix("Input should be "))
-        for details in found
+        for details in errors
     ]
     return f"is {first['input']!r}; must be {' or '.join(expected)}"
 
@@ -150,7 +150,7 @@ def _unknown(
     close = difflib.get_close_matches(key, allowed, n=1)
     elsewhere = [name for name, other in beside.items() if key in other.model_fields]
     if _RENAMED.get(key) in allowed:
-        hint = f"; it is called '{_RENAMED[key]}' now"
+        hint = f"; it was renamed to '{_RENAMED[key]}'"
     elif close:
         hint = f"; did you mean '{close[0]}'?"
     elif elsewhere:

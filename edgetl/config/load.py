@@ -1,4 +1,4 @@
-"""From names and paths to checked recipes, targets and calibration recipes."""
+"""Load recipes, targets and calibration recipes by name or path."""
 
 from __future__ import annotations
 
@@ -25,51 +25,51 @@ Named = TypeVar("Named", Target, Calibration)
 
 @dataclass(frozen=True, slots=True)
 class LoadedRecipe:
-    """A recipe with its stage tables, checked."""
+    """A validated recipe with its stage tables."""
 
     source: str
     folder: Path
-    """Relative paths in the recipe start here."""
+    """Base of relative paths in the recipe."""
     recipe: Recipe
     tables: Mapping[str, Table]
     refinements: Mapping[str, tuple[Refinement, ...]]
     """The steps of each model's `refine` list, by the key of the model: ``teacher``."""
     lines: Document
-    """The document, for problems that are found later and still want a line."""
+    """The document, for line numbers of problems detected later."""
 
 
 def load_recipe(
-    given: str,
+    name: str,
     overrides: Sequence[str],
     stage_tables: Mapping[str, type[Table]],
     refining_tables: Mapping[str, type[Table]] | None = None,
 ) -> LoadedRecipe:
-    """Return the recipe `given`, a path or the name of a ready-made one.
+    """Return a recipe by path or by the name of a ready-made one.
 
     Args:
-        given: A YAML file, or a name in ``recipes/`` beside the working directory or the package.
+        name: A YAML file, or a name in ``recipes/`` of the working directory or the package.
         overrides: Texts like ``finetune.epochs=3``, applied in order.
-        stage_tables: The table of every stage by stage name; defaults apply where the recipe has
-            none.
+        stage_tables: The table of every stage by stage name; a stage missing from the recipe gets
+            its defaults.
         refining_tables: The options of every refining stage by name.
 
     Raises:
         ConfigError: With all problems of the file.
     """
-    path, source = _recipe_path(given)
+    path, source = _recipe_path(name)
     document = read_document(path, source)
     for text in overrides:
         override(document, *parse_override(text))
-    known = {name: table for name, table in stage_tables.items() if table.model_fields}
+    known = {stage: table for stage, table in stage_tables.items() if table.model_fields}
     fixed = {key: value for key, value in document.data.items() if key not in known}
     recipe, problems = check_table(Recipe, document, fixed, beside=known)
     tables: dict[str, Table] = {}
-    for name, model in stage_tables.items():
-        given_table = document.data.get(name, {}) if name in known else {}
-        table, found = check_table(model, document, given_table, above=(name,), beside=known)
-        problems += found
+    for stage, model in stage_tables.items():
+        data = document.data.get(stage, {}) if stage in known else {}
+        table, errors = check_table(model, document, data, above=(stage,), beside=known)
+        problems += errors
         if table is not None:
-            tables[name] = table
+            tables[stage] = table
     refinements: dict[str, tuple[Refinement, ...]] = {}
     for key, model_table in _models(recipe):
         place = (key, "refine")
@@ -78,7 +78,7 @@ def load_recipe(
         problems += wrong
     if recipe is None or problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
-    is_file = Path(given).is_file()
+    is_file = Path(name).is_file()
     folder = path.resolve().parent if is_file else Path.cwd()
     return LoadedRecipe(source, folder, recipe, tables, refinements, document)
 
@@ -87,14 +87,14 @@ def load_target(name: str, *, check_address: Callable[[str], str | None] | None 
     """Return ``targets/<name>.yaml``.
 
     Args:
-        name: Of the file, without folder and ending.
-        check_address: Returns what is wrong with a device's address, or None; without it any
-            address will do.
+        name: File name without folder and extension.
+        check_address: Returns the problem with a device's address, or None; without it, addresses
+            are not checked.
 
     Raises:
         ConfigError: With all problems of the file.
     """
-    target, document = _load_named(Target, "targets", name, remedy="name one of these")
+    target, document = _load_named(Target, "targets", name, remedy="use one of these")
     what = check_address(target.device) if check_address and target.device else None
     if what is not None:
         raise ConfigError(document.source, [Problem("device", what, document.line(("device",)))])
@@ -103,18 +103,18 @@ def load_target(name: str, *, check_address: Callable[[str], str | None] | None 
 
 def load_calibration(name: str) -> Calibration:
     """Return ``calibration/<name>.yaml``; raises ConfigError with all its problems."""
-    remedy = "name one of these in the recipe"
+    remedy = "use one of these in the recipe"
     return _load_named(Calibration, "calibration", name, remedy=remedy)[0]
 
 
 def known_files(folder: str) -> dict[str, Path]:
-    """Return the YAML files of `folder` by name; the working directory comes before the package."""
-    found: dict[str, Path] = {}
-    # An installed wheel has the folder inside the package, a checkout has it beside.
+    """Return the YAML files of `folder` by name; the working directory precedes the package."""
+    files: dict[str, Path] = {}
+    # An installed wheel has the folder inside the package, a checkout next to it.
     for place in (Path.cwd() / folder, _PACKAGE / folder, _PACKAGE.parent / folder):
         for path in sorted(place.glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return found
+            files.setdefault(path.stem, path)
+    return files
 
 
 def _models(recipe: Recipe | None) -> Iterator[tuple[str, TeacherTable | StudentTable]]:
@@ -145,30 +145,30 @@ def _not_known(folder: str, name: str, files: Mapping[str, Path], remedy: str) -
     path = Path(name)
     if path.name == name and path.suffix not in _ENDINGS:
         source = f"{folder}/{name}.yaml"
-        what = f"no such file; {_meant(name, files)}"
+        what = f"no such file; {_suggest(name, files)}"
         return ConfigError(source, [Problem("", what)], remedy=f"{remedy}, or write {source}")
-    what = f"is a path; a file of {folder}/ is named without folder and ending: "
-    what += _meant(path.stem, files)
+    what = f"is a path; give the name of a file in {folder}/ without folder and extension: "
+    what += _suggest(path.stem, files)
     if path.is_file() and path.stem not in files:
-        remedy = f"cp {name} {folder}/{path.stem}.yaml, and name it '{path.stem}'"
+        remedy = f"cp {name} {folder}/{path.stem}.yaml, and use the name '{path.stem}'"
     return ConfigError(name, [Problem("", what)], remedy=remedy)
 
 
-def _recipe_path(given: str) -> tuple[Path, str]:
-    path = Path(given)
+def _recipe_path(name: str) -> tuple[Path, str]:
+    path = Path(name)
     if path.is_file():
-        return path, given
+        return path, name
     ready = known_files("recipes")
-    if given in ready:
-        return ready[given], f"recipes/{given}.yaml"
+    if name in ready:
+        return ready[name], f"recipes/{name}.yaml"
     if path.is_dir():
-        what = f"is a folder; a recipe is a YAML file: 'edgetl init {given}' writes one"
-        raise ConfigError(given, [Problem("", what)], remedy=f"edgetl run {given}/recipe.yaml")
-    what = f"no such file, and no ready-made recipe of that name; {_meant(given, ready)}"
-    raise ConfigError(given, [Problem("", what)], remedy="edgetl init FOLDER writes a recipe")
+        what = f"is a folder; a recipe is a YAML file: 'edgetl init {name}' writes one"
+        raise ConfigError(name, [Problem("", what)], remedy=f"edgetl run {name}/recipe.yaml")
+    what = f"no such file, and no ready-made recipe of that name; {_suggest(name, ready)}"
+    raise ConfigError(name, [Problem("", what)], remedy="edgetl init FOLDER writes a recipe")
 
 
-def _meant(name: str, known: Mapping[str, Path]) -> str:
+def _suggest(name: str, known: Mapping[str, Path]) -> str:
     folded = {each.lower(): each for each in known}
     close = difflib.get_close_matches(name.lower(), folded, n=1)
     hint = f"did you mean '{folded[close[0]]}'? " if close else ""

@@ -1,4 +1,4 @@
-"""The base of every table that a user writes: frozen, and an unknown key is an error."""
+"""Base class of all tables in user files: frozen; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Table(BaseModel):
-    """A checked table of a YAML file, or the settings of one stage."""
+    """A validated table of a YAML file, or the settings of one stage."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

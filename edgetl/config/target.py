@@ -1,4 +1,4 @@
-"""A target: one device profile, with the candidates it can run and the limits it sets."""
+"""Targets: device profiles with candidates and limits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from edgetl.config.board import Board, Feature
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
+from edgetl.plugins import ENGINES
 from edgetl.runtime import engines
 from edgetl.types import Precision, Task
 
@@ -19,42 +20,43 @@ ACCURACIES: Mapping[Task, Mapping[str, str]] = {
     Task.CLASSIFICATION: {"top1": "top-1"},
     Task.DETECTION: {"map": "mAP", "map50": "mAP50"},
 }
-"""The limits of accuracy that a task knows, with what people call them; its metric first."""
+"""Accuracy limits of each task with their display names; the task's metric first."""
 
 
 class Limits(Table):
-    """What a candidate must hold on a target; a limit that is null or false is not checked."""
+    """Limits for a candidate on a target; null or false disables a limit."""
 
     better_than_guessing: bool = True
-    """Refuse a classifier that is right no more often than always naming the class most frequent in
-    the test split, and a detector whose detections fit other images as well. A detector that finds
-    nothing at all is refused in any case."""
+    """Reject a classifier that is no better than always predicting the most frequent class of the
+    test split, and a detector whose detections fit other images equally well. A detector without
+    any detection is always rejected."""
     top1: float | None = Field(default=None, ge=0.0, le=1.0)
     """Lowest top-1 accuracy of a classifier on the test split, fraction."""
     map: float | None = Field(default=None, ge=0.0, le=1.0)
     """Lowest mean average precision of a detector on the test split, fraction; COCO's mean over
-    overlaps from .5 to .95."""
+    IoU thresholds from .5 to .95."""
     map50: float | None = Field(default=None, ge=0.0, le=1.0)
-    """The same at an overlap of .5 alone."""
+    """Lowest mean average precision at an IoU threshold of .5, fraction."""
     drop_pp: float | None = Field(default=1.0, ge=0.0)
-    """Largest loss against the float model, percentage points of top-1 or mAP."""
+    """Largest drop against the float model, percentage points of top-1 or mAP."""
     p95_ms: float | None = Field(default=None, gt=0.0)
-    """Longest 95th percentile of single inferences, model only, milliseconds."""
+    """Largest 95th percentile of the latency of the model alone, milliseconds."""
     size_mib: float | None = Field(default=None, gt=0.0)
     """Largest model file, MiB."""
     memory_mib: float | None = Field(default=None, gt=0.0)
-    """Largest peak resident memory of the process that answers, MiB."""
+    """Largest peak resident memory of the inference process, MiB."""
 
 
 def _check_engine(key: str) -> str:
     name, _, provider = key.partition("@")
-    formats = engines.formats()
+    formats = ENGINES.names()
     if name not in formats:
         close = difflib.get_close_matches(name, formats, n=1)
-        meant = f"did you mean '{close[0]}{key.removeprefix(name)}'? " if close else ""
-        raise ValueError(f"unknown format '{name}'; {meant}known: {', '.join(formats)}")
+        hint = f"did you mean '{close[0]}{key.removeprefix(name)}'? " if close else ""
+        raise ValueError(f"unknown format '{name}'; {hint}known: {', '.join(formats)}")
+    ENGINES.load(name)
     if provider == engines.CPU:
-        raise ValueError(f"without a provider the CPU is meant; write '{name}'")
+        raise ValueError(f"the CPU is the default provider; write '{name}'")
     known = engines.providers(name)
     if provider and provider not in known:
         others = ", ".join(f"'{name}@{each}'" for each in known if each != engines.CPU)
@@ -68,12 +70,12 @@ EngineName = Annotated[
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[a-z0-9]+)?$"),
     AfterValidator(_check_engine),
 ]
-"""A format, which its engine runs on the CPU, or ``format@provider``."""
+"""A format, which runs on the CPU, or ``format@provider``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model file, and what runs it."""
+    """A model file and its execution provider."""
 
     format: str
     precision: Precision
@@ -87,29 +89,28 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What people call it: ``onnx int8``, ``onnx fp16 cuda``."""
-        words = (self.format, self.precision.value)
-        return " ".join(words if self.provider == engines.CPU else (*words, self.provider))
+        """Display name: ``onnx int8``, ``onnx fp16 cuda``."""
+        parts = (self.format, self.precision.value)
+        return " ".join(parts if self.provider == engines.CPU else (*parts, self.provider))
 
 
 class Target(Table):
     """One device profile."""
 
     name: Name
-    """The file's name without `.yaml`."""
+    """File name without `.yaml`."""
     description: str
-    """The board, its processor and system, in words."""
+    """Short text: the board, its processor and system."""
     device: str | None = Field(min_length=1)
-    """How to reach it: `local`, `ssh://user@host`, `emulated:cortex-a72`; null where there is no
-    way."""
+    """Address: `local`, `ssh://user@host`, `emulated:cortex-a72`; null if it cannot be reached."""
     threads: int = Field(ge=1, le=256)
-    """Threads that one inference may use."""
+    """Threads per inference."""
     candidates: dict[EngineName, tuple[Precision, ...]] = Field(min_length=1)
-    """Format (file name in `edgetl/exporters/`) to the precisions to try; `onnx@cuda` for those
-    that another provider than the CPU runs."""
+    """Format (file name in `edgetl/exporters/`) to the precisions to try; `onnx@cuda` for another
+    provider than the CPU."""
     limits: Limits = Limits()
     board: Board | None = None
-    """What the machine is; null where that is nobody's business, as for `host`."""
+    """Properties of the machine; null if they do not matter, as for `host`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Target:
@@ -121,7 +122,7 @@ class Target(Table):
         return self
 
     def each_candidate(self) -> Iterator[Candidate]:
-        """Yield every candidate, in the order of the file."""
+        """Yield all candidates in the order of the file."""
         for (name, provider), precisions in zip(
             self.format_providers(), self.candidates.values(), strict=True
         ):
@@ -129,11 +130,11 @@ class Target(Table):
                 yield Candidate(name, precision, provider)
 
     def pairs(self) -> tuple[tuple[str, Precision], ...]:
-        """Return (format, precision) of every model file, once, in the order of the file."""
+        """Return (format, precision) of each distinct model file in the order of the file."""
         return tuple(dict.fromkeys(candidate.file for candidate in self.each_candidate()))
 
     def files(self) -> dict[str, tuple[Precision, ...]]:
-        """Return the precisions of the model files of every format, in the order of the file."""
+        """Return the precisions of the model files, by format, in the order of the file."""
         formats = dict.fromkeys(name for name, _ in self.pairs())
         return {each: tuple(p for name, p in self.pairs() if name == each) for each in formats}
 
@@ -159,13 +160,13 @@ class Target(Table):
                 if not set(packages) & set(system.engines):
                     yield (
                         f"candidates.{key}: board.systems '{system.os}' has no engine for it; "
-                        f"name the version of {' or '.join(packages)}, or take '{key}' out"
+                        f"add the version of {' or '.join(packages)}, or remove '{key}'"
                     )
-        # Its int8 kernels for Arm are written in dot products; on a Cortex-A53 or A72 OpenVINO
-        # 2026.4 refuses the file when it is loaded.
+        # OpenVINO's int8 kernels for Arm use dot products; on a Cortex-A53 or A72, OpenVINO 2026.4
+        # fails to load the file.
         no_products = board.architecture == "aarch64" and Feature.DOTPROD not in board.features
         if no_products and Precision.INT8 in self.candidates.get("openvino", ()):
             yield (
                 "candidates.openvino: int8 needs 'dotprod' on aarch64, which board.features lacks; "
-                "take int8 out"
+                "remove int8"
             )

@@ -1,4 +1,4 @@
-"""Read YAML so that every key still knows its line, and nothing is guessed."""
+"""Read YAML strictly and keep the line number of every key."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from edgetl.errors import ConfigError, Problem
 from edgetl.types import Fact
 
 Place = tuple[str | int, ...]
-"""Keys and indices from the top of a document to a value."""
+"""Path of keys and indices from the root of a document to a value."""
 
 
 @dataclass(slots=True)
 class Document:
-    """A YAML mapping with the line of every key."""
+    """A YAML mapping with the line number of every key."""
 
     source: str
-    """How messages call it: the path as the user gave it."""
+    """Name in messages: the path as given by the user."""
     data: dict[str, Fact]
     lines: dict[Place, int] = field(default_factory=dict)
 
     def line(self, place: Place) -> int | None:
-        """Return the line of `place`, or of the nearest table around it, counted from 1."""
+        """Return the line of `place` or of the nearest enclosing table, counted from 1."""
         for end in range(len(place), 0, -1):
             if place[:end] in self.lines:
                 return self.lines[place[:end]]
@@ -36,7 +36,7 @@ def read_document(path: Path, source: str) -> Document:
     """Return the YAML mapping in `path`.
 
     Raises:
-        ConfigError: If the file cannot be read, is not YAML, is not a mapping, or says a key twice.
+        ConfigError: If the file cannot be read, is not a YAML mapping, or repeats a key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def read_document(path: Path, source: str) -> Document:
     for place, line in _places(root, ()):
         if place in document.lines and isinstance(place[-1], str):
             first = document.lines[place]
-            repeated.append(Problem(dotted(place), f"is already given in line {first}", line))
+            repeated.append(Problem(dotted(place), f"is already defined in line {first}", line))
         document.lines.setdefault(place, line)
     if repeated:
         raise ConfigError(source, repeated)
@@ -70,7 +70,7 @@ def read_document(path: Path, source: str) -> Document:
 
 
 def parse_override(text: str) -> tuple[Place, Fact]:
-    """Return place and value of an override like ``finetune.epochs=3``; the value is YAML.
+    """Return path and value of an override like ``finetune.epochs=3``; the value is YAML.
 
     Raises:
         ConfigError: If there is no ``=``, no key, or the value is not YAML.
@@ -80,7 +80,7 @@ def parse_override(text: str) -> tuple[Place, Fact]:
     if not equals or not all(keys):
         raise ConfigError(
             f"--set {text}",
-            [Problem("", "must have the form key=value, dots between nested keys")],
+            [Problem("", "must have the form key=value, with dots between nested keys")],
             remedy="for example --set finetune.epochs=3",
         )
     try:
@@ -94,10 +94,10 @@ def parse_override(text: str) -> tuple[Place, Fact]:
 
 
 def override(document: Document, place: Place, value: Fact) -> None:
-    """Set `place` of `document` to `value`, making the tables on the way.
+    """Set `place` of `document` to `value`, creating missing tables.
 
     Raises:
-        ConfigError: If a value that is no table stands in the way.
+        ConfigError: If a part of the path is not a table.
     """
     table = document.data
     for depth, key in enumerate(place[:-1], start=1):
@@ -105,7 +105,7 @@ def override(document: Document, place: Place, value: Fact) -> None:
         if inner is None:
             inner = table[str(key)] = {}
         if not isinstance(inner, dict):
-            what = f"is {inner!r}, not a table, so nothing can be set inside it"
+            what = f"is {inner!r}, not a table, so no key in it can be set"
             raise ConfigError(f"--set {dotted(place)}", [Problem(dotted(place[:depth]), what)])
         table = inner
     table[str(place[-1])] = value
@@ -113,7 +113,7 @@ def override(document: Document, place: Place, value: Fact) -> None:
 
 
 def dotted(place: Place) -> str:
-    """Return `place` as people write it: ``targets.0`` or ``data.path``."""
+    """Return `place` in dotted form: ``targets.0`` or ``data.path``."""
     return ".".join(str(key) for key in place)
 
 

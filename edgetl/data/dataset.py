@@ -1,8 +1,9 @@
-"""A dataset on disk: decoded images of all splits in one memory-mapped array, and their index.
+"""A dataset on disk: its index, and a view of its images for one network input.
 
-`images.npy` holds uint8 `(N, H, W, 3)`, RGB, fitted to the network's input, in the order train,
-val, test; `index.json` holds classes, preprocessing, and per split the names, labels and digests.
-Detection adds `annotations.npz`: the sizes of the images and the boxes on them, in the same order.
+The index holds no pixels: `index.json` has task, role, classes and, per split, names, labels and
+digests; `annotations.npz` the sizes of the images and the boxes on them, in the order train, val,
+test. A view is a folder with the same two files and the images in the same order: `images.npy`,
+uint8 `(N, H, W, 3)`, RGB, fitted to the input that `view.json` describes.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ import mmap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.data.annotations import Annotations
 from edgetl.data.findings import DroppedItem
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Fact, Split, Task
+from edgetl.types import Fact, Role, Split, Task
 
-IMAGES_FILE = "images.npy"
 INDEX_FILE = "index.json"
 ANNOTATIONS_FILE = "annotations.npz"
-_SCHEMA = 2
+INDEX_FILES = (INDEX_FILE, ANNOTATIONS_FILE)
+IMAGES_FILE = "images.npy"
+VIEW_FILE = "view.json"
+_SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,68 +57,105 @@ class Truth:
     nor counted as hit or miss."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetIndex:
+    """What is known of a dataset without its pixels, whatever network sees it."""
+
+    task: Task
+    role: Role
+    classes: tuple[str, ...]
+    items: Mapping[Split, tuple[Item, ...]]
+    annotations: Annotations
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the index in `folder`.
+
+        Raises:
+            ValueError: If the files do not belong together.
+        """
+        index = json.loads((folder / INDEX_FILE).read_text("utf-8"))
+        if index["schema"] != _SCHEMA:
+            raise ValueError(f"{INDEX_FILE} has schema {index['schema']}, not {_SCHEMA}")
+        items = {split: tuple(Item(*row) for row in index["splits"][split]) for split in Split}
+        annotations = Annotations.read(folder / ANNOTATIONS_FILE)
+        num_items = sum(len(rows) for rows in items.values())
+        if len(annotations.sizes) != num_items:
+            raise ValueError(
+                f"{INDEX_FILE} lists {num_items} images, "
+                f"{ANNOTATIONS_FILE} {len(annotations.sizes)}"
+            )
+        return cls(
+            Task(index["task"]), Role(index["role"]), tuple(index["classes"]), items, annotations
+        )
+
+    def rows(self, split: Split) -> range:
+        """Return the positions of a split's images in the files."""
+        start = 0
+        for earlier in Split:
+            if earlier == split:
+                break
+            start += len(self.items[earlier])
+        return range(start, start + len(self.items[split]))
+
+    def image_sizes(self, split: Split) -> NDArray[np.int32]:
+        """Return height and width of a split's upright images, pixels; shape `(N, 2)`."""
+        rows = self.rows(split)
+        return self.annotations.sizes[rows.start : rows.stop]
+
+    def truths(self, split: Split) -> tuple[Truth, ...]:
+        """Return what is labelled on each image of a split.
+
+        Raises:
+            ValueError: If the task is not detection, or the images are not labelled.
+        """
+        if self.task is not Task.DETECTION or self.role is Role.UNLABELLED:
+            raise ValueError(f"a dataset for {self.task} with role {self.role} holds no boxes")
+        return tuple(Truth(*self.annotations.row(row)) for row in self.rows(split))
+
+
 class Dataset:
-    """The images of a dataset artifact, mapped into memory and read-only.
+    """A dataset as one network sees it: the images are mapped into memory and read-only.
 
     Pages are read when they are touched and stay resident until the system or `release` takes them.
     """
 
     def __init__(
         self,
+        index: DatasetIndex,
         images: NDArray[np.uint8],
         mapping: mmap.mmap,
         *,
-        classes: tuple[str, ...],
         preprocess: Preprocess,
-        items: Mapping[Split, tuple[Item, ...]],
-        annotations: _Annotations | None,
     ) -> None:
-        self.classes = classes
+        self.task = index.task
+        self.role = index.role
+        self.classes = index.classes
         self.preprocess = preprocess
-        self.task = Task.CLASSIFICATION if annotations is None else Task.DETECTION
-        self._annotations = annotations
+        self._index = index
         self._images = images
         self._mapping = mapping
-        self._items = items
         self._labels = {
-            split: np.array([item.label for item in found], np.int64)
-            for split, found in items.items()
+            split: np.array([item.label for item in rows], np.int64)
+            for split, rows in index.items.items()
         }
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Map the dataset in `folder`; costs no memory for images until they are read.
+        """Map the view in `folder`; costs no memory for images until they are read.
 
         Raises:
             ValueError: If the files do not belong together.
         """
-        index = json.loads((folder / INDEX_FILE).read_text("utf-8"))
-        items = {
-            split: tuple(Item(*row) for row in index["splits"][split.value]) for split in Split
-        }
+        index = DatasetIndex.read(folder)
         images, mapping = _map_images(folder / IMAGES_FILE)
-        num_items = sum(len(found) for found in items.values())
-        if index["schema"] != _SCHEMA or num_items != len(images):
+        num_items = sum(len(rows) for rows in index.items.values())
+        if num_items != len(images):
             raise ValueError(
-                f"{INDEX_FILE} (schema {index['schema']}) lists {num_items} images, "
-                f"{IMAGES_FILE} holds {len(images)}"
+                f"{INDEX_FILE} lists {num_items} images, {IMAGES_FILE} holds {len(images)}"
             )
-        annotations = None
-        if index["task"] == Task.DETECTION:
-            annotations = _Annotations.read(folder / ANNOTATIONS_FILE)
-            if len(annotations.sizes) != num_items:
-                raise ValueError(
-                    f"{INDEX_FILE} lists {num_items} images, "
-                    f"{ANNOTATIONS_FILE} {len(annotations.sizes)}"
-                )
-        return cls(
-            images,
-            mapping,
-            classes=tuple(index["classes"]),
-            preprocess=Preprocess(**index["preprocess"]),
-            items=items,
-            annotations=annotations,
-        )
+        preprocess = Preprocess(**json.loads((folder / VIEW_FILE).read_text("utf-8")))
+        return cls(index, images, mapping, preprocess=preprocess)
 
     @property
     def size(self) -> int:
@@ -123,11 +164,11 @@ class Dataset:
 
     def items(self, split: Split) -> tuple[Item, ...]:
         """Return names, labels and digests of a split, in the order of `images`."""
-        return self._items[split]
+        return self._index.items[split]
 
     def names(self, split: Split) -> tuple[str, ...]:
         """Return the names of a split's images, in the order of `images`."""
-        return tuple(item.name for item in self._items[split])
+        return tuple(item.name for item in self._index.items[split])
 
     def labels(self, split: Split) -> NDArray[np.int64]:
         """Return the class of each image of a split; shape `(N,)`, read-only by convention.
@@ -138,91 +179,80 @@ class Dataset:
         return self._labels[split]
 
     def image_sizes(self, split: Split) -> NDArray[np.int32]:
-        """Return height and width of a split's upright images, pixels; shape `(N, 2)`.
-
-        Raises:
-            ValueError: If the task is not detection.
-        """
-        rows = self._rows(split)
-        return self._with_boxes().sizes[rows.start : rows.stop]
+        """Return height and width of a split's upright images, pixels; shape `(N, 2)`."""
+        return self._index.image_sizes(split)
 
     def truths(self, split: Split) -> tuple[Truth, ...]:
         """Return what is labelled on each image of a split, in the order of `images`.
 
         Raises:
-            ValueError: If the task is not detection.
+            ValueError: If the task is not detection, or the images are not labelled.
         """
-        annotations = self._with_boxes()
-        return tuple(annotations.truth(row) for row in self._rows(split))
+        return self._index.truths(split)
 
     def images(self, split: Split) -> NDArray[np.uint8]:
         """Return a split's images; shape `(N, H, W, 3)`, RGB, a read-only view of the mapping."""
-        rows = self._rows(split)
+        rows = self._index.rows(split)
         return self._images[rows.start : rows.stop]
 
     def release(self) -> None:
         """Give all mapped pages back; views stay good and read their pages again when touched."""
         self._mapping.madvise(mmap.MADV_DONTNEED)
 
-    def _rows(self, split: Split) -> range:
-        """Return the positions of a split's images in the files."""
-        start = 0
-        for earlier in Split:
-            if earlier == split:
-                break
-            start += len(self._items[earlier])
-        return range(start, start + len(self._items[split]))
 
-    def _with_boxes(self) -> _Annotations:
-        if self._annotations is None:
-            raise ValueError(f"a dataset for {self.task} holds no boxes")
-        return self._annotations
-
-
-def write_index(
+def write_index(  # noqa: PLR0913 - one keyword for each part of the files
     folder: Path,
     *,
+    task: Task,
+    role: Role = Role.DATA,
     classes: Sequence[str],
-    preprocess: Preprocess,
     items: Mapping[Split, Sequence[Item]],
-    dropped: Sequence[DroppedItem],
+    dropped: Sequence[DroppedItem] = (),
     truths: Mapping[Split, Sequence[Truth]] | None = None,
     image_sizes: Mapping[Split, Sequence[tuple[int, int]]] | None = None,
+    preprocess: Preprocess | None = None,
 ) -> None:
-    """Write `index.json`, and `annotations.npz` for detection.
-
-    Byte for byte the same for the same arguments.
+    """Write the files of an index, byte for byte the same for the same arguments.
 
     Args:
         folder: Where to.
+        task: What the images are labelled for.
+        role: What the dataset is used for.
         classes: Their names, by label.
-        preprocess: How the images were fitted.
         items: The images of each split in the order of `images.npy`.
-        dropped: What was left out.
-        truths: The boxes on each of `items`; None for classification.
-        image_sizes: Height and width of each of `items`, upright, pixels; for detection only.
+        dropped: What was left out, and why.
+        truths: For detection, what is labelled on each of them.
+        image_sizes: Height and width of each of them, upright, pixels; may be left out where all
+            have the size of the input.
+        preprocess: How the images were fitted, where `folder` is to be a view at once.
 
     Raises:
-        ValueError: If one of `truths` and `image_sizes` is missing, or does not fit `items`.
+        ValueError: If `truths` or `image_sizes` do not fit `items`, or nothing tells the sizes.
     """
-    if (truths is None) != (image_sizes is None):
-        raise ValueError("truths and image_sizes belong together")
-    if truths is not None and image_sizes is not None:
-        for split in Split:
-            if not len(items[split]) == len(truths[split]) == len(image_sizes[split]):
-                raise ValueError(
-                    f"{split} has {len(items[split])} items, {len(truths[split])} truths "
-                    f"and {len(image_sizes[split])} image sizes"
-                )
-        _Annotations.of(
-            [size for split in Split for size in image_sizes[split]],
-            [truth for split in Split for truth in truths[split]],
-        ).write(folder / ANNOTATIONS_FILE)
+    if preprocess is not None:
+        write_view(folder, preprocess)
+    if image_sizes is None:
+        if preprocess is None or truths is not None:
+            raise ValueError("the sizes of the images are missing")
+        size = (preprocess.height, preprocess.width)
+        image_sizes = {split: [size] * len(items[split]) for split in Split}
+    none = Truth(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.bool_))
+    boxes = truths or {split: [none] * len(items[split]) for split in Split}
+    for split in Split:
+        if not len(items[split]) == len(boxes[split]) == len(image_sizes[split]):
+            raise ValueError(
+                f"{split} has {len(items[split])} items, {len(boxes[split])} truths "
+                f"and {len(image_sizes[split])} image sizes"
+            )
+    Annotations.of(
+        [size for split in Split for size in image_sizes[split]],
+        [truth for split in Split for truth in boxes[split]],
+    ).write(folder / ANNOTATIONS_FILE)
     index: dict[str, Fact] = {
         "schema": _SCHEMA,
-        "task": (Task.CLASSIFICATION if truths is None else Task.DETECTION).value,
+        "task": task.value,
+        "role": role.value,
         "classes": list(classes),
-        "preprocess": asdict(preprocess),
         "splits": {
             split.value: [[item.name, item.label, item.sha256] for item in items[split]]
             for split in Split
@@ -231,6 +261,11 @@ def write_index(
     }
     text = json.dumps(index, indent=None, separators=(",", ":"), sort_keys=True)
     (folder / INDEX_FILE).write_text(text + "\n", "utf-8")
+
+
+def write_view(folder: Path, preprocess: Preprocess) -> None:
+    """Write how the images of a view were fitted."""
+    (folder / VIEW_FILE).write_text(json.dumps(asdict(preprocess)) + "\n", "utf-8")
 
 
 def write_images(
@@ -246,45 +281,6 @@ def write_images(
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     file.writelines(image.tobytes() for image in images)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Annotations:
-    """The boxes on all images of a dataset, in one table."""
-
-    sizes: NDArray[np.int32]
-    """Shape `(N, 2)`, height and width."""
-    offsets: NDArray[np.int64]
-    """Shape `(N + 1,)`: image `n` has the boxes `offsets[n]` up to `offsets[n + 1]`."""
-    boxes: NDArray[np.float32]
-    """Shape `(M, 4)`."""
-    labels: NDArray[np.int64]
-    crowd: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, sizes: Sequence[tuple[int, int]], truths: Sequence[Truth]) -> _Annotations:
-        return cls(
-            sizes=np.array(sizes, np.int32).reshape(-1, 2),
-            offsets=np.cumsum([0, *(len(truth.boxes) for truth in truths)], dtype=np.int64),
-            boxes=np.concatenate(
-                [np.empty((0, 4), np.float32), *(truth.boxes for truth in truths)]
-            ).astype(np.float32),
-            labels=np.concatenate([[], *(truth.labels for truth in truths)]).astype(np.int64),
-            crowd=np.concatenate([[], *(truth.crowd for truth in truths)]).astype(np.bool_),
-        )
-
-    @classmethod
-    def read(cls, path: Path) -> _Annotations:
-        with np.load(path, allow_pickle=False) as found:
-            return cls(**{name: found[name] for name in cls.__slots__})
-
-    def write(self, path: Path) -> None:
-        # Entries of numpy's zip carry no time: the same arrays give the same bytes.
-        np.savez(path, **{name: getattr(self, name) for name in self.__slots__})
-
-    def truth(self, row: int) -> Truth:
-        found = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
-        return Truth(self.boxes[found], self.labels[found], self.crowd[found])
 
 
 def _map_images(path: Path) -> tuple[NDArray[np.uint8], mmap.mmap]:

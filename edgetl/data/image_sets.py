@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,7 +25,13 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 class Images(Protocol):
     """A listing with the means to read it; may be used by several threads at once."""
 
-    listing: Listing
+    @property
+    def listing(self) -> Listing:
+        """Names and labels.
+
+        Raises:
+            DataError: If the data cannot be listed.
+        """
 
     def digest(self, digest_file: Callable[[Path], str]) -> str:
         """Return what changes whenever an image, its name or its class does."""
@@ -50,17 +57,33 @@ class Images(Protocol):
             ImageError: If it cannot be read.
         """
 
+    def check(self, name: str) -> tuple[int, int]:
+        """Return height and width that `decode` gives, as cheaply as its format allows.
+
+        Raises:
+            ImageError: If it cannot be decoded.
+        """
+
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return what is labelled on an image."""
 
 
 class StoredImages:
-    """The images of a folder or zip."""
+    """The images of a folder or zip; labels are read when they are asked for."""
 
-    def __init__(self, container: Container, listing: Listing) -> None:
+    def __init__(self, container: Container, called: str, task: Task) -> None:
         self._container = container
-        self._boxes = {sample.name: sample.boxes for sample in listing.samples}
-        self.listing = listing
+        self._called = called
+        self._task = task
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Names and labels; errors as `Images.listing`."""
+        return list_samples(self._container, self._called, self._task)
+
+    @cached_property
+    def _boxes(self) -> dict[str, tuple[Box, ...]]:
+        return {sample.name: sample.boxes for sample in self.listing.samples}
 
     def digest(self, digest_file: Callable[[Path], str]) -> str:
         """Return the digest of names, classes (also empty ones) and contents, labels among them."""
@@ -83,9 +106,16 @@ class StoredImages:
         from edgetl.data.image_size import read_size
 
         stream = io.BytesIO(self._container.read(name))
-        found = read_size(stream)
+        size = read_size(stream)
         # What cannot be read this way is either damaged, which decoding tells, or unusual.
-        return found or self.decode(name).shape[:2]
+        return size or self.decode(name).shape[:2]
+
+    def check(self, name: str) -> tuple[int, int]:
+        """Return the size of a file's image once decoded; errors as `Images.check`."""
+        from edgetl.data.image_size import size_of_sound_jpeg
+
+        size = size_of_sound_jpeg(io.BytesIO(self._container.read(name)))
+        return size or self.decode(name).shape[:2]
 
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return the boxes of the listing."""
@@ -131,6 +161,10 @@ class SyntheticImages:
 
         del name
         return SIZE, SIZE
+
+    def check(self, name: str) -> tuple[int, int]:
+        """Return the size: there is nothing to go wrong."""
+        return self.size(name)
 
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return nothing: the image as a whole is labelled."""
@@ -181,6 +215,10 @@ class SyntheticScenes:
         del name
         return SIZE, SIZE
 
+    def check(self, name: str) -> tuple[int, int]:
+        """Return the size: there is nothing to go wrong."""
+        return self.size(name)
+
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return the boxes, which are found without drawing."""
         from edgetl.data.synthetic.scenes import scene_boxes
@@ -211,7 +249,7 @@ def find_task(path: Path) -> Task:
 def open_images(
     path: Path | None, synthetic: SyntheticData | None, exclude: tuple[str, ...], task: Task
 ) -> Iterator[Images]:
-    """Open what a recipe's data table names, by names and labels only.
+    """Open images by names; labels are read when the listing is asked for.
 
     Args:
         path: Folder or zip; None for drawn images.
@@ -220,7 +258,7 @@ def open_images(
         task: What the images are labelled for.
 
     Raises:
-        DataError: If the data cannot be found or listed.
+        DataError: If the data cannot be found.
     """
     if path is None:
         kind = SyntheticImages if task is Task.CLASSIFICATION else SyntheticScenes
@@ -228,6 +266,6 @@ def open_images(
         return
     container = open_container(path, exclude=exclude)
     try:
-        yield StoredImages(container, list_samples(container, str(path), task))
+        yield StoredImages(container, str(path), task)
     finally:
         container.close()

@@ -81,7 +81,7 @@ _SSH = "ssh"
 _PASSWORD = re.compile(r"(?<=[^:/@]):[^:/@]+@")
 """Of a user: passwords are never used, and never repeated."""
 
-DEVICES: Slot[Callable[[str], Device]] = Slot("edgetl.devices", "parse", "device", {_SSH: "ssh"})
+DEVICES: Slot[Callable[[str], Device]] = Slot("edgetl.devices", "parse", "device", "edgetl.devices")
 
 
 def open_device(address: str) -> Device:

@@ -32,6 +32,8 @@ from edgetl.hashing import digest_file
 from edgetl.runtime.bundle import runtime_files
 from edgetl.types import Facts, Provenance
 
+EXTRA = "ssh"
+
 _Result = TypeVar("_Result")
 
 _logger = logging.getLogger(__name__)

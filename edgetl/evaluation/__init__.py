@@ -154,4 +154,4 @@ class Evaluation(Protocol):
         """Return a picture of the images that were answered worst, RGB; None if none was wrong."""
 
 
-EVALUATIONS: Slot[Evaluation] = Slot("edgetl.evaluation", "EVALUATION", "evaluation", {})
+EVALUATIONS: Slot[Evaluation] = Slot("edgetl.evaluation", "EVALUATION", "evaluation")

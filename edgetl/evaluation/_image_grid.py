@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from edgetl.runtime.draw import spelt
+from edgetl.runtime.draw import transliterate
 
 Colour = tuple[int, int, int]
 
@@ -88,14 +88,19 @@ def _marked(tile: Tile) -> Image.Image:
         if mark.text:
             at = (corners[0] + 3, max(0, corners[1] - _TEXT - 2))
             draw.text(
-                at, spelt(mark.text), fill=mark.colour, font=_font(), stroke_width=1, stroke_fill=0
+                at,
+                transliterate(mark.text),
+                fill=mark.colour,
+                font=_font(),
+                stroke_width=1,
+                stroke_fill=0,
             )
     return picture
 
 
 def _shortened(line: str, draw: ImageDraw.ImageDraw) -> str:
     """Return `line`, or as much of its end as fits below an image: names differ at the end."""
-    shortened = spelt(line)
+    shortened = transliterate(line)
     while draw.textlength(shortened, font=_font()) > _TILE:
         shortened = f"...{shortened[4:]}"
     return shortened

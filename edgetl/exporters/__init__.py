@@ -1,8 +1,8 @@
 """The contract of an exporter: from a torch module to one float32 file of one format.
 
-A file in this folder defines ``EXPORTER``; its name is the format's name, and
-``edgetl/runtime/engines/<format>.py`` runs what it writes. Frameworks are imported inside
-`Exporter.export`, so that a plan can be checked without them.
+A file in this folder defines ``EXPORTER``, and ``EXTRA``, the extra that it needs. Its name is the
+format's name, and ``edgetl/runtime/engines/<format>.py`` runs what it writes. Frameworks are
+imported inside `Exporter.export`, so that a plan can be checked without them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 class Exporter(Protocol):
     """Writes a torch module as a file of one format."""
+
+    @property
+    def version(self) -> int:
+        """Return a number that is raised whenever the same module gives other bytes than before."""
 
     @property
     def format(self) -> str:
@@ -63,9 +67,4 @@ class Exporter(Protocol):
         """
 
 
-EXPORTERS: Slot[Exporter] = Slot(
-    "edgetl.exporters",
-    "EXPORTER",
-    "exporter",
-    {"onnx": "onnx", "openvino": "openvino", "tflite": "tflite"},
-)
+EXPORTERS: Slot[Exporter] = Slot("edgetl.exporters", "EXPORTER", "exporter", "edgetl.exporters")

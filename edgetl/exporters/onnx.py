@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
+EXTRA = "onnx"
+
 _OPSET = 18
 """The newest that onnxruntime 1.19, the last for Python 3.9 boards, and every later one runs."""
 
@@ -21,6 +23,7 @@ _OPSET = 18
 class OnnxExporter:
     """Writes ``model.onnx``."""
 
+    version: int = 1
     format: str = "onnx"
     file: str = "model.onnx"
     files: tuple[str, ...] = ("model.onnx",)

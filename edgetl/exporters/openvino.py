@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     import openvino
     from torch import Tensor, nn
 
+EXTRA = "openvino"
+
 
 @dataclass(frozen=True, slots=True)
 class OpenvinoExporter:
     """Writes ``model.xml`` and ``model.bin``."""
 
+    version: int = 1
     format: str = "openvino"
     file: str = "model.xml"
     files: tuple[str, ...] = ("model.xml", "model.bin")

@@ -12,11 +12,14 @@ from edgetl.worker import run_worker
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+EXTRA = "tflite"
+
 
 @dataclass(frozen=True, slots=True)
 class TfliteExporter:
     """Writes ``model.tflite``; names of tensors are those of its only signature."""
 
+    version: int = 1
     format: str = "tflite"
     file: str = "model.tflite"
     files: tuple[str, ...] = ("model.tflite",)

@@ -140,7 +140,7 @@ def _times(
     from edgetl.runtime.latency import Latency
 
     command = ["-m", "edgetl.runtime", "bench", ".", "--json", "--threads", str(threads)]
-    nms = TimingPlan(seconds, _COUNT, _RUNS)
+    plan = TimingPlan(seconds, _COUNT, _RUNS)
     command += ["--seconds", str(seconds), "--count", str(_COUNT), "--runs", str(_RUNS)]
     # Each run times the model alone, and again from image to answer.
     per_run_s = 2 * (2 * seconds + _COUNT * _SLOWEST_S)
@@ -149,7 +149,7 @@ def _times(
         device.address,
         command,
         what="figures",
-        timeout_s=start_s + nms.most_runs * per_run_s,
+        timeout_s=start_s + plan.max_runs * per_run_s,
     )
     try:
         latency = Latency.from_json(data)

@@ -37,6 +37,10 @@ class Family(Protocol):
     """
 
     @property
+    def version(self) -> int:
+        """Raised whenever the same options, weights and seed give another network than before."""
+
+    @property
     def task(self) -> Task:
         """What its networks answer."""
 
@@ -105,7 +109,7 @@ class Family(Protocol):
         """
 
 
-FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", {})
+FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", "edgetl.families")
 
 
 class ModelSpec(Table):
@@ -149,6 +153,18 @@ def save_model(folder: Path, spec: ModelSpec, module: nn.Module) -> None:
     (folder / SPEC_FILE).write_text(text, encoding="utf-8")
 
 
+def read_spec(folder: Path) -> ModelSpec:
+    """Return the spec that `save_model` wrote, without the network.
+
+    Raises:
+        StoreError: If the file is missing or torn.
+    """
+    try:
+        return ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _unreadable(folder, error) from error
+
+
 def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     """Return what `save_model` wrote; the module is on the CPU, in evaluation mode.
 
@@ -158,16 +174,15 @@ def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    spec = read_spec(folder)
     try:
-        spec = ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
         tensors = load_file(folder / MODEL_FILE)
         module = FAMILIES.load(spec.family).build(
             width=spec.width, num_classes=len(spec.classes), seed=0
         )
         module.load_state_dict(tensors)
-    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR) from error
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _unreadable(folder, error) from error
     return spec, module.eval()
 
 
@@ -195,3 +210,8 @@ def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
         network = DecodedDetector(network, height=size, width=size, strides=strides)
     fold_norms(network)
     return RawPixels(network, spec.mean, spec.std, row=size).eval()
+
+
+def _unreadable(folder: Path, error: Exception) -> StoreError:
+    reason = str(error).partition("\n")[0]
+    return StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR)

@@ -52,6 +52,7 @@ class MobileNet:
     feature_layers: tuple[str, ...]
     norm: Norm | None = None
     """None takes torchvision's own choice."""
+    version: int = 1
     task: Task = Task.CLASSIFICATION
     min_size: int = MIN_SIZE
     strides: tuple[int, ...] = ()

@@ -34,6 +34,7 @@ class Yolox:
     weights: str
     """Name of the published file."""
     depthwise: bool = False
+    version: int = 1
     task: Task = Task.DETECTION
     min_size: int = STRIDES[-1]
     strides: tuple[int, ...] = STRIDES
@@ -92,6 +93,7 @@ class MobileNetYolox:
     """Whose blocks are the backbone."""
     blocks: tuple[int, int, int]
     """The last ones of stride 8, 16 and 32 before the classifier's own widening."""
+    version: int = 1
     task: Task = Task.DETECTION
     min_size: int = STRIDES[-1]
     strides: tuple[int, ...] = STRIDES

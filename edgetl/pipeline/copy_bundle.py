@@ -1,4 +1,4 @@
-"""Put the chosen models where people take them from: ``dist/<target>/``."""
+"""Copy the bundles of the chosen models to ``dist/<target>/``."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _MARK = "manifest.json"
 
 
 def copy_bundle(package: Artifact, destination: Path) -> bool:
-    """Copy the bundle of `package` to `destination`, whole or not at all.
+    """Copy the bundle of `package` to `destination`, completely or not at all.
 
-    A bundle of an earlier run at `destination` goes, also when there is no new one: a stale model
-    must not be mistaken for the result of this run.
+    An older bundle at `destination` is removed even if there is no new one: a stale model must not
+    be mistaken for the result of this run.
 
     Returns:
-        Whether `package` holds a bundle, that is, whether a candidate was chosen.
+        Whether `package` contains a bundle, that is, whether a candidate was chosen.
 
     Raises:
-        UsageError: If `destination` holds something that edgetl did not put there.
+        UsageError: If `destination` contains files that are not from edgetl.
     """
     if destination.exists() and any(destination.iterdir()) and not (destination / _MARK).is_file():
         raise UsageError(
-            f"'{destination}' holds files that are no bundle, so it is not replaced",
-            remedy="move it away, or give another folder with --dist",
+            f"'{destination}' contains files that are not a bundle; it is not replaced",
+            remedy="move it away, or choose another folder with --dist",
         )
     source = package.folder / _BUNDLE_FOLDER
     chosen = source.is_dir()
     if (chosen and _same(source, destination)) or not (chosen or destination.exists()):
         return chosen
     part, old = (destination.with_name(f".{destination.name}.{kind}") for kind in ("part", "old"))
-    with _alone_in(destination.parent):
-        for left in (part, old):  # by a run that was killed here
-            shutil.rmtree(left, ignore_errors=True)
+    with _locked(destination.parent):
+        for leftover in (part, old):  # of a run that was killed here
+            shutil.rmtree(leftover, ignore_errors=True)
         if chosen:
             _copy(source, part)
-        # Renamed before it is removed: half a bundle would look like somebody else's files.
+        # Renamed before removal: half a bundle would look like foreign files.
         if destination.exists():
             destination.rename(old)
         if chosen:
@@ -54,8 +54,8 @@ def copy_bundle(package: Artifact, destination: Path) -> bool:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold `folder` against a second process that hands over; made if it is not there."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock `folder` against other processes that copy bundles; create it if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -66,7 +66,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _copy(source: Path, destination: Path) -> None:
-    # Not shutil.copytree: it collects errors and so hides that the disk is full.
+    # Not shutil.copytree, which collects errors and so hides a full disk.
     try:
         for path in sorted(source.rglob("*")):
             if path.is_file():

@@ -204,6 +204,7 @@ def _request(node: Node, inputs: Mapping[str, Artifact], stage: Stage) -> Reques
         settings=node.settings.model_dump(mode="json"),
         inputs={name: artifact.manifest.digest for name, artifact in inputs.items()},
         tools={tool: _installed(tool) for tool in sorted(stage.tools(node.settings))},
+        plugins=dict(sorted(stage.plugins(node.settings, inputs).items())),
     )
 
 

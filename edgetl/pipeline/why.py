@@ -1,4 +1,4 @@
-"""Explain why a node must run: which field differs from the nearest artifact that is there."""
+"""Explain why a node must run: the fields that differ from the nearest existing artifact."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from edgetl.types import Fact
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between what is asked for and what is there."""
+    """One difference between a request and an existing artifact."""
 
     field: str
-    """Dotted: ``settings.lr``, ``inputs.dataset``, ``tools.torch``, ``version``."""
+    """Dotted: ``settings.lr``, ``inputs.dataset``, ``tools.torch``, ``plugins.exporter onnx``,
+    ``version``."""
     before: Fact
     now: Fact
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why one node runs or does not."""
+    """Why one node runs or is reused."""
 
     label: str
     text: str
@@ -31,8 +32,8 @@ class Reason:
 
 
 def explain(steps: Sequence[Step], store: Store) -> tuple[Reason, ...]:
-    """Return, per step, whether it is reused, and if not, what is new about it."""
-    manifests = [found.manifest for _, found in store.artifacts() if found is not None]
+    """Return, per step, whether it is reused or what has changed."""
+    manifests = [artifact.manifest for _, artifact in store.artifacts() if artifact is not None]
     return tuple(_reason(step, manifests) for step in steps)
 
 
@@ -41,8 +42,8 @@ def _reason(step: Step, manifests: Sequence[Manifest]) -> Reason:
     if step.artifact is not None:
         return Reason(label, "reused")
     if step.request is None:
-        waits = ", ".join(sorted(source.label for source in step.node.inputs.values()))
-        return Reason(label, f"depends on what comes out of: {waits}")
+        sources = ", ".join(sorted(source.label for source in step.node.inputs.values()))
+        return Reason(label, f"depends on the result of: {sources}")
     candidates = [
         (differences(step.request, manifest), manifest)
         for manifest in manifests
@@ -50,8 +51,8 @@ def _reason(step: Step, manifests: Sequence[Manifest]) -> Reason:
     ]
     same_name = [pair for pair in candidates if pair[1].label == label] or candidates
     if not same_name:
-        return Reason(label, "was never made")
-    # The fewest changes; of those the latest.
+        return Reason(label, "has never run")
+    # The fewest changes; among equals the latest.
     changes, nearest = min(
         sorted(same_name, key=lambda pair: pair[1].made_at, reverse=True),
         key=lambda pair: len(pair[0]),
@@ -61,13 +62,14 @@ def _reason(step: Step, manifests: Sequence[Manifest]) -> Reason:
 
 
 def differences(request: Request, manifest: Manifest) -> list[Change]:
-    """Return every field in which `request` differs from what `manifest` was made by."""
+    """Return every field in which `request` differs from the request of `manifest`."""
     before = _flat(
         {
             "version": manifest.version,
             "settings": manifest.settings,
             "inputs": manifest.inputs,
             "tools": manifest.tools,
+            "plugins": manifest.plugins,
         }
     )
     now = _flat(
@@ -76,6 +78,7 @@ def differences(request: Request, manifest: Manifest) -> list[Change]:
             "settings": request.settings,
             "inputs": request.inputs,
             "tools": request.tools,
+            "plugins": request.plugins,
         }
     )
     return [

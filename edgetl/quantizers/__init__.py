@@ -1,7 +1,8 @@
-"""The contract of a quantizer: from the float32 file of one format to a smaller one.
+"""The quantizer contract: turn the float32 file of a format into a smaller file of that format.
 
-A file in this folder defines ``QUANTIZER``. Neither frameworks nor numpy are imported before
-`Quantizer.quantize` runs, so that a plan can be checked without them; `_isolated` does the rest.
+Each file in this folder defines ``QUANTIZER``, and ``EXTRA``, the extra it needs. Frameworks and
+numpy are not imported until `Quantizer.quantize` runs, so a plan can be checked without them; see
+`_isolated`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ CALIBRATED = frozenset({Precision.INT8, Precision.W8A16})
 
 
 class Quantizer(Protocol):
-    """Makes every other precision of a format from its float32 file."""
+    """Converts the float32 file of one format to other precisions."""
+
+    @property
+    def version(self) -> int:
+        """Return a number that is raised whenever equal arguments give other bytes than before."""
 
     @property
     def reads(self) -> str:
-        """Return the format that is read and written; one quantizer per format."""
+        """Return the format it reads and writes; there is one quantizer per format."""
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Return the importable modules that `quantize` needs."""
+        """Return the modules that `quantize` imports."""
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -38,13 +43,13 @@ class Quantizer(Protocol):
 
     @property
     def precisions(self) -> frozenset[Precision]:
-        """Return what can be made; never fp32."""
+        """Return the supported precisions; never fp32."""
 
     @property
     def estimators(self) -> frozenset[str]:
-        """Return the values of `RangeTable.estimator` that int8 can use.
+        """Return the values of `RangeTable.estimator` supported for int8.
 
-        ``w8a16`` always reaches all values: 16 bits have steps to spare.
+        ``w8a16`` always uses min-max ranges: 16 bits have enough steps for that.
         """
 
     def quantize(
@@ -55,26 +60,26 @@ class Quantizer(Protocol):
         settings: Int8Table,
         out: Path,
     ) -> Facts:
-        """Write the model in `precision` into the folder `out`, under the same file names.
+        """Write the model in `precision` to the folder `out`, keeping the file names.
 
-        Equal arguments give equal bytes. Names and shapes of inputs and outputs are kept. The
-        input's range is 0..255 whatever the images hold. Nothing is printed.
+        Equal arguments give equal bytes. Names and shapes of inputs and outputs do not change. The
+        input range is 0..255, independent of the images. Nothing is printed.
 
         Args:
-            model: What the format's exporter wrote, with its other files beside it.
-            images: For calibration, shape ``(N, H, W, 3)``, RGB; none are read for fp16.
+            model: The file written by the format's exporter, next to its companion files.
+            images: Calibration images, shape ``(N, H, W, 3)``, RGB; unused for fp16.
             precision: One of `precisions`.
-            settings: How an int8 file follows from the images; the wider precisions ignore it.
+            settings: Settings for int8; the wider precisions ignore them.
             out: An existing folder.
 
         Returns:
-            ``float_operations``: how many operations of which kind still compute in float32, by
-            the format's name of the kind; it explains an int8 file that is slower than its float
-            one. For int8 also ``range`` as it was used, ``tail``, the operations that
-            `FloatTable.tail` left in float, and what was tried, each with its ``error`` (see
-            `edgetl.quantizers._search`): ``estimators``, ``convolutions`` with the worst first, of
-            which the asked number is in float (empty where int8 harms none), and ``held_out``, the
-            images that judged.
+            ``float_operations``: the number of operations that still compute in float32, per kind
+            as the format names it; explains an int8 file that is slower than the float file. For
+            int8 also ``range``, the settings in use; ``tail``, the operations that
+            `FloatTable.tail` keeps in float; and the trials, each with its ``error`` (see
+            `edgetl.quantizers._search`): ``estimators``; ``convolutions``, worst first, of which
+            the requested number stays in float (empty if int8 harms none); and ``held_out``, the
+            number of images used to compare.
 
         Raises:
             EdgetlError: If the model cannot be quantized.
@@ -82,15 +87,13 @@ class Quantizer(Protocol):
 
 
 QUANTIZERS: Slot[Quantizer] = Slot(
-    "edgetl.quantizers",
-    "QUANTIZER",
-    "quantizer",
-    {"onnxruntime": "onnx", "nncf": "openvino", "ai_edge": "tflite"},
+    "edgetl.quantizers", "QUANTIZER", "quantizer", "edgetl.quantizers"
 )
 
 
 def for_format(name: str) -> str | None:
     """Return the name of the quantizer that reads the format `name`; None if there is none."""
     return next(
-        (found for found in QUANTIZERS.names() if QUANTIZERS.load(found).reads == name), None
+        (quantizer for quantizer in QUANTIZERS.names() if QUANTIZERS.load(quantizer).reads == name),
+        None,
     )

@@ -1,4 +1,4 @@
-"""Quantize TFLite files with ai_edge_quantizer, by ranges of our own."""
+"""Quantize TFLite files with ai_edge_quantizer, using our own activation ranges."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _PIXELS: Mapping[Precision, Range] = {
 }
 _RECIPES = {Precision.INT8: recipe.static_wi8_ai8, Precision.W8A16: recipe.static_wi8_ai16}
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "FULLY_CONNECTED": 0}
-"""Where the weights of an operation count its output channels."""
+"""The output channel axis of an operation's weights."""
 _WEIGHT_STEPS = 127
 _LARGEST_BIAS = 2**24
-"""No quantised bias gets larger: 32 bits hold 127 times as much, living channels need 2**19."""
+"""Upper bound of a quantized bias: int32 holds 127 times as much, live channels need 2**19."""
 _LEAST_REACH = 2.0**-16
-"""No channel reaches less than this share of the largest: the output has 2**8 steps."""
+"""Lower bound of a channel's weight range, relative to the largest: the output has 2**8 steps."""
 
 
 def quantize(
@@ -52,11 +52,11 @@ def quantize(
     """Write ``out/model.tflite``; see `edgetl.quantizers.Quantizer.quantize`."""
     target = out / model.name
     if precision is Precision.FP16:
-        found = quantizer.Quantizer(str(model))
-        found.add_weight_only_config(
+        caster = quantizer.Quantizer(str(model))
+        caster.add_weight_only_config(
             ".*", "*", 16, algorithm_key=recipe.AlgorithmName.FLOAT_CASTING
         )
-        _write(found, None, target)
+        _write(caster, None, target)
         return {"float_operations": {}}
     backend = _Backend(model)
     if precision is Precision.INT8:
@@ -70,7 +70,7 @@ def quantize(
 
 
 class _Backend:
-    """Writes integer files of one float file; see `_search.QuantizationBackend`."""
+    """Quantizes one float file; see `_search.QuantizationBackend`."""
 
     reads = "tflite"
     channel_axis = -1
@@ -89,12 +89,12 @@ class _Backend:
         self._scopes: dict[str, str] = {}
         self.operations: list[Operation] = []
         changing = {self._image["index"], *self._activations}
-        for number, found in enumerate(_operations(self._interpreter)):
-            # The names of tensors are as long as paths through the torch modules.
-            name = f"{found['op_name']} {number}"
-            inputs = tuple(names[int(i)] for i in found["inputs"] if int(i) in changing)
-            outputs = tuple(names[int(i)] for i in found["outputs"])
-            self.operations.append(Operation(name, str(found["op_name"]), inputs, outputs))
+        for number, details in enumerate(_operations(self._interpreter)):
+            # Tensor names are too long to show: they spell the path through the torch modules.
+            name = f"{details['op_name']} {number}"
+            inputs = tuple(names[int(i)] for i in details["inputs"] if int(i) in changing)
+            outputs = tuple(names[int(i)] for i in details["outputs"])
+            self.operations.append(Operation(name, str(details["op_name"]), inputs, outputs))
             self._scopes[name] = "|".join(f"^{re.escape(output)};?$" for output in outputs)
         self.outputs = [details["name"] for details in self._interpreter.get_output_details()]
         self._statistics: Statistics | None = None
@@ -115,23 +115,23 @@ class _Backend:
         *,
         precision: Precision = Precision.INT8,
     ) -> Path:
-        """Write ``out/model.tflite`` with the operations `left` in float."""
-        found = quantizer.Quantizer(str(self.model))
-        found.load_quantization_recipe(_RECIPES[precision]())
+        """Write ``out/model.tflite``, keeping the operations `left` in float."""
+        static = quantizer.Quantizer(str(self.model))
+        static.load_quantization_recipe(_RECIPES[precision]())
         for name in sorted(left):
-            found.update_quantization_recipe(
+            static.update_quantization_recipe(
                 self._scopes[name], "*", algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
             )
         target = out / self.model.name
-        _write(found, self._ranges(images, settings, precision), target)
+        _write(static, self._ranges(images, settings, precision), target)
         return target
 
     def _ranges(
         self, images: NDArray[np.uint8], settings: RangeTable, precision: Precision
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Return ranges the way ai_edge_quantizer's calibration hands them over.
+        """Return ranges in the layout of ai_edge_quantizer's calibration result.
 
-        Its own calibration averages extremes over images with a weight of 0.95 for the past, so the
+        Its own calibration uses a moving average of the extremes with a decay of 0.95, so the
         result would depend on the order of the images and reach neither extreme.
         """
         if self._statistics is None or self._statistics.images is not images:
@@ -144,7 +144,7 @@ class _Backend:
             **pixel_ranges(self.observe, _head(self._interpreter, image), images.shape[1:]),
             image: _PIXELS[precision],
         }
-        found = {
+        result = {
             name: {
                 "min": np.array([[lowest]], np.float32),
                 "max": np.array([[highest]], np.float32),
@@ -152,18 +152,18 @@ class _Backend:
             for name, (lowest, highest) in ranges.items()
         }
         for name, reach in _weight_ranges(self._interpreter, ranges, precision).items():
-            found[name] = {"min": -reach, "max": reach}
-        return found
+            result[name] = {"min": -reach, "max": reach}
+        return result
 
 
-def _write(found: Any, ranges: Mapping[str, Any] | None, target: Path) -> None:  # noqa: ANN401
-    result = found.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+def _write(model: Any, ranges: Mapping[str, Any] | None, target: Path) -> None:  # noqa: ANN401
+    result = model.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     target.write_bytes(result.quantized_model)
 
 
 def _operations(interpreter: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - LiteRT has no types
-    found: list[dict[str, Any]] = interpreter._get_ops_details()  # noqa: SLF001 - no public list
-    return found
+    details: list[dict[str, Any]] = interpreter._get_ops_details()  # noqa: SLF001 - no public list
+    return details
 
 
 def _names(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT has no types
@@ -171,8 +171,8 @@ def _names(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT has no 
 
 
 def _activations(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT has no types
-    """Return name by index of every float tensor that an operation computes."""
-    computed = {int(i) for found in _operations(interpreter) for i in found["outputs"]}
+    """Return the names, by tensor index, of all float tensors computed by operations."""
+    computed = {int(i) for operation in _operations(interpreter) for i in operation["outputs"]}
     return {
         details["index"]: details["name"]
         for details in interpreter.get_tensor_details()
@@ -184,11 +184,11 @@ def _head(interpreter: Any, image: str) -> frozenset[str]:  # noqa: ANN401 - Lit
     names = _names(interpreter)
     operations = [
         (
-            str(found["op_name"]),
-            [names[int(index)] for index in found["inputs"] if index >= 0],
-            [names[int(index)] for index in found["outputs"]],
+            str(details["op_name"]),
+            [names[int(index)] for index in details["inputs"] if index >= 0],
+            [names[int(index)] for index in details["outputs"]],
         )
-        for found in _operations(interpreter)
+        for details in _operations(interpreter)
     ]
     computed = {image, *(name for _, _, outputs in operations for name in outputs)}
     return pixel_head(operations, image, set(names.values()) - computed)
@@ -199,14 +199,14 @@ def _weight_ranges(
     ranges: Mapping[str, Range],
     precision: Precision,
 ) -> dict[str, NDArray[np.float32]]:
-    """Return how far the weights of each output channel reach, by the weights' name.
+    """Return the largest absolute weight of each output channel, by name of the weight tensor.
 
-    ai_edge_quantizer 0.10 gives a channel whose weights died (all zero, as in published
-    MobileNetV2) a scale of 8e-12; its bias then leaves 32 bits and is lost. Such channels get a
-    scale in which the bias is a moderate number; those that live keep their own.
+    ai_edge_quantizer 0.10 gives a dead channel (all weights zero, as in the pretrained MobileNetV2)
+    a scale of 8e-12; its bias then overflows 32 bits and is lost. Dead channels get a scale that
+    keeps the bias a moderate number; live channels keep theirs.
     """
     names = _names(interpreter)
-    found: dict[str, NDArray[np.float32]] = {}
+    reaches: dict[str, NDArray[np.float32]] = {}
     for operation in _operations(interpreter):
         if operation["op_name"] not in _CHANNEL_AXIS:
             continue
@@ -219,10 +219,10 @@ def _weight_ranges(
         reach = weights.max(axis=others, keepdims=True)
         lowest, highest = ranges[names[source]]
         step = _activation_step(min(lowest, 0.0), max(highest, 0.0), precision)
-        held = np.abs(interpreter.get_tensor(bias)).reshape(reach.shape) / (step * _LARGEST_BIAS)
-        least = np.maximum(held * _WEIGHT_STEPS, reach.max() * _LEAST_REACH)
-        found[names[kernel]] = np.maximum(reach, least).astype(np.float32)
-    return found
+        scale = np.abs(interpreter.get_tensor(bias)).reshape(reach.shape) / (step * _LARGEST_BIAS)
+        least = np.maximum(scale * _WEIGHT_STEPS, reach.max() * _LEAST_REACH)
+        reaches[names[kernel]] = np.maximum(reach, least).astype(np.float32)
+    return reaches
 
 
 def _activation_step(lowest: float, highest: float, precision: Precision) -> float:
@@ -237,8 +237,8 @@ def _float_operations(model: Path) -> Mapping[str, int]:
     )
     dtypes = {details["index"]: details["dtype"] for details in interpreter.get_tensor_details()}
     kinds = Counter(
-        found["op_name"]
-        for found in _operations(interpreter)
-        if found["op_name"] != "DEQUANTIZE" and dtypes[int(found["outputs"][0])] is np.float32
+        details["op_name"]
+        for details in _operations(interpreter)
+        if details["op_name"] != "DEQUANTIZE" and dtypes[int(details["outputs"][0])] is np.float32
     )
     return dict(sorted(kinds.items()))

@@ -1,6 +1,6 @@
-"""Which operations of a network belong together, by what they read and write.
+"""Group the operations of a network by the tensors they read and write.
 
-No names of layers: formats and exporters call them as they like.
+Layer names are not used: every format and exporter has its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Gate(Enum):
-    """An activation that multiplies what it reads with a share from 0 to 1 of it."""
+    """An activation that multiplies its input by a gate in [0, 1] computed from that input."""
 
     SILU = "silu"
     """Ramachandran et al., Searching for Activation Functions, 2017: ``x / (1 + exp(-x))``."""
@@ -25,14 +25,14 @@ _WEIGHTED = frozenset(
         "groupconvolution", "matmul",
     }
 )  # fmt: skip
-"""Kinds of operations with weights, in lower case: convolutions, and linear layers like them."""
+"""Kinds of operations with weights, in lower case: convolutions and linear layers."""
 _ELEMENTWISE = frozenset(
     {
         "add", "clamp", "clip", "hard_swish", "hardsigmoid", "hardswish", "hsigmoid", "hswish",
         "leakyrelu", "logistic", "mul", "multiply", "relu", "relu6", "sigmoid", "swish",
     }
 )  # fmt: skip
-"""Kinds that work on each value alone: biases and activations."""
+"""Elementwise kinds: biases and activations."""
 _PADDING = frozenset({"pad"})
 _GATES: Mapping[str, Gate] = {
     "hardsigmoid": Gate.HARD_SWISH,
@@ -40,14 +40,14 @@ _GATES: Mapping[str, Gate] = {
     "logistic": Gate.SILU,
     "sigmoid": Gate.SILU,
 }
-"""Kinds that are multiplied with what they read."""
+"""Kinds that compute the gate; a product with their input follows."""
 _GATED: Mapping[str, Gate] = {
     "hard_swish": Gate.HARD_SWISH,
     "hardswish": Gate.HARD_SWISH,
     "hswish": Gate.HARD_SWISH,
     "swish": Gate.SILU,
 }
-"""Kinds that do both."""
+"""Kinds that compute gate and product in one operation."""
 _PRODUCTS = frozenset({"mul", "multiply"})
 
 
@@ -58,9 +58,9 @@ class Operation:
     name: str
     """Unique in the graph."""
     kind: str
-    """As its format calls it."""
+    """The format's name for it."""
     inputs: tuple[str, ...]
-    """Tensors that it reads and images change; no constants."""
+    """Tensors it reads that depend on the image; no constants."""
     outputs: tuple[str, ...]
 
     @property
@@ -70,61 +70,61 @@ class Operation:
 
 
 def tail(operations: Sequence[Operation], outputs: Iterable[str]) -> frozenset[str]:
-    """Return the last weighted operations on each way to `outputs`, and all that follows them.
+    """Return the last weighted operation on each path to `outputs`, and everything after it.
 
     Args:
-        operations: In an order in which every operation follows those that it reads.
-        outputs: Tensors that the network answers with.
+        operations: In topological order.
+        outputs: Output tensors of the network.
 
     Returns:
         Names of operations.
     """
-    wanted, found = set(outputs), set()
+    pending, names = set(outputs), set()
     for operation in reversed(operations):
-        if wanted.intersection(operation.outputs):
-            found.add(operation.name)
+        if pending.intersection(operation.outputs):
+            names.add(operation.name)
             if not operation.weighted:
-                wanted.update(operation.inputs)
-    return frozenset(found)
+                pending.update(operation.inputs)
+    return frozenset(names)
 
 
 def unit(operations: Sequence[Operation], weighted: Operation) -> frozenset[str]:
-    """Return the names of `weighted` and what belongs to it: padding, bias and activation.
+    """Return the names of `weighted` and of its padding, bias and activation.
 
-    A tensor between two of them would be rounded if only one of them were in float.
+    If only some of them were in float, the tensors between them would still be rounded.
     """
-    found, inside = {weighted.name}, set(weighted.outputs)
+    names, inside = {weighted.name}, set(weighted.outputs)
     for operation in operations:
         if set(operation.outputs) & set(weighted.inputs) and operation.kind.lower() in _PADDING:
-            found.add(operation.name)
+            names.add(operation.name)
         elementwise = operation.kind.lower() in _ELEMENTWISE
         if elementwise and operation.inputs and inside.issuperset(operation.inputs):
-            found.add(operation.name)
+            names.add(operation.name)
             inside.update(operation.outputs)
-    return frozenset(found)
+    return frozenset(names)
 
 
 def gated(operations: Sequence[Operation], outputs: Iterable[str]) -> dict[str, tuple[Gate, str]]:
-    """Return the tensors that nothing but a gated activation reads: which one, and its answer.
+    """Return the tensors read only by a gated activation, each with its gate and output tensor.
 
     Args:
-        operations: The graph, with what every operation reads.
-        outputs: Tensors that the network answers with; these are read by others, too.
+        operations: The whole graph.
+        outputs: Output tensors of the network; the caller reads these, so they never qualify.
     """
     readers: dict[str, list[Operation]] = {}
     for operation in operations:
         for name in dict.fromkeys(operation.inputs):
             readers.setdefault(name, []).append(operation)
-    found: dict[str, tuple[Gate, str]] = {}
+    gates: dict[str, tuple[Gate, str]] = {}
     for name in readers.keys() - set(outputs):
         match sorted(readers[name], key=lambda reader: reader.kind.lower() in _PRODUCTS):
             case [whole] if whole.kind.lower() in _GATED:
-                found[name] = _GATED[whole.kind.lower()], whole.outputs[0]
+                gates[name] = _GATED[whole.kind.lower()], whole.outputs[0]
             case [gate, product] if (
                 gate.kind.lower() in _GATES
                 and product.kind.lower() in _PRODUCTS
                 and set(product.inputs) == {name, *gate.outputs}
                 and readers[gate.outputs[0]] == [product]
             ):
-                found[name] = _GATES[gate.kind.lower()], product.outputs[0]
-    return found
+                gates[name] = _GATES[gate.kind.lower()], product.outputs[0]
+    return gates

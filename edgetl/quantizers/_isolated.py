@@ -1,7 +1,7 @@
-"""A quantizer in a process of its own: ``python -m edgetl.quantizers._isolated REQUEST``.
+"""Run a quantizer in its own process: ``python -m edgetl.quantizers._isolated REQUEST``.
 
-The packages behind it draw progress bars that cannot be turned off, warn through the root logger,
-and nncf replaces the class of all loggers when imported. None of that may reach the pipeline.
+The packages it uses print progress bars that cannot be turned off and warn through the root logger,
+and importing nncf replaces the logger class. None of this may reach the pipeline.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
 
 class QuantizerModule(Protocol):
-    """Where the work is done, alone in its process; may import frameworks at the top."""
+    """Does the work inside the worker process; may import frameworks at module level."""
 
     def quantize(
         self,
@@ -34,12 +34,12 @@ class QuantizerModule(Protocol):
         settings: Int8Table,
         out: Path,
     ) -> Facts:
-        """Do what `edgetl.quantizers.Quantizer.quantize` promises, but for the silence."""
+        """Implement `edgetl.quantizers.Quantizer.quantize`; may print."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsolatedQuantizer:
-    """Runs ``quantize`` of a module in another process; see `edgetl.quantizers.Quantizer`."""
+    """Runs a module's ``quantize`` in another process; see `edgetl.quantizers.Quantizer`."""
 
     module: str
     """Dotted name of a `QuantizerModule`."""
@@ -48,6 +48,7 @@ class IsolatedQuantizer:
     tools: tuple[str, ...]
     precisions: frozenset[Precision]
     estimators: frozenset[str]
+    version: int = 1
 
     def quantize(
         self,
@@ -61,7 +62,7 @@ class IsolatedQuantizer:
         import numpy as np
 
         with tempfile.TemporaryDirectory(prefix="edgetl-quantize-") as folder:
-            request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
+            request, response = Path(folder) / "request.json", Path(folder) / "response.json"
             stored = Path(folder) / "images.npy"
             np.save(stored, images)
             content = {
@@ -71,33 +72,33 @@ class IsolatedQuantizer:
                 "precision": precision.value,
                 "settings": settings.model_dump(mode="json"),
                 "out": str(out.resolve()),
-                "answer": str(answer),
+                "response": str(response),
             }
             request.write_text(json.dumps(content), encoding="utf-8")
             run_worker(
                 __name__,
                 (str(request),),
-                failure=f"{self.requires[0]} could not make {precision.value} of {model.name}",
-                remedy=f"take {precision.value} out of the candidates of '{self.reads}'",
+                failure=f"{self.requires[0]} could not convert {model.name} to {precision.value}",
+                remedy=f"remove {precision.value} from the candidates of '{self.reads}'",
             )
-            found: Facts = json.loads(answer.read_text(encoding="utf-8"))
-        return found
+            facts: Facts = json.loads(response.read_text(encoding="utf-8"))
+        return facts
 
 
 def main(request: Path) -> None:
-    """Do what the file `request` asks for."""
+    """Run the quantizer described by the file `request`."""
     import numpy as np
 
     content = json.loads(request.read_text(encoding="utf-8"))
     module = cast("QuantizerModule", importlib.import_module(content["module"]))
-    found = module.quantize(
+    facts = module.quantize(
         Path(content["model"]),
         np.load(content["images"], mmap_mode="r"),
         Precision(content["precision"]),
         Int8Table.model_validate(content["settings"]),
         Path(content["out"]),
     )
-    Path(content["answer"]).write_text(json.dumps(found), encoding="utf-8")
+    Path(content["response"]).write_text(json.dumps(facts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Quantize OpenVINO files with NNCF; fp16 is OpenVINO's own compression of weights."""
+"""Quantize OpenVINO files with NNCF; fp16 uses OpenVINO's own weight compression."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgetl.types import Facts, Precision
 
 _LEVELS = 256
 _MOVES = frozenset({"Convert", "Reshape", "Squeeze", "Transpose", "MaxPool"})
-"""Operations that only move values, whatever their type."""
+"""Operations that only move or convert values."""
 _ELEMENTWISE = frozenset(
     {"Add", "Clamp", "HSigmoid", "HSwish", "Multiply", "Relu", "Sigmoid", "Subtract", "Swish"}
 )
@@ -35,8 +35,8 @@ def quantize(
 ) -> Facts:
     """Write ``model.xml`` and ``model.bin``; see `edgetl.quantizers.Quantizer.quantize`."""
     if precision is Precision.FP16:
-        found = openvino.Core().read_model(model)
-        openvino.save_model(found, out / model.name, compress_to_fp16=True)
+        network = openvino.Core().read_model(model)
+        openvino.save_model(network, out / model.name, compress_to_fp16=True)
         return {"float_operations": {}}
     backend = _Backend(model)
     result = search(backend, images, settings)
@@ -46,7 +46,7 @@ def quantize(
 
 
 class _Backend:
-    """Makes int8 files of one float file; see `edgetl.quantizers._search.QuantizationBackend`."""
+    """Quantizes one float file to int8; see `_search.QuantizationBackend`."""
 
     reads = "openvino"
     channel_axis = 1
@@ -65,11 +65,11 @@ class _Backend:
 
     @property
     def outputs(self) -> list[str]:
-        """Return what computes the outputs; tensors are called like it."""
+        """Return the operations that compute the outputs; tensors share the operation's name."""
         return [_source(result) for result in self._float.get_results()]
 
     def observe(self, image: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield what the weighted operations read and write."""
+        """Yield inputs and outputs of the weighted operations."""
         names, compiled = self._watched
         predictions = compiled([image])
         for number, name in enumerate(names):
@@ -92,12 +92,12 @@ class _Backend:
     def write(
         self, images: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
-        """Write ``model.xml`` and ``model.bin`` with the operations `left` in float."""
-        found = openvino.Core().read_model(self.model)
-        known = frozenset(node.get_friendly_name() for node in found.get_ops())
-        quantized = _quantized(found, images, settings, left)
-        _reach_all_pixels(quantized)
-        _number_again(quantized, known)
+        """Write ``model.xml`` and ``model.bin``, keeping the operations `left` in float."""
+        network = openvino.Core().read_model(self.model)
+        known = frozenset(node.get_friendly_name() for node in network.get_ops())
+        quantized = _quantized(network, images, settings, left)
+        _widen_to_all_pixels(quantized)
+        _renumber(quantized, known)
         target = out / self.model.name
         openvino.save_model(quantized, target, compress_to_fp16=False)
         return target
@@ -109,8 +109,8 @@ def _source(node: Any, index: int = 0) -> str:  # noqa: ANN401 - openvino is not
 
 
 def _operations(model: Any) -> list[Operation]:  # noqa: ANN401
-    """Return the operations that images change; tensors are called like what computes them."""
-    changing, found = set(), []
+    """Return the operations that depend on the image; tensors share the operation's name."""
+    changing, operations = set(), []
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
         sources = (_source(node, index) for index in range(node.get_input_size()))
@@ -118,8 +118,8 @@ def _operations(model: Any) -> list[Operation]:  # noqa: ANN401
         if inputs or kind == "Parameter":
             changing.add(name)
         if inputs and kind != "Result":
-            found.append(Operation(name, kind, inputs, (name,)))
-    return found
+            operations.append(Operation(name, kind, inputs, (name,)))
+    return operations
 
 
 def _quantized(
@@ -128,7 +128,7 @@ def _quantized(
     settings: RangeTable,
     left: frozenset[str],
 ) -> Any:  # noqa: ANN401
-    # Takes longer to import than fp16, which does without, takes to make.
+    # Importing nncf takes longer than a whole fp16 conversion, which does not need it.
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters
 
@@ -136,13 +136,13 @@ def _quantized(
         model,
         nncf.Dataset(images, lambda image: image[np.newaxis].astype(np.float32)),
         subset_size=len(images),
-        # Symmetric activations would waste half of the steps behind ReLU6 and hard-swish.
+        # Symmetric activations would waste half of the steps after ReLU6 and hard-swish.
         preset=nncf.QuantizationPreset.MIXED,
         fast_bias_correction=True,
         ignored_scope=nncf.IgnoredScope(names=sorted(left), validate=False) if left else None,
         advanced_parameters=nncf.AdvancedQuantizationParameters(
-            # nncf gives depthwise convolutions a range per channel, which a few hundred images
-            # do not settle: a channel that hardly fired would be clipped on the next image.
+            # By default nncf gives depthwise convolutions a range per channel, for which a few
+            # hundred images are too few: a rarely active channel would be clipped later.
             activations_quantization_params=QuantizationParameters(per_channel=False),
             activations_range_estimator_params=_range_estimator(settings),
         ),
@@ -174,11 +174,11 @@ def _range_estimator(settings: RangeTable) -> Any:  # noqa: ANN401 - nncf is not
     )
 
 
-def _reach_all_pixels(model: Any) -> None:  # noqa: ANN401 - openvino is not followed by mypy
-    """Widen the first quantizer to what pixels of 0 and 255 become in front of it.
+def _widen_to_all_pixels(model: Any) -> None:  # noqa: ANN401 - openvino is not followed by mypy
+    """Widen the first quantizer to the values that pixels 0 and 255 reach at its input.
 
-    Its range came from the images, and a darker or brighter one in the field must not be clipped.
-    Between input and quantizer lies the normalisation, which grows with every pixel.
+    Its range comes from the calibration images; a darker or brighter image must not be clipped.
+    Only the normalisation, which is monotonic in every pixel, precedes the quantizer.
     """
     for quantizer in _first_quantizers(model):
         head = openvino.Model([quantizer.input_value(0)], model.get_parameters(), "head")
@@ -194,11 +194,11 @@ def _reach_all_pixels(model: Any) -> None:  # noqa: ANN401 - openvino is not fol
             )
 
 
-def _number_again(model: Any, known: frozenset[str]) -> None:  # noqa: ANN401
-    """Name what has only a number, and is not among `known` names, by its order.
+def _renumber(model: Any, known: frozenset[str]) -> None:  # noqa: ANN401
+    """Renumber automatically named nodes that are not among `known` in graph order.
 
-    OpenVINO 2026.4 counts nodes over the whole process, in threads that race, and saves the names:
-    two runs would give files with different bytes.
+    OpenVINO 2026.4 numbers nodes with a process-wide counter that racing threads share, and saves
+    the names, so two runs would write different bytes.
     """
     for number, node in enumerate(model.get_ordered_ops()):
         name, kind = node.get_friendly_name(), node.get_type_name()
@@ -207,7 +207,7 @@ def _number_again(model: Any, known: frozenset[str]) -> None:  # noqa: ANN401
 
 
 def _aligned(low: float, high: float) -> tuple[float, float]:
-    """Return the narrowest range around `low`, `high` and zero that has a step at zero."""
+    """Return the narrowest range containing `low`, `high` and zero with a step at zero."""
     low, high = min(low, 0.0), max(high, 0.0)
     zero = round(-low / (high - low) * (_LEVELS - 1))
     ends = [-low / zero] if zero else []
@@ -217,8 +217,8 @@ def _aligned(low: float, high: float) -> tuple[float, float]:
 
 
 def _first_quantizers(model: Any) -> list[Any]:  # noqa: ANN401 - openvino is not followed by mypy
-    """Return every FakeQuantize that the input reaches without passing another one."""
-    found, seen = [], set()
+    """Return every FakeQuantize reachable from the input without passing another one."""
+    quantizers, seen = [], set()
     waiting = [parameter.output(0) for parameter in model.get_parameters()]
     while waiting:
         for target in waiting.pop().get_target_inputs():
@@ -227,17 +227,17 @@ def _first_quantizers(model: Any) -> list[Any]:  # noqa: ANN401 - openvino is no
                 continue
             seen.add(node.get_friendly_name())
             if node.get_type_name() == "FakeQuantize":
-                found.append(node)
+                quantizers.append(node)
             elif node.get_type_name() in {"Add", "Subtract", "Multiply", "Transpose", "Convert"}:
                 waiting.append(node.output(0))
-    return found
+    return quantizers
 
 
 def _float_operations(model: Any) -> Mapping[str, int]:  # noqa: ANN401
-    """Count operations that read float activations and follow no integer convolution.
+    """Count operations that read float activations and are not fused into an integer convolution.
 
-    OpenVINO computes what follows a convolution element by element while its sums are still in the
-    registers, so bias, clamp and hard-swish cost nothing there.
+    OpenVINO fuses elementwise operations into the convolution before them, so bias, clip and
+    hard-swish cost nothing there.
     """
     kinds: Counter[str] = Counter()
     weights: set[str] = set()

@@ -35,9 +35,9 @@ from edgetl.quantizers._search import search
 from edgetl.types import Facts, Precision
 
 _MOVES = frozenset({"Cast", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose"})
-"""Operations that only move values, whatever their type."""
+"""Operations that only move or convert values."""
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-"""Operations whose second input is their weights."""
+"""Operations whose second input holds their weights."""
 
 
 def quantize(
@@ -65,7 +65,7 @@ def quantize(
 
 
 class _Backend:
-    """Writes integer files of one float file; see `_search.QuantizationBackend`."""
+    """Quantizes one float file; see `_search.QuantizationBackend`."""
 
     reads = "onnx"
     channel_axis = 1
@@ -110,7 +110,7 @@ class _Backend:
         *,
         activations: QuantType = QuantType.QUInt8,
     ) -> Path:
-        """Write ``out/model.onnx`` with the operations `left` in float."""
+        """Write ``out/model.onnx``, keeping the operations `left` in float."""
         if self._statistics is None or self._statistics.images is not images:
             self._statistics = Statistics(self.observe, images)
         ranges = self._statistics.ranges(settings)
@@ -121,7 +121,7 @@ class _Backend:
             self._image: (0.0, 255.0),
         }
         _save_ranges(ranges, self._range_file)
-        # In float32 a normalised pixel is rounded once; quantised, after each operation.
+        # In float32 a normalised pixel is rounded once, quantized after every operation.
         pixels = {each.name for each in self.operations if set(each.outputs) <= self._head}
         target = out / self.model.name
         quantize_static(
@@ -145,11 +145,11 @@ def _write(model: onnx.ModelProto, target: Path) -> None:
 
 
 def _watch(model: Path) -> tuple[onnxruntime.InferenceSession, list[str]]:
-    """Return what runs `model`, and the names of every float activation, which it then answers."""
+    """Return a session that outputs every float activation of `model`, and their names."""
     watched = onnx.shape_inference.infer_shapes(onnx.load(model))
     graph = watched.graph
     known = {output.name for output in graph.output}
-    # The optimiser leaves the shapes of tensors behind that it fused away.
+    # The optimiser leaves shape entries of fused tensors behind.
     computed = {name for node in graph.node for name in node.output}
     graph.output.extend(
         value
@@ -168,14 +168,14 @@ def _save_ranges(ranges: Mapping[str, Range], file: Path) -> None:
         name: (np.array(lowest, np.float32), np.array(highest, np.float32))
         for name, (lowest, highest) in ranges.items()
     }
-    # quantize_static compares the method's name with its own argument, and uses the ranges.
+    # quantize_static only checks that the method equals its own argument; it uses these ranges.
     save_tensors_data(TensorsData(CalibrationMethod.MinMax, tensors), file)
 
 
 def _float_operations(model: Path) -> Mapping[str, int]:
-    """Count what ONNX Runtime, after fusing, computes in float32."""
+    """Count the operations that ONNX Runtime computes in float32 after fusion."""
     options = onnxruntime.SessionOptions()
-    # Beyond this level the graph depends on the processor.
+    # Above this level the graph depends on the processor.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     with tempfile.TemporaryDirectory(prefix="edgetl-onnx-") as folder:
         fused = Path(folder) / "fused.onnx"
@@ -187,12 +187,12 @@ def _float_operations(model: Path) -> Mapping[str, int]:
 
 
 def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store weights in half precision and widen them when the model is loaded.
+    """Store weights in half precision; they are cast to float32 when the model is loaded.
 
-    The arithmetic stays float32: ONNX Runtime has next to no float16 kernels for CPUs and would
-    cast around every operation.
+    Arithmetic stays float32: ONNX Runtime has almost no float16 CPU kernels and would insert casts
+    around every operation.
     """
-    # Other constants, as biases, cost little, and half precision would be all their error.
+    # Other constants, such as biases, take little space but lose accuracy in half precision.
     factors = {node.input[1] for node in model.graph.node if node.op_type in _PRODUCTS}
     casts = []
     for tensor in model.graph.initializer:
@@ -201,8 +201,8 @@ def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         if np.abs(values).max() > np.finfo(np.float16).max:
             raise EdgetlError(
-                f"weight '{name}' reaches {np.abs(values).max():g}, but fp16 ends at 65504",
-                remedy="take fp16 out of the candidates of 'onnx'",
+                f"weight '{name}' reaches {np.abs(values).max():g}; the fp16 maximum is 65504",
+                remedy="remove fp16 from the candidates of 'onnx'",
             )
         half = f"{name}.half"
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))

@@ -1,7 +1,7 @@
-"""Activation ranges from calibration images, the same way for every format that asks for them.
+"""Activation ranges from calibration images, computed the same way for several formats.
 
-Memory does not grow with the number of images: values are folded into extremes in a first pass and,
-where the estimator needs more, into histograms over these extremes in a second one.
+Memory does not grow with the number of images: the first pass keeps only extremes; if the estimator
+needs more, a second pass fills histograms between them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from edgetl.config.calibration import RangeTable
 from edgetl.quantizers._graph import Gate
 
 NUM_BINS = 2048
-"""Bins of a histogram; a range ends at the border of a bin, 1/2048 of all values apart."""
+"""Bins of a histogram; ranges end at bin borders."""
 LEVELS = 256
-"""Values that 8 bits can tell apart."""
+"""Number of values of an 8-bit integer."""
 _PIXELWISE = frozenset({"add", "cast", "div", "mul", "sub", "transpose"})
-"""Kinds of operations that a normalisation consists of, in lower case."""
+"""Kinds of operations in a normalisation, in lower case."""
 _STEP = 8
-"""Candidate borders of a range lie this many bins apart."""
+"""Distance of candidate range borders, in bins."""
 _LEAST_AT = {Gate.SILU: -1.2785, Gate.HARD_SWISH: -1.5}
-"""Where a gated activation answers its least."""
-_PLACES = 1024
+"""Argument at which a gated activation has its minimum."""
+_NUM_POINTS = 1024
 _COARSE_BINS = 2 * LEVELS
-"""Bins for `entropy`. With more of them it sees the spike that hard-swish makes at its lowest
-value, and gives up nine tenths of the range to keep its shape: MobileNetV3 answers at random."""
+"""Bins for `entropy`. With more bins it resolves the spike of hard-swish at its minimum and clips
+nine tenths of the range to preserve its shape: MobileNetV3 then predicts at random."""
 
 Floats = NDArray[np.float32]
 Range = tuple[float, float]
 Observe = Callable[[Floats], Iterable[tuple[str, Floats]]]
-"""Runs a model on one image and yields its activations by name."""
+"""Run a model on one image and yield its activations by name."""
 Operation = tuple[str, Sequence[str], Sequence[str]]
 """Kind, names of inputs, names of outputs."""
 _Cost = Callable[[NDArray[np.float64], int, int], float]
@@ -42,16 +42,16 @@ _Cost = Callable[[NDArray[np.float64], int, int], float]
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How often an activation took which value, over all calibration images."""
+    """Value counts of one activation over all calibration images."""
 
     lowest: float
     highest: float
     counts: NDArray[np.float64]
-    """Of equal bins from `lowest` to `highest`."""
+    """One count per bin; bins of equal width from `lowest` to `highest`."""
 
 
 class Statistics:
-    """What calibration images make of every activation, gathered when it is asked for."""
+    """Statistics of every activation over the calibration images, computed on demand."""
 
     def __init__(self, observe: Observe, images: NDArray[np.uint8]) -> None:
         self.images = images
@@ -68,41 +68,41 @@ class Statistics:
     def ranges(self, settings: RangeTable) -> dict[str, Range]:
         """Return the range of every activation, (lowest, highest).
 
-        Estimators: ``minmax`` reaches every value seen; ``percentile`` leaves out ``100 -
+        Estimators: ``minmax`` covers all observed values; ``percentile`` clips ``100 -
         percentile`` percent of the values, half of it at each end; ``mse`` minimises the mean
         squared difference between values and their 256 steps; ``entropy`` minimises the KL
         divergence between their distributions (Migacz, 8-bit inference with TensorRT, GTC 2017),
-        giving up half of the range at most.
+        clipping at most half of the range.
 
         Raises:
-            ValueError: For ``best``, which compares files and not values.
+            ValueError: For ``best``, which compares files, not values.
         """
         if settings.estimator == "best":
-            raise ValueError("'best' must be searched for; it estimates nothing by itself")
+            raise ValueError("'best' is not an estimator; it needs a search over files")
         if settings.estimator == "minmax":
             return dict(self._extremes)
         histograms = self._histograms
         if settings.estimator == "percentile":
             share = settings.percentile / 100.0
-            return {name: percentile_range(found, share) for name, found in histograms.items()}
+            return {name: percentile_range(counts, share) for name, counts in histograms.items()}
         if settings.estimator == "mse":
             return {
-                name: cheapest_range(found, squared_error) for name, found in histograms.items()
+                name: cheapest_range(counts, squared_error) for name, counts in histograms.items()
             }
         return {
-            name: cheapest_range(_coarse(found), divergence) for name, found in histograms.items()
+            name: cheapest_range(_coarse(counts), divergence) for name, counts in histograms.items()
         }
 
 
 def pixel_head(
     operations: Iterable[Operation], image: str, constants: Container[str]
 ) -> frozenset[str]:
-    """Return the activations that follow from single pixels: the image and its normalisation.
+    """Return the activations that depend on one pixel each: the image and its normalisation.
 
     Args:
-        operations: In an order in which every operation follows those that it reads.
+        operations: In topological order.
         image: Name of the input.
-        constants: Names of the tensors that no image changes.
+        constants: Names of the tensors that do not depend on the image.
     """
     head = {image}
     for kind, inputs, outputs in operations:
@@ -117,41 +117,41 @@ def pixel_ranges(
 ) -> dict[str, Range]:
     """Return the range of every activation in `head` over all pixels from 0 to 255.
 
-    These ranges are known and must not depend on how dark the calibration images are. Each value
-    of the head grows or falls with one pixel, so black and white images reach its ends.
+    These ranges are known and must not depend on the brightness of the calibration images. Every
+    value in the head is monotonic in one pixel, so black and white images reach both ends.
     """
     ends = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
-    return {name: found for name, found in _extremes(observe, ends).items() if name in head}
+    return {name: span for name, span in _extremes(observe, ends).items() if name in head}
 
 
 def without_closed_gates(
     ranges: Mapping[str, Range], gated: Mapping[str, tuple[Gate, str]]
 ) -> dict[str, Range]:
-    """Return `ranges`, those in front of gated activations without what these shut off.
+    """Return `ranges`, where inputs of gated activations lose the part that maps to zero.
 
-    Far below zero SiLU and hard-swish answer nothing, and steps there are lost to the others. The
-    lower end rises to where the answer is half a step of its own 8-bit range.
+    Far below zero SiLU and hard-swish are almost zero, so steps spent there are wasted. The lower
+    end rises to the point where the output is half a step of its own 8-bit range.
 
     Args:
         ranges: Of every activation.
-        gated: What `edgetl.quantizers._graph.gated` found.
+        gated: The result of `edgetl.quantizers._graph.gated`.
     """
-    found = dict(ranges)
-    for name, (gate, answer) in gated.items():
+    trimmed = dict(ranges)
+    for name, (gate, output) in gated.items():
         lowest, highest = ranges[name]
         least = _LEAST_AT[gate]
         if lowest >= least:
             continue
-        half_step = (ranges[answer][1] - ranges[answer][0]) / (LEVELS - 1) / 2
-        # From `least` down to minus infinity answers shrink to nothing.
-        places = np.linspace(least, lowest, _PLACES)
-        shut = places[np.abs(_answer(gate, places)) <= half_step]
-        if len(shut):
-            found[name] = float(shut[0]), highest
-    return found
+        half_step = (ranges[output][1] - ranges[output][0]) / (LEVELS - 1) / 2
+        # Below `least` the output approaches zero monotonically.
+        points = np.linspace(least, lowest, _NUM_POINTS)
+        closed = points[np.abs(_activation(gate, points)) <= half_step]
+        if len(closed):
+            trimmed[name] = float(closed[0]), highest
+    return trimmed
 
 
-def _answer(gate: Gate, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _activation(gate: Gate, values: NDArray[np.float64]) -> NDArray[np.float64]:
     share: NDArray[np.float64] = np.clip(values + 3, 0, 6) / 6
     if gate is Gate.SILU:
         share = 1 / (1 + np.exp(-values))
@@ -159,7 +159,7 @@ def _answer(gate: Gate, values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def percentile_range(histogram: Histogram, share: float) -> Range:
-    """Return the narrowest range around zero that loses at most half of `1 - share` at each end."""
+    """Return the narrowest range around zero that clips at most half of `1 - share` at each end."""
     total = histogram.counts.sum()
     tail = total * (1.0 - share) / 2.0
     below = np.cumsum(histogram.counts)
@@ -173,9 +173,9 @@ def percentile_range(histogram: Histogram, share: float) -> Range:
 def cheapest_range(histogram: Histogram, cost: _Cost) -> Range:
     """Return the run of bins around zero with the smallest `cost`.
 
-    The bin of zero does not count: zero is a step of every range, and the many zeros behind a ReLU
-    would drown everything else. The upper end is searched first, then the lower one: the ends are
-    nearly independent, and a search of all pairs would square the time.
+    The bin that contains zero is ignored: zero is a step of every range, and the many zeros after a
+    ReLU would dominate the cost. The upper end is searched first, then the lower one: the ends are
+    nearly independent, and trying all pairs would square the time.
     """
     counts = histogram.counts.copy()
     num_bins = len(counts)
@@ -200,7 +200,7 @@ def squared_error(counts: NDArray[np.float64], start: int, stop: int) -> float:
 
 
 def divergence(counts: NDArray[np.float64], start: int, stop: int) -> float:
-    """Return the KL divergence from the clipped distribution to the same in 256 steps, nats."""
+    """Return the KL divergence, in nats, of the clipped distribution from its 256-step version."""
     inside = counts[start:stop]
     clipped = inside.copy()
     clipped[0] += counts[:start].sum()
@@ -209,7 +209,7 @@ def divergence(counts: NDArray[np.float64], start: int, stop: int) -> float:
     seen = clipped > 0
     mass = np.bincount(step_of_bin, weights=inside, minlength=LEVELS)
     filled = np.bincount(step_of_bin, weights=seen, minlength=LEVELS)
-    # A bin that only clipped values fill has no counterpart; a millionth of all keeps it finite.
+    # A bin filled only by clipped values has no counterpart; the floor keeps the result finite.
     least = counts.sum() * 1e-6
     spread = np.maximum((mass / np.maximum(filled, 1.0))[step_of_bin], least)[seen]
     p, q = clipped[seen] / clipped.sum(), spread / spread.sum()
@@ -230,16 +230,16 @@ def _borders(histogram: Histogram, start: int, stop: int) -> Range:
 
 
 def _extremes(observe: Observe, images: NDArray[np.uint8]) -> dict[str, Range]:
-    """Return lowest and highest value of each activation, with zero in between.
+    """Return the lowest and highest value of each activation; the range always contains zero.
 
-    Every integer format needs a step at zero, for padding.
+    Every integer format needs a step at zero for padding.
     """
-    found: dict[str, Range] = {}
+    extremes: dict[str, Range] = {}
     for image in images:
         for name, values in observe(image[np.newaxis].astype(np.float32)):
-            lowest, highest = found.get(name, (0.0, 0.0))
-            found[name] = (min(lowest, float(values.min())), max(highest, float(values.max())))
-    return found
+            lowest, highest = extremes.get(name, (0.0, 0.0))
+            extremes[name] = (min(lowest, float(values.min())), max(highest, float(values.max())))
+    return extremes
 
 
 def _histograms(

@@ -1,10 +1,10 @@
-"""Find by trying what lets an int8 file answer like its float file.
+"""Search for the settings with which an int8 file best reproduces the outputs of its float file.
 
-Nothing is judged on images that it was made from: every fourth calibration image is held out, and
-the float file's answers to it are what an int8 file must repeat. Test images are never seen.
+Files are compared on images that did not calibrate them: every fourth calibration image is held
+out, and the float file's outputs on it are the reference. Test images are never used.
 
-The number of trials is bounded by counts, not by time, so that equal arguments give equal bytes on
-a slow machine too.
+The number of trials is limited by counts, not by time, so equal arguments give equal bytes on a
+slow machine too.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ ESTIMATORS = (
     RangeTable(estimator="percentile", percentile=99.99),
     RangeTable(estimator="percentile", percentile=99.9),
 )
-"""What `best` tries, in this order; at the same error the earlier one is taken."""
-MOST_JUDGES = 16
-"""Held-out images that compare estimators, at most."""
-_EVERY = 4
-_FEW = 4
-"""Images that judge single convolutions, and as many others that set their ranges, at most: what
-drowns does so on every image."""
+"""The estimators that `best` tries, in order; the earlier one wins a tie."""
+MAX_HELD_OUT = 16
+"""Maximum number of held-out images that compare estimators."""
+_HELD_OUT_EVERY = 4
+_SENSITIVITY_IMAGES = 4
+"""Maximum number of images that compare single convolutions, and of others that calibrate them. Few
+suffice: a channel lost in quantization noise is lost on every image."""
 _HARMLESS = 1e-3
-"""Error (see `output_error`), 30 dB below the answer, up to which nothing better is looked for."""
+"""Error (see `output_error`), 30 dB below the signal, at which the search stops."""
 _TRIED_PER_KEPT = 2
 _LEAST_TRIED = 8
 _DIGITS = 6
@@ -47,7 +47,7 @@ Predictions = Mapping[str, NDArray[np.float32]]
 
 
 class QuantizationBackend(Protocol):
-    """One float file, and how its format makes int8 files of it."""
+    """One float file, and the means to quantize it to int8."""
 
     @property
     def model(self) -> Path:
@@ -59,7 +59,7 @@ class QuantizationBackend(Protocol):
 
     @property
     def operations(self) -> Sequence[Operation]:
-        """Return the graph, every operation after those that it reads."""
+        """Return the graph in topological order."""
 
     @property
     def outputs(self) -> Sequence[str]:
@@ -67,52 +67,53 @@ class QuantizationBackend(Protocol):
 
     @property
     def channel_axis(self) -> int:
-        """Return which axis of an activation counts its channels."""
+        """Return the channel axis of an activation."""
 
     def observe(self, image: NDArray[np.float32]) -> Iterable[tuple[str, NDArray[np.float32]]]:
-        """Yield what the weighted operations read and write, by name, for one image."""
+        """Yield inputs and outputs of the weighted operations, by name, for one image."""
 
     def write(self, images: Images, settings: RangeTable, left: frozenset[str], out: Path) -> Path:
-        """Write the int8 file into `out` with the operations `left` in float; return its path."""
+        """Write the int8 file to `out`, keeping the operations `left` in float; return its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found."""
+    """The result of a search."""
 
     range: RangeTable
     left: frozenset[str]
     """Operations that stay in float."""
     facts: Facts
-    """What was tried, as JSON."""
+    """All trials, as JSON."""
 
 
 def search(backend: QuantizationBackend, images: Images, settings: Int8Table) -> SearchResult:
-    """Return how the int8 file should be made.
+    """Return the settings for the int8 file.
 
     Args:
-        backend: Makes the files that are compared.
-        images: For calibration, shape ``(N, H, W, 3)``.
-        settings: What may be chosen.
+        backend: Writes the files to compare.
+        images: Calibration images, shape ``(N, H, W, 3)``.
+        settings: The options to choose from.
 
     Returns:
-        Ranges and operations; `settings` themselves where they leave no choice.
+        Range settings and float operations; those of `settings` where they leave no choice.
     """
     kept = settings.float_layers
     left = tail(backend.operations, backend.outputs) if kept.tail else frozenset()
     facts: Facts = {"range": settings.range.model_dump(), "tail": sorted(left)}
     if not settings.searches:
         return SearchResult(settings.range, left, facts)
-    judges, others = _split(images)
+    held_out, others = _split(images)
     if kept.convolutions:
-        rows = _sensitivity(backend, others[:_FEW], judges[:_FEW], left, kept)
+        count = _SENSITIVITY_IMAGES
+        rows = _sensitivity(backend, others[:count], held_out[:count], left, kept)
         facts["convolutions"] = rows
         by_name = {operation.name: operation for operation in backend.operations}
         for row in rows[: kept.convolutions]:
             left |= unit(backend.operations, by_name[row["operation"]])
     chosen = settings.range
     if chosen.estimator == "best":
-        trials = _Trials(backend, others, judges)
+        trials = _Trials(backend, others, held_out)
         errors: list[float] = []
         for each in ESTIMATORS:
             errors.append(trials.error(each, left))
@@ -124,28 +125,28 @@ def search(backend: QuantizationBackend, images: Images, settings: Int8Table) ->
             for each, error in zip(ESTIMATORS, errors, strict=False)
         ]
         facts["range"] = chosen.model_dump()
-    facts["held_out"] = len(judges)
+    facts["held_out"] = len(held_out)
     return SearchResult(chosen, left, facts)
 
 
-def output_error(expected: Predictions, found: Predictions) -> float:
-    """Return the power of the error over that of the answer, mean over the outputs.
+def output_error(expected: Predictions, actual: Predictions) -> float:
+    """Return the power of the error divided by the power of the signal, mean over the outputs.
 
-    0 is the same answer, 1 is one that says nothing. Of a detector's outputs the scores decide: it
-    is there that clipped and rounded ranges show, and boxes of 0..1 hardly move.
+    0 means equal outputs; an output of zeros has error 1. For detectors the scores dominate:
+    clipping and rounding show there, while boxes in 0..1 hardly move.
     """
     shares = [
-        float(np.sum(np.square(found[name] - values)) / max(np.sum(np.square(values)), 1e-12))
+        float(np.sum(np.square(actual[name] - values)) / max(np.sum(np.square(values)), 1e-12))
         for name, values in expected.items()
     ]
     return round(float(np.mean(shares)), _DIGITS)
 
 
 class ChannelNoise:
-    """How much of a tensor's channels drowns in the steps of a range that all of them share."""
+    """Quantization noise of a tensor's channels when all of them share one range."""
 
     def __init__(self, axis: int) -> None:
-        """Describe a tensor of no image yet, whose `axis` counts its channels."""
+        """Start without images; `axis` is the channel axis."""
         self._axis = axis
         self._lowest, self._highest = 0.0, 0.0
         self._count = 0
@@ -153,7 +154,7 @@ class ChannelNoise:
         self._squares: NDArray[np.float64] | float = 0.0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Take one image into account."""
+        """Add the activations of one image."""
         channels = np.moveaxis(values, self._axis, 0).reshape(values.shape[self._axis], -1)
         self._lowest = min(self._lowest, float(channels.min()))
         self._highest = max(self._highest, float(channels.max()))
@@ -163,15 +164,15 @@ class ChannelNoise:
 
     @property
     def observed(self) -> bool:
-        """Whether an image was taken into account."""
+        """Whether any image was added."""
         return self._count > 0
 
     def share(self) -> float:
-        """Return the mean over channels of noise over noise and signal.
+        """Return ``noise / (noise + signal)``, mean over channels.
 
-        0 where every channel uses the range, 1 where one channel has stretched it so far that the
-        others fall into one step. The signal is a channel's variance over places and images: a
-        channel of one place, behind a pooling, still varies from image to image.
+        Near 0 if every channel uses the whole range; near 1 if one channel widens the range so much
+        that the others fall into a single step. The signal is a channel's variance over positions
+        and images: after global pooling a channel has one position but varies between images.
         """
         noise = ((self._highest - self._lowest) / 255) ** 2 / 12
         signal = self._squares / self._count - np.square(self._sums / self._count)
@@ -180,26 +181,26 @@ class ChannelNoise:
 
 def _split(images: Images) -> tuple[Images, Images]:
     """Return the held-out images and the others."""
-    is_judge = np.arange(len(images)) % _EVERY == 0
-    return images[is_judge][:MOST_JUDGES], images[~is_judge]
+    is_held_out = np.arange(len(images)) % _HELD_OUT_EVERY == 0
+    return images[is_held_out][:MAX_HELD_OUT], images[~is_held_out]
 
 
 def _sensitivity(
     backend: QuantizationBackend,
     images: Images,
-    judges: Images,
+    held_out: Images,
     left: frozenset[str],
     kept: FloatTable,
 ) -> list[Facts]:
-    """Return the convolutions that change the answers most, each alone in int8, worst first.
+    """Return the convolutions that change the outputs most when quantized alone, worst first.
 
-    Only those are tried whose activations are coarsest by `ChannelNoise`; none, if all of them in
-    int8 together are `_HARMLESS`.
+    Only those with the highest `ChannelNoise` are tried, and none if quantizing all of them
+    together is `_HARMLESS`.
     """
-    trials = _Trials(backend, images, judges)
+    trials = _Trials(backend, images, held_out)
     if trials.error(ESTIMATORS[0], left) <= _HARMLESS:
         return []
-    noise = _noise(backend, judges)
+    noise = _noise(backend, held_out)
     weighted = [each for each in backend.operations if each.weighted and each.name not in left]
     weighted.sort(key=lambda each: -noise[each.name])
     everything = frozenset(each.name for each in backend.operations)
@@ -218,7 +219,7 @@ def _sensitivity(
 
 
 def _noise(backend: QuantizationBackend, images: Images) -> dict[str, float]:
-    """Return the coarser of what each weighted operation reads and writes."""
+    """Return the highest noise among the inputs and outputs of each weighted operation."""
     touched = {
         each.name: (*each.inputs, *each.outputs) for each in backend.operations if each.weighted
     }
@@ -233,20 +234,20 @@ def _noise(backend: QuantizationBackend, images: Images) -> dict[str, float]:
 
 
 class _Trials:
-    """Makes int8 files of some images and compares them with the float file on others."""
+    """Calibrates int8 files on some images and compares them with the float file on others."""
 
-    def __init__(self, backend: QuantizationBackend, images: Images, judges: Images) -> None:
-        self._workshop = backend
+    def __init__(self, backend: QuantizationBackend, images: Images, held_out: Images) -> None:
+        self._backend = backend
         self._images = images
-        self._judges = judges
-        self._expected = _predictions(backend.reads, backend.model, judges)
+        self._held_out = held_out
+        self._expected = _predictions(backend.reads, backend.model, held_out)
 
     def error(self, settings: RangeTable, left: frozenset[str]) -> float:
-        """Return the `output_error` of the file with the operations `left` in float."""
+        """Return the `output_error` of the file that keeps the operations `left` in float."""
         with tempfile.TemporaryDirectory(prefix="edgetl-search-") as folder:
-            file = self._workshop.write(self._images, settings, left, Path(folder))
+            file = self._backend.write(self._images, settings, left, Path(folder))
             return output_error(
-                self._expected, _predictions(self._workshop.reads, file, self._judges)
+                self._expected, _predictions(self._backend.reads, file, self._held_out)
             )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from edgetl.quantizers._isolated import IsolatedQuantizer
 from edgetl.types import Precision
 
+EXTRA = "tflite"
+
 QUANTIZER = IsolatedQuantizer(
     module="edgetl.quantizers._ai_edge",
     reads="tflite",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from edgetl.quantizers._isolated import IsolatedQuantizer
 from edgetl.types import Precision
 
+EXTRA = "onnx"
+
 QUANTIZER = IsolatedQuantizer(
     module="edgetl.quantizers._onnxruntime",
     reads="onnx",

@@ -1,1 +1,1 @@
-"""Ready-made recipes: ``edgetl run NAME`` without a file of one's own."""
+"""Ready-made recipes for ``edgetl run NAME``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from edgetl.runtime.errors import BundleError, EdgetlUsageError
@@ -64,11 +65,26 @@ def check_files(folder: Path) -> int:
     return len(expected)
 
 
-def runtime_files() -> dict[str, Path]:
-    """Return the files of this runtime by the POSIX path that they have in a bundle."""
+def runtime_files(formats: Iterable[str] = ()) -> dict[str, Path]:
+    """Return the files of this runtime by the POSIX path that they have in a bundle.
+
+    Args:
+        formats: Model formats whose engines must be among them, also where an installed package
+            brings the engine.
+
+    Raises:
+        EngineError: If the engine of an installed package cannot be imported or cannot travel.
+        ContractError: If there is no engine for a format.
+    """
+    from edgetl.runtime.engines import installed_files
+
     package = Path(__file__).resolve().parents[1]
-    found = [package / "__init__.py", *(package / "runtime").rglob("*.py")]
-    return {path.relative_to(package.parent).as_posix(): path for path in sorted(found)}
+    paths = [package / "__init__.py", *(package / "runtime").rglob("*.py")]
+    files = {path.relative_to(package.parent).as_posix(): path for path in sorted(paths)}
+    for name in formats:
+        for file, path in installed_files(name).items():
+            files[f"edgetl/runtime/engines/{file}"] = path
+    return files
 
 
 def digest_file(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""Take times: one inference after the other, the next one when the last is done.
+"""Time inferences in a closed loop: the next one starts when the last one has ended.
 
-The clock is handed in, so that a test can put known times through the very same loop.
+The clock is an argument, so that a test can run known times through the same loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.timing_plan import TimingPlan
 
 Now = Callable[[], int]
-"""A clock: nanoseconds that only grow."""
+"""A monotonic clock, nanoseconds."""
 
 NS_PER_S = 10**9
 
@@ -26,64 +26,64 @@ _WARM_UP_LIMIT_S = 10.0
 
 
 class Work(Protocol):
-    """What is timed."""
+    """The code to time."""
 
     def model(self) -> None:
-        """Run the model on fitted pixels."""
+        """Run the model alone, on preprocessed pixels."""
 
-    def whole(self) -> tuple[int, int]:
-        """Go from an image file to the answer; return what came before and after the model, ns."""
+    def end_to_end(self) -> tuple[int, int]:
+        """Predict from an image file; return the times before and after the model, nanoseconds."""
 
 
 class Observer(Protocol):
-    """What looks at the machine during a run."""
+    """Observes the machine during a run."""
 
     def begin(self) -> None:
         """Start a run."""
 
     def each_second(self) -> None:
-        """Look, about once a second of the model alone, between two inferences."""
+        """Take a reading between two inferences, about once a second while the model is timed."""
 
     def model_energy_j(self) -> float | None:
-        """Return what was used since `begin`; called when the model alone has been timed."""
+        """Return the energy since `begin`; called after the model alone has been timed."""
 
     def end(self) -> tuple[Disturbance, tuple[float | None, float | None]]:
-        """Return what happened, and the temperatures before and after, degrees Celsius."""
+        """Return the disturbance, and the temperatures before and after, degrees Celsius."""
 
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What came before the runs, and is no part of them."""
+    """The inferences before the first run; none of them counts."""
 
     count: int
     stable: bool
-    """Whether it ended because the medians of two windows agreed, not because time was up."""
+    """Whether it ended because the medians of two windows agreed, not at the time limit."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Times of one run, nanoseconds, in the order they were taken."""
+    """Times of one run, nanoseconds, in order."""
 
     model_ns: array[int]
-    """Pixels to outputs."""
+    """From pixels to outputs."""
     end_to_end_ns: array[int]
-    """Image file to class or objects."""
+    """From image file to class or detections."""
     pre_ns: array[int]
-    """Of it: decoding the file and fitting the image."""
+    """Share of `end_to_end_ns` for decoding and preprocessing."""
     post_ns: array[int]
-    """Of it: what follows the model, such as suppression."""
+    """Share of `end_to_end_ns` after the model, such as non-maximum suppression."""
     disturbance: Disturbance
     temperature_c: tuple[float | None, float | None]
     """Before and after."""
     energy_j: float | None
-    """Of the model alone, all its inferences together."""
+    """Energy of all inferences of the model alone."""
 
 
 def warm_up(run: Callable[[], object], now: Now) -> WarmUp:
-    """Run until the medians of two successive windows agree within 2 %, or 10 s are over.
+    """Run until the medians of two successive windows agree within 2 %, or for 10 s.
 
-    Each window is twice as long as the one before: so an odd one is soon outweighed, and medians
-    of times that scatter come close to each other as well.
+    Each window is twice as long as the one before, so outliers soon lose their weight and the
+    medians converge even when times scatter.
     """
     until = now() + round(_WARM_UP_LIMIT_S * NS_PER_S)
     window = samples(run, now, seconds=_WINDOW_S, count=_WINDOW_COUNT)
@@ -100,9 +100,9 @@ def warm_up(run: Callable[[], object], now: Now) -> WarmUp:
 
 
 def take_runs(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Iterator[Run]:
-    """Yield runs until enough of them were undisturbed, or there have been `plan.most_runs`."""
+    """Yield runs until enough of them were undisturbed, at most `plan.max_runs`."""
     undisturbed = 0
-    for _ in range(plan.most_runs):
+    for _ in range(plan.max_runs):
         run = _take_run(work, now, plan, observer)
         yield run
         undisturbed += not run.disturbance.interfered
@@ -120,7 +120,7 @@ def samples(
 ) -> array[int]:
     """Time `run` for at least `seconds` and at least `count` times.
 
-    `each_second` is called between two inferences and is in no time.
+    `each_second` is called between two inferences and is not timed.
     """
     taken = array("q")
     ended = now()
@@ -140,8 +140,8 @@ def samples(
 def _take_run(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Run:
     pre_ns, post_ns = array("q"), array("q")
 
-    def whole() -> None:
-        before, after = work.whole()
+    def end_to_end() -> None:
+        before, after = work.end_to_end()
         pre_ns.append(before)
         post_ns.append(after)
 
@@ -154,7 +154,7 @@ def _take_run(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Run
         each_second=observer.each_second,
     )
     energy_j = observer.model_energy_j()
-    end_to_end_ns = samples(whole, now, seconds=plan.seconds, count=plan.count)
+    end_to_end_ns = samples(end_to_end, now, seconds=plan.seconds, count=plan.count)
     disturbance, temperature_c = observer.end()
     return Run(
         model_ns=model_ns,

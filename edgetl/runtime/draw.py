@@ -1,7 +1,7 @@
-"""Pictures of what a model says: boxes with their classes, or the class of a whole image.
+"""Draw a model's predictions on an image: boxes with classes, or the class of the whole image.
 
-Sizes grow with the image. The font is Pillow's own, which looks the same on every machine but has
-only the letters of English: others are spelt with those, `Öse` as `Oese`.
+Line and text sizes scale with the image. The font is Pillow's own, which looks the same on every
+machine but has only ASCII letters: others are transliterated, `Öse` to `Oese`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _MIN_TEXT = 12
 _THIN = 2
 """Width of the thinnest line, pixels."""
 _GOLDEN_SHARE = 0.618034
-"""Of the colour circle, between one class and the next: neighbours never look alike."""
+"""Hue step between successive classes, as a share of the colour circle; golden ratio."""
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _BRIGHT = 115
-_SMALL = 4
-"""Boxes smaller than so many tags should not be hidden under one."""
-_HIDES = 0.4
-"""Of its own size a tag may hide at most this much of small boxes."""
-_SPELT = str.maketrans(
+_SMALL_BOX_TAGS = 4
+"""A box smaller than this many tags counts as small and should not be hidden under a tag."""
+_MAX_HIDDEN_SHARE = 0.4
+"""Largest area of small boxes that a tag may hide, as a share of its own area."""
+_TRANSLITERATED = str.maketrans(
     {"Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ẞ": "SS",
      "Æ": "Ae", "æ": "ae", "Ø": "Oe", "ø": "oe", "Œ": "Oe", "œ": "oe", "Ł": "L", "ł": "l"}
 )  # fmt: skip
@@ -48,7 +48,7 @@ _SPELT = str.maketrans(
 
 @dataclass(frozen=True)
 class _Tag:
-    """A line of text on a filled ground."""
+    """Text on a filled rectangle."""
 
     text: str
     colour: Colour
@@ -61,28 +61,28 @@ def draw_detections(
 ) -> NDArray[np.uint8]:
     """Return a copy of `image` with the box, class and score of every detection.
 
-    A tag lies above its box, or else where it hides least; the best ones choose first. One that
-    would lie on another, or hide too much of small boxes, is left out: then the colour tells the
-    class. In an image that is lower than a line of text there are none.
+    A tag is placed above its box, or else where it hides least; high scores are placed first. A tag
+    that would overlap another one or hide too much of small boxes is dropped; the colour still
+    identifies the class. Images lower than a line of text have no tags.
 
     Args:
         image: Shape ``(h, w, 3)``, uint8, RGB.
         detections: In pixels of `image`.
-        labels: Names by the detections' labels.
+        labels: Class names, indexed by the detections' labels.
 
     Raises:
-        EdgetlUsageError: If this Pillow cannot write text.
+        EdgetlUsageError: If this build of Pillow cannot draw text.
     """
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
     brush = _Brush.of(canvas)
     areas = [_pixels(box, canvas.size) for box in detections.boxes.tolist()]
-    # The best last, so that it lies on top.
+    # Highest score last, so that it is on top.
     for area, label in zip(reversed(areas), reversed(detections.labels.tolist())):
         brush.box(pen, area, _colour(label))
     tags: list[_Tag] = []
     for i, (score, label) in enumerate(zip(detections.scores.tolist(), detections.labels.tolist())):
-        text = spelt(f"{labels[label]} {score:.2f}")
+        text = transliterate(f"{labels[label]} {score:.2f}")
         place = _place(areas, i, tags, brush.size(text), canvas.size)
         if place is not None:
             tags.append(_Tag(text, _colour(label), place))
@@ -92,18 +92,18 @@ def draw_detections(
 
 
 def draw_label(image: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """Return a copy of `image` with `text`, of one line or more, in its upper left corner.
+    """Return a copy of `image` with `text`, one or more lines, in its upper left corner.
 
     Args:
         image: Shape ``(h, w, 3)``, uint8, RGB.
-        text: Cut off at the edge of the image.
+        text: Truncated at the edge of the image.
 
     Raises:
-        EdgetlUsageError: If this Pillow cannot write text.
+        EdgetlUsageError: If this build of Pillow cannot draw text.
     """
     canvas = Image.fromarray(image)
     brush = _Brush.of(canvas)
-    label = spelt(text)
+    label = transliterate(text)
     width, height = brush.size(label)
     brush.tag(ImageDraw.Draw(canvas), _Tag(label, _BLACK, (0, 0, width, height)))
     return np.array(canvas)
@@ -111,7 +111,7 @@ def draw_label(image: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Brush:
-    """Font and widths that suit one image."""
+    """Font and line widths for an image of a given size."""
 
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
     line: int
@@ -125,18 +125,18 @@ class _Brush:
             font = ImageFont.load_default(size)
         except ImportError as error:
             raise EdgetlUsageError(
-                f"this Pillow cannot write text: {error}", remedy="pip install --upgrade pillow"
+                f"this Pillow cannot draw text: {error}", remedy="pip install --upgrade pillow"
             ) from error
         return cls(font, max(_THIN, round(side * _LINE_SHARE)), ceil(size / 6))
 
     def size(self, text: str) -> tuple[int, int]:
-        """Return width and height of a tag that says `text`."""
+        """Return width and height of a tag with `text`, pixels."""
         lines = text.split("\n")
         width = max(self.font.getlength(line) for line in lines)
         return ceil(width) + 2 * self.margin, self._line_height() * len(lines) + self.margin
 
     def box(self, pen: ImageDraw.ImageDraw, area: Area, colour: Colour) -> None:
-        """Draw a frame inside `area`, between two hair lines where the image has room for them."""
+        """Draw a frame inside `area`, with hairlines on both sides if the frame is thick enough."""
         left, top, right, bottom = area
         ground = _contrast(colour)
         lined = self.line > _THIN
@@ -161,7 +161,7 @@ class _Brush:
 
 
 def _pixels(box: Sequence[float], size: tuple[int, int]) -> Area:
-    """Return the whole pixels that `box` touches, at least one, inside an image of `size`."""
+    """Return the whole pixels that `box` covers, at least one, inside an image of `size`."""
     width, height = size
     left = min(max(floor(box[0]), 0), width - 1)
     top = min(max(floor(box[1]), 0), height - 1)
@@ -180,7 +180,7 @@ def _place(
     size: tuple[int, int],
     image: tuple[int, int],
 ) -> Area | None:
-    """Return where a tag of `size` for box `index` hides least, or None where it hides too much."""
+    """Return the area where a tag of `size` for box `index` hides least; None if too much."""
     if size[1] > image[1]:
         return None
     tag_area = size[0] * size[1]
@@ -188,20 +188,20 @@ def _place(
         [_inside(left, top, size, image) for left, top in _corners(areas[index], size)]
     )
     boxes = np.array(areas)
-    small = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) < _SMALL * tag_area
+    small = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) < _SMALL_BOX_TAGS * tag_area
     own = np.arange(len(boxes)) == index
     hidden = _hidden(places, boxes[small & ~own])
     if tags:
         hidden[_hidden(places, np.array([tag.area for tag in tags])) > 0] = tag_area
     least = int((hidden + _hidden(places, boxes[small & own])).argmin())
-    if hidden[least] > _HIDES * tag_area:
+    if hidden[least] > _MAX_HIDDEN_SHARE * tag_area:
         return None
     left, top, right, bottom = places[least].tolist()
     return left, top, right, bottom
 
 
 def _hidden(places: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many pixels of `others` each of `places` would hide."""
+    """Return the number of pixels of `others` that each of `places` would hide."""
     a, b = places[:, np.newaxis], others[np.newaxis]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     hidden: NDArray[np.int64] = np.prod(np.maximum(sides, 0), axis=-1).sum(axis=1)
@@ -224,22 +224,22 @@ def _inside(left: int, top: int, tag: tuple[int, int], image: tuple[int, int]) -
     return x, y, x + tag[0], y + tag[1]
 
 
-def spelt(text: str) -> str:
-    """Return `text` in letters that Pillow's font has; those that stay foreign become `?`."""
-    plain = unicodedata.normalize("NFC", text).translate(_SPELT)
+def transliterate(text: str) -> str:
+    """Return `text` in ASCII, the letters of Pillow's font; letters without a match become `?`."""
+    plain = unicodedata.normalize("NFC", text).translate(_TRANSLITERATED)
     marked = unicodedata.normalize("NFKD", plain)
     bare = "".join(letter for letter in marked if not unicodedata.combining(letter))
     return bare.encode("ascii", "replace").decode("ascii")
 
 
 def _colour(label: int) -> Colour:
-    """Return the colour of class `label`: hues apart, every other round of them darker."""
+    """Return the colour of class `label`: hues far apart, odd labels darker."""
     value = 0.95 if label % 2 == 0 else 0.7
     red, green, blue = colorsys.hsv_to_rgb(label * _GOLDEN_SHARE % 1.0, 0.85, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def _contrast(colour: Colour) -> Colour:
-    """Return black or white, whichever is easier to read on `colour`."""
+    """Return black or white, whichever contrasts more with `colour`."""
     red, green, blue = colour
     return _BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > _BRIGHT else _WHITE

@@ -1,15 +1,15 @@
-"""Expected failures on the device, each with its remedy and the exit code of the process."""
+"""Expected failures on the device, each with a remedy and an exit code."""
 
 from __future__ import annotations
 
 
 class EdgetlRuntimeError(Exception):
-    """A failure that a user can cause and mend.
+    """A failure that a user can cause and fix.
 
     Attributes:
         message: What failed, the value quoted, what is allowed.
-        remedy: The command or the edit that helps.
-        exit_code: What the process ends with.
+        remedy: The command or edit that fixes it.
+        exit_code: Exit code of the process.
     """
 
     exit_code = 1
@@ -20,12 +20,12 @@ class EdgetlRuntimeError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """Return the message, and the remedy on a line of its own."""
+        """Return the message, with the remedy on its own line."""
         return f"{self.message}\n  {self.remedy}"
 
 
 class EdgetlUsageError(EdgetlRuntimeError):
-    """What was asked for cannot be done with this model or in this place."""
+    """The request is not possible with this model or on this machine."""
 
     exit_code = 2
 
@@ -37,7 +37,7 @@ class ImageError(EdgetlRuntimeError):
 
 
 class ContractError(EdgetlRuntimeError):
-    """A contract file is not what this version reads."""
+    """A contract file is damaged or not supported by this version."""
 
     exit_code = 6
 
@@ -49,6 +49,6 @@ class BundleError(EdgetlRuntimeError):
 
 
 class EngineError(EdgetlRuntimeError):
-    """An inference engine is not installed, or would not run a model where it was asked to."""
+    """An inference engine is not installed or cannot run the model on the requested provider."""
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""What the machine is, and how much memory this process needed."""
+"""Identify the machine and measure the memory of this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def fingerprint() -> dict[str, str | int | None]:
-    """Return what a timing depends on, as plain JSON; None where the system does not say."""
+    """Return the properties that affect timing, as plain JSON; None where unknown."""
     return {
         "machine": platform.machine(),
         "processor": _processor(),
@@ -19,9 +19,9 @@ def fingerprint() -> dict[str, str | int | None]:
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the largest resident memory of this process so far, None where unknown.
+    """Return the peak resident memory of this process, or None if unknown.
 
-    From ``VmHWM``: `resource.getrusage` also counts what a parent held before it started this one.
+    Read from ``VmHWM``: `resource.getrusage` also counts memory inherited from the parent process.
     """
     status = _read("/proc/self/status") or ""
     for line in status.splitlines():
@@ -36,7 +36,7 @@ def _processor() -> str | None:
         key, _, value = line.partition(":")
         if key.strip() == "model name":
             return value.strip()
-    # ARM names the board instead.
+    # Arm kernels name the board instead.
     board = _read("/proc/device-tree/model")
     return board.strip("\0") if board else None
 

@@ -1,4 +1,4 @@
-"""What disturbs a timing: a hypervisor, other programs, a processor that slows down."""
+"""Detect what disturbs a timing: a hypervisor, other programs, throttling."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from pathlib import Path
 from edgetl.runtime.sensors import Sensors, read_line
 
 _USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ, _STEAL = 1, 2, 3, 6, 7, 8
-"""Positions in the first line of /proc/stat, counting the word `cpu`."""
+"""Field positions in the first line of /proc/stat; field 0 is `cpu`."""
 
 _MAX_SWITCHES_PER_S = 40
 _MAX_STEAL_SHARE = 0.02
 _MAX_OTHERS_CORES = 0.25
 _SHORTEST_S = 0.2
-"""Processor time is counted in steps of 10 ms, so a shorter run counts as this long."""
+"""Processor time has a resolution of 10 ms, so shorter runs are treated as this long."""
 _MIN_FREQUENCY_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What happened on the machine during one run."""
+    """Activity of the machine during one run, apart from the run itself."""
 
     seconds: float
     steal_share: float
-    """Time that a hypervisor gave to others, as a share of all cores' time."""
+    """Steal time: the share of all cores' time that a hypervisor gave to other guests."""
     involuntary_switches: int
-    """How often the system interrupted this process in favour of another one."""
+    """Number of involuntary context switches of this process."""
     others_cores: float
-    """How many cores other programs kept busy on average, wherever they ran: they share caches,
-    memory and the heat."""
+    """Mean number of cores kept busy by other programs; on any core they compete for cache, memory
+    bandwidth and thermal headroom."""
     load: float | None
-    """Programs that wanted to run, mean of the last minute; told, not judged: it lags behind."""
+    """Load average of the last minute; reported only, because it lags."""
     frequency_mhz: tuple[float | None, float | None]
-    """A reading, and a later one that is lower by the largest share. A processor that slows down
-    during a run gives times of two processors."""
+    """The largest relative fall: a reading and a later, lower one. Times before and after a fall do
+    not belong together."""
     throttled: tuple[str, ...] = ()
-    """What slowed the processor down when the run began, or until it ended. A firmware that does so
-    need not show it in the frequency."""
+    """Reasons for throttling at the start or during the run; throttling by firmware need not show
+    in the frequency."""
 
     @property
     def interfered(self) -> bool:
-        """Whether the times are those of a shared machine rather than of the model."""
+        """Whether the run is invalid because the machine was shared or throttled."""
         return any(self.reasons())
 
     def reasons(self) -> Iterator[str]:
-        """Yield in words what makes the run invalid.
+        """Yield the reasons why the run is invalid, as text for users.
 
-        An idle machine shows up to about 10 involuntary switches a second and a twentieth of a
-        core from its own services; a competing process shows a hundred, or a core.
+        On an idle machine, system services cause up to about 10 involuntary switches a second and
+        use a twentieth of a core; a competing process causes a hundred, or uses a whole core.
         """
         if self.steal_share > _MAX_STEAL_SHARE:
             yield f"a hypervisor took {self.steal_share:.0%} of the processor"
@@ -64,11 +64,11 @@ class Disturbance:
         if before and after and after < _MIN_FREQUENCY_SHARE * before:
             yield f"the frequency fell from {before:.0f} to {after:.0f} MHz"
         if self.throttled:
-            yield f"the processor was slowed down: {', '.join(self.throttled)}"
+            yield f"the processor was throttled: {', '.join(self.throttled)}"
 
 
 class Watch:
-    """Observes the machine from its making until `read`; `root` is another one only in tests."""
+    """Observes the machine from construction until `read`; tests pass another `root`."""
 
     def __init__(self, sensors: Sensors, root: Path = Path("/")) -> None:
         self._sensors = sensors
@@ -82,7 +82,7 @@ class Watch:
         self._own_s, self._switches = _own()
 
     def tick(self) -> None:
-        """Read the frequency, which may fall and rise again before the end."""
+        """Read the frequency, which may fall and recover before the end."""
         now_mhz = self._sensors.frequency_mhz()
         if now_mhz is None or self._highest_mhz is None:
             return
@@ -92,7 +92,7 @@ class Watch:
             self._fall_mhz = self._highest_mhz, now_mhz
 
     def read(self) -> Disturbance:
-        """Return what happened since the start."""
+        """Return the disturbance since the start."""
         self.tick()
         seconds = time.monotonic() - self._started
         busy_s, steal_s = self._processor_s()
@@ -120,7 +120,7 @@ class Watch:
 
 
 def _own() -> tuple[float, int]:
-    """Return processor time and involuntary switches of this process and what it started."""
+    """Return processor time, seconds, with that of children, and involuntary switches."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime

@@ -1,4 +1,4 @@
-"""Times of single inferences: one stream, batch 1, from loading to steady state."""
+"""Latency of single inferences: one stream, batch 1, from loading to steady state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMES = ("model_ns", "end_to_end_ns", "pre_ns", "post_ns")
 
 @dataclass(frozen=True)
 class Latency:
-    """All runs of one measurement, those that other programs disturbed included.
+    """All runs of one measurement, including disturbed ones.
 
     Raw samples are kept and every figure is derived from them, so a report can be recomputed and a
     drift over time (thermal throttling) can still be seen.
@@ -33,43 +33,43 @@ class Latency:
     threads: int
     plan: TimingPlan
     load_ns: int
-    """Opening the model folder, the import of the engine included."""
+    """Time to open the model folder, including the import of the engine."""
     first_ns: int
-    """The first inference, in which engines allocate and pack."""
+    """Time of the first inference, in which engines allocate memory and pack weights."""
     warm_up: WarmUp
     runs: tuple[Run, ...]
     """At least one."""
     peak_memory_bytes: int | None
-    """Resident memory of the whole process at its largest, up to the end of the first run."""
+    """Peak resident memory of the process up to the end of the first run."""
     host: dict[str, str | int | None]
     """Fingerprint of the machine that was timed; a limit compares it with the target's."""
     sustained: Sustained | None = None
-    """Minutes without a pause, where they were asked for."""
+    """The sustained measurement, if requested."""
     provider: str = CPU
-    """What ran the model; records from before there was a choice do not name it."""
+    """Execution provider; older records do not name it."""
 
     @property
     def undisturbed(self) -> tuple[Run, ...]:
-        """The runs in which nothing else took the processor."""
+        """The runs in which no other program disturbed the timing."""
         return tuple(run for run in self.runs if not run.disturbance.interfered)
 
     @property
     def interfered(self) -> bool:
-        """Whether so few runs were undisturbed that the times are not the model's."""
+        """Whether too few runs were undisturbed to give the model's own latency."""
         num_samples = sum(len(run.model_ns) for run in self.undisturbed)
         return not self.plan.enough(len(self.undisturbed), num_samples)
 
     @property
     def counted(self) -> tuple[Run, ...]:
-        """The runs that figures come from: the undisturbed ones, or all if those are too few."""
+        """The runs used for figures: the undisturbed ones, or all if those are too few."""
         return self.runs if self.interfered else self.undisturbed
 
     def quantile_ms(self, q: float) -> float:
-        """Return the `q` quantile of the model alone: a time that was measured."""
+        """Return the `q` quantile of the model alone; always one of the measured times."""
         return headline([run.model_ns for run in self.counted], q) / NS_PER_MS
 
     def as_json(self) -> dict[str, Any]:
-        """Return the raw measurement as plain JSON; `from_json` is the way back."""
+        """Return the raw measurement as plain JSON; `from_json` is the inverse."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("plan", "warm_up"):
             data[name] = asdict(data[name])
@@ -79,7 +79,7 @@ class Latency:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Latency:
-        """Return the measurement that `as_json` wrote; its summary, if it is there, is left.
+        """Return the measurement from the output of `as_json`; a ``summary`` key is ignored.
 
         Raises:
             ValueError: If it has another schema.
@@ -95,7 +95,7 @@ class Latency:
         return cls(**values)
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures that people and limits read, as plain JSON; times in milliseconds.
+        """Return the derived figures as plain JSON; times in milliseconds.
 
         A quantile is null where there are too few samples for it.
         """
@@ -121,14 +121,14 @@ class Latency:
         }
 
     def _figures(self, times: str) -> dict[str, dict[str, float] | None]:
-        found = intervals([getattr(run, times) for run in self.counted])
+        quantiles = intervals([getattr(run, times) for run in self.counted])
         return {
             f"p{round(q * 100)}": None if interval is None else asdict(interval)
-            for q, interval in found.items()
+            for q, interval in quantiles.items()
         }
 
     def _energy_j(self) -> float | None:
-        """Return joules of one inference, what the machine takes when idle included."""
+        """Return the energy per inference in joules, including the machine's idle power."""
         metered = [(run.energy_j, len(run.model_ns)) for run in self.counted]
         known = [(energy_j, count) for energy_j, count in metered if energy_j is not None]
         if not known:
@@ -151,7 +151,7 @@ class Latency:
 
 
 def load_latency(path: Path) -> Latency:
-    """Return the measurement in the file `path`; raises ValueError if it is none."""
+    """Return the measurement in the file `path`; raises ValueError for any other content."""
     return Latency.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 

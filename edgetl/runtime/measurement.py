@@ -32,13 +32,13 @@ def measure(
 ) -> Latency:
     """Time the model folder `folder` in this process.
 
-    Call it in a process of its own: loading time and memory are those of the process.
+    Call it in a separate process: loading time and memory are those of the process.
 
     Args:
         folder: A model folder with golden samples.
-        threads: How many threads one inference may use.
-        plan: How long and how often.
-        sustained_minutes: Go on without a pause for so long after the runs.
+        threads: Threads per inference.
+        plan: Duration and number of runs.
+        sustained_minutes: Length of a sustained measurement after the runs; 0 for none.
 
     Raises:
         EdgetlRuntimeError: If the folder cannot be opened, or has no golden samples.
@@ -52,15 +52,15 @@ def measure(
     work.model()
     first_ns = now() - started
     warm = warm_up(work.model, now)
-    # Opens the decoders of images, too.
-    work.whole()
+    # Loads the image decoders, too.
+    work.end_to_end()
     sensors = Sensors()
     runs: list[Run] = []
     peak_memory_bytes = None
     for run in take_runs(work, now, plan, _MachineObserver(sensors)):
         runs.append(run)
         if len(runs) == 1:
-            # Later the samples themselves would be counted.
+            # Later readings would include the collected samples.
             peak_memory_bytes = host.peak_memory_bytes()
     sustained = None
     if sustained_minutes > 0:
@@ -81,7 +81,7 @@ def measure(
 
 
 class PredictorWork:
-    """The golden samples of a model folder, again and again."""
+    """Predicts the golden samples of a model folder in a cycle."""
 
     def __init__(self, predictor: Predictor, now: Now) -> None:
         names = [output.name for output in predictor.contract.outputs]
@@ -102,11 +102,11 @@ class PredictorWork:
         )
 
     def model(self) -> None:
-        """Run the model on the next pixels."""
+        """Run the model on the next input."""
         self._model.run(next(self._inputs))
 
-    def whole(self) -> tuple[int, int]:
-        """Answer the next image; return the nanoseconds before and after the model."""
+    def end_to_end(self) -> tuple[int, int]:
+        """Predict the next image; return the nanoseconds before and after the model."""
         predictor = self._predictor
         started = self._now()
         image = read_image(next(self._images))
@@ -120,7 +120,7 @@ class PredictorWork:
 
 
 class _TimedSession:
-    """A session that remembers how long its last inference took."""
+    """A session that records the duration of its last inference."""
 
     def __init__(self, session: Session, now: Now) -> None:
         self._session = session
@@ -145,13 +145,13 @@ class _TimedSession:
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name; see `Session.run`."""
         started = self._now()
-        found = self._session.run(pixels)
+        outputs = self._session.run(pixels)
         self.last_ns = self._now() - started
-        return found
+        return outputs
 
 
 class _MachineObserver:
-    """Looks at this machine; see `edgetl.runtime.closed_loop.Observer`."""
+    """Observes this machine; see `edgetl.runtime.closed_loop.Observer`."""
 
     def __init__(self, sensors: Sensors) -> None:
         self._sensors = sensors
@@ -164,14 +164,14 @@ class _MachineObserver:
         self._meter = EnergyMeter(self._sensors)
 
     def each_second(self) -> None:
-        """Read the energy, whose counters start anew, and the frequency."""
+        """Read the energy counters, which wrap around, and the frequency."""
         self._meter.tick()
         self._watch.tick()
 
     def model_energy_j(self) -> float | None:
-        """Return what was used since the start."""
+        """Return the energy since the start."""
         return self._meter.read_j()
 
     def end(self) -> tuple[Disturbance, tuple[float | None, float | None]]:
-        """Return what happened, and the temperatures."""
+        """Return the disturbance and the temperatures."""
         return self._watch.read(), (self._before_c, self._sensors.temperature_c())

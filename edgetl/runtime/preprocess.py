@@ -1,7 +1,7 @@
-"""The one way from an image file to the pixels that a network sees.
+"""Decode an image file and bring it to the input size of a network.
 
-Training, calibration, verification and the device all use these functions, so a model can never see
-other pixels in the field than in training. Every rounding is written down where it happens.
+Training, calibration, verification and the device all use these functions, so a model gets the same
+pixels in the field as in training. Rounding is specified wherever it happens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from edgetl.runtime.errors import ImageError
 
 MAX_PIXELS = 89_478_485
-"""Largest image that is decoded; Pillow's own limit, a quarter GiB of RGB."""
+"""Largest image that is decoded: Pillow's default limit, a quarter GiB of RGB."""
 
 BACKGROUND = 255
 """Grey level behind transparent pixels: white, as a browser shows them."""
@@ -36,7 +36,7 @@ _EXIF_ORIENTATION = 0x0112
 _EXIF_SOURCES = frozenset(
     {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type APP1"}
 )
-"""What Pillow's ``getexif`` reads orientations from, as keys of ``Image.info``."""
+"""Keys of ``Image.info`` from which Pillow's ``getexif`` reads the orientation."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,23 +63,24 @@ DAMAGED = (
     struct.error,
     zlib.error,
 )
-"""What Pillow 11 to 13 raise on damaged files; OSError contains UnidentifiedImageError, and
-RuntimeError is AVIF's."""
+"""Exceptions that Pillow 11 to 13 raise on damaged files; OSError includes UnidentifiedImageError,
+RuntimeError comes from AVIF."""
 
-_SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or leave it out"
+_SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or exclude it"
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How an image of any size becomes the network's input.
+    """How to turn an image of any size into the network's input.
 
     Attributes:
-        height: Of the network's input, pixels.
-        width: Of the network's input, pixels.
-        fit: `letterbox` keeps the shape and pads, `stretch` gives it up, `crop` cuts the centre.
-        filter: `bilinear`, `bicubic` or `area`; each averages over its support when it shrinks.
+        height: Height of the network's input, pixels.
+        width: Width of the network's input, pixels.
+        fit: `letterbox` keeps the aspect ratio and pads, `stretch` does not keep it, `crop` takes
+            the centre.
+        filter: `bilinear`, `bicubic` or `area`; all of them antialias when downscaling.
         pad: Grey level of the letterbox border.
-        anchor: Where a letterbox puts the image, `centre` or `top-left`; other fits ignore it.
+        anchor: Position of the image in the letterbox, `centre` or `top-left`; ignored by others.
     """
 
     height: int
@@ -99,15 +100,15 @@ class Preprocess:
         if self.height < 1 or self.width < 1 or not 0 <= self.pad <= _MAX_LEVEL:
             raise ValueError(
                 f"input {self.height} x {self.width} with pad {self.pad}: "
-                "needs sides from 1 and a pad in 0...255"
+                "sides must be at least 1 and pad in 0...255"
             )
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image lies in the network's input: ``x_input = x_image * scale_x + left``, y alike.
+    """Position of an image in the network's input: ``x_input = x_image * scale_x + left``.
 
-    Coordinates are those of the edges between pixels, so an image reaches from 0 to its width.
+    The same holds for y. Coordinates refer to pixel edges, so an image extends from 0 to its width.
     """
 
     scale_x: float
@@ -116,12 +117,12 @@ class Placement:
     top: float
 
     def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return boxes `(..., 4)`, xyxy, in pixels of the input, from those in the image's."""
+        """Convert boxes `(..., 4)`, xyxy, from pixels of the image to pixels of the input."""
         scale, shift = self._columns()
         return (boxes * scale + shift).astype(np.float32)
 
     def to_image(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return boxes `(..., 4)`, xyxy, in pixels of the image, from those in the input's."""
+        """Convert boxes `(..., 4)`, xyxy, from pixels of the input to pixels of the image."""
         scale, shift = self._columns()
         return ((boxes - shift) / scale).astype(np.float32)
 
@@ -132,7 +133,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The part of an image that is seen, and the part of the input that it fills; whole pixels."""
+    """The crop of an image, and the part of the input that it fills; whole pixels."""
 
     cut_top: int
     cut_left: int
@@ -147,22 +148,22 @@ class _Layout:
 def read_image(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
     """Decode an image into upright RGB.
 
-    The first frame of an animation is taken. The EXIF orientation is applied. Greyscale, palette
-    and CMYK become RGB; CMYK as Adobe writes it (inverted in JPEG), without colour profiles. Of 16
-    bits the high byte is kept, ``v >> 8``, in grey as in colour. Transparency is blended on
-    `BACKGROUND`, rounded to the nearest.
+    Reads the first frame of an animation and applies the EXIF orientation. Greyscale, palette and
+    CMYK become RGB; CMYK as written by Adobe (inverted in JPEG), without colour profiles. 16-bit
+    grey and colour keep the high byte, ``v >> 8``. Transparent pixels are blended with `BACKGROUND`
+    and rounded to the nearest level.
 
     Args:
         source: A file, or an open stream at its start.
-        name: What messages call the image; the path if empty.
+        name: Name of the image in messages; the path if empty.
 
     Returns:
         Shape ``(H, W, 3)``, uint8, read-only.
 
     Raises:
-        ImageError: If it is not there, a folder, no image, damaged, cut short, too large, or its
-            pixels have no stated range (float, 32-bit integer), or 16 bits with one transparent
-            level.
+        ImageError: If the file is missing, a folder, not an image, damaged, truncated or too large;
+            if the pixels have no defined range (float, 32-bit integer); or if a 16-bit image has a
+            transparent level.
     """
     called = name or str(source if isinstance(source, Path) else getattr(source, "name", "image"))
     _check_source(source, called)
@@ -176,31 +177,31 @@ def read_image(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
     except UnidentifiedImageError as error:
         raise _refused(called, "not an image in a format that Pillow reads") from error
     except DAMAGED as error:
-        raise _refused(called, f"damaged or cut short ({error})") from error
+        raise _refused(called, f"damaged or truncated ({error})") from error
 
 
 def fit_image(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
     """Bring an image to the network's input size.
 
-    With ``h``, ``w`` of the image and ``H``, ``W`` of the input, ``round`` halves upwards, in
+    With ``h``, ``w`` of the image and ``H``, ``W`` of the input; ``round`` rounds half up, in
     integers, and every side is at least 1:
 
     - `stretch`: resize to ``H x W``.
-    - `letterbox`: the side that binds becomes ``H`` or ``W``, the other one ``round(h * W / w)`` or
-      ``round(w * H / h)``; at the top left, or centred with an odd pixel of border at the bottom or
-      right. Small images are enlarged.
-    - `crop`: cut the largest centred rectangle of the input's shape, sides rounded the same way, an
-      odd pixel is lost at the bottom or right; then resize to ``H x W``.
+    - `letterbox`: the limiting side becomes ``H`` or ``W``, the other one ``round(h * W / w)`` or
+      ``round(w * H / h)``; placed at the top left, or centred, with an odd border pixel at the
+      bottom or right. Small images are enlarged.
+    - `crop`: take the largest centred rectangle with the input's aspect ratio, sides rounded the
+      same way, dropping an odd pixel at the bottom or right; then resize to ``H x W``.
 
     Args:
         image: Shape ``(h, w, 3)``, uint8, RGB, upright.
-        preprocess: The size and how to reach it.
+        preprocess: Input size, fit and filter.
 
     Returns:
         Shape ``(H, W, 3)``, uint8; a new array.
 
     Raises:
-        ValueError: If `image` is no such array.
+        ValueError: If `image` has another shape or dtype.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:  # noqa: PLR2004
         raise ValueError(f"image must be uint8 (h, w, 3), got {image.dtype} {image.shape}")
@@ -219,7 +220,7 @@ def fit_image(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.ui
 
 
 def place(height: int, width: int, preprocess: Preprocess) -> Placement:
-    """Return where `fit_image` puts an image of `height` x `width` pixels, with its very rounding.
+    """Return the position that `fit_image` gives an image of `height` x `width` pixels, exactly.
 
     Raises:
         ValueError: If the image has no pixels.
@@ -237,7 +238,7 @@ def place(height: int, width: int, preprocess: Preprocess) -> Placement:
 
 
 def _layout(h: int, w: int, preprocess: Preprocess) -> _Layout:
-    """Return how an image of `h` x `w` is cut and placed; see `fit_image`."""
+    """Return crop and position of an image of `h` x `w`; see `fit_image`."""
     height, width = preprocess.height, preprocess.width
     if preprocess.fit == "stretch":
         return _Layout(0, 0, h, w, 0, 0, height, width)
@@ -257,7 +258,7 @@ def _layout(h: int, w: int, preprocess: Preprocess) -> _Layout:
 def _check_source(source: Path | BinaryIO, called: str) -> None:
     if isinstance(source, Path):
         if source.is_dir():
-            remedy = f"name the images in it, for example {source / '*.jpg'}"
+            remedy = f"pass the images in it, for example {source / '*.jpg'}"
             raise _refused(called, "it is a folder", remedy)
         if not source.is_file():
             raise _refused(called, "no such file", "check the path")
@@ -272,7 +273,7 @@ def _check_source(source: Path | BinaryIO, called: str) -> None:
 def _check_size(image: Image.Image, called: str) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise _refused(
-            called, f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,} are read"
+            called, f"{image.width} x {image.height} pixels exceed the limit of {MAX_PIXELS:,}"
         )
 
 
@@ -282,13 +283,13 @@ def _refused(called: str, reason: str, remedy: str = _SAVE_AGAIN) -> ImageError:
 
 def _rgb(image: Image.Image, called: str) -> NDArray[np.uint8]:
     """Return the upright RGB pixels of a loaded image."""
-    # Pillow's EXIF reader takes 10 ms to import, and most images on a device have none. TIFF files
-    # were turned when they were loaded.
+    # Importing Pillow's EXIF reader takes 10 ms, and most images on a device have no EXIF data.
+    # Pillow already rotates TIFF files on loading.
     has_exif = not _EXIF_SOURCES.isdisjoint(image.info)
     turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1)) if has_exif else None
     upright = image if turn is None else image.transpose(turn)
     if _has_deep_key(image):
-        raise _refused(called, "16 bits with a transparent level are not read")
+        raise _refused(called, "16-bit images with a transparent level are not supported")
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         return _from_deep(image, upright, called)
     if image.mode in {"LA", "PA", "RGBA", "La", "RGBa"} or "transparency" in image.info:
@@ -297,7 +298,7 @@ def _rgb(image: Image.Image, called: str) -> NDArray[np.uint8]:
 
 
 def _has_deep_key(image: Image.Image) -> bool:
-    """Return whether a 16-bit level means transparent, which Pillow 13 compares with 8-bit ones."""
+    """Return whether the transparent level has 16 bits; Pillow 13 compares it with 8-bit levels."""
     key = image.info.get("transparency")
     levels = key if isinstance(key, tuple) else (key,)
     return (image.mode.startswith("I;16") and key is not None) or any(
@@ -306,16 +307,16 @@ def _has_deep_key(image: Image.Image) -> bool:
 
 
 def _from_deep(image: Image.Image, upright: Image.Image, called: str) -> NDArray[np.uint8]:
-    """Return RGB of a grey image with more than 8 bits: the high byte, three times."""
+    """Return RGB of a grey image with more than 8 bits: its high byte in all three channels."""
     if image.mode == "F" or (image.mode == "I" and image.format not in {"PNG", "PPM"}):
         kind = "float" if image.mode == "F" else "32-bit or signed integer"
-        raise _refused(called, f"{kind} pixels have no stated range")
+        raise _refused(called, f"{kind} pixels have no defined range")
     values = np.asarray(upright)
     bits = 16
     if image.format == "TIFF":
         tags: dict[int, object] = getattr(image, "tag_v2", {})
-        found = tags.get(_TIFF_BITS_PER_SAMPLE)
-        bits = int(found[0]) if isinstance(found, tuple) else bits
+        per_sample = tags.get(_TIFF_BITS_PER_SAMPLE)
+        bits = int(per_sample[0]) if isinstance(per_sample, tuple) else bits
         if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
             values = (1 << bits) - 1 - values
     grey = (values >> (bits - 8)).astype(np.uint8)
@@ -323,10 +324,10 @@ def _from_deep(image: Image.Image, upright: Image.Image, called: str) -> NDArray
 
 
 def _blend(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return RGBA blended on `BACKGROUND`: ``(c * a + 255 * (255 - a)) / 255``, to the nearest."""
+    """Return RGBA blended with `BACKGROUND`: ``(c * a + 255 * (255 - a)) / 255``, to nearest."""
     colour = rgba[:, :, :3].astype(np.uint16)
     alpha = rgba[:, :, 3:].astype(np.uint16)
-    # At most 255 * 255 + 127, which 16 bits hold.
+    # At most 255 * 255 + 127, which fits into 16 bits.
     blended = (colour * alpha + BACKGROUND * (255 - alpha) + 127) // 255
     return blended.astype(np.uint8)
 

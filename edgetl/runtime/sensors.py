@@ -1,7 +1,7 @@
-"""What a machine's sensors say: temperature, clock frequency, throttling, energy.
+"""Read a machine's sensors: temperature, clock frequency, throttling, energy.
 
-All of it is optional: a reading is None, or empty, where the machine has no such sensor or does not
-let this user read it. Everything is read from files, and on a Raspberry Pi from ``vcgencmd``.
+All of them are optional: a reading is None or empty if the machine has no such sensor or this user
+may not read it. Values come from files, on a Raspberry Pi also from ``vcgencmd``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PI_FLAGS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-"""Bits of ``vcgencmd get_throttled`` that tell of now; the others tell of the past."""
+"""Bits of ``vcgencmd get_throttled`` for the present state; the others are history."""
 _PI_TIMEOUT_S = 2.0
 
 _CPU = "sys/devices/system/cpu"
 
 
 class Sensors:
-    """The sensors below `root`, which is another folder only in tests."""
+    """The sensors below `root`; tests pass another folder."""
 
     def __init__(self, root: Path = Path("/"), pi_command: str | None = None) -> None:
         self._root = root
@@ -28,51 +28,51 @@ class Sensors:
         self._throttle_count = self._throttle_events()
 
     def temperature_c(self) -> float | None:
-        """Return the hottest zone, degrees Celsius."""
+        """Return the temperature of the hottest zone, degrees Celsius."""
         return max(
             (reading / 1000 for reading in self._numbers("sys/class/thermal/thermal_zone*/temp")),
             default=None,
         )
 
     def frequency_mhz(self) -> float | None:
-        """Return the frequency of the fastest core, the one that works."""
+        """Return the frequency of the fastest core, MHz."""
         return max(
             (reading / 1000 for reading in self._numbers(f"{_CPU}/cpu*/cpufreq/scaling_cur_freq")),
             default=None,
         )
 
     def governor(self) -> str | None:
-        """Return the rule by which the system chooses the frequency."""
+        """Return the name of the cpufreq governor."""
         return read_line(self._root / _CPU / "cpu0/cpufreq/scaling_governor")
 
     def throttled(self) -> tuple[str, ...]:
-        """Return what slows the processor down at present, or did since the last call."""
-        found = list(self._pi_throttled())
+        """Return the reasons for throttling now or since the last call."""
+        reasons = list(self._pi_throttled())
         for device in sorted(self._root.glob("sys/class/thermal/cooling_device*")):
             kind = read_line(device / "type") or ""
             slows = "cpufreq" in kind or kind == "Processor"
             if slows and (read_line(device / "cur_state") or "0") != "0":
-                found.append(f"cooled by {kind}")
+                reasons.append(f"cooled by {kind}")
         events = self._throttle_events()
         if events > self._throttle_count:
-            found.append("throttled by temperature")
+            reasons.append("throttled by temperature")
         self._throttle_count = events
-        return tuple(found)
+        return tuple(reasons)
 
     def energy_counters(self) -> dict[str, tuple[int, int]]:
-        """Return microjoules counted so far, and where counting starts anew, by RAPL package."""
-        found = {}
+        """Return, per RAPL package, the energy counter in microjoules and its wrap-around value."""
+        counters = {}
         for package in sorted(self._root.glob("sys/class/powercap/intel-rapl:*")):
-            # A package is intel-rapl:0; its parts, which it includes, are intel-rapl:0:0 and so on.
+            # intel-rapl:0 is a package; intel-rapl:0:0 and so on are parts of it.
             if package.name.count(":") == 1:
                 count = _number(package / "energy_uj")
                 most = _number(package / "max_energy_range_uj")
                 if count is not None and most is not None:
-                    found[package.name] = count, most
-        return found
+                    counters[package.name] = count, most
+        return counters
 
     def power_w(self) -> float | None:
-        """Return the power at the board's input by its INA sensors."""
+        """Return the board's input power from its INA sensors, watts."""
         watts = [power for rails in self._rails() for power in _input_power(rails)]
         return sum(watts) if watts else None
 
@@ -81,7 +81,7 @@ class Sensors:
         for sensor in sorted(self._root.glob("sys/class/hwmon/hwmon*")):
             if (read_line(sensor / "name") or "").startswith("ina"):
                 yield _hwmon_rails(sensor)
-        # JetPack 4 has a driver of its own, which shows them as industrial I/O.
+        # JetPack 4 has its own driver, which exposes the channels as industrial I/O.
         for chip in sorted(self._root.glob("sys/bus/i2c/drivers/ina3221x/*-*")):
             for device in [*sorted(chip.glob("iio:device*")), *chip.glob("iio_device")][:1]:
                 yield _iio_rails(device)
@@ -113,10 +113,10 @@ class Sensors:
 
 
 class EnergyMeter:
-    """Adds up energy from its making on: counted by RAPL, or power times time by INA sensors.
+    """Adds up energy from construction on, from RAPL counters or INA power times time.
 
-    It is that of the whole processor package or board, what it takes idle included. `tick` must
-    come often, about once a second: counters start anew, and power is taken to be steady between.
+    Covers the whole processor package or board, including idle power. Call `tick` about once a
+    second: counters wrap around, and power is assumed to be steady in between.
     """
 
     def __init__(self, sensors: Sensors, now: Callable[[], int] = time.perf_counter_ns) -> None:
@@ -128,7 +128,7 @@ class EnergyMeter:
         self._joules = 0.0
 
     def tick(self) -> None:
-        """Add what was used since the last call."""
+        """Add the energy since the last call."""
         if self._counters:
             counters = self._sensors.energy_counters()
             for name, (count, most) in counters.items():
@@ -143,7 +143,7 @@ class EnergyMeter:
             self._power_w, self._at_ns = power_w, at_ns
 
     def read_j(self) -> float | None:
-        """Return the joules so far, None without a sensor."""
+        """Return the energy so far in joules, or None without a sensor."""
         if not self._counters and self._power_w is None:
             return None
         self.tick()
@@ -151,7 +151,7 @@ class EnergyMeter:
 
 
 def read_line(path: Path) -> str | None:
-    """Return the text of a small file of the system, stripped, None if it cannot be read."""
+    """Return the stripped text of a small system file, or None if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -185,7 +185,7 @@ def _iio_rails(device: Path) -> dict[str, float]:
 
 
 def _input_power(rails: dict[str, float]) -> Iterator[float]:
-    """Yield the watts of the channels that feed everything: labelled so, or the only one."""
+    """Yield the watts of the input channels: those labelled ``_IN``, else the only channel."""
     inputs = [watts for label, watts in rails.items() if label.endswith("_IN")]
     yield from inputs or (rails.values() if len(rails) == 1 else ())
 

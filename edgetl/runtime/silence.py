@@ -1,4 +1,4 @@
-"""Libraries that write to standard error by themselves, without a setting against it."""
+"""Mute libraries that write to standard error and have no setting to turn it off."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Drop what is written to the descriptor of standard error, by compiled code too."""
+    """Discard everything written to file descriptor 2, including by compiled code."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
+        os.dup2(saved, 2)
         os.close(null)
-        os.close(kept)
+        os.close(saved)

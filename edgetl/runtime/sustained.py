@@ -1,4 +1,4 @@
-"""Run a model for minutes, and see when the machine grows warm and slow."""
+"""Run a model for minutes and observe thermal throttling."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from edgetl.runtime.quantiles import NS_PER_MS, nearest_rank
 from edgetl.runtime.sensors import Sensors
 
 SLOWER = 1.05
-"""From this ratio of the last minute's median to the first's on, the model counts as slower."""
+"""Ratio of the last minute's median to the first minute's above which the model is slower."""
 
 _S_PER_MINUTE = 60
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the sensors said at one moment, between two inferences."""
+    """Sensor values at one moment, between two inferences."""
 
     second: float
-    """Since the start."""
+    """Seconds since the start."""
     temperature_c: float | None
     frequency_mhz: float | None
     governor: str | None
     throttled: tuple[str, ...]
-    """What slowed the processor down."""
+    """Reasons for throttling."""
 
 
 @dataclass(frozen=True)
 class Minute:
-    """Times of the inferences of one minute, or of what was left of the last one; nanoseconds."""
+    """Statistics of the inference times of one minute (the last may be shorter), nanoseconds."""
 
     count: int
     p50_ns: int
@@ -43,24 +43,24 @@ class Minute:
 
 @dataclass(frozen=True)
 class Sustained:
-    """What a model that runs without a pause comes to."""
+    """Result of running a model without a pause."""
 
     minutes: tuple[Minute, ...]
     readings: tuple[Reading, ...]
 
     @property
     def slowdown(self) -> float:
-        """The last minute's median over the first's."""
+        """The last minute's median divided by the first minute's."""
         return self.minutes[-1].p50_ns / self.minutes[0].p50_ns
 
     @property
     def throttled_from(self) -> Reading | None:
-        """The first reading at which the processor was slowed down."""
+        """The first reading that shows throttling."""
         return next((reading for reading in self.readings if reading.throttled), None)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Sustained:
-        """Return what `dataclasses.asdict` made of it."""
+        """Return the object from the output of `dataclasses.asdict`."""
         readings = (
             Reading(**{**reading, "throttled": tuple(reading["throttled"])})
             for reading in data["readings"]
@@ -68,7 +68,7 @@ class Sustained:
         return cls(tuple(Minute(**minute) for minute in data["minutes"]), tuple(readings))
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures that people read, as plain JSON."""
+        """Return the derived figures as plain JSON."""
         first = self.throttled_from
         temperatures = [
             reading.temperature_c for reading in self.readings if reading.temperature_c is not None
@@ -89,9 +89,9 @@ class Sustained:
 
 
 def sustain(run: Callable[[], object], now: Now, *, minutes: float, sensors: Sensors) -> Sustained:
-    """Run without a pause for `minutes`, and read the sensors once a second.
+    """Run without a pause for `minutes` and read the sensors once a second.
 
-    Of the times only each minute's quantiles are kept: half an hour has millions.
+    Only the quantiles of each minute are kept: half an hour may have millions of samples.
     """
     started = now()
     readings: list[Reading] = []
@@ -108,13 +108,13 @@ def sustain(run: Callable[[], object], now: Now, *, minutes: float, sensors: Sen
         )
 
     read()
-    found: list[Minute] = []
-    left_s = minutes * _S_PER_MINUTE
-    while left_s > 0:
-        seconds = min(left_s, _S_PER_MINUTE)
-        found.append(_minute(samples(run, now, seconds=seconds, count=1, each_second=read)))
-        left_s -= seconds
-    return Sustained(tuple(found), tuple(readings))
+    by_minute: list[Minute] = []
+    remaining_s = minutes * _S_PER_MINUTE
+    while remaining_s > 0:
+        seconds = min(remaining_s, _S_PER_MINUTE)
+        by_minute.append(_minute(samples(run, now, seconds=seconds, count=1, each_second=read)))
+        remaining_s -= seconds
+    return Sustained(tuple(by_minute), tuple(readings))
 
 
 def _minute(samples_ns: array[int]) -> Minute:

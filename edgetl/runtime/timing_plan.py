@@ -1,4 +1,4 @@
-"""How long a model is timed."""
+"""How long and how often a model is timed."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from edgetl.runtime.quantiles import support
 
 ATTEMPTS_PER_RUN = 2
-"""A disturbed run is repeated, until there are so many times the runs that were asked for."""
+"""Disturbed runs are repeated, up to this multiple of the requested runs."""
 
 _LEAST_RUNS = 3
-"""The median of fewer is no median: one odd run would move it."""
+"""With fewer runs, a single outlying run would move the median."""
 
 _JUDGED_QUANTILE = 0.95
-"""A limit is set on it, so the runs that count must have samples enough for it."""
+"""Limits apply to this quantile, so the counted runs must have enough samples for it."""
 
 
 @dataclass(frozen=True)
 class TimingPlan:
-    """How long is timed, for the model alone and again end to end."""
+    """Duration and repetition of a timing, for the model alone and again end to end."""
 
     seconds: float
-    """Each run takes at least this long."""
+    """Minimum duration of each run."""
     count: int
-    """And at least this many inferences."""
+    """Minimum number of inferences in each run."""
     runs: int
 
     @property
-    def most_runs(self) -> int:
-        """How many runs there may be, the disturbed ones included."""
+    def max_runs(self) -> int:
+        """Maximum number of runs, including disturbed ones."""
         return ATTEMPTS_PER_RUN * self.runs
 
     @property
-    def least_runs(self) -> int:
-        """How many runs must be undisturbed: three, or all if fewer are asked for; above half."""
+    def min_undisturbed(self) -> int:
+        """Number of runs that must be undisturbed: three (or all of fewer), and more than half."""
         return max(min(_LEAST_RUNS, self.runs), self.runs // 2 + 1)
 
     def enough(self, num_runs: int, num_samples: int) -> bool:
-        """Whether figures can be given from so many undisturbed runs alone, and their samples."""
-        if num_runs < self.least_runs:
+        """Whether `num_runs` undisturbed runs with `num_samples` samples suffice for figures."""
+        if num_runs < self.min_undisturbed:
             return False
         return num_samples >= min(support(_JUDGED_QUANTILE), self.runs * self.count)

@@ -104,6 +104,12 @@ def no_problems(job: Job) -> Iterator[Problem]:
     yield from ()
 
 
+def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
+    """Return nothing: the plug-ins of a stage whose result depends on none."""
+    del settings, inputs
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """How one kind of artifact is made.
@@ -115,6 +121,8 @@ class Stage:
         makes: Kind of the artifact.
         options: The recipe table that carries this stage's name.
         plan: The nodes that a job wants from this stage; none if it wants none.
+        plugins: Every plug-in that `run` loads and that can change its result, with its version,
+            for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         check: Every reason why the plan could not be carried through, found before the first epoch.
         tools: Distributions whose version may change the result, for given settings.
         run: Write files into ``work.out`` and return facts.
@@ -131,10 +139,11 @@ class Stage:
     run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
     summary: Callable[[Facts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
 
 
 class NoOptions(Table):
     """The recipe table of a stage that has nothing to choose."""
 
 
-STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", {})
+STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", "edgetl.stages")

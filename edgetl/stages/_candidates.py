@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from edgetl.config.target import Candidate, Target
@@ -78,11 +78,17 @@ def node_called(nodes: Sequence[Node], label: str) -> Node:
     raise ValueError(f"no node is called '{label}'")
 
 
-def runtime_digest(job: Job) -> str:
-    """Return the digest of the runtime's files, which answer, take their time, and travel along."""
+def runtime_digest(job: Job, formats: Iterable[str]) -> str:
+    """Return the digest of the runtime's files, which predict, are timed, and travel to a device.
+
+    Args:
+        job: Remembers the digests of files.
+        formats: Of the models that the runtime will run.
+    """
     from edgetl.runtime.bundle import runtime_files
 
-    return digest_value({name: job.digest(path) for name, path in runtime_files().items()})
+    files = runtime_files(formats)
+    return digest_value({name: job.digest(path) for name, path in files.items()})
 
 
 def size_bytes(artifact: Artifact) -> int:

@@ -1,4 +1,4 @@
-"""Look at images and store them, by several threads, for the index stage."""
+"""Read the images of a dataset by several threads."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from edgetl.data.image_sets import Images
 from edgetl.data.prefetch import prefetched
 from edgetl.data.sources import Box
 from edgetl.runtime.errors import ImageError
-from edgetl.stages import Progress, Workspace
+from edgetl.stages import Progress
 from edgetl.types import Task
-
-if TYPE_CHECKING:  # planning must not wait for numpy
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edgetl.runtime.preprocess import Preprocess
 
 _PREFETCH_PER_CORE = 4
 """Images per core that are read before they are asked for."""
@@ -39,7 +33,7 @@ class Seen:
     unreadable: dict[str, str] = field(default_factory=dict)
     """Why they cannot be read."""
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Height and width, upright; for detection only."""
+    """Height and width, upright."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
     """For detection only."""
 
@@ -61,77 +55,57 @@ def look(images: Images, pool: ThreadPoolExecutor) -> Seen:
     def read(name: str) -> tuple[str, str | ImageError]:
         try:
             content = images.content(name)
+            seen.sizes[name] = images.size(name)
             if wants_boxes:
                 seen.boxes[name] = images.boxes(name)
-                seen.sizes[name] = images.size(name)
         except ImageError as error:
             return name, error
         return name, content
 
     names = [sample.name for sample in images.listing.samples]
-    for name, found in prefetched(read, names, pool, depth=_prefetch_depth()):
-        if isinstance(found, ImageError):
-            seen.unreadable[name] = found.message
+    for name, result in prefetched(read, names, pool, depth=prefetch_depth()):
+        if isinstance(result, ImageError):
+            seen.unreadable[name] = result.message
         else:
-            seen.contents[name] = found
+            seen.contents[name] = result
     return seen
 
 
-def store(
-    names: Sequence[str],
-    images: Images,
-    preprocess: Preprocess,
-    *,
-    seen: Seen,
-    pool: ThreadPoolExecutor,
-    work: Workspace,
+def undecodable(
+    names: Sequence[str], images: Images, seen: Seen, pool: ThreadPoolExecutor, progress: Progress
 ) -> dict[str, str]:
-    """Write `images.npy` and return why images, if any, cannot be decoded.
-
-    Where some cannot, the file is not complete, and the images must be placed anew.
+    """Return why images, if any, cannot be decoded, by name.
 
     Args:
-        names: The images in the order of the file.
+        names: The images to check.
         images: Where they are read from.
-        preprocess: How they are fitted.
         seen: Gives the sizes that they must have.
         pool: Threads that decode.
-        work: Where to write, and whom to tell.
+        progress: Gets the number of images checked.
     """
-    from edgetl.data.dataset import IMAGES_FILE, write_images
-    from edgetl.runtime.preprocess import fit_image
 
-    failed: dict[str, str] = {}
-
-    def decode(name: str) -> tuple[str, NDArray[np.uint8] | ImageError]:
+    def check(name: str) -> str | None:
         try:
-            image = images.decode(name)
+            size = images.check(name)
         except ImageError as error:
-            return name, error
-        if image.shape[:2] != seen.sizes.get(name, image.shape[:2]):
-            what = f"cannot read image '{name}': its header states another size than it has"
-            return name, ImageError(what, remedy="save it again, or leave it out")
-        return name, fit_image(image, preprocess)
+            return error.message
+        if size != seen.sizes[name]:
+            return f"cannot read image '{name}': its header states another size than it has"
+        return None
 
-    def decoded() -> Iterator[NDArray[np.uint8]]:
-        ready = prefetched(decode, names, pool, depth=_prefetch_depth())
-        for name, found in _counted(ready, len(names), work.progress):
-            if isinstance(found, ImageError):
-                failed[name] = found.message
-            else:
-                yield found
-
-    with (work.out / IMAGES_FILE).open("wb") as file:
-        write_images(file, decoded(), (len(names), preprocess.height, preprocess.width, 3))
-    return failed
+    results = prefetched(check, names, pool, depth=prefetch_depth())
+    checked = counted(results, len(names), progress, "images checked")
+    return {name: reason for name, reason in zip(names, checked, strict=True) if reason}
 
 
-def _prefetch_depth() -> int:
+def prefetch_depth() -> int:
+    """Return how many images are read before they are asked for."""
     return _PREFETCH_PER_CORE * len(os.sched_getaffinity(0))
 
 
-def _counted(made: Iterable[Made], total: int, progress: Progress) -> Iterator[Made]:
+def counted(made: Iterable[Made], total: int, progress: Progress, text: str) -> Iterator[Made]:
+    """Yield `made` unchanged and report how many of `total` are done; `text` names them."""
     for done, one in enumerate(made, start=1):
         yield one
         if done % max(1, total // _STEPS) == 0 or done == total:
-            progress.step(done, total, "images decoded")
+            progress.step(done, total, text)

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
-from edgetl.errors import DataError
 from edgetl.stages import Progress
-from edgetl.types import Facts, Split, Task
-
-if TYPE_CHECKING:  # planning must not wait for numpy
-    from edgetl.data.box_batches import Unseen
-    from edgetl.data.dataset import Truth
-    from edgetl.runtime.preprocess import Preprocess
+from edgetl.types import Facts, Task
 
 _MAX_SHOWN = 3
 
@@ -36,63 +29,9 @@ def summary(facts: Facts) -> str:
         text += f"; {len(names):,} {kind} left out"
     for kind, number in facts.get("repaired", {}).items():
         text += f"; {number:,} repaired by {kind}"
-    too_small = sum(facts.get("too_small", {}).values())
-    if too_small:
-        text += f"; {too_small:,} of {total:,} boxes too small to be learnt"
     if facts["duplicates"]:
         text += f"; {facts['duplicates']:,} duplicates kept together"
     return text
-
-
-def look_for_unseen(
-    truths: Mapping[Split, Sequence[Truth]],
-    sizes: Mapping[Split, Sequence[tuple[int, int]]],
-    preprocess: Preprocess,
-    progress: Progress,
-) -> dict[Split, Unseen]:
-    """Return how many boxes of each split training does not see, and tell what would show them.
-
-    Args:
-        truths: The boxes of each image, by split.
-        sizes: Height and width of each of these images, pixels.
-        preprocess: How they are fitted.
-        progress: Is told.
-
-    Raises:
-        DataError: If nothing is left to train on.
-    """
-    from edgetl.data.box_batches import Unseen, count_unseen
-    from edgetl.data.boxes_augment import MIN_SIDE
-
-    found = {split: count_unseen(truths[split], sizes[split], preprocess) for split in Split}
-    called = f"at input {preprocess.width}"
-    train = found[Split.TRAIN]
-    if train.too_small + train.cropped == train.total:
-        remedies = ["raise `input.size`"] if train.too_small else []
-        remedies += ["write `input: {fit: letterbox}`"] if train.cropped else []
-        raise DataError(
-            f"none of the {train.total:,} boxes to train on is seen {called}: {train.too_small:,} "
-            f"are under {MIN_SIDE:g} px, {train.cropped:,} are cut off",
-            remedy=" and ".join(remedies),
-        )
-    every = Unseen(
-        total=sum(one.total for one in found.values()),
-        too_small=sum(one.too_small for one in found.values()),
-        cropped=sum(one.cropped for one in found.values()),
-    )
-    if every.too_small:
-        verb = "is" if every.too_small == 1 else "are"
-        progress.note(
-            f"{every.too_small:,} of {every.total:,} boxes {verb} under {MIN_SIDE:g} px {called}: "
-            "raise `input.size`"
-        )
-    if every.cropped:
-        verb = "is" if every.cropped == 1 else "are"
-        progress.note(
-            f"{every.cropped:,} of {every.total:,} boxes {verb} cut off by `fit: crop`: "
-            "write `input: {fit: letterbox}`"
-        )
-    return found
 
 
 def facts_of(
@@ -100,7 +39,6 @@ def facts_of(
     audit: Audit,
     images: Images,
     progress: Progress,
-    unseen: Mapping[Split, Unseen],
 ) -> Facts:
     """Return what is to be known of the data, and tell what a user is to know at once.
 
@@ -108,8 +46,7 @@ def facts_of(
         task: Of the recipe.
         audit: What is used.
         images: Where it is from.
-        progress: Is told.
-        unseen: Boxes that training does not see, by split; empty for classification.
+        progress: Takes notes.
     """
     others = images.listing.others
     if others:
@@ -128,7 +65,7 @@ def facts_of(
     }
     if task is Task.CLASSIFICATION:
         return facts | {"counts": _counts(audit, lambda sample: [sample.label])}
-    return facts | _box_facts(audit, images, progress, unseen)
+    return facts | _box_facts(audit, images, progress)
 
 
 def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
@@ -140,9 +77,7 @@ def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
     return found
 
 
-def _box_facts(
-    audit: Audit, images: Images, progress: Progress, unseen: Mapping[Split, Unseen]
-) -> Facts:
+def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
     """Return what is to be known of boxes; crowds are no boxes of a class."""
     unlisted = images.listing.unlisted
     if unlisted:
@@ -161,8 +96,6 @@ def _box_facts(
         "difficult": sum(box.difficult for box in boxes),
         "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
         "unlisted": len(unlisted),
-        "too_small": {split.value: one.too_small for split, one in unseen.items()},
-        "cropped": {split.value: one.cropped for split, one in unseen.items()},
     }
 
 

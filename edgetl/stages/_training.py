@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import Problem, UsageError
-from edgetl.models import FAMILIES, Family
+from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.stages import Job, Workspace
+from edgetl.stages._views import network_input
+from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.types import Facts, Split
 
@@ -58,6 +60,15 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
     yield from _file_problems(job, table, where)
 
 
+def family_of(model: Artifact) -> dict[str, str]:
+    """Return the family of a trained model with its version; see `Stage.plugins`.
+
+    Raises:
+        StoreError: If the model cannot be read.
+    """
+    return FAMILIES.stamp(read_spec(model.folder).family)
+
+
 def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> RunContext:
     """Return where one phase of a training runs.
 
@@ -95,7 +106,7 @@ def result_sentence(facts: Facts) -> str:
 def _size_problems(
     job: Job, table: TeacherTable | StudentTable, family: Family
 ) -> Iterator[Problem]:
-    size = job.recipe.input.size
+    size = network_input(job, table).size
     step = max(family.strides, default=1)
     if size % step:
         below, above = size // step * step, (size // step + 1) * step

@@ -83,7 +83,6 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = _table(job)
-    runtime = runtime_digest(job)
     hosts: dict[str, dict[str, str | int | None]] = {}
     amounts: dict[str, dict[str, float]] = {}
     nodes: dict[str, Node] = {}
@@ -102,7 +101,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
                 provider=candidate.provider,
                 device=target.device,
                 host=hosts[target.device],
-                runtime=runtime,
+                runtime=runtime_digest(job, [candidate.format]),
                 threads=target.threads,
                 **amounts[target.device],
             )
@@ -194,7 +193,7 @@ def _measure(device: Device, settings: Settings, folder: Path) -> tuple[Facts, l
         files |= {each: Path(name) / each for each in asking}
         with device.connect() as connection:
             models = {f"model/{each}": path for each, path in files.items()}
-            connection.put({**runtime_files(), **models})
+            connection.put({**runtime_files([settings.format]), **models})
             if settings.provider != CPU:
                 broken = _broken(connection, settings)
             data = run_json(

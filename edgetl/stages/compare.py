@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from edgetl.config.table import Table
 from edgetl.evaluation import EVALUATIONS
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Split
 
@@ -16,12 +17,11 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    del job
     students = {node.label: node for node in made["student"]}
     if "control" not in students:
         return []
     inputs = {
-        "dataset": made["dataset"][0],
+        "dataset": deployed_view(job, made),
         "student": students["distill"],
         "control": students["control"],
     }
@@ -73,7 +73,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 STAGE = Stage(
     name="compare",
     version=3,
-    needs=("dataset", "student"),
+    needs=("view", "student"),
     makes="comparison",
     options=NoOptions,
     plan=_plan,

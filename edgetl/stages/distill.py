@@ -12,11 +12,13 @@ from edgetl.errors import Problem
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._training import (
+    family_of,
     network_problems,
     network_settings,
     result_sentence,
     run_context,
 )
+from edgetl.stages._views import deployed_view, network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import (
     NO_WEIGHTS,
@@ -50,7 +52,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         loss=task.distillation(table),
         device=job.recipe.device,
     )
-    dataset = made["dataset"][0]
+    dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
     nodes = [Node("distill", "distill", settings, inputs)]
     if table.control:
@@ -64,6 +66,10 @@ def _check(job: Job) -> Iterator[Problem]:
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
+    if network_input(job, job.recipe.student) != network_input(job, job.recipe.teacher):
+        yield Problem(
+            "student.input", "differs from the teacher's, so that it cannot follow its outputs"
+        )
     table = cast("DistillTable", job.tables["distill"])
     for name, why in TASKS.load(job.recipe.task).problems(table):
         yield Problem(f"distill.{name}", why)
@@ -113,10 +119,15 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    families = FAMILIES.stamp(settings.network.family)
+    return families | family_of(inputs["teacher"]) if "teacher" in inputs else families
+
+
 STAGE = Stage(
     name="distill",
     version=3,
-    needs=("dataset", "teacher"),
+    needs=("view", "teacher"),
     makes="student",
     options=DistillTable,
     plan=_plan,
@@ -124,4 +135,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

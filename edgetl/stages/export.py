@@ -11,10 +11,13 @@ from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, Problem, UsageError
 from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
+from edgetl.plugins import ENGINES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import model_node
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._model_folder import complete, mib
+from edgetl.stages._training import family_of
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Split, Task
 
@@ -44,7 +47,7 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    inputs = {"dataset": made["dataset"][0], "model": model_node(made)}
+    inputs = {"dataset": deployed_view(job, made), "model": model_node(made)}
     wanted = job.recipe.nms or NmsTable()
     nms = wanted if job.recipe.task is Task.DETECTION else None
     return [
@@ -204,10 +207,15 @@ def _summary(facts: Facts) -> str:
     return f"{text}; finds what scores {facts['nms']['score_threshold']:g}"
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    name = settings.format
+    return {**EXPORTERS.stamp(name), **ENGINES.stamp(name), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="export",
     version=5,
-    needs=("dataset", "teacher", "student"),
+    needs=("view", "teacher", "student"),
     makes="float",
     options=NoOptions,
     plan=_plan,
@@ -215,4 +223,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

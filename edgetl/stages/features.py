@@ -11,8 +11,10 @@ from typing import cast
 from pydantic import Field
 
 from edgetl.config.table import Table
+from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
+from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import FinetuneTable, NetworkSettings
 from edgetl.train.tasks import TASKS
@@ -39,7 +41,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         mirrored=table.augment != "none",
         device=job.recipe.device,
     )
-    return [Node("features", "features", settings, {"dataset": made["dataset"][0]})]
+    return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
@@ -86,14 +88,20 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("torch", "torchvision")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return FAMILIES.stamp(settings.network.family)
+
+
 STAGE = Stage(
     name="features",
     version=1,
-    needs=("dataset",),
+    needs=("view",),
     makes="features",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

@@ -18,6 +18,7 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
+from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings, Training
 from edgetl.train.tasks import TASKS
@@ -48,7 +49,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         full=task.whole(table, seed=seed, pretrained=pretrained),
         device=job.recipe.device,
     )
-    inputs = {"dataset": made["dataset"][0]}
+    inputs = {"dataset": teacher_view(job, made)}
     for features in made["features"]:
         inputs["features"] = features
     return [Node("finetune", "finetune", settings, inputs)]
@@ -122,10 +123,15 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return TASKS.load(FAMILIES.load(settings.network.family).task).tools
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return FAMILIES.stamp(settings.network.family)
+
+
 STAGE = Stage(
     name="finetune",
     version=3,
-    needs=("dataset", "features"),
+    needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,
     plan=_plan,
@@ -133,4 +139,5 @@ STAGE = Stage(
     run=_run,
     summary=result_sentence,
     check=_check,
+    plugins=_plugins,
 )

@@ -1,11 +1,14 @@
-"""Index the labelled images: check them and their labels, split, store at the input's size."""
+"""Index a dataset: check images and labels, and fix classes, splits, sizes and digests.
+
+Nothing here depends on what a network sees; `edgetl.stages.view` makes pixels of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -15,19 +18,19 @@ from edgetl.data.audit import Audit, examine, rarest
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
 from edgetl.data.image_sets import Images, open_images
-from edgetl.data.sources import Sample
+from edgetl.data.sources import SOURCES, Sample
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.errors import DataError, Problem
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._image_reading import Seen, look, reading_pool, store
-from edgetl.stages._index_facts import facts_of, look_for_unseen, summary
+from edgetl.stages._image_reading import Seen, look, reading_pool, undecodable
+from edgetl.stages._index_facts import facts_of, summary
+from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Split, Task
+from edgetl.types import Facts, Role, Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Item, Truth
-    from edgetl.runtime.preprocess import Preprocess
 
 _LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
 
@@ -35,6 +38,7 @@ _LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICA
 class Settings(Table):
     """What the dataset depends on."""
 
+    role: Role
     task: Task
     content: str
     """Digest of names, classes and contents of all images and labels."""
@@ -45,23 +49,12 @@ class Settings(Table):
     drop: tuple[Drop, ...]
     repair: tuple[Repair, ...]
     accept: tuple[Accept, ...]
-    size: int
-    fit: Literal["letterbox", "stretch", "crop"]
-    filter: Literal["bilinear", "bicubic", "area"]
-    pad: int
-    """Grey level of the letterbox border; 0 where there is none."""
-    anchor: Literal["centre", "top-left"]
-    """Where the letterbox puts the image; `centre` where there is none."""
     path: Path | None = Field(exclude=True)
     """Where the images are; `content` stands for it in the key. None for drawn images."""
     synthetic: SyntheticData | None = Field(exclude=True)
     exclude: tuple[str, ...] = Field(exclude=True)
-
-    def preprocess(self) -> Preprocess:
-        """Return how images become inputs."""
-        from edgetl.runtime.preprocess import Preprocess
-
-        return Preprocess(self.size, self.size, self.fit, self.filter, self.pad, self.anchor)
+    layout: str = Field(exclude=True)
+    """Name of the data layout; empty for drawn images. Its version is in the key."""
 
     def policy(self) -> SplitPolicy:
         """Return how splits are made."""
@@ -70,11 +63,12 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     del made
-    data, image = job.recipe.data, job.recipe.input
+    data = job.recipe.data
     path = _path(job)
     with open_images(path, data.synthetic, data.exclude, job.recipe.task) as images:
         policy = _split_policy(data, images)
         settings = Settings(
+            role=Role.DATA,
             task=job.recipe.task,
             content=images.digest(job.digest),
             test_is_val=policy.test_is_val,
@@ -83,14 +77,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             drop=tuple(sorted(set(data.drop))),
             repair=tuple(sorted(set(data.repair))),
             accept=tuple(sorted(set(data.accept))),
-            size=image.size,
-            fit=image.fit,
-            filter=image.filter,
-            pad=image.pad if image.fit == "letterbox" else 0,
-            anchor=image.anchor if image.fit == "letterbox" else "centre",
             path=path,
             synthetic=data.synthetic,
             exclude=data.exclude,
+            layout=images.listing.layout,
         )
     return [Node(stage="index", label="index", settings=settings)]
 
@@ -113,6 +103,7 @@ def _check(job: Job) -> Iterator[Problem]:
         # for what is in it.
         names = {sample.name: sample.name for sample in images.listing.samples}
         boxes = {sample.name: sample.boxes for sample in images.listing.samples}
+        yield from memory_problems(job, len(names))
         audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
         if audit.findings and task is Task.DETECTION:
             yield from _wrong_labels(job, images)
@@ -148,38 +139,33 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         seen = look(images, pool)
         audit = _examine(settings, images, seen, settings.policy())
 
-        def store_placed() -> dict[str, str]:
+        def newly_failed() -> dict[str, str]:
             names = [sample.name for split in Split for sample in audit.placed[split]]
-            return store(names, images, settings.preprocess(), seen=seen, pool=pool, work=work)
+            return undecodable(names, images, seen, pool, work.progress)
 
         # Also before data are refused: the report is to name images that cannot be decoded.
-        failed = store_placed()
+        failed = newly_failed()
         if failed:
             seen.unreadable.update(failed)
             audit = _examine(settings, images, seen, settings.policy())
         audit.refuse_if_wrong(called)
-        failed_again = store_placed() if failed else {}
+        failed_again = newly_failed() if failed else {}
         if failed_again or images.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
-    truths = sizes = None
-    unseen = {}
-    if settings.task is Task.DETECTION:
-        truths = _truths(audit)
-        sizes = {
-            split: [seen.sizes[sample.name] for sample in samples]
-            for split, samples in audit.placed.items()
-        }
-        unseen = look_for_unseen(truths, sizes, settings.preprocess(), work.progress)
     write_index(
         work.out,
+        task=settings.task,
+        role=settings.role,
         classes=audit.classes,
-        preprocess=settings.preprocess(),
         items=_items(settings.task, audit, seen.contents),
         dropped=audit.dropped,
-        truths=truths,
-        image_sizes=sizes,
+        truths=_truths(audit) if settings.task is Task.DETECTION else None,
+        image_sizes={
+            split: [seen.sizes[sample.name] for sample in samples]
+            for split, samples in audit.placed.items()
+        },
     )
-    return facts_of(settings.task, audit, images, work.progress, unseen)
+    return facts_of(settings.task, audit, images, work.progress)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -258,9 +244,14 @@ def _truths(audit: Audit) -> dict[Split, list[Truth]]:
     return {split: [truth(one) for one in samples] for split, samples in audit.placed.items()}
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return SOURCES.stamp(settings.layout) if settings.layout else {}
+
+
 STAGE = Stage(
     name="index",
-    version=3,
+    version=4,
     needs=(),
     makes="dataset",
     options=NoOptions,
@@ -269,4 +260,5 @@ STAGE = Stage(
     run=_run,
     summary=summary,
     check=_check,
+    plugins=_plugins,
 )

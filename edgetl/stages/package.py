@@ -26,6 +26,7 @@ from edgetl.stages._candidates import (
     runtime_digest,
 )
 from edgetl.stages._selection import Judgement, Measured, Outcome, Selection, Verdict, choose
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Provenance
 
@@ -45,18 +46,19 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    runtime = runtime_digest(job)
+    dataset = deployed_view(job, made)
     nodes: list[Node] = []
     for target in job.targets:
+        runtime = runtime_digest(job, target.files())
         settings = Settings(recipe=job.recipe.name, target=target, runtime=runtime)
         label = f"package {target.name}"
-        nodes.append(Node("package", label, settings, _inputs(target, made)))
+        nodes.append(Node("package", label, settings, _inputs(target, made, dataset)))
     return nodes
 
 
-def _inputs(target: Target, made: Planned) -> dict[str, Node]:
+def _inputs(target: Target, made: Planned, dataset: Node) -> dict[str, Node]:
     model, teacher = model_node(made), made["teacher"][0]
-    inputs = {"dataset": made["dataset"][0], "teacher": teacher}
+    inputs = {"dataset": dataset, "teacher": teacher}
     if model is not teacher:
         inputs["student"] = model
     for candidate in target.each_candidate():
@@ -205,7 +207,8 @@ def _write_bundle(
 
     chosen = candidate.name
     file = inputs[f"{chosen} file"]
-    sources = {name: file.file(name) for name in file.manifest.files} | runtime_files()
+    sources = {name: file.file(name) for name in file.manifest.files}
+    sources |= runtime_files([candidate.format])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -276,7 +279,7 @@ def _summary(facts: Facts) -> str:
 STAGE = Stage(
     name="package",
     version=2,
-    needs=("dataset", "teacher", "student", "float", "quantized", "verification", "latency"),
+    needs=("view", "teacher", "student", "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,
     plan=_plan,

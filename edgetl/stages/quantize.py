@@ -16,10 +16,12 @@ from edgetl.config.target import Target
 from edgetl.errors import DataError, Problem
 from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_value
+from edgetl.plugins import ENGINES
 from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import candidate_name, float_node, wanted
 from edgetl.stages._model_folder import complete, mib
+from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -69,7 +71,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             images=_images(job.calibration) if precision in CALIBRATED else None,
             int8=_int8(job.calibration) if precision is Precision.INT8 else None,
         )
-        inputs = {"dataset": made["dataset"][0], "float": float_node(made, name)}
+        inputs = {"dataset": deployed_view(job, made), "float": float_node(made, name)}
         nodes.append(Node("quantize", f"quantize {candidate_name(candidate)}", settings, inputs))
     return nodes
 
@@ -216,10 +218,15 @@ def _summary(facts: Facts) -> str:
     return "; ".join(parts)
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return {**QUANTIZERS.stamp(settings.quantizer), **ENGINES.stamp(settings.format)}
+
+
 STAGE = Stage(
     name="quantize",
     version=4,
-    needs=("dataset", "float"),
+    needs=("view", "float"),
     makes="quantized",
     options=NoOptions,
     plan=_plan,
@@ -227,4 +234,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

@@ -10,6 +10,7 @@ from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackageError, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
+from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._candidates import (
@@ -22,6 +23,8 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._training import family_of
+from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Split
 
@@ -64,15 +67,17 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     model, teacher = model_node(made), made["teacher"][0]
-    runtime = runtime_digest(job)
+    view = deployed_view(job, made)
     nodes: list[Node] = []
     for candidate in wanted(job):
         name, precision = candidate
-        inputs = {"dataset": made["dataset"][0], "model": model, "float": float_node(made, name)}
+        inputs = {"dataset": view, "model": model, "float": float_node(made, name)}
         if model is not teacher:
             inputs["teacher"] = teacher
+            inputs["teacher dataset"] = teacher_view(job, made)
         if precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, candidate)
+        runtime = runtime_digest(job, [name])
         settings = Settings(format=name, precision=precision, runtime=runtime)
         nodes.append(Node("verify", f"verify {candidate_name(candidate)}", settings, inputs))
     return nodes
@@ -91,9 +96,10 @@ def _check(job: Job) -> Iterator[Problem]:
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
             except EngineError as error:
+                extra = EXPORTERS.extra_of(name)
                 raise MissingPackageError(
                     f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{name}]'",
+                    remedy=f"pip install 'edgetl[{extra}]'" if extra else error.remedy,
                 ) from error
 
 
@@ -133,9 +139,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         "at_chance": evaluation.at_chance(predictions, dataset, Split.TEST, nms),
         "truncated": evaluation.truncated(dataset, Split.TEST, nms),
         "drop": drop,
-        "teacher_drop": (
-            _drop(inputs["teacher"], predictions, dataset, nms) if "teacher" in inputs else drop
-        ),
+        "teacher_drop": _teacher_drop(inputs, predictions, nms) or drop,
         "ladder": ladder,
         "breaks_at": next((step["step"] for step in ladder if not step["holds"]), None),
         "classes": details["classes"],
@@ -246,6 +250,18 @@ def _drop(
     }
 
 
+def _teacher_drop(
+    inputs: Mapping[str, Artifact], predictions: Predictions, nms: NmsSettings | None
+) -> Facts | None:
+    """Return `_drop` against the teacher, which sees the images its own way; None without one."""
+    from edgetl.data.dataset import Dataset
+
+    if "teacher" not in inputs:
+        return None
+    dataset = Dataset.open(inputs["teacher dataset"].folder)
+    return _drop(inputs["teacher"], predictions, dataset, nms)
+
+
 def _summary(facts: Facts) -> str:
     """Return for example ``top-1 0.981 [0.964, 0.990], drop 0.3 pp``."""
     text = (
@@ -256,10 +272,14 @@ def _summary(facts: Facts) -> str:
     return "; ".join([text, *filter(None, told)])
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    return {**ENGINES.stamp(settings.format), **family_of(inputs["model"])}
+
+
 STAGE = Stage(
     name="verify",
     version=3,
-    needs=("dataset", "teacher", "student", "float", "quantized"),
+    needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,
@@ -267,4 +287,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

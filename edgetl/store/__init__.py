@@ -1,1 +1,1 @@
-"""Artifacts by what was asked for: immutable folders with a manifest."""
+"""The artifact store: immutable folders with a manifest, addressed by their request."""

@@ -1,4 +1,4 @@
-"""Digests of files, remembered by path, size and times, so that unchanged files are read once."""
+"""Cache file digests by path, size and times, so that unchanged files are read only once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgetl.hashing import digest_file
 _Identity = tuple[int, int, int, int]
 
 _SETTLED_NS = 1_000_000_000
-"""A file changed less than a second ago may change again within one tick of its clock."""
+"""A file modified less than this ago may change again without a new timestamp."""
 
 
 class DigestMemory:
-    """SHA-256 of files; reads a file again only when its identity changed.
+    """SHA-256 digests of files; reads a file again only if its identity has changed.
 
-    The identity is size, time of change, time of inode change and inode number. The inode time
-    cannot be set by a program, so a file that is edited and given its old date back is noticed.
+    The identity is size, modification time, inode change time and inode number. Programs cannot set
+    the inode change time, so an edit is detected even if the modification time is restored.
     """
 
     def __init__(self, file: Path) -> None:
@@ -32,7 +32,7 @@ class DigestMemory:
             for path, size, changed, inode_changed, inode, digest in stored:
                 self._known[path] = ((size, changed, inode_changed, inode), digest)
         except (FileNotFoundError, ValueError, TypeError):
-            # Nothing remembered, or a file that no longer makes sense: everything is read again.
+            # No cache, or a damaged one: every file is read again.
             self._known = {}
 
     def digest(self, path: Path) -> str:
@@ -41,23 +41,23 @@ class DigestMemory:
         Raises:
             OSError: If the file cannot be read.
         """
-        # normpath keeps the name stable without the cost of resolving links for every file.
+        # normpath gives a stable name without the cost of resolving links for every file.
         name = os.path.normpath(Path.cwd() / path)
         stat = path.stat()
         identity = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         known = self._known.get(name)
         if known is not None and known[0] == identity:
             return known[1]
-        found = digest_file(path)
+        digest = digest_file(path)
         if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
-            self._known[name] = (identity, found)
+            self._known[name] = (identity, digest)
             self._changed = True
-        return found
+        return digest
 
     def save(self) -> None:
-        """Write what was learned; a process that does the same at once may win, nothing breaks.
+        """Write the cache; if several processes write at once, one of them wins.
 
-        A memory that cannot be written, on a full disk for example, only costs reading files again.
+        If it cannot be written, for example on a full disk, files are just read again next time.
         """
         if not self._changed:
             return

@@ -1,14 +1,14 @@
-"""The content-addressed store: artifacts found again by what was asked for.
+"""The content-addressed store: artifacts are looked up by the digest of their request.
 
 Layout below the root (``.edgetl/``)::
 
     artifacts/<stage>/<key>/   files and manifest.json; complete or absent, never changed
-    work/<key>/                what a stage is writing; belongs to nobody after a crash
-    scratch/<key>/             checkpoints; survive a crash, go when the artifact is there
-    logs/<stage>/<key>/        TensorBoard events and timings; no part of the artifact
-    locks/<key>                held while the artifact is made, released by the system at exit
-    runs/<recipe>.json         which artifacts the last run of a recipe used
-    digests.json               what is remembered of files' digests
+    work/<key>/                output of a running stage; abandoned after a crash
+    scratch/<key>/             checkpoints; survive a crash, removed with the commit
+    logs/<stage>/<key>/        TensorBoard events and timings; not part of the artifact
+    locks/<key>                held while a stage runs, released by the system at exit
+    runs/<recipe>.json         artifacts used by the last run of a recipe
+    digests.json               cached digests of files
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,19 +36,21 @@ _REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an artifact is asked for by; its digest is the key."""
+    """Everything that determines an artifact; its digest is the key."""
 
     stage: str
     version: int
     settings: dict[str, Fact]
     inputs: dict[str, str]
-    """Input name to the digest of the artifact that is read."""
+    """Input name to the digest of the input artifact."""
     tools: dict[str, str]
     """Distribution to version."""
+    plugins: dict[str, str] = field(default_factory=dict)
+    """Kind and name of every plug-in that is loaded, to its version."""
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything above."""
+        """SHA-256 of all fields."""
         return digest_value(
             {
                 "stage": self.stage,
@@ -56,6 +58,7 @@ class Request:
                 "settings": self.settings,
                 "inputs": self.inputs,
                 "tools": self.tools,
+                "plugins": self.plugins,
             }
         )
 
@@ -69,14 +72,14 @@ class Artifact:
 
     @property
     def facts(self) -> Facts:
-        """What the stage found out."""
+        """The facts reported by the stage."""
         return self.manifest.facts
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that the manifest lists.
+        """Return the path of a file listed in the manifest.
 
         Raises:
-            StoreError: If the manifest does not list it, or it is gone.
+            StoreError: If the file is not listed or is missing.
         """
         path = self.folder / name
         if name not in self.manifest.files or not path.is_file():
@@ -87,19 +90,19 @@ class Artifact:
 
 
 class Store:
-    """Artifacts below one root folder, safe against crashes and against a second process."""
+    """Artifacts below a root folder, safe against crashes and concurrent processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.memory = DigestMemory(root / "digests.json")
 
     def find(self, request: Request) -> Artifact | None:
-        """Return the artifact that was asked for by `request`, or None if it was never made.
+        """Return the artifact of `request`, or None if there is none.
 
-        Its files are checked against the manifest; an unchanged file is not read again.
+        Verifies its files against the manifest; unchanged files are not read again.
 
         Raises:
-            StoreError: If the artifact is not what its manifest says.
+            StoreError: If the artifact does not match its manifest.
         """
         folder = self._folder(request.stage, request.key)
         if not folder.is_dir():
@@ -114,15 +117,20 @@ class Store:
         return artifact
 
     def damage(self, artifact: Artifact, digest: Callable[[Path], str]) -> str:
-        """Return what differs between an artifact and its manifest, empty if nothing does.
+        """Return the first difference between an artifact and its manifest; empty if there is none.
 
         Args:
-            artifact: The folder to look at.
-            digest: How a file's SHA-256 is found: remembered, or read again.
+            artifact: The artifact to check.
+            digest: Returns the SHA-256 of a file, cached or computed.
         """
         manifest = artifact.manifest
         request = Request(
-            manifest.stage, manifest.version, manifest.settings, manifest.inputs, manifest.tools
+            stage=manifest.stage,
+            version=manifest.version,
+            settings=manifest.settings,
+            inputs=manifest.inputs,
+            tools=manifest.tools,
+            plugins=manifest.plugins,
         )
         if manifest.key != artifact.folder.name or request.key != manifest.key:
             return f"{MANIFEST_FILE} does not belong to this key"
@@ -137,7 +145,7 @@ class Store:
         return ""
 
     def artifacts(self) -> Iterator[tuple[Path, Artifact | None]]:
-        """Yield every artifact folder, with None where its manifest cannot be read."""
+        """Yield every artifact folder, with None if its manifest cannot be read."""
         for folder in sorted(self.root.glob("artifacts/*/*")):
             try:
                 yield folder, _open(folder)
@@ -146,7 +154,7 @@ class Store:
 
     @contextmanager
     def making(self, key: str, *, waits: Callable[[], None]) -> Iterator[None]:
-        """Hold the right to make `key`; a second process waits, after calling `waits` once."""
+        """Hold the lock of `key`; a second process calls `waits` once and waits."""
         lock = self.root / "locks" / key
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as held:
@@ -158,10 +166,10 @@ class Store:
             yield
 
     def folders(self, request: Request) -> tuple[Path, Path, Path]:
-        """Return (out, scratch, logs) for making `request`; out is new and empty."""
+        """Return the folders (out, scratch, logs) for `request`; out is new and empty."""
         out = self.root / "work" / request.key
         if out.exists():
-            # Left by a process that died: the lock is ours, so nobody writes there.
+            # Left behind by a dead process: we hold the lock, so no other process uses it.
             shutil.rmtree(out)
         scratch = self.root / "scratch" / request.key
         logs = self.root / "logs" / request.stage / request.key
@@ -175,7 +183,7 @@ class Store:
         """Turn the work folder of `request` into an artifact: hash, manifest, fsync, rename.
 
         Raises:
-            StoreError: If the stage left a file named like the manifest.
+            StoreError: If the stage wrote a file with the name of the manifest.
         """
         out = self.root / "work" / request.key
         if (out / MANIFEST_FILE).exists():
@@ -183,7 +191,7 @@ class Store:
                 f"stage '{request.stage}' wrote a file named {MANIFEST_FILE}",
                 remedy="this is a bug in the stage; please report it with this message",
             )
-        # Through JSON and back, so that facts read from the store equal facts just made.
+        # A JSON round trip, so that new facts equal facts read from the store.
         plain: Facts = json.loads(json.dumps(facts, allow_nan=False))
         files = digest_folder(out)
         manifest = Manifest(
@@ -194,6 +202,7 @@ class Store:
             settings=request.settings,
             inputs=request.inputs,
             tools=request.tools,
+            plugins=request.plugins,
             files=files,
             facts=plain,
             key=request.key,
@@ -213,7 +222,7 @@ class Store:
         return Artifact(folder, manifest)
 
     def record_run(self, recipe: str, used: Mapping[str, Artifact]) -> None:
-        """Remember which artifacts the last complete run of `recipe` used, by label."""
+        """Record the artifacts, by label, that the last complete run of `recipe` used."""
         file = self.root / "runs" / f"{recipe}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         rows = {
@@ -231,12 +240,12 @@ class Store:
         """Return, per recipe name, label to ``<stage>/<key>`` of its last complete run.
 
         Raises:
-            StoreError: If a record is damaged; what its run used is not known then.
+            StoreError: If a record is damaged.
         """
         return {file.stem: _read_run(file) for file in sorted(self.root.glob("runs/*.json"))}
 
     def unused(self) -> list[Path]:
-        """Return what no last run of a recipe used: artifacts, and leftovers of dead processes."""
+        """Return unused folders: artifacts of no recipe's last run, leftovers of dead processes."""
         used = {place for run in self.runs().values() for place in run.values()}
         folders = [
             *sorted(self.root.glob("artifacts/*/*")),

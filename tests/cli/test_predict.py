@@ -131,7 +131,7 @@ def test_what_cannot_be_done_is_an_expected_error(bundle: Path, image: Path) -> 
         (["nowhere", "a.png"], 2, "there is no folder 'nowhere'\n  check the path, or name the"),
         (["{bundle}/model.onnx", "{bundle}"], 2, "model.onnx' is a file; BUNDLE is a folder and"),
         (["{bundle}/..", "a.png"], 2, "is no bundle: it has neither contract.json nor manifest"),
-        (["{bundle}", "{bundle}"], 3, "': it is a folder\n  name the images in it, for example"),
+        (["{bundle}", "{bundle}"], 3, "': it is a folder\n  pass the images in it, for example"),
         (["{bundle}", "a.png"], 3, "cannot read image 'a.png': no such file\n  check the path"),
         (["{bundle}"], 2, "Missing argument 'IMAGE...'"),
         (["{bundle}", "a.png", "--threshold", "2"], 2, "2.0 is not in the range 0.0<=x<=1.0"),

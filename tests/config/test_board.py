@@ -1,4 +1,4 @@
-"""A profile states a board that its candidates can run on, or is refused with the reason."""
+"""A profile must describe a board that can run its candidates."""
 
 from __future__ import annotations
 
@@ -90,18 +90,18 @@ def test_target_needs_no_board(load: Load) -> None:
         (
             "board.systems.0.engines.onnxruntime",
             1.31,
-            r"onnxruntime: is 1\.31; must be numbers with dots between, in quotes: '3\.10'",
+            r"onnxruntime: is 1\.31; must be a quoted version of dotted numbers: '3\.10'",
         ),
         (
             "board.systems.0.python",
             3.1,
-            r"board\.systems\.0\.python: is 3\.1; must be numbers with dots between, in quotes",
+            r"board\.systems\.0\.python: is 3\.1; must be a quoted version of dotted numbers",
         ),
-        ("board.systems.0.glibc", "new", "glibc: is 'new'; must be numbers with dots between"),
+        ("board.systems.0.glibc", "new", "glibc: is 'new'; must be a quoted version"),
         (
             "board.systems.0.python",
             "3.6",
-            r"is '3\.6'; the runtime needs 3\.9 or newer, so name the Python that is installed",
+            r"is '3\.6'; the runtime needs 3\.9 or newer, so give the version of a Python",
         ),
         (
             "board.features",
@@ -111,7 +111,7 @@ def test_target_needs_no_board(load: Load) -> None:
         (
             "board.features",
             ["dotprod", "avx2"],
-            "features: 'avx2' is none of aarch64, which may have dotprod and i8mm",
+            "features: 'avx2' is not a feature of aarch64; it may have dotprod and i8mm",
         ),
         ("board.architecture", "armv7l", r"board\.architecture: is 'armv7l'; must be 'aarch64' or"),
         ("board.systems", [], r"board\.systems: is \[\]; must have at least 1 item\n"),
@@ -125,7 +125,7 @@ def test_target_needs_no_board(load: Load) -> None:
         (
             "candidates",
             {"onnx": ["fp32"], "openvino": ["fp32"]},
-            r"openvino: board\.systems 'bookworm' has no engine for it; name the version of",
+            r"openvino: board\.systems 'bookworm' has no engine for it; add the version of",
         ),
         (
             "candidates",
@@ -136,11 +136,11 @@ def test_target_needs_no_board(load: Load) -> None:
         (
             "candidates",
             {"onnx": ["fp32"], "onnx@cuda": ["fp16"]},
-            r"'bookworm' has no engine for it; name the version of onnxruntime-gpu, or take 'onnx@",
+            r"'bookworm' has no engine for it; add the version of onnxruntime-gpu, or remove",
         ),
     ],
 )
-def test_profile_that_is_wrong_is_refused_with_the_reason(
+def test_wrong_profile_is_refused_with_the_reason(
     load: Load, where: str, value: object, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
@@ -149,14 +149,14 @@ def test_profile_that_is_wrong_is_refused_with_the_reason(
     assert caught.value.remedy == "edit targets/mine.yaml and run again"
 
 
-def test_mistake_in_every_system_is_no_list_without_systems(load: Load) -> None:
+def test_mistake_in_every_system_is_not_reported_as_an_empty_list(load: Load) -> None:
     profile = _changed("board.systems.0.engines", {"onxruntime": "1.31.1"})
     with pytest.raises(ConfigError) as caught:  # noqa: PT011 - all its problems are compared
         load(profile)
     assert [problem.where for problem in caught.value.problems] == ["board.systems.0.engines"]
 
 
-def test_mistake_in_every_candidate_is_no_table_without_candidates(load: Load) -> None:
+def test_mistake_in_every_candidate_is_not_reported_as_an_empty_table(load: Load) -> None:
     with pytest.raises(ConfigError) as caught:  # noqa: PT011 - all its problems are compared
         load(_changed("candidates", {"onxx": ["fp32"]}))
     assert [problem.where for problem in caught.value.problems] == ["candidates.onxx"]
@@ -173,7 +173,7 @@ def _with_openvino(architecture: str, features: list[str]) -> dict[str, Any]:
 def test_int8_of_openvino_is_refused_on_arm_without_dot_products(load: Load) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"int8 needs 'dotprod' on aarch64, which board\.features lacks; take int8 out",
+        match=r"int8 needs 'dotprod' on aarch64, which board\.features lacks; remove int8",
     ):
         load(_with_openvino("aarch64", []))
 
@@ -181,13 +181,13 @@ def test_int8_of_openvino_is_refused_on_arm_without_dot_products(load: Load) -> 
 @pytest.mark.parametrize(
     ("architecture", "features"), [("aarch64", ["dotprod"]), ("x86_64", ["avx2"])]
 )
-def test_int8_of_openvino_is_taken_where_it_runs(
+def test_int8_of_openvino_is_accepted_where_it_runs(
     load: Load, architecture: str, features: list[str]
 ) -> None:
     assert load(_with_openvino(architecture, features)).board.architecture == architecture
 
 
-def test_what_does_not_fit_the_board_is_told_at_once(load: Load) -> None:
+def test_all_conflicts_with_the_board_are_reported_at_once(load: Load) -> None:
     profile = _with_openvino("aarch64", []) | {"threads": 5}
     with pytest.raises(ConfigError, match=r"threads: is 5, .*; candidates\.openvino: int8 needs"):
         load(profile)
@@ -197,11 +197,11 @@ def test_what_does_not_fit_the_board_is_told_at_once(load: Load) -> None:
     ("text", "numbers"),
     [("3.11.2", (3, 11, 2)), ("2.36-9+rpt2", (2, 36)), ("2.3.0rc1", (2, 3, 0)), ("", ())],
 )
-def test_version_is_compared_by_its_first_numbers(text: str, numbers: tuple[int, ...]) -> None:
+def test_version_is_compared_by_its_leading_numbers(text: str, numbers: tuple[int, ...]) -> None:
     assert parse_version(text) == numbers
 
 
-def test_newer_versions_are_larger_also_with_two_digits() -> None:
+def test_version_numbers_are_compared_as_numbers() -> None:
     assert parse_version("3.10") > parse_version("3.9.18")
 
 

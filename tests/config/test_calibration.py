@@ -1,4 +1,4 @@
-"""What a calibration recipe may ask of int8."""
+"""Calibration recipes and their int8 settings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from edgetl.errors import ConfigError
 
 
 def calibration(**fields: object) -> Calibration:
-    given = {"name": "some", "split": "train", "count": 24, "sampling": "random", **fields}
-    return Calibration.model_validate(given)
+    table = {"name": "some", "split": "train", "count": 24, "sampling": "random", **fields}
+    return Calibration.model_validate(table)
 
 
-def test_silent_recipe_reaches_all_values_and_leaves_nothing_in_float() -> None:
-    found = calibration().int8
+def test_default_is_minmax_with_nothing_in_float() -> None:
+    settings = calibration().int8
 
-    assert found == Int8Table(
+    assert settings == Int8Table(
         range=RangeTable(estimator="minmax"), float_layers=FloatTable(tail=False, convolutions=0)
     )
-    assert not found.searches
+    assert not settings.searches
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_silent_recipe_reaches_all_values_and_leaves_nothing_in_float() -> None:
         ({"range": {"estimator": "mse"}}, False),
     ],
 )
-def test_only_a_choice_between_files_holds_images_out(
+def test_images_are_held_out_only_for_a_search(
     fields: dict[str, object],
     searches: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
@@ -54,12 +54,14 @@ def test_too_few_images_to_hold_some_out_are_refused(
     (tmp_path / "calibration" / "few.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ConfigError, match=r"count: 7 images are too few to hold some out.*least 8"):
+    with pytest.raises(
+        ConfigError, match=r"count: 7 images are too few for `estimator: best`.*least 8"
+    ):
         load_calibration("few")
 
 
 def test_recipe_for_detectors_searches_and_keeps_their_tail_in_float() -> None:
-    found = load_calibration("detection-100").int8
+    settings = load_calibration("detection-100").int8
 
-    assert found.range.estimator == "best"
-    assert found.float_layers == FloatTable(tail=True, convolutions=2)
+    assert settings.range.estimator == "best"
+    assert settings.float_layers == FloatTable(tail=True, convolutions=2)

@@ -1,4 +1,4 @@
-"""All problems of a file come in one message, each with its line."""
+"""All problems of a file are reported in one message, each with its line."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class _Finetune(Table):
     epochs: int = Field(default=12, ge=1)
 
 
-class _Silent(Table):
+class _NoOptions(Table):
     pass
 
 
-_TABLES: dict[str, type[Table]] = {"finetune": _Finetune, "index": _Silent}
+_TABLES: dict[str, type[Table]] = {"finetune": _Finetune, "index": _NoOptions}
 
 
 def _load(tmp_path: Path, text: str, *overrides: str) -> LoadedRecipe:
@@ -43,7 +43,7 @@ def _problems(tmp_path: Path, text: str, *overrides: str) -> list[tuple[str, str
     return [(problem.where, problem.what, problem.line) for problem in caught.value.problems]
 
 
-def test_silent_recipe_gets_defaults_and_its_own_folder(tmp_path: Path) -> None:
+def test_minimal_recipe_gets_defaults_and_its_own_folder(tmp_path: Path) -> None:
     loaded = _load(tmp_path, _GOOD)
     assert loaded.folder == tmp_path
     assert loaded.recipe.targets == ("host",)
@@ -57,7 +57,7 @@ def test_stage_table_and_override_are_read(tmp_path: Path) -> None:
     assert loaded.recipe.seed == 4
 
 
-def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> None:
     text = """\
 name: parts
 task: segmentation
@@ -89,7 +89,7 @@ colour: red
     ]
 
 
-def test_key_of_another_table_is_pointed_to(tmp_path: Path) -> None:
+def test_key_of_another_table_gets_a_hint(tmp_path: Path) -> None:
     ((where, what, _),) = _problems(tmp_path, _GOOD, "teacher.epochs=3")
     assert where == "teacher.epochs"
     assert what.startswith("unknown key; 'epochs' belongs to `finetune`")
@@ -106,7 +106,7 @@ def test_missing_table_is_named(tmp_path: Path) -> None:
     [
         ("{}", "give either `path` or `synthetic`"),
         ("{path: a, synthetic: {}}", "give either `path` or `synthetic`"),
-        ("{path: a, val: 0.5, test: 0.5}", "val + test must leave images to train on"),
+        ("{path: a, val: 0.5, test: 0.5}", "val + test must be below 1 to leave images"),
         ("{path: a, test: train}", "is 'train'; must be a number or 'val'"),
         ("{path: a, test: 3}", "is 3; must be less than 1 or 'val'"),
         (
@@ -116,14 +116,14 @@ def test_missing_table_is_named(tmp_path: Path) -> None:
         ("images", "is 'images'; must be a table"),
     ],
 )
-def test_data_table_that_makes_no_sense_is_refused(tmp_path: Path, data: str, what: str) -> None:
+def test_contradictory_data_table_is_refused(tmp_path: Path, data: str, what: str) -> None:
     text = _GOOD.replace("{path: images}", data)
-    ((_, found, line),) = _problems(tmp_path, text)
-    assert what in found
+    ((_, message, line),) = _problems(tmp_path, text)
+    assert what in message
     assert line == 3
 
 
-def test_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
+def test_name_that_is_not_a_file_name_is_refused(tmp_path: Path) -> None:
     ((where, what, _),) = _problems(tmp_path, _GOOD, "name=../up")
     assert (where, what) == ("name", "is '../up'; letters, digits, '.', '_' and '-' only")
 
@@ -149,7 +149,7 @@ def test_target_of_the_working_directory_comes_first(
     assert load_target("host").threads == 3
 
 
-def test_target_whose_name_is_not_its_file_is_refused(
+def test_target_name_that_differs_from_its_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "targets").mkdir()
@@ -166,41 +166,43 @@ def test_unknown_target_and_calibration_name_the_known_ones() -> None:
         ConfigError, match=r"targets/hots\.yaml: no such file; did you mean 'host'"
     ) as caught:
         load_target("hots")
-    assert caught.value.remedy == "name one of these, or write targets/hots.yaml"
+    assert caught.value.remedy == "use one of these, or write targets/hots.yaml"
     with pytest.raises(
         ConfigError, match=r"calibration/x\.yaml: no such file; known: balanced-256"
     ) as caught:
         load_calibration("x")
-    assert caught.value.remedy == ("name one of these in the recipe, or write calibration/x.yaml")
+    assert caught.value.remedy == ("use one of these in the recipe, or write calibration/x.yaml")
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("name", "message"),
     [
         ("RPI4", "targets/RPI4.yaml: no such file; did you mean 'rpi4'? known: "),
-        ("targets/rpi4.yaml", "targets/rpi4.yaml: is a path; a file of targets/ is named without"),
-        ("targets/rpi4.yaml", "without folder and ending: did you mean 'rpi4'? known: "),
-        ("./RPi4.yml", "./RPi4.yml: is a path; a file of targets/ is named without folder and"),
+        ("targets/rpi4.yaml", "targets/rpi4.yaml: is a path; give the name of a file in targets/"),
+        ("targets/rpi4.yaml", "without folder and extension: did you mean 'rpi4'? known: "),
+        ("./RPi4.yml", "./RPi4.yml: is a path; give the name of a file in targets/ without folder"),
         ("rpi4.yaml", "did you mean 'rpi4'?"),
     ],
 )
-def test_name_of_a_target_is_known_in_other_clothes(given: str, message: str) -> None:
+def test_wrong_form_of_a_target_name_gets_a_suggestion(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)) as caught:
-        load_target(given)
-    assert caught.value.remedy.startswith("name one of these")
+        load_target(name)
+    assert caught.value.remedy.startswith("use one of these")
 
 
-def test_target_that_lies_elsewhere_is_to_be_copied(
+def test_target_file_elsewhere_gets_a_copy_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").touch()
-    with pytest.raises(ConfigError, match=r"mine\.yaml: is a path; a file of targets/") as caught:
+    with pytest.raises(
+        ConfigError, match=r"mine\.yaml: is a path; give the name of a file in"
+    ) as caught:
         load_target("mine.yaml")
-    assert caught.value.remedy == "cp mine.yaml targets/mine.yaml, and name it 'mine'"
+    assert caught.value.remedy == "cp mine.yaml targets/mine.yaml, and use the name 'mine'"
 
 
-def test_device_of_a_target_is_checked_where_that_is_asked_for(
+def test_device_of_a_target_is_checked_if_requested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "targets").mkdir()

@@ -1,4 +1,4 @@
-"""The table that says which boxes of a detector are answers."""
+"""The recipe's table for non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _nms(folder: Path, table: str) -> NmsTable | None:
     return load_recipe(str(path), (), {}).recipe.nms
 
 
-def test_what_is_not_said_is_as_usual(tmp_path: Path) -> None:
-    found = _nms(tmp_path, "{mode: class-agnostic, max_detections: 300}")
+def test_missing_keys_have_defaults(tmp_path: Path) -> None:
+    table = _nms(tmp_path, "{mode: class-agnostic, max_detections: 300}")
 
-    assert found == NmsTable(
+    assert table == NmsTable(
         mode="class-agnostic", iou=0.65, score_threshold=None, max_detections=300
     )
     assert _nms(tmp_path, "{score_threshold: null}") == NmsTable()
@@ -63,9 +63,7 @@ def test_what_is_not_said_is_as_usual(tmp_path: Path) -> None:
         ("class-agnostic", "nms", "is 'class-agnostic'; must be a table of"),
     ],
 )
-def test_suppression_that_makes_no_sense_is_refused(
-    tmp_path: Path, table: str, where: str, what: str
-) -> None:
+def test_wrong_nms_table_is_refused(tmp_path: Path, table: str, where: str, what: str) -> None:
     with pytest.raises(ConfigError, match=r"recipe\.yaml:5: nms") as caught:
         _nms(tmp_path, table)
 
@@ -74,7 +72,7 @@ def test_suppression_that_makes_no_sense_is_refused(
     assert problem.what.startswith(what)
 
 
-def test_schema_of_a_recipe_knows_the_table() -> None:
+def test_json_schema_of_a_recipe_includes_the_table() -> None:
     schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
     recipe = yaml.safe_load(_RECIPE)
 

@@ -1,4 +1,4 @@
-"""A candidate is a format, a precision and what runs the file."""
+"""A candidate is a format, a precision and an execution provider."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _target(candidates: dict[str, list[str]], **changes: Any) -> Target:
 
 
 def test_key_without_a_provider_means_the_cpu() -> None:
-    found = list(_target({"onnx": ["fp32", "int8"]}).each_candidate())
-    assert found == [Candidate("onnx", _FP32, "cpu"), Candidate("onnx", _INT8, "cpu")]
-    assert [candidate.name for candidate in found] == ["onnx fp32", "onnx int8"]
+    candidates = list(_target({"onnx": ["fp32", "int8"]}).each_candidate())
+    assert candidates == [Candidate("onnx", _FP32, "cpu"), Candidate("onnx", _INT8, "cpu")]
+    assert [candidate.name for candidate in candidates] == ["onnx fp32", "onnx int8"]
 
 
 def test_providers_share_the_model_file() -> None:
@@ -59,27 +59,27 @@ def test_providers_share_the_model_file() -> None:
         ),
         (
             "onnx@cpu",
-            "without a provider the CPU is meant; write 'onnx'",
+            "the CPU is the default provider; write 'onnx'",
         ),
         ("onxx", "unknown format 'onxx'; did you mean 'onnx'? known: onnx, openvino, tflite"),
         ("onxx@cuda", "unknown format 'onxx'; did you mean 'onnx@cuda'? known: onnx, "),
         ("paddle", "unknown format 'paddle'; known: onnx, openvino, tflite"),
     ],
 )
-def test_format_or_provider_that_there_is_none_of_is_refused(key: str, message: str) -> None:
+def test_unknown_format_or_provider_is_refused(key: str, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         _target({key: ["fp32"]})
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["onnx@", "@cuda", "onnx@cuda@0", "onnx cuda"])
-def test_key_that_is_not_of_the_form_is_refused(key: str) -> None:
+def test_malformed_key_is_refused(key: str) -> None:
     with pytest.raises(ValidationError, match="should match pattern"):
         _target({key: ["fp32"]})
 
 
 @pytest.mark.parametrize("name", sorted(known_files("targets")))
-def test_file_states_every_default_limit_and_leaves_the_time_open_only_for_any_machine(
+def test_file_states_every_default_limit_and_only_host_has_no_time_limit(
     name: str,
 ) -> None:
     stated = yaml.safe_load(known_files("targets")[name].read_text("utf-8"))["limits"]
@@ -90,7 +90,7 @@ def test_file_states_every_default_limit_and_leaves_the_time_open_only_for_any_m
 
 
 @pytest.mark.parametrize("name", sorted(set(known_files("targets")) - {"host"}))
-def test_board_proves_itself_by_more_than_its_size(name: str) -> None:
+def test_board_is_identified_by_more_than_its_size(name: str) -> None:
     board = load_target(name).board
     assert board is not None
     assert board.features or board.identity.cpu_part

@@ -1,4 +1,4 @@
-"""YAML is read with lines, and nothing in it is guessed."""
+"""YAML is read strictly, with line numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _read(tmp_path: Path, text: str) -> Document:
     return read_document(path, "r.yaml")
 
 
-def test_every_key_and_item_knows_its_line(tmp_path: Path) -> None:
+def test_every_key_and_item_has_its_line(tmp_path: Path) -> None:
     document = _read(tmp_path, "a: 1\nb:\n  c: 2\n  d:\n    - x\n    - y\n")
     assert document.data == {"a": 1, "b": {"c": 2, "d": ["x", "y"]}}
     assert document.line(("b", "c")) == 3
@@ -25,8 +25,8 @@ def test_every_key_and_item_knows_its_line(tmp_path: Path) -> None:
     assert document.line(("missing",)) is None
 
 
-def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"r\.yaml:3: a: is already given in line 1"):
+def test_duplicate_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"r\.yaml:3: a: is already defined in line 1"):
         _read(tmp_path, "a: 1\nb: 2\na: 3\n")
 
 
@@ -40,7 +40,7 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     ],
     ids=["torn", "list", "empty", "python object"],
 )
-def test_what_is_no_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_document_that_is_not_a_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _read(tmp_path, text)
 
@@ -83,7 +83,7 @@ def test_override_with_broken_value_is_refused() -> None:
         parse_override("a=[1")
 
 
-def test_override_makes_missing_tables(tmp_path: Path) -> None:
+def test_override_creates_missing_tables(tmp_path: Path) -> None:
     document = _read(tmp_path, "a: 1\nempty:\n")
     override(document, ("b", "c"), 2)
     override(document, ("empty", "d"), 3)

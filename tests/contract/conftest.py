@@ -89,7 +89,7 @@ def exported(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
             exporter = EXPORTERS.load(name)
             missing = [module for module in exporter.requires if find_spec(module) is None]
             if missing:
-                pytest.skip(f"edgetl[{EXPORTERS.extras.get(name, missing[0])}] is not installed")
+                pytest.skip(f"edgetl[{EXPORTERS.extra_of(name) or missing[0]}] is not installed")
             folder = tmp_path_factory.mktemp(f"exported-{name}")
             tensors = exporter.export(tiny.module, tiny.example, tiny.names, folder)
             made[name] = Exported(folder, tensors)

@@ -43,6 +43,7 @@ def make_dataset(folder: Path, task: Task) -> Dataset:
     detection = task is Task.DETECTION
     write_index(
         folder,
+        task=Task.DETECTION,
         classes=CLASSES,
         preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
         items={Split.TRAIN: [], Split.VAL: [], TEST: items},

@@ -38,7 +38,8 @@ def test_exporter_is_named_after_its_format_and_lists_what_it_needs(name: str) -
     assert exporter.format == name
     assert exporter.files[0] == exporter.file
     assert name in formats(), "an engine runs it"
-    assert name in EXPORTERS.extras
+    assert EXPORTERS.stamp(name)
+    assert EXPORTERS.extra_of(name) or not exporter.requires
     assert all(version(tool) for tool in exporter.tools)
 
 

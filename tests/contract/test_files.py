@@ -133,7 +133,7 @@ def test_gpu_of_a_jetson_is_turned_on_as_its_file_says(
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"onnx@cuda: .*name the version of onnxruntime-gpu"):
+    with pytest.raises(ConfigError, match=r"onnx@cuda: .*add the version of onnxruntime-gpu"):
         load_target(name)
     text = text.replace('onnxruntime: "1.23.2"', 'onnxruntime-gpu: "1.23.0"')
     (tmp_path / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")

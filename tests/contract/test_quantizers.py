@@ -36,22 +36,22 @@ Again = Callable[[str], tuple[Path, tuple[str, str]]]
 def quantized(
     tiny: Any, exported: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Quantized:
-    made: dict[tuple[str, Precision, str], Path] = {}
+    folders: dict[tuple[str, Precision, str], Path] = {}
 
     def quantize(name: str, precision: Precision, estimator: str = "minmax") -> Path:
         quantizer = QUANTIZERS.load(name)
         if any(find_spec(module) is None for module in quantizer.requires):
-            pytest.skip(f"edgetl[{QUANTIZERS.extras[name]}] is not installed")
+            pytest.skip(f"edgetl[{QUANTIZERS.extra_of(name)}] is not installed")
         key = (name, precision, estimator)
-        if key not in made:
+        if key not in folders:
             out = tmp_path_factory.mktemp("quantized")
             model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
             images = tiny.images if precision in CALIBRATED else tiny.images[:0]
             quantizer.quantize(
                 model, images, precision, Int8Table(range=RangeTable(estimator=estimator)), out
             )
-            made[key] = out
-        return made[key]
+            folders[key] = out
+        return folders[key]
 
     return quantize
 
@@ -60,7 +60,7 @@ def quantized(
 def again(
     tiny: Any, exported: Callable[[str], Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> Again:
-    """Return a function that makes an int8 file anew and tells what was printed."""
+    """Return a function that quantizes again; it returns the folder and the captured output."""
 
     def quantize(name: str) -> tuple[Path, tuple[str, str]]:
         quantizer = QUANTIZERS.load(name)
@@ -86,7 +86,8 @@ def test_quantizer_reads_a_known_format_alone_and_lists_what_it_needs(name: str)
     assert for_format(quantizer.reads) == name, "one quantizer per format"
     assert Precision.FP32 not in quantizer.precisions
     assert "minmax" in quantizer.estimators
-    assert name in QUANTIZERS.extras
+    assert QUANTIZERS.stamp(name)
+    assert QUANTIZERS.extra_of(name) or not quantizer.requires
     assert all(version(tool) for tool in quantizer.tools)
 
 
@@ -95,44 +96,44 @@ def test_format_without_a_quantizer_has_none() -> None:
 
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)
-def test_quantized_file_keeps_names_and_answers_within_its_error(
+def test_quantized_file_keeps_names_and_stays_within_its_error(
     name: str, precision: Precision, tiny: Any, exported: Callable[[str], Any], quantized: Quantized
 ) -> None:
     tensors = exported(QUANTIZERS.load(name).reads).tensors
 
-    found = predictions(name, quantized(name, precision), tiny.images)
+    actual = predictions(name, quantized(name, precision), tiny.images)
 
-    assert set(found) == set(tensors.values())
+    assert set(actual) == set(tensors.values())
     for output, tensor in tensors.items():
         expected = tiny.outputs[output]
-        assert found[tensor].shape == expected.shape
-        share = np.abs(found[tensor] - expected).max() / np.ptp(expected)
+        assert actual[tensor].shape == expected.shape
+        share = np.abs(actual[tensor] - expected).max() / np.ptp(expected)
         assert share < LARGEST_ERROR[precision], output
 
 
 @pytest.mark.parametrize(("name", "estimator"), ESTIMATED)
-def test_every_estimator_gives_a_file_that_answers_within_its_error(
+def test_every_estimator_gives_a_file_within_its_error(
     name: str, estimator: str, tiny: Any, exported: Callable[[str], Any], quantized: Quantized
 ) -> None:
     tensor = exported(QUANTIZERS.load(name).reads).tensors["logits"]
 
-    found = predictions(name, quantized(name, Precision.INT8, estimator), tiny.images)[tensor]
+    actual = predictions(name, quantized(name, Precision.INT8, estimator), tiny.images)[tensor]
 
     expected = tiny.outputs["logits"]
     # Clipping the tails of a handful of images costs more than rounding does.
-    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.10 * np.ptp(expected)
+    assert np.sqrt(np.mean((actual - expected) ** 2)) < 0.10 * np.ptp(expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_int8_is_made_again_byte_for_byte_without_a_path_in_silence(
+def test_int8_repeats_byte_for_byte_without_paths_and_prints_nothing(
     name: str, exported: Callable[[str], Any], quantized: Quantized, again: Again
 ) -> None:
     reads = QUANTIZERS.load(name).reads
 
-    first, (second, said) = quantized(name, Precision.INT8), again(name)
+    first, (second, printed) = quantized(name, Precision.INT8), again(name)
 
     assert digest_folder(first) == digest_folder(second)
     assert set(digest_folder(first)) == set(EXPORTERS.load(reads).files)
-    assert said == ("", "")
+    assert printed == ("", "")
     for path in first.iterdir():
         assert str(exported(reads).folder).encode() not in path.read_bytes()

@@ -40,6 +40,7 @@ def write(folder: Path, *, num_images: int = 5) -> Path:
         write_images(file, images, (num_images, 4, 4, 3))
     write_index(
         folder,
+        task=Task.CLASSIFICATION,
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=ITEMS,
@@ -118,6 +119,7 @@ def write_boxes(folder: Path) -> Path:
     write(folder)
     write_index(
         folder,
+        task=Task.DETECTION,
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=ITEMS,
@@ -146,10 +148,12 @@ def test_detection_dataset_gives_boxes_and_image_sizes_back(tmp_path: Path) -> N
 def test_classification_dataset_has_no_boxes(tmp_path: Path) -> None:
     dataset = Dataset.open(write(tmp_path))
     assert dataset.task is Task.CLASSIFICATION
-    with pytest.raises(ValueError, match="a dataset for classification holds no boxes"):
+    with pytest.raises(
+        ValueError, match="a dataset for classification with role data holds no boxes"
+    ):
         dataset.truths(Split.TRAIN)
-    with pytest.raises(ValueError, match="holds no boxes"):
-        dataset.image_sizes(Split.TRAIN)
+    # Nothing else was said, so the images had the size of the input.
+    assert dataset.image_sizes(Split.TRAIN).tolist() == [[4, 4]] * 2
 
 
 def test_writing_boxes_again_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -161,6 +165,7 @@ def test_writing_boxes_again_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_boxes_that_do_not_fit_the_items_are_refused(tmp_path: Path) -> None:
     few = TRUTHS | {Split.VAL: []}
     given: dict[str, Any] = {
+        "task": Task.DETECTION,
         "classes": ("gear",),
         "preprocess": PREPROCESS,
         "items": ITEMS,
@@ -168,7 +173,7 @@ def test_boxes_that_do_not_fit_the_items_are_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(ValueError, match="val has 1 items, 0 truths and 1 image sizes"):
         write_index(tmp_path, **given, truths=few, image_sizes=SIZES)
-    with pytest.raises(ValueError, match="truths and image_sizes belong together"):
+    with pytest.raises(ValueError, match="the sizes of the images are missing"):
         write_index(tmp_path, **given, truths=TRUTHS)
 
 
@@ -178,6 +183,7 @@ def test_annotations_of_other_images_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "b", num_images=3)
     write_index(
         tmp_path / "b",
+        task=Task.DETECTION,
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=few,

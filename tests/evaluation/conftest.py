@@ -19,7 +19,7 @@ from edgetl.data.dataset import (
 )
 from edgetl.evaluation import Predictions
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Split
+from edgetl.types import Split, Task
 
 SIZE = 64
 CLASSES = ("nut", "bolt", "gear")
@@ -53,6 +53,7 @@ def _write(
         }
     write_index(
         folder,
+        task=Task.CLASSIFICATION if truths is None else Task.DETECTION,
         classes=CLASSES,
         preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 114),
         items={Split.TRAIN: trained, Split.VAL: [], Split.TEST: test},

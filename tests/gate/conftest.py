@@ -22,7 +22,7 @@ from edgetl.runtime.bundle import runtime_files
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Split, Task
 
 SIZE = 32
 CLASSES = ("red", "green", "blue")
@@ -169,6 +169,7 @@ class QuantizationBackend:
         ]
         write_index(
             out,
+            task=Task.CLASSIFICATION,
             classes=CLASSES,
             preprocess=PREPROCESS,
             items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},

@@ -27,7 +27,7 @@ from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Split, Task
 
 _SIZE, _CELL = 32, 8
 _CELLS = _SIZE // _CELL
@@ -100,6 +100,7 @@ def _dataset(backend: Any, images: Images, truths: list[Truth]) -> Artifact:
     items = [Item(f"{i}.png", int(truth.labels[0]), f"{i}") for i, truth in enumerate(truths)]
     write_index(
         out,
+        task=Task.DETECTION,
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},

@@ -59,7 +59,7 @@ def head_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def export(name: str, *, joined: bool) -> Path:
         exporter = EXPORTERS.load(name)
         if any(find_spec(module) is None for module in exporter.requires):
-            pytest.skip(f"edgetl[{EXPORTERS.extras[name]}] is not installed")
+            pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
         if (name, joined) not in made:
             torch.manual_seed(0)
             module = RawPixels(Head(joined=joined), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()

@@ -1,4 +1,4 @@
-"""A bundle appears whole, replaces only bundles, and a stale one does not stay."""
+"""A bundle is copied completely, replaces only bundles, and never stays when stale."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_bundle_is_copied_and_replaced(tmp_path: Path) -> None:
     assert [path.name for path in there.parent.iterdir()] == ["host"]
 
 
-def test_folder_is_made_where_there_is_none(tmp_path: Path) -> None:
+def test_missing_folder_is_created(tmp_path: Path) -> None:
     assert copy_bundle(_package(tmp_path / "s", "one"), tmp_path / "new" / "dist" / "host")
 
 
-def test_file_that_went_missing_comes_back(tmp_path: Path) -> None:
+def test_missing_file_is_restored(tmp_path: Path) -> None:
     package = _package(tmp_path / "s", "one")
     there = tmp_path / "host"
     copy_bundle(package, there)
@@ -45,23 +45,23 @@ def test_file_that_went_missing_comes_back(tmp_path: Path) -> None:
     assert (there / "edgetl" / "model.bin").read_text() == "one"
 
 
-def test_stale_bundle_goes_when_nothing_holds_the_limits(tmp_path: Path) -> None:
+def test_stale_bundle_is_removed_when_no_candidate_is_chosen(tmp_path: Path) -> None:
     there = tmp_path / "host"
     copy_bundle(_package(tmp_path / "s", "one"), there)
     assert not copy_bundle(_package(tmp_path / "s", None), there)
     assert not there.exists()
 
 
-def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
     there = tmp_path / "host"
     there.mkdir()
     (there / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds files that are no bundle"):
+    with pytest.raises(UsageError, match="contains files that are not a bundle"):
         copy_bundle(_package(tmp_path / "s", "one"), there)
     assert (there / "thesis.txt").read_text() == "mine"
 
 
-def test_what_a_killed_run_left_goes_and_the_bundle_comes_back(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed_and_the_bundle_restored(tmp_path: Path) -> None:
     there = tmp_path / "dist" / "host"
     package = _package(tmp_path / "s", "one")
     copy_bundle(package, there)
@@ -72,6 +72,6 @@ def test_what_a_killed_run_left_goes_and_the_bundle_comes_back(tmp_path: Path) -
     assert [path.name for path in there.parent.iterdir()] == ["host"]
 
 
-def test_nothing_is_made_where_nothing_was_chosen(tmp_path: Path) -> None:
+def test_no_folder_is_created_without_a_chosen_candidate(tmp_path: Path) -> None:
     assert not copy_bundle(_package(tmp_path / "s", None), tmp_path / "dist" / "host")
     assert not (tmp_path / "dist").exists()

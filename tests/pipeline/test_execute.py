@@ -96,6 +96,26 @@ def test_new_version_of_a_stage_runs_again(
     assert recorder.events[-1] == "reused parity 0"
 
 
+def test_new_version_of_a_plugin_remakes_the_nodes_that_load_it_and_no_others(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    def adding(version: str) -> Stages:
+        def plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+            assert settings.add == 1
+            assert inputs["number"].facts == {"value": 3}
+            return {"adder plus": version}
+
+        return {**stages, "sum": dataclasses.replace(stages["sum"], plugins=plugins)}
+
+    made = _run(job, adding("1"), tmp_path, recorder)
+    assert made["sum"].manifest.plugins == {"adder plus": "1"}
+    assert made["source"].manifest.plugins == {}
+    _run(job, adding("2"), tmp_path, recorder)
+    assert recorder.events == [
+        "reused source 3", "begins sum", "made sum 4", "reused parity 0",
+    ]  # fmt: skip
+
+
 def test_damaged_input_is_refused_before_it_is_read(
     job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
 ) -> None:

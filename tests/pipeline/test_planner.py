@@ -35,7 +35,8 @@ def test_real_stages_are_ordered_from_index_to_package() -> None:
     assert names[0] == "index"
     assert names[-1] == "package"
     for earlier, later in [
-        ("index", "finetune"),
+        ("index", "view"),
+        ("view", "finetune"),
         ("finetune", "distill"),
         ("distill", "export"),
         ("export", "quantize"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,11 @@ def _why(job: Job, stages: Stages, root: Path) -> tuple[Reason, ...]:
     return explain(survey(job, store, stages).steps, store)
 
 
-def test_before_the_first_run_nothing_was_ever_made(
-    job: Job, stages: Stages, tmp_path: Path
-) -> None:
+def test_before_the_first_run_no_stage_has_run(job: Job, stages: Stages, tmp_path: Path) -> None:
     assert [reason.text for reason in _why(job, stages, tmp_path)] == [
-        "was never made",
-        "depends on what comes out of: source",
-        "depends on what comes out of: sum",
+        "has never run",
+        "depends on the result of: source",
+        "depends on the result of: sum",
     ]
 
 
@@ -38,10 +37,19 @@ def test_changed_setting_is_named_with_both_values(
     assert source.text == "reused"
     assert total.changes == (Change("settings.add", 1, 5),)
     assert total.text.startswith("differs from 'sum' made at ")
-    assert parity.text == "depends on what comes out of: sum"
+    assert parity.text == "depends on the result of: sum"
 
 
-def test_nearest_of_several_runs_is_compared(
+def test_new_version_of_a_plugin_is_named(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    run(job, Store(tmp_path), stages, recorder)
+    newer = dataclasses.replace(stages["sum"], plugins=lambda *_: {"adder plus": "2, acme 0.3"})
+    total = _why(job, {**stages, "sum": newer}, tmp_path)[1]
+    assert total.changes == (Change("plugins.adder plus", None, "2, acme 0.3"),)
+
+
+def test_nearest_artifact_is_compared(
     job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
 ) -> None:
     for number, add in [(3, 1), (4, 6)]:

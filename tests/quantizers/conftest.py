@@ -1,4 +1,4 @@
-"""A network with what goes wrong in quantizers: dead channels, images without extremes."""
+"""A network and images that are hard to quantize: dead channels, no black or white pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.25)
 def network() -> nn.Module:
     torch.manual_seed(0)
     stem = nn.Conv2d(3, 8, 3, 2, 1)
-    found = nn.Sequential(
+    layers = nn.Sequential(
         stem,
         nn.ReLU6(),
         nn.Conv2d(8, 8, 3, 2, 1, groups=8),
@@ -31,11 +31,11 @@ def network() -> nn.Module:
         nn.Linear(8, 3),
     )
     with torch.no_grad():
-        # As in published MobileNetV2: weights that died, with a bias that did not.
+        # As in the pretrained MobileNetV2: zero weights with a non-zero bias.
         stem.weight[:2] = 0.0
         assert stem.bias is not None
         stem.bias[:2] = torch.tensor([2.5, 1.5])
-    return RawPixels(found, MEAN, STD).eval()
+    return RawPixels(layers, MEAN, STD).eval()
 
 
 @pytest.fixture(scope="session")
@@ -48,16 +48,16 @@ def images() -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def float_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that exports the network to a format, once."""
-    made: dict[str, Path] = {}
+    files: dict[str, Path] = {}
 
     def export(name: str) -> Path:
         exporter = EXPORTERS.load(name)
         if any(find_spec(module) is None for module in exporter.requires):
-            pytest.skip(f"edgetl[{EXPORTERS.extras[name]}] is not installed")
-        if name not in made:
+            pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
+        if name not in files:
             folder = tmp_path_factory.mktemp(f"float-{name}")
             exporter.export(network(), torch.zeros(1, 16, 16, 3), ("logits",), folder)
-            made[name] = folder / exporter.file
-        return made[name]
+            files[name] = folder / exporter.file
+        return files[name]
 
     return export

@@ -24,22 +24,22 @@ def int8_file(
     float_file: FloatFile, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("ai-edge")
-    left = QUANTIZER.quantize(float_file("tflite"), images, Precision.INT8, Int8Table(), out)
-    assert left["float_operations"] == {}
+    facts = QUANTIZER.quantize(float_file("tflite"), images, Precision.INT8, Int8Table(), out)
+    assert facts["float_operations"] == {}
     return out / "model.tflite"
 
 
-def test_int8_input_is_the_pixel_minus_128_whatever_the_images_hold(int8_file: Path) -> None:
-    found = open_session("tflite", int8_file, 1).input
+def test_int8_input_is_the_pixel_minus_128_for_any_calibration_images(int8_file: Path) -> None:
+    image = open_session("tflite", int8_file, 1).input
 
-    assert (found.name, found.dtype, found.scale, found.zero_point) == ("image", "int8", 1.0, -128)
+    assert (image.name, image.dtype, image.scale, image.zero_point) == ("image", "int8", 1.0, -128)
 
 
-def test_normalised_pixels_reach_black_and_white_whatever_the_images_hold(int8_file: Path) -> None:
+def test_normalised_pixels_cover_black_to_white_for_any_calibration_images(int8_file: Path) -> None:
     # Red 0 is -0.5/0.2 = -2.5, green 255 is 0.6/0.2 = 3.
-    wanted = pytest.approx(5.5 / 255, rel=1e-4)
+    expected = pytest.approx(5.5 / 255, rel=1e-4)
 
-    assert [scale for scale, shape in scales(int8_file) if shape == (1, 16, 16, 3)][2] == wanted
+    assert [scale for scale, shape in scales(int8_file) if shape == (1, 16, 16, 3)][2] == expected
 
 
 def test_w8a16_input_counts_pixels_in_128ths(
@@ -47,14 +47,14 @@ def test_w8a16_input_counts_pixels_in_128ths(
 ) -> None:
     QUANTIZER.quantize(float_file("tflite"), images, Precision.W8A16, Int8Table(), tmp_path)
 
-    found = open_session("tflite", tmp_path / "model.tflite", 1).input
-    assert (found.dtype, found.scale, found.zero_point) == ("int16", 1 / 128, 0)
+    image = open_session("tflite", tmp_path / "model.tflite", 1).input
+    assert (image.dtype, image.scale, image.zero_point) == ("int16", 1 / 128, 0)
 
 
-def test_bias_of_a_channel_whose_weights_died_survives(int8_file: Path) -> None:
+def test_bias_of_a_dead_channel_is_kept(int8_file: Path) -> None:
     biases = [values for values in dequantized(int8_file) if len(values) == 8]
 
-    # The first convolution's, with its first two channels dead.
+    # The first convolution has two dead channels.
     assert any(values[:2] == pytest.approx([2.5, 1.5], rel=1e-5) for values in biases)
 
 
@@ -69,7 +69,7 @@ def tensors(file: Path) -> tuple[Any, list[dict[str, Any]]]:
 
 
 def scales(file: Path) -> list[tuple[float, tuple[int, ...]]]:
-    """Return scale and shape of every tensor with one scale, in the order of the file."""
+    """Return scale and shape of every per-tensor quantized tensor, in file order."""
     _, details = tensors(file)
     return [
         (float(each["quantization_parameters"]["scales"][0]), tuple(each["shape"]))

@@ -29,7 +29,7 @@ def test_unit_of_a_convolution_has_its_bias_and_its_whole_activation() -> None:
     assert unit(GRAPH, STEM) == {"stem", "bias", "gate", "silu"}
 
 
-def test_unit_has_the_padding_in_front_but_no_sum_with_another_tensor() -> None:
+def test_unit_includes_the_padding_before_it_but_no_sum_with_another_tensor() -> None:
     assert unit(GRAPH, DEPTHWISE) == {"pad", "depthwise"}
 
 
@@ -39,8 +39,8 @@ def test_gated_are_the_tensors_that_only_a_silu_or_hard_swish_reads() -> None:
     assert gated(graph, ("l",)) == {"b": (Gate.SILU, "d"), "f": (Gate.HARD_SWISH, "k")}
 
 
-def test_tensor_that_others_read_too_is_not_gated() -> None:
-    # A residual sum; an output; a squeeze-and-excitation, whose gate looks elsewhere.
+def test_tensor_with_other_readers_is_not_gated() -> None:
+    # A residual sum; an output; a squeeze-and-excitation block, whose gate reads another tensor.
     residual = (GATE, SILU, Operation("sum", "ADD", ("b", "d"), ("e",)))
     excitation = (
         Operation("gate", "HardSigmoid", ("squeezed",), ("share",)),
@@ -51,5 +51,5 @@ def test_tensor_that_others_read_too_is_not_gated() -> None:
     assert gated(excitation, ("scaled",)) == {}
 
 
-def test_gate_that_is_read_elsewhere_is_no_part_of_an_activation() -> None:
+def test_gate_with_other_readers_is_not_part_of_an_activation() -> None:
     assert gated((GATE, SILU, Operation("other", "ADD", ("c", "d"), ("e",))), ("e",)) == {}

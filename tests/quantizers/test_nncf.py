@@ -30,12 +30,12 @@ def int8_file(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     out = tmp_path_factory.mktemp("nncf")
-    left = QUANTIZER.quantize(float_file("openvino"), images, Precision.INT8, Int8Table(), out)
-    assert left["float_operations"] == {}
+    facts = QUANTIZER.quantize(float_file("openvino"), images, Precision.INT8, Int8Table(), out)
+    assert facts["float_operations"] == {}
     return out / "model.xml"
 
 
-def test_first_quantizer_reaches_black_and_white_whatever_the_images_hold(int8_file: Path) -> None:
+def test_first_quantizer_covers_black_to_white_for_any_calibration_images(int8_file: Path) -> None:
     first = fake_quantizers(int8_file)[0]
     lowest, highest = (float(first.input_value(i).get_node().data.ravel()[0]) for i in (1, 2))
 

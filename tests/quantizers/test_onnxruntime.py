@@ -27,7 +27,7 @@ def initializers(file: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def first_quantizer(file: Path) -> tuple[float, int]:
-    """Return scale and zero point of what the first convolution reads."""
+    """Return scale and zero point of the first convolution's input."""
     values = initializers(file)
     node = next(node for node in onnx.load(file).graph.node if node.op_type == "QuantizeLinear")
     return float(values[node.input[1]]), int(values[node.input[2]])
@@ -35,7 +35,7 @@ def first_quantizer(file: Path) -> tuple[float, int]:
 
 # Normalised by the network: red 0 is -0.5/0.2 = -2.5, green 255 is 0.6/0.2 = 3.
 @pytest.mark.parametrize(("precision", "steps"), [(Precision.INT8, 255), (Precision.W8A16, 65535)])
-def test_first_quantizer_reaches_black_and_white_whatever_the_images_hold(
+def test_first_quantizer_covers_black_to_white_for_any_calibration_images(
     precision: Precision,
     steps: int,
     float_file: FloatFile,
@@ -49,12 +49,12 @@ def test_first_quantizer_reaches_black_and_white_whatever_the_images_hold(
     assert zero_point == round(2.5 / 5.5 * steps)
 
 
-def test_int8_tells_which_operations_stay_in_float(
+def test_int8_reports_the_operations_that_stay_in_float(
     float_file: FloatFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    left = QUANTIZER.quantize(float_file("onnx"), images, Precision.INT8, Int8Table(), tmp_path)
+    facts = QUANTIZER.quantize(float_file("onnx"), images, Precision.INT8, Int8Table(), tmp_path)
 
-    assert left["float_operations"] == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
+    assert facts["float_operations"] == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
 
 
 def test_fp16_halves_matrices_and_keeps_vectors(float_file: FloatFile, tmp_path: Path) -> None:
@@ -85,11 +85,11 @@ def test_fp16_keeps_the_constants_of_a_row_of_pixels(tmp_path: Path) -> None:
         tmp_path / "model.onnx", none, Precision.FP16, Int8Table(), tmp_path / "half"
     )
 
-    found = initializers(tmp_path / "half" / "model.onnx").values()
-    assert [str(values.dtype) for values in found if values.shape == (16, 3)] == ["float32"] * 2
+    tensors = initializers(tmp_path / "half" / "model.onnx").values()
+    assert [str(values.dtype) for values in tensors if values.shape == (16, 3)] == ["float32"] * 2
 
 
-def test_weight_that_fp16_cannot_hold_is_refused_by_its_name(
+def test_weight_too_large_for_fp16_is_refused_by_name(
     float_file: FloatFile, tmp_path: Path
 ) -> None:
     from edgetl.errors import EdgetlError
@@ -102,7 +102,9 @@ def test_weight_that_fp16_cannot_hold_is_refused_by_its_name(
     out = tmp_path / "out"
     out.mkdir()
 
-    with pytest.raises(EdgetlError, match=r"could not make fp16 of model.onnx.*ends at 65504"):
+    with pytest.raises(
+        EdgetlError, match=r"could not convert model.onnx to fp16.*fp16 maximum is 65504"
+    ):
         QUANTIZER.quantize(
             tmp_path / "model.onnx",
             np.empty((0, 16, 16, 3), np.uint8),

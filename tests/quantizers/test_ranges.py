@@ -29,11 +29,11 @@ IMAGES = np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)
 
 
 def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.0) -> Histogram:
-    """A histogram whose bins are one unit wide where it goes from 0 to 2048."""
-    found = np.zeros(NUM_BINS)
+    """Return a histogram; with the default bounds its bins are one unit wide."""
+    bins = np.zeros(NUM_BINS)
     for position, count in counts.items():
-        found[position] = count
-    return Histogram(lowest, highest, found)
+        bins[position] = count
+    return Histogram(lowest, highest, bins)
 
 
 def observe(image: Floats) -> Iterator[tuple[str, Floats]]:
@@ -41,14 +41,14 @@ def observe(image: Floats) -> Iterator[tuple[str, Floats]]:
     yield "doubled", image * 2
 
 
-def test_minmax_reaches_every_value_of_every_image() -> None:
+def test_minmax_covers_every_value_of_every_image() -> None:
     assert Statistics(observe, IMAGES).ranges(RangeTable()) == {
         "shifted": (-50.0, 150.0),
         "doubled": (0.0, 400.0),
     }
 
 
-def test_range_holds_zero_even_if_no_value_is_near_it() -> None:
+def test_range_contains_zero_even_if_no_value_is_near_it() -> None:
     def far(image: Floats) -> Iterator[tuple[str, Floats]]:
         yield "above", image + 10
         yield "below", -image - 10
@@ -78,8 +78,8 @@ def test_activation_that_is_always_zero_keeps_its_range(
     }
 
 
-def test_percentile_leaves_half_of_the_rest_out_at_each_end() -> None:
-    # 1000 values, 98 percent kept: 10 may go at each end. Below zero lie 8 and 4 of them.
+def test_percentile_clips_half_of_the_rest_at_each_end() -> None:
+    # 1000 values, 98 percent kept: up to 10 are clipped at each end. 8 and 4 are below zero.
     histogram = spread({0: 8, 500: 4, 1024: 976, 1500: 7, 2047: 5}, lowest=-1024.0, highest=1024.0)
 
     lowest, highest = percentile_range(histogram, 0.98)
@@ -87,25 +87,25 @@ def test_percentile_leaves_half_of_the_rest_out_at_each_end() -> None:
     assert (lowest, highest) == (500.0 - 1024.0, 1501.0 - 1024.0)
 
 
-def test_percentile_of_one_side_only_never_leaves_zero_out() -> None:
+def test_percentile_of_a_one_sided_distribution_keeps_zero() -> None:
     assert percentile_range(spread({1000: 1000}), 0.98) == (0.0, 1001.0)
 
 
-def test_mse_clips_a_lone_outlier_and_keeps_a_flat_distribution() -> None:
+def test_mse_clips_a_single_outlier_and_keeps_a_flat_distribution() -> None:
     flat = spread(dict.fromkeys(range(NUM_BINS), 1.0))
     lonely = spread({**dict.fromkeys(range(300), 1000.0), 2047: 1.0})
 
     assert cheapest_range(flat, squared_error)[1] > 2000.0
-    # 300,000 values in steps of s/255 and one clipped from 2047 to s cost together
-    # 300000/12 (s/255)^2 + (2047 - s)^2, which is smallest at s = 1479.
+    # 300,000 values in steps of s/255 and one value clipped from 2047 to s together cost
+    # 300000/12 (s/255)^2 + (2047 - s)^2, with the minimum at s = 1479.
     assert cheapest_range(lonely, squared_error)[1] == pytest.approx(1479, abs=60)
 
 
-def test_squared_error_of_one_step_per_bin_is_that_of_what_is_clipped() -> None:
+def test_squared_error_of_one_step_per_bin_is_the_clipping_error() -> None:
     counts = np.zeros(NUM_BINS)
     counts[LEVELS + 9] = 2.0
 
-    # Steps lie at 0, 256/255, ... 256; the value 265.5 is clipped to 256, twice.
+    # Steps are at 0, 256/255, ... 256; the value 265.5, which occurs twice, is clipped to 256.
     assert squared_error(counts, 0, LEVELS) == pytest.approx(2 * 9.5**2)
 
 
@@ -115,16 +115,16 @@ def test_divergence_is_zero_where_every_step_is_flat() -> None:
     assert divergence(counts, 0, 2 * LEVELS) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_divergence_of_a_step_that_hides_two_values_is_that_of_its_mean() -> None:
+def test_divergence_of_a_step_with_two_values_is_that_of_their_mean() -> None:
     counts: NDArray[np.float64] = np.ones(2 * LEVELS)
     counts[:2] = 3.0, 1.0
 
-    # Of 514 values, the first step spreads 3 and 1 as 2 and 2.
+    # Among 514 values, the first step replaces the counts 3 and 1 by 2 and 2.
     by_hand = 3 / 514 * np.log(3 / 2) + 1 / 514 * np.log(1 / 2)
     assert divergence(counts, 0, 2 * LEVELS) == pytest.approx(by_hand)
 
 
-def test_entropy_gives_up_half_of_the_range_at_most() -> None:
+def test_entropy_clips_at_most_half_of_the_range() -> None:
     positions = np.arange(NUM_BINS)
     counts = np.where(positions < 400, 5000 * np.exp(-positions / 40), 0).astype(int)
     counts[-1] = 1
@@ -133,12 +133,12 @@ def test_entropy_gives_up_half_of_the_range_at_most() -> None:
         del image
         yield "lonely", np.repeat(positions, counts).astype(np.float32)
 
-    found = Statistics(lonely, IMAGES[:1]).ranges(RangeTable(estimator="entropy"))
+    ranges = Statistics(lonely, IMAGES[:1]).ranges(RangeTable(estimator="entropy"))
 
-    assert 2047 / 2 <= found["lonely"][1] < 2047
+    assert 2047 / 2 <= ranges["lonely"][1] < 2047
 
 
-def test_head_of_the_pixels_ends_at_the_first_operation_that_mixes_them() -> None:
+def test_pixel_head_ends_at_the_first_operation_that_mixes_pixels() -> None:
     operations = [
         ("SUB", ("image", "mean"), ("centred",)),
         ("Mul", ("centred", "scale"), ("normalised",)),
@@ -151,17 +151,17 @@ def test_head_of_the_pixels_ends_at_the_first_operation_that_mixes_them() -> Non
     assert pixel_head(operations, "image", constants) == {"image", "centred", "normalised"}
 
 
-def test_head_reaches_from_black_to_white_whatever_the_images_hold() -> None:
+def test_pixel_head_covers_black_to_white_for_any_calibration_images() -> None:
     assert pixel_ranges(observe, {"shifted"}, (1, 1, 3)) == {"shifted": (-50.0, 205.0)}
 
 
-def test_best_is_searched_for_and_not_estimated() -> None:
-    with pytest.raises(ValueError, match="'best' must be searched for"):
+def test_best_is_refused_as_an_estimator() -> None:
+    with pytest.raises(ValueError, match="'best' is not an estimator"):
         Statistics(observe, IMAGES).ranges(RangeTable(estimator="best"))
 
 
 @pytest.mark.parametrize(
-    ("gate", "answer", "expected"),
+    ("gate", "output", "expected"),
     [
         # Half a step is 6.375 / 510 = 0.0125, and -2.9747 * 0.0253 / 6 = -0.0125.
         pytest.param(Gate.HARD_SWISH, (-0.375, 6.0), -2.9747, id="hard-swish"),
@@ -169,24 +169,25 @@ def test_best_is_searched_for_and_not_estimated() -> None:
         pytest.param(Gate.SILU, (-0.28, 9.72), -5.664, id="silu"),
     ],
 )
-def test_range_in_front_of_a_gate_begins_where_the_answer_is_half_a_step(
-    gate: Gate, answer: Range, expected: float
+def test_range_before_a_gate_begins_where_the_output_is_half_a_step(
+    gate: Gate, output: Range, expected: float
 ) -> None:
-    ranges = {"read": (-20.0, 10.0), "answer": answer}
-    found = without_closed_gates(ranges, {"read": (gate, "answer")})
-    assert found["answer"] == answer
-    assert found["read"] == pytest.approx((expected, 10.0), abs=0.03)
+    ranges = {"input": (-20.0, 10.0), "output": output}
+    trimmed = without_closed_gates(ranges, {"input": (gate, "output")})
+    assert trimmed["output"] == output
+    assert trimmed["input"] == pytest.approx((expected, 10.0), abs=0.03)
 
 
-def test_range_that_closes_no_gate_stays() -> None:
-    # Above -1.2785 SiLU still falls; and with an answer up to 1000 half a step is all of it.
-    gated = {"read": (Gate.SILU, "answer"), "wide": (Gate.SILU, "wide answer")}
+def test_range_that_closes_no_gate_is_kept() -> None:
+    # Above -1.2785 SiLU still falls. With outputs up to 1000, half a step exceeds all of them
+    # below zero.
+    gated = {"input": (Gate.SILU, "output"), "wide": (Gate.SILU, "wide output")}
     ranges = {
-        "read": (-1.2, 10.0),
-        "answer": (-0.28, 10.0),
+        "input": (-1.2, 10.0),
+        "output": (-0.28, 10.0),
         "wide": (-5.0, 1000.0),
-        "wide answer": (-0.28, 1000.0),
+        "wide output": (-0.28, 1000.0),
     }
-    found = without_closed_gates(ranges, gated)
-    assert found["read"] == (-1.2, 10.0)
-    assert found["wide"] == pytest.approx((-1.2785, 1000.0))
+    trimmed = without_closed_gates(ranges, gated)
+    assert trimmed["input"] == (-1.2, 10.0)
+    assert trimmed["wide"] == pytest.approx((-1.2785, 1000.0))

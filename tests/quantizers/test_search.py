@@ -1,4 +1,4 @@
-"""What is in the way of int8 is found by trying, on images that set no range."""
+"""The search compares int8 files on images that did not calibrate them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ FloatFile = Callable[[str], Path]
 
 
 class Stretched(nn.Module):
-    """A depthwise convolution whose input has one channel a thousand times as wide as the others.
+    """A depthwise convolution with one input channel a thousand times as wide as the others.
 
-    Its weights undo that, so that the float answer depends on all channels alike.
+    Its weights undo that, so that the float output depends on all channels alike.
     """
 
     def __init__(self) -> None:
@@ -42,32 +42,32 @@ class Stretched(nn.Module):
         with torch.no_grad():
             self.stem.weight[0] *= 1000
             self.depthwise.weight[0] /= 1000
-            # Answers that reach from 0 to 1.
+            # Outputs that cover 0 to 1.
             self.last.weight *= 100
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes `(N, 16, 2)` and scores `(N, 16, 1)`."""
-        found = nn.functional.silu(self.stem(image))
-        found = nn.functional.silu(self.middle(nn.functional.silu(self.depthwise(found))))
-        answer = torch.sigmoid(self.last(found)).flatten(2).permute(0, 2, 1)
-        return answer[..., :2], answer[..., 2:]
+        features = nn.functional.silu(self.stem(image))
+        features = nn.functional.silu(self.middle(nn.functional.silu(self.depthwise(features))))
+        outputs = torch.sigmoid(self.last(features)).flatten(2).permute(0, 2, 1)
+        return outputs[..., :2], outputs[..., 2:]
 
 
 @pytest.fixture(scope="module")
 def stretched(tmp_path_factory: pytest.TempPathFactory) -> FloatFile:
-    made: dict[str, Path] = {}
+    files: dict[str, Path] = {}
 
     def export(name: str) -> Path:
         exporter = EXPORTERS.load(name)
         if any(find_spec(module) is None for module in exporter.requires):
-            pytest.skip(f"edgetl[{EXPORTERS.extras[name]}] is not installed")
-        if name not in made:
+            pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
+        if name not in files:
             torch.manual_seed(0)
             module = RawPixels(Stretched(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()
             folder = tmp_path_factory.mktemp(f"stretched-{name}")
             exporter.export(module, torch.zeros(1, 16, 16, 3), ("boxes", "scores"), folder)
-            made[name] = folder / exporter.file
-        return made[name]
+            files[name] = folder / exporter.file
+        return files[name]
 
     return export
 
@@ -80,7 +80,7 @@ def noise() -> NDArray[np.uint8]:
 def quantize(
     name: str, file: Path, images: NDArray[np.uint8], out: Path, settings: Int8Table
 ) -> tuple[Facts, float]:
-    """Return what the quantizer tells and the file's error on the first image."""
+    """Return the quantizer's facts and the file's error on the first image."""
     out.mkdir()
     quantizer = QUANTIZERS.load(name)
     facts = quantizer.quantize(file, images, Precision.INT8, settings, out)
@@ -91,19 +91,19 @@ def quantize(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_convolutions_of_a_stretched_channel_stay_in_float_and_the_answer_comes_back(
+def test_keeping_the_convolutions_of_a_stretched_channel_in_float_restores_the_output(
     name: str, stretched: FloatFile, noise: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     file = stretched(QUANTIZERS.load(name).reads)
 
-    wanted = Int8Table(float_layers=FloatTable(tail=True, convolutions=2))
+    settings = Int8Table(float_layers=FloatTable(tail=True, convolutions=2))
 
     _, all_int8 = quantize(name, file, noise, tmp_path / "all", Int8Table())
-    facts, kept = quantize(name, file, noise, tmp_path / "kept", wanted)
+    facts, kept = quantize(name, file, noise, tmp_path / "kept", settings)
 
     assert kept < all_int8 / 4
     rows = facts["convolutions"]
-    # Reads the stretched tensor; the stem writes it.
+    # The stem writes the stretched tensor, the depthwise convolution reads it.
     assert max(row["noise"] for row in rows[:2]) > 0.5
     assert rows[0]["error"] == max(row["error"] for row in rows)
     # The last convolution is in the tail and is not tried.
@@ -112,12 +112,12 @@ def test_convolutions_of_a_stretched_channel_stay_in_float_and_the_answer_comes_
     assert facts["held_out"] == 4
 
 
-def test_best_takes_the_estimator_with_the_smallest_error_and_tells_all(
+def test_best_takes_the_estimator_with_the_smallest_error_and_reports_all(
     stretched: FloatFile, noise: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    wanted, out = Int8Table(range=BEST), tmp_path / "out"
+    settings, out = Int8Table(range=BEST), tmp_path / "out"
 
-    facts, _ = quantize("onnxruntime", stretched("onnx"), noise, out, wanted)
+    facts, _ = quantize("onnxruntime", stretched("onnx"), noise, out, settings)
 
     rows = facts["estimators"]
     assert [(row["estimator"], row["percentile"]) for row in rows] == [
@@ -130,18 +130,18 @@ def test_best_takes_the_estimator_with_the_smallest_error_and_tells_all(
     assert facts["range"] == {key: best[key] for key in ("estimator", "percentile")}
 
 
-class Recording:
-    """A workshop whose every file is a copy of one; it remembers what it was given."""
+class RecordingBackend:
+    """A quantization backend that copies one file and records its arguments."""
 
     reads = "onnx"
     channel_axis = 1
-    operations = (Operation("conv", "Conv", ("image",), ("found",)),)
-    outputs = ("found",)
+    operations = (Operation("conv", "Conv", ("image",), ("output",)),)
+    outputs = ("output",)
 
     def __init__(self, model: Path, *, writes: Path | None = None) -> None:
         self.model = model
         self.writes = writes or model
-        self.given: list[tuple[NDArray[np.uint8], RangeTable, frozenset[str]]] = []
+        self.calls: list[tuple[NDArray[np.uint8], RangeTable, frozenset[str]]] = []
 
     def observe(self, image: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         yield "image", image.transpose(0, 3, 1, 2)
@@ -149,36 +149,36 @@ class Recording:
     def write(
         self, images: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
-        self.given.append((images, settings, left))
+        self.calls.append((images, settings, left))
         return Path(shutil.copy(self.writes, out))
 
 
-def test_images_that_judge_set_no_range(
+def test_held_out_images_do_not_calibrate(
     stretched: FloatFile, noise: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     file = stretched("onnx")
     quantize("onnxruntime", file, noise, tmp_path / "harmed", Int8Table())
-    backend = Recording(file, writes=tmp_path / "harmed" / file.name)
+    backend = RecordingBackend(file, writes=tmp_path / "harmed" / file.name)
 
     result = search(backend, noise[:8], Int8Table(range=BEST))
 
-    # The first and the fifth of eight judge.
-    for given, _, _ in backend.given:
-        np.testing.assert_array_equal(given, noise[[1, 2, 3, 5, 6, 7]])
-    assert [settings for _, settings, _ in backend.given] == list(ESTIMATORS)
+    # The first and the fifth of eight are held out.
+    for calibration, _, _ in backend.calls:
+        np.testing.assert_array_equal(calibration, noise[[1, 2, 3, 5, 6, 7]])
+    assert [settings for _, settings, _ in backend.calls] == list(ESTIMATORS)
     assert result.facts["held_out"] == 2
-    # Equal errors: the first one.
+    # On equal errors the first one wins.
     assert result.range == ESTIMATORS[0]
 
 
-def test_an_estimator_that_harms_nothing_ends_the_search(
+def test_harmless_estimator_ends_the_search(
     float_file: FloatFile, images: NDArray[np.uint8]
 ) -> None:
-    backend = Recording(float_file("onnx"))
+    backend = RecordingBackend(float_file("onnx"))
 
     result = search(backend, images, Int8Table(range=BEST))
 
-    assert [settings for _, settings, _ in backend.given] == [ESTIMATORS[0]]
+    assert [settings for _, settings, _ in backend.calls] == [ESTIMATORS[0]]
     assert result.range == ESTIMATORS[0]
     assert [(row["estimator"], row["error"]) for row in result.facts["estimators"]] == [
         ("minmax", 0.0)
@@ -188,27 +188,27 @@ def test_an_estimator_that_harms_nothing_ends_the_search(
 def test_without_a_choice_nothing_is_tried(
     float_file: FloatFile, images: NDArray[np.uint8]
 ) -> None:
-    backend = Recording(float_file("onnx"))
+    backend = RecordingBackend(float_file("onnx"))
 
     result = search(backend, images, Int8Table(float_layers=FloatTable(tail=True)))
 
-    assert backend.given == []
+    assert backend.calls == []
     assert (result.range, result.left) == (RangeTable(), frozenset({"conv"}))
 
 
 def test_no_convolution_stays_in_float_where_int8_changes_nothing(
     float_file: FloatFile, images: NDArray[np.uint8]
 ) -> None:
-    backend = Recording(float_file("onnx"))
+    backend = RecordingBackend(float_file("onnx"))
 
     result = search(backend, images, Int8Table(float_layers=FloatTable(convolutions=1)))
 
-    # One trial of everything in int8, which answers like the float file: it is a copy.
-    assert [left for _, _, left in backend.given] == [frozenset()]
+    # One trial with everything in int8, whose outputs equal the float file's: it is a copy.
+    assert [left for _, _, left in backend.calls] == [frozenset()]
     assert (result.facts["convolutions"], result.left) == ([], frozenset())
 
 
-def test_error_is_the_share_of_power_and_the_mean_of_the_outputs() -> None:
+def test_error_is_relative_power_and_the_mean_over_outputs() -> None:
     before = {"boxes": np.array([3.0, 4.0], np.float32), "scores": np.array([2.0], np.float32)}
     after = {"boxes": np.array([3.0, 3.0], np.float32), "scores": np.array([1.0], np.float32)}
 
@@ -224,7 +224,7 @@ def channel_noise(axis: int, *images: NDArray[np.float32]) -> float:
     return noise.share()
 
 
-def test_channel_that_another_one_stretches_drowns() -> None:
+def test_channel_in_a_range_widened_by_another_is_lost_in_noise() -> None:
     alike = np.array([[[0.0, 10.0]], [[0.0, 10.0]]], np.float32)[np.newaxis]
     stretched = np.array([[[0.0, 10.0]], [[0.0, 0.001]]], np.float32)[np.newaxis]
 
@@ -234,8 +234,8 @@ def test_channel_that_another_one_stretches_drowns() -> None:
     assert channel_noise(-1, stretched.transpose(0, 2, 3, 1)) == channel_noise(1, stretched)
 
 
-def test_noise_behind_a_pooling_is_judged_over_images() -> None:
-    # One place each: 0, 100, 200 in the one channel, 0, 1, 2 in the other, steps of 200/255.
+def test_noise_after_global_pooling_is_measured_over_images() -> None:
+    # One position each: 0, 100, 200 in one channel, 0, 1, 2 in the other, steps of 200/255.
     images = [np.array([100.0 * i, 1.0 * i], np.float32).reshape(1, 2, 1, 1) for i in range(3)]
     step = (200 / 255) ** 2 / 12
     shares = [step / (step + variance) for variance in (20_000 / 3, 2 / 3)]

@@ -1,7 +1,7 @@
-"""Two models whose answers can be computed by hand.
+"""Two models whose outputs can be computed by hand.
 
 The logits of the classifier are the mean of each colour, over 100. The detector has three fixed
-boxes; two that overlap see red, one sees blue, and scores are shares of the mean of that colour.
+boxes; two overlapping ones react to red, one to blue. Scores are shares of that colour's mean.
 """
 
 from __future__ import annotations

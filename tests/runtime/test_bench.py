@@ -44,21 +44,21 @@ _LATENCY = Latency(
 )
 
 
-def test_lines_tell_every_figure_with_its_interval() -> None:
+def test_lines_report_every_figure_with_its_interval() -> None:
     assert list(latency_lines(_LATENCY)) == [
         "onnxruntime 1.31.1 on cpu, 1 thread(s), a board",
         "load 20.0 ms, first 3.00 ms",
-        "runs 2, their medians 2.000, 2.000 ms; 160 inferences count",
+        "2 runs, medians 2.000, 2.000 ms; 160 inferences counted",
         (
             "model, ms: p50 2.000 [2.000 2.000], p90 2.000 [2.000 2.000], p95 2.000 [2.000 2.000], "
             "too few samples for p99"
         ),
         (
-            "before it, ms: p50 3.000 [3.000 3.000], p90 3.000 [3.000 3.000], "
+            "preprocessing, ms: p50 3.000 [3.000 3.000], p90 3.000 [3.000 3.000], "
             "p95 3.000 [3.000 3.000], too few samples for p99"
         ),
         (
-            "after it, ms: p50 1.000 [1.000 1.000], p90 1.000 [1.000 1.000], "
+            "postprocessing, ms: p50 1.000 [1.000 1.000], p90 1.000 [1.000 1.000], "
             "p95 1.000 [1.000 1.000], too few samples for p99"
         ),
         (
@@ -69,53 +69,53 @@ def test_lines_tell_every_figure_with_its_interval() -> None:
     ]
 
 
-def test_lines_tell_energy_and_an_unknown_memory() -> None:
+def test_lines_report_energy_and_an_unknown_memory() -> None:
     runs = tuple(dataclasses.replace(run, energy_j=0.4) for run in _LATENCY.runs)
     lines = list(latency_lines(dataclasses.replace(_LATENCY, runs=runs, peak_memory_bytes=None)))
     assert lines[-2:] == [
         "peak memory unknown",
-        "energy 5.00 mJ an inference, what the machine takes idle included",
+        "energy 5.00 mJ per inference, including idle power",
     ]
 
 
-def test_lines_tell_what_disturbed_a_run_that_was_repeated() -> None:
+def test_lines_report_what_disturbed_a_repeated_run() -> None:
     runs = (_run(2.0), _run(9.0, _BUSY), _run(2.0))
     lines = list(latency_lines(dataclasses.replace(_LATENCY, runs=runs)))
-    assert "160 inferences count" in lines[2]
+    assert "160 inferences counted" in lines[2]
     assert lines[-1] == (
         "run 2 was disturbed: a hypervisor took 10% of the processor; "
         "other programs kept 1.0 cores busy"
     )
 
 
-def test_lines_tell_that_fewer_runs_count_than_were_asked_for() -> None:
+def test_lines_report_that_fewer_runs_count_than_requested() -> None:
     runs = (*[_run(2.0)] * 3, *[_run(9.0, _BUSY)] * 7)
     lines = list(
         latency_lines(dataclasses.replace(_LATENCY, plan=TimingPlan(0.1, 80, 5), runs=runs))
     )
     assert lines[-1] == (
-        "3 of 5 runs that were asked for were undisturbed in 10 attempts, and count"
+        "only 3 of the 5 requested runs were undisturbed in 10 attempts; only these count"
     )
 
 
-def test_lines_tell_that_the_times_are_not_the_models_own() -> None:
+def test_lines_report_that_the_times_are_not_the_models_own() -> None:
     runs = (_run(9.0, _BUSY),) * 4
     lines = list(latency_lines(dataclasses.replace(_LATENCY, runs=runs)))
     assert lines[-1] == (
-        "other programs disturbed too many runs: these times are not the model's own "
-        "(all runs count)"
+        "too many runs were disturbed: the times are not those of the model alone "
+        "(all runs counted)"
     )
 
 
-def test_lines_tell_a_warm_up_that_never_settled() -> None:
+def test_lines_report_a_warm_up_that_never_settled() -> None:
     warm_up = WarmUp(20, stable=False)
     lines = list(latency_lines(dataclasses.replace(_LATENCY, warm_up=warm_up)))
     assert lines[-1] == (
-        "the warm-up never settled in 20 inferences: no two of its windows agreed within 2 %"
+        "the warm-up did not settle in 20 inferences: no two successive windows agreed within 2 %"
     )
 
 
-def test_lines_tell_when_a_machine_grew_slow() -> None:
+def test_lines_report_throttling_in_the_sustained_run() -> None:
     sustained = Sustained(
         (Minute(9, 2_000_000, 3_000_000, 4_000_000), Minute(5, 3_000_000, 4_000_000, 5_000_000)),
         (
@@ -125,21 +125,21 @@ def test_lines_tell_when_a_machine_grew_slow() -> None:
     )
     lines = list(latency_lines(dataclasses.replace(_LATENCY, sustained=sustained)))
     assert lines[-5:] == [
-        "sustained, median of each minute, ms: 2.000, 3.000",
-        "  the last minute took 1.50 times the first !",
-        "  at most 85.0 degrees Celsius",
-        "  frequency 1250 MHz, at least 1000",
-        "  slowed down from second 70 on: throttled, under-voltage",
+        "sustained, median per minute, ms: 2.000, 3.000",
+        "  the last minute took 1.50 times as long as the first !",
+        "  peak temperature 85.0 degrees Celsius",
+        "  median frequency 1250 MHz, lowest 1000 MHz",
+        "  throttled from second 70 on: throttled, under-voltage",
     ]
 
 
 def test_bench_prints_the_lines(model_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["bench", str(model_folder), "--seconds", "0.01", "--count", "20", "--runs", "2"]
     assert main([*words, "--sustained", "0.001"]) == 0
-    said = capsys.readouterr().out
-    for start in ("model, ms: p50 ", "before it, ms: p50 ", "after it, ms: p50 ",
+    printed = capsys.readouterr().out
+    for start in ("model, ms: p50 ", "preprocessing, ms: p50 ", "postprocessing, ms: p50 ",
                   "end to end, ms: p50 ", "peak memory ", "sustained, median"):  # fmt: skip
-        assert f"\n{start}" in said
+        assert f"\n{start}" in printed
 
 
 def test_bench_as_json_keeps_samples_and_figures(

@@ -26,15 +26,15 @@ class Stub:
     def model(self) -> None:
         self.time_ns += next(self._times_ns)
 
-    def whole(self) -> tuple[int, int]:
+    def end_to_end(self) -> tuple[int, int]:
         self.time_ns += 3 * _MS
         self.model()
         self.time_ns += _MS
         return 3 * _MS, _MS
 
 
-class Quiet:
-    """An observer to whom every run is disturbed as `busy` says."""
+class StubObserver:
+    """An observer that reports a disturbance for each true entry of `busy`."""
 
     def __init__(self, busy: Sequence[bool] = ()) -> None:
         self.calls: list[str] = []
@@ -68,11 +68,11 @@ def test_samples_take_at_least_the_time_and_the_count(
     seconds: float, count: int, taken: int
 ) -> None:
     stub = Stub(repeat(10 * _MS))
-    found = samples(stub.model, stub.now, seconds=seconds, count=count)
-    assert found.tolist() == [10 * _MS] * taken
+    times = samples(stub.model, stub.now, seconds=seconds, count=count)
+    assert times.tolist() == [10 * _MS] * taken
 
 
-def test_look_between_two_inferences_is_in_no_time() -> None:
+def test_reading_between_two_inferences_is_not_timed() -> None:
     stub = Stub(repeat(_S // 4))
     looks = []
 
@@ -80,11 +80,11 @@ def test_look_between_two_inferences_is_in_no_time() -> None:
         looks.append(stub.time_ns)
         stub.time_ns += _S // 2
 
-    found = samples(stub.model, stub.now, seconds=3.0, count=1, each_second=look)
-    assert set(found) == {_S // 4}
-    # The pauses count as time that has passed, once a second all the same.
+    times = samples(stub.model, stub.now, seconds=3.0, count=1, each_second=look)
+    assert set(times) == {_S // 4}
+    # Pauses count as elapsed time; readings still come once a second.
     assert looks == [_S, 2 * _S, 3 * _S]
-    assert len(found) == 8
+    assert len(times) == 8
 
 
 def test_warm_up_ends_when_two_windows_agree() -> None:
@@ -94,7 +94,7 @@ def test_warm_up_ends_when_two_windows_agree() -> None:
     assert warm_up(stub.model, stub.now) == WarmUp(5 + 20 + 50 + 100, stable=True)
 
 
-def test_warm_up_that_never_settles_ends_and_says_so() -> None:
+def test_warm_up_that_never_settles_ends_as_unstable() -> None:
     def slower() -> Iterator[int]:
         time_ns = float(_MS)
         while True:
@@ -102,8 +102,8 @@ def test_warm_up_that_never_settles_ends_and_says_so() -> None:
             yield round(time_ns)
 
     stub = Stub(slower())
-    found = warm_up(stub.model, stub.now)
-    assert not found.stable
+    warm = warm_up(stub.model, stub.now)
+    assert not warm.stable
     assert 10 * _S <= stub.time_ns < 40 * _S
 
 
@@ -112,8 +112,8 @@ def test_warm_up_of_a_slow_model_is_two_windows() -> None:
     assert warm_up(stub.model, stub.now) == WarmUp(10, stable=True)
 
 
-def test_run_has_the_model_alone_and_the_parts_of_the_whole() -> None:
-    stub, observer = Stub(repeat(10 * _MS)), Quiet()
+def test_run_has_times_of_the_model_alone_and_of_the_parts() -> None:
+    stub, observer = Stub(repeat(10 * _MS)), StubObserver()
     (run,) = take_runs(stub, stub.now, TimingPlan(0.0, 2, 1), observer)
     assert run.model_ns.tolist() == [10 * _MS] * 2
     assert run.end_to_end_ns.tolist() == [14 * _MS] * 2
@@ -123,8 +123,8 @@ def test_run_has_the_model_alone_and_the_parts_of_the_whole() -> None:
     assert observer.calls == ["begin", "energy", "end"]
 
 
-def test_observer_looks_once_a_second() -> None:
-    stub, observer = Stub(repeat(100 * _MS)), Quiet()
+def test_observer_is_called_once_a_second() -> None:
+    stub, observer = Stub(repeat(100 * _MS)), StubObserver()
     next(take_runs(stub, stub.now, TimingPlan(3.0, 1, 1), observer))
     assert observer.calls == ["begin", "second", "second", "second", "energy", "end"]
 
@@ -138,12 +138,12 @@ def test_observer_looks_once_a_second() -> None:
         pytest.param([True] * 5, 6, id="one was undisturbed"),
     ],
 )
-def test_disturbed_run_is_repeated_up_to_a_stated_number(busy: list[bool], taken: int) -> None:
+def test_disturbed_run_is_repeated_up_to_the_maximum(busy: list[bool], taken: int) -> None:
     stub = Stub(repeat(_MS))
     plan = TimingPlan(0.0, 1, 3)
-    found = list(take_runs(stub, stub.now, plan, Quiet(busy)))
-    assert len(found) == taken <= plan.most_runs
-    assert [run.disturbance.interfered for run in found] == (busy + [False] * 3)[:taken]
+    runs = list(take_runs(stub, stub.now, plan, StubObserver(busy)))
+    assert len(runs) == taken <= plan.max_runs
+    assert [run.disturbance.interfered for run in runs] == (busy + [False] * 3)[:taken]
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_disturbed_run_is_repeated_up_to_a_stated_number(busy: list[bool], taken
         pytest.param(TimingPlan(1.0, 50, 10), 5, 9999, False, id="half of ten runs"),
         pytest.param(TimingPlan(1.0, 50, 10), 6, 9999, True, id="more than half"),
         pytest.param(TimingPlan(1.0, 50, 3), 2, 9999, False, id="two of three runs"),
-        pytest.param(TimingPlan(0.0, 10, 1), 1, 10, True, id="no more were asked for"),
+        pytest.param(TimingPlan(0.0, 10, 1), 1, 10, True, id="no more were requested"),
         pytest.param(TimingPlan(0.0, 10, 2), 1, 10, False, id="half of them"),
     ],
 )
-def test_figures_need_most_runs_and_the_samples_that_a_limit_is_set_on(
+def test_figures_need_most_runs_and_enough_samples_for_the_limit(
     plan: TimingPlan, num_runs: int, num_samples: int, *, enough: bool
 ) -> None:
     assert plan.enough(num_runs, num_samples) is enough

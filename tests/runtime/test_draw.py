@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from edgetl.runtime.detections import Detections
-from edgetl.runtime.draw import _colour, _contrast, draw_detections, draw_label, spelt
+from edgetl.runtime.draw import _colour, _contrast, draw_detections, draw_label, transliterate
 from edgetl.runtime.errors import EdgetlUsageError
 
 _GREY = 120
@@ -28,44 +28,44 @@ def _detections(boxes: Sequence[Sequence[float]], labels: Sequence[int]) -> Dete
     )
 
 
-def _changed(picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+def _changed(canvas: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """Return the box of all pixels that are not grey, xyxy."""
-    rows, columns = np.nonzero((picture != _GREY).any(axis=-1))
+    rows, columns = np.nonzero((canvas != _GREY).any(axis=-1))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
-def test_frame_is_the_box_and_its_inside_stays_as_it_was() -> None:
-    # The image is too low for a tag.
-    picture = draw_detections(_grey(11, 200), _detections([[20, 1, 90, 10]], [0]), ["a"])
-    assert _changed(picture) == (20, 1, 90, 10)
-    assert (picture[3:8, 24:86] == _GREY).all()
+def test_frame_is_the_box_and_its_inside_is_unchanged() -> None:
+    # The image is not high enough for a tag.
+    canvas = draw_detections(_grey(11, 200), _detections([[20, 1, 90, 10]], [0]), ["a"])
+    assert _changed(canvas) == (20, 1, 90, 10)
+    assert (canvas[3:8, 24:86] == _GREY).all()
 
 
-def test_image_itself_is_not_drawn_on() -> None:
+def test_input_image_is_not_modified() -> None:
     image = _grey(100, 100)
     draw_detections(image, _detections([[20, 20, 90, 90]], [0]), ["a"])
     draw_label(image, "a")
     assert (image == _GREY).all()
 
 
-def test_image_without_detections_stays_as_it_is() -> None:
+def test_image_without_detections_is_unchanged() -> None:
     assert (draw_detections(_grey(50, 50), _detections([], []), ["a"]) == _GREY).all()
 
 
 def test_classes_have_colours_that_differ() -> None:
-    picture = draw_detections(
+    canvas = draw_detections(
         _grey(300, 400), _detections([[10, 50, 100, 290], [200, 50, 390, 290]], [0, 1]), ["a", "b"]
     )
     for label, column in ((0, slice(10, 100)), (1, slice(200, 390))):
-        assert (picture[150, column] == _colour(label)).all(axis=-1).any()
+        assert (canvas[150, column] == _colour(label)).all(axis=-1).any()
     colours = np.array([_colour(label) for label in range(20)]).astype(int)
     apart = np.abs(colours[:, np.newaxis] - colours[np.newaxis]).sum(axis=-1)
     assert apart[~np.eye(20, dtype=bool)].min() >= 40
 
 
 @pytest.mark.parametrize("label", range(30))
-def test_text_stands_out_from_its_ground(label: int) -> None:
-    # Relative luminance and contrast as in WCAG 2, section 1.4.3, which wants 3 for large text.
+def test_text_contrasts_with_its_background(label: int) -> None:
+    # Relative luminance and contrast as in WCAG 2, section 1.4.3, which requires 3 for large text.
     def luminance(colour: tuple[int, int, int]) -> float:
         shares = np.array(colour) / 255
         linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
@@ -83,14 +83,14 @@ def test_text_stands_out_from_its_ground(label: int) -> None:
         pytest.param([270, 100, 300, 200], (slice(75, 100), slice(240, 300)), id="at the right"),
     ],
 )
-def test_tag_lies_at_its_box_inside_the_image(
+def test_tag_is_next_to_its_box_and_inside_the_image(
     box: list[float], region: tuple[slice, slice]
 ) -> None:
-    picture = draw_detections(_grey(300, 300), _detections([box], [0]), ["screw"])
-    assert (picture[region] == _colour(0)).all(axis=-1).mean() > 0.25
+    canvas = draw_detections(_grey(300, 300), _detections([box], [0]), ["screw"])
+    assert (canvas[region] == _colour(0)).all(axis=-1).mean() > 0.25
 
 
-def test_tags_of_close_boxes_do_not_lie_on_each_other() -> None:
+def test_tags_of_close_boxes_do_not_overlap() -> None:
     boxes = [[100, 100, 200, 200], [104, 104, 200, 200]]
     one = draw_detections(_grey(300, 300), _detections(boxes[:1], [0]), ["screw"])
     tag_only = (one != _GREY).any(axis=-1)
@@ -100,13 +100,13 @@ def test_tags_of_close_boxes_do_not_lie_on_each_other() -> None:
     assert (both == _colour(1)).all(axis=-1).sum() > 300
 
 
-def test_a_crowd_has_frames_but_no_tags_over_them() -> None:
+def test_crowded_image_has_frames_but_few_tags() -> None:
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 600, (500, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(5, 60, (500, 2))], axis=1)
-    picture = draw_detections(_grey(640, 640), _detections(boxes.tolist(), [0] * 500), ["part"])
-    # A tag would be 60 x 20; 500 of them would cover more than all.
-    assert 0.2 < (picture == _GREY).all(axis=-1).mean() < 0.9
+    canvas = draw_detections(_grey(640, 640), _detections(boxes.tolist(), [0] * 500), ["part"])
+    # 500 tags of 60 x 20 would cover more than the whole image.
+    assert 0.2 < (canvas == _GREY).all(axis=-1).mean() < 0.9
 
 
 @settings(max_examples=60, deadline=None)
@@ -115,27 +115,27 @@ def test_a_crowd_has_frames_but_no_tags_over_them() -> None:
     box=st.tuples(*[st.floats(-50, 150, width=32)] * 4),
     name=st.text(max_size=12),
 )
-def test_every_box_and_name_can_be_drawn(
+def test_every_box_and_label_can_be_drawn(
     size: tuple[int, int], box: tuple[float, ...], name: str
 ) -> None:
-    picture = draw_detections(_grey(*size), _detections([box], [0]), [name])
-    assert picture.shape == (*size, 3)
+    canvas = draw_detections(_grey(*size), _detections([box], [0]), [name])
+    assert canvas.shape == (*size, 3)
     assert draw_label(_grey(*size), name).shape == (*size, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 4000), (4000, 1), (1, 1)], ids=str)
-def test_a_line_can_be_drawn_on(size: tuple[int, int]) -> None:
-    picture = draw_detections(
+def test_image_one_pixel_wide_can_be_drawn_on(size: tuple[int, int]) -> None:
+    canvas = draw_detections(
         _grey(*size), _detections([[0, 0, size[1], size[0]]], [3]), list("abcd")
     )
-    assert (picture != _GREY).any()
+    assert (canvas != _GREY).any()
 
 
 def test_lines_and_text_grow_with_the_image() -> None:
     heights = []
     for side in (300, 3000):
-        picture = draw_label(_grey(side, side), "screw 0.93")
-        heights.append(_changed(picture)[3])
+        canvas = draw_label(_grey(side, side), "screw 0.93")
+        heights.append(_changed(canvas)[3])
     assert heights[1] > 4 * heights[0]
 
 
@@ -156,18 +156,18 @@ def test_label_of_two_lines_has_two() -> None:
         ("螺丝", "??"),
     ],
 )
-def test_letters_that_the_font_lacks_are_spelt(text: str, expected: str) -> None:
-    assert spelt(text) == expected
+def test_letters_missing_from_the_font_are_transliterated(text: str, expected: str) -> None:
+    assert transliterate(text) == expected
 
 
-def test_pillow_that_cannot_write_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillow_without_text_support_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(size: float) -> None:
         del size
         raise ImportError("The _imagingft C module is not installed")
 
     monkeypatch.setattr(ImageFont, "load_default", refuse)
     with pytest.raises(
-        EdgetlUsageError, match="this Pillow cannot write text: The _imagingft"
+        EdgetlUsageError, match="this Pillow cannot draw text: The _imagingft"
     ) as caught:
         draw_label(_grey(9, 9), "a")
     assert caught.value.remedy == "pip install --upgrade pillow"

@@ -8,9 +8,9 @@ from edgetl.runtime.host import fingerprint, peak_memory_bytes
 
 
 def test_fingerprint_is_plain_json_and_repeats() -> None:
-    found = fingerprint()
-    assert json.loads(json.dumps(found)) == found == fingerprint()
-    assert set(found) == {"machine", "processor", "cores", "kernel", "governor"}
+    host = fingerprint()
+    assert json.loads(json.dumps(host)) == host == fingerprint()
+    assert set(host) == {"machine", "processor", "cores", "kernel", "governor"}
 
 
 def test_peak_memory_is_that_of_the_process_and_not_of_its_parent() -> None:

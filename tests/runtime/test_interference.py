@@ -45,30 +45,32 @@ _TICKS = os.sysconf("SC_CLK_TCK")
         pytest.param({"frequency_mhz": (None, None)}, [], id="no sensor"),
         pytest.param(
             {"throttled": ("under-voltage", "frequency capped")},
-            ["the processor was slowed down: under-voltage, frequency capped"],
+            ["the processor was throttled: under-voltage, frequency capped"],
             id="throttled",
         ),
     ],
 )
 def test_disturbance_is_named(changes: dict[str, float], reasons: list[str]) -> None:
-    found = Disturbance(**{**vars(_QUIET), **changes})
-    assert list(found.reasons()) == reasons
-    assert found.interfered is bool(reasons)
+    disturbance = Disturbance(**{**vars(_QUIET), **changes})
+    assert list(disturbance.reasons()) == reasons
+    assert disturbance.interfered is bool(reasons)
 
 
-def test_watch_tells_processor_time_that_is_not_its_own(tmp_path: Path) -> None:
+def test_watch_reports_processor_time_of_other_programs(tmp_path: Path) -> None:
     _write_stat(tmp_path, busy_s=10.0, steal_s=1.0)
     (tmp_path / "proc/loadavg").write_text("1.25 0.50 0.25 2/100 4242\n")
     watch = Watch(Sensors(tmp_path), tmp_path)
     time.sleep(0.1)
-    # Far more than this process can have used itself.
+    # Far more than this process can have used.
     _write_stat(tmp_path, busy_s=15.0, steal_s=1.5)
-    found = watch.read()
-    assert found.seconds >= 0.1
-    assert 4.0 < found.others_cores * found.seconds <= 5.0
-    assert found.steal_share == pytest.approx(0.5 / (os.cpu_count() or 1) / found.seconds)
-    assert found.load == 1.25
-    assert found.frequency_mhz == (None, None)
+    disturbance = watch.read()
+    assert disturbance.seconds >= 0.1
+    assert 4.0 < disturbance.others_cores * disturbance.seconds <= 5.0
+    assert disturbance.steal_share == pytest.approx(
+        0.5 / (os.cpu_count() or 1) / disturbance.seconds
+    )
+    assert disturbance.load == 1.25
+    assert disturbance.frequency_mhz == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_watch_tells_processor_time_that_is_not_its_own(tmp_path: Path) -> None:
         pytest.param([1000, 700, 1500, 1200], (1000.0, 700.0), id="the larger fall"),
     ],
 )
-def test_watch_sees_every_fall_of_the_frequency(
+def test_watch_reports_the_largest_fall_of_the_frequency(
     readings: list[int], fall: tuple[float, float], tmp_path: Path
 ) -> None:
     file = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
@@ -94,7 +96,7 @@ def test_watch_sees_every_fall_of_the_frequency(
     assert watch.read().frequency_mhz == fall
 
 
-def test_watch_tells_what_throttled_at_the_start_and_at_the_end(tmp_path: Path) -> None:
+def test_watch_reports_throttling_at_the_start(tmp_path: Path) -> None:
     device = tmp_path / "sys/class/thermal/cooling_device0"
     device.mkdir(parents=True)
     (device / "type").write_text("cpufreq-cpu0\n")
@@ -104,7 +106,7 @@ def test_watch_tells_what_throttled_at_the_start_and_at_the_end(tmp_path: Path) 
     assert watch.read().throttled == ("cooled by cpufreq-cpu0",)
 
 
-def test_own_work_is_no_disturbance(tmp_path: Path) -> None:
+def test_own_work_is_not_a_disturbance(tmp_path: Path) -> None:
     _write_stat(tmp_path, busy_s=10.0, steal_s=0.0)
     watch = Watch(Sensors(tmp_path), tmp_path)
     until = time.process_time() + 0.1
@@ -114,9 +116,9 @@ def test_own_work_is_no_disturbance(tmp_path: Path) -> None:
     assert watch.read().others_cores == pytest.approx(0.0, abs=0.01)
 
 
-def test_machine_that_says_nothing_disturbs_nothing(tmp_path: Path) -> None:
-    found = Watch(Sensors(tmp_path), tmp_path).read()
-    assert (found.steal_share, found.others_cores, found.load) == (0.0, 0.0, None)
+def test_machine_without_counters_reports_no_disturbance(tmp_path: Path) -> None:
+    disturbance = Watch(Sensors(tmp_path), tmp_path).read()
+    assert (disturbance.steal_share, disturbance.others_cores, disturbance.load) == (0.0, 0.0, None)
 
 
 def test_program_that_starts_during_a_run_makes_it_invalid() -> None:
@@ -144,7 +146,7 @@ class _Hog:
             self._started.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
         sum(range(20_000))
 
-    def whole(self) -> tuple[int, int]:
+    def end_to_end(self) -> tuple[int, int]:
         self.model()
         return 0, 0
 

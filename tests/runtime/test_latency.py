@@ -31,7 +31,7 @@ def _run(times_ms: range, disturbance: Disturbance = _QUIET) -> Run:
 
 
 @pytest.fixture
-def taken() -> Latency:
+def measured() -> Latency:
     return Latency(
         engine="onnxruntime 1.31.1",
         threads=1,
@@ -52,14 +52,14 @@ def taken() -> Latency:
     )
 
 
-def test_disturbed_run_is_kept_and_does_not_count(taken: Latency) -> None:
-    assert not taken.interfered
-    assert taken.counted == (taken.runs[0], taken.runs[2])
+def test_disturbed_run_is_kept_and_does_not_count(measured: Latency) -> None:
+    assert not measured.interfered
+    assert measured.counted == (measured.runs[0], measured.runs[2])
     # Of 1 to 100 and 3 to 102 together, 96 + 94 of 200 are at most 96.
-    assert taken.quantile_ms(0.95) == 96.0
-    found = taken.summary()
-    assert found["count"] == 200
-    assert found["runs"] == {
+    assert measured.quantile_ms(0.95) == 96.0
+    summary = measured.summary()
+    assert summary["count"] == 200
+    assert summary["runs"] == {
         "asked": 2,
         "taken": 3,
         "undisturbed": 2,
@@ -68,93 +68,95 @@ def test_disturbed_run_is_kept_and_does_not_count(taken: Latency) -> None:
     }
 
 
-def test_all_runs_count_and_are_marked_if_none_was_undisturbed(taken: Latency) -> None:
-    runs = tuple(dataclasses.replace(run, disturbance=_BUSY) for run in taken.runs)
-    found = dataclasses.replace(taken, runs=runs)
-    assert found.interfered
-    assert found.counted == runs
-    assert found.summary()["count"] == 300
+def test_all_runs_count_and_are_marked_if_none_was_undisturbed(measured: Latency) -> None:
+    runs = tuple(dataclasses.replace(run, disturbance=_BUSY) for run in measured.runs)
+    latency = dataclasses.replace(measured, runs=runs)
+    assert latency.interfered
+    assert latency.counted == runs
+    assert latency.summary()["count"] == 300
 
 
-def test_too_few_undisturbed_samples_count_as_none(taken: Latency) -> None:
-    found = dataclasses.replace(taken, runs=(_run(range(49)), _run(range(49), _BUSY)))
-    assert found.interfered
-    assert len(found.counted) == 2
+def test_too_few_undisturbed_samples_count_as_none(measured: Latency) -> None:
+    latency = dataclasses.replace(measured, runs=(_run(range(49)), _run(range(49), _BUSY)))
+    assert latency.interfered
+    assert len(latency.counted) == 2
 
 
-def test_one_undisturbed_run_is_no_median_of_runs(taken: Latency) -> None:
+def test_one_undisturbed_run_is_too_few_for_a_median(measured: Latency) -> None:
     runs = (_run(range(1, 101)), *[_run(range(501, 601), _BUSY)] * 9)
-    found = dataclasses.replace(taken, plan=TimingPlan(0.5, 25, 5), runs=runs)
-    assert found.interfered
-    assert found.counted == runs
-    quiet = dataclasses.replace(found, runs=(*runs[:1] * 3, *runs[1:8]))
+    latency = dataclasses.replace(measured, plan=TimingPlan(0.5, 25, 5), runs=runs)
+    assert latency.interfered
+    assert latency.counted == runs
+    quiet = dataclasses.replace(latency, runs=(*runs[:1] * 3, *runs[1:8]))
     assert not quiet.interfered
     assert quiet.counted == runs[:1] * 3
 
 
-def test_json_is_a_way_there_and_back(taken: Latency, tmp_path: Path) -> None:
+def test_json_round_trip(measured: Latency, tmp_path: Path) -> None:
     path = tmp_path / "latency.json"
-    path.write_text(json.dumps({**taken.as_json(), "summary": taken.summary()}, allow_nan=False))
-    assert load_latency(path) == taken
-    assert load_latency(path).summary() == taken.summary()
+    path.write_text(
+        json.dumps({**measured.as_json(), "summary": measured.summary()}, allow_nan=False)
+    )
+    assert load_latency(path) == measured
+    assert load_latency(path).summary() == measured.summary()
 
 
-def test_json_of_another_schema_is_refused(taken: Latency) -> None:
+def test_json_of_another_schema_is_refused(measured: Latency) -> None:
     with pytest.raises(ValueError, match="latency has schema 1, not 3"):
-        Latency.from_json({**taken.as_json(), "schema": 1})
+        Latency.from_json({**measured.as_json(), "schema": 1})
 
 
-def test_summary_is_in_milliseconds(taken: Latency) -> None:
-    found = taken.summary()
-    assert found["load_ms"] == 20.0
-    assert found["first_ms"] == 3.0
-    assert found["model_ms"]["p50"]["value"] == 50.0
-    assert found["model_ms"]["p95"]["value"] == 96.0
-    assert found["model_ms"]["p99"] is None
+def test_summary_is_in_milliseconds(measured: Latency) -> None:
+    summary = measured.summary()
+    assert summary["load_ms"] == 20.0
+    assert summary["first_ms"] == 3.0
+    assert summary["model_ms"]["p50"]["value"] == 50.0
+    assert summary["model_ms"]["p95"]["value"] == 96.0
+    assert summary["model_ms"]["p99"] is None
     # 50 inferences end to end have no 95th percentile.
-    assert found["end_to_end_ms"]["p50"] == {"value": 6.0, "low": 6.0, "high": 6.0}
-    assert found["end_to_end_ms"]["p95"] is None
-    assert found["pre_ms"]["p50"]["value"] == 3.0
-    assert found["post_ms"]["p50"]["value"] == 1.0
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert summary["end_to_end_ms"]["p50"] == {"value": 6.0, "low": 6.0, "high": 6.0}
+    assert summary["end_to_end_ms"]["p95"] is None
+    assert summary["pre_ms"]["p50"]["value"] == 3.0
+    assert summary["post_ms"]["p50"]["value"] == 1.0
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
-def test_energy_is_that_of_one_inference(taken: Latency) -> None:
-    assert taken.summary()["energy_j"] == pytest.approx(2 * 0.5 / 200)
-    runs = tuple(dataclasses.replace(run, energy_j=None) for run in taken.runs)
-    assert dataclasses.replace(taken, runs=runs).summary()["energy_j"] is None
+def test_energy_is_that_of_one_inference(measured: Latency) -> None:
+    assert measured.summary()["energy_j"] == pytest.approx(2 * 0.5 / 200)
+    runs = tuple(dataclasses.replace(run, energy_j=None) for run in measured.runs)
+    assert dataclasses.replace(measured, runs=runs).summary()["energy_j"] is None
 
 
-def test_hottest_reading_of_all_runs_is_told(taken: Latency) -> None:
+def test_hottest_reading_of_all_runs_is_reported(measured: Latency) -> None:
     readings = ((None, 55.5), (61.0, 58.0))
     runs = tuple(
-        dataclasses.replace(run, temperature_c=given)
-        for run, given in zip(taken.runs, readings, strict=False)
+        dataclasses.replace(run, temperature_c=temperatures)
+        for run, temperatures in zip(measured.runs, readings, strict=False)
     )
-    warm = dataclasses.replace(taken, runs=runs, host={"processor": "Cortex-A72"})
+    warm = dataclasses.replace(measured, runs=runs, host={"processor": "Cortex-A72"})
     assert warm.summary()["hottest_c"] == 61.0
-    assert "at most 61.0 degrees Celsius" in latency_lines(warm)
+    assert "peak temperature 61.0 degrees Celsius" in latency_lines(warm)
     runs = tuple(dataclasses.replace(run, temperature_c=(None, None)) for run in runs)
-    assert dataclasses.replace(taken, runs=runs).summary()["hottest_c"] is None
+    assert dataclasses.replace(measured, runs=runs).summary()["hottest_c"] is None
 
 
-def test_what_slowed_the_processor_down_is_kept(taken: Latency) -> None:
-    first, *others = taken.runs
+def test_reasons_for_throttling_are_kept(measured: Latency) -> None:
+    first, *others = measured.runs
     slowed = dataclasses.replace(first.disturbance, throttled=("under-voltage",))
     runs = (dataclasses.replace(first, disturbance=slowed), *others)
-    data = json.loads(json.dumps(dataclasses.replace(taken, runs=runs).as_json()))
+    data = json.loads(json.dumps(dataclasses.replace(measured, runs=runs).as_json()))
     assert Latency.from_json(data).runs[0].disturbance.throttled == ("under-voltage",)
-    del data["runs"][0]["disturbance"]["throttled"]  # as in records from before it was looked at
+    del data["runs"][0]["disturbance"]["throttled"]  # as in older records
     assert Latency.from_json(data).runs[0].disturbance.throttled == ()
 
 
-def test_record_says_what_ran_the_model(taken: Latency) -> None:
-    on_gpu = dataclasses.replace(taken, provider="cuda")
+def test_record_names_the_provider(measured: Latency) -> None:
+    on_gpu = dataclasses.replace(measured, provider="cuda")
     assert on_gpu.summary()["provider"] == "cuda"
     assert Latency.from_json(json.loads(json.dumps(on_gpu.as_json()))).provider == "cuda"
 
 
-def test_record_from_before_there_was_a_choice_is_of_the_cpu(taken: Latency) -> None:
-    data = taken.as_json()
+def test_record_without_a_provider_is_of_the_cpu(measured: Latency) -> None:
+    data = measured.as_json()
     del data["provider"]
     assert Latency.from_json(data).provider == "cpu"

@@ -1,7 +1,7 @@
-"""Known laws of latency, put through the very loop that times models, on a clock that is told.
+"""Run known distributions of latency through the timing loop, on a simulated clock.
 
-What is claimed: the interval holds the quantile of the law that all timed inferences came from. For
-the drift, that is the law of the whole measurement, from its first inference to its last.
+The claim: the interval contains the quantile of the distribution that all timed inferences came
+from. With drift, that is the distribution over the whole measurement, from first to last inference.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from edgetl.runtime.timing_plan import TimingPlan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_RULE = TimingPlan(0.0, 150, 5)
-_TOTAL = _RULE.count * _RULE.runs
+_PLAN = TimingPlan(0.0, 150, 5)
+_TOTAL = _PLAN.count * _PLAN.runs
 _MEASUREMENTS = 200
 _QUANTILES = (0.5, 0.95)
 _BASE_NS = 1e6
 
-Law = Callable[["NDArray[np.float64]", np.random.Generator], "NDArray[np.float64]"]
-"""From the position in the measurement, 0 to 1, to times in nanoseconds."""
+Distribution = Callable[["NDArray[np.float64]", np.random.Generator], "NDArray[np.float64]"]
+"""Maps positions in the measurement, 0 to 1, to times in nanoseconds."""
 
 
 def _constant(position: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -58,7 +58,7 @@ _LAWS = [_constant, _lognormal, _bimodal, _drifting, _spikes]
 
 
 @pytest.mark.parametrize("law", _LAWS, ids=lambda law: law.__name__.strip("_"))
-def test_interval_holds_the_truth_in_95_of_100_measurements(law: Law) -> None:
+def test_interval_contains_the_true_quantile_in_95_of_100_measurements(law: Distribution) -> None:
     positions = np.tile((np.arange(_TOTAL) + 0.5) / _TOTAL, 1000)
     many = law(positions, np.random.default_rng(10**6))
     truth = {q: float(np.quantile(many, q)) for q in _QUANTILES}
@@ -67,7 +67,7 @@ def test_interval_holds_the_truth_in_95_of_100_measurements(law: Law) -> None:
         stub = _Stub(law, np.random.default_rng(seed))
         warm_up(stub.model, stub.now)
         stub.begin_drift()
-        runs = [run.model_ns for run in take_runs(stub, stub.now, _RULE, _Alone())]
+        runs = [run.model_ns for run in take_runs(stub, stub.now, _PLAN, _Alone())]
         assert sum(map(len, runs)) == _TOTAL
         for q, interval in intervals(runs, _QUANTILES).items():
             assert interval is not None
@@ -77,9 +77,9 @@ def test_interval_holds_the_truth_in_95_of_100_measurements(law: Law) -> None:
 
 
 class _Stub:
-    """A model whose inferences take what a law says, and the clock that it moves."""
+    """A model with inference times from a distribution, and the clock that it advances."""
 
-    def __init__(self, law: Law, rng: np.random.Generator) -> None:
+    def __init__(self, law: Distribution, rng: np.random.Generator) -> None:
         self._law = law
         self._rng = rng
         self._time_ns = 0
@@ -94,7 +94,7 @@ class _Stub:
     def model(self) -> None:
         self._time_ns += next(self._times_ns)
 
-    def whole(self) -> tuple[int, int]:
+    def end_to_end(self) -> tuple[int, int]:
         self._time_ns += 2 * int(_BASE_NS)
         return 0, 0
 
@@ -104,7 +104,7 @@ class _Stub:
 
 
 class _Alone:
-    """An observer that sees nothing."""
+    """An observer that reports no disturbance."""
 
     def begin(self) -> None: ...
 

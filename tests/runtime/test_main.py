@@ -166,7 +166,7 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
         pytest.param(
             ["predict", "{bundle}", "{bundle}"],
             3,
-            "': it is a folder\n  name the images in it, for example ",
+            "': it is a folder\n  pass the images in it, for example ",
             id="folder of images",
         ),
         pytest.param(

@@ -13,37 +13,37 @@ from edgetl.runtime.timing_plan import TimingPlan
 
 
 def test_measuring_takes_runs_of_at_least_count_and_seconds(model_folder: Path) -> None:
-    found = measure(model_folder, threads=1, plan=TimingPlan(0.05, 30, 2))
-    # Others may disturb it here.
-    assert 2 <= len(found.runs) <= 4
-    for run in found.runs:
+    latency = measure(model_folder, threads=1, plan=TimingPlan(0.05, 30, 2))
+    # Other programs may disturb the runs here.
+    assert 2 <= len(latency.runs) <= 4
+    for run in latency.runs:
         assert len(run.model_ns) >= 30
         assert sum(run.model_ns) + sum(run.end_to_end_ns) <= run.disturbance.seconds * 1e9
         assert run.disturbance.seconds >= 0.1
         assert len(run.end_to_end_ns) == len(run.pre_ns) == len(run.post_ns) >= 30
-    assert found.warm_up.count >= 10
-    assert found.load_ns > 0
-    assert found.first_ns > 0
-    assert found.peak_memory_bytes is not None
-    assert found.engine.startswith("onnxruntime ")
-    assert found.sustained is None
+    assert latency.warm_up.count >= 10
+    assert latency.load_ns > 0
+    assert latency.first_ns > 0
+    assert latency.peak_memory_bytes is not None
+    assert latency.engine.startswith("onnxruntime ")
+    assert latency.sustained is None
 
 
-def test_whole_is_more_than_its_parts_without_the_model(model_folder: Path) -> None:
-    found = measure(model_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
+def test_end_to_end_takes_longer_than_pre_and_postprocessing(model_folder: Path) -> None:
+    latency = measure(model_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
     for whole, before, after in zip(
-        found.runs[0].end_to_end_ns, found.runs[0].pre_ns, found.runs[0].post_ns, strict=True
+        latency.runs[0].end_to_end_ns, latency.runs[0].pre_ns, latency.runs[0].post_ns, strict=True
     ):
         assert before > 0
         assert after > 0
         assert before + after < whole
 
 
-def test_end_to_end_of_a_detector_goes_as_far_as_its_objects(detector_folder: Path) -> None:
+def test_end_to_end_of_a_detector_includes_decoding_the_detections(detector_folder: Path) -> None:
     samples = golden.load(detector_folder, ["boxes", "scores"])
-    found = measure(detector_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
-    assert len(found.runs[0].end_to_end_ns) == 20
-    # Answers that are no numbers are refused where objects are made of them, not before.
+    latency = measure(detector_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
+    assert len(latency.runs[0].end_to_end_ns) == 20
+    # NaN outputs are refused when detections are decoded, not before.
     model = onnx.load(detector_folder / "model.onnx")
     fixed = next(each for each in model.graph.initializer if each.name == "fixed")
     fixed.CopyFrom(onnx.numpy_helper.from_array(samples.reference["boxes"][:1] * np.nan, "fixed"))
@@ -53,10 +53,10 @@ def test_end_to_end_of_a_detector_goes_as_far_as_its_objects(detector_folder: Pa
 
 
 def test_sustained_mode_follows_the_runs(model_folder: Path) -> None:
-    found = measure(model_folder, threads=1, plan=TimingPlan(0.0, 5, 1), sustained_minutes=0.001)
-    assert found.sustained is not None
-    assert found.sustained.minutes[0].count >= 1
-    assert found.sustained.readings[0].second < 1.0
+    latency = measure(model_folder, threads=1, plan=TimingPlan(0.0, 5, 1), sustained_minutes=0.001)
+    assert latency.sustained is not None
+    assert latency.sustained.minutes[0].count >= 1
+    assert latency.sustained.readings[0].second < 1.0
 
 
 def test_folder_without_golden_samples_is_refused(model_folder: Path) -> None:
@@ -66,8 +66,8 @@ def test_folder_without_golden_samples_is_refused(model_folder: Path) -> None:
 
 
 def test_golden_samples_without_images_are_refused(model_folder: Path) -> None:
-    with np.load(model_folder / "golden.npz") as found:
-        arrays = dict(found)
+    with np.load(model_folder / "golden.npz") as archive:
+        arrays = dict(archive)
     arrays["fitted"] = arrays["fitted"][:0]
     np.savez(model_folder / "golden.npz", **arrays)
     with pytest.raises(BundleError, match="has no golden samples to time"):

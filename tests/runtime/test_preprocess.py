@@ -26,7 +26,7 @@ def encoded(image: Image.Image, suffix: str, **options: object) -> io.BytesIO:
 def png(
     width: int, height: int, *, depth: int, colour: int, rows: bytes, extra: bytes = b""
 ) -> bytes:
-    """Write a PNG by hand, for kinds that Pillow reads but does not write."""
+    """Encode a PNG of a kind that Pillow reads but cannot write."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
@@ -47,7 +47,7 @@ def solid(*colour: int, height: int = 2, width: int = 3) -> NDArray[np.uint8]:
     return np.full((height, width, 3), colour, np.uint8)
 
 
-# A 2 x 3 image whose six pixels differ, so that every turn and mirror shows.
+# A 2 x 3 image of six different pixels, so that every rotation and reflection is visible.
 MARKED = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
 
 
@@ -75,7 +75,7 @@ def test_exif_orientation_is_applied(
     np.testing.assert_array_equal(image, np.repeat(upright[:, :, None], 3, axis=2))
 
 
-def test_jpeg_of_a_turned_camera_is_upright() -> None:
+def test_jpeg_of_a_rotated_camera_is_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     image = read_image(encoded(Image.new("L", (30, 20), 90), "JPEG", exif=exif))
@@ -104,7 +104,7 @@ def test_colour_modes_become_rgb(
     np.testing.assert_array_equal(image, solid(*expected))
 
 
-def test_cmyk_jpeg_of_adobe_is_not_inverted() -> None:
+def test_cmyk_jpeg_as_written_by_adobe_is_not_inverted() -> None:
     stream = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
     assert b"Adobe" in stream.getvalue()
     red, green, blue = read_image(stream)[8, 8].tolist()
@@ -164,7 +164,7 @@ def test_16_bit_grey_with_alpha_is_blended() -> None:
 def test_16_bit_transparent_level_is_refused(colour: int, row: bytes, key: bytes) -> None:
     body = b"tRNS" + key
     extra = struct.pack(">I", len(key)) + body + struct.pack(">I", zlib.crc32(body))
-    with pytest.raises(ImageError, match=r"16 bits with a transparent level"):
+    with pytest.raises(ImageError, match=r"16-bit images with a transparent level"):
         read_image(io.BytesIO(png(2, 1, depth=16, colour=colour, rows=b"\0" + row, extra=extra)))
 
 
@@ -177,8 +177,8 @@ def test_white_is_zero_tiff_is_not_a_negative() -> None:
 @pytest.mark.parametrize(
     ("mode", "what"),
     [
-        pytest.param("F", "float pixels have no stated range", id="float"),
-        pytest.param("I", "32-bit or signed integer pixels have no stated range", id="integer"),
+        pytest.param("F", "float pixels have no defined range", id="float"),
+        pytest.param("I", "32-bit or signed integer pixels have no defined range", id="integer"),
     ],
 )
 def test_pixels_without_a_range_are_refused(mode: str, what: str) -> None:
@@ -193,7 +193,7 @@ def test_first_frame_of_an_animation_is_read() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
-def test_image_cut_short_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
+def test_truncated_image_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     content = encoded(Image.fromarray(noise), suffix).getvalue()
     path = tmp_path / "cut.img"
@@ -205,7 +205,7 @@ def test_image_cut_short_is_refused_by_name(tmp_path: Path, suffix: str) -> None
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
-def test_damaged_images_are_read_or_refused_but_nothing_else(suffix: str) -> None:
+def test_damaged_image_is_read_or_raises_image_error(suffix: str) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (24, 24, 3), np.uint8)
     content = encoded(Image.fromarray(noise), suffix).getvalue()
@@ -227,7 +227,7 @@ def test_damaged_images_are_read_or_refused_but_nothing_else(suffix: str) -> Non
         pytest.param(b"hello, world", "not an image in a format that Pillow reads", id="text"),
     ],
 )
-def test_file_that_is_no_image_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
+def test_file_that_is_not_an_image_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=rf"a\.jpg': {what}"):
@@ -242,10 +242,10 @@ def test_missing_image_is_refused(tmp_path: Path) -> None:
     assert caught.value.remedy == "check the path"
 
 
-def test_folder_instead_of_a_image_is_refused_as_such(tmp_path: Path) -> None:
+def test_folder_instead_of_an_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"cannot read image '.*': it is a folder") as caught:
         read_image(tmp_path)
-    assert caught.value.remedy == f"name the images in it, for example {tmp_path / '*.jpg'}"
+    assert caught.value.remedy == f"pass the images in it, for example {tmp_path / '*.jpg'}"
 
 
 @pytest.mark.parametrize("side", [9_500, 60_000], ids=["too large", "a bomb"])
@@ -255,7 +255,7 @@ def test_image_with_too_many_pixels_is_refused(side: int) -> None:
         read_image(io.BytesIO(png(side, side, depth=8, colour=0, rows=b"")))
 
 
-def test_stretch_averages_when_it_shrinks() -> None:
+def test_stretch_averages_when_downscaling() -> None:
     image = np.zeros((2, 4, 3), np.uint8)
     image[:, 1::2] = 100
     fitted = fit_image(image, Preprocess(1, 2, "stretch", "area", 0))
@@ -276,7 +276,7 @@ def test_stretch_averages_when_it_shrinks() -> None:
         pytest.param(1, 1, (slice(0, 8), slice(0, 8)), id="a single pixel"),
     ],
 )
-def test_letterbox_centres_and_rounds_as_stated(
+def test_letterbox_centres_and_rounds_as_documented(
     height: int, width: int, inner: tuple[slice, slice]
 ) -> None:
     expected = solid(9, 9, 9, height=8, width=8)
@@ -315,14 +315,14 @@ def test_every_shape_fits(fit: str, resample: str, shape: tuple[int, int]) -> No
         pytest.param((8, 8, "crop", "area", 256), "with pad 256", id="pad"),
     ],
 )
-def test_preprocess_refuses_what_it_does_not_know(
+def test_preprocess_refuses_unknown_or_out_of_range_settings(
     arguments: tuple[int, int, str, str, int], what: str
 ) -> None:
     with pytest.raises(ValueError, match=what):
         Preprocess(*arguments)
 
 
-def test_fit_refuses_what_is_no_rgb_image() -> None:
+def test_fit_refuses_an_array_that_is_not_an_rgb_image() -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \(h, w, 3\), got uint8 \(4, 4\)"):
         fit_image(np.zeros((4, 4), np.uint8), Preprocess(8, 8, "crop", "area", 0))
 

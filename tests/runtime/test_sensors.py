@@ -16,14 +16,14 @@ def _write(root: Path, files: dict[str, str]) -> None:
         path.write_text(f"{text}\n")
 
 
-def _vcgencmd(folder: Path, says: str) -> str:
+def _vcgencmd(folder: Path, script: str) -> str:
     path = folder / "vcgencmd"
-    path.write_text(f"#!/bin/sh\n{says}\n")
+    path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return str(path)
 
 
-def test_machine_without_sensors_says_nothing(tmp_path: Path) -> None:
+def test_machine_without_sensors_has_no_readings(tmp_path: Path) -> None:
     sensors = Sensors(tmp_path)
     assert sensors.temperature_c() is None
     assert sensors.frequency_mhz() is None
@@ -35,7 +35,7 @@ def test_machine_without_sensors_says_nothing(tmp_path: Path) -> None:
     assert meter.read_j() is None
 
 
-def test_hottest_zone_and_fastest_core_are_told(tmp_path: Path) -> None:
+def test_hottest_zone_and_fastest_core_are_reported(tmp_path: Path) -> None:
     _write(
         tmp_path,
         {
@@ -53,11 +53,11 @@ def test_hottest_zone_and_fastest_core_are_told(tmp_path: Path) -> None:
     assert sensors.governor() == "ondemand"
 
 
-def test_throttling_is_told_while_it_lasts(tmp_path: Path) -> None:
+def test_throttling_is_reported_while_it_lasts(tmp_path: Path) -> None:
     count = f"{_CPU}/cpu0/thermal_throttle/core_throttle_count"
     device = "sys/class/thermal/cooling_device0"
     _write(tmp_path, {count: "7", f"{device}/type": "cpufreq-cpu0", f"{device}/cur_state": "0"})
-    # A fan is no loss of speed.
+    # A fan does not slow the processor down.
     fan = "sys/class/thermal/cooling_device1"
     _write(tmp_path, {f"{fan}/type": "pwm-fan", f"{fan}/cur_state": "3"})
     sensors = Sensors(tmp_path)
@@ -68,7 +68,7 @@ def test_throttling_is_told_while_it_lasts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "expected"),
+    ("script", "expected"),
     [
         pytest.param("echo throttled=0x0", (), id="fine"),
         pytest.param("echo throttled=0x50000", (), id="only in the past"),
@@ -76,17 +76,17 @@ def test_throttling_is_told_while_it_lasts(tmp_path: Path) -> None:
         pytest.param(
             "echo throttled=0xa", ("frequency capped", "soft temperature limit"), id="hot"
         ),
-        pytest.param("echo gibberish", (), id="no answer"),
+        pytest.param("echo gibberish", (), id="unreadable output"),
         pytest.param("exit 1", (), id="fails"),
     ],
 )
-def test_raspberry_pi_tells_why_it_is_slow(
-    tmp_path: Path, says: str, expected: tuple[str, ...]
+def test_raspberry_pi_reports_why_it_is_slow(
+    tmp_path: Path, script: str, expected: tuple[str, ...]
 ) -> None:
-    assert Sensors(tmp_path, _vcgencmd(tmp_path, says)).throttled() == expected
+    assert Sensors(tmp_path, _vcgencmd(tmp_path, script)).throttled() == expected
 
 
-def test_energy_of_packages_adds_up_over_a_counter_that_starts_anew(tmp_path: Path) -> None:
+def test_energy_of_packages_adds_up_over_a_counter_that_wraps_around(tmp_path: Path) -> None:
     rapl = "sys/class/powercap/intel-rapl:"
     limits = {f"{rapl}{name}/max_energy_range_uj": "9000000" for name in ("0", "1", "0:0")}
     _write(tmp_path, limits)
@@ -94,7 +94,7 @@ def test_energy_of_packages_adds_up_over_a_counter_that_starts_anew(tmp_path: Pa
     _write(tmp_path, {**counts, f"{rapl}0:0/energy_uj": "0"})
     meter = EnergyMeter(Sensors(tmp_path))
     _write(tmp_path, {f"{rapl}0/energy_uj": "500000", f"{rapl}1/energy_uj": "250000"})
-    # A part of a package is in the package.
+    # The energy of a package includes its parts.
     _write(tmp_path, {f"{rapl}0:0/energy_uj": "700000"})
     meter.tick()
     _write(tmp_path, {f"{rapl}0/energy_uj": "1500000"})
@@ -137,7 +137,7 @@ def test_only_channel_of_a_sensor_counts_without_a_label(tmp_path: Path) -> None
 
 
 def _jetson_nano(root: Path, chip: str, rails: dict[str, str]) -> Path:
-    """Draw a chip as JetPack 4 shows it: a driver's link to the bus, milliwatts by rail."""
+    """Create the files of a JetPack 4 chip: a driver's link to the bus, milliwatts by rail."""
     device = f"sys/devices/7000c400.i2c/i2c-6/{chip}/iio:device0"
     for number, (name, milliwatts) in enumerate(rails.items()):
         _write(
@@ -155,7 +155,7 @@ def _jetson_nano(root: Path, chip: str, rails: dict[str, str]) -> Path:
     return root / device
 
 
-def test_energy_of_a_jetson_nano_is_that_of_the_rail_that_feeds_it(tmp_path: Path) -> None:
+def test_energy_of_a_jetson_nano_is_that_of_its_input_rail(tmp_path: Path) -> None:
     rails = {"POM_5V_IN": "2875", "POM_5V_GPU": "40", "POM_5V_CPU": "640"}
     device = _jetson_nano(tmp_path, "6-0040", rails)
     clock = iter([0, 10**9])
@@ -167,7 +167,7 @@ def test_energy_of_a_jetson_nano_is_that_of_the_rail_that_feeds_it(tmp_path: Pat
     assert meter.read_j() == pytest.approx(3.0)
 
 
-def test_older_name_of_the_same_device_is_not_counted_again(tmp_path: Path) -> None:
+def test_old_name_of_the_same_device_is_not_counted_twice(tmp_path: Path) -> None:
     device = _jetson_nano(tmp_path, "0-0041", {"VDD_IN": "4000", "VDD_SYS_CPU": "700"})
     (device.parent / "iio_device").symlink_to(device)
     assert Sensors(tmp_path).power_w() == 4.0
@@ -177,7 +177,7 @@ def test_older_name_of_the_same_device_is_not_counted_again(tmp_path: Path) -> N
     assert Sensors(tmp_path).power_w() == 4.0
 
 
-def test_rails_without_an_input_tell_no_power_of_the_board(tmp_path: Path) -> None:
+def test_rails_without_an_input_give_no_board_power(tmp_path: Path) -> None:
     _jetson_nano(tmp_path, "1-0040", {"GPU": "1000", "CPU": "2000"})
     assert Sensors(tmp_path).power_w() is None
 

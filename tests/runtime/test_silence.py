@@ -8,7 +8,7 @@ import pytest
 from edgetl.runtime.silence import silenced
 
 
-def test_what_compiled_code_writes_to_the_descriptor_is_dropped_and_only_that(
+def test_only_writes_inside_the_block_are_discarded(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     sys.stderr.write("before\n")
@@ -18,7 +18,7 @@ def test_what_compiled_code_writes_to_the_descriptor_is_dropped_and_only_that(
     assert capfd.readouterr().err == "before\nafter\n"
 
 
-def test_descriptor_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_descriptor_is_restored_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="reason"), silenced():
         raise ValueError("reason")
     os.write(2, b"after\n")

@@ -13,7 +13,7 @@ _S = 10**9
 
 
 class _Warming:
-    """A model on a machine that slows down to half in its second minute, on a told clock."""
+    """A model on a machine that throttles to half speed in minute two, with a simulated clock."""
 
     def __init__(self, root: Path) -> None:
         self.time_ns = 0
@@ -39,19 +39,19 @@ class _Warming:
         (self._cpu / "thermal_throttle/core_throttle_count").write_text(str(events))
 
 
-def test_minutes_tell_when_the_machine_grew_slow(tmp_path: Path) -> None:
+def test_minutes_show_when_the_machine_was_throttled(tmp_path: Path) -> None:
     machine = _Warming(tmp_path)
-    found = sustain(machine.run, machine.now, minutes=2.5, sensors=Sensors(tmp_path))
-    assert [minute.count for minute in found.minutes] == [240, 120 + 60, 60]
-    assert found.minutes[0] == Minute(240, _S // 4, _S // 4, _S // 4)
-    assert found.minutes[1] == Minute(180, _S // 4, _S // 2, _S // 2)
+    sustained = sustain(machine.run, machine.now, minutes=2.5, sensors=Sensors(tmp_path))
+    assert [minute.count for minute in sustained.minutes] == [240, 120 + 60, 60]
+    assert sustained.minutes[0] == Minute(240, _S // 4, _S // 4, _S // 4)
+    assert sustained.minutes[1] == Minute(180, _S // 4, _S // 2, _S // 2)
     # One at the start and one a second.
-    assert len(found.readings) == 1 + 150
-    assert found.readings[0] == Reading(0.0, 60.0, 1500.0, "performance", ())
-    first = found.throttled_from
+    assert len(sustained.readings) == 1 + 150
+    assert sustained.readings[0] == Reading(0.0, 60.0, 1500.0, "performance", ())
+    first = sustained.throttled_from
     assert first is not None
     assert first.second == pytest.approx(91.0)
-    assert found.summary() == {
+    assert sustained.summary() == {
         "p50_ms_by_minute": [250.0, 250.0, 500.0],
         "p95_ms_by_minute": [250.0, 500.0, 500.0],
         "slowdown": 2.0,
@@ -61,15 +61,15 @@ def test_minutes_tell_when_the_machine_grew_slow(tmp_path: Path) -> None:
         "throttled_from_s": first.second,
         "throttled_by": ["throttled by temperature"],
     }
-    back = Sustained.from_json(json.loads(json.dumps(dataclasses.asdict(found))))
-    assert back == found
+    back = Sustained.from_json(json.loads(json.dumps(dataclasses.asdict(sustained))))
+    assert back == sustained
 
 
-def test_machine_without_sensors_still_has_its_minutes(tmp_path: Path) -> None:
+def test_machine_without_sensors_still_reports_minutes(tmp_path: Path) -> None:
     machine = _Warming(tmp_path / "other")
-    found = sustain(machine.run, machine.now, minutes=0.01, sensors=Sensors(tmp_path)).summary()
-    assert found["p50_ms_by_minute"] == [250.0]
-    assert found["slowdown"] == 1.0
-    assert found["throttled_from_s"] is None
-    assert found["throttled_by"] == []
-    assert (found["hottest_c"], found["slowest_frequency_mhz"]) == (None, None)
+    summary = sustain(machine.run, machine.now, minutes=0.01, sensors=Sensors(tmp_path)).summary()
+    assert summary["p50_ms_by_minute"] == [250.0]
+    assert summary["slowdown"] == 1.0
+    assert summary["throttled_from_s"] is None
+    assert summary["throttled_by"] == []
+    assert (summary["hottest_c"], summary["slowest_frequency_mhz"]) == (None, None)

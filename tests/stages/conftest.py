@@ -17,9 +17,11 @@ from edgetl.errors import ConfigError
 from edgetl.hashing import digest_file, digest_folder
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import STAGES, Job, Node, Workspace
+from edgetl.stages._views import inputs_of
+from edgetl.stages.view import Settings as ViewSettings
 from edgetl.store.manifest import Manifest
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Role, Split, Task
 
 SIZE = 32
 COUNTS = {Split.TRAIN: 24, Split.VAL: 8, Split.TEST: 8}
@@ -69,9 +71,9 @@ class Bench:
         )
 
     def dataset(self, counts: Mapping[Split, int] = COUNTS, seed: int = 0) -> Artifact:
-        """Return bright and dark squares in noise, as the index stage would store them."""
+        """Return bright and dark squares in noise, as the view stage would store them."""
         store = Store(self.root / "store")
-        request = Request("index", 1, {"counts": dict(counts), "seed": seed}, {}, {})
+        request = Request("view", 1, {"counts": dict(counts), "seed": seed}, {}, {})
         found = store.find(request)
         if found:
             return found
@@ -91,20 +93,21 @@ class Bench:
             start += counts[split]
         write_index(
             out,
+            task=Task.CLASSIFICATION,
             classes=("dark", "bright"),
             preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
             items=items,
             dropped=[],
         )
-        return store.commit(request, kind="dataset", label="index", facts={}, seconds=0.0)
+        return store.commit(request, kind="view", label="view", facts={}, seconds=0.0)
 
     def boxes(self, counts: Mapping[Split, int] = COUNTS) -> Artifact:
-        """Return one dark or bright square per image, as the index stage would store them.
+        """Return one dark or bright square per image, as the view stage would store them.
 
         Images are twice as large as the input. The first one of each split shows nothing.
         """
         store = Store(self.root / "store")
-        request = Request("index", 1, {"boxes": dict(counts)}, {}, {})
+        request = Request("view", 1, {"boxes": dict(counts)}, {}, {})
         found = store.find(request)
         if found:
             return found
@@ -132,6 +135,7 @@ class Bench:
             write_images(file, list(images), images.shape)
         write_index(
             out,
+            task=Task.DETECTION,
             classes=("dark", "bright"),
             preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
             items=items,
@@ -139,13 +143,27 @@ class Bench:
             truths=truths,
             image_sizes={split: [(2 * SIZE, 2 * SIZE)] * counts[split] for split in Split},
         )
-        return store.commit(request, kind="dataset", label="index", facts={}, seconds=0.0)
+        return store.commit(request, kind="view", label="view", facts={}, seconds=0.0)
 
     def plan(self, stage: str, job: Job, **made: list[Node]) -> list[Node]:
-        """Return the nodes of a stage; kinds that `made` does not name have one node, the index."""
-        index = Node("index", "index", job.tables["finetune"])
-        known: dict[str, list[Node]] = {"dataset": [index], "features": [], "teacher": []}
+        """Return the nodes of a stage, given those of `made` and the views of the labelled data."""
+        views = [
+            Node(
+                "view",
+                f"view {each.size}",
+                ViewSettings(role=Role.DATA, input=each, path=None, synthetic=None, exclude=()),
+            )
+            for each in inputs_of(job)
+        ]
+        known: dict[str, list[Node]] = {"view": views, "features": [], "teacher": []}
         return list(STAGES.load(stage).plan(job, {**known, **made}))
+
+    def viewed(self, job: Job, name: str = "") -> tuple[Artifact, Artifact]:
+        """Run index and view of the labelled data of `job`; return what both made."""
+        index = STAGES.load("index").plan(job, {})
+        (view,) = STAGES.load("view").plan(job, {"dataset": index})
+        made = self.run(index[0], {}, name)
+        return made, self.run(view, {"index": made}, name)
 
     def problems(self, stage: str, job: Job) -> str:
         """Return all problems that a stage finds in a job, as a user reads them."""

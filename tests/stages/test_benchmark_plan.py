@@ -84,7 +84,7 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
         "provider": "cpu",
         "device": "local",
         "host": open_device("local").describe(),
-        "runtime": runtime_digest(job),
+        "runtime": runtime_digest(job, ["onnx"]),
         "threads": 1,
         "seconds": 10.0,
         "count": 50,

@@ -21,6 +21,9 @@ from edgetl.hashing import digest_file, digest_folder
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.stages import Job, Node, Workspace
 from edgetl.stages.index import STAGE
+from edgetl.stages.view import STAGE as VIEW
+from edgetl.store.manifest import Manifest
+from edgetl.store.store import Artifact
 from edgetl.types import Facts, Split
 
 
@@ -77,9 +80,35 @@ def run(job: Job, work: Path) -> tuple[Facts, Dataset, Listener]:
     space = Workspace(work / "out", work / "scratch", work / "logs", listener)
     for folder in (space.out, space.scratch, space.logs):
         folder.mkdir(parents=True)
-    facts = STAGE.run(plan(job).settings, {}, space)
+    index = plan(job)
+    facts = STAGE.run(index.settings, {}, space)
     json.dumps(facts)
-    return facts, Dataset.open(space.out), listener
+    (view,) = VIEW.plan(job, {"dataset": [index]})
+    (work / "view").mkdir()
+    made = shelved(space.out, facts)
+    VIEW.run(
+        view.settings, {"index": made}, Workspace(work / "view", work / "view", work, listener)
+    )
+    return facts, Dataset.open(work / "view"), listener
+
+
+def shelved(folder: Path, facts: Facts) -> Artifact:
+    manifest = Manifest(
+        stage="index",
+        version=1,
+        kind="dataset",
+        label="index",
+        settings={},
+        inputs={},
+        tools={},
+        files={},
+        facts=facts,
+        key="",
+        digest="",
+        made_at="",
+        seconds=0.0,
+    )
+    return Artifact(folder, manifest)
 
 
 def key(job: Job) -> dict[str, object]:
@@ -141,7 +170,8 @@ def test_rerun_gives_the_same_bytes(flat: Path, tmp_path: Path) -> None:
     first, _, _ = run(job, tmp_path / "one")
     second, _, _ = run(job, tmp_path / "two")
     assert first == second
-    assert digest_folder(tmp_path / "one/out") == digest_folder(tmp_path / "two/out")
+    for folder in ("out", "view"):
+        assert digest_folder(tmp_path / "one" / folder) == digest_folder(tmp_path / "two" / folder)
 
 
 def test_zip_and_folder_give_the_same_images(flat: Path, tmp_path: Path) -> None:
@@ -150,7 +180,7 @@ def test_zip_and_folder_give_the_same_images(flat: Path, tmp_path: Path) -> None
             archive.write(path, f"wrapped/{path.relative_to(flat)}")
     run(make_job(tmp_path, {"path": "flat"}), tmp_path / "one")
     run(make_job(tmp_path, {"path": "flat.zip"}), tmp_path / "two")
-    one, two = Dataset.open(tmp_path / "one/out"), Dataset.open(tmp_path / "two/out")
+    one, two = Dataset.open(tmp_path / "one/view"), Dataset.open(tmp_path / "two/view")
     for split in Split:
         np.testing.assert_array_equal(one.images(split), two.images(split))
         assert [f"wrapped/{name}" for name in one.names(split)] == list(two.names(split))
@@ -214,7 +244,7 @@ def test_all_problems_are_refused_in_one_report(dirty: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"3 x unreadable image:") as caught:
         run(make_job(tmp_path, {"path": "dirty"}), tmp_path / "work")
     text = caught.value.message
-    assert "'train/gear/cut.jpg': damaged or cut short" in text
+    assert "'train/gear/cut.jpg': damaged or truncated" in text
     assert "'train/gear/text.jpg': not an image in a format that Pillow reads" in text
     assert "'train/nut/empty.jpg': the file is empty" in text
     assert "test/nut/0.png = train/nut/same.png" in text
@@ -278,16 +308,14 @@ def test_key_names_what_the_result_depends_on_and_nothing_else(flat: Path, tmp_p
     (flat / "notes.txt").write_text("hello")
     assert key(make_job(moved, {"path": "flat"})) == base
     assert key(make_job(tmp_path, {"path": "flat"}, count=9)) == base
-    for data, table in (
-        ({"seed": 1}, {}),
-        ({"val": 0.3}, {}),
-        ({"drop": ["unreadable"]}, {}),
-        ({}, {"size": 64}),
-        ({}, {"fit": "crop"}),
-        ({}, {"filter": "area"}),
-        ({}, {"pad": 0}),
+    for data in (
+        {"seed": 1},
+        {"val": 0.3},
+        {"drop": ["unreadable"]},
     ):
-        assert key(make_job(tmp_path, {"path": "flat", **data}, **table)) != base
+        assert key(make_job(tmp_path, {"path": "flat", **data})) != base
+    for table in ({"size": 64}, {"fit": "crop"}, {"filter": "area"}, {"pad": 0}):
+        assert key(make_job(tmp_path, {"path": "flat"}, **table)) == base
     (flat / "nut/2.png").write_bytes(image(999))
     assert key(make_job(tmp_path, {"path": "flat"})) != base
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from edgetl.errors import DataError
 from edgetl.stages.index import STAGE
+from edgetl.stages.view import STAGE as VIEW
 from edgetl.types import Split
 
 BOTH = "0 0.5 0.5 0.5 0.5\n1 0.25 0.25 0.5 0.5\n"
@@ -52,8 +53,8 @@ def problems(bench: Any, **data: Any) -> list[tuple[str, str]]:
 
 
 def make(bench: Any, image: dict[str, Any]) -> Any:
-    (node,) = STAGE.plan(job(bench, image), {})
-    return bench.run(node, {})
+    _, view = bench.viewed(job(bench, image))
+    return view
 
 
 def test_planning_tells_all_wrong_labels_in_the_words_of_a_run(bench: Any, parts: Path) -> None:
@@ -128,7 +129,7 @@ def test_boxes_too_small_to_be_learnt_are_counted_and_told(bench: Any, parts: Pa
     assert facts["too_small"] == {"train": 1, "val": 0, "test": 0}
     assert facts["cropped"] == {"train": 0, "val": 0, "test": 0}
     assert bench.told.notes == ["1 of 14 boxes is under 2 px at input 32: raise `input.size`"]
-    assert STAGE.summary(facts).endswith("; 1 of 14 boxes too small to be learnt")
+    assert VIEW.summary(facts).endswith("; 1 of 14 boxes too small to be learnt")
 
 
 def test_boxes_that_a_crop_cuts_off_are_counted_and_told(bench: Any, parts: Path) -> None:

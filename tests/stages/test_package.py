@@ -190,7 +190,6 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
     made = {
         kind: [Node(label.partition(" ")[0], label, NoOptions()) for label in labels]
         for kind, labels in {
-            "dataset": ["index"],
             "teacher": ["finetune"],
             "student": ["distill", "control"],
             "float": ["export onnx"],
@@ -199,9 +198,10 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
             "latency": ["benchmark onnx fp32 local x1", "benchmark onnx int8 local x1"],
         }.items()
     }
-    found = {name: node.label for name, node in _inputs(_target("local"), made).items()}
+    view = Node("view", "view", NoOptions())
+    found = {name: node.label for name, node in _inputs(_target("local"), made, view).items()}
     assert found == {
-        "dataset": "index",
+        "dataset": "view",
         "teacher": "finetune",
         "student": "distill",
         "onnx fp32 file": "export onnx",

@@ -26,7 +26,7 @@ from edgetl.stages import Workspace
 from edgetl.stages._deployed import outputs_of
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision, Split
+from edgetl.types import Facts, Precision, Split, Task
 
 _SIZE = 32
 _CLASSES = ("nut", "bolt", "gear")
@@ -255,6 +255,7 @@ def _write_dataset(
     sizes = {split: [(_SIZE, _SIZE)] * len(truths[split]) for split in Split}
     write_index(
         folder,
+        task=Task.DETECTION,
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items=items,

@@ -16,7 +16,7 @@ from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace, export
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision, Split
+from edgetl.types import Facts, Precision, Split, Task
 
 pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
 
@@ -123,6 +123,7 @@ def _write(folder: Path, truths: Mapping[Split, list[Truth]]) -> Path:
         write_images(file, iter(images), images.shape)
     write_index(
         folder,
+        task=Task.DETECTION,
         classes=("nut", "bolt", "gear"),
         preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
         items={

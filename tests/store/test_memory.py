@@ -1,4 +1,4 @@
-"""A digest is remembered only as long as the file is the same."""
+"""A cached digest is used only while the file is unchanged."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_unchanged_file_is_read_once_even_by_the_next_process(
     assert len(reads) == 1
 
 
-def test_edit_that_keeps_size_and_date_is_noticed(old_file: Path) -> None:
+def test_edit_that_keeps_size_and_date_is_detected(old_file: Path) -> None:
     known = DigestMemory(old_file.parent / "m.json")
     before = known.digest(old_file)
     stat = old_file.stat()
@@ -53,7 +53,7 @@ def test_edit_that_keeps_size_and_date_is_noticed(old_file: Path) -> None:
     assert known.digest(old_file) == digest_file(old_file) != before
 
 
-def test_file_changed_a_moment_ago_is_not_remembered(
+def test_recently_modified_file_is_not_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = _count_reads(monkeypatch)
@@ -66,12 +66,12 @@ def test_file_changed_a_moment_ago_is_not_remembered(
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[[1]]"])
-def test_broken_memory_only_costs_reading_again(old_file: Path, text: str) -> None:
+def test_damaged_cache_only_costs_reading_again(old_file: Path, text: str) -> None:
     (old_file.parent / "m.json").write_text(text)
     assert DigestMemory(old_file.parent / "m.json").digest(old_file) == digest_file(old_file)
 
 
-def test_memory_that_cannot_be_written_is_no_error(old_file: Path) -> None:
+def test_cache_that_cannot_be_written_is_not_an_error(old_file: Path) -> None:
     blocked = old_file / "below-a-file" / "m.json"
     known = DigestMemory(old_file.parent / "m.json")
     known._file = blocked

@@ -1,4 +1,4 @@
-"""An artifact is there whole or not at all, and what was changed afterwards is found out."""
+"""An artifact is complete or absent, and later changes to it are detected."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import multiprocessing
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from edgetl.errors import StoreError
 from edgetl.hashing import digest_file, digest_value
 from edgetl.store.store import Artifact, Request, Store
 
-_REQUEST = Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"})
+_REQUEST = Request(
+    "export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"}, {"exporter onnx": "1"}
+)
 
 
 def _commit(store: Store, request: Request = _REQUEST, text: str = "weights") -> Artifact:
@@ -26,7 +29,7 @@ def _commit(store: Store, request: Request = _REQUEST, text: str = "weights") ->
     return store.commit(request, kind="float", label="export onnx", facts={"n": 1}, seconds=0.5)
 
 
-def test_key_is_the_digest_of_what_was_asked_for() -> None:
+def test_key_is_the_digest_of_the_request() -> None:
     assert _REQUEST.key == digest_value(
         {
             "stage": "export",
@@ -34,40 +37,40 @@ def test_key_is_the_digest_of_what_was_asked_for() -> None:
             "settings": {"format": "onnx"},
             "inputs": {"model": "d" * 64},
             "tools": {"torch": "2"},
+            "plugins": {"exporter onnx": "1"},
         }
     )
 
 
 def test_artifact_is_found_by_an_equal_request(tmp_path: Path) -> None:
-    made = _commit(Store(tmp_path))
-    found = Store(tmp_path).find(
-        Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"})
-    )
-    assert found == made
-    assert found.facts == {"n": 1}
-    assert found.file("sub/labels.txt").read_text() == "a\nb\n"
-    assert found.manifest.digest == digest_value(
-        {"kind": "float", "files": found.manifest.files, "facts": {"n": 1}}
+    committed = _commit(Store(tmp_path))
+    artifact = Store(tmp_path).find(replace(_REQUEST))
+    assert artifact == committed
+    assert artifact.facts == {"n": 1}
+    assert artifact.file("sub/labels.txt").read_text() == "a\nb\n"
+    assert artifact.manifest.digest == digest_value(
+        {"kind": "float", "files": artifact.manifest.files, "facts": {"n": 1}}
     )
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Request("export", 2, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "2"}),
-        Request("export", 1, {"format": "tflite"}, {"model": "d" * 64}, {"torch": "2"}),
-        Request("export", 1, {"format": "onnx"}, {"model": "e" * 64}, {"torch": "2"}),
-        Request("export", 1, {"format": "onnx"}, {"model": "d" * 64}, {"torch": "3"}),
+        replace(_REQUEST, version=2),
+        replace(_REQUEST, settings={"format": "tflite"}),
+        replace(_REQUEST, inputs={"model": "e" * 64}),
+        replace(_REQUEST, tools={"torch": "3"}),
+        replace(_REQUEST, plugins={"exporter onnx": "2"}),
     ],
-    ids=["version", "settings", "inputs", "tools"],
+    ids=["version", "settings", "inputs", "tools", "plugins"],
 )
-def test_any_other_request_finds_nothing(tmp_path: Path, other: Request) -> None:
+def test_any_other_request_has_no_artifact(tmp_path: Path, other: Request) -> None:
     store = Store(tmp_path)
     _commit(store)
     assert store.find(other) is None
 
 
-def test_same_content_has_the_same_digest_whatever_asked_for_it(tmp_path: Path) -> None:
+def test_same_content_has_the_same_digest_for_any_request(tmp_path: Path) -> None:
     store = Store(tmp_path)
     other = Request("export", 1, {"format": "onnx", "new": 1}, {}, {})
     assert _commit(store).manifest.digest == _commit(store, other).manifest.digest
@@ -78,7 +81,7 @@ def test_same_content_has_the_same_digest_whatever_asked_for_it(tmp_path: Path) 
     )
 
 
-def test_work_of_a_process_that_died_is_thrown_away_and_its_scratch_kept(tmp_path: Path) -> None:
+def test_work_of_a_dead_process_is_discarded_and_its_scratch_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     out, scratch, _ = store.folders(_REQUEST)
     (out / "half.bin").write_text("half")
@@ -105,7 +108,7 @@ def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
         store.commit(_REQUEST, kind="float", label="x", facts={}, seconds=0.0)
 
 
-def test_facts_that_are_no_json_are_a_bug(tmp_path: Path) -> None:
+def test_facts_that_are_not_json_are_a_bug(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.folders(_REQUEST)
     with pytest.raises(ValueError, match="Out of range float"):
@@ -139,9 +142,9 @@ def _flip(path: Path) -> None:
 def test_tampered_artifact_is_refused_with_the_remedy(
     tmp_path: Path, damage: object, message: str
 ) -> None:
-    made = _commit(Store(tmp_path))
+    committed = _commit(Store(tmp_path))
     assert callable(damage)
-    damage(made.folder)
+    damage(committed.folder)
     with pytest.raises(StoreError, match=message) as caught:
         Store(tmp_path).find(_REQUEST)
     assert "edgetl verify-store --repair" in caught.value.remedy
@@ -155,11 +158,11 @@ def _edit(folder: Path, change: object) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_file_that_the_manifest_does_not_list_is_not_given_out(tmp_path: Path) -> None:
-    made = _commit(Store(tmp_path))
-    (made.folder / "extra.bin").write_text("x")
+def test_file_missing_from_the_manifest_is_refused(tmp_path: Path) -> None:
+    committed = _commit(Store(tmp_path))
+    (committed.folder / "extra.bin").write_text("x")
     with pytest.raises(StoreError, match=r"artifact 'export onnx' has no file 'extra\.bin'"):
-        made.file("extra.bin")
+        committed.file("extra.bin")
 
 
 def test_second_process_waits_and_then_finds_the_artifact(tmp_path: Path) -> None:
@@ -191,7 +194,7 @@ def _record(root: Path, number: int) -> None:
             _commit(store, request)
 
 
-def test_processes_that_make_the_same_thing_agree(tmp_path: Path) -> None:
+def test_processes_with_the_same_request_share_an_artifact(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_record, args=(tmp_path, number)) for number in range(4)]
     for worker in workers:
@@ -202,7 +205,9 @@ def test_processes_that_make_the_same_thing_agree(tmp_path: Path) -> None:
     assert len(list((tmp_path / "artifacts" / "s").iterdir())) == 2
 
 
-def test_unused_is_what_no_last_run_names_and_what_dead_processes_left(tmp_path: Path) -> None:
+def test_unused_are_artifacts_of_no_last_run_and_leftovers_of_dead_processes(
+    tmp_path: Path,
+) -> None:
     store = Store(tmp_path)
     kept = _commit(store)
     old = _commit(store, Request("export", 1, {"format": "tflite"}, {}, {}))
@@ -216,7 +221,7 @@ def test_unused_is_what_no_last_run_names_and_what_dead_processes_left(tmp_path:
 
 
 @pytest.mark.parametrize("content", [b"", b"no JSON", b"[]", b'{"index": 1}', b"\xff"])
-def test_damaged_record_of_a_run_is_refused_and_then_written_anew(
+def test_damaged_record_of_a_run_is_refused_and_then_rewritten(
     tmp_path: Path, content: bytes
 ) -> None:
     store = Store(tmp_path)
@@ -230,7 +235,7 @@ def test_damaged_record_of_a_run_is_refused_and_then_written_anew(
     assert store.unused() == []
 
 
-def test_what_is_being_made_is_not_unused(tmp_path: Path) -> None:
+def test_artifact_in_progress_is_not_unused(tmp_path: Path) -> None:
     store = Store(tmp_path)
     request = Request("export", 1, {"format": "busy"}, {}, {})
     with store.making(request.key, waits=lambda: None):
@@ -239,8 +244,8 @@ def test_what_is_being_made_is_not_unused(tmp_path: Path) -> None:
     assert busy == []
 
 
-def test_damage_reads_files_again_when_asked_to(tmp_path: Path) -> None:
+def test_damage_reads_files_again_with_digest_file(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    made = _commit(store)
-    assert store.damage(made, digest_file) == ""
-    assert [found for _, found in store.artifacts()] == [made]
+    committed = _commit(store)
+    assert store.damage(committed, digest_file) == ""
+    assert [artifact for _, artifact in store.artifacts()] == [committed]

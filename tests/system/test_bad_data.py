@@ -97,7 +97,7 @@ def _class_that_is_no_text(project: Path) -> None:
     ("spoil", "messages"),
     [
         (_text_as_image, ["gear/torn.jpg", "not an image in a format", "drop: [unreadable]"]),
-        (_cut_image, ["1 x unreadable image", "damaged or cut short", "drop: [unreadable]"]),
+        (_cut_image, ["1 x unreadable image", "damaged or truncated", "drop: [unreadable]"]),
         (_dangling_link, ["gear/gone.png", "No such file", "drop: [unreadable]"]),
         (_empty_class, ["1 x class without images:\n    cog", "drop: [empty-classes]"]),
         (_case, ["class names that differ only in case", "Gear and gear", "mend the folders"]),

@@ -17,9 +17,9 @@ Edgetl = Callable[..., Done]
 Digests = Callable[[Path], dict[str, str]]
 
 _LABELS = (
-    "index", "finetune", "distill", "control", "compare", "export onnx", "quantize onnx int8",
-    "benchmark onnx fp32 local x1", "benchmark onnx int8 local x1", "verify onnx fp32",
-    "verify onnx int8", "package host",
+    "index", "view", "finetune", "distill", "control", "compare", "export onnx",
+    "quantize onnx int8", "benchmark onnx fp32 local x1", "benchmark onnx int8 local x1",
+    "verify onnx fp32", "verify onnx int8", "package host",
 )  # fmt: skip
 _FRAMEWORKS = ("torch", "onnx", "onnxruntime", "openvino", "litert_torch", "numpy", "PIL")
 
@@ -201,7 +201,7 @@ def test_zip_of_the_images_gives_the_same_dataset(
     shutil.rmtree(finished / "images")
     done = edgetl(finished, "run", "recipe.yaml", "--set", "data.path=parts.zip")
     assert done.returncode == 0, done.stderr
-    assert set(_made(done)) <= {"index"}
+    assert set(_made(done)) <= {"index", "view"}
     assert digests(finished) == before
 
 

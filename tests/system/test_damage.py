@@ -39,7 +39,7 @@ def _artifact(folder: Path, label: str) -> Path:
 
 
 _TAMPERED = (
-    ("index", "images.npy"),
+    ("view", "images.npy"),
     ("finetune", "model.safetensors"),
     ("export onnx", "model.onnx"),
     ("compare", "manifest.json"),
@@ -117,7 +117,7 @@ def test_files_of_somebody_else_in_dist_are_left_alone(
     (bundle / "thesis.txt").write_text("mine")
     done = edgetl(finished, "run", "recipe.yaml")
     assert done.returncode == 2
-    assert "dist/host' holds files that are no bundle, so it is not replaced" in done.stderr
+    assert "dist/host' contains files that are not a bundle; it is not replaced" in done.stderr
     assert "--dist" in done.stderr
     assert (bundle / "thesis.txt").read_text() == "mine"
     assert digests(finished) == before

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Split
+from edgetl.types import Split, Task
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,7 @@ def squares(tmp_path: Path) -> Dataset:
         write_images(file, images, (len(images), 64, 64, 3))
     write_index(
         tmp_path,
+        task=Task.DETECTION,
         classes=("bright", "dark"),
         preprocess=Preprocess(64, 64, "stretch", "bilinear", 0),
         items={

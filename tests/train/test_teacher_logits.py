@@ -16,7 +16,7 @@ from edgetl.runtime.preprocess import Preprocess
 from edgetl.train.image_batches import LabelledBatch, raw_pixels
 from edgetl.train.options import DistillLoss
 from edgetl.train.teacher_logits import distillation_loss, make_teacher
-from edgetl.types import Split
+from edgetl.types import Split, Task
 
 SIZE = 32
 IMAGES = 12
@@ -51,6 +51,7 @@ def dataset(tmp_path: Path) -> Dataset:
     items = [Item(f"{row}.png", row % 2, f"{row:064x}") for row in range(IMAGES)]
     write_index(
         tmp_path,
+        task=Task.CLASSIFICATION,
         classes=("a", "b"),
         preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
         items={Split.TRAIN: items, Split.VAL: [], Split.TEST: []},

@@ -89,6 +89,8 @@ class Listing:
     """Images that belong to no split, where the layout lists what does."""
     problems: tuple[LabelProblem, ...] = ()
     task: Task = Task.CLASSIFICATION
+    layout: str = ""
+    """Name of the data layout, which `list_samples` fills in; empty for drawn images."""
     named_in: str = "the folders"
     """Where classes have their names from, for messages."""
 
@@ -96,6 +98,8 @@ class Listing:
 class Source(Protocol):
     """A layout of labelled images."""
 
+    version: int
+    """Raised whenever the same files give other samples, labels or splits than before."""
     task: Task
     """What it labels for."""
     expects: str
@@ -115,7 +119,7 @@ class Source(Protocol):
 _RECIPE_KEYS = frozenset({"name", "task", "data", "teacher"})
 """Every recipe has them."""
 
-SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", {})
+SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", "edgetl.sources")
 
 
 def guess_task(container: Container) -> Task:
@@ -152,7 +156,8 @@ def list_samples(container: Container, path: str, task: Task) -> Listing:
             remedy="leave the labels of all but one out with `data: {exclude: [...]}`",
         )
     if fitting:
-        return _trimmed(layouts[fitting[0]].list(container), container)
+        name = fitting[0]
+        return replace(_trimmed(layouts[name].list(container), container), layout=name)
     what = "labelled images" if task is Task.CLASSIFICATION else "labelled boxes"
     expected = "; or ".join(source.expects for source in layouts.values() if source.task is task)
     remedy = f"expected {expected}"

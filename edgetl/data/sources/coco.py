@@ -40,6 +40,7 @@ _MAX_NUMBER = 1 << 63
 class CocoSource:
     """JSON files with all annotations."""
 
+    version = 1
     task = Task.DETECTION
     expects = "COCO, a JSON file with images, annotations and categories"
 

@@ -16,6 +16,7 @@ from edgetl.types import Split, Task
 class FolderSource:
     """One folder per class, split or not."""
 
+    version = 1
     task = Task.CLASSIFICATION
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
 

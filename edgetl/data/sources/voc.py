@@ -63,6 +63,7 @@ class _Annotation:
 class VocSource:
     """One XML file per image."""
 
+    version = 1
     task = Task.DETECTION
     expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the images"
 

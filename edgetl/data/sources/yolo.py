@@ -43,6 +43,7 @@ _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 class YoloSource:
     """One text file per image."""
 
+    version = 1
     task = Task.DETECTION
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 

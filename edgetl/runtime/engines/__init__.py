@@ -1,10 +1,15 @@
 """The contract of an engine: one file per model format, found by the format's name.
 
-An engine file defines ``PROVIDERS``: what can do an engine's arithmetic, `CPU` first, each with the
+An engine file defines ``VERSION``, a number that is raised whenever a file gives other predictions
+than before, and ``PROVIDERS``: what can do an engine's arithmetic, `CPU` first, each with the
 distributions of which any one brings it, best first. And ``open_session(file, threads, provider) ->
 Session``, which imports what it needs, numpy included: a plan asks for the packages of a format and
 must not wait for them. It runs the whole model on that provider or raises `EngineError`: times and
 answers of another are not what was asked for.
+
+An engine of an installed package imports nothing else of its package than what it lists in
+``FILES``: modules that lie beside it and whose names start with an underscore. They travel with it
+to a device, where they lie in this folder; so it imports them relative to itself.
 """
 
 from __future__ import annotations
@@ -65,15 +70,32 @@ class Session(Protocol):
 
 
 class _Engine(Protocol):
+    VERSION: int
     PROVIDERS: Mapping[str, tuple[str, ...]]
 
     def open_session(self, file: Path, threads: int, provider: str) -> Session: ...
 
 
 def formats() -> tuple[str, ...]:
-    """Return the formats that have an engine file, sorted, without importing any."""
-    found = pkgutil.iter_modules(__path__)
-    return tuple(sorted(module.name for module in found if module.name[0] != "_"))
+    """Return the formats that have an engine, built-in ones first, without importing any."""
+    from edgetl.runtime.engines._installed import installed_formats
+
+    return tuple(dict.fromkeys((*_built_in(), *installed_formats())))
+
+
+def installed_files(format: str) -> dict[str, Path]:  # noqa: A002
+    """Return the files, by name, that make an engine of an installed package one of this folder.
+
+    Empty for formats whose engine already lies here.
+
+    Raises:
+        EngineError: If the engine cannot be imported, or lists a file that cannot travel.
+        ContractError: If there is no engine for `format`.
+    """
+    from edgetl.runtime.engines import _installed
+
+    _engine(format)
+    return {} if format in _built_in() else _installed.installed_files(format)
 
 
 def providers(format: str) -> tuple[str, ...]:  # noqa: A002 - the contract's word
@@ -170,13 +192,22 @@ def unloadable(file: Path, engine: str, error: Exception) -> BundleError:
 
 
 def _engine(format: str) -> _Engine:  # noqa: A002
+    if format in _built_in():
+        return cast("_Engine", importlib.import_module(f"{__name__}.{format}"))
     known = formats()
     if format not in known:
         raise ContractError(
             f"there is no engine for format '{format}'; known: {', '.join(known)}",
             remedy="use a newer edgetl.runtime, or export the model to a known format",
         )
-    return cast("_Engine", importlib.import_module(f"{__name__}.{format}"))
+    from edgetl.runtime.engines._installed import load_installed
+
+    return cast("_Engine", load_installed(format))
+
+
+def _built_in() -> tuple[str, ...]:
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in modules if name[0] != "_"))
 
 
 def _missing(format: str, provider: str, reason: str) -> EngineError:  # noqa: A002

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _GPU = ("onnxruntime-gpu",)
+VERSION = 1
 PROVIDERS = {CPU: ("onnxruntime", *_GPU), "cuda": _GPU, "tensorrt": _GPU}
 
 _OFFICIAL = {

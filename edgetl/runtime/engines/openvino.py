@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+VERSION = 1
 PROVIDERS = {CPU: ("openvino",)}
 
 

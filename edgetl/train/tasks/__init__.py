@@ -109,7 +109,7 @@ class TrainingTask(Protocol):
         """
 
 
-TASKS: Slot[TrainingTask] = Slot("edgetl.train.tasks", "TASK", "task", {})
+TASKS: Slot[TrainingTask] = Slot("edgetl.train.tasks", "TASK", "task")
 
 
 def unread(table: TrainingTable, names: tuple[str, ...], task: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,181 @@
+"""The view stage: the pixels that each network gets, and what is refused before any is decoded."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgetl.config.recipe import InputTable
+from edgetl.data.dataset import Dataset
+from edgetl.errors import DataError, StoreError
+from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.stages import Job
+from edgetl.stages import _space as space
+from edgetl.stages._views import deployed_view, network_input, teacher_view
+from edgetl.stages.index import STAGE as INDEX
+from edgetl.stages.view import STAGE
+from edgetl.types import Split
+
+
+def encoded(seed: int, **save: Any) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, **save)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Return ten images of either class, PNG and JPEG."""
+    root = tmp_path / "parts"
+    for number, label in enumerate(("gear", "nut")):
+        (root / label).mkdir(parents=True)
+        for k in range(10):
+            kind = "JPEG" if k % 2 else "PNG"
+            image = encoded(10 * number + k, format=kind)
+            (root / label / f"{k}.{kind.lower()}").write_bytes(image)
+    return root
+
+
+def two_inputs(bench: Any, **student: Any) -> Job:
+    job: Job = bench.job(
+        data={"path": "parts"},
+        input={"size": 32, "fit": "letterbox", "pad": 7},
+        student={"family": "mobilenet_v3_small", "weights": "none", "input": student or None},
+    )
+    return job
+
+
+def test_networks_with_one_input_share_one_view(bench: Any, parts: Path) -> None:
+    assert parts.is_dir()
+    job = two_inputs(bench)
+    (view,) = STAGE.plan(job, {"dataset": INDEX.plan(job, {})})
+    assert view.label == "view"
+    assert deployed_view(job, {"view": [view]}) is teacher_view(job, {"view": [view]}) is view
+
+
+def test_each_network_gets_the_pixels_of_its_own_input(bench: Any, parts: Path) -> None:
+    job = two_inputs(bench, size=40, filter="area")
+    (index,) = INDEX.plan(job, {})
+    views = STAGE.plan(job, {"dataset": [index]})
+    assert [view.label for view in views] == ["view 40 letterbox", "view 32 letterbox"]
+    assert deployed_view(job, {"view": views}) is views[0]
+    assert teacher_view(job, {"view": views}) is views[1]
+    indexed = bench.run(index, {})
+    for view, size in zip(views, (40, 32), strict=True):
+        dataset = Dataset.open(bench.run(view, {"index": indexed}).folder)
+        # What the student leaves out is that of the recipe.
+        assert (dataset.preprocess.height, dataset.preprocess.pad) == (size, 7)
+        for name, image in zip(dataset.names(Split.VAL), dataset.images(Split.VAL), strict=True):
+            expected = fit_image(read_image(parts / name), dataset.preprocess)
+            np.testing.assert_array_equal(image, expected)
+
+
+def test_fields_that_a_fit_does_not_read_make_no_other_input(bench: Any) -> None:
+    job = two_inputs(bench, fit="crop", pad=9, anchor="top-left")
+    student = job.recipe.student
+    assert student
+    assert network_input(job, student) == InputTable(size=32, fit="crop", pad=0)
+
+
+def test_key_of_a_view_names_the_input_and_not_where_the_images_are(
+    bench: Any, parts: Path
+) -> None:
+    assert parts.is_dir()
+    (view,) = STAGE.plan(two_inputs(bench), {"dataset": INDEX.plan(two_inputs(bench), {})})
+    assert view.settings.model_dump(mode="json") == {
+        "role": "data",
+        "input": {
+            "size": 32, "fit": "letterbox", "filter": "bilinear", "pad": 7, "anchor": "centre"
+        },
+    }  # fmt: skip
+    assert set(view.inputs) == {"index"}
+
+
+def test_image_that_changed_after_it_was_indexed_is_refused(bench: Any, parts: Path) -> None:
+    job = two_inputs(bench)
+    (index,) = INDEX.plan(job, {})
+    (view,) = STAGE.plan(job, {"dataset": [index]})
+    indexed = bench.run(index, {})
+    (parts / "nut/2.png").write_bytes(encoded(99, format="PNG"))
+    changed = r"'nut/2\.png' in '.*' changed after it was indexed\n  run again"
+    with pytest.raises(DataError, match=changed):
+        bench.run(view, {"index": indexed})
+    (parts / "nut/2.png").unlink()
+    with pytest.raises(DataError, match=r"cannot read image 'nut/2\.png': No such file"):
+        bench.run(view, {"index": indexed})
+
+
+def test_jpeg_that_is_cut_short_is_found_when_it_is_indexed(bench: Any, parts: Path) -> None:
+    whole = (parts / "nut/3.jpeg").read_bytes()
+    (parts / "nut/3.jpeg").write_bytes(whole[: len(whole) * 9 // 10])
+    (index,) = INDEX.plan(two_inputs(bench), {})
+    with pytest.raises(DataError, match=r"'nut/3\.jpeg': damaged or truncated"):
+        bench.run(index, {})
+
+
+def test_view_larger_than_memory_is_refused_when_planned(
+    bench: Any, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parts.is_dir()
+    # 20 images of 32 x 32 x 3 bytes are 61,440.
+    monkeypatch.setattr(space, "_memory_bytes", lambda: 61_440)
+    assert list(INDEX.check(two_inputs(bench))) == []
+    monkeypatch.setattr(space, "_memory_bytes", lambda: 61_439)
+    (problem,) = INDEX.check(two_inputs(bench))
+    assert problem.where == "input.size"
+    assert problem.what == (
+        "is 32, at which the 20 images take 0.0 GiB; this machine has 0.0 GiB of memory, and "
+        "training reads them in random order; lower it, or use fewer images"
+    )
+
+
+def test_memory_of_a_container_is_what_it_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(space, "_CGROUP_LIMIT", limit)
+    whole = space._memory_bytes()
+    limit.write_text("max\n")
+    assert space._memory_bytes() == whole
+    limit.write_text("1048576\n")
+    assert space._memory_bytes() == 1_048_576
+
+
+def test_view_larger_than_the_free_disk_is_refused_before_an_image_is_decoded(
+    bench: Any, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = two_inputs(bench)
+    (index,) = INDEX.plan(job, {})
+    (view,) = STAGE.plan(job, {"dataset": [index]})
+    indexed = bench.run(index, {})
+    shutil.rmtree(parts)
+    usage = shutil.disk_usage(indexed.folder)._replace(free=61_439)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    what = (
+        r"no space left on the disk of .*: at 32 px the 20 images take 0\.0 GiB, and 0\.0 GiB are "
+        r"free; what was finished is kept\n  lower `input\.size`, or free some space"
+    )
+    with pytest.raises(StoreError, match=what):
+        bench.run(view, {"index": indexed})
+
+
+def test_distillation_between_two_inputs_is_refused(bench: Any) -> None:
+    assert "student.input: differs from the teacher's" in bench.problems(
+        "distill", two_inputs(bench, size=64)
+    )
+
+
+def test_size_of_each_network_is_checked(bench: Any) -> None:
+    job = bench.job(
+        task="detection",
+        input={"size": 64},
+        teacher={"family": "yolox_nano", "weights": "none", "input": {"size": 40}},
+    )
+    assert "is 40; yolox_nano needs a multiple of 32" in bench.problems("finetune", job)
