@@ -1,4 +1,4 @@
-"""What is wrong with labelled data, in one report, and which split each usable image is in."""
+"""Check labelled data, report all problems at once, and assign every usable image to a split."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from edgetl.data.splits import SplitPolicy, divide
 from edgetl.types import Split, Task
 
 _MIN_CLASSES = 2
-"""To tell images apart; for detection one is enough."""
+"""Minimum for classification; detection needs only one."""
 _PROTECTED = (Split.TRAIN, Split.VAL, Split.TEST)
-"""Of two copies the one in the later split is kept: a test image is dearer than one to train on."""
+"""Of several copies, the one in the latest split is kept: test images are the most valuable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What came out of the examination of labelled data."""
+    """The result of checking labelled data."""
 
     classes: tuple[str, ...]
     placed: Mapping[Split, tuple[Sample, ...]]
     """Images to use, by split, each sorted by name."""
     dropped: tuple[DroppedItem, ...]
     num_repeated: int
-    """Images that are used although another one in the same split is equal."""
+    """Number of images that are used despite an identical image in the same split."""
     findings: tuple[Finding, ...]
-    """Problems that forbid using the data."""
+    """Problems that prevent the use of the data."""
     repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Boxes that were changed, by kind of repair."""
 
-    def refuse_if_wrong(self, called: str) -> None:
+    def refuse_if_wrong(self, path: str) -> None:
         """Raise all findings as one error.
 
         Args:
-            called: What messages call the data.
+            path: Name of the data in messages.
 
         Raises:
             DataError: If there is a finding.
         """
-        refuse(self.findings, called)
+        refuse(self.findings, path)
 
 
 def examine(
@@ -57,16 +57,16 @@ def examine(
     allowed: Allowed,
     lint: BoxLint | None = None,
 ) -> Audit:
-    """Place every usable image and find everything that is wrong.
+    """Assign every usable image to a split and collect all problems.
 
     Args:
-        listing: Images and classes by name.
+        listing: Images and classes.
         contents: Image name to content digest, for all but those in `unreadable`.
         unreadable: Image name to the reason.
-        policy: How splits are made.
-        seed: Of the division.
-        allowed: What may be left out or accepted instead of being a finding.
-        lint: What is already known of the boxes of `listing`.
+        policy: How to create the splits.
+        seed: Seed of the split.
+        allowed: What may be dropped or accepted instead of being reported as a finding.
+        lint: The checked boxes of `listing`.
     """
     dropped = [
         DroppedItem(name, Drop.UNREADABLE, reason) for name, reason in sorted(unreadable.items())
@@ -95,14 +95,14 @@ def examine(
             if examples
         )
     if listing.task is Task.DETECTION:
-        # A drawn scene is labelled with its first part before anybody knows its boxes.
+        # A synthetic scene has the label of its first part before its boxes are known.
         labels = rarest(samples, listing.classes)
         samples = [replace(one, label=one.label or labels[one.name]) for one in samples]
     placed = _place(samples, contents, policy, seed)
     classes, empty, lacking = _settle_classes(listing, placed, policy, allowed)
     dropped.extend(empty)
     if any(sample.label for sample in samples) or not (lint and lint.findings):
-        # Where every box was lost to what is wrong with it there is no more to say.
+        # If problems removed every box, missing classes are only a consequence.
         findings.extend(lacking)
     used = [contents[sample.name] for split in placed.values() for sample in split]
     return Audit(
@@ -116,11 +116,11 @@ def examine(
 
 
 def _check_names(listing: Listing) -> list[Finding]:
-    """Return what is wrong by names alone."""
+    """Return the problems of class names."""
     findings = []
     fix_names = FIX_FOLDERS
     if listing.task is Task.DETECTION:
-        fix_names = f"mend the names of the classes in {listing.named_in}"
+        fix_names = f"fix the class names in {listing.named_in}"
     alike: dict[str, list[str]] = defaultdict(list)
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in listing.classes:
@@ -134,7 +134,7 @@ def _check_names(listing: Listing) -> list[Finding]:
         clashes = tuple(" and ".join(names) for names in groups.values() if len(names) > 1)
         if clashes:
             findings.append(Finding(title, clashes, None, fix=fix_names))
-    # A line break would make two labels of one, and bytes that are no text cannot be written.
+    # A line break would split a label in two, and bytes that are not text cannot be written.
     odd = tuple(repr(name) for name in listing.classes if not name.isprintable())
     if odd:
         title = "class name with characters that cannot be printed"
@@ -146,7 +146,7 @@ def _check_names(listing: Listing) -> list[Finding]:
 
 
 def _copies(samples: Sequence[Sample], contents: Mapping[str, str]) -> list[list[Sample]]:
-    """Return groups of two and more images with equal content."""
+    """Return groups of two or more images with equal content."""
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[contents[sample.name]].append(sample)
@@ -156,10 +156,10 @@ def _copies(samples: Sequence[Sample], contents: Mapping[str, str]) -> list[list
 def _compare(
     copies: Sequence[Sequence[Sample]], policy: SplitPolicy
 ) -> tuple[list[DroppedItem], dict[str, list[str]]]:
-    """Return what leaving out duplicates would omit, and the groups that forbid keeping them.
+    """Return the images that dropping duplicates would drop, and the groups that are problems.
 
-    One copy stays, the one in the most protected split, also where only the places of boxes differ.
-    Of copies with different labels none stays: nobody knows which label is right.
+    One copy is kept, the one in the most protected split, even if only the boxes differ. Copies
+    with different labels are all dropped: it is unknown which label is right.
     """
     omitted: list[DroppedItem] = []
     across: list[str] = []
@@ -174,7 +174,7 @@ def _compare(
             continue
         if len({policy.place(sample.split) for sample in group}) > 1:
             across.append(names)
-        elif len({_says(sample) for sample in group}) > 1:
+        elif len({_annotation(sample) for sample in group}) > 1:
             moved.append(names)
         kept = max(group, key=lambda sample: _PROTECTED.index(policy.place(sample.split)))
         omitted.extend(
@@ -205,25 +205,26 @@ def _place(
         for content, split in divide(sizes, policy.split_off, seed).items():
             placed[split].extend(groups[content])
     return {
-        split: tuple(sorted(found, key=lambda sample: sample.name))
-        for split, found in placed.items()
+        split: tuple(sorted(members, key=lambda sample: sample.name))
+        for split, members in placed.items()
     }
 
 
 def rarest(samples: Sequence[Sample], classes: Sequence[str]) -> dict[str, str]:
-    """Return by image the class on it that has the fewest boxes of all; empty without boxes.
+    """Return, for each image, its class with the fewest boxes in all images; empty without boxes.
 
-    Of classes with as many boxes it is the first.
+    Among classes with equally many boxes, the first one.
     """
     counts = Counter(box.label for sample in samples for box in sample.boxes if not box.crowd)
     order = {name: (counts[name], position) for position, name in enumerate(classes)}
     return {
-        sample.name: min(_shown(sample), key=order.__getitem__, default="") for sample in samples
+        sample.name: min(_classes_of(sample), key=order.__getitem__, default="")
+        for sample in samples
     }
 
 
-def _shown(sample: Sample) -> frozenset[str]:
-    """Return the classes that an image shows; crowds are not counted."""
+def _classes_of(sample: Sample) -> frozenset[str]:
+    """Return the classes in an image, without crowds."""
     if sample.label and not sample.boxes:  # the task is classification
         return frozenset({sample.label})
     return frozenset(box.label for box in sample.boxes if not box.crowd)
@@ -234,8 +235,8 @@ def _labels(sample: Sample) -> tuple[str, ...]:
     return (sample.label, *sorted(box.label for box in sample.boxes))
 
 
-def _says(sample: Sample) -> tuple[object, ...]:
-    """Return what equal images must agree on."""
+def _annotation(sample: Sample) -> tuple[object, ...]:
+    """Return the labels and boxes on which identical images must agree."""
     boxes = sorted((box.label, box.corners, box.crowd) for box in sample.boxes)
     return (sample.label, *boxes)
 
@@ -246,25 +247,25 @@ def _settle_classes(
     policy: SplitPolicy,
     allowed: Allowed,
 ) -> tuple[tuple[str, ...], list[DroppedItem], list[Finding]]:
-    """Return the classes of the model, those that are left out, and what splits lack."""
+    """Return the model's classes, the dropped classes, and findings about missing classes."""
     of_boxes = listing.task is Task.DETECTION
     present = {
-        split: {name for sample in found for name in _shown(sample)}
-        for split, found in placed.items()
+        split: {name for sample in members for name in _classes_of(sample)}
+        for split, members in placed.items()
     }
     findings = _boxless(placed, present, policy) if of_boxes else []
     if of_boxes and not any(present.values()):
         return listing.classes, [], findings
-    # Where a split has nothing at all it is no news that it lacks each class.
+    # If a split has no boxes at all, its missing classes need no report.
     compared = [split for split in Split if present[split] or not of_boxes]
     empty: list[str] = []
     incomplete: list[str] = []
     for name in listing.classes:
         lacking = [split.value for split in compared if name not in present[split]]
-        if not any(name in shown for shown in present.values()):
+        if not any(name in names for names in present.values()):
             empty.append(name)
         elif lacking:
-            total = sum(name in _shown(sample) for found in placed.values() for sample in found)
+            total = sum(name in _classes_of(one) for members in placed.values() for one in members)
             incomplete.append(f"{name} ({_images(total)}): none in {', '.join(lacking)}")
     classes, dropped = listing.classes, []
     what = "boxes" if of_boxes else "images"
@@ -289,9 +290,9 @@ def _boxless(
     present: Mapping[Split, Collection[str]],
     policy: SplitPolicy,
 ) -> list[Finding]:
-    """Return the splits that show nothing; nobody can train, choose or measure on them.
+    """Return the splits without boxes, which are useless for training and evaluation.
 
-    Only a split for validation without images can be done without: nothing is chosen then.
+    Only a validation split without images is allowed: then nothing is selected on it.
     """
     lacking = [
         split for split in Split if not present[split] and (placed[split] or split is not Split.VAL)
@@ -301,11 +302,11 @@ def _boxless(
     names = ", ".join(lacking)
     fix = f"label the images of {names}, or move some with boxes there"
     if not any(present.values()):
-        fix = "label what the images show: none of them has a box"
+        fix = "label the objects in the images: none of them has a box"
     elif policy.split_off.keys() & {*lacking}:
-        fix = "label more images: too few have boxes to give every split some"
-    found = tuple(f"{split} ({_images(len(placed[split]))})" for split in lacking)
-    return [Finding("split without any box", found, None, fix=fix)]
+        fix = "label more images: too few have boxes for every split to get some"
+    examples = tuple(f"{split} ({_images(len(placed[split]))})" for split in lacking)
+    return [Finding("split without any box", examples, None, fix=fix)]
 
 
 def _images(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Where files lie: a folder, or a zip that is read as it is and never unpacked."""
+"""Read files from a folder, or from a zip without unpacking it."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from edgetl.hashing import digest_value
 from edgetl.runtime.errors import ImageError
 
 MAX_FILE_BYTES = 1 << 28
-"""Largest single file that is read, 256 MiB; more is a packing trick or no image."""
+"""Largest file that is read, 256 MiB; larger ones are zip bombs or not images."""
 
 _ENCRYPTED = 0x1
 
 
 class Container(Protocol):
-    """Files by POSIX path, and how to read them; may be read by several threads at once."""
+    """Files by POSIX path; safe to read from several threads."""
 
     files: tuple[str, ...]
     """Sorted."""
     folders: tuple[str, ...]
-    """Sorted, with those that hold nothing; without the root."""
+    """Sorted, including empty ones, without the root."""
     excluded: tuple[str, ...]
-    """Files that are there but not listed; sorted."""
+    """Existing files that are not listed; sorted."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
 
         Raises:
-            ImageError: If it cannot be read, or is larger than `MAX_FILE_BYTES`.
+            ImageError: If it cannot be read or is larger than `MAX_FILE_BYTES`.
         """
 
     def digest(self, names: tuple[str, ...], digest_file: Callable[[Path], str]) -> str:
-        """Return what changes whenever the content of one of `names` does."""
+        """Return a digest that changes whenever the content of one of `names` changes."""
 
     def close(self) -> None:
-        """Give the open files back."""
+        """Close open files."""
 
 
 def open_container(path: Path, *, exclude: tuple[str, ...] = ()) -> Container:
-    """Open a folder or a zip and list what it holds.
+    """Open a folder or a zip and list its files.
 
     Args:
         path: The folder or zip.
-        exclude: Glob patterns of files not to list; a star also matches slashes. A folder that
-            loses its last file this way is not listed either.
+        exclude: Glob patterns of files to ignore; a star also matches slashes. A folder that
+            loses its last file this way is ignored as well.
 
     Raises:
-        DataError: If there is no such path, it is neither a folder nor a sound zip, or a pattern
+        DataError: If the path does not exist, is neither a folder nor a valid zip, or a pattern
             matches no file.
     """
     if path.is_dir():
@@ -64,12 +64,12 @@ def open_container(path: Path, *, exclude: tuple[str, ...] = ()) -> Container:
     what = "is neither a folder nor a zip" if path.exists() else "does not exist"
     raise DataError(
         f"data path '{path}' {what}",
-        remedy="set `data: {path: ...}` in the recipe; it starts at the recipe's folder",
+        remedy="set `data: {path: ...}` in the recipe, relative to the recipe's folder",
     )
 
 
 class FolderContainer:
-    """The files below a folder; links are followed, but never back to a folder above."""
+    """The files below a folder; follows links, except to a parent folder."""
 
     def __init__(self, path: Path, exclude: tuple[str, ...]) -> None:
         self._root = os.fspath(path)
@@ -80,7 +80,7 @@ class FolderContainer:
         self.files, self.folders, self.excluded = _exclude(files, folders, exclude)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file; errors as `Container.read`."""
+        """Return the content of a file; raises like `Container.read`."""
         path = Path(self._root, name)
         try:
             size_bytes = path.stat().st_size
@@ -90,18 +90,18 @@ class FolderContainer:
             raise _unreadable(name, error.strerror or str(error)) from error
 
     def digest(self, names: tuple[str, ...], digest_file: Callable[[Path], str]) -> str:
-        """Return the digest of names and contents; None stands for what cannot be read."""
+        """Return the digest of names and contents; unreadable files count as None."""
         root = Path(self._root)
-        found: list[tuple[str, str | None]] = []
+        digests: list[tuple[str, str | None]] = []
         for name in names:
             try:
-                found.append((name, digest_file(root / name)))
+                digests.append((name, digest_file(root / name)))
             except OSError:  # reported with all other problems when the images are read
-                found.append((name, None))
-        return digest_value(found)
+                digests.append((name, None))
+        return digest_value(digests)
 
     def close(self) -> None:
-        """Do nothing: files are opened one by one."""
+        """Do nothing: files are closed after reading."""
 
 
 class ZipContainer:
@@ -125,14 +125,14 @@ class ZipContainer:
                 folders.add(name)
             elif name in self._entries:
                 raise DataError(
-                    f"'{path}' holds two files named '{name}'", remedy="pack the zip anew"
+                    f"'{path}' contains two files named '{name}'", remedy="create the zip again"
                 )
             else:
                 self._entries[name] = entry
         self.files, self.folders, self.excluded = _exclude(list(self._entries), folders, exclude)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file; errors as `Container.read`."""
+        """Return the content of a file; raises like `Container.read`."""
         entry = self._entries[name]
         _check_size(name, entry.file_size)
         try:
@@ -150,7 +150,7 @@ class ZipContainer:
 
 
 def _walk(root: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
-    """Yield (POSIX path, is a folder) of everything below `root`."""
+    """Yield (POSIX path, whether it is a folder) for everything below `root`."""
     state = os.stat(root)  # noqa: PTH116 - many thousand paths, as plain strings
     here = (state.st_dev, state.st_ino)
     if here in above:
@@ -159,7 +159,7 @@ def _walk(root: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator
         entries = list(os.scandir(root))
     except OSError as error:
         raise DataError(
-            f"cannot list '{root}': {error.strerror}", remedy="mend the rights of the folder"
+            f"cannot list '{root}': {error.strerror}", remedy="fix the permissions of the folder"
         ) from error
     for entry in entries:
         name = prefix + entry.name
@@ -173,17 +173,17 @@ def _walk(root: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator
 def _exclude(
     files: list[str], folders: set[str], patterns: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return files and folders without those that a pattern matches, and these files; sorted."""
+    """Return the remaining files and folders, and the excluded files; all sorted."""
     excluded: set[str] = set()
     for pattern in patterns:
         matches = re.compile(translate(pattern)).match
-        found = {name for name in files if matches(name)}
-        if not found:
+        matching = {name for name in files if matches(name)}
+        if not matching:
             raise DataError(
                 f"`data.exclude` pattern '{pattern}' matches no file",
                 remedy="patterns are relative to `data.path`, for example 'train/ants/0013.jpg'",
             )
-        excluded |= found
+        excluded |= matching
     kept = sorted(set(files) - excluded)
     emptied = {parent for name in excluded for parent in _parents(name)}
     emptied -= {parent for name in kept for parent in _parents(name)}
@@ -197,26 +197,24 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
-    """Refuse names that point outside, and locked entries."""
+    """Refuse paths outside of the zip and encrypted entries."""
     parts = entry.filename.rstrip("/").split("/")
     if ".." in parts or "" in parts or "\\" in entry.filename or ":" in parts[0]:
         raise DataError(
-            f"'{path}' holds a file with the path '{entry.filename}', which leads outside",
-            remedy="pack the zip anew with plain relative paths",
+            f"'{path}' contains a file with the path '{entry.filename}', which leads outside",
+            remedy="create the zip again with plain relative paths",
         )
     if entry.flag_bits & _ENCRYPTED:
         raise DataError(
-            f"'{path}' is locked with a password ('{entry.filename}')",
+            f"'{path}' is protected with a password ('{entry.filename}')",
             remedy="unpack it and set `data: {path: ...}` to the folder",
         )
 
 
 def _check_size(name: str, size_bytes: int) -> None:
     if size_bytes > MAX_FILE_BYTES:
-        raise _unreadable(
-            name, f"{size_bytes:,} bytes are more than the {MAX_FILE_BYTES:,} that are read"
-        )
+        raise _unreadable(name, f"{size_bytes:,} bytes exceed the limit of {MAX_FILE_BYTES:,}")
 
 
 def _unreadable(name: str, reason: str) -> ImageError:
-    return ImageError(f"cannot read image '{name}': {reason}", remedy="mend it or leave it out")
+    return ImageError(f"cannot read image '{name}': {reason}", remedy="fix or exclude it")

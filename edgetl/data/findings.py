@@ -1,4 +1,4 @@
-"""What is wrong with labelled data, what is left out for it, and the one report of it."""
+"""Problems of labelled data, and their report as one error."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from edgetl.config.recipe import Accept, Drop, Repair
 from edgetl.errors import DataError
 
-FIX_FOLDERS = "mend the folders, or name files in `data: {exclude: [...]}`"
-_FIX_LABELS = "mend the labels, or name files in `data: {exclude: [...]}`"
+FIX_FOLDERS = "fix the folders, or exclude files with `data: {exclude: [...]}`"
+_FIX_LABELS = "fix the labels, or exclude files with `data: {exclude: [...]}`"
 _MAX_EXAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the recipe allows to be done about problems."""
+    """The remedies that the recipe allows."""
 
     drop: frozenset[Drop] = frozenset()
     repair: frozenset[Repair] = frozenset()
@@ -24,7 +24,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class DroppedItem:
-    """An image, class, box or label file that is left out, and why."""
+    """A dropped image, class, box or label file."""
 
     name: str
     kind: Drop
@@ -33,34 +33,34 @@ class DroppedItem:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of problem with everything that shows it."""
+    """One kind of problem with all of its occurrences."""
 
     title: str
     examples: tuple[str, ...]
     drop: Drop | None
-    """What the recipe can say to leave these out."""
+    """The value of `data.drop` that drops the occurrences."""
     repair: Repair | None = None
-    """What it can say to change them."""
+    """The value of `data.repair` that repairs them."""
     accept: Accept | None = None
-    """What it can say if they are meant to be so."""
+    """The value of `data.accept` that declares them as intended."""
     fix: str = ""
-    """What is to be done about them by hand, if that is better advice than what the recipe can say;
-    the labels are to be mended where this is empty and the recipe can say nothing."""
+    """A manual fix, if that is better advice than a change of the recipe. If it is empty and the
+    recipe has no remedy, the advice is to fix the labels."""
 
 
-def refuse(findings: Sequence[Finding], called: str) -> None:
+def refuse(findings: Sequence[Finding], path: str) -> None:
     """Raise all findings as one error, if there are any.
 
     Args:
-        findings: What forbids using the data.
-        called: What messages call the data.
+        findings: Problems that prevent the use of the data.
+        path: Name of the data in messages.
 
     Raises:
         DataError: If there is a finding.
     """
     if not findings:
         return
-    lines = [f"the data in '{called}' cannot be used as they are:"]
+    lines = [f"the data in '{path}' cannot be used as they are:"]
     for finding in findings:
         lines.append(f"  {len(finding.examples):,} x {finding.title}:")
         lines.extend(f"    {example}" for example in finding.examples[:_MAX_EXAMPLES])
@@ -73,14 +73,14 @@ def _remedy(findings: Sequence[Finding]) -> str:
     for_recipe = [finding for finding in findings if not finding.fix]
     repairs = sorted({finding.repair.value for finding in for_recipe if finding.repair})
     accepts = sorted({finding.accept.value for finding in for_recipe if finding.accept})
-    leaves = sorted({finding.drop.value for finding in for_recipe if finding.drop})
+    drops = sorted({finding.drop.value for finding in for_recipe if finding.drop})
     steps = list(dict.fromkeys(finding.fix for finding in findings if finding.fix))
-    if leaves:
-        steps.append(f"leave them out with `data: {{drop: [{', '.join(leaves)}]}}`")
+    if drops:
+        steps.append(f"drop them with `data: {{drop: [{', '.join(drops)}]}}`")
     if repairs:
-        steps.append(f"have them changed with `data: {{repair: [{', '.join(repairs)}]}}`")
+        steps.append(f"repair them with `data: {{repair: [{', '.join(repairs)}]}}`")
     if accepts:
-        steps.append(f"if meant so, write `data: {{accept: [{', '.join(accepts)}]}}`")
+        steps.append(f"if intended, write `data: {{accept: [{', '.join(accepts)}]}}`")
     if any(not (finding.drop or finding.repair or finding.accept) for finding in for_recipe):
         steps.append(_FIX_LABELS)
     return "; ".join(steps)

@@ -1,4 +1,4 @@
-"""Which image goes to train, val and test where the data do not say so themselves."""
+"""Split images into train, val and test if the data have no splits of their own."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edgetl.types import Split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitPolicy:
-    """How the splits of a layout become train, val and test."""
+    """How to derive train, val and test from the splits of a layout."""
 
     test_is_val: bool
-    """Images in `val/` are the test split."""
+    """Whether the images in `val/` are the test split."""
     split_off: Mapping[Split, float]
-    """Splits to be divided off from the training images, with their fractions of these."""
+    """Splits to take from the training images, with their fractions."""
 
     def place(self, given: Split | None) -> Split:
-        """Return the split of an image before anything is divided off."""
+        """Return the split of an image before the training images are divided."""
         if given is Split.VAL and self.test_is_val:
             return Split.TEST
         return given or Split.TRAIN
@@ -31,29 +31,29 @@ class SplitPolicy:
 def choose_split_policy(
     given: frozenset[Split], *, val: float, test: float | Literal["val"], test_stated: bool
 ) -> SplitPolicy:
-    """Decide how to split data that have the splits `given`.
+    """Decide how to split data with the existing splits `given`.
 
     Args:
-        given: Splits that the layout has; none for a flat folder.
-        val: Fraction for validation, where the layout has none.
-        test: Fraction for the test, where the layout has none; `val` takes `val/` for it.
-        test_stated: Whether the user wrote `test`; a default does not decide between the two.
+        given: Splits of the layout; empty for a flat folder.
+        val: Fraction for validation, if the layout has no val split.
+        test: Fraction for testing, if the layout has no test split; `val` tests on `val/`.
+        test_stated: Whether the user set `test`; the default does not settle an ambiguity.
 
     Raises:
-        DataError: If a split is missing and it is not clear where it should come from.
+        DataError: If a split is missing and it is unclear how to get it.
     """
     test_is_val = test == "val"
     if test_is_val and (Split.VAL not in given or Split.TEST in given):
-        has = "a test/ of their own" if Split.TEST in given else "no val/"
+        has = "their own test/" if Split.TEST in given else "no val/"
         raise DataError(
-            f"`data.test: val` measures on val/, but the data have {has}",
+            f"`data.test: val` tests on val/, but the data have {has}",
             remedy="remove `test: val` from the `data` table of the recipe",
         )
     if not test_stated and Split.VAL in given and Split.TEST not in given:
         raise DataError(
             "the data have train/ and val/ but no test/",
-            remedy="write `data: {test: val}` to measure on val/ and split validation off train/, "
-            "or `data: {test: 0.2}` to split a test off train/",
+            remedy="write `data: {test: val}` to test on val/ and take validation images from "
+            "train/, or `data: {test: 0.2}` to take test images from train/",
         )
     split_off: dict[Split, float] = {}
     if Split.TEST not in given and test != "val":
@@ -63,7 +63,7 @@ def choose_split_policy(
     for split, fraction in split_off.items():
         if fraction == 0.0:
             raise DataError(
-                f"`data.{split}` is 0, but the data have no {split}/ of their own",
+                f"`data.{split}` is 0, but the data have no {split}/",
                 remedy=f"write a fraction, for example `data: {{{split}: 0.15}}`",
             )
     return SplitPolicy(test_is_val=test_is_val, split_off=split_off)
@@ -72,17 +72,17 @@ def choose_split_policy(
 def divide(
     groups: Sequence[tuple[str, int]], fractions: Mapping[Split, float], seed: int
 ) -> dict[str, Split]:
-    """Divide the training images of one class among splits, by content.
+    """Divide the training images of one class into splits, by content.
 
-    The order is that of SHA-256 of seed and content, so it does not depend on names, on the machine
-    or on the order of files, and an image more moves few others. Of `n` images a split gets
-    ``floor(n * fraction + 1/2)``, at least one; train keeps the rest. Images that occur several
-    times stay in train as long as others are left: counted twice, they would bias a measurement.
+    Images are ordered by the SHA-256 of seed and content, so the result does not depend on names,
+    the machine or the order of files, and an added image moves few others. Of `n` images a split
+    gets ``floor(n * fraction + 1/2)``, at least one; train keeps the rest. Duplicated images stay
+    in train as long as others are left: counted twice, they would bias an evaluation.
 
     Args:
-        groups: Content digest and how many images share it, of one class.
-        fractions: What each split gets; those of `SplitPolicy.split_off`.
-        seed: Another seed gives another division.
+        groups: Content digests of one class, each with the number of images that share it.
+        fractions: Fraction of each split; see `SplitPolicy.split_off`.
+        seed: Different seeds give different splits.
 
     Returns:
         Content digest to split.
@@ -93,9 +93,9 @@ def divide(
     for split in (Split.TEST, Split.VAL):
         if split not in fractions:
             continue
-        wanted = max(1, int(total * fractions[split] + 0.5))
+        target = max(1, int(total * fractions[split] + 0.5))
         taken = 0
-        while taken < wanted and len(queue) > 1:
+        while taken < target and len(queue) > 1:
             content, count = queue.popleft()
             placed[content] = split
             taken += count
@@ -104,5 +104,5 @@ def divide(
 
 
 def _mix(seed: int, content: str) -> bytes:
-    # Before images are read their names stand for the contents, and those may be of any bytes.
+    # Before images are read, names replace the content digests, and names may contain any bytes.
     return hashlib.sha256(f"{seed}/{content}".encode("utf-8", "surrogateescape")).digest()

@@ -1,7 +1,7 @@
-"""How much a mean average precision depends on the choice of images.
+"""Bootstrap intervals of mean average precision over images.
 
-Images are drawn again with replacement; what became of their detections stays as it was matched
-once. Letters: B resamples, N images, D detections, T thresholds of overlap.
+Images are resampled with replacement; detections are matched only once. Letters: B resamples, N
+images, D detections, T IoU thresholds.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from edgetl.evaluation._coco import Matches
 _RESAMPLES = 300
 _SEED = 0
 _SAME = 1e-9
-"""Resamples so near to the value differ from it by rounding only."""
+"""Resamples this close to the value differ from it only by rounding."""
 _CELLS = 1 << 22
-"""Most resamples times detections that are held at once, 32 MiB per table of them."""
+"""Maximum of resamples times detections in memory at once, 32 MiB per table."""
 _Z_95 = NormalDist().inv_cdf(0.975)
 _RECALLS = np.linspace(0.0, 1.0, 101)
-"""COCO reads precision at these."""
+"""COCO's recall thresholds."""
 
 
 def resamples(num_images: int) -> NDArray[np.int64]:
-    """Return how often each image is drawn, shape `(B, N)`; the same for the same number."""
-    draw = np.random.default_rng(_SEED)
-    return draw.multinomial(num_images, [1 / num_images] * num_images, size=_RESAMPLES)
+    """Return the count of each image in each resample, shape `(B, N)`; reproducible."""
+    rng = np.random.default_rng(_SEED)
+    return rng.multinomial(num_images, [1 / num_images] * num_images, size=_RESAMPLES)
 
 
 def mean_precision(classes: Sequence[Matches], counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the mean average precision of each resample, shape `(B,)`; NaN without any object.
 
-    As in COCO, a class without an object in a resample is no part of its mean.
+    As in COCO, a class without an object in a resample is not part of its mean.
 
     Args:
-        classes: What became of the detections of each class.
+        classes: Matched detections of each class.
         counts: Shape `(B, N)`.
     """
     total = np.zeros(len(counts))
@@ -45,9 +45,9 @@ def mean_precision(classes: Sequence[Matches], counts: NDArray[np.int64]) -> NDA
     for matches in classes:
         rows = max(1, _CELLS // max(1, len(matches.scores)))
         blocks = [counts[start : start + rows] for start in range(0, len(counts), rows)]
-        found = np.concatenate([_average_precision(matches, block) for block in blocks])
-        total += np.nan_to_num(found)
-        present += ~np.isnan(found)
+        precision = np.concatenate([_average_precision(matches, block) for block in blocks])
+        total += np.nan_to_num(precision)
+        present += ~np.isnan(precision)
     mean = np.full(len(counts), np.nan)
     np.divide(total, present, out=mean, where=present > 0)
     return mean
@@ -56,14 +56,14 @@ def mean_precision(classes: Sequence[Matches], counts: NDArray[np.int64]) -> NDA
 def interval(value: float, repeated: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95 % interval of `value`, bias-corrected percentiles of its resamples.
 
-    Few images of a class that is left out of some resamples shift their median; the correction
-    moves the percentiles by as much (Efron 1987, Better bootstrap confidence intervals, JASA 82,
-    171-185, with no acceleration). What no image shows, no interval can: a model that is right
-    everywhere gets one without width.
+    A class with few images is missing from some resamples, which shifts their median; the
+    correction shifts the percentiles by the same amount (Efron 1987, Better bootstrap confidence
+    intervals, JASA 82, 171-185, without acceleration). An interval cannot show errors that occur on
+    no image: a model that is always right gets an interval of width zero.
 
     Args:
-        value: Of the images as they are.
-        repeated: Of the resamples, shape `(B,)`; NaN where one has nothing to measure.
+        value: The value for the original images.
+        repeated: The values of the resamples, shape `(B,)`; NaN for resamples without objects.
     """
     known = np.sort(repeated[~np.isnan(repeated)])
     if not len(known):
@@ -77,10 +77,10 @@ def interval(value: float, repeated: NDArray[np.float64]) -> tuple[float, float]
 
 
 def _average_precision(matches: Matches, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the precision over thresholds and recalls, shape `(B,)`; NaN without an object.
+    """Return the average precision over thresholds and recalls, shape `(B,)`; NaN without objects.
 
-    Exactly what pycocotools computes of images that are there as often as they were drawn. Recall
-    only grows at hits, so precision is needed there alone.
+    Equals the result of pycocotools for images repeated by their counts. Recall grows only at true
+    positives, so precision is needed only there.
     """
     objects = counts @ matches.objects
     total = np.zeros(len(counts))
@@ -89,11 +89,11 @@ def _average_precision(matches: Matches, counts: NDArray[np.int64]) -> NDArray[n
         where = np.flatnonzero(hits)
         if not len(where):
             continue
-        right = np.cumsum(weights[:, where], axis=1)
-        told = np.cumsum(weights * ~ignored, axis=1)[:, where]
-        precision = right / (told + np.spacing(1))
+        true_positives = np.cumsum(weights[:, where], axis=1)
+        num_detections = np.cumsum(weights * ~ignored, axis=1)[:, where]
+        precision = true_positives / (num_detections + np.spacing(1))
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        recall = right / np.maximum(objects, 1)[:, None]
+        recall = true_positives / np.maximum(objects, 1)[:, None]
         reached = np.searchsorted(_RECALLS, recall, side="right")
         total += (best * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(_RECALLS)
     return np.where(objects > 0, total / len(matches.hits), np.nan)

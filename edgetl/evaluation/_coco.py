@@ -1,6 +1,6 @@
 """Average precision as COCO defines it, computed by pycocotools.
 
-Letters: N images, K classes, D detections, T thresholds of overlap, R steps of recall.
+Letters: N images, K classes, D detections, T IoU thresholds, R recall thresholds.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ SIZES: Mapping[str, tuple[float, float]] = {
     "medium": (32.0**2, 96.0**2),
     "large": (96.0**2, 1e10),
 }
-"""Area of an object's box, pixels of the image. COCO takes the area of its outline instead, where
-it has one, so that its own figures per size differ a little."""
+"""Range of the area of an object's box, pixels of the image. COCO itself uses the area of the
+segmentation, if there is one, so its figures per size differ slightly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What became of the detections of one class, best score first."""
+    """The detections of one class, matched with objects, in descending order of score."""
 
     scores: NDArray[np.float64]
     """Shape `(D,)`, descending."""
     images: NDArray[np.int64]
-    """Shape `(D,)`: which image each was found on."""
+    """Shape `(D,)`: index of the image of each detection."""
     hits: NDArray[np.bool_]
-    """Shape `(T, D)`: whether it meets an object that no better detection met."""
+    """Shape `(T, D)`: whether it matches an object that no better detection matched."""
     ignored: NDArray[np.bool_]
-    """Shape `(T, D)`: whether it meets a crowd and so is neither hit nor false."""
+    """Shape `(T, D)`: whether it matches a crowd and so is neither a true nor a false positive."""
     objects: NDArray[np.int64]
-    """Shape `(N,)`: how many there are to be found on each image, crowds not counted."""
+    """Shape `(N,)`: number of objects in each image, without crowds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The answers of a split, matched with the truth."""
+    """The predictions for a split, matched with the ground truth."""
 
     precision: NDArray[np.float64]
-    """Shape `(T, R, K, sizes)`, envelope of the precision; -1 where there is no object."""
+    """Shape `(T, R, K, sizes)`, interpolated precision; -1 without objects."""
     recall: NDArray[np.float64]
-    """Shape `(T, K, sizes)`, of all detections; -1 where there is no object."""
+    """Shape `(T, K, sizes)`, of all detections; -1 without objects."""
     matches: tuple[Matches, ...]
-    """One per class, of objects of every size."""
+    """One per class, over objects of all sizes."""
 
 
 def evaluate(
@@ -64,22 +64,22 @@ def evaluate(
     *,
     sizes: Sequence[str] = ("all",),
 ) -> Evaluated:
-    """Match the detections of each image with its objects and count.
+    """Match the detections of each image with its objects and compute precision and recall.
 
     Args:
-        predictions: Of all the images of `truths`.
-        truths: One per image.
+        predictions: Predictions for all images of `truths`.
+        truths: Ground truth, one per image.
         num_classes: K.
-        sizes: Of `SIZES`, "all" first.
+        sizes: Keys of `SIZES`, "all" first.
     """
     from pycocotools.cocoeval import COCOeval
 
-    known, found = _known(truths, num_classes), _found(predictions, num_classes)
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
-        counted = COCOeval(_coco(known), _coco(found), iouType="bbox")
+    known, detected = _ground_truth(truths, num_classes), _detections(predictions, num_classes)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        counted = COCOeval(_coco(known), _coco(detected), iouType="bbox")
         counted.params.areaRng = [list(SIZES[size]) for size in sizes]
         counted.params.areaRngLbl = list(sizes)
-        # How many there may be was decided when they were collected.
+        # The number of detections was already limited when they were collected.
         counted.params.maxDets = [max(1, len(predictions["scores"]))]
         counted.evaluate()
         counted.accumulate()
@@ -89,7 +89,7 @@ def evaluate(
         recall=counted.eval["recall"][..., 0],
         matches=tuple(
             _matches(
-                # In the order class, size, image; None where there is neither box nor detection.
+                # Ordered by class, size, image; None without objects and detections.
                 counted.evalImgs[k * len(sizes) * num_images :][:num_images],
                 len(counted.params.iouThrs),
             )
@@ -127,7 +127,7 @@ def _coco(dataset: Mapping[str, Any]) -> Any:  # noqa: ANN401 - pycocotools has 
     return coco
 
 
-def _known(truths: Sequence[Truth], num_classes: int) -> dict[str, Any]:
+def _ground_truth(truths: Sequence[Truth], num_classes: int) -> dict[str, Any]:
     boxes = [
         (i, box, label, crowd)
         for i, truth in enumerate(truths)
@@ -137,14 +137,14 @@ def _known(truths: Sequence[Truth], num_classes: int) -> dict[str, Any]:
         "images": [{"id": i} for i in range(len(truths))],
         "categories": [{"id": k} for k in range(num_classes)],
         "annotations": [
-            # Ids start at 1: pycocotools takes 0 for "not matched".
+            # Ids start at 1: 0 means "not matched" in pycocotools.
             {"id": 1 + j, "image_id": i, "category_id": int(label), **_box(box), "iscrowd": int(c)}
             for j, (i, box, label, c) in enumerate(boxes)
         ],
     }
 
 
-def _found(predictions: Predictions, num_classes: int) -> dict[str, Any]:
+def _detections(predictions: Predictions, num_classes: int) -> dict[str, Any]:
     offsets = predictions["offsets"]
     images = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     rows = zip(

@@ -1,4 +1,4 @@
-"""A grid of images with what was labelled and what was answered."""
+"""Draw a grid of images with labels and predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Colour = tuple[int, int, int]
 
 LABELLED: Colour = (0, 200, 83)
 PREDICTED: Colour = (255, 145, 0)
-MOST_TILES = 12
+MAX_TILES = 12
 
 _COLUMNS = 4
 _TILE = 320
@@ -42,29 +42,29 @@ class Tile:
     """One image of the grid."""
 
     image: NDArray[np.uint8]
-    """Shape `(H, W, 3)`, RGB, as the network sees it."""
+    """Shape `(H, W, 3)`, RGB, the network's input."""
     lines: Sequence[str]
-    """What is written below it."""
+    """Text below the image."""
     marks: Sequence[Mark] = field(default=())
 
 
 def grid(tiles: Sequence[Tile], legend: Sequence[tuple[str, Colour]]) -> NDArray[np.uint8]:
-    """Return one picture of `tiles`, at least one, below a line that explains the colours."""
+    """Return one image of `tiles`, at least one, below a legend of the colours."""
     columns = min(_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     step = _TILE + _LINE * max(len(tile.lines) for tile in tiles) + 2 * _MARGIN
     size = (columns * (_TILE + _MARGIN) + _MARGIN, rows * step + _LINE + _MARGIN)
-    picture = Image.new("RGB", size, _PAPER)
-    _write_legend(ImageDraw.Draw(picture), legend)
+    canvas = Image.new("RGB", size, _PAPER)
+    _write_legend(ImageDraw.Draw(canvas), legend)
     for position, tile in enumerate(tiles):
         left = _MARGIN + position % columns * (_TILE + _MARGIN)
         top = _LINE + _MARGIN + position // columns * step
-        picture.paste(_marked(tile), (left, top))
+        canvas.paste(_marked(tile), (left, top))
         for row, line in enumerate(tile.lines):
-            draw = ImageDraw.Draw(picture)
+            draw = ImageDraw.Draw(canvas)
             at = (left, top + _TILE + row * _LINE)
             draw.text(at, _shortened(line, draw), fill=_INK, font=_font())
-    return np.asarray(picture)
+    return np.asarray(canvas)
 
 
 def _write_legend(draw: ImageDraw.ImageDraw, legend: Sequence[tuple[str, Colour]]) -> None:
@@ -79,8 +79,8 @@ def _write_legend(draw: ImageDraw.ImageDraw, legend: Sequence[tuple[str, Colour]
 def _marked(tile: Tile) -> Image.Image:
     height, width = tile.image.shape[:2]
     scale = np.array([_TILE / width, _TILE / height] * 2)
-    picture = Image.fromarray(tile.image).resize((_TILE, _TILE), Image.Resampling.BILINEAR)
-    draw = ImageDraw.Draw(picture)
+    canvas = Image.fromarray(tile.image).resize((_TILE, _TILE), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(canvas)
     for mark in tile.marks:
         left, top, right, bottom = (round(float(value)) for value in mark.box * scale)
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
@@ -95,11 +95,11 @@ def _marked(tile: Tile) -> Image.Image:
                 stroke_width=1,
                 stroke_fill=0,
             )
-    return picture
+    return canvas
 
 
 def _shortened(line: str, draw: ImageDraw.ImageDraw) -> str:
-    """Return `line`, or as much of its end as fits below an image: names differ at the end."""
+    """Return `line`, truncated at the start if it is too wide: file names differ at the end."""
     shortened = transliterate(line)
     while draw.textlength(shortened, font=_font()) > _TILE:
         shortened = f"...{shortened[4:]}"

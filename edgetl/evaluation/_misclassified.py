@@ -1,4 +1,4 @@
-"""The images whose wrong class was answered with most confidence."""
+"""The most confident wrong predictions of a classifier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation._image_grid import MOST_TILES, PREDICTED, Tile, grid
+from edgetl.evaluation._image_grid import MAX_TILES, PREDICTED, Tile, grid
 from edgetl.runtime.decode import softmax
 from edgetl.types import Split
 
@@ -14,26 +14,26 @@ from edgetl.types import Split
 def worst_errors_image(
     logits: NDArray[np.float32], dataset: Dataset, split: Split
 ) -> NDArray[np.uint8] | None:
-    """Return a grid of the most confident wrong answers; None if every answer is right.
+    """Return a grid of the most confident wrong predictions; None if all are right.
 
     Args:
         logits: Shape `(N, K)`.
-        dataset: Where the images come from.
-        split: Which part of it.
+        dataset: The dataset with the images.
+        split: The split of the images.
     """
     labels, names = dataset.labels(split), dataset.names(split)
-    chosen = logits.argmax(axis=1)
+    predicted = logits.argmax(axis=1)
     confidence = softmax(logits).max(axis=1)
-    wrong = np.flatnonzero(chosen != labels)
+    wrong = np.flatnonzero(predicted != labels)
     if not len(wrong):
         return None
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_TILES]
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_TILES]
     images = dataset.images(split)
 
-    def said(image: int) -> str:
-        answer = f"{dataset.classes[chosen[image]]} {confidence[image]:.2f}"
-        return f"says {answer}, is {dataset.classes[labels[image]]}"
+    def caption(image: int) -> str:
+        prediction = f"{dataset.classes[predicted[image]]} {confidence[image]:.2f}"
+        return f"predicted {prediction}, is {dataset.classes[labels[image]]}"
 
-    tiles = [Tile(np.array(images[i]), (said(i), names[i])) for i in worst]
-    shown = f"the {len(worst)} most confident of {len(wrong)} wrong answers on {len(labels)} images"
-    return grid(tiles, [(shown, PREDICTED)])
+    tiles = [Tile(np.array(images[i]), (caption(i), names[i])) for i in worst]
+    legend = f"the {len(worst)} most confident of {len(wrong)} errors on {len(labels)} images"
+    return grid(tiles, [(legend, PREDICTED)])

@@ -1,4 +1,4 @@
-"""The rule that makes answers of a detector's outputs, the same when they are counted and shipped.
+"""Settings for non-maximum suppression, the same in evaluation and on the device.
 
 Letters: D detections.
 """
@@ -16,42 +16,41 @@ from edgetl.runtime.detections import MAX_CANDIDATES, NmsSettings
 from edgetl.types import Split
 
 _LIMIT_STEP = 100
-"""Limits are multiples of it, as COCO's."""
+"""`max_detections` is a multiple of this, like COCO's 100."""
 _LEAST_OPERATING_SCORE = 0.05
 _OPERATING_SCORE = 0.3
-"""Where no image says what is best."""
+"""Used if the images do not determine the best score."""
 
 
-def nms_settings(wanted: NmsTable, num_objects: int = 0) -> NmsSettings:
-    """Return what a recipe asks for.
+def nms_settings(table: NmsTable, num_objects: int = 0) -> NmsSettings:
+    """Return the settings of a recipe, with defaults for missing values.
 
     Args:
-        wanted: By the recipe.
-        num_objects: Most that any known image has. A detector also sees what is not there, and
-            other images may show more, so where the recipe leaves it open, the limit is half as
-            many again.
+        table: The recipe's table.
+        num_objects: Largest number of objects in a known image. The default of `max_detections`
+            is 1.5 times as many, for false detections and fuller images.
     """
-    room = -(-3 * num_objects // (2 * _LIMIT_STEP)) * _LIMIT_STEP
+    default = -(-3 * num_objects // (2 * _LIMIT_STEP)) * _LIMIT_STEP
     return NmsSettings(
         score_threshold=_OPERATING_SCORE
-        if wanted.score_threshold is None
-        else wanted.score_threshold,
-        iou=wanted.iou,
-        max_detections=wanted.max_detections or min(max(room, _LIMIT_STEP), MAX_CANDIDATES),
-        mode=wanted.mode,
+        if table.score_threshold is None
+        else table.score_threshold,
+        iou=table.iou,
+        max_detections=table.max_detections or min(max(default, _LIMIT_STEP), MAX_CANDIDATES),
+        mode=table.mode,
     )
 
 
 def most_objects(dataset: Dataset, *splits: Split) -> int:
-    """Return how many objects the fullest image of some splits has."""
+    """Return the largest number of objects in an image of some splits."""
     truths = (truth for split in splits for truth in dataset.truths(split))
     return max((len(truth.labels) for truth in truths), default=0)
 
 
 def best_score(classes: Sequence[Matches]) -> float:
-    """Return the score of the best F1 at an overlap of .5, all classes as one.
+    """Return the score threshold with the best F1 at an IoU of .5, over all classes together.
 
-    It is rounded down to two digits so that it lets that one in.
+    It is rounded down to two digits, so that it includes the detection at the threshold.
     """
     scores = np.concatenate([matches.scores for matches in classes])
     hits = np.concatenate([matches.hits[0] for matches in classes])
@@ -59,19 +58,19 @@ def best_score(classes: Sequence[Matches]) -> float:
     if not hits.any():
         return _OPERATING_SCORE
     order = np.argsort(-scores, kind="stable")
-    right, told = np.cumsum(hits[order]), np.cumsum(counted[order])
+    true_positives, detections = np.cumsum(hits[order]), np.cumsum(counted[order])
     objects = sum(int(matches.objects.sum()) for matches in classes)
-    best = float(scores[order][np.argmax(2 * right / (told + objects))])
+    best = float(scores[order][np.argmax(2 * true_positives / (detections + objects))])
     return max(_LEAST_OPERATING_SCORE, int(best * 100) / 100)
 
 
 def truncated(dataset: Dataset, split: Split, nms: NmsSettings) -> str | None:
-    """Return in words which images have more objects than `nms` lets be answered, if any."""
+    """Return a message if images have more objects than `nms` allows, else None."""
     counts = [len(truth.labels) for truth in dataset.truths(split)]
     fuller = sum(count > nms.max_detections for count in counts)
     if not fuller:
         return None
     return (
         f"{fuller} of {len(counts)} {split.value} images have up to {max(counts)} objects, more "
-        f"than the {nms.max_detections} that are answered at most (nms.max_detections)"
+        f"than nms.max_detections allows ({nms.max_detections})"
     )

@@ -1,4 +1,4 @@
-"""How far the outputs of a file are from those of the model that it was made of."""
+"""Measure how far the outputs of a file are from those of its source model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_DB = 200.0
-"""Stands for equal bits, whose ratio is no number; also the most that is told, and negative the
-least: of answers that are no numbers."""
+"""Maximum, also for equal outputs, whose ratio is infinite; its negative is used for outputs that
+are not finite."""
 _MOST_ERROR = 1e30
 
 
 def snr_db(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """Return the signal-to-noise ratio of `after`, dB, where `before` is the signal; rounded."""
+    """Return the signal-to-noise ratio of `after` in dB, rounded; `before` is the signal."""
     expected = before.astype(np.float64)
     noise = float(((after - expected) ** 2).sum())
     if noise == 0.0:
@@ -26,6 +26,6 @@ def snr_db(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
 
 
 def max_error(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """Return the largest absolute difference, in three digits; 0 of empty arrays."""
+    """Return the largest absolute difference, rounded to three digits; 0 for empty arrays."""
     error = np.abs(after.astype(np.float64) - before).max(initial=0.0)
     return float(f"{error:.3g}") if error < _MOST_ERROR else _MOST_ERROR

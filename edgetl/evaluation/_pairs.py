@@ -1,6 +1,6 @@
-"""Which boxes of two sets are the same object: pairs of one class that overlap enough.
+"""Match boxes of two sets by class and overlap.
 
-Letters: A boxes of the one set, best first, B boxes of the other.
+Letters: A boxes of the first set, best first, B boxes of the second set.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgetl.runtime.detections import overlaps
 
 OVERLAP = 0.5
-"""Least intersection over union of a pair; the loosest of COCO's thresholds."""
+"""Minimum intersection over union of a pair; COCO's lowest threshold."""
 
 
 def pairs(
@@ -20,35 +20,35 @@ def pairs(
     second: NDArray[np.float32],
     second_labels: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return for each of `first`, in turn, the free one of `second` that it overlaps most.
+    """Match each box of `first`, in order, with the unmatched box of `second` of highest overlap.
 
     Args:
         first: Shape `(A, 4)`, xyxy.
         first_labels: Shape `(A,)`.
         second: Shape `(B, 4)`, in the same unit.
-        second_labels: Shape `(B,)`; only boxes of the same class are paired.
+        second_labels: Shape `(B,)`; only boxes of the same class match.
 
     Returns:
-        Shape `(A,)`: positions in `second`; -1 where none overlaps by `OVERLAP`.
+        Shape `(A,)`: indices in `second`; -1 if none overlaps by `OVERLAP`.
     """
     allowed = overlaps(first, second)
     allowed[first_labels[:, None] != second_labels[None]] = 0.0
-    found = np.full(len(first), -1, np.int64)
+    matched = np.full(len(first), -1, np.int64)
     if not len(second):
-        return found
+        return matched
     for row, candidates in enumerate(allowed):
         best = int(candidates.argmax())
         if candidates[best] >= OVERLAP:
-            found[row] = best
+            matched[row] = best
             allowed[:, best] = 0.0
-    return found
+    return matched
 
 
 def covered(boxes: NDArray[np.float32], region: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return which share of each of `boxes` `(A, 4)` lies in `region` `(4,)`, shape `(A,)`."""
-    found, limits = boxes.astype(np.float64), region.astype(np.float64)
-    sides = np.minimum(found[:, 2:], limits[2:]) - np.maximum(found[:, :2], limits[:2])
+    """Return the share of each of `boxes` `(A, 4)` inside `region` `(4,)`, shape `(A,)`."""
+    corners, limits = boxes.astype(np.float64), region.astype(np.float64)
+    sides = np.minimum(corners[:, 2:], limits[2:]) - np.maximum(corners[:, :2], limits[:2])
     shared: NDArray[np.float64] = sides.clip(min=0.0).prod(axis=1)
-    areas = (found[:, 2:] - found[:, :2]).prod(axis=1)
+    areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1)
     np.divide(shared, areas, out=shared, where=areas > 0)
     return shared

@@ -1,4 +1,4 @@
-"""What accuracies mean: intervals of a share and of a difference on the same images."""
+"""Confidence intervals of an accuracy and of a paired difference of accuracies."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from edgetl.types import Facts
 
 Z_95 = 1.959963984540054
-"""Quantile of the normal distribution that leaves 2.5 % on each side."""
+"""The 97.5 % quantile of the normal distribution."""
 
 _BISECTIONS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of `total` were right."""
+    """`count` correct predictions out of `total`."""
 
     count: int
     total: int
@@ -30,7 +30,7 @@ class Share:
         return self.count / self.total
 
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % score interval (Wilson 1927); it stays in [0, 1] and never is empty.
+        """Return the 95 % score interval (Wilson 1927); within [0, 1] and never empty.
 
         Wilson, E. B. (1927), Probable inference, the law of succession, and statistical inference,
         JASA 22, 209-212.
@@ -45,7 +45,7 @@ class Share:
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def facts(self) -> Facts:
-        """Return value, interval and total for a manifest, rounded to what images can tell."""
+        """Return value, interval and total for a manifest, rounded."""
         low, high = self.interval()
         return {
             "value": round(self.value, 6),
@@ -59,8 +59,7 @@ class Share:
 class PairedDifference:
     """Accuracy of one model minus that of another, on the same images.
 
-    The interval covers the choice of test images. It does not cover what another seed of the
-    training would have changed.
+    The interval covers the sampling of test images, not the variation between training seeds.
     """
 
     only_first: int
@@ -76,7 +75,7 @@ class PairedDifference:
     def interval(self) -> tuple[float, float]:
         """Return the 95 % score interval for paired fractions (Tango 1998).
 
-        The ends are the differences that a score test would just not reject. Tango, T. (1998),
+        Its ends are the extreme differences that a score test does not reject. Tango, T. (1998),
         Equivalence test and confidence interval for the difference in proportions for the
         paired-sample design, Statistics in Medicine 17, 891-908.
         """
@@ -92,8 +91,8 @@ class PairedDifference:
         return low, high
 
     def _score(self, difference: float) -> float:
-        # The variance takes the most likely probability `discordant` of "only the second is right"
-        # among those that give this difference: the larger root of a quadratic equation.
+        # The variance uses the maximum likelihood estimate `discordant` of the probability that
+        # only the second is right, given this difference: the larger root of a quadratic equation.
         first, second, total = self.only_first, self.only_second, self.total
         a = 2.0 * total
         b = -first - second + (2 * total - first + second) * difference
@@ -107,14 +106,14 @@ class PairedDifference:
 
 
 def top1(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Share:
-    """Return how many rows of `logits` `(N, K)` are largest at their label `(N,)`."""
+    """Return the top-1 accuracy of `logits` `(N, K)` for labels `(N,)`."""
     return Share(int((logits.argmax(axis=1) == labels).sum()), len(labels))
 
 
 def paired_difference(
     first: NDArray[np.float32], second: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> PairedDifference:
-    """Return how much more often `first` `(N, K)` is right than `second` `(N, K)`, same images."""
+    """Return the paired difference in top-1 accuracy of two sets of logits `(N, K)`."""
     first_right = first.argmax(axis=1) == labels
     second_right = second.argmax(axis=1) == labels
     return PairedDifference(
@@ -125,7 +124,7 @@ def paired_difference(
 
 
 def _boundary(rejected: Callable[[float], bool], outside: float, inside: float) -> float:
-    """Return where `rejected` changes between `outside` and `inside`, which is not rejected."""
+    """Return where `rejected` changes between `outside` and `inside`; the latter is accepted."""
     if not rejected(outside):
         return outside
     for _ in range(_BISECTIONS):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from edgetl.train.history import EpochRow
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,8 @@ class Checkpoint:
     rows: list[EpochRow]
     """One per finished epoch."""
     module: dict[str, Tensor]
+    along: dict[str, Tensor]
+    """State of the modules that the objective trains along."""
     optimizer: dict[str, Any]
     average: dict[str, Tensor] | None
     """State of the averaged weights, if there are any."""
@@ -43,6 +45,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "schema": _SCHEMA,
         "rows": [astuple(row) for row in checkpoint.rows],
         "module": checkpoint.module,
+        "along": checkpoint.along,
         "optimizer": checkpoint.optimizer,
         "average": checkpoint.average,
         "best_epoch": checkpoint.best_epoch,
@@ -73,6 +76,7 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         return Checkpoint(
             rows=[EpochRow(*row) for row in content["rows"]],
             module=content["module"],
+            along=content["along"],
             optimizer=content["optimizer"],
             average=content["average"],
             best_epoch=content["best_epoch"],

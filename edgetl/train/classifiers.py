@@ -21,7 +21,7 @@ from edgetl.train.image_batches import (
     image_validator,
     logits_validator,
 )
-from edgetl.train.interfaces import Loss, RunContext, TrainingSetup
+from edgetl.train.interfaces import LABELLED, Loss, RunContext, Supervised, TrainingSetup
 from edgetl.train.options import Training
 from edgetl.train.tasks import TeacherSignal
 from edgetl.train.teacher_logits import distillation_loss, make_teacher
@@ -81,17 +81,18 @@ def train_head(
         found: NDArray[np.float32] = logits.cpu().numpy()
         return found
 
-    teacher_outputs = TrainingSetup(
-        FeatureBatches(seen, batch_size=training.batch_size, seed=training.seed),
-        label_loss_of(training, seen.labels, head.out_features),
+    batches = FeatureBatches(seen, batch_size=training.batch_size, seed=training.seed)
+    head_setup = TrainingSetup(
+        {LABELLED: batches},
+        Supervised(label_loss_of(training, seen.labels, head.out_features)),
         logits_validator(dataset, predict),
     )
-    return fit(head, teacher_outputs, training=training, run_context=run_context)
+    return fit(head, head_setup, training=training, run_context=run_context)
 
 
 def setup(
     dataset: Dataset, family: Family, training: Training, *, teacher_signal: TeacherSignal | None
-) -> TrainingSetup[Tensor, LabelledBatch]:
+) -> TrainingSetup[LabelledBatch]:
     """Return what a whole classifier is taught on the training images.
 
     Args:
@@ -108,4 +109,4 @@ def setup(
         )
         loss = distillation_loss(teacher_signal.loss, loss)
     batches = image_batches(dataset, training, family, teacher=teacher)
-    return TrainingSetup(batches, loss, image_validator(dataset, family))
+    return TrainingSetup({LABELLED: batches}, Supervised(loss), image_validator(dataset, family))

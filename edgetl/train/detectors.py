@@ -6,7 +6,7 @@ Letters: N batch, H, W of the input, M locations, T boxes, C channels.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +24,15 @@ from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
-from edgetl.train.interfaces import Loss, TrainingSetup, Validation, Validator
+from edgetl.train.interfaces import (
+    EVERYTHING,
+    LABELLED,
+    Loss,
+    Supervised,
+    TrainingSetup,
+    Validation,
+    Validator,
+)
 from edgetl.train.options import Training
 from edgetl.types import Split, Task
 
@@ -131,16 +139,16 @@ def setup(
     training: Training,
     *,
     teacher: Teacher | None = None,
-    frozen: tuple[nn.Module, ...] = (),
-) -> TrainingSetup[RawDetections, DetectorBatch]:
-    """Return what a detector is taught on the training images.
+    learns: Mapping[str, float] = EVERYTHING,
+) -> TrainingSetup[DetectorBatch]:
+    """Return the training of a detector on labelled boxes.
 
     Args:
         dataset: With training images, and validation images that choose the best epoch.
         family: Of the network.
-        training: How.
-        teacher: Answers every batch, too.
-        frozen: Parts of the network that stay as they are.
+        training: Batches and augmentation.
+        teacher: Adds its outputs to every batch.
+        learns: As in `TrainingSetup`.
     """
     variation = replace(VARIATIONS[training.augment], mosaic=training.mosaic, mixup=training.mixup)
     source = BoxBatches(
@@ -160,7 +168,12 @@ def setup(
         training.multi_scale,
         teacher,
     )
-    return TrainingSetup(batches, box_loss(family), detector_validator(dataset, family), frozen)
+    return TrainingSetup(
+        {LABELLED: batches},
+        Supervised(box_loss(family)),
+        detector_validator(dataset, family),
+        learns,
+    )
 
 
 def box_loss(family: Family) -> Loss[RawDetections, DetectorBatch]:
@@ -224,11 +237,6 @@ def detector_validator(dataset: Dataset, family: Family) -> Validator | None:
         return Validation(losses / count, evaluation.value(predictions, dataset, Split.VAL))
 
     return Validator(evaluation.metric, evaluation.title, take)
-
-
-def frozen_parts(module: nn.Module, head: str) -> tuple[nn.Module, ...]:
-    """Return the parts of a detector beside its head."""
-    return tuple(part for name, part in module.named_children() if name != head)
 
 
 def _plain_batch(given: BoxBatch, normalise: nn.Module) -> DetectorBatch:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
 from edgetl.train.detectors import DetectorBatch, Grids, Teacher, TeacherOutputs, box_loss, setup
 from edgetl.train.fit import Fitted, fit
-from edgetl.train.interfaces import Loss, RunContext, TrainingSetup, Validator
+from edgetl.train.interfaces import LABELLED, Loss, RunContext
 from edgetl.train.options import DistillLoss, Training
 from edgetl.train.tasks import TeacherSignal
 
@@ -33,36 +33,47 @@ _PROBE_SIDE = 64
 """Of a blank image that shows how many channels the maps have, pixels."""
 
 
-class StudentOutputs(NamedTuple):
-    """What an apprentice answers; a tuple, as Fabric looks into what a module returns."""
+@dataclass(frozen=True, slots=True)
+class StudentOutputs:
+    """What a student computes for a batch."""
 
     raw: RawDetections
     maps: tuple[Tensor, ...]
     """Of its neck, brought to the teacher's channels."""
 
 
-class DistillationWrapper(nn.Module):
-    """A student with the adapters that its maps need; only the student is kept in the end."""
+class DistillationObjective:
+    """Labels, and the outputs and neck maps of a teacher; owns the adapter between the maps."""
 
     def __init__(
-        self, student: nn.Module, feature_layers: Sequence[str], adapter: nn.Module
+        self,
+        student: nn.Module,
+        feature_layers: Sequence[str],
+        adapter: nn.Module,
+        criterion: Loss[StudentOutputs, DetectorBatch],
     ) -> None:
-        """Wrap `student`.
+        """Describe the objective.
 
         Args:
-            student: Not copied.
+            student: The network that is trained, not copied.
             feature_layers: Names of its submodules that give the maps.
             adapter: From these maps to maps with the teacher's channels.
+            criterion: The loss on what both make of the student.
         """
-        super().__init__()
-        self.student = student
-        self.adapter = adapter
+        self.modules = (adapter,)
+        self._student = student
         self._feature_layers = tuple(feature_layers)
+        self._criterion = criterion
 
-    def forward(self, images: Tensor) -> StudentOutputs:
-        """Return what the student says, and its adapted maps."""
-        raw, maps = forward_with_features(self.student, self._feature_layers, images)
-        return StudentOutputs(raw, self.adapter(maps))
+    def loss(self, network: nn.Module, samples: Mapping[str, DetectorBatch]) -> Tensor:
+        """Return the loss of one batch that a teacher has seen."""
+        batch = samples[LABELLED]
+        with capturing(self._student, self._feature_layers) as maps:
+            raw: RawDetections = network(batch.inputs)
+        # In mixed precision the maps are of 16 bits, the adapter is not.
+        [adapter] = self.modules
+        adapted = adapter([maps[name].float() for name in self._feature_layers])
+        return self._criterion(StudentOutputs(raw, adapted), batch)
 
 
 def train_with_features(
@@ -93,20 +104,19 @@ def train_with_features(
         _channels(teacher_signal.module, teacher.feature_layers),
         seed=training.seed,
     )
-    plain = setup(dataset, family, training, teacher=_predictions_of(teacher_signal))
-    teacher_outputs = TrainingSetup(
-        plain.batches,
+    objective = DistillationObjective(
+        student,
+        family.feature_layers,
+        adapter,
         feature_distillation_loss(teacher_signal.loss, family),
-        _of_student(plain.validator),
-        plain.frozen,
     )
-    fitted = fit(
-        DistillationWrapper(student, family.feature_layers, adapter),
-        teacher_outputs,
+    plain = setup(dataset, family, training, teacher=_predictions_of(teacher_signal))
+    return fit(
+        student,
+        replace(plain, objective=objective),
         training=training,
         run_context=run_context,
     )
-    return replace(fitted, module=student)
 
 
 def feature_distillation_loss(
@@ -146,17 +156,18 @@ def forward_with_features(
     module: nn.Module, feature_layers: Sequence[str], images: Tensor
 ) -> tuple[RawDetections, tuple[Tensor, ...]]:
     """Return the raw outputs of a detector and the maps of its submodules `feature_layers`."""
-    with _capturing(module, feature_layers) as captured:
+    with capturing(module, feature_layers) as captured:
         raw: RawDetections = module(images)
     return raw, tuple(captured[name] for name in feature_layers)
 
 
 @contextmanager
-def _capturing(module: nn.Module, feature_layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def capturing(module: nn.Module, feature_layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Yield a dictionary that passes through `module` fill with the maps of `feature_layers`."""
     captured: dict[str, Tensor] = {}
 
-    def capture(name: str, _module: nn.Module, _given: object, found: Tensor) -> None:
-        captured[name] = found
+    def capture(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        captured[name] = output
 
     # Hooks stay no longer than a pass: a copy of the module, as the average is, has none.
     handles = [
@@ -185,14 +196,6 @@ def _predictions_of(teacher_signal: TeacherSignal) -> Teacher:
         return TeacherOutputs(raw, maps)
 
     return predict
-
-
-def _of_student(validator: Validator | None) -> Validator | None:
-    """Return an exam of apprentices in which only the student answers."""
-    if validator is None:
-        return None
-    take = validator.take
-    return replace(validator, take=lambda module: take(module.get_submodule("student")))
 
 
 def _channels(module: nn.Module, feature_layers: Sequence[str]) -> list[int]:

@@ -1,15 +1,16 @@
 """One plain loop that trains a network, on Lightning Fabric, and can be interrupted anywhere.
 
 On a CPU the same settings, data and number of threads give the same bits, however often the
-training was interrupted. What a batch holds and what the network answers is up to the task.
+training was interrupted. What a batch holds and what the network returns is up to the task.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic
 
 import numpy as np
@@ -22,7 +23,8 @@ from edgetl.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetl.train.device import open_fabric
 from edgetl.train.history import EpochRow, Events, open_events
 from edgetl.train.interfaces import (
-    OutputT,
+    LABELLED,
+    Batches,
     RunContext,
     SampleT,
     TrainingSetup,
@@ -30,6 +32,8 @@ from edgetl.train.interfaces import (
 )
 from edgetl.train.optimizers import (
     WeightAverage,
+    frozen_parts,
+    learning,
     learning_rate,
     make_optimizer,
     set_learning_rate,
@@ -45,7 +49,7 @@ class DivergedError(EdgetlError):
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What came out of a training."""
+    """The result of a training."""
 
     module: nn.Module
     """With the weights of the best epoch, on the CPU, in evaluation mode."""
@@ -64,28 +68,29 @@ class Fitted:
 
 def fit(
     module: nn.Module,
-    setup: TrainingSetup[OutputT, SampleT],
+    setup: TrainingSetup[SampleT],
     *,
     training: Training,
     run_context: RunContext,
 ) -> Fitted:
     """Train `module` and return it with the weights of its best epoch.
 
-    Without an exam the last epoch counts as the best. With a checkpoint file an interrupted
+    Without a validator the last epoch counts as the best. With a checkpoint file an interrupted
     training goes on after the last epoch that was finished.
 
     Args:
         module: Changed in place; batch normalisation is trained too.
-        setup: What it is taught; at least one batch per epoch.
+        setup: Samples, objective and validator, and the parts of `module` that learn.
         training: Everything else that the result depends on.
         run_context: What the result does not depend on.
 
     Raises:
         DivergedError: If the loss becomes infinite or not a number.
         EdgetlError: If a GPU is asked for and there is none.
+        ValueError: If `module` lacks a part that is to learn.
     """
     fabric = open_fabric(run_context.device, mixed_precision=training.mixed_precision)
-    with _reproducible(fabric.device), _still(setup.frozen):
+    with _reproducible(fabric.device), learning(module, setup.learns):
         loop = _Loop(fabric, module, setup, training=training, run_context=run_context)
         loop.resume()
         metric = setup.validator.metric if setup.validator else ""
@@ -95,21 +100,24 @@ def fit(
         return loop.finish()
 
 
-class _Loop(Generic[OutputT, SampleT]):
+class _Loop(Generic[SampleT]):
     """A training between two epochs."""
 
     def __init__(
         self,
         fabric: Fabric,
         module: nn.Module,
-        setup: TrainingSetup[OutputT, SampleT],
+        setup: TrainingSetup[SampleT],
         *,
         training: Training,
         run_context: RunContext,
     ) -> None:
         self.fabric = fabric
         self.module = module.to(memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(module, training)
+        self.frozen = frozen_parts(module, setup.learns)
+        modules = setup.objective.modules
+        self.along = nn.ModuleList(modules).to(fabric.device).to(memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(module, training, learns=setup.learns, along=modules)
         self.wrapped, self.stepper = fabric.setup(module, self.optimizer)
         self.average = WeightAverage(module, training.ema) if training.ema else None
         self.setup = setup
@@ -126,30 +134,30 @@ class _Loop(Generic[OutputT, SampleT]):
 
     @property
     def kept(self) -> nn.Module:
-        """The network that validation sees and that is kept."""
+        """The network that is validated and kept."""
         return self.average.module if self.average else self.module
 
     def is_done(self) -> bool:
-        """Say if all epochs are done, or patience is at its end."""
+        """Return whether all epochs are done, or patience is at its end."""
         patience = self.training.patience
         waited = self.epoch - self.best_epoch
         return self.epoch >= self.training.epochs or (patience is not None and waited >= patience)
 
     def run_epoch(self, events: Events) -> None:
-        """Train for one epoch, see if it is the best, and save where we are."""
+        """Train for one epoch, see if it is the best, and save the state."""
         rate, train_loss = self._train(self.epoch + 1)
-        found = None
+        validation = None
         if self.setup.validator is not None:
             self.kept.eval()
-            found = self.setup.validator.take(self.kept)
-        is_best = self._is_best(found)
+            validation = self.setup.validator.take(self.kept)
+        is_best = self._is_best(validation)
         self.rows.append(
             EpochRow(
                 self.epoch + 1,
                 rate,
                 train_loss,
-                found.loss if found else None,
-                found.value if found else None,
+                validation.loss if validation else None,
+                validation.value if validation else None,
             )
         )
         if is_best:
@@ -171,19 +179,20 @@ class _Loop(Generic[OutputT, SampleT]):
         if path is None:
             return
         try:
-            found = load_checkpoint(path)
+            checkpoint = load_checkpoint(path)
         except ValueError as error:
             self.run_context.note(f"{error}; training starts again from the first epoch")
             return
-        if found is None:
+        if checkpoint is None:
             return
-        self.module.load_state_dict(found.module)
-        self.optimizer.load_state_dict(found.optimizer)
-        if self.average and found.average:
-            self.average.module.load_state_dict(found.average)
-        self.rows = found.rows
-        self.best_epoch = found.best_epoch
-        self.best = found.best
+        self.module.load_state_dict(checkpoint.module)
+        self.along.load_state_dict(checkpoint.along)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        if self.average and checkpoint.average:
+            self.average.module.load_state_dict(checkpoint.average)
+        self.rows = checkpoint.rows
+        self.best_epoch = checkpoint.best_epoch
+        self.best = checkpoint.best
         self.run_context.note(
             f"training goes on after epoch {self.epoch}, where it was interrupted"
         )
@@ -193,17 +202,18 @@ class _Loop(Generic[OutputT, SampleT]):
         # Dropout has no generator of its own: it draws from the global state, set anew per epoch.
         torch.manual_seed(_epoch_seed(self.training.seed, epoch))
         self.wrapped.train()
-        for part in self.setup.frozen:
+        self.along.train()
+        for part in self.frozen:
             part.eval()
-        num_steps = len(self.setup.batches)
+        num_steps = len(self.setup.streams[LABELLED])
         losses: list[float] = []
         rate = 0.0
-        for index, given in enumerate(self.setup.batches.epoch(epoch)):
+        for index, samples in enumerate(_steps(self.setup.streams, epoch)):
             step = (epoch - 1) * num_steps + index
             rate = learning_rate(step, self.training, num_steps)
             set_learning_rate(self.optimizer, rate)
-            batch = given.to(self.fabric.device)
-            value = self.setup.loss(self.wrapped(batch.inputs), batch)
+            moved = {name: batch.to(self.fabric.device) for name, batch in samples.items()}
+            value = self.setup.objective.loss(self.wrapped, moved)
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 raise DivergedError(
@@ -230,21 +240,21 @@ class _Loop(Generic[OutputT, SampleT]):
         return rate, sum(losses) / len(losses)
 
     def _figures(self, epoch: int, losses: list[float]) -> str:
-        words = f"epoch {epoch}/{self.training.epochs}, loss {sum(losses) / len(losses):.3f}"
+        text = f"epoch {epoch}/{self.training.epochs}, loss {sum(losses) / len(losses):.3f}"
         value = self.rows[-1].val_metric if self.rows else None
         if self.setup.validator is None or value is None:
-            return words
-        return f"{words}, val {self.setup.validator.title} {value:.3f}"
+            return text
+        return f"{text}, val {self.setup.validator.title} {value:.3f}"
 
-    def _is_best(self, found: Validation | None) -> bool:
-        if found is None or not self.best_epoch:
+    def _is_best(self, validation: Validation | None) -> bool:
+        if validation is None or not self.best_epoch:
             return True
         row = self.rows[self.best_epoch - 1]
         if row.val_loss is None or row.val_metric is None:
             return True
         best = Validation(row.val_loss, row.val_metric)
         by = self.training.best_by
-        return found.selection_key(by) > best.selection_key(by)
+        return validation.selection_key(by) > best.selection_key(by)
 
     def _save(self) -> None:
         if self.run_context.checkpoint is None:
@@ -252,6 +262,7 @@ class _Loop(Generic[OutputT, SampleT]):
         checkpoint = Checkpoint(
             rows=self.rows,
             module=self.module.state_dict(),
+            along=self.along.state_dict(),
             optimizer=self.optimizer.state_dict(),
             average=self.average.module.state_dict() if self.average else None,
             best_epoch=self.best_epoch,
@@ -260,18 +271,23 @@ class _Loop(Generic[OutputT, SampleT]):
         save_checkpoint(self.run_context.checkpoint, checkpoint)
 
 
-@contextmanager
-def _still(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """Keep gradients from parts of a network for a while."""
-    parameters = [parameter for part in parts for parameter in part.parameters()]
-    before = [parameter.requires_grad for parameter in parameters]
-    for parameter in parameters:
-        parameter.requires_grad = False
-    try:
-        yield
-    finally:
-        for parameter, learns in zip(parameters, before, strict=True):
-            parameter.requires_grad = learns
+def _steps(streams: Mapping[str, Batches[SampleT]], epoch: int) -> Iterator[dict[str, SampleT]]:
+    """Yield one batch of each stream per step, as long as the labelled one lasts.
+
+    A shorter stream goes through several epochs of its own in one of the labelled stream, counted
+    on over the training, so that any epoch can be repeated without those before it.
+    """
+    num_steps = len(streams[LABELLED])
+    # First, as `zip` ends with the first that has no more.
+    names = [LABELLED, *(name for name in streams if name != LABELLED)]
+    epochs = []
+    for name in names:
+        rounds = math.ceil(num_steps / len(streams[name]))
+        first = (epoch - 1) * rounds + 1
+        numbers = range(first, first + rounds)
+        epochs.append(chain.from_iterable(map(streams[name].epoch, numbers)))
+    for samples in zip(*epochs, strict=False):
+        yield dict(zip(names, samples, strict=True))
 
 
 def _snapshot(module: nn.Module) -> dict[str, Tensor]:

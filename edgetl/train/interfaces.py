@@ -1,14 +1,19 @@
-"""What the training loop is given: a course of samples, loss and exam, and where it runs."""
+"""What the training loop is given: samples, an objective, a validator, and where it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+LABELLED = "labelled"
+"""The stream that every training has; its length is that of an epoch."""
+EVERYTHING: Mapping[str, float] = {"": 1.0}
+"""The whole network learns, at the rate of the training."""
 
 
 class Sample(Protocol):
@@ -24,8 +29,9 @@ class Sample(Protocol):
 
 SampleT = TypeVar("SampleT", bound=Sample)
 OutputT = TypeVar("OutputT")
-"""What the network says: logits, or `RawDetections`."""
+"""What the network returns: logits, or `RawDetections`."""
 Sample_co = TypeVar("Sample_co", bound=Sample, covariant=True)
+Sample_contra = TypeVar("Sample_contra", bound=Sample, contravariant=True)
 
 
 class Batches(Protocol[Sample_co]):
@@ -38,8 +44,37 @@ class Batches(Protocol[Sample_co]):
         """Yield the batches of epoch `number`; the same number gives the same batches."""
 
 
+class Objective(Protocol[Sample_contra]):
+    """What a training minimises."""
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """Modules that are trained along with the network and dropped afterwards, often none."""
+
+    def loss(self, network: nn.Module, samples: Mapping[str, Sample_contra]) -> Tensor:
+        """Return the scalar that one step minimises.
+
+        Args:
+            network: The network that is trained, in training mode.
+            samples: One batch of each stream by its name, on the network's device.
+        """
+
+
 Loss = Callable[[OutputT, SampleT], Tensor]
-"""From the network's answer and its batch, on one device, to a scalar that is to become small."""
+"""From the network's outputs and their batch, on one device, to a scalar to minimise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised(Generic[OutputT, SampleT]):
+    """The objective of a training on labels alone."""
+
+    criterion: Loss[OutputT, SampleT]
+    modules: tuple[nn.Module, ...] = ()
+
+    def loss(self, network: nn.Module, samples: Mapping[str, SampleT]) -> Tensor:
+        """Return the loss on the labelled samples."""
+        batch = samples[LABELLED]
+        return self.criterion(network(batch.inputs), batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +93,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """What tells how good a network is."""
+    """Measures how good a network is."""
 
     metric: str
     """Name of the value in files: `top1`."""
@@ -69,25 +104,27 @@ class Validator:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSetup(Generic[OutputT, SampleT]):
-    """What a network is taught, and how that is examined."""
+class TrainingSetup(Generic[SampleT]):
+    """What a network is trained on, which parts of it learn, and how that is validated."""
 
-    batches: Batches[SampleT]
-    loss: Loss[OutputT, SampleT]
+    streams: Mapping[str, Batches[SampleT]]
+    """By name; `LABELLED` is one of them. Shorter ones start anew within an epoch."""
+    objective: Objective[SampleT]
     validator: Validator | None
     """None without validation images."""
-    frozen: tuple[nn.Module, ...] = ()
-    """Parts of the network that neither learn nor follow the statistics of the images."""
+    learns: Mapping[str, float] = field(default_factory=lambda: EVERYTHING)
+    """Names of the modules that learn, each with a factor of the learning rate; of nested ones the
+    first counts. The rest neither learns nor follows the statistics of the images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """Where a training runs and whom it tells; nothing of it is part of what was asked for."""
+    """Where a training runs and how it reports; the result does not depend on it."""
 
     device: str
     """`auto`, `cpu` or `cuda`."""
     step: Callable[[int, int, str], None]
-    """Called after every step with steps done, steps in all, and the figures of now."""
+    """Called after every step with steps done, steps in all, and the current figures."""
     note: Callable[[str], None]
     checkpoint: Path | None = None
     """File that survives an interruption; None for trainings that are sooner done than saved."""

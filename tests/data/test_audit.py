@@ -17,7 +17,7 @@ FLAT = SplitPolicy(test_is_val=False, split_off={Split.TEST: 0.2, Split.VAL: 0.2
 SPLITS = {split.value: split for split in Split}
 
 
-def sound(policy: SplitPolicy) -> dict[str, str]:
+def valid_data(policy: SplitPolicy) -> dict[str, str]:
     """Return names with contents of two classes with three images in each split."""
     splits = ["train/", "val/", "test/"] if policy is GIVEN else [""]
     names = [
@@ -54,23 +54,23 @@ def audit(
     return examine(listing, contents, bad, policy=policy, seed=0, allowed=allowed)
 
 
-def names(found: Audit, split: Split) -> list[str]:
-    return [sample.name for sample in found.placed[split]]
+def names(result: Audit, split: Split) -> list[str]:
+    return [sample.name for sample in result.placed[split]]
 
 
-def test_sound_data_have_no_findings() -> None:
-    found = audit(sound(GIVEN))
-    found.refuse_if_wrong("images")
-    assert found.classes == ("gear", "nut")
-    assert names(found, Split.VAL)[0] == "val/gear/0.jpg"
-    assert found.dropped == ()
-    assert found.num_repeated == 0
+def test_valid_data_have_no_findings() -> None:
+    result = audit(valid_data(GIVEN))
+    result.refuse_if_wrong("images")
+    assert result.classes == ("gear", "nut")
+    assert names(result, Split.VAL)[0] == "val/gear/0.jpg"
+    assert result.dropped == ()
+    assert result.num_repeated == 0
 
 
 def test_flat_data_are_split_per_class() -> None:
-    found = audit(sound(FLAT), policy=FLAT)
-    assert [len(found.placed[split]) for split in Split] == [10, 4, 4]
-    assert {sample.label for sample in found.placed[Split.TEST]} == {"gear", "nut"}
+    result = audit(valid_data(FLAT), policy=FLAT)
+    assert [len(result.placed[split]) for split in Split] == [10, 4, 4]
+    assert {sample.label for sample in result.placed[Split.TEST]} == {"gear", "nut"}
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_flat_data_are_split_per_class() -> None:
         pytest.param(
             {"unreadable": {"train/nut/9.jpg": "cannot read image 'train/nut/9.jpg': empty"}},
             r"1 x unreadable image:\n    cannot read image 'train/nut/9\.jpg': empty\n"
-            r"  leave them out with `data: \{drop: \[unreadable\]\}`",
+            r"  drop them with `data: \{drop: \[unreadable\]\}`",
             id="unreadable",
         ),
         pytest.param(
             {"more_classes": ("bolt",)},
-            r"1 x class without images:\n    bolt\n  leave them out .*\[empty-classes\]",
+            r"1 x class without images:\n    bolt\n  drop them with .*\[empty-classes\]",
             id="empty class",
         ),
         pytest.param(
             {"more_classes": ("Nut",), "drop": (Drop.EMPTY_CLASSES,)},
-            r"1 x class names that differ only in case:\n    Nut and nut\n  mend the folders",
+            r"1 x class names that differ only in case:\n    Nut and nut\n  fix the folders",
             id="case",
         ),
         pytest.param(
@@ -100,13 +100,13 @@ def test_flat_data_are_split_per_class() -> None:
     ],
 )
 def test_wrong_data_are_refused(change: dict[str, object], what: str) -> None:
-    found = audit(sound(GIVEN), **change)  # type: ignore[arg-type]  # each row fits one keyword
+    result = audit(valid_data(GIVEN), **change)  # type: ignore[arg-type]  # each row fits one keyword
     with pytest.raises(DataError, match=what):
-        found.refuse_if_wrong("images")
+        result.refuse_if_wrong("images")
 
 
-def test_all_problems_come_in_one_report_with_ten_examples_each() -> None:
-    contents = sound(GIVEN)
+def test_all_problems_are_in_one_report_with_ten_examples_each() -> None:
+    contents = valid_data(GIVEN)
     contents["train/nut/0.jpg"] = contents["test/nut/0.jpg"]
     contents["train/gear/1.jpg"] = contents["val/nut/1.jpg"]
     unreadable = {f"train/nut/bad{k}.jpg": f"bad {k}" for k in range(12)}
@@ -128,66 +128,66 @@ def test_all_problems_come_in_one_report_with_ten_examples_each() -> None:
         "    bolt",
     ]
     assert caught.value.remedy == (
-        "leave them out with `data: {drop: [duplicates, empty-classes, unreadable]}`"
+        "drop them with `data: {drop: [duplicates, empty-classes, unreadable]}`"
     )
 
 
-def test_unreadable_images_and_empty_classes_are_left_out_on_request() -> None:
-    found = audit(
-        sound(GIVEN),
+def test_unreadable_images_and_empty_classes_are_dropped_on_request() -> None:
+    result = audit(
+        valid_data(GIVEN),
         unreadable={"train/bolt/1.jpg": "cut short"},
         drop=(Drop.UNREADABLE, Drop.EMPTY_CLASSES),
     )
-    found.refuse_if_wrong("images")
-    assert found.classes == ("gear", "nut")
-    assert [(one.name, one.kind.value, one.reason) for one in found.dropped] == [
+    result.refuse_if_wrong("images")
+    assert result.classes == ("gear", "nut")
+    assert [(one.name, one.kind.value, one.reason) for one in result.dropped] == [
         ("train/bolt/1.jpg", "unreadable", "cut short"),
         ("bolt", "empty-classes", "no images"),
     ]
 
 
-def test_of_duplicates_across_splits_the_copy_in_the_later_split_stays() -> None:
-    contents = sound(GIVEN)
+def test_of_duplicates_across_splits_the_copy_in_the_latest_split_is_kept() -> None:
+    contents = valid_data(GIVEN)
     contents["train/nut/0.jpg"] = contents["val/nut/0.jpg"] = contents["test/nut/0.jpg"]
     contents["train/gear/0.jpg"] = contents["val/gear/0.jpg"]
-    found = audit(contents, drop=(Drop.DUPLICATES,))
-    found.refuse_if_wrong("images")
-    assert {(one.name, one.reason) for one in found.dropped} == {
+    result = audit(contents, drop=(Drop.DUPLICATES,))
+    result.refuse_if_wrong("images")
+    assert {(one.name, one.reason) for one in result.dropped} == {
         ("train/nut/0.jpg", "equal to test/nut/0.jpg"),
         ("val/nut/0.jpg", "equal to test/nut/0.jpg"),
         ("train/gear/0.jpg", "equal to val/gear/0.jpg"),
     }
 
 
-def test_of_duplicates_with_different_labels_none_stays() -> None:
-    contents = sound(GIVEN)
+def test_of_duplicates_with_different_labels_none_is_kept() -> None:
+    contents = valid_data(GIVEN)
     contents["train/nut/0.jpg"] = contents["train/gear/0.jpg"]
-    found = audit(contents, drop=(Drop.DUPLICATES,))
-    assert [one.name for one in found.dropped] == ["train/gear/0.jpg", "train/nut/0.jpg"]
+    result = audit(contents, drop=(Drop.DUPLICATES,))
+    assert [one.name for one in result.dropped] == ["train/gear/0.jpg", "train/nut/0.jpg"]
 
 
 def test_duplicates_in_a_flat_folder_stay_together_and_are_counted() -> None:
-    contents = sound(FLAT)
+    contents = valid_data(FLAT)
     contents |= {f"nut/copy{k}.jpg": contents[f"nut/{k}.jpg"] for k in range(9)}
-    found = audit(contents, policy=FLAT)
-    found.refuse_if_wrong("images")
-    assert found.num_repeated == 9
-    split_of = {sample.name: split for split in Split for sample in found.placed[split]}
+    result = audit(contents, policy=FLAT)
+    result.refuse_if_wrong("images")
+    assert result.num_repeated == 9
+    split_of = {sample.name: split for split in Split for sample in result.placed[split]}
     assert all(split_of[f"nut/{k}.jpg"] is split_of[f"nut/copy{k}.jpg"] for k in range(9))
 
 
-def test_duplicates_in_a_flat_folder_are_left_out_on_request() -> None:
-    contents = sound(FLAT)
+def test_duplicates_in_a_flat_folder_are_dropped_on_request() -> None:
+    contents = valid_data(FLAT)
     contents["nut/copy.jpg"] = contents["nut/0.jpg"]
-    found = audit(contents, policy=FLAT, drop=(Drop.DUPLICATES,))
-    assert [(one.name, one.reason) for one in found.dropped] == [
+    result = audit(contents, policy=FLAT, drop=(Drop.DUPLICATES,))
+    assert [(one.name, one.reason) for one in result.dropped] == [
         ("nut/copy.jpg", "equal to nut/0.jpg")
     ]
-    assert found.num_repeated == 0
+    assert result.num_repeated == 0
 
 
 def test_class_that_a_split_lacks_is_refused() -> None:
-    contents = {name: text for name, text in sound(GIVEN).items() if "val/nut" not in name}
+    contents = {name: text for name, text in valid_data(GIVEN).items() if "val/nut" not in name}
     with pytest.raises(
         DataError, match=r"class that a split lacks:\n    nut \(6 images\): none in val"
     ):
@@ -195,6 +195,6 @@ def test_class_that_a_split_lacks_is_refused() -> None:
 
 
 def test_single_class_is_refused() -> None:
-    contents = {name: text for name, text in sound(FLAT).items() if "nut" in name}
+    contents = {name: text for name, text in valid_data(FLAT).items() if "nut" in name}
     with pytest.raises(DataError, match=r"class, but at least two are needed:\n    nut"):
         audit(contents, policy=FLAT).refuse_if_wrong("images")

@@ -1,4 +1,4 @@
-"""What is wrong with classes and splits of labelled boxes, and what mends it."""
+"""Problems of classes and splits of labelled boxes, and their remedies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CORNERS = (0.0, 0.0, 10.0, 10.0)
 
 
 def audit(
-    shown: Mapping[str, list[list[str]]],
+    classes_by_split: Mapping[str, list[list[str]]],
     *,
     policy: SplitPolicy = GIVEN,
     classes: tuple[str, ...] = ("gear", "nut"),
@@ -30,9 +30,9 @@ def audit(
     drop: frozenset[Drop] = frozenset(),
     problems: tuple[LabelProblem, ...] = (),
 ) -> Audit:
-    """Examine images by split, each with the classes of its boxes; `*` marks a crowd."""
+    """Check images by split, each given as the classes of its boxes; `*` marks a crowd."""
     samples = []
-    for split, images in shown.items():
+    for split, images in classes_by_split.items():
         for number, labels in enumerate(images):
             name = f"{split}/{number}.jpg"
             boxes = tuple(
@@ -56,10 +56,10 @@ def audit(
     return examine(lint.listing, names, {}, policy=policy, seed=0, allowed=allowed, lint=lint)
 
 
-def refusal(found: Audit) -> tuple[list[str], str]:
+def refusal(result: Audit) -> tuple[list[str], str]:
     """Return the lines of the report without the first, and the remedy."""
     with pytest.raises(DataError, match="cannot be used as they are") as caught:
-        found.refuse_if_wrong("images")
+        result.refuse_if_wrong("images")
     return [line.strip() for line in caught.value.message.splitlines()[1:]], caught.value.remedy
 
 
@@ -68,7 +68,7 @@ BOTH = ["gear", "nut"]
 
 @pytest.mark.parametrize("accept", [frozenset(), ALL], ids=["nothing accepted", "all accepted"])
 @pytest.mark.parametrize(
-    ("shown", "lines", "remedy"),
+    ("classes_by_split", "lines", "remedy"),
     [
         pytest.param(
             {"train": [[], []], "val": [BOTH], "test": [BOTH]},
@@ -91,34 +91,34 @@ BOTH = ["gear", "nut"]
         pytest.param(
             {"train": [[]], "val": [[]], "test": [[]]},
             ["3 x split without any box:", "train (1 image)", "val (1 image)", "test (1 image)"],
-            "label what the images show: none of them has a box",
+            "label the objects in the images: none of them has a box",
             id="all",
         ),
     ],
 )
-def test_split_without_any_box_is_refused_whatever_is_accepted(
-    shown: Mapping[str, list[list[str]]],
+def test_split_without_any_box_is_refused_even_if_all_is_accepted(
+    classes_by_split: Mapping[str, list[list[str]]],
     accept: frozenset[Accept],
     lines: list[str],
     remedy: str,
 ) -> None:
-    assert refusal(audit(shown, accept=accept)) == (lines, remedy)
+    assert refusal(audit(classes_by_split, accept=accept)) == (lines, remedy)
 
 
-def test_too_few_images_with_boxes_to_divide_are_refused() -> None:
-    found = audit({"all": [BOTH, [], [], [], []]}, policy=FLAT, accept=ALL)
-    lines, remedy = refusal(found)
+def test_too_few_images_with_boxes_to_split_are_refused() -> None:
+    result = audit({"all": [BOTH, [], [], [], []]}, policy=FLAT, accept=ALL)
+    lines, remedy = refusal(result)
     assert lines == ["2 x split without any box:", "val (1 image)", "test (1 image)"]
-    assert remedy == "label more images: too few have boxes to give every split some"
+    assert remedy == "label more images: too few have boxes for every split to get some"
 
 
 def test_validation_without_images_needs_no_boxes() -> None:
     audit({"train": [BOTH], "test": [BOTH]}, accept=ALL).refuse_if_wrong("images")
 
 
-def test_accepted_classes_are_those_that_some_split_shows() -> None:
-    shown = {"train": [BOTH], "val": [["nut"]], "test": [["nut"]]}
-    lines, remedy = refusal(audit(shown, classes=("gear", "nut", "pin")))
+def test_class_missing_from_a_split_is_accepted_if_another_split_has_it() -> None:
+    classes_by_split = {"train": [BOTH], "val": [["nut"]], "test": [["nut"]]}
+    lines, remedy = refusal(audit(classes_by_split, classes=("gear", "nut", "pin")))
     assert lines == [
         "1 x class without boxes:",
         "pin",
@@ -126,16 +126,16 @@ def test_accepted_classes_are_those_that_some_split_shows() -> None:
         "gear (1 image): none in val, test",
     ]
     assert remedy == (
-        "leave them out with `data: {drop: [empty-classes]}`; if meant so, write "
+        "drop them with `data: {drop: [empty-classes]}`; if intended, write "
         "`data: {accept: [missing-classes]}`"
     )
-    lines, remedy = refusal(audit(shown, classes=("gear", "nut", "pin"), accept=ALL))
+    lines, remedy = refusal(audit(classes_by_split, classes=("gear", "nut", "pin"), accept=ALL))
     assert lines == ["1 x class without boxes:", "pin"]
-    assert remedy == "leave them out with `data: {drop: [empty-classes]}`"
+    assert remedy == "drop them with `data: {drop: [empty-classes]}`"
     drop = frozenset({Drop.EMPTY_CLASSES})
-    found = audit(shown, classes=("gear", "nut", "pin"), accept=ALL, drop=drop)
-    found.refuse_if_wrong("images")
-    assert found.classes == ("gear", "nut")
+    result = audit(classes_by_split, classes=("gear", "nut", "pin"), accept=ALL, drop=drop)
+    result.refuse_if_wrong("images")
+    assert result.classes == ("gear", "nut")
 
 
 @pytest.mark.parametrize(
@@ -155,36 +155,34 @@ def test_accepted_classes_are_those_that_some_split_shows() -> None:
         ),
     ],
 )
-def test_wrong_names_are_to_be_mended_where_they_are_written(
-    classes: tuple[str, ...], lines: list[str]
-) -> None:
-    shown = {split.value: [list(classes)] for split in Split}
-    expected = (lines, "mend the names of the classes in data.yaml")
-    assert refusal(audit(shown, classes=classes)) == expected
+def test_remedy_for_wrong_names_names_the_file(classes: tuple[str, ...], lines: list[str]) -> None:
+    classes_by_split = {split.value: [list(classes)] for split in Split}
+    expected = (lines, "fix the class names in data.yaml")
+    assert refusal(audit(classes_by_split, classes=classes)) == expected
 
 
-def test_wrong_labels_are_to_be_mended_by_what_each_says() -> None:
-    shown = {split.value: [BOTH] for split in Split}
+def test_remedy_for_wrong_labels_combines_the_fixes() -> None:
+    classes_by_split = {split.value: [BOTH] for split in Split}
     problems = (
-        LabelProblem("labels that fit several images", "a.txt: can be about a.jpg or a.png"),
+        LabelProblem("labels that fit several images", "a.txt: matches a.jpg and a.png"),
         LabelProblem("broken label line", "b.txt:1: has 1 column", Drop.BAD_LABELS, "train/0.jpg"),
         LabelProblem(
-            "number without a name", "b.txt:2", Drop.BAD_LABELS, "train/0.jpg", "mend `names`"
+            "number without a name", "b.txt:2", Drop.BAD_LABELS, "train/0.jpg", "fix `names`"
         ),
     )
-    lines, remedy = refusal(audit(shown, problems=problems))
+    lines, remedy = refusal(audit(classes_by_split, problems=problems))
     assert lines[::2] == [
         "1 x labels that fit several images:",
         "1 x broken label line:",
         "1 x number without a name:",
     ]
     assert remedy == (
-        "mend `names`; leave them out with `data: {drop: [bad-labels]}`; mend the labels, "
-        "or name files in `data: {exclude: [...]}`"
+        "fix `names`; drop them with `data: {drop: [bad-labels]}`; fix the labels, "
+        "or exclude files with `data: {exclude: [...]}`"
     )
 
 
-def test_boxes_that_were_lost_to_broken_labels_are_not_missed_twice() -> None:
+def test_boxes_lost_to_broken_labels_are_not_reported_twice() -> None:
     problem = LabelProblem(
         "broken label line", "b.txt:1: has 1 column", Drop.BAD_LABELS, "train/0.jpg"
     )

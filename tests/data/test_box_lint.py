@@ -19,7 +19,7 @@ Corners = tuple[float, float, float, float]
 
 
 def sample(*corners: Corners, name: str = "a.jpg") -> Sample:
-    boxes = [Box("nut", found, f"a.xml, object {k}") for k, found in enumerate(corners, start=1)]
+    boxes = [Box("nut", corner, f"a.xml, object {k}") for k, corner in enumerate(corners, start=1)]
     return Sample(name, "", None, tuple(boxes))
 
 
@@ -34,15 +34,15 @@ def lint(
     return lint_boxes(listing, sizes, Allowed(**allowed))  # type: ignore[arg-type]  # one key each
 
 
-def boxes(found: BoxLint) -> list[Corners]:
-    return [box.corners for one in found.listing.samples for box in one.boxes]
+def boxes(result: BoxLint) -> list[Corners]:
+    return [box.corners for one in result.listing.samples for box in one.boxes]
 
 
-def test_sound_boxes_become_pixels_and_stay() -> None:
+def test_valid_boxes_become_pixels_and_are_kept() -> None:
     relative = replace(sample((0.25, 0.5, 0.75, 1.0)), relative=True)
-    found = lint(sample(GOOD, (0.0, 0.0, 64.0, 48.0), name="b.jpg"), relative)
-    assert boxes(found) == [GOOD, (0.0, 0.0, 64.0, 48.0), (16.0, 24.0, 48.0, 48.0)]
-    assert (found.findings, found.dropped, found.repaired) == ((), (), {})
+    result = lint(sample(GOOD, (0.0, 0.0, 64.0, 48.0), name="b.jpg"), relative)
+    assert boxes(result) == [GOOD, (0.0, 0.0, 64.0, 48.0), (16.0, 24.0, 48.0, 48.0)]
+    assert (result.findings, result.dropped, result.repaired) == ((), (), {})
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_sound_boxes_become_pixels_and_stay() -> None:
     ],
 )  # fmt: skip
 def test_wrong_box_is_refused_by_name(corners: Corners, what: str, remedy: str) -> None:
-    found = lint(sample(GOOD, corners))
+    result = lint(sample(GOOD, corners))
     with pytest.raises(DataError, match=re.escape(f"1 x {what}")) as caught:
-        refuse(found.findings, "images")
+        refuse(result.findings, "images")
     assert f"`data: {{{remedy}}}`" in caught.value.remedy
 
 
@@ -73,77 +73,77 @@ def test_wrong_box_is_refused_by_name(corners: Corners, what: str, remedy: str) 
         (GOOD, Drop.REPEATED_BOXES, "a.xml, object 2"),
     ],
 )
-def test_wrong_box_is_left_out_on_request(corners: Corners, drop: Drop, name: str) -> None:
-    found = lint(sample(GOOD, corners), drop=frozenset({drop}))
-    assert boxes(found) == [GOOD]
-    assert [(one.name, one.kind) for one in found.dropped] == [(name, drop)]
-    assert found.findings == ()
+def test_wrong_box_is_dropped_on_request(corners: Corners, drop: Drop, name: str) -> None:
+    result = lint(sample(GOOD, corners), drop=frozenset({drop}))
+    assert boxes(result) == [GOOD]
+    assert [(one.name, one.kind) for one in result.dropped] == [(name, drop)]
+    assert result.findings == ()
 
 
-def test_image_that_loses_its_last_box_is_left_out_too() -> None:
-    found = lint(sample((5, 5, 5, 9)), sample(GOOD, name="b.jpg"), drop=frozenset({"bad-boxes"}))
-    assert [one.name for one in found.listing.samples] == ["b.jpg"]
-    assert [(one.name, one.reason) for one in found.dropped] == [
+def test_image_that_loses_its_last_box_is_dropped_too() -> None:
+    result = lint(sample((5, 5, 5, 9)), sample(GOOD, name="b.jpg"), drop=frozenset({"bad-boxes"}))
+    assert [one.name for one in result.listing.samples] == ["b.jpg"]
+    assert [(one.name, one.reason) for one in result.dropped] == [
         ("a.xml, object 1", "box without area"),
         ("a.jpg", "lost its last box"),
     ]
 
 
 def test_boxes_are_clipped_on_request_and_counted() -> None:
-    found = lint(sample((60, -8, 80, 9), GOOD), repair=frozenset({Repair.CLIP_BOXES}))
-    assert boxes(found) == [(60, 0, 64, 9), GOOD]
-    assert found.repaired == {"clip-boxes": ("a.xml, object 1",)}
+    result = lint(sample((60, -8, 80, 9), GOOD), repair=frozenset({Repair.CLIP_BOXES}))
+    assert boxes(result) == [(60, 0, 64, 9), GOOD]
+    assert result.repaired == {"clip-boxes": ("a.xml, object 1",)}
 
 
-def test_a_pixel_beyond_is_rounding_and_is_cut_and_counted() -> None:
-    found = lint(sample((60, 5, 65, 9), (5, 5, 9, 48.005)))
-    assert boxes(found) == [(60, 5, 64, 9), (5, 5, 9, 48)]
-    assert found.findings == ()
-    assert found.repaired == {"rounding": ("a.xml, object 1",)}
+def test_excess_of_one_pixel_is_clipped_and_counted_as_rounding() -> None:
+    result = lint(sample((60, 5, 65, 9), (5, 5, 9, 48.005)))
+    assert boxes(result) == [(60, 5, 64, 9), (5, 5, 9, 48)]
+    assert result.findings == ()
+    assert result.repaired == {"rounding": ("a.xml, object 1",)}
 
 
 @pytest.mark.parametrize(
     ("stated", "what", "remedy"),
     [
         ((96, 128), "labels for 128 x 96, the image is 64 x 48", "repair: [scale-boxes]"),
-        ((64, 48), "it only before its EXIF orientation turns it upright", "drop: [wrong-s"),
+        ((64, 48), "the image before its EXIF orientation is applied", "drop: [wrong-s"),
         ((100, 100), "labels for 100 x 100, the image is 64 x 48", "drop: [wrong-sizes]"),
     ],
 )
 def test_labels_for_another_size_are_refused(
     stated: tuple[int, int], what: str, remedy: str
 ) -> None:
-    found = lint(replace(sample(GOOD), stated_size=stated))
+    result = lint(replace(sample(GOOD), stated_size=stated))
     with pytest.raises(DataError, match=r"1 x image of another size than its labels say") as caught:
-        refuse(found.findings, "images")
+        refuse(result.findings, "images")
     assert what in caught.value.message
     assert remedy in caught.value.remedy
     assert ("scale-boxes" in caught.value.remedy) == (stated == (96, 128))
 
 
 def test_labels_for_another_size_of_the_same_shape_are_scaled_on_request() -> None:
-    found = lint(
+    result = lint(
         replace(sample((20, 20, 100, 80)), stated_size=(96, 128)),
         repair=frozenset({Repair.SCALE_BOXES}),
     )
-    assert boxes(found) == [GOOD]
-    assert found.repaired == {"scale-boxes": ("a.jpg",)}
+    assert boxes(result) == [GOOD]
+    assert result.repaired == {"scale-boxes": ("a.jpg",)}
 
 
-def test_labels_for_another_shape_are_never_scaled_but_left_out_on_request() -> None:
+def test_labels_for_another_shape_are_never_scaled_but_dropped_on_request() -> None:
     turned = replace(sample(GOOD), stated_size=(64, 48))
     assert len(lint(turned, repair=frozenset({Repair.SCALE_BOXES})).findings) == 1
-    found = lint(turned, drop=frozenset({Drop.WRONG_SIZES}))
-    assert [(one.name, one.kind.value) for one in found.dropped] == [("a.jpg", "wrong-sizes")]
+    result = lint(turned, drop=frozenset({Drop.WRONG_SIZES}))
+    assert [(one.name, one.kind.value) for one in result.dropped] == [("a.jpg", "wrong-sizes")]
 
 
-def test_image_without_labels_is_refused_left_out_or_background() -> None:
+def test_image_without_labels_is_refused_dropped_or_background() -> None:
     bare = Sample("b.jpg", "", None, labelled=False)
     with pytest.raises(DataError, match=r"1 x image without labels:\n    b\.jpg") as caught:
         refuse(lint(sample(GOOD), bare).findings, "images")
     assert caught.value.remedy == (
-        "leave them out with `data: {drop: [unlabelled]}`; "
-        "if meant so, write `data: {accept: [background]}`"
+        "drop them with `data: {drop: [unlabelled]}`; "
+        "if intended, write `data: {accept: [background]}`"
     )
     kept = lint(bare, accept=frozenset({Accept.BACKGROUND}))
     assert [one.name for one in kept.listing.samples] == ["b.jpg"]
@@ -152,13 +152,13 @@ def test_image_without_labels_is_refused_left_out_or_background() -> None:
     assert gone.dropped[0].name == "b.jpg"
 
 
-def test_image_labelled_with_nothing_is_background_without_a_word() -> None:
-    found = lint(sample())
-    assert found.findings == ()
-    assert len(found.listing.samples) == 1
+def test_image_with_empty_labels_is_background() -> None:
+    result = lint(sample())
+    assert result.findings == ()
+    assert len(result.listing.samples) == 1
 
 
-def test_broken_labels_take_their_image_with_them_on_request() -> None:
+def test_image_with_broken_labels_is_dropped_on_request() -> None:
     problems = (
         LabelProblem("broken label line", "a.txt:3: has 4 columns", Drop.BAD_LABELS, "a.jpg"),
         LabelProblem("broken label line", "a.txt:4: has 4 columns", Drop.BAD_LABELS, "a.jpg"),
@@ -167,13 +167,13 @@ def test_broken_labels_take_their_image_with_them_on_request() -> None:
     with pytest.raises(DataError, match=r"2 x broken label line:\n    a.txt:3: has 4") as caught:
         refuse(lint(sample(GOOD), problems=problems).findings, "images")
     assert "1 x labels without an image:\n    c.txt" in caught.value.message
-    assert caught.value.remedy == ("leave them out with `data: {drop: [bad-labels, stray-labels]}`")
-    found = lint(
+    assert caught.value.remedy == ("drop them with `data: {drop: [bad-labels, stray-labels]}`")
+    result = lint(
         sample(GOOD), sample(GOOD, name="b.jpg"), problems=problems,
         drop=frozenset({Drop.BAD_LABELS, Drop.STRAY_LABELS}),
     )  # fmt: skip
-    assert [one.name for one in found.listing.samples] == ["b.jpg"]
-    assert [(one.name, one.kind.value) for one in found.dropped] == [
+    assert [one.name for one in result.listing.samples] == ["b.jpg"]
+    assert [(one.name, one.kind.value) for one in result.dropped] == [
         ("c.txt", "stray-labels"),
         ("a.jpg", "bad-labels"),
     ]

@@ -20,11 +20,11 @@ FILES: Mapping[str, bytes | None] = {"a/1.jpg": b"one", "a/b/2.jpg": b"two", "c"
 @pytest.mark.parametrize("kind", ["tree", "packed"])
 def test_folder_and_zip_list_and_read_alike(kind: str, request: pytest.FixtureRequest) -> None:
     write: Write = request.getfixturevalue(kind)
-    found = open_container(write(FILES))
-    assert found.files == ("a/1.jpg", "a/b/2.jpg")
-    assert found.folders == ("a", "a/b", "c")
-    assert found.read("a/b/2.jpg") == b"two"
-    found.close()
+    container = open_container(write(FILES))
+    assert container.files == ("a/1.jpg", "a/b/2.jpg")
+    assert container.folders == ("a", "a/b", "c")
+    assert container.read("a/b/2.jpg") == b"two"
+    container.close()
 
 
 @pytest.mark.parametrize("kind", ["tree", "packed"])
@@ -32,13 +32,13 @@ def test_excluded_files_and_the_folders_they_leave_empty_are_not_listed(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     write: Write = request.getfixturevalue(kind)
-    found = open_container(write(FILES), exclude=("a/b/*",))
-    assert found.files == ("a/1.jpg",)
-    assert found.folders == ("a", "c")
-    found.close()
+    container = open_container(write(FILES), exclude=("a/b/*",))
+    assert container.files == ("a/1.jpg",)
+    assert container.folders == ("a", "c")
+    container.close()
 
 
-def test_exclude_pattern_that_matches_nothing_is_refused(tree: Write) -> None:
+def test_exclude_pattern_without_a_match_is_refused(tree: Write) -> None:
     with pytest.raises(DataError, match=r"pattern '\*\.jpeg' matches no file"):
         open_container(tree(FILES), exclude=("*.jpeg",))
 
@@ -48,7 +48,7 @@ def test_missing_path_is_refused_with_the_recipe_line(tmp_path: Path) -> None:
         open_container(tmp_path / "gone")
 
 
-def test_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_a_zip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images.tar"
     path.write_bytes(b"no zip")
     with pytest.raises(DataError, match=r"images\.tar' is neither a folder nor a zip"):
@@ -62,11 +62,11 @@ def test_digest_changes_with_content_and_name_only(
     write: Write = request.getfixturevalue(kind)
 
     def digest(files: Mapping[str, bytes | None], names: tuple[str, ...]) -> str:
-        found = open_container(write(files))
+        container = open_container(write(files))
         try:
-            return found.digest(names, digest_file)
+            return container.digest(names, digest_file)
         finally:
-            found.close()
+            container.close()
 
     names = ("a/1.jpg", "a/b/2.jpg")
     first = digest(FILES, names)
@@ -75,7 +75,7 @@ def test_digest_changes_with_content_and_name_only(
     assert digest({**FILES, "a/1.jpg": b"other"}, names) != first
 
 
-def test_link_back_to_a_folder_above_is_not_followed(tree: Write) -> None:
+def test_link_to_a_parent_folder_is_not_followed(tree: Write) -> None:
     root = tree(FILES)
     (root / "a" / "loop").symlink_to(root)
     assert open_container(root).files == ("a/1.jpg", "a/b/2.jpg")
@@ -91,21 +91,21 @@ def test_linked_class_folder_is_followed(tree: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_file_without_rights_is_unreadable(tree: Write) -> None:
+def test_file_without_read_permission_is_unreadable(tree: Write) -> None:
     root = tree(FILES)
     (root / "a/1.jpg").chmod(0)
-    found = open_container(root)
+    container = open_container(root)
     with pytest.raises(ImageError, match=r"'a/1\.jpg': Permission denied"):
-        found.read("a/1.jpg")
+        container.read("a/1.jpg")
 
 
-def test_file_that_went_away_is_unreadable_and_keeps_its_place_in_the_digest(tree: Write) -> None:
+def test_deleted_file_is_unreadable_and_still_part_of_the_digest(tree: Write) -> None:
     root = tree(FILES)
-    found = open_container(root)
+    container = open_container(root)
     (root / "a/1.jpg").unlink()
     with pytest.raises(ImageError, match=r"cannot read image 'a/1\.jpg': No such file"):
-        found.read("a/1.jpg")
-    assert len(found.digest(("a/1.jpg",), digest_file)) == 64
+        container.read("a/1.jpg")
+    assert len(container.digest(("a/1.jpg",), digest_file)) == 64
 
 
 @pytest.mark.parametrize(
@@ -126,17 +126,17 @@ def test_zip_with_two_files_of_one_name_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/1.jpg", b"x")
         archive.writestr("a/1.jpg", b"y")
-    with pytest.raises(DataError, match=r"holds two files named 'a/1\.jpg'"):
+    with pytest.raises(DataError, match=r"contains two files named 'a/1\.jpg'"):
         open_container(path)
 
 
-def test_locked_zip_is_refused(packed: Write) -> None:
+def test_encrypted_zip_is_refused(packed: Write) -> None:
     path = packed({"a/1.jpg": b"x"})
     content = bytearray(path.read_bytes())
     entry = content.index(b"PK\x01\x02")
-    content[entry + 8] |= 1  # the flag of encryption in the central directory
+    content[entry + 8] |= 1  # the encryption flag in the central directory
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"is locked with a password \('a/1\.jpg'\)"):
+    with pytest.raises(DataError, match=r"is protected with a password \('a/1\.jpg'\)"):
         open_container(path)
 
 
@@ -145,11 +145,11 @@ def test_damaged_entry_of_a_zip_is_unreadable(packed: Write) -> None:
     content = bytearray(path.read_bytes())
     content[40] ^= 0xFF
     path.write_bytes(content)
-    found = open_container(path)
+    container = open_container(path)
     with pytest.raises(ImageError, match=r"'a/1\.jpg': damaged in the zip"):
-        found.read("a/1.jpg")
-    assert found.read("b/2.jpg") == b"sound"
-    found.close()
+        container.read("a/1.jpg")
+    assert container.read("b/2.jpg") == b"sound"
+    container.close()
 
 
 @pytest.mark.parametrize("kind", ["tree", "packed"])
@@ -158,8 +158,8 @@ def test_huge_file_is_not_read(
 ) -> None:
     write: Write = request.getfixturevalue(kind)
     monkeypatch.setattr(module, "MAX_FILE_BYTES", 1000)
-    found = open_container(write({"a/1.jpg": bytes(1001), "a/2.jpg": bytes(1000)}))
-    with pytest.raises(ImageError, match=r"1,001 bytes are more than the 1,000 that are read"):
-        found.read("a/1.jpg")
-    assert len(found.read("a/2.jpg")) == 1000
-    found.close()
+    container = open_container(write({"a/1.jpg": bytes(1001), "a/2.jpg": bytes(1000)}))
+    with pytest.raises(ImageError, match=r"1,001 bytes exceed the limit of 1,000"):
+        container.read("a/1.jpg")
+    assert len(container.read("a/2.jpg")) == 1000
+    container.close()

@@ -17,11 +17,11 @@ def contents(count: int) -> list[tuple[str, int]]:
 
 
 def policy(
-    given: tuple[Split, ...], val: float, test: float | Literal["val"] | None
+    existing: tuple[Split, ...], val: float, test: float | Literal["val"] | None
 ) -> SplitPolicy:
-    """Find the rule for a recipe that says `test`, or leaves it at the default of 0.2."""
+    """Return the policy for a recipe with `test`, or with its default of 0.2 for None."""
     return choose_split_policy(
-        frozenset(given),
+        frozenset(existing),
         val=val,
         test=0.2 if test is None else test,
         test_stated=test is not None,
@@ -29,27 +29,27 @@ def policy(
 
 
 @pytest.mark.parametrize(
-    ("given", "test", "split_off"),
+    ("existing", "test", "split_off"),
     [
         pytest.param((), None, {TEST: 0.2, VAL: 0.15}, id="flat"),
-        pytest.param((TRAIN, VAL, TEST), None, {}, id="all given"),
+        pytest.param((TRAIN, VAL, TEST), None, {}, id="all exist"),
         pytest.param((TRAIN, TEST), None, {VAL: 0.15}, id="no val"),
         pytest.param((TRAIN,), 0.3, {TEST: 0.3, VAL: 0.15}, id="train alone"),
         pytest.param((TRAIN, VAL), "val", {VAL: 0.15}, id="test is val"),
         pytest.param((TRAIN, VAL), 0.2, {TEST: 0.2}, id="stated test"),
     ],
 )
-def test_rule_follows_from_the_splits_given(
-    given: tuple[Split, ...],
+def test_policy_follows_from_the_existing_splits(
+    existing: tuple[Split, ...],
     test: float | Literal["val"] | None,
     split_off: dict[Split, float],
 ) -> None:
     expected = SplitPolicy(test_is_val=test == "val", split_off=split_off)
-    assert policy(given, 0.15, test) == expected
+    assert policy(existing, 0.15, test) == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "val", "test", "what"),
+    ("existing", "val", "test", "what"),
     [
         pytest.param(
             (TRAIN, VAL),
@@ -58,20 +58,20 @@ def test_rule_follows_from_the_splits_given(
             r"no test/\n  write `data: \{test: val\}` to .* or `data: \{test: 0\.2\}`",
             id="unclear test",
         ),
-        pytest.param((TRAIN, VAL, TEST), 0.1, "val", "have a test/ of their own", id="both"),
+        pytest.param((TRAIN, VAL, TEST), 0.1, "val", "have their own test/", id="both"),
         pytest.param((), 0.1, "val", "have no val/", id="no val to measure on"),
         pytest.param((), 0.0, None, r"`data\.val` is 0", id="no validation"),
         pytest.param((), 0.1, 0.0, r"`data\.test` is 0", id="no test"),
     ],
 )
 def test_unclear_splits_are_refused(
-    given: tuple[Split, ...], val: float, test: float | Literal["val"] | None, what: str
+    existing: tuple[Split, ...], val: float, test: float | Literal["val"] | None, what: str
 ) -> None:
     with pytest.raises(DataError, match=what):
-        policy(given, val, test)
+        policy(existing, val, test)
 
 
-def test_val_becomes_test_where_the_recipe_says_so() -> None:
+def test_val_becomes_test_if_the_recipe_says_so() -> None:
     swapped = SplitPolicy(test_is_val=True, split_off={})
     assert swapped.place(VAL) is TEST
     assert swapped.place(TRAIN) is TRAIN
@@ -89,7 +89,7 @@ def test_val_becomes_test_where_the_recipe_says_so() -> None:
         pytest.param(1, {TRAIN: 1}, id="a single one"),
     ],
 )
-def test_division_rounds_as_stated(count: int, sizes: dict[Split, int]) -> None:
+def test_division_rounds_as_documented(count: int, sizes: dict[Split, int]) -> None:
     placed = divide(contents(count), {TEST: 0.2, VAL: 0.15}, seed=0)
     assert Counter(placed.values()) == sizes
 
@@ -102,7 +102,7 @@ def test_division_depends_on_seed_and_content_only() -> None:
     assert divide(images, fractions, seed=1) != first
 
 
-def test_one_image_more_moves_few_others() -> None:
+def test_added_image_moves_few_others() -> None:
     fractions = {TEST: 0.2, VAL: 0.15}
     before = divide(contents(100), fractions, seed=0)
     after = divide(contents(101), fractions, seed=0)

@@ -1,4 +1,4 @@
-"""Datasets of a few images whose labels a test gives, for both tasks."""
+"""Datasets of a few images with labels from the test, for both tasks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _write(
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Callable[[Sequence[int]], Dataset]:
-    """Return what makes a dataset of classified test images from their classes."""
+    """Return a function that creates a classification dataset from the labels of test images."""
 
     def make(labels: Sequence[int]) -> Dataset:
         folder = tmp_path / "labelled" / "-".join(map(str, labels))
@@ -76,7 +76,7 @@ def labelled(tmp_path: Path) -> Callable[[Sequence[int]], Dataset]:
 
 @pytest.fixture
 def boxed(tmp_path: Path) -> Callable[..., Dataset]:
-    """Return what makes a dataset of test images, 64 x 128 pixels, from the objects on each.
+    """Return a function that creates a dataset of 64 x 128 test images from their objects.
 
     `crowd` gives the positions of those that are groups, by image; `train` the objects on images to
     train on.
@@ -103,7 +103,7 @@ def boxed(tmp_path: Path) -> Callable[..., Dataset]:
 
 @pytest.fixture
 def predictions() -> Callable[..., Predictions]:
-    """Return what makes answers from the detections on each image."""
+    """Return a function that creates predictions from the detections on each image."""
 
     def make(*images: Sequence[Found]) -> Predictions:
         rows = np.array([row for image in images for row in image], np.float64).reshape(-1, 6)

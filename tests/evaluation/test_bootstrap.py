@@ -1,4 +1,4 @@
-"""Resampled images count as if they were evaluated again, and intervals mean what they say."""
+"""Resampled images count as if they were evaluated again, and intervals have their coverage."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NUM_IMAGES = 6
 NUM_CLASSES = 3
 
 
-def drawn(seed: int) -> tuple[list[Truth], list[Predictions]]:
-    """Return random objects, and detections of which about half fit, image by image."""
+def random_data(seed: int) -> tuple[list[Truth], list[Predictions]]:
+    """Return random objects and, for each image, detections of which about half match."""
     draw = np.random.default_rng(seed)
     truths: list[Truth] = []
     predictions: list[Predictions] = []
@@ -43,13 +43,13 @@ def joined(images: list[Predictions]) -> Predictions:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_resampled_images_count_as_pycocotools_counts_copies_of_them(seed: int) -> None:
-    truths, predictions = drawn(seed)
+    truths, predictions = random_data(seed)
     once = evaluate(joined(predictions), truths, NUM_CLASSES)
     counts = np.random.default_rng(seed).multinomial(NUM_IMAGES, [1 / NUM_IMAGES] * NUM_IMAGES, 4)
 
-    found = mean_precision(once.matches, np.vstack([np.ones(NUM_IMAGES, np.int64), counts]))
+    values = mean_precision(once.matches, np.vstack([np.ones(NUM_IMAGES, np.int64), counts]))
 
-    for value, row in zip(found, [[1] * NUM_IMAGES, *counts.tolist()], strict=True):
+    for value, row in zip(values, [[1] * NUM_IMAGES, *counts.tolist()], strict=True):
         copies = [i for i, count in enumerate(row) for _ in range(count)]
         again = evaluate(
             joined([predictions[i] for i in copies]), [truths[i] for i in copies], NUM_CLASSES
@@ -59,7 +59,7 @@ def test_resampled_images_count_as_pycocotools_counts_copies_of_them(seed: int) 
 
 
 def test_resample_without_objects_has_no_value() -> None:
-    truths, predictions = drawn(0)
+    truths, predictions = random_data(0)
     nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
     once = evaluate(joined(predictions[:2]), [truths[0], nothing], NUM_CLASSES)
 
@@ -85,8 +85,8 @@ def test_interval_of_unbiased_resamples_is_their_percentiles() -> None:
     assert (low, high) == pytest.approx((25.0, 975.0), abs=0.1)
 
 
-def test_interval_moves_with_the_bias_of_the_resamples() -> None:
-    # A value at the 84th percentile lies one standard error above the resamples' median, so the
+def test_interval_shifts_with_the_bias_of_the_resamples() -> None:
+    # A value at the 84th percentile is one standard error above the resamples' median, so the
     # ends are taken one standard error further on, twice: at 2 - 1.96 and 2 + 1.96.
     repeated = np.arange(0.0, 1001.0)
 
@@ -99,5 +99,5 @@ def test_resamples_that_never_differ_leave_no_width() -> None:
     assert interval(0.0, np.zeros(300)) == (0.0, 0.0)
 
 
-def test_without_any_resample_the_value_stands_alone() -> None:
+def test_interval_without_resamples_is_the_value() -> None:
     assert interval(0.25, np.full(300, np.nan)) == (0.25, 0.25)

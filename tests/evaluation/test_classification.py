@@ -18,7 +18,7 @@ Labelled = Callable[[Sequence[int]], Dataset]
 
 
 def logits(*chosen: int) -> dict[str, NDArray[np.float32]]:
-    """Return the logits of a model that is sure of the classes `chosen`."""
+    """Return the logits of a model that confidently predicts the classes `chosen`."""
     return {"logits": 4 * np.eye(3, dtype=np.float32)[list(chosen)]}
 
 
@@ -46,7 +46,7 @@ def test_confusion_and_classes_by_hand(labelled: Labelled) -> None:
     ]
 
 
-def test_class_that_is_neither_there_nor_chosen_has_no_figures(labelled: Labelled) -> None:
+def test_class_without_images_and_predictions_has_no_figures(labelled: Labelled) -> None:
     details = CLASSIFICATION.details(logits(0), labelled([0]), TEST)
     assert details["classes"][1] == {
         "label": "bolt",
@@ -67,7 +67,7 @@ def test_difference_counts_images_that_only_one_gets_right(labelled: Labelled) -
 
 
 @pytest.mark.parametrize(
-    ("chosen", "words"),
+    ("chosen", "message"),
     [
         pytest.param(
             (1, 1, 1, 1, 0),
@@ -82,23 +82,23 @@ def test_difference_counts_images_that_only_one_gets_right(labelled: Labelled) -
         pytest.param((0, 1, 1, 1, 1), None, id="above"),
     ],
 )
-def test_guessing_is_told_with_the_class_that_is_most_frequent(
-    labelled: Labelled, chosen: tuple[int, ...], words: str | None
+def test_guessing_is_reported_with_the_most_frequent_class(
+    labelled: Labelled, chosen: tuple[int, ...], message: str | None
 ) -> None:
     labels = [0, 2, 1, 1, 1]
-    assert CLASSIFICATION.at_chance(logits(*chosen), labelled(labels), TEST) == words
+    assert CLASSIFICATION.at_chance(logits(*chosen), labelled(labels), TEST) == message
 
 
-def test_every_image_has_an_answer() -> None:
+def test_every_image_has_a_prediction() -> None:
     assert CLASSIFICATION.num_predictions(logits(0, 1, 2), None) == 3
 
 
 def test_first_of_equally_frequent_classes_is_named(labelled: Labelled) -> None:
-    words = CLASSIFICATION.at_chance(logits(1, 0), labelled([0, 1]), TEST)
-    assert words == "top-1 0.000 is no better than always answering 'nut' (0.500)"
+    message = CLASSIFICATION.at_chance(logits(1, 0), labelled([0, 1]), TEST)
+    assert message == "top-1 0.000 is no better than always answering 'nut' (0.500)"
 
 
-def test_comparison_counts_images_that_are_answered_alike() -> None:
+def test_comparison_counts_equal_predictions() -> None:
     facts = CLASSIFICATION.compare(logits(0, 1, 2, 0), logits(0, 1, 2, 1))
 
     # The signal is 4 * 16, the noise 2 * 16.
@@ -109,31 +109,31 @@ def test_errors_are_measured_against_the_range_of_the_logits() -> None:
     assert CLASSIFICATION.span({"logits": np.array([[-2, 3], [1, 1]], np.float32)}) == 5.0
 
 
-def test_misses_show_the_most_confident_wrong_answers_first(
+def test_worst_errors_show_the_most_confident_errors_first(
     labelled: Labelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgetl.evaluation import _image_grid, _misclassified
 
-    shown: list[Any] = []
+    grids: list[Any] = []
 
     def grid(tiles: Any, legend: Any) -> Any:
-        shown.append((tiles, legend))
+        grids.append((tiles, legend))
         return _image_grid.grid(tiles, legend)
 
     monkeypatch.setattr(_misclassified, "grid", grid)
     predictions = {"logits": np.array([[1, 0, 0], [0, 9, 0], [0, 0, 2]], np.float32)}
 
-    picture = CLASSIFICATION.worst_errors(predictions, labelled([1, 0, 2]), TEST, None)
+    image = CLASSIFICATION.worst_errors(predictions, labelled([1, 0, 2]), TEST, None)
 
-    [(tiles, legend)] = shown
+    [(tiles, legend)] = grids
     assert [tile.lines for tile in tiles] == [
-        ("says bolt 1.00, is nut", "image-1.jpg"),
-        ("says nut 0.58, is bolt", "image-0.jpg"),
+        ("predicted bolt 1.00, is nut", "image-1.jpg"),
+        ("predicted nut 0.58, is bolt", "image-0.jpg"),
     ]
-    assert legend[0][0] == "the 2 most confident of 2 wrong answers on 3 images"
-    assert picture is not None
-    assert picture.shape[2] == 3
+    assert legend[0][0] == "the 2 most confident of 2 errors on 3 images"
+    assert image is not None
+    assert image.shape[2] == 3
 
 
-def test_without_wrong_answers_there_is_no_picture(labelled: Labelled) -> None:
+def test_without_errors_there_is_no_image(labelled: Labelled) -> None:
     assert CLASSIFICATION.worst_errors(logits(0, 1), labelled([0, 1]), TEST, None) is None

@@ -1,4 +1,4 @@
-"""Average precisions that can be counted by hand, and what is told besides."""
+"""Average precisions that can be computed by hand, and the other figures."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ FAR = (90.0, 40.0, 100.0, 50.0)
 CUT = (0.0, 0.0, 10.0, 6.2)
 """Overlaps A by .62: at three of COCO's ten thresholds, .5, .55 and .6."""
 HALF = 51 / 101
-"""Share of COCO's 101 steps of recall that are at most a half."""
+"""Share of COCO's 101 recall thresholds that are at most one half."""
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("detections", "expected"),
     [
         pytest.param([(*A, 0, 0.9), (*B, 0, 0.8)], 1.0, id="perfect"),
         pytest.param([(*A, 0, 0.9)], HALF, id="one miss"),
-        # Beyond a recall of a half, two of three are right.
+        # Beyond a recall of one half, two of three are right.
         pytest.param(
             [(*A, 0, 0.9), (*A, 0, 0.8), (*B, 0, 0.7)],
             HALF + (1 - HALF) * 2 / 3,
             id="duplicate is false",
         ),
         pytest.param(
-            [(*A, 0, 0.9), (*B, 0, 0.8), (*B, 0, 0.7)], 1.0, id="duplicate after all is found"
+            [(*A, 0, 0.9), (*B, 0, 0.8), (*B, 0, 0.7)], 1.0, id="duplicate after the last object"
         ),
-        # Precision is one third, then two quarters; its envelope is a half everywhere.
+        # Precision is one third, then two quarters; interpolated it is one half everywhere.
         pytest.param(
             [(*FAR, 0, 0.9), (*FAR, 0, 0.8), (*A, 0, 0.7), (*B, 0, 0.6)], 0.5, id="false ones first"
         ),
@@ -57,10 +57,12 @@ HALF = 51 / 101
     ],
 )
 def test_average_precision_of_two_objects_by_hand(
-    boxed: Data, predictions: Answer, found: list[Found], expected: float
+    boxed: Data, predictions: Answer, detections: list[Found], expected: float
 ) -> None:
     dataset = boxed([(*A, 0), (*B, 0)])
-    assert DETECTION.value(predictions(found), dataset, TEST) == pytest.approx(expected, abs=1e-9)
+    assert DETECTION.value(predictions(detections), dataset, TEST) == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_detection_in_a_crowd_is_neither_right_nor_wrong(boxed: Data, predictions: Answer) -> None:
@@ -82,7 +84,7 @@ def test_image_without_objects_only_adds_false_detections(boxed: Data, predictio
     assert DETECTION.value(wrong, dataset, TEST) == pytest.approx(0.5)
 
 
-def test_score_tells_overlaps_and_sizes_apart(boxed: Data, predictions: Answer) -> None:
+def test_score_distinguishes_overlaps_and_sizes(boxed: Data, predictions: Answer) -> None:
     medium = (60.0, 0.0, 110.0, 50.0)  # 2500 square pixels, above 32 x 32
     dataset = boxed([(*A, 0), (*medium, 1)])
 
@@ -96,13 +98,13 @@ def test_score_tells_overlaps_and_sizes_apart(boxed: Data, predictions: Answer) 
     assert (facts["images"], facts["objects"], facts["detections"]) == (1, 2, 2)
 
 
-def test_class_without_objects_is_no_part_of_the_mean(boxed: Data, predictions: Answer) -> None:
+def test_class_without_objects_is_not_part_of_the_mean(boxed: Data, predictions: Answer) -> None:
     dataset = boxed([(*A, 0), (*B, 1)])
-    found = predictions([(*A, 0, 0.9), (*FAR, 1, 0.8), (*FAR, 2, 0.7)])
+    detections = predictions([(*A, 0, 0.9), (*FAR, 1, 0.8), (*FAR, 2, 0.7)])
 
-    details = DETECTION.details(found, dataset, TEST)
+    details = DETECTION.details(detections, dataset, TEST)
 
-    assert DETECTION.value(found, dataset, TEST) == pytest.approx(0.5)
+    assert DETECTION.value(detections, dataset, TEST) == pytest.approx(0.5)
     assert details["classes"] == [
         {"label": "nut", "support": 1, "ap": 1.0, "ap50": 1.0, "recall": 1.0},
         {"label": "bolt", "support": 1, "ap": 0.0, "ap50": 0.0, "recall": 0.0},
@@ -111,13 +113,13 @@ def test_class_without_objects_is_no_part_of_the_mean(boxed: Data, predictions: 
     assert list(details["curves"]["precision"]) == ["nut", "bolt"]
 
 
-def test_curve_is_precision_over_recall_at_an_overlap_of_a_half(
+def test_curve_is_precision_over_recall_at_an_iou_of_one_half(
     boxed: Data, predictions: Answer
 ) -> None:
     dataset = boxed([(*A, 0), (*B, 0)])
-    found = predictions([(*A, 0, 0.9), (*FAR, 0, 0.8), (*B, 0, 0.7)])
+    detections = predictions([(*A, 0, 0.9), (*FAR, 0, 0.8), (*B, 0, 0.7)])
 
-    curves = DETECTION.details(found, dataset, TEST)["curves"]
+    curves = DETECTION.details(detections, dataset, TEST)["curves"]
 
     assert curves["recall"] == [round(i / 20, 2) for i in range(21)]
     assert curves["precision"] == {"nut": [1.0] * 11 + [0.6667] * 10}
@@ -129,15 +131,15 @@ def test_collected_detections_are_in_pixels_of_the_image(boxed: Data) -> None:
     boxes = np.array([[[20, 24, 30, 34], [0, 0, 9, 9]]], np.float32) / np.float32(64)
     scores = np.array([[[0.1, 0.2, 0.7], [0.0, 0.0, 0.0005]]], np.float32)
 
-    found = DETECTION.collect({"boxes": boxes, "scores": scores}, dataset, TEST, 1, None)
+    collected = DETECTION.collect({"boxes": boxes, "scores": scores}, dataset, TEST, 1, None)
 
-    assert found["boxes"] == pytest.approx(np.array([[40, 16, 60, 36]]), abs=1e-4)
-    assert found["scores"] == pytest.approx([0.7])
-    assert found["labels"].tolist() == [2]
-    assert found["offsets"].tolist() == [0, 1]
+    assert collected["boxes"] == pytest.approx(np.array([[40, 16, 60, 36]]), abs=1e-4)
+    assert collected["scores"] == pytest.approx([0.7])
+    assert collected["labels"].tolist() == [2]
+    assert collected["offsets"].tolist() == [0, 1]
 
 
-def test_noise_of_scores_counts_and_wild_boxes_where_nothing_is_seen_do_not() -> None:
+def test_noise_of_scores_counts_but_boxes_without_a_score_do_not() -> None:
     before = {
         "boxes": np.array([[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.6, 0.6]]], np.float32),
         "scores": np.array([[[0.9], [0.01]]], np.float32),
@@ -169,13 +171,13 @@ def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("detections", "message"),
     [
         pytest.param([[], []], "finds nothing on any of 2 images", id="nothing"),
         pytest.param(
             [[(*FAR, 0, 0.9)], []], "none of 1 detections meets an object", id="nothing right"
         ),
-        # Of four equally sure ones the first and the last are right, whichever way round.
+        # Of four equal scores the first and the last are right, in either order.
         pytest.param(
             [[(*A, 0, 0.9), (*B, 0, 0.9)]] * 2,
             "mAP 0.752 is no better than with the detections of other images (0.752)",
@@ -184,31 +186,34 @@ def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
         pytest.param([[(*A, 0, 0.9)], [(*B, 0, 0.9)]], None, id="good"),
     ],
 )
-def test_collapse_is_told_in_words(
-    boxed: Data, predictions: Answer, found: list[list[Found]], words: str | None
+def test_predictions_at_chance_are_reported(
+    boxed: Data, predictions: Answer, detections: list[list[Found]], message: str | None
 ) -> None:
     dataset = boxed([(*A, 0)], [(*B, 0)])
-    assert DETECTION.at_chance(predictions(*found), dataset, TEST) == words
+    assert DETECTION.at_chance(predictions(*detections), dataset, TEST) == message
 
 
-def test_scores_that_all_shrank_below_the_rule_find_nothing(
+def test_scores_below_the_threshold_count_as_no_predictions(
     boxed: Data, predictions: Answer
 ) -> None:
     dataset = boxed([(*A, 0)], [(*B, 0)])
-    found = predictions([(*A, 0, 0.2)], [(*B, 0, 0.1)])
+    detections = predictions([(*A, 0, 0.2)], [(*B, 0, 0.1)])
     nms = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
-    words = DETECTION.at_chance(found, dataset, TEST, nms)
+    message = DETECTION.at_chance(detections, dataset, TEST, nms)
 
-    assert DETECTION.value(found, dataset, TEST) == pytest.approx(1.0)
-    assert (DETECTION.num_predictions(found, nms), DETECTION.num_predictions(found, None)) == (0, 2)
-    assert words == (
+    assert DETECTION.value(detections, dataset, TEST) == pytest.approx(1.0)
+    assert (
+        DETECTION.num_predictions(detections, nms),
+        DETECTION.num_predictions(detections, None),
+    ) == (0, 2)
+    assert message == (
         "finds nothing on any of 2 images: the best score is 0.200, and the contract asks for 0.3"
     )
-    assert DETECTION.at_chance(found, dataset, TEST) is None
+    assert DETECTION.at_chance(detections, dataset, TEST) is None
 
 
-def test_single_image_has_no_other_to_be_compared_with(boxed: Data, predictions: Answer) -> None:
+def test_single_image_has_no_other_image_to_compare_with(boxed: Data, predictions: Answer) -> None:
     assert DETECTION.at_chance(predictions([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST) is None
 
 
@@ -227,49 +232,49 @@ def test_difference_is_paired_and_in_points(boxed: Data, predictions: Answer) ->
     assert turned["pp"] == -facts["pp"]
 
 
-def test_misses_show_the_images_with_most_errors_first(
+def test_worst_errors_show_the_images_with_most_errors_first(
     boxed: Data, predictions: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgetl.evaluation import _image_grid, _misdetected
 
-    shown: list[Any] = []
+    grids: list[Any] = []
 
     def grid(tiles: Any, legend: Any) -> Any:
-        shown.append((tiles, legend))
+        grids.append((tiles, legend))
         return _image_grid.grid(tiles, legend)
 
     monkeypatch.setattr(_misdetected, "grid", grid)
     crowd = (60.0, 0.0, 120.0, 60.0, 0)
     dataset = boxed([(*A, 0)], [(*A, 0), (*B, 1), crowd], [(*A, 0)], crowd={1: [2]})
-    found = predictions(
+    detections = predictions(
         [(*FAR, 0, 0.9)],
         [(*A, 1, 0.9), (70.0, 9.0, 80.0, 19.0, 0, 0.8), (*FAR, 0, 0.1)],
         [(*A, 0, 0.9)],
     )
     nms = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
-    picture = DETECTION.worst_errors(found, dataset, TEST, nms)
+    image = DETECTION.worst_errors(detections, dataset, TEST, nms)
 
-    [(tiles, legend)] = shown
+    [(tiles, legend)] = grids
     assert [tile.lines for tile in tiles] == [
         ("2 missed, 1 false", "image-1.jpg"),
         ("1 missed, 1 false", "image-0.jpg"),
     ]
     assert [text for text, _ in legend] == [
         "labelled: 3 missed on 3 images",
-        "found with a score from 0.3: 2 false",
+        "detected with a score from 0.3: 2 false",
     ]
-    # An image of 64 x 128 lies in the middle of the 64 x 64 input, half as large.
+    # An image of 64 x 128 is in the middle of the 64 x 64 input, at half the size.
     assert tiles[1].marks[0].box.tolist() == [0.0, 16.0, 5.0, 21.0]
     assert tiles[1].marks[1].text == "nut 0.90"
-    assert picture is not None
-    assert picture.dtype == np.uint8
-    again = DETECTION.worst_errors(found, dataset, TEST, nms)
+    assert image is not None
+    assert image.dtype == np.uint8
+    again = DETECTION.worst_errors(detections, dataset, TEST, nms)
     assert again is not None
-    assert Image.fromarray(picture).tobytes() == Image.fromarray(again).tobytes()
+    assert Image.fromarray(image).tobytes() == Image.fromarray(again).tobytes()
 
 
-def test_without_misses_there_is_no_picture(boxed: Data, predictions: Answer) -> None:
+def test_without_errors_there_is_no_image(boxed: Data, predictions: Answer) -> None:
     nms = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
     assert DETECTION.worst_errors(predictions([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST, nms) is None
 

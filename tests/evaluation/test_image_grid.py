@@ -6,20 +6,20 @@ import pytest
 from edgetl.evaluation._image_grid import LABELLED, PREDICTED, Mark, Tile, grid
 
 GREY = np.full((64, 64, 3), 128, np.uint8)
-LEGEND = [("labelled", LABELLED), ("found", PREDICTED)]
+LEGEND = [("labelled", LABELLED), ("predicted", PREDICTED)]
 
 
-def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
-    return bool((picture == np.array(colour, np.uint8)).all(axis=2).any())
+def has(image: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    return bool((image == np.array(colour, np.uint8)).all(axis=2).any())
 
 
-def test_box_is_drawn_where_it_lies_on_the_image() -> None:
+def test_box_is_drawn_at_its_position_in_the_image() -> None:
     mark = Mark(np.array([16, 16, 48, 32], np.float32), PREDICTED)
 
     # Without a legend the box alone has its colour.
-    picture = grid([Tile(GREY, ("caption",), (mark,))], [])
+    image = grid([Tile(GREY, ("caption",), (mark,))], [])
 
-    rows, columns = np.nonzero((picture == np.array(PREDICTED, np.uint8)).all(axis=2))
+    rows, columns = np.nonzero((image == np.array(PREDICTED, np.uint8)).all(axis=2))
     # An image of 64 pixels is drawn five times as large.
     assert (columns.max() - columns.min() + 1, rows.max() - rows.min() + 1) == (160, 80)
 
@@ -44,7 +44,7 @@ def test_long_names_keep_their_end_and_do_not_break() -> None:
     assert grid([Tile(GREY, (name,))], LEGEND).shape[1] < 400
 
 
-def test_names_are_written_without_marks_that_the_font_lacks() -> None:
+def test_names_are_transliterated_for_the_font() -> None:
     marked, plain = (grid([Tile(GREY, (name,))], []) for name in ("Schräubchen", "Schraeubchen"))
     assert marked.tobytes() == plain.tobytes()
 

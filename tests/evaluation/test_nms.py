@@ -1,4 +1,4 @@
-"""What is counted is what the runtime hands out, by a rule that has room for every known image."""
+"""Evaluation counts the detections of the runtime, with settings that fit every known image."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ GRID = [
 
 
 def outputs_of(dataset: Dataset, *images: list[Found]) -> Outputs:
-    """Return what a network would say that finds exactly this, the same number on each image."""
+    """Return the outputs of a network with exactly these detections, equally many per image."""
     boxes, scores = [], []
-    for found, size in zip(images, dataset.image_sizes(TEST), strict=True):
-        rows = np.array(found, np.float32).reshape(-1, 6)
+    for detections, size in zip(images, dataset.image_sizes(TEST), strict=True):
+        rows = np.array(detections, np.float32).reshape(-1, 6)
         inside = place(int(size[0]), int(size[1]), dataset.preprocess).to_input(rows[:, :4])
         boxes.append(inside / np.float32(dataset.size))
         scores.append(np.eye(3, dtype=np.float32)[rows[:, 4].astype(int)] * rows[:, 5:])
@@ -46,34 +46,34 @@ def all_of_grid(dataset: Dataset) -> Outputs:
     return outputs_of(dataset, [(*box, 0.99 - i / 1000) for i, box in enumerate(GRID)])
 
 
-def test_counted_is_what_the_runtime_finds_with_a_threshold_of_next_to_nothing(boxed: Data) -> None:
+def test_collected_detections_are_those_of_the_runtime_with_a_tiny_threshold(boxed: Data) -> None:
     dataset = boxed(GRID)
     outputs = all_of_grid(dataset)
     nms = NmsSettings(score_threshold=0.9, iou=0.65, max_detections=100, mode="class-aware")
 
     predictions = DETECTION.collect(outputs, dataset, TEST, 0, nms)
 
-    found = detect(
+    detections = detect(
         outputs["boxes"][0],
         outputs["scores"][0],
         image_size=(64, 128),
         preprocess=dataset.preprocess,
         nms=NmsSettings(score_threshold=0.001, iou=0.65, max_detections=100, mode="class-aware"),
     )
-    assert len(found) == 100
-    assert np.array_equal(predictions["boxes"], found.boxes)
-    assert np.array_equal(predictions["scores"], found.scores)
-    assert np.array_equal(predictions["labels"], found.labels)
+    assert len(detections) == 100
+    assert np.array_equal(predictions["boxes"], detections.boxes)
+    assert np.array_equal(predictions["scores"], detections.scores)
+    assert np.array_equal(predictions["labels"], detections.labels)
 
 
 @pytest.mark.parametrize("limit", [30, 60, 239, 240, 300])
-def test_objects_beyond_the_limit_are_missed_in_every_figure(boxed: Data, limit: int) -> None:
+def test_objects_beyond_max_detections_are_missed_in_every_figure(boxed: Data, limit: int) -> None:
     dataset = boxed(GRID)
     nms = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=limit, mode="class-aware")
 
     predictions = DETECTION.collect(all_of_grid(dataset), dataset, TEST, 0, nms)
 
-    # All that is found is right, and precision counts up to the recall that is reached.
+    # All detections are right, and precision counts up to the recall that is reached.
     labels = np.array([box[4] for box in GRID])
     recalls = [int((labels[:limit] == k).sum()) / 80 for k in range(3)]
     expected = np.mean([(np.arange(101) / 100 <= recall + 1e-9).mean() for recall in recalls])
@@ -92,7 +92,7 @@ def test_mode_decides_what_is_counted(boxed: Data, mode: str, count: int) -> Non
     predictions = DETECTION.collect(outputs, dataset, TEST, 0, nms)
 
     assert len(predictions["scores"]) == count
-    # The second class loses its only object where both drop each other.
+    # The second class loses its only object if both classes suppress each other.
     assert DETECTION.value(predictions, dataset, TEST) == pytest.approx(count / 2)
 
 
@@ -120,7 +120,7 @@ def test_modes_of_a_recipe_are_those_of_the_runtime() -> None:
     ("num_objects", "limit"),
     [(0, 100), (66, 100), (67, 200), (133, 200), (134, 300), (2500, MAX_CANDIDATES)],
 )
-def test_limit_has_room_for_half_as_many_again_as_the_fullest_known_image(
+def test_max_detections_is_one_and_a_half_times_the_fullest_known_image(
     boxed: Data, num_objects: int, limit: int
 ) -> None:
     dataset = boxed([(*A, 0)], train=[[(*A, 0)] * num_objects, [(*B, 1)]])
@@ -128,18 +128,18 @@ def test_limit_has_room_for_half_as_many_again_as_the_fullest_known_image(
     assert DETECTION.nms(dataset) == NmsSettings(0.3, 0.65, limit, "class-aware")
 
 
-def test_limit_does_not_look_at_test_images(boxed: Data) -> None:
+def test_max_detections_does_not_depend_on_test_images(boxed: Data) -> None:
     nms = DETECTION.nms(boxed(GRID, train=[[(*A, 0)]]))
 
     assert nms is not None
     assert nms.max_detections == 100
 
 
-def test_what_a_recipe_asks_for_is_the_rule(boxed: Data) -> None:
+def test_settings_follow_the_recipe(boxed: Data) -> None:
     dataset = boxed([(*A, 0)], train=[[(*A, 0)] * 90])
 
-    def nms(**wanted: object) -> NmsSettings | None:
-        return DETECTION.nms(dataset, NmsTable.model_validate(wanted))
+    def nms(**fields: object) -> NmsSettings | None:
+        return DETECTION.nms(dataset, NmsTable.model_validate(fields))
 
     assert nms() == DETECTION.nms(dataset) == NmsSettings(0.3, 0.65, 200, "class-aware")
     assert nms(mode="per-class") == NmsSettings(0.3, 0.65, 200, "per-class")
@@ -149,40 +149,39 @@ def test_what_a_recipe_asks_for_is_the_rule(boxed: Data) -> None:
 
 def test_operating_score_is_that_of_the_best_f1(boxed: Data, predictions: Answer) -> None:
     dataset = boxed([(*A, 0), (*B, 0)])
-    found = predictions([(*A, 0, 0.9), (*B, 0, 0.438), (*FAR, 0, 0.4), (*FAR, 1, 0.3)])
+    detections = predictions([(*A, 0, 0.9), (*B, 0, 0.438), (*FAR, 0, 0.4), (*FAR, 1, 0.3)])
     nms = NmsSettings(score_threshold=0.3, iou=0.5, max_detections=7, mode="per-class")
 
-    # All is found and nothing false from .438 on; .44 would lose it again.
+    # From .438 on every object and nothing else is detected; .44 would lose one again.
     expected = NmsSettings(score_threshold=0.43, iou=0.5, max_detections=7, mode="per-class")
-    assert DETECTION.with_selected_threshold(nms, found, dataset, TEST) == expected
+    assert DETECTION.with_selected_threshold(nms, detections, dataset, TEST) == expected
 
 
 @pytest.mark.parametrize(
-    ("found", "score"),
+    ("detections", "score"),
     [
         pytest.param([(*A, 0, 0.01)], 0.05, id="never below a twentieth"),
         pytest.param([(*FAR, 0, 0.9)], 0.3, id="nothing right"),
     ],
 )
-def test_operating_score_where_the_images_say_little(
-    boxed: Data, predictions: Answer, found: list[Found], score: float
+def test_operating_score_with_too_little_evidence(
+    boxed: Data, predictions: Answer, detections: list[Found], score: float
 ) -> None:
     with_selected_threshold = DETECTION.with_selected_threshold(
-        None, predictions(found), boxed([(*A, 0)]), TEST
+        None, predictions(detections), boxed([(*A, 0)]), TEST
     )
 
     assert with_selected_threshold is not None
     assert with_selected_threshold.score_threshold == score
 
 
-def test_images_with_more_objects_than_may_be_answered_are_told(boxed: Data) -> None:
+def test_images_with_more_objects_than_max_detections_are_reported(boxed: Data) -> None:
     dataset = boxed(GRID, [(*A, 0)] * 5, [(*A, 0)] * 6)
 
-    def told(limit: int) -> str | None:
+    def message(limit: int) -> str | None:
         return DETECTION.truncated(dataset, TEST, NmsSettings(0.3, 0.65, limit, "class-aware"))
 
-    assert told(240) is None
-    assert told(5) == (
-        "2 of 3 test images have up to 240 objects, more than the 5 that are answered at most "
-        "(nms.max_detections)"
+    assert message(240) is None
+    assert message(5) == (
+        "2 of 3 test images have up to 240 objects, more than nms.max_detections allows (5)"
     )

@@ -18,10 +18,10 @@ from edgetl.evaluation._noise import max_error, snr_db
     ],
 )
 def test_noise_by_hand(after: list[list[float]], ratio_db: float, error: float) -> None:
-    before, found = np.array([[3.0, 4.0]], np.float32), np.array(after, np.float32)
-    assert snr_db(before, found) == ratio_db
-    assert max_error(before, found) == error
+    before, noisy = np.array([[3.0, 4.0]], np.float32), np.array(after, np.float32)
+    assert snr_db(before, noisy) == ratio_db
+    assert max_error(before, noisy) == error
 
 
-def test_nothing_differs_from_nothing_by_nothing() -> None:
+def test_empty_arrays_do_not_differ() -> None:
     assert max_error(np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32)) == 0.0

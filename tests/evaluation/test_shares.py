@@ -14,11 +14,11 @@ def test_top1_counts_rows_that_are_largest_at_their_label() -> None:
     assert top1(logits, np.array([0, 2, 0, 2])) == Share(3, 4)
 
 
-def test_wilson_interval_holds_the_shares_that_a_score_test_accepts() -> None:
+def test_wilson_interval_contains_the_shares_that_a_score_test_accepts() -> None:
     share = Share(9, 10)
 
     for end in share.interval():
-        # The definition: at its ends the share lies 1.96 standard errors of that end away.
+        # By definition the share is 1.96 standard errors from each end, computed at that end.
         assert abs(0.9 - end) == pytest.approx(Z_95 * math.sqrt(end * (1 - end) / 10), rel=1e-9)
 
 
@@ -42,14 +42,14 @@ def test_paired_difference_counts_images_that_only_one_model_gets_right() -> Non
     first = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0]], np.float32)
     second = np.array([[1, 0], [0, 1], [1, 0], [0, 1], [0, 1]], np.float32)
 
-    found = paired_difference(first, second, labels)
+    difference = paired_difference(first, second, labels)
 
-    assert found == PairedDifference(only_first=2, only_second=1, total=5)
-    assert found.value == pytest.approx(0.2)
+    assert difference == PairedDifference(only_first=2, only_second=1, total=5)
+    assert difference.value == pytest.approx(0.2)
 
 
 def score(pair: PairedDifference, difference: float) -> float:
-    """Return the score statistic with the likeliest nuisance parameter found by plain search."""
+    """Return the score statistic; the likeliest nuisance parameter comes from a grid search."""
     grid = np.linspace(max(0.0, -difference), (1 - difference) / 2, 400_001)[1:-1]
     neither_or_both = pair.total - pair.only_first - pair.only_second
     likelihood = (
@@ -77,7 +77,7 @@ def test_interval_of_a_difference_ends_where_the_score_test_would_reject(
     assert score(pair, high) == pytest.approx(-Z_95, abs=1e-3)
 
 
-def test_interval_of_a_difference_turns_over_with_the_models() -> None:
+def test_interval_of_a_difference_is_mirrored_when_models_are_swapped() -> None:
     low, high = PairedDifference(12, 2, 50).interval()
 
     assert PairedDifference(2, 12, 50).interval() == pytest.approx((-high, -low))

@@ -211,9 +211,9 @@ def test_everything_that_is_wrong_is_in_one_report(bench: Any, tmp_path: Path) -
     ):
         assert part in caught.value.message
     assert caught.value.remedy == (
-        "leave them out with `data: {drop: [bad-boxes, bad-labels, repeated-boxes, "
-        "stray-labels, unlabelled, unreadable]}`; have them changed with `data: {repair: "
-        "[clip-boxes]}`; if meant so, write `data: {accept: [background]}`"
+        "drop them with `data: {drop: [bad-boxes, bad-labels, repeated-boxes, "
+        "stray-labels, unlabelled, unreadable]}`; repair them with `data: {repair: "
+        "[clip-boxes]}`; if intended, write `data: {accept: [background]}`"
     )
 
 
@@ -268,10 +268,10 @@ def test_classes_that_a_split_lacks_are_refused_or_accepted(bench: Any, tmp_path
         make(bench)
     assert "class that a split lacks:\n    gear (4 images): none in val" in caught.value.message
     assert "`data: {accept: [missing-classes]}`" in caught.value.remedy
-    assert caught.value.remedy.startswith("leave them out with `data: {drop: [empty-classes]")
-    with pytest.raises(DataError, match=r"1 x class without boxes:\n    bolt\n  leave") as caught:
+    assert caught.value.remedy.startswith("drop them with `data: {drop: [empty-classes]")
+    with pytest.raises(DataError, match=r"1 x class without boxes:\n    bolt\n  drop") as caught:
         make(bench, accept=["missing-classes"])
-    assert caught.value.remedy == "leave them out with `data: {drop: [empty-classes]}`"
+    assert caught.value.remedy == "drop them with `data: {drop: [empty-classes]}`"
     both: dict[str, Any] = {"accept": ["missing-classes"], "drop": ["empty-classes"]}
     assert DatasetIndex.read(make(bench, **both).folder).classes == ("nut", "gear")
     write(root, {"labels/val/0.txt": BOTH})

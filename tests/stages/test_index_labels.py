@@ -64,10 +64,10 @@ def test_planning_tells_all_wrong_labels_in_the_words_of_a_run(bench: Any, parts
     ((where, what),) = problems(bench)
     assert where == "data.path"
     columns = "class, centre x, centre y, width, height"
-    no_spaces = "has no spaces; separate by spaces, not by commas or the like"
+    no_spaces = "has no spaces; separate by spaces, not by commas"
     remedy = (
-        "leave them out with `data: {drop: [bad-boxes, bad-labels, unlabelled]}`; "
-        "if meant so, write `data: {accept: [background]}`"
+        "drop them with `data: {drop: [bad-boxes, bad-labels, unlabelled]}`; "
+        "if intended, write `data: {accept: [background]}`"
     )
     assert what == "\n".join(
         [
@@ -115,9 +115,9 @@ def test_planning_tells_of_splits_without_boxes(bench: Any, parts: Path) -> None
 def test_names_that_do_not_fit_are_the_only_advice(bench: Any, parts: Path) -> None:
     write(parts, {"data.yaml": "names: [nut gear]\n"})
     ((_, what),) = problems(bench)
-    assert "  6 x label line with the number of a class that has no name:" in what
+    assert "  6 x label line with the number of a class without a name:" in what
     assert what.endswith(
-        "\n  mend `names` in data.yaml: it has 1 class, 'nut gear', but the labels have numbers "
+        "\n  fix `names` in data.yaml: it has 1 class, 'nut gear', but the labels have numbers "
         "from 0 to 1; put commas between names"
     )
 

@@ -100,8 +100,8 @@ def test_images_with_more_objects_than_are_answered_are_told(
 
     counts = [len(truth.labels) for truth in Dataset.open(folder).truths(Split.TEST)]
     words = (
-        f"{counts.count(_SEEN)} of 6 test images have up to 5 objects, more than the 4 that are "
-        "answered at most (nms.max_detections)"
+        f"{counts.count(_SEEN)} of 6 test images have up to 5 objects, more than "
+        "nms.max_detections allows (4)"
     )
     assert facts["truncated"] == words
     assert STAGE.summary(facts).endswith(f" pp; {words}")

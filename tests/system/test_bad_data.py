@@ -100,13 +100,13 @@ def _class_that_is_no_text(project: Path) -> None:
         (_cut_image, ["1 x unreadable image", "damaged or truncated", "drop: [unreadable]"]),
         (_dangling_link, ["gear/gone.png", "No such file", "drop: [unreadable]"]),
         (_empty_class, ["1 x class without images:\n    cog", "drop: [empty-classes]"]),
-        (_case, ["class names that differ only in case", "Gear and gear", "mend the folders"]),
+        (_case, ["class names that differ only in case", "Gear and gear", "fix the folders"]),
         (_across_splits, ["in several splits", "test/gear/copy.png = train/gear/", "[duplicates]"]),
         (_other_label, ["with different labels", " = nut/copy.png", "drop: [duplicates]"]),
         (_unprintable_class, ["characters that cannot be printed", "'ge\\nar'", "mend the"]),
         (_class_that_is_no_text, ["characters that cannot be printed", "'ge\\udcffar'"]),
         (_loose_image, ["image outside of any class folder", "loose.png", "exclude: [...]"]),
-        (_one_class, ["at least two are needed", "mend the folders"]),
+        (_one_class, ["at least two are needed", "fix the folders"]),
     ],
 )
 def test_unusable_data_are_refused_by_name_with_the_remedy(
@@ -134,9 +134,9 @@ def test_all_problems_are_told_at_once(project: Path, edgetl: Edgetl) -> None:
     [
         (["data.path=nowhere"], ["/nowhere' does not exist", "set `data: {path: ...}`"]),
         (["data.path=recipe.yaml"], ["is neither a folder nor a zip"]),
-        (["data.path=calibration"], ["no labelled images found", "one folder per class"]),
+        (["data.path=calibration"], ["no labelled images", "one folder per class"]),
         (["data.exclude=['*.gif']"], ["'*.gif'"]),
-        (["data.test=val"], ["`data.test: val` measures on val/", "remove `test: val`"]),
+        (["data.test=val"], ["`data.test: val` tests on val/", "remove `test: val`"]),
         (["data.val=0"], ["`data.val` is 0", "write a fraction"]),
     ],
 )
@@ -300,7 +300,7 @@ def test_wrong_boxes_are_refused_by_name_with_the_remedy(scenes: Path, edgetl: E
 
 def test_boxes_and_folders_are_not_taken_for_each_other(scenes: Path, edgetl: Edgetl) -> None:
     said = _refused(edgetl(scenes, "plan", "boxes.yaml", "--set", "task=classification"))
-    assert "hold labelled boxes (yolo), but the task is classification" in said
+    assert "have labelled boxes (yolo), but the task is classification" in said
     said = _refused(edgetl(scenes, "plan", "boxes.yaml", "--set", "data.path=images"))
-    assert "no labelled boxes found" in said
+    assert "no labelled boxes" in said
     assert "write `task: classification`" in said

@@ -13,9 +13,9 @@ from edgetl.models import FAMILIES
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.yolox import RawDetections
-from edgetl.train.detectors import DetectorBatch, box_loss, detector_validator, frozen_parts, setup
+from edgetl.train.detectors import DetectorBatch, box_loss, detector_validator, setup
 from edgetl.train.fit import Fitted, fit
-from edgetl.train.interfaces import RunContext
+from edgetl.train.interfaces import LABELLED, RunContext
 from edgetl.train.options import Training
 from edgetl.types import Split
 
@@ -86,7 +86,7 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
 
 
 def batches_of(dataset: Dataset, **fields: object) -> list[DetectorBatch]:
-    return list(setup(dataset, FAMILY, training(**fields)).batches.epoch(1))
+    return list(setup(dataset, FAMILY, training(**fields)).streams[LABELLED].epoch(1))
 
 
 def test_batches_are_normalised_images_with_centre_boxes(squares: Dataset) -> None:
@@ -110,9 +110,9 @@ def test_sizes_change_with_their_boxes_where_that_is_wanted(squares: Dataset) ->
     found = [
         batch
         for number in range(1, 9)
-        for batch in setup(
-            squares, FAMILY, training(augment="none", multi_scale=True)
-        ).batches.epoch(number)
+        for batch in setup(squares, FAMILY, training(augment="none", multi_scale=True))
+        .streams[LABELLED]
+        .epoch(number)
     ]
 
     assert {batch.inputs.shape[2] for batch in found} == {32, 64, 96}
@@ -195,7 +195,7 @@ def test_head_alone_learns_where_the_rest_is_frozen(squares: Dataset) -> None:
 
     fit(
         module,
-        setup(squares, FAMILY, options, frozen=frozen_parts(module, FAMILY.head)),
+        setup(squares, FAMILY, options, learns={FAMILY.head: 1.0}),
         training=options,
         run_context=run_context(),
     )

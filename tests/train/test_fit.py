@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,16 @@ from edgetl.nn.losses import label_loss
 from edgetl.train.device import DeviceMissingError
 from edgetl.train.fit import DivergedError, Fitted, fit
 from edgetl.train.image_batches import LabelledBatch
-from edgetl.train.interfaces import RunContext, TrainingSetup, Validation, Validator
+from edgetl.train.interfaces import (
+    EVERYTHING,
+    LABELLED,
+    Batches,
+    RunContext,
+    Supervised,
+    TrainingSetup,
+    Validation,
+    Validator,
+)
 from edgetl.train.options import Training
 
 STEPS = 3
@@ -68,7 +77,15 @@ def validate(module: nn.Module) -> Validation:
     return Validation(label_loss(logits, batch.labels).item(), right)
 
 
-EXAM = Validator("top1", "top-1", validate)
+VALIDATOR = Validator("top1", "top-1", validate)
+
+
+def setup_of(
+    batches: Batches[LabelledBatch],
+    validator: Validator | None = VALIDATOR,
+    learns: Mapping[str, float] = EVERYTHING,
+) -> TrainingSetup[LabelledBatch]:
+    return TrainingSetup({LABELLED: batches}, Supervised(loss), validator, learns)
 
 
 def training(**fields: object) -> Training:
@@ -98,7 +115,7 @@ class Told:
 def fitted(batches: Squares | None = None, told: Told | None = None, **fields: object) -> Fitted:
     return fit(
         network(),
-        TrainingSetup(batches or Squares(), loss, EXAM),
+        setup_of(batches or Squares()),
         training=training(**fields),
         run_context=(told or Told()).run_context(),
     )
@@ -122,7 +139,7 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     def attempt(batches: Squares) -> Fitted:
         return fit(
             network(),
-            TrainingSetup(batches, loss, EXAM),
+            setup_of(batches),
             training=options,
             run_context=told.run_context(checkpoint=tmp_path / "last.pt"),
         )
@@ -149,7 +166,7 @@ def test_damaged_checkpoint_is_said_and_training_starts_again(tmp_path: Path) ->
 
     again = fit(
         network(),
-        TrainingSetup(Squares(), loss, EXAM),
+        setup_of(Squares()),
         training=training(),
         run_context=told.run_context(checkpoint=path),
     )
@@ -196,7 +213,7 @@ def run_with_validations(
     queue = list(figures)
     return fit(
         network(),
-        TrainingSetup(Squares(), loss, Validator("top1", "top-1", lambda _module: queue.pop(0))),
+        setup_of(Squares(), Validator("top1", "top-1", lambda _module: queue.pop(0))),
         training=training(epochs=len(figures), patience=patience, best_by=best_by, ema=None),
         run_context=Told().run_context(),
     )
@@ -245,7 +262,7 @@ def test_patience_ends_a_training_that_no_longer_gets_better() -> None:
 def test_without_validation_the_last_epoch_is_kept() -> None:
     result = fit(
         network(),
-        TrainingSetup(Squares(), loss, None),
+        setup_of(Squares(), None),
         training=training(),
         run_context=Told().run_context(),
     )
@@ -280,7 +297,7 @@ def test_missing_gpu_is_refused_when_asked_for_and_passed_over_by_auto() -> None
     def attempt(device: str) -> Fitted:
         return fit(
             network(),
-            TrainingSetup(Squares(), loss, None),
+            setup_of(Squares(), None),
             training=training(epochs=1, mixed_precision=True),
             run_context=Told().run_context(device=device),
         )
@@ -293,7 +310,7 @@ def test_missing_gpu_is_refused_when_asked_for_and_passed_over_by_auto() -> None
 def test_events_and_results_are_written_per_epoch(tmp_path: Path) -> None:
     fit(
         network(),
-        TrainingSetup(Squares(), loss, EXAM),
+        setup_of(Squares()),
         training=training(),
         run_context=Told().run_context(events=tmp_path / "events"),
     )
@@ -304,11 +321,10 @@ def test_events_and_results_are_written_per_epoch(tmp_path: Path) -> None:
 def test_frozen_parts_and_their_statistics_stay_and_learn_again_afterwards() -> None:
     module = network()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    frozen = (module.get_submodule("0"), module.get_submodule("1"))
 
     result = fit(
         module,
-        TrainingSetup(Squares(), loss, EXAM, frozen),
+        setup_of(Squares(), learns={"6": 1.0}),
         training=training(ema=None),
         run_context=Told().run_context(),
     )
@@ -319,17 +335,118 @@ def test_frozen_parts_and_their_statistics_stay_and_learn_again_afterwards() -> 
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
+def test_part_that_is_to_learn_and_is_not_there_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"the network has no module 6\.head, head"):
+        fit(
+            network(),
+            setup_of(Squares(), learns={"head": 1.0, "5": 1.0, "6.head": 1.0}),
+            training=training(),
+            run_context=Told().run_context(),
+        )
+
+
+class Shifted:
+    """The objective of labels on logits that a layer of its own has moved first."""
+
+    def __init__(self) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            self.modules = (nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)),)
+
+    def loss(self, network: nn.Module, samples: Mapping[str, LabelledBatch]) -> Tensor:
+        batch = samples[LABELLED]
+        [shift] = self.modules
+        return label_loss(shift(network(batch.inputs)), batch.labels)
+
+
+def test_modules_of_the_objective_learn_along_and_are_no_part_of_the_result(
+    tmp_path: Path,
+) -> None:
+    def attempt(batches: Squares, checkpoint: Path | None = None) -> tuple[Fitted, nn.Module]:
+        objective = Shifted()
+        result = fit(
+            network(),
+            TrainingSetup({LABELLED: batches}, objective, VALIDATOR),
+            training=training(),
+            run_context=Told().run_context(checkpoint=checkpoint),
+        )
+        return result, objective.modules[0]
+
+    whole, shift = attempt(Squares())
+    with pytest.raises(KeyboardInterrupt):
+        attempt(Squares(interrupt_in=(3, 1)), tmp_path / "last.pt")
+    resumed, shift_resumed = attempt(Squares(), tmp_path / "last.pt")
+
+    assert list(whole.module.state_dict()) == list(network().state_dict())
+    untrained = Shifted().modules[0].state_dict()
+    assert not torch.equal(shift.state_dict()["0.weight"], untrained["0.weight"])
+    # An interruption forgets neither the network nor what is trained along.
+    assert same_weights(whole, resumed)
+    assert torch.equal(shift.state_dict()["0.weight"], shift_resumed.state_dict()["0.weight"])
+
+
+class Numbered:
+    """Batches that say which epoch and step they are of."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def epoch(self, number: int) -> Iterator[LabelledBatch]:
+        for step in range(self.steps):
+            yield LabelledBatch(torch.tensor([[float(number), float(step)]]), torch.tensor([0]))
+
+
+class Listing:
+    """An objective that remembers which samples it is given."""
+
+    def __init__(self) -> None:
+        self.modules: Sequence[nn.Module] = ()
+        self.seen: list[dict[str, list[float]]] = []
+
+    def loss(self, network: nn.Module, samples: Mapping[str, LabelledBatch]) -> Tensor:
+        self.seen.append({name: batch.inputs[0].tolist() for name, batch in samples.items()})
+        logits: Tensor = network(samples[LABELLED].inputs)
+        return logits.sum()
+
+
+def test_streams_are_walked_side_by_side_and_shorter_ones_start_anew() -> None:
+    objective = Listing()
+
+    fit(
+        nn.Linear(2, 1),
+        TrainingSetup(
+            {"short": Numbered(2), LABELLED: Numbered(3), "long": Numbered(5)}, objective, None
+        ),
+        training=training(epochs=2),
+        run_context=Told().run_context(),
+    )
+
+    # Three steps an epoch: the short stream needs two of its own epochs for them.
+    assert [seen[LABELLED] for seen in objective.seen] == [
+        [1, 0], [1, 1], [1, 2], [2, 0], [2, 1], [2, 2]
+    ]  # fmt: skip
+    assert [seen["short"] for seen in objective.seen] == [
+        [1, 0], [1, 1], [2, 0], [3, 0], [3, 1], [4, 0]
+    ]  # fmt: skip
+    assert [seen["long"] for seen in objective.seen] == [
+        [1, 0], [1, 1], [1, 2], [2, 0], [2, 1], [2, 2]
+    ]  # fmt: skip
+
+
 def test_long_gradients_are_scaled_down_to_the_norm() -> None:
     def moved(clip_norm: float | None) -> float:
         module = nn.Linear(192, 2, bias=False)
         nn.init.zeros_(module.weight)
-        teacher_outputs = TrainingSetup(Flattened(scale=100.0), loss, None)
+        flat = setup_of(Flattened(scale=100.0), None)
         options = training(
             epochs=1, optimizer="sgd", weight_decay=0.0, warmup_epochs=0.0, ema=None, lr=1.0
         )
         fit(
             module,
-            teacher_outputs,
+            flat,
             training=options.model_copy(update={"clip_norm": clip_norm}),
             run_context=Told().run_context(),
         )

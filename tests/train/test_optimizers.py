@@ -5,8 +5,15 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
-from edgetl.train.optimizers import WeightAverage, learning_rate, make_optimizer
+from edgetl.train.optimizers import (
+    WeightAverage,
+    frozen_parts,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
 from edgetl.train.options import Training
 
 
@@ -49,6 +56,68 @@ def test_frozen_parameters_are_left_out() -> None:
     groups = make_optimizer(module, training()).param_groups
 
     assert [len(group["params"]) for group in groups] == [0, 1]
+
+
+def named_rates(module: nn.Module, optimizer: Optimizer) -> dict[str, float]:
+    rates = {
+        id(parameter): group["lr"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    return {
+        name: rates[id(parameter)]
+        for name, parameter in module.named_parameters()
+        if id(parameter) in rates
+    }
+
+
+def test_parts_learn_at_their_own_multiple_of_the_rate() -> None:
+    module = nn.ModuleDict(
+        {"stem": nn.Linear(2, 2), "head": nn.Linear(2, 2), "neck": nn.Linear(2, 2)}
+    )
+    beside = nn.Linear(1, 1)
+
+    optimizer = make_optimizer(
+        module, training(), learns={"head": 1.0, "stem": 0.25}, along=[beside]
+    )
+    set_learning_rate(optimizer, 0.5)
+
+    assert named_rates(module, optimizer) == {
+        "stem.weight": 0.125,
+        "stem.bias": 0.125,
+        "head.weight": 0.5,
+        "head.bias": 0.5,
+    }
+    assert named_rates(beside, optimizer) == {"weight": 0.5, "bias": 0.5}
+
+
+def test_first_of_nested_parts_counts() -> None:
+    module = nn.ModuleDict({"stem": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+
+    optimizer = make_optimizer(module, training(), learns={"head": 1.0, "": 0.5})
+    set_learning_rate(optimizer, 1.0)
+
+    assert named_rates(module, optimizer) == {
+        "stem.weight": 0.5,
+        "stem.bias": 0.5,
+        "head.weight": 1.0,
+        "head.bias": 1.0,
+    }
+
+
+def test_largest_parts_in_which_nothing_learns_are_frozen() -> None:
+    inner = nn.ModuleDict({"a": nn.Linear(2, 2), "ab": nn.Linear(2, 2)})
+    module = nn.ModuleDict({"stem": nn.Sequential(nn.Linear(2, 2)), "head": inner})
+
+    assert frozen_parts(module, {"": 1.0}) == []
+    assert frozen_parts(module, {"head": 1.0}) == [module["stem"]]
+    # `head.a` is not the beginning of `head.ab`.
+    assert frozen_parts(module, {"head.a": 1.0}) == [module["stem"], inner["ab"]]
+
+
+def test_training_without_a_part_that_learns_is_an_error() -> None:
+    with pytest.raises(ValueError, match="needs at least one module that learns"):
+        frozen_parts(nn.Linear(2, 2), {})
 
 
 def test_learning_rate_rises_linearly_then_falls_as_half_a_cosine() -> None:

@@ -1,7 +1,7 @@
-"""The contract of a data layout: which images there are, with which labels, in which split.
+"""The contract of a data layout: list the images with their labels and splits.
 
-A source looks at names, and for detection at the files that hold the labels; images are read when
-the data are indexed, so that planning stays fast.
+A source reads only file names and, for detection, label files. Images are read when the data are
+indexed, so planning stays fast.
 """
 
 from __future__ import annotations
@@ -20,79 +20,79 @@ from edgetl.types import Split, Task
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One labelled object, as its layout says."""
+    """One labelled object."""
 
     label: str
     """Name of its class."""
     corners: tuple[float, float, float, float]
     """xyxy, finite: pixels of the upright image, or fractions of its sides."""
     where: str
-    """What messages call it: file and line, object or annotation."""
+    """Location for messages: file and line, object or annotation."""
     crowd: bool = False
-    """A group that nobody told apart (COCO's iscrowd)."""
+    """A group of objects labelled as one (COCO's iscrowd)."""
     difficult: bool = False
-    """Hard to see (Pascal VOC); used like any other."""
+    """Hard to recognise (Pascal VOC); treated like any other box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled image, as its layout says."""
+    """One image with its labels."""
 
     name: str
-    """POSIX path below the data path."""
+    """POSIX path relative to the data path."""
     label: str
-    """Name of its class; empty for detection, until all boxes are known."""
+    """Class name; empty for detection until all boxes are known."""
     split: Split | None
-    """None where the layout has no splits."""
+    """None if the layout has no splits."""
     boxes: tuple[Box, ...] = ()
     relative: bool = False
-    """Corners are fractions of the image's sides."""
+    """Whether box corners are fractions of the image's sides."""
     stated_size: tuple[int, int] | None = None
-    """Height and width that the labels were made for, where they say so."""
+    """Height and width stated in the labels, if any."""
     labelled: bool = True
-    """False for an image that a detection layout says nothing of."""
+    """False for an image without labels in a detection layout."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelProblem:
-    """Something wrong with labels that shows without looking at images."""
+    """A problem of the labels that can be detected without reading images."""
 
     title: str
-    """Of its kind, for messages."""
+    """Kind of problem, for messages."""
     example: str
-    """Where it is and what it says."""
+    """Location and details."""
     drop: Drop | None = None
-    """What the recipe can say to leave it out."""
+    """The value of `data.drop` that allows dropping it."""
     image: str = ""
-    """The image that leaves with it, if any."""
+    """The image to drop with it, if any."""
     fix: str = ""
-    """What is to be done about it, where leaving it out would be no good advice."""
+    """How to fix it, if dropping would be bad advice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a layout holds."""
+    """The contents of a layout."""
 
     samples: tuple[Sample, ...]
     """Sorted by name."""
     classes: tuple[str, ...]
-    """With those that nothing shows. Sorted, or in the order of their numbers in the labels."""
+    """All class names, including empty classes; sorted, or in the order of the label numbers."""
     given: frozenset[Split]
-    """Splits that the layout has; none if it leaves the splitting to edgetl."""
+    """Splits defined by the layout; empty if edgetl has to split the data."""
     unlabelled: tuple[str, ...]
-    """Images that belong to no class; none for detection, see `Sample.labelled`."""
+    """Images without a class; empty for detection, see `Sample.labelled`."""
     others: tuple[str, ...]
-    """Files that are neither images nor labels, nor hidden, nor recipes."""
+    """Files other than images, labels, hidden files and recipes."""
     labels: tuple[str, ...] = ()
-    """Files that hold labels, names or splits."""
+    """Files with labels, names or splits."""
     unlisted: tuple[str, ...] = ()
-    """Images that belong to no split, where the layout lists what does."""
+    """Images missing from all splits that the layout lists."""
     problems: tuple[LabelProblem, ...] = ()
     task: Task = Task.CLASSIFICATION
     layout: str = ""
     """Name of the data layout, which `list_samples` fills in; empty for drawn images."""
     named_in: str = "the folders"
-    """Where classes have their names from, for messages."""
+    """Origin of the class names, for messages."""
 
 
 class Source(Protocol):
@@ -101,15 +101,15 @@ class Source(Protocol):
     version: int
     """Raised whenever the same files give other samples, labels or splits than before."""
     task: Task
-    """What it labels for."""
+    """Task of the labels."""
     expects: str
-    """What files lie where, for messages."""
+    """Expected files, for messages."""
 
     def recognises(self, container: Container) -> bool:
-        """Return whether the files are laid out this way."""
+        """Return whether the files have this layout."""
 
     def list(self, container: Container) -> Listing:
-        """Return what the layout holds.
+        """Return the contents of the layout.
 
         Raises:
             DataError: If the layout contradicts itself.
@@ -117,13 +117,13 @@ class Source(Protocol):
 
 
 _RECIPE_KEYS = frozenset({"name", "task", "data", "teacher"})
-"""Every recipe has them."""
+"""Keys of every recipe."""
 
 SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", "edgetl.sources")
 
 
 def guess_task(container: Container) -> Task:
-    """Return the task that the files seem to be laid out for: detection if there are boxes."""
+    """Return the task that matches the layout of the files: detection if there are boxes."""
     tasks = {
         source.task for source in map(SOURCES.load, SOURCES.names()) if source.recognises(container)
     }
@@ -131,29 +131,30 @@ def guess_task(container: Container) -> Task:
 
 
 def list_samples(container: Container, path: str, task: Task) -> Listing:
-    """Return what the layout that recognises `container` finds in it.
+    """Return the contents of `container`, read by the layout that recognises it.
 
     Args:
         container: The files.
-        path: What messages call the data.
-        task: Only its layouts are looked for.
+        path: Name of the data in messages.
+        task: Only layouts of this task are tried.
 
     Raises:
-        DataError: If no layout of the task recognises it, or several do, or one of another task.
+        DataError: If no layout or several layouts of the task recognise the files, or if files
+            for classification contain labelled boxes.
     """
     layouts = {name: SOURCES.load(name) for name in SOURCES.names()}
-    found = [name for name, source in layouts.items() if source.recognises(container)]
-    fitting = [name for name in found if layouts[name].task is task]
-    if task is Task.CLASSIFICATION and len(found) > len(fitting):
-        others = ", ".join(name for name in found if name not in fitting)
+    recognised = [name for name, source in layouts.items() if source.recognises(container)]
+    fitting = [name for name in recognised if layouts[name].task is task]
+    if task is Task.CLASSIFICATION and len(recognised) > len(fitting):
+        others = ", ".join(name for name in recognised if name not in fitting)
         raise DataError(
-            f"the data in '{path}' hold labelled boxes ({others}), but the task is {task}",
-            remedy="write `task: detection`, or leave the labels out with `data: {exclude: [...]}`",
+            f"the data in '{path}' have labelled boxes ({others}), but the task is {task}",
+            remedy="write `task: detection`, or exclude the labels with `data: {exclude: [...]}`",
         )
     if len(fitting) > 1:
         raise DataError(
-            f"the data in '{path}' are laid out in several ways: {', '.join(fitting)}",
-            remedy="leave the labels of all but one out with `data: {exclude: [...]}`",
+            f"the data in '{path}' have several layouts: {', '.join(fitting)}",
+            remedy="exclude the labels of all but one with `data: {exclude: [...]}`",
         )
     if fitting:
         name = fitting[0]
@@ -161,13 +162,13 @@ def list_samples(container: Container, path: str, task: Task) -> Listing:
     what = "labelled images" if task is Task.CLASSIFICATION else "labelled boxes"
     expected = "; or ".join(source.expects for source in layouts.values() if source.task is task)
     remedy = f"expected {expected}"
-    if found:
-        remedy += "; or write `task: classification` if folders name what their images show"
-    raise DataError(f"no {what} found in '{path}'", remedy=remedy)
+    if recognised:
+        remedy += "; or write `task: classification` if the folders are class names"
+    raise DataError(f"no {what} in '{path}'", remedy=remedy)
 
 
 def _trimmed(listing: Listing, container: Container) -> Listing:
-    """Return the listing without excluded images, faults of their labels, and foreseen files."""
+    """Return the listing without excluded images, their label problems, and known other files."""
     excluded = frozenset(container.excluded)
     return replace(
         listing,
@@ -183,6 +184,6 @@ def _trimmed(listing: Listing, container: Container) -> Listing:
 
 
 def _is_recipe(container: Container, name: str) -> bool:
-    """Return whether a file is a recipe: `edgetl init` writes it among the images."""
+    """Return whether a file is a recipe: `edgetl init` writes one next to the images."""
     is_yaml = name.lower().endswith((".yaml", ".yml"))
     return is_yaml and read_table(container, name).keys() >= _RECIPE_KEYS

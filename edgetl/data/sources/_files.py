@@ -1,4 +1,4 @@
-"""What the names of files say: images, hidden files, splits, and which labels belong to what."""
+"""Interpret file names: images, hidden files, splits, and pairs of images and labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
     | {".ppm", ".pgm", ".pnm", ".jp2", ".avif", ".heic", ".heif"}
 )
-"""Files that mean to be images, also those that Pillow may be unable to read: nothing is lost
+"""Suffixes of image files, including formats that Pillow may not read, so that nothing is dropped
 silently."""
 
 SPLIT_NAMES: Mapping[str, Split] = {
@@ -25,37 +25,37 @@ SPLIT_NAMES: Mapping[str, Split] = {
     "validation": Split.VAL,
     "test": Split.TEST,
 }
-"""Names of folders and files, in small letters."""
+"""Names of folders and files, in lower case."""
 
 
 def composed(name: str) -> str:
-    """Return a name with every letter as one character, for comparisons alone.
+    """Return a name in Unicode normal form C, for comparisons only.
 
-    Some systems store accents apart from their letters, so that names that look the same differ.
+    Some systems store accents as separate characters, so names that look the same may differ.
     """
     return normalize("NFC", name)
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether some part of the path is a hidden or a packer's folder or file."""
+    """Return whether a part of the path is hidden or an artefact of a packing tool."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file means to be an image."""
+    """Return whether a file has the name of an image."""
     return splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name)
 
 
 def find_images(container: Container) -> tuple[str, ...]:
-    """Return the names of all images, sorted, but excluded ones last.
+    """Return the names of all images, sorted, followed by excluded ones.
 
-    Labels of excluded images are theirs all the same; `list_samples` drops both.
+    Excluded images are needed to match their labels; `list_samples` drops both.
     """
     return tuple(name for name in (*container.files, *container.excluded) if is_image(name))
 
 
 def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
-    """Return the names of files that end in one of `suffixes` in any case, without hidden ones."""
+    """Return the names of non-hidden files with one of `suffixes`, ignoring case."""
     return tuple(
         name
         for name in container.files
@@ -63,16 +63,16 @@ def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
     )
 
 
-def pair_key(name: str, rooms: Iterable[str]) -> str:
-    """Return what an image and its labels share: the composed path without suffix and a room.
+def pair_key(name: str, ignored_folders: Iterable[str]) -> str:
+    """Return a key shared by an image and its labels: the composed path without suffix.
 
     Args:
         name: Path of an image or of its labels.
-        rooms: Names of folders that hold only images or only labels, in small letters; the last
-            part of the path that is one of them is dropped.
+        ignored_folders: Names of folders for images or labels only, in lower case; the last part
+            of the path that is one of them is removed.
     """
     *folders, file = composed(name).split("/")
-    known = frozenset(rooms)
+    known = frozenset(ignored_folders)
     for position in range(len(folders) - 1, -1, -1):
         if folders[position].lower() in known:
             del folders[position]
@@ -81,40 +81,40 @@ def pair_key(name: str, rooms: Iterable[str]) -> str:
 
 
 def split_by_folder(name: str) -> Split | None:
-    """Return the split that the last folder named like one stands for."""
+    """Return the split named by the innermost folder with the name of a split."""
     for part in reversed(name.split("/")[:-1]):
         if part.lower() in SPLIT_NAMES:
             return SPLIT_NAMES[part.lower()]
     return None
 
 
-def given_splits(splits: Iterable[Split | None], called: str) -> frozenset[Split]:
-    """Return the splits that labels are divided into; none if they leave it to edgetl.
+def given_splits(splits: Iterable[Split | None], layout: str) -> frozenset[Split]:
+    """Return the splits defined by the labels; empty if edgetl has to split the data.
 
     Raises:
-        DataError: If only some are in a split, or none is in train.
+        DataError: If only some images are in a split, or none is in train.
     """
-    found = set(splits)
-    given = frozenset(split for split in found if split)
-    if given and None in found:
+    distinct = set(splits)
+    named = frozenset(split for split in distinct if split)
+    if named and None in distinct:
         raise DataError(
-            f"some images of the {called} labels are in {', '.join(sorted(given))}, some in no "
+            f"some images of the {layout} labels are in {', '.join(sorted(named))}, some in no "
             "split",
-            remedy="move them into the splits, or leave them out with `data: {exclude: [...]}`",
+            remedy="move them into the splits, or exclude them with `data: {exclude: [...]}`",
         )
-    if given and Split.TRAIN not in given:
+    if named and Split.TRAIN not in named:
         raise DataError(
-            f"the {called} labels have {', '.join(sorted(given))} but no train",
-            remedy="add the images to train on, or put all of them in one folder",
+            f"the {layout} labels have {', '.join(sorted(named))} but no train",
+            remedy="add training images, or put all images in one folder",
         )
-    return given
+    return named
 
 
 def read_text(container: Container, name: str) -> str:
-    """Return a text file, with or without a byte order mark.
+    """Return the content of a text file without a byte order mark.
 
     Raises:
-        ValueError: If it cannot be read or is not UTF-8; the message says which.
+        ValueError: If it cannot be read or is not UTF-8; the message gives the reason.
     """
     try:
         content = container.read(name)
@@ -123,32 +123,32 @@ def read_text(container: Container, name: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"no UTF-8 text (byte {error.start})") from error
+        raise ValueError(f"not UTF-8 text (byte {error.start})") from error
 
 
 def find_ending(path: str, names: Mapping[str, list[str]]) -> list[str]:
-    """Return the files that a path from another machine can mean, the longest agreement only.
+    """Return the files that match a path from another machine, with the longest common ending.
 
     Args:
         path: With slashes or backslashes, relative or absolute.
         names: Files by their last part; see `by_basename`.
     """
-    given = composed(path).replace("\\", "/").split("/")
-    parts = [part for part in given if part not in {"", ".", ".."}]
+    raw = composed(path).replace("\\", "/").split("/")
+    parts = [part for part in raw if part not in {"", ".", ".."}]
     if not parts:
         return []
-    found = names.get(parts[-1], [])
+    candidates = names.get(parts[-1], [])
     for count in range(len(parts), 1, -1):
         ending = "/".join(parts[-count:])
-        longer = [name for name in found if f"/{composed(name)}".endswith(f"/{ending}")]
+        longer = [name for name in candidates if f"/{composed(name)}".endswith(f"/{ending}")]
         if longer:
             return longer
-    return found
+    return candidates
 
 
 def by_basename(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return files by the last part of their path, composed."""
-    found: dict[str, list[str]] = {}
+    """Return files by the composed last part of their path."""
+    files: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(composed(basename(name)), []).append(name)
-    return found
+        files.setdefault(composed(basename(name)), []).append(name)
+    return files

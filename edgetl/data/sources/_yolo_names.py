@@ -1,7 +1,7 @@
-"""The names of YOLO classes, and the splits that `data.yaml` names.
+"""The class names of YOLO, and the splits in `data.yaml`.
 
 `data.yaml` often comes from another machine: `path` may be absolute, `train` may begin with `../`
-although the folder lies beside the file. The longest end of such a path that exists is taken.
+although the folder is next to the file. The longest existing ending of such a path is used.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from edgetl.types import Fact, Split
 
 _PLAIN_NAMES = ("classes.txt", "obj.names")
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
-"""How a key is left open."""
+"""Values of a key without content."""
 _KEYS = (("train", Split.TRAIN), ("val", Split.VAL), ("test", Split.TEST))
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the files beside the labels say."""
+    """Class names and splits."""
 
     classes: tuple[str, ...]
-    """By number."""
+    """Names, indexed by class number."""
     splits: Mapping[str, Split | None]
-    """Of the images; empty where no file names splits."""
+    """Split of each image; empty if no file defines splits."""
     files: tuple[str, ...]
-    """Where this was read."""
+    """The files with this information."""
     problems: tuple[LabelProblem, ...]
 
 
 def names_files(container: Container) -> tuple[str, ...]:
-    """Return the YAML files that hold `names`, else files with one name per line."""
-    found = tuple(
+    """Return the YAML files with a key `names`, else the files with one name per line."""
+    tables = tuple(
         name
         for name in with_suffix(container, ".yaml", ".yml")
         if "names" in read_table(container, name)
     )
-    return found or tuple(name for name in container.files if is_plain(name))
+    return tables or tuple(name for name in container.files if is_plain(name))
 
 
 def is_plain(name: str) -> bool:
-    """Return whether a file has one name per line."""
+    """Return whether the file has one name per line, by its file name."""
     return name.rpartition("/")[2].lower() in _PLAIN_NAMES
 
 
@@ -56,7 +56,7 @@ def find_names(container: Container, images: Sequence[str]) -> Names:
     """Return the names of the classes and the splits.
 
     Raises:
-        DataError: If there is not one file with names, or it is wrong.
+        DataError: If there is no file with names, more than one, or a wrong one.
     """
     files = names_files(container)
     if not files:
@@ -64,19 +64,19 @@ def find_names(container: Container, images: Sequence[str]) -> Names:
         but = "; ".join(f"{name} cannot be read: {reason}" for name, reason in broken.items())
         raise DataError(
             f"there are labels/*.txt, but {but or 'no data.yaml'}, so their classes have no names",
-            remedy=f"mend {' or '.join(broken)} and save it as UTF-8 text, for example `names: "
+            remedy=f"fix {' or '.join(broken)} and save it as UTF-8 text, for example `names: "
             "[nut, screw]`"
             if broken
-            else "write data.yaml beside them, for example `names: [nut, screw]`",
+            else "write data.yaml next to them, for example `names: [nut, screw]`",
         )
     if len(files) > 1:
         raise DataError(
-            f"several files name classes: {', '.join(files)}",
-            remedy="leave all but one out with `data: {exclude: [...]}`",
+            f"several files define class names: {', '.join(files)}",
+            remedy="exclude all but one with `data: {exclude: [...]}`",
         )
     (file,) = files
     if is_plain(file):
-        # A gap would move all names after it, so only the end of the file may be empty.
+        # Empty lines would shift the names after them, so only trailing ones are ignored.
         lines = _text(container, file).rstrip().splitlines()
         return Names(_checked(file, [line.strip() for line in lines]), {}, files, ())
     content = read_table(container, file)
@@ -84,7 +84,7 @@ def find_names(container: Container, images: Sequence[str]) -> Names:
     if content.get("nc", str(len(classes))) != str(len(classes)):
         raise DataError(
             f"{file}: `nc` is not {len(classes)}, the number of names",
-            remedy="mend `nc` or `names`",
+            remedy="fix `nc` or `names`",
         )
     splits, lists, problems = _splits(container, file, content, images)
     return Names(classes, splits, (file, *lists), tuple(problems))
@@ -98,14 +98,14 @@ def _text(container: Container, file: str) -> str:
 
 
 def _broken(container: Container) -> dict[str, str]:
-    """Return why YAML files cannot be read, by name."""
-    found = {}
+    """Return the reasons why YAML files cannot be read, by name."""
+    reasons = {}
     for name in with_suffix(container, ".yaml", ".yml"):
         try:
             read_yaml(container, name)
         except ValueError as error:
-            found[name] = str(error)
-    return found
+            reasons[name] = str(error)
+    return reasons
 
 
 def _classes(file: str, names: Fact) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def _classes(file: str, names: Fact) -> tuple[str, ...]:
         )
     if any(isinstance(name, list | dict) for name in names):
         raise DataError(
-            f"{file}: a name in `names` is no text", remedy="write every name in quotes"
+            f"{file}: a name in `names` is not text", remedy="write every name in quotes"
         )
     return _checked(file, [name.strip() for name in names])
 
@@ -133,7 +133,7 @@ def _checked(file: str, names: Sequence[str]) -> tuple[str, ...]:
     if len(set(names)) < len(names) or "" in names:
         raise DataError(
             f"{file}: two classes have the same name, or one has none",
-            remedy="give every class a name of its own",
+            remedy="give every class a unique name",
         )
     return tuple(names)
 
@@ -141,36 +141,35 @@ def _checked(file: str, names: Sequence[str]) -> tuple[str, ...]:
 def _splits(
     container: Container, file: str, content: Mapping[str, Fact], images: Sequence[str]
 ) -> tuple[dict[str, Split | None], list[str], list[LabelProblem]]:
-    """Return the split of each image that some key names, the lists read, and names in vain."""
+    """Return the split of each image in a split, the list files, and problems with their lines."""
     splits: dict[str, Split | None] = {}
     lists: list[str] = []
     problems: list[LabelProblem] = []
     path = content.get("path", "")
     base = path if isinstance(path, str) and path not in _NOTHING else ""
-    places = _Places(container, images, dirname(file), base)
+    resolver = _PathResolver(container, images, dirname(file), base)
     for key, split in _KEYS:
-        given = content.get(key, "")
-        for entry in given if isinstance(given, list) else [given]:
+        value = content.get(key, "")
+        for entry in value if isinstance(value, list) else [value]:
             if not isinstance(entry, str):
                 raise DataError(
                     f"{file}: `{key}` must be a folder, a list file, or a list of these",
-                    remedy=f"mend the line `{key}:`, or remove it",
+                    remedy=f"fix the line `{key}:`, or remove it",
                 )
             if entry in _NOTHING:
                 continue
-            found = places.find(file, key, entry, lists, problems)
-            for image in found:
+            for image in resolver.find(file, key, entry, lists, problems):
                 if splits.setdefault(image, split) is not split:
                     raise DataError(
                         f"{file}: image '{image}' is in {splits[image]} and in {split}",
-                        remedy=f"name other images for `{key}`, or remove the line to have edgetl "
-                        "divide the images",
+                        remedy=f"use other images for `{key}`, or remove the line to let edgetl "
+                        "split the images",
                     )
     return splits, lists, problems
 
 
-class _Places:
-    """Finds what an entry of `data.yaml` names."""
+class _PathResolver:
+    """Resolves the paths in `data.yaml` to images."""
 
     def __init__(self, container: Container, images: Sequence[str], base: str, path: str) -> None:
         self._container = container
@@ -184,7 +183,7 @@ class _Places:
     def find(
         self, file: str, key: str, entry: str, lists: list[str], problems: list[LabelProblem]
     ) -> list[str]:
-        """Return the images below a folder, or those that a list file names."""
+        """Return the images below a folder, or those listed in a list file."""
         for parts in self._candidates(entry):
             place = composed("/".join(parts))
             if place in self._folders or not parts:
@@ -195,11 +194,11 @@ class _Places:
                 return self._listed(self._files[place], problems)
         raise DataError(
             f"{file}: there is no folder or list '{entry}' with images (`{key}`)",
-            remedy=f"mend the line `{key}:`, or remove it",
+            remedy=f"fix the line `{key}:`, or remove it",
         )
 
     def _candidates(self, entry: str) -> list[list[str]]:
-        """Return the places that an entry can mean, the longest first."""
+        """Return the paths that an entry may refer to, longest first."""
         tail = f"{self._path}/{entry}"
         parts = [part for part in tail.replace("\\", "/").split("/") if part not in {"", "."}]
         while ".." in parts[1:]:
@@ -213,19 +212,19 @@ class _Places:
         return [prefix + end for end in ends for prefix in ([*base], [])]
 
     def _listed(self, file: str, problems: list[LabelProblem]) -> list[str]:
-        found = []
+        listed = []
         for number, line in enumerate(_text(self._container, file).splitlines(), start=1):
             if not line.strip():
                 continue
             images = find_ending(line.strip(), self._by_basename)
             if len(images) == 1:
-                found.append(images[0])
+                listed.append(images[0])
                 continue
             what = f"{file}:{number}: there is no image '{line.strip()}'"
             if images:
-                what = f"{file}:{number}: '{line.strip()}' can be {' or '.join(images)}"
+                what = f"{file}:{number}: '{line.strip()}' matches {' and '.join(images)}"
             problems.append(LabelProblem("labels without an image", what, Drop.STRAY_LABELS))
-        return found
+        return listed
 
 
 def _above(name: str) -> list[str]:

@@ -1,7 +1,7 @@
 """COCO: JSON files with `images`, `annotations` and `categories`, one per split or one for all.
 
-Boxes are `bbox` = x, y, width, height in pixels; segmentations are not read. A file is of the split
-that its name or its folder names (`instances_train2017.json`, `train/_annotations.coco.json`).
+Boxes are `bbox` = x, y, width, height in pixels; segmentations are ignored. The split of a file
+follows from its name or folder (`instances_train2017.json`, `train/_annotations.coco.json`).
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ _MARKS = (b'"images"', b'"annotations"', b'"categories"')
 _BROKEN = "annotation that cannot be read"
 _NO_IMAGE = "labels without an image"
 _FAR = 1e9
-"""No coordinate of an image is as large."""
+"""Larger than any coordinate of an image."""
 _MAX_NUMBER = 1 << 63
 
 
 class CocoSource:
-    """JSON files with all annotations."""
+    """COCO JSON files."""
 
     version = 1
     task = Task.DETECTION
     expects = "COCO, a JSON file with images, annotations and categories"
 
     def recognises(self, container: Container) -> bool:
-        """Return whether some JSON file holds the three tables."""
+        """Return whether a JSON file has the three tables."""
         return bool(_files(container))
 
     def list(self, container: Container) -> Listing:
-        """Return the images that the JSON files list, with their boxes.
+        """Return the images listed in the JSON files, with their boxes.
 
         Raises:
-            DataError: If a file is no sound JSON, or files contradict each other.
+            DataError: If a file is not valid JSON, or files contradict each other.
         """
         images = find_images(container)
         files = _files(container)
         splits = {name: _split(name) for name in files}
         if len(set(splits.values())) < len(files):
             raise DataError(
-                f"several COCO files are of the same split: {', '.join(files)}",
-                remedy="leave some out with `data: {exclude: [...]}`, or name them by split",
+                f"several COCO files have the same split: {', '.join(files)}",
+                remedy="exclude some with `data: {exclude: [...]}`, or name them by split",
             )
         given = given_splits(splits.values(), "COCO")
         reading = _Reading(by_basename(images), frozenset(container.excluded))
@@ -85,13 +85,13 @@ class CocoSource:
 
 @dataclass(slots=True)
 class _Reading:
-    """What was found in the files so far."""
+    """Images, boxes and problems from the files read so far."""
 
     images: Mapping[str, list[str]]
-    """By the last part of their path."""
+    """Image files by the last part of their path."""
     excluded: frozenset[str]
     classes: dict[str, None] = field(default_factory=dict)
-    """In the order of their numbers in the first file that has them."""
+    """Class names, ordered by their ids in the first file that has them."""
     samples: dict[str, Sample] = field(default_factory=dict)
     problems: list[LabelProblem] = field(default_factory=list)
 
@@ -99,23 +99,23 @@ class _Reading:
         """Read one file.
 
         Raises:
-            DataError: If its categories are wrong, or an image is in another file, too.
+            DataError: If its categories are wrong, or an image is in another file as well.
         """
         categories = _categories(file, content["categories"])
         self.classes.update(dict.fromkeys(categories[number] for number in sorted(categories)))
         images = self._images(file, content["images"], split)
         boxes: dict[int, list[Box]] = {number: [] for number in images}
         for position, row in enumerate(content["annotations"]):
-            found = _box(file, position, row, categories)
+            box = _box(file, position, row, categories)
             number = row["image_id"] if _is_row(row, "image_id") else None
             sample = images.get(number) if number is not None else None
-            if isinstance(found, str):
+            if isinstance(box, str):
                 image = sample.name if sample else ""
-                self.problems.append(LabelProblem(_BROKEN, found, Drop.BAD_LABELS, image))
+                self.problems.append(LabelProblem(_BROKEN, box, Drop.BAD_LABELS, image))
             elif number in boxes:
-                boxes[number].append(found)
+                boxes[number].append(box)
             else:
-                what = f"{found.where}: there is no image with id {number}"
+                what = f"{box.where}: there is no image with id {number}"
                 self.problems.append(LabelProblem(_NO_IMAGE, what, Drop.STRAY_LABELS))
         for number, sample in images.items():
             if sample is None:
@@ -130,43 +130,43 @@ class _Reading:
     def _images(
         self, file: str, rows: Sequence[Fact], split: Split | None
     ) -> dict[int, Sample | None]:
-        """Return by image id the image, without boxes yet, or None where there is none."""
-        found: dict[int, Sample | None] = {}
+        """Return the images by id, still without boxes; None if the file does not exist."""
+        samples: dict[int, Sample | None] = {}
         taken: set[str] = set()
         for position, row in enumerate(rows):
             if not _is_row(row, "id") or not isinstance(row.get("file_name"), str):
                 what = f"{file}, image at position {position}: needs a whole id and a file_name"
                 self.problems.append(LabelProblem(_BROKEN, what))
                 continue
-            number, called = row["id"], row["file_name"]
-            images = _nearest(find_ending(called, self.images), file)
+            number, file_name = row["id"], row["file_name"]
+            images = _nearest(find_ending(file_name, self.images), file)
             images = [name for name in images if name not in self.excluded] or images
             where = f"{file}, image {number}"
-            if number in found or (len(images) == 1 and images[0] in taken):
-                what = f"{where}: its id or its image {called!r} occurs twice"
+            if number in samples or (len(images) == 1 and images[0] in taken):
+                what = f"{where}: its id or its image {file_name!r} occurs twice"
                 self.problems.append(LabelProblem("image that is listed twice", what))
                 continue
-            found[number] = None
+            samples[number] = None
             if len(images) > 1:
-                what = f"{where}: {called!r} can be {' or '.join(images)}"
+                what = f"{where}: {file_name!r} matches {' and '.join(images)}"
                 self.problems.append(LabelProblem("labels that fit several images", what))
             elif images:
-                found[number] = Sample(images[0], "", split, stated_size=_stated_size(row))
+                samples[number] = Sample(images[0], "", split, stated_size=_stated_size(row))
                 taken.add(images[0])
             else:
-                what = f"{where}: there is no image {called!r}"
+                what = f"{where}: there is no image {file_name!r}"
                 self.problems.append(LabelProblem(_NO_IMAGE, what, Drop.STRAY_LABELS))
-        return found
+        return samples
 
 
 def _unlabelled(
     images: Sequence[str], samples: Mapping[str, Sample], *, is_divided: bool
 ) -> list[Sample]:
-    """Return images that no file lists, with the split of those in the same folder.
+    """Return the images not listed in any file, with the split of the others in their folder.
 
-    Where that folder is of no split, or of several, the image belongs to none.
+    An image in a folder without a split, or with several, belongs to no split.
     """
-    found = []
+    unlabelled = []
     splits: dict[str, set[Split | None]] = {}
     for name, sample in samples.items():
         splits.setdefault(dirname(name), set()).add(sample.split)
@@ -174,26 +174,26 @@ def _unlabelled(
         around = splits.get(dirname(name), {split_by_folder(name)} if is_divided else {None})
         split = next(iter(around)) if len(around) == 1 else None
         if name not in samples and (split or not is_divided):
-            found.append(Sample(name, "", split, labelled=False))
-    return found
+            unlabelled.append(Sample(name, "", split, labelled=False))
+    return unlabelled
 
 
 def _files(container: Container) -> tuple[str, ...]:
-    """Return the JSON files with the three tables; only `instances_*` where there are such."""
-    found = []
+    """Return the JSON files with the three tables; only `instances_*` if there are any."""
+    files = []
     for name in with_suffix(container, ".json"):
         try:
             content = container.read(name)
         except ImageError:
             continue
         if all(mark in content for mark in _MARKS):
-            found.append(name)
-    instances = [name for name in found if basename(name).startswith("instances")]
-    return tuple(instances or found)
+            files.append(name)
+    instances = [name for name in files if basename(name).startswith("instances")]
+    return tuple(instances or files)
 
 
 def _split(name: str) -> Split | None:
-    """Return the split that the words of a file name, or else its folders, name."""
+    """Return the split named by a word of the file name, or else by a folder."""
     for word in re.split(r"[^a-z]+", splitext(basename(name))[0].lower()):
         if word in SPLIT_NAMES:
             return SPLIT_NAMES[word]
@@ -204,45 +204,45 @@ def _load(container: Container, name: str) -> Mapping[str, Fact]:
     try:
         content = json.loads(read_text(container, name))
     except RecursionError as error:
-        raise DataError(f"{name}: nested too deeply", remedy="write the file again") from error
+        raise DataError(f"{name}: nested too deeply", remedy="export the file again") from error
     except ValueError as error:  # also of numbers with thousands of digits
-        raise DataError(f"{name}: no sound JSON ({error})", remedy="write it again") from error
+        raise DataError(f"{name}: not valid JSON ({error})", remedy="export it again") from error
     tables = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(
         isinstance(content.get(table), list) for table in tables
     ):
         raise DataError(
             f"{name}: needs the lists {', '.join(tables)}",
-            remedy="write it again as COCO JSON, or leave it out with `data: {exclude: [...]}`",
+            remedy="export it again as COCO JSON, or exclude it with `data: {exclude: [...]}`",
         )
     return content
 
 
 def _categories(file: str, rows: Sequence[Fact]) -> dict[int, str]:
-    """Return names by id.
+    """Return category names by id.
 
     Raises:
-        DataError: If one has no id or name, or two have the same.
+        DataError: If a category has no id or name, or two have the same.
     """
-    found: dict[int, str] = {}
+    categories: dict[int, str] = {}
     for row in rows:
         name = row.get("name") if _is_row(row, "id") else None
         if not isinstance(name, str) or not name.strip():
             raise DataError(
                 f"{file}: a category needs a whole id and a name",
-                remedy="mend `categories` in the file",
+                remedy="fix `categories` in the file",
             )
-        if row["id"] in found or name.strip() in found.values():
+        if row["id"] in categories or name.strip() in categories.values():
             raise DataError(
                 f"{file}: two categories have the id {row['id']} or the name '{name}'",
-                remedy="mend `categories` in the file",
+                remedy="fix `categories` in the file",
             )
-        found[row["id"]] = name.strip()
-    return found
+        categories[row["id"]] = name.strip()
+    return categories
 
 
 def _box(file: str, position: int, row: Fact, categories: Mapping[int, str]) -> Box | str:
-    """Return the box of an annotation, or what is wrong with it."""
+    """Return the box of an annotation, or its problem as text."""
     if not _is_row(row, "id", "image_id", "category_id"):
         return (
             f"{file}, annotation at position {position}: "
@@ -261,7 +261,7 @@ def _box(file: str, position: int, row: Fact, categories: Mapping[int, str]) -> 
 
 
 def _nearest(images: list[str], file: str) -> list[str]:
-    """Return those of several images that lie beside a JSON file, or where its name points."""
+    """Return the images next to a JSON file, else those in a folder with its name, else all."""
     if len(images) < 2:  # noqa: PLR2004 - nothing to choose
         return images
     folder = dirname(file)
@@ -280,7 +280,7 @@ def _stated_size(row: Mapping[str, Fact]) -> tuple[int, int] | None:
 
 
 def _is_row(row: Fact, *keys: str) -> bool:
-    """Return whether this is an object whose `keys` are whole numbers."""
+    """Return whether `row` is an object with whole numbers at `keys`."""
     return isinstance(row, dict) and all(_is_whole(row.get(key)) for key in keys)
 
 
@@ -289,7 +289,7 @@ def _is_whole(value: Fact) -> bool:
 
 
 def _is_number(value: Fact) -> bool:
-    """Return whether this is a number that is finite, and not absurd."""
+    """Return whether `value` is a finite number of a plausible size."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -_FAR < value < _FAR
 
 

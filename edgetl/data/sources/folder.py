@@ -1,7 +1,7 @@
-"""Image folders: one folder per class, in `train/ val/ test/` or not split at all.
+"""Image folders: one folder per class, in `train/ val/ test/` or without splits.
 
-A single folder that wraps everything is looked through. Images in folders below a class folder
-belong to the class.
+A single outer folder around everything is skipped. Images in subfolders of a class folder belong to
+the class.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from edgetl.types import Split, Task
 
 
 class FolderSource:
-    """One folder per class, split or not."""
+    """One folder per class, with or without splits."""
 
     version = 1
     task = Task.CLASSIFICATION
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
 
     def recognises(self, container: Container) -> bool:
-        """Return whether there is an image below some folder."""
+        """Return whether there is an image in a folder."""
         return any("/" in name and is_image(name) for name in container.files)
 
     def list(self, container: Container) -> Listing:
-        """Return samples by the names of their folders.
+        """Return the images, labelled by their folders.
 
         Raises:
-            DataError: If two folders name the same split, a folder stands beside the splits, or
-                there is no `train/`.
+            DataError: If two folders name the same split, another folder with images is next to
+                the splits, or there is no `train/`.
         """
         images = [name for name in container.files if is_image(name)]
         folders = [name for name in container.folders if not is_hidden(name)]
@@ -57,13 +57,13 @@ class FolderSource:
 
 
 def _children(base: str, folders: list[str]) -> list[str]:
-    """Return the names of the folders directly in `base`, which is empty or ends in a slash."""
+    """Return the names of the direct subfolders of `base`, which is empty or ends in a slash."""
     below = (name.removeprefix(base) for name in folders if name.startswith(base))
     return [name for name in below if name and "/" not in name]
 
 
 def _unwrap(images: list[str], folders: list[str]) -> str:
-    """Return the folder that holds classes or splits, empty or ending in a slash."""
+    """Return the folder with the classes or splits, empty or ending in a slash."""
     root = ""
     while True:
         inside = _children(root, folders)
@@ -82,36 +82,36 @@ def _unwrap(images: list[str], folders: list[str]) -> str:
 
 
 def _find_splits(root: str, images: list[str], folders: list[str]) -> dict[str, Split | None]:
-    """Return split folders (ending in a slash) with their split; empty for a flat layout."""
+    """Return the split folders (ending in a slash) with their splits; empty for a flat layout."""
     inside = _children(root, folders)
-    found = {
+    splits = {
         name: SPLIT_NAMES[name.lower()]
         for name in inside
         if name.lower() in SPLIT_NAMES and _children(f"{root}{name}/", folders)
     }
-    if not found:
+    if not splits:
         return {}
     beside = sorted(
         name
         for name in inside
-        if name not in found and any(image.startswith(f"{root}{name}/") for image in images)
+        if name not in splits and any(image.startswith(f"{root}{name}/") for image in images)
     )
     if beside:
         raise DataError(
-            f"folder '{root}{beside[0]}' stands beside the splits {', '.join(sorted(found))}",
-            remedy=f"move it, or leave it out with `data: {{exclude: ['{root}{beside[0]}/*']}}`",
+            f"folder '{root}{beside[0]}' is next to the splits {', '.join(sorted(splits))}",
+            remedy=f"move it, or exclude it with `data: {{exclude: ['{root}{beside[0]}/*']}}`",
         )
-    if len(set(found.values())) < len(found):
+    if len(set(splits.values())) < len(splits):
         raise DataError(
-            f"several folders name the same split: {', '.join(sorted(found))}",
-            remedy="keep one of them, or leave one out with `data: {exclude: [...]}`",
+            f"several folders name the same split: {', '.join(sorted(splits))}",
+            remedy="keep one of them, or exclude one with `data: {exclude: [...]}`",
         )
-    if Split.TRAIN not in found.values():
+    if Split.TRAIN not in splits.values():
         raise DataError(
-            f"there is {', '.join(f'{name}/' for name in sorted(found))} but no train/",
+            f"there is {', '.join(f'{name}/' for name in sorted(splits))} but no train/",
             remedy="add train/ with one folder per class, or put all class folders in one folder",
         )
-    return {f"{root}{name}/": split for name, split in found.items()}
+    return {f"{root}{name}/": split for name, split in splits.items()}
 
 
 SOURCE = FolderSource()

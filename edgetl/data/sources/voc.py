@@ -1,13 +1,12 @@
 """Pascal VOC: one XML file per image, with or without `ImageSets/Main`.
 
-Labels lie in `Annotations/` or a folder of another usual name, or beside the images; an image and
-its labels have the same name. Splits are the lists of `ImageSets/Main`, else folders named so.
+Labels are in `Annotations/`, in a folder with another common name, or next to the images; an image
+and its labels have the same name. Splits are the lists in `ImageSets/Main`, else folder names.
 
-Coordinates are kept as they are. The development kit of VOC2012 numbers pixels from 1 and counts
-the last one in, so the left and top edges of its boxes lie at `xmin - 1` and `ymin - 1`. The tools
-that write this format today store the edges as drawn, counted from 0 (labelImg only moves 0 to 1,
-its issue 4). Nothing in a file tells the two apart, and a pixel taken off by mistake costs as much
-as one kept by mistake.
+Coordinates are not changed. The development kit of VOC2012 numbers pixels from 1 and includes the
+last one, so the left and top edges of its boxes are `xmin - 1` and `ymin - 1`. Current tools store
+zero-based edges in this format (labelImg only changes 0 to 1, its issue 4). Files do not state
+which convention they use, and subtracting a pixel by mistake costs as much as keeping one.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from edgetl.types import Split, Task
 if TYPE_CHECKING:  # planning other layouts must not wait for a parser
     from xml.etree.ElementTree import Element
 
-_ROOMS = frozenset(
+_PAIRED_FOLDERS = frozenset(
     {"annotations", "annotation", "xmls", "xml", "labels"} | {"jpegimages", "images", "image"}
 )
 _LISTS = "ImageSets/Main/"
@@ -51,10 +50,10 @@ _BROKEN = "label file that cannot be read"
 
 @dataclass(frozen=True, slots=True)
 class _Annotation:
-    """What one XML file says."""
+    """The content of one XML file."""
 
     filename: str
-    """Last part of the path that it names."""
+    """Last part of the image path in the file."""
     size: tuple[int, int] | None
     """Height and width."""
     boxes: tuple[Box, ...]
@@ -68,14 +67,14 @@ class VocSource:
     expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the images"
 
     def recognises(self, container: Container) -> bool:
-        """Return whether some XML file holds an `<annotation>`."""
+        """Return whether an XML file has an `<annotation>`."""
         return any(_MARK in _read_bytes(container, name) for name in with_suffix(container, ".xml"))
 
     def list(self, container: Container) -> Listing:
-        """Return images with the boxes of their XML files.
+        """Return the images with the boxes of their XML files.
 
         Raises:
-            DataError: If the lists of splits contradict each other.
+            DataError: If the split lists contradict each other.
         """
         images = find_images(container)
         pairs = _Pairs(images, frozenset(container.excluded))
@@ -87,13 +86,13 @@ class VocSource:
             if _MARK not in content and not pairs.by_name(name):
                 continue
             files.append(name)
-            found = _label(name, content, pairs, labelled)
-            if isinstance(found, LabelProblem):
-                problems.append(found)
-                if found.image:
-                    labelled.setdefault(found.image, Sample(found.image, "", None))
+            sample = _label(name, content, pairs, labelled)
+            if isinstance(sample, LabelProblem):
+                problems.append(sample)
+                if sample.image:
+                    labelled.setdefault(sample.image, Sample(sample.image, "", None))
             else:
-                labelled[found.name] = found
+                labelled[sample.name] = sample
         lists = tuple(name for name in container.files if _is_split_list(name))
         splits: dict[str, Split | None] = {name: split_by_folder(name) for name in images}
         if lists:
@@ -123,21 +122,22 @@ class VocSource:
 
 
 class _Pairs:
-    """Which image an XML file is about."""
+    """Matches XML files with images."""
 
     def __init__(self, images: Sequence[str], excluded: frozenset[str]) -> None:
         self._excluded = excluded
         self._by_key: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for name in images:
-            self._by_key[pair_key(name, _ROOMS)].append(name)
+            self._by_key[pair_key(name, _PAIRED_FOLDERS)].append(name)
             self._by_stem[_stem(name)].append(name)
         self.by_basename = by_basename(images)
 
     def by_name(self, name: str) -> list[str]:
-        """Return the images that have the name of an XML file, best those in a folder beside."""
-        found = self._by_key.get(pair_key(name, _ROOMS)) or self._by_stem.get(_stem(name), [])
-        return [image for image in found if image not in self._excluded] or found
+        """Return the images with the name of an XML file, preferably in a neighbouring folder."""
+        by_key = self._by_key.get(pair_key(name, _PAIRED_FOLDERS))
+        images = by_key or self._by_stem.get(_stem(name), [])
+        return [image for image in images if image not in self._excluded] or images
 
 
 def _stem(name: str) -> str:
@@ -148,7 +148,7 @@ def _stem(name: str) -> str:
 def _label(
     name: str, content: bytes, pairs: _Pairs, labelled: Mapping[str, Sample]
 ) -> Sample | LabelProblem:
-    """Return the image of an XML file with its boxes, or what is wrong with the file."""
+    """Return the image of an XML file with its boxes, or the problem of the file."""
     by_name = pairs.by_name(name)
     image = by_name[0] if by_name else ""
     try:
@@ -160,11 +160,11 @@ def _label(
     if not candidates:
         return LabelProblem(_NO_IMAGE, name, Drop.STRAY_LABELS)
     if len(candidates) > 1:
-        what = f"{name}: can be about {' or '.join(candidates)}"
+        what = f"{name}: matches {' and '.join(candidates)}"
         return LabelProblem("labels that fit several images", what)
     image = candidates[0]
     if by_filename and image not in by_filename:
-        what = f"{name}: names the image '{annotation.filename}', but is called like {image}"
+        what = f"{name}: refers to '{annotation.filename}', but its own name matches {image}"
         return LabelProblem("labels that name another image", what, Drop.BAD_LABELS, image)
     if image in labelled:
         return LabelProblem(
@@ -174,7 +174,7 @@ def _label(
 
 
 def _parse(name: str, content: bytes) -> _Annotation:
-    """Return what an XML file says; a ValueError says what is wrong with it."""
+    """Return the content of an XML file; raises ValueError with the reason if it is wrong."""
     from xml.etree.ElementTree import ParseError
 
     from defusedxml import DefusedXmlException
@@ -183,13 +183,13 @@ def _parse(name: str, content: bytes) -> _Annotation:
     try:
         root: Element = fromstring(content)
     except ParseError as error:
-        raise ValueError(f"no sound XML ({error})") from error
+        raise ValueError(f"not valid XML ({error})") from error
     except DefusedXmlException as error:
-        raise ValueError("declares XML entities, which are not read") from error
-    except LookupError as error:  # an encoding that Python does not know
-        raise ValueError(f"no sound XML ({error})") from error
+        raise ValueError("declares XML entities, which are not supported") from error
+    except LookupError as error:  # an unknown encoding
+        raise ValueError(f"not valid XML ({error})") from error
     if root.tag != "annotation":
-        raise ValueError(f"holds <{root.tag[:40]}>, not <annotation>")
+        raise ValueError(f"contains <{root.tag[:40]}>, not <annotation>")
     filename = (root.findtext("filename") or "").strip().replace("\\", "/")
     return _Annotation(
         filename=basename(filename),
@@ -202,7 +202,7 @@ def _parse(name: str, content: bytes) -> _Annotation:
 
 
 def _size(node: Element | None) -> tuple[int, int] | None:
-    """Return height and width; None where they are left open, which tools write as 0."""
+    """Return height and width; None if they are missing or 0, which tools write for unknown."""
     if node is None:
         return None
     height, width = (_number(node, side, "size") for side in ("height", "width"))
@@ -210,31 +210,31 @@ def _size(node: Element | None) -> tuple[int, int] | None:
 
 
 def _box(node: Element, where: str) -> Box:
-    called = where.rpartition(", ")[2]
+    short = where.rpartition(", ")[2]
     label = (node.findtext("name") or "").strip()
     if not label:
-        raise ValueError(f"{called}: has no <name>")
+        raise ValueError(f"{short}: has no <name>")
     corners = node.find("bndbox")
     if corners is None:
-        raise ValueError(f"{called} ({label}): has no <bndbox>")
-    left, top, right, bottom = (_number(corners, tag, called) for tag in _CORNERS)
+        raise ValueError(f"{short} ({label}): has no <bndbox>")
+    left, top, right, bottom = (_number(corners, tag, short) for tag in _CORNERS)
     difficult = (node.findtext("difficult") or "0").strip() not in {"0", ""}
     return Box(label, (left, top, right, bottom), where, difficult=difficult)
 
 
-def _number(node: Element, tag: str, called: str) -> float:
+def _number(node: Element, tag: str, where: str) -> float:
     text = (node.findtext(tag) or "").strip()
     try:
         value = float(text)
     except ValueError as error:
-        raise ValueError(f"{called}: <{tag}> is '{text[:40]}', not a number") from error
+        raise ValueError(f"{where}: <{tag}> is '{text[:40]}', not a number") from error
     if not math.isfinite(value):
-        raise ValueError(f"{called}: <{tag}> is '{text[:40]}', not a finite number")
+        raise ValueError(f"{where}: <{tag}> is '{text[:40]}', not a finite number")
     return value
 
 
 def _read_bytes(container: Container, name: str) -> bytes:
-    """Return an XML file; nothing, which is no XML, if it cannot be read."""
+    """Return the content of an XML file; empty if it cannot be read."""
     try:
         return container.read(name)
     except ImageError:
@@ -250,9 +250,9 @@ def _is_split_list(name: str) -> bool:
 def _read_lists(
     container: Container, lists: Sequence[str], images: Sequence[str]
 ) -> tuple[dict[str, Split | None], list[LabelProblem]]:
-    """Return the split of each listed image, and listed names that no image has.
+    """Return the split of each listed image, and problems with listed names.
 
-    `trainval.txt` stands for `train.txt` where that is missing, without what other lists name.
+    `trainval.txt` replaces a missing `train.txt`, minus the images in other lists.
 
     Raises:
         DataError: If a list cannot be read, or two name the same image.
@@ -270,11 +270,11 @@ def _read_lists(
         split = Split.TRAIN if rest else Split(splitext(basename(name))[0])
         for line, listed in _lines(container, name):
             key = composed(listed) if composed(listed) in by_stem else _stem(listed)
-            found = [image for image in by_stem.get(key, []) if image.startswith(root)]
-            if not found:
+            matching = [image for image in by_stem.get(key, []) if image.startswith(root)]
+            if not matching:
                 what = f"{name}:{line}: there is no image '{listed}'"
                 problems.append(LabelProblem(_NO_IMAGE, what, Drop.STRAY_LABELS))
-            for image in found:
+            for image in matching:
                 before = splits.get(image, split)
                 if before is split or not rest:
                     splits[image] = split

@@ -1,8 +1,8 @@
-"""YOLO: one text file per image, one line per box, and the names of the classes.
+"""YOLO: one text file per image with one line per box, and a file with class names.
 
-A line holds the number of the class, then centre x, centre y, width and height as fractions of the
-image. The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they lie
-beside the image. Names are in `data.yaml`, which may also name the splits, or in `classes.txt`.
+A line has the class number, then centre x, centre y, width and height as fractions of the image.
+The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they are next to
+the image. Names are in `data.yaml`, which may also define the splits, or in `classes.txt`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from edgetl.data.sources._files import (
 from edgetl.data.sources._yolo_names import find_names, is_plain, names_files
 from edgetl.types import Task
 
-_ROOM, _LABEL_ROOM = "images", "labels"
+_IMAGE_FOLDER, _LABEL_FOLDER = "images", "labels"
 _COLUMNS = 5
 _EXPECTED = "class, centre x, centre y, width, height"
 _LIMIT = 2.0
-"""Fractions beyond this are none: somebody wrote pixels."""
+"""Larger values cannot be fractions; they are probably pixels."""
 _NO_IMAGE = "labels without an image"
 _BROKEN = "broken label line"
-_NO_NAME = "label line with the number of a class that has no name"
-_MIN_BEYOND, _BEYOND_SHARE = 3, 0.1
-"""From as many lines on, and as many of all, classes without a name are no slips of single lines:
-the names are wrong. Where no line has the number 0, classes were counted from 1."""
+_NO_NAME = "label line with the number of a class without a name"
+_MIN_UNNAMED, _UNNAMED_SHARE = 3, 0.1
+"""With at least this many lines, and this share of all lines, with unnamed classes, the names are
+wrong, not single lines. If no line has the number 0, classes were counted from 1."""
 _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 
 
@@ -48,22 +48,22 @@ class YoloSource:
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 
     def recognises(self, container: Container) -> bool:
-        """Return whether there are names of classes, or labels in folders named so."""
+        """Return whether there are class names, or labels in a folder `labels`."""
         files = names_files(container)
         if any(not is_plain(name) for name in files):
             return True
         texts = with_suffix(container, ".txt")
-        if any(_LABEL_ROOM in name.lower().split("/")[:-1] for name in texts):
+        if any(_LABEL_FOLDER in name.lower().split("/")[:-1] for name in texts):
             return True
         stems = {composed(splitext(name)[0]) for name in texts}
         images = find_images(container)
         return bool(files) and any(composed(splitext(name)[0]) in stems for name in images)
 
     def list(self, container: Container) -> Listing:
-        """Return images with the boxes of their label files.
+        """Return the images with the boxes of their label files.
 
         Raises:
-            DataError: If the names of the classes are missing or wrong, or splits contradict.
+            DataError: If class names are missing or wrong, or splits contradict each other.
         """
         images = find_images(container)
         names = find_names(container, images)
@@ -76,7 +76,7 @@ class YoloSource:
         for image in images:
             file = texts.find(image)
             if file in files and image not in container.excluded:
-                what = f"{file}: can be about {files[file]} or {image}"
+                what = f"{file}: matches {files[file]} and {image}"
                 problems.append(LabelProblem("labels that fit several images", what))
             labelled = file is not None and file not in names.files
             boxes: tuple[Box, ...] = ()
@@ -88,7 +88,7 @@ class YoloSource:
                 split = splits[image]
                 samples.append(Sample(image, "", split, boxes, relative=True, labelled=labelled))
         stray = [name for name in _stray(texts.names, files) if name not in names.files]
-        problems.extend(reading.settled(names.files[0]))
+        problems.extend(reading.final_problems(names.files[0]))
         problems.extend(LabelProblem(_NO_IMAGE, name, Drop.STRAY_LABELS) for name in stray)
         known = {*images, *files, *stray, *names.files}
         return Listing(
@@ -106,7 +106,7 @@ class YoloSource:
 
 
 class _Texts:
-    """The text files that may hold labels."""
+    """The text files that may contain labels."""
 
     def __init__(self, container: Container) -> None:
         self.names = with_suffix(container, ".txt")
@@ -114,53 +114,53 @@ class _Texts:
         self._by_composed = {composed(stem): name for stem, name in self._by_stem.items()}
 
     def find(self, image: str) -> str | None:
-        """Return the labels of an image, best those that are called exactly like it."""
+        """Return the label file of an image, preferably with exactly the same name."""
         keys = list(_label_keys(image))
         exact = next((self._by_stem[key] for key in keys if key in self._by_stem), None)
-        looks = (self._by_composed.get(composed(key)) for key in keys)
-        return exact or next(filter(None, looks), None)
+        similar = (self._by_composed.get(composed(key)) for key in keys)
+        return exact or next(filter(None, similar), None)
 
 
 def _label_keys(image: str) -> Iterator[str]:
-    """Yield where the labels of an image can be, without suffix: in `labels`, or beside it."""
+    """Yield possible label paths of an image, without suffix: in `labels`, or next to it."""
     stem = splitext(image)[0]
     parts = stem.split("/")
     for position in range(len(parts) - 2, -1, -1):
-        if parts[position].lower() == _ROOM:
-            for room in (_LABEL_ROOM, _LABEL_ROOM.capitalize(), _LABEL_ROOM.upper()):
-                yield "/".join([*parts[:position], room, *parts[position + 1 :]])
+        if parts[position].lower() == _IMAGE_FOLDER:
+            for folder in (_LABEL_FOLDER, _LABEL_FOLDER.capitalize(), _LABEL_FOLDER.upper()):
+                yield "/".join([*parts[:position], folder, *parts[position + 1 :]])
             break
     yield stem
 
 
 def _stray(texts: Iterable[str], files: Mapping[str, str]) -> Iterator[str]:
-    """Yield text files that lie among labels but belong to no image."""
+    """Yield text files in label folders that belong to no image."""
     folders = {name.rpartition("/")[0] for name in files}
     for name in texts:
         folder, _, file = name.rpartition("/")
-        among = folder in folders or _LABEL_ROOM in folder.lower().split("/")
+        among = folder in folders or _LABEL_FOLDER in folder.lower().split("/")
         if among and name not in files and file.lower() not in _NO_LABELS:
             yield name
 
 
 class _NoNameError(ValueError):
-    """A line has a class without a name."""
+    """A label line has a class without a name."""
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What was found in label files so far."""
+    """Problems of the label files read so far."""
 
     container: Container
     classes: Sequence[str]
     problems: list[LabelProblem] = field(default_factory=list)
-    beyond: set[LabelProblem] = field(default_factory=set)
-    """Those of lines with classes that have no name."""
+    unnamed: set[LabelProblem] = field(default_factory=set)
+    """The problems of lines with unnamed classes."""
     numbers: list[int] = field(default_factory=list)
-    """Of the classes, with those that have no name; one per line."""
+    """Class numbers, one per line, including unnamed classes."""
 
     def read(self, file: str, image: str) -> tuple[Box, ...]:
-        """Return the boxes of an image, and keep what is wrong with their lines."""
+        """Return the boxes of an image; record problems of its label lines."""
         boxes: list[Box] = []
         try:
             text = read_text(self.container, file)
@@ -179,13 +179,13 @@ class _Reading:
                 problem = LabelProblem(_BROKEN, f"{where}: {error}", Drop.BAD_LABELS, image)
                 self.problems.append(problem)
                 if isinstance(error, _NoNameError):
-                    self.beyond.add(problem)
+                    self.unnamed.add(problem)
         return tuple(boxes)
 
-    def settled(self, file: str) -> list[LabelProblem]:
-        """Return all that is wrong, by the file with the names where that is what is wrong."""
-        num_slips = _BEYOND_SHARE * len(self.numbers) if 0 in self.numbers else 0
-        if len(self.beyond) < max(_MIN_BEYOND, num_slips):
+    def final_problems(self, file: str) -> list[LabelProblem]:
+        """Return all problems; if the class names in `file` are wrong, the remedy names them."""
+        num_slips = _UNNAMED_SHARE * len(self.numbers) if 0 in self.numbers else 0
+        if len(self.unnamed) < max(_MIN_UNNAMED, num_slips):
             return self.problems
         count = len(self.classes)
         has = (
@@ -195,18 +195,18 @@ class _Reading:
         )
         place = file if is_plain(file) else f"`names` in {file}"
         fix = (
-            f"mend {place}: it has {has}, but the labels have numbers from "
+            f"fix {place}: it has {has}, but the labels have numbers from "
             f"{min(self.numbers)} to {max(self.numbers)}"
         )
         if count == 1 and " " in self.classes[0]:
             fix += "; write one name per line" if is_plain(file) else "; put commas between names"
         return [
-            replace(one, title=_NO_NAME, fix=fix) if one in self.beyond else one
+            replace(one, title=_NO_NAME, fix=fix) if one in self.unnamed else one
             for one in self.problems
         ]
 
     def _parse(self, line: str, where: str) -> Box:
-        """Return the box of a line; a ValueError says what is wrong with it."""
+        """Return the box of a line; raises ValueError with the reason if it is wrong."""
         words = line.split()
         if len(words) != _COLUMNS:
             raise ValueError(_miscounted(words))
@@ -223,7 +223,7 @@ class _Reading:
         for word, value in zip(words[1:], values[1:], strict=True):
             if abs(value) > _LIMIT:
                 raise ValueError(
-                    f"'{word[:40]}' is no fraction of the image, 0 to 1; is it in pixels?"
+                    f"'{word[:40]}' is not a fraction of the image, 0 to 1; is it in pixels?"
                 )
         x, y, width, height = values[1:]
         corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
@@ -231,10 +231,10 @@ class _Reading:
 
 
 def _miscounted(words: Sequence[str]) -> str:
-    """Return what is wrong with a line that has too few or too many words."""
+    """Return the problem of a line with too few or too many columns."""
     parts = [part for part in ",".join(words).replace(";", ",").split(",") if part]
     if len(words) == 1 and len(parts) > 1:
-        return f"has no spaces; separate by spaces, not by commas or the like: {_EXPECTED}"
+        return f"has no spaces; separate by spaces, not by commas: {_EXPECTED}"
     outline = " (an outline? only boxes are read)" if len(words) > _COLUMNS + 1 else ""
     columns = "1 column" if len(words) == 1 else f"{len(words)} columns"
     return f"has {columns}{outline}; expected {_EXPECTED}"
@@ -246,9 +246,9 @@ def _number(word: str) -> float:
     except ValueError as error:
         hint = ""
         if word.endswith((",", ";")):
-            hint = "; separate by spaces alone"
+            hint = "; separate by spaces only"
         elif "," in word:
-            hint = "; decimals need a point"
+            hint = "; use a decimal point"
         raise ValueError(f"'{word[:40]}' is not a number{hint}") from error
     if not math.isfinite(value):
         raise ValueError(f"'{word[:40]}' is not a finite number")

@@ -1,1 +1,1 @@
-"""Synthetic images of small parts on a conveyor belt, alone or in scenes with boxes."""
+"""Synthetic images of small parts on a conveyor belt: single parts, or scenes with boxes."""

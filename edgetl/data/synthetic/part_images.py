@@ -1,6 +1,6 @@
-"""Images of small parts on a conveyor, drawn so that nothing has to be downloaded.
+"""Synthetic images of single small parts on a conveyor, so that no download is needed.
 
-Pose, scale, light, belt, blur, noise, occlusion and distractors vary with the dice of each image.
+Pose, scale, light, background, blur, noise, occlusion and distractors are random in each image.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ _JPEG_QUALITY = 92
 
 @dataclass(frozen=True, slots=True)
 class SyntheticImage:
-    """One drawn image with what it shows."""
+    """One synthetic image with its labels."""
 
     pixels: NDArray[np.uint8]
     """Shape `(H, W, 3)`, RGB."""
     label: int
-    """Position in `CLASSES`."""
+    """Index in `CLASSES`."""
     boxes: NDArray[np.float32]
-    """Shape `(M, 4)`, xyxy, pixels, of each part as if nothing lay over it, cut at the border."""
+    """Shape `(M, 4)`, xyxy, pixels, of each part, ignoring occlusion, clipped to the image."""
     box_labels: NDArray[np.int64]
     """Shape `(M,)`."""
 
 
 def make_part_image(index: int, seed: int, *, size: int = SIZE) -> SyntheticImage:
-    """Draw image `index` of the set `seed`.
+    """Render image `index` of the set `seed`.
 
     Args:
-        index: From 0; classes take turns.
-        seed: Another seed gives other images.
-        size: Height and width, pixels. Another size is another image.
+        index: From 0; classes alternate.
+        seed: Different seeds give different images.
+        size: Height and width, pixels; a different size gives a different image.
 
     Returns:
         An image with one part, or two of the same class.
@@ -79,9 +79,9 @@ def make_part_image(index: int, seed: int, *, size: int = SIZE) -> SyntheticImag
 
 
 def write_part_folder(folder: Path, images: int, seed: int) -> None:
-    """Write JPEG images into one folder per class, as users keep their own.
+    """Write JPEG images into one folder per class, a layout for user data.
 
-    The bytes of JPEG files depend on the version of Pillow, unlike the pixels of `make_part_image`.
+    JPEG bytes depend on the version of Pillow, unlike the pixels of `make_part_image`.
     """
     for index in range(images):
         target = folder / class_of(index) / f"{index:06d}.jpg"
@@ -92,7 +92,7 @@ def write_part_folder(folder: Path, images: int, seed: int) -> None:
 def _part(
     canvas: Plane, name: str, rng: Rng, light: tuple[float, float], place: Place
 ) -> list[tuple[int, int, int, int]]:
-    """Draw one part; return its box, or nothing if it is out of sight."""
+    """Render one part; return its box, or an empty list if it is not visible."""
     height, width = canvas.shape[:2]
     outline = find_outline(name, rng, place, height=height, width=width)
     render_part(canvas, outline, rng, light)
@@ -107,5 +107,5 @@ def _place(rng: Rng, size: int) -> Place:
 
 
 def _beside(place: Place, size: int) -> Place:
-    """Return a place for a smaller second part on the other side of the middle."""
+    """Return a place for a smaller second part, mirrored at the centre."""
     return Place(size - place.x, size - place.y, 0.8 * place.radius)

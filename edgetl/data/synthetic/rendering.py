@@ -1,7 +1,7 @@
-"""What drawn images are painted with: a belt, parts, litter, covers and a camera.
+"""Render synthetic images: background, parts, distractors, occluders and camera.
 
-All arithmetic is integer, or float32 by single additions, products, quotients and roots, which
-every machine rounds alike: the same dice paint the same bytes everywhere.
+All arithmetic is integer, or float32 with single additions, products, quotients and roots, which
+every machine rounds alike: equal random numbers give equal bytes everywhere.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ _METALS = (
     (126, 126, 130),
     (160, 112, 82),
 )
-_COVERS = ((24, 24, 26), (150, 48, 36), (40, 70, 130), (176, 150, 40), (120, 122, 124))
+_OCCLUDERS = ((24, 24, 26), (150, 48, 36), (40, 70, 130), (176, 150, 40), (120, 122, 124))
 _HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a part lies."""
+    """Position and size of a part."""
 
     x: float
     y: float
     radius: float
-    """Pixels of one unit of the part."""
+    """Pixels per unit of the part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Where one part lies: the rows and columns around it and what they hold."""
+    """The outline of one part on the canvas, within a window around it."""
 
     rows: slice
     columns: slice
     u: Plane
     v: Plane
-    """The part's own coordinates."""
+    """Coordinates of the part."""
     shape: Shape
     distance: Plane
-    """To the outline in pixels, negative inside."""
+    """Distance to the outline in pixels, negative inside."""
     place: Place
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
         """Return the pixels of the canvas that are mostly inside, shape `(H, W)`."""
-        found = np.zeros((height, width), np.bool_)
-        found[self.rows, self.columns] = _inside(self.distance) > _HALF
-        return found
+        mask = np.zeros((height, width), np.bool_)
+        mask[self.rows, self.columns] = _inside(self.distance) > _HALF
+        return mask
 
 
 def _grid(height: int, width: int) -> tuple[Plane, Plane]:
@@ -68,7 +68,7 @@ def _grid(height: int, width: int) -> tuple[Plane, Plane]:
 
 
 def background(rng: Rng, height: int, width: int) -> Plane:
-    """Return the empty belt, `(H, W, 3)`, about 0 to 255."""
+    """Return an empty background, `(H, W, 3)`, about 0 to 255."""
     x, y = _grid(height, width)
     c, s = turn(rng.below(TURN))
     pitch = rng.between(4.0, 16.0)
@@ -78,7 +78,7 @@ def background(rng: Rng, height: int, width: int) -> Plane:
         pattern: Plane = np.zeros((height, width), np.float32)
     elif kind == 1:
         pattern = triangle_wave(along)
-    elif kind == 2:  # noqa: PLR2004 - the third kind of belt
+    elif kind == 2:  # noqa: PLR2004 - the third pattern
         pattern = triangle_wave(along) * triangle_wave(across)
     else:
         pattern = np.maximum(triangle_wave(along), triangle_wave(across))
@@ -105,7 +105,7 @@ def _cloud(rng: Rng, height: int, width: int, *, cells: int) -> Plane:
 
 
 def add_distractors(canvas: Plane, rng: Rng, size: int) -> None:
-    """Put crumbs, shavings and drops of oil on the belt."""
+    """Add crumbs, shavings and drops of oil to the background."""
     height, width = canvas.shape[:2]
     for _ in range(rng.below(6)):
         reach = size * rng.between(0.012, 0.05)
@@ -115,11 +115,11 @@ def add_distractors(canvas: Plane, rng: Rng, size: int) -> None:
         c, s = turn(rng.below(TURN))
         u, v = c * x + s * y, (c * y - s * x) * rng.between(1.0, 6.0)
         distance = np.sqrt(u * u + v * v) - np.float32(reach)
-        if rng.happens(0.4):  # oil darkens softly
+        if rng.happens(0.4):  # oil: a soft dark spot
             window *= 1.0 - 0.35 * _inside(distance / np.float32(0.4 * reach))[:, :, None]
         else:
             colour = np.array(_METALS[rng.below(len(_METALS))], np.float32)
-            _lay(window, _inside(distance), colour * rng.between(0.4, 1.1))
+            _blend(window, _inside(distance), colour * rng.between(0.4, 1.1))
 
 
 def _window(
@@ -134,18 +134,18 @@ def _window(
 
 
 def _inside(distance: Plane) -> Plane:
-    """Return how much of each pixel lies inside, 0 to 1, from the distance in pixels."""
+    """Return the coverage of each pixel, 0 to 1, from the distance in pixels."""
     share: Plane = np.clip(0.5 - distance, 0.0, 1.0)
     return share
 
 
-def _lay(window: Plane, amount: Plane, colour: Plane) -> None:
+def _blend(window: Plane, amount: Plane, colour: Plane) -> None:
     """Blend `colour`, `(3,)` or `(h, w, 3)`, over the window."""
     window += amount[:, :, None] * (colour - window)
 
 
 def find_outline(name: str, rng: Rng, place: Place, *, height: int, width: int) -> Outline:
-    """Return where one part lies on a canvas of this size, before anything is painted."""
+    """Return the outline of one part on a canvas of this size, without rendering."""
     reach = 1.45 * place.radius
     rows, columns, x, y = _window(height, width, place.x, place.y, reach)
     u, v = _pose(x, y, rng, place.radius)
@@ -154,7 +154,7 @@ def find_outline(name: str, rng: Rng, place: Place, *, height: int, width: int) 
 
 
 def render_part(canvas: Plane, outline: Outline, rng: Rng, light: tuple[float, float]) -> None:
-    """Draw one part with its shadow."""
+    """Render one part with its shadow."""
     window = canvas[outline.rows, outline.columns]
     distance, shape = outline.distance, outline.shape
     _shadow(window, distance, rng, light, outline.place.radius)
@@ -169,11 +169,11 @@ def render_part(canvas: Plane, outline: Outline, rng: Rng, light: tuple[float, f
         tone = tone + rng.between(0.15, 0.4) * shape.relief
     dirt = _cloud(rng, *distance.shape, cells=6)
     tone = tone + rng.between(0.0, 0.25) * dirt
-    _lay(window, _inside(distance), tone[:, :, None] * metal)
+    _blend(window, _inside(distance), tone[:, :, None] * metal)
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
-    """Return the box around what is True, xyxy; None if nothing is. Shape of `mask`: `(H, W)`."""
+    """Return the bounding box, xyxy, of a mask `(H, W)`; None if the mask is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows) == 0:
         return None
@@ -181,11 +181,11 @@ def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
 
 
 def _pose(x: Plane, y: Plane, rng: Rng, radius: float) -> tuple[Plane, Plane]:
-    """Return the part's own coordinates: turned, and foreshortened in some direction."""
+    """Return the part's coordinates: rotated, and foreshortened in a random direction."""
     c, s = turn(rng.below(TURN))
     p, q = turn(rng.below(TURN))
     tilt = 1.0 / rng.between(0.85, 1.0)
-    # Across the direction (p, q) the part looks narrower by the tilt.
+    # Perpendicular to (p, q) the part is narrower by the tilt.
     xx, xy, yy = p * p + tilt * q * q, (1.0 - tilt) * p * q, q * q + tilt * p * p
     a, b = (c * xx + s * xy) / radius, (c * xy + s * yy) / radius
     d, e = (c * xy - s * xx) / radius, (c * yy - s * xy) / radius
@@ -199,7 +199,7 @@ def _shadow(
     length = radius * rng.between(0.04, 0.14)
     height, width = distance.shape
     across, down = round(-light[0] * length), round(-light[1] * length)
-    # What comes in from beyond the window is as far away as its edge.
+    # Pixels from beyond the window get the distance of its edge.
     rows = np.clip(np.arange(height) - down, 0, height - 1)
     columns = np.clip(np.arange(width) - across, 0, width - 1)
     moved = distance[rows[:, None], columns[None, :]] / rng.between(1.5, 4.0)
@@ -207,22 +207,22 @@ def _shadow(
 
 
 def occlude(canvas: Plane, rng: Rng, place: Place) -> None:
-    """Lay a cable, a strip or a rod over some of the part, beside its middle."""
+    """Draw a cable, a strip or a rod over a part, off its centre."""
     height, width = canvas.shape[:2]
     x, y = _grid(height, width)
     c, s = turn(rng.below(TURN))
     half = place.radius * rng.between(0.06, 0.20)
     off = place.radius * rng.between(0.2, 0.9)
     across = c * (x - place.x) + s * (y - place.y) - np.float32(off)
-    colour = np.array(_COVERS[rng.below(len(_COVERS))], np.float32)
+    colour = np.array(_OCCLUDERS[rng.below(len(_OCCLUDERS))], np.float32)
     round_off = np.float32(1.15) - np.abs(across) * np.float32(0.6 / half)
     shadow = _inside((np.abs(across - np.float32(2.0)) - np.float32(half)) / np.float32(3.0))
     canvas *= 1.0 - np.float32(0.4) * shadow[:, :, None]
-    _lay(canvas, _inside(np.abs(across) - np.float32(half)), round_off[:, :, None] * colour)
+    _blend(canvas, _inside(np.abs(across) - np.float32(half)), round_off[:, :, None] * colour)
 
 
 def apply_exposure(canvas: Plane, rng: Rng) -> NDArray[np.uint8]:
-    """Return what a camera makes of the scene: uneven light, colour cast, blur, noise."""
+    """Return the image of a simulated camera: uneven light, colour cast, blur, noise."""
     height, width = canvas.shape[:2]
     x, y = _grid(height, width)
     c, s = turn(rng.below(TURN))
@@ -236,7 +236,7 @@ def apply_exposure(canvas: Plane, rng: Rng) -> NDArray[np.uint8]:
     levels = np.clip(np.rint(scene), 0, 255).astype(np.uint16)
     for _ in range(rng.below(2)):
         levels = _soften(_soften(levels, 0), 1)
-    if rng.happens(0.25):  # the belt runs along x
+    if rng.happens(0.25):  # motion blur: the conveyor runs along x
         levels = _smear(levels, 2 + rng.below(5))
     strength = rng.between(1.0, 7.0) / 104.0
     first, second = rng.octets(2 * levels.size).reshape(2, *levels.shape).astype(np.int16)
@@ -246,7 +246,7 @@ def apply_exposure(canvas: Plane, rng: Rng) -> NDArray[np.uint8]:
 
 
 def _soften(levels: NDArray[np.uint16], axis: int) -> NDArray[np.uint16]:
-    """Return the levels weighted 1, 2, 1 along an axis, rounded half up; edges repeat."""
+    """Return the levels filtered with 1, 2, 1 along an axis, rounded half up; edges repeat."""
     ends = [(1, 1) if k == axis else (0, 0) for k in range(3)]
     wide = np.pad(levels, ends, mode="edge")
     count = levels.shape[axis]

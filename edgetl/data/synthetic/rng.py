@@ -1,8 +1,8 @@
-"""Random numbers that are the same on every machine, and turns without rounding luck.
+"""Random numbers and rotations that are reproducible on every machine.
 
-Only the raw stream of PCG64 is used, which numpy keeps stable for ever; the methods of its
-`Generator` may change between versions. Sines and cosines are rounded to 12 bits, far coarser than
-the last bit in which mathematical libraries differ.
+Only the raw stream of PCG64 is used, which numpy guarantees to be stable; the methods of
+`Generator` may change between versions. Sines and cosines are rounded to 12 bits, because
+mathematical libraries differ in the last bit.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Rng:
     """Random numbers of one image.
 
     Attributes:
-        seed: Of the whole set.
-        index: Of the image in the set.
-        purpose: What keeps several dice of one image apart, above zero: a zero at the end would
-            change nothing.
+        seed: Seed of the whole set.
+        index: Index of the image in the set.
+        purpose: Distinguishes several generators of one image; above zero, because a trailing
+            zero would change nothing.
     """
 
     def __init__(self, seed: int, index: int, *purpose: int) -> None:
@@ -45,16 +45,16 @@ class Rng:
         return int(self.unit() * count)
 
     def happens(self, probability: float) -> bool:
-        """Return True as often as `probability` says."""
+        """Return True with the given probability."""
         return self.unit() < probability
 
     def octets(self, count: int) -> NDArray[np.uint8]:
         """Return `count` random bytes, shape `(count,)`."""
-        words = self._bits.random_raw((count + 7) // 8)
-        return words.astype("<u8").view(np.uint8)[:count]
+        raw = self._bits.random_raw((count + 7) // 8)
+        return raw.astype("<u8").view(np.uint8)[:count]
 
 
 def turn(step: int) -> tuple[float, float]:
-    """Return cosine and sine of `step` of `TURN`, rounded to 12 bits."""
+    """Return cosine and sine of the angle `step` / `TURN` of a full turn, rounded to 12 bits."""
     angle = 2.0 * math.pi * (step % TURN) / TURN
     return round(math.cos(angle) * _FINE) / _FINE, round(math.sin(angle) * _FINE) / _FINE

@@ -1,7 +1,7 @@
-"""Scenes of several small parts on a conveyor, with a box around each.
+"""Synthetic scenes of several small parts on a conveyor, with a box around each.
 
-Where parts lie and how they are turned is thrown with other dice than how all is painted, so that
-boxes can be had without painting.
+Positions and poses use a different random generator than rendering, so that boxes can be computed
+without rendering.
 """
 
 from __future__ import annotations
@@ -31,48 +31,48 @@ SIZE = 160
 """Default height and width of a scene, pixels."""
 
 _MAX_PARTS = 5
-_MAX_THROWS = 20
+_MAX_TRIES = 20
 _JPEG_QUALITY = 92
-# Purposes of dice.
-_ARRANGING, _PAINTING, _PART = 1, 2, 3
+# Purposes of random generators.
+_LAYOUT, _RENDERING, _PART = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticScene:
-    """One drawn scene with what it shows."""
+    """One synthetic scene with its labels."""
 
     pixels: NDArray[np.uint8]
     """Shape `(H, W, 3)`, RGB."""
     boxes: NDArray[np.float32]
-    """Shape `(M, 4)`, xyxy, pixels: around what is seen of each part between other parts and inside
-    the border. A cable that crosses a part does not shrink its box."""
+    """Shape `(M, 4)`, xyxy, pixels: the part of each object not covered by other parts, clipped to
+    the image. A cable across a part does not shrink its box."""
     labels: NDArray[np.int64]
-    """Shape `(M,)`, positions in `CLASSES`."""
+    """Shape `(M,)`, indices in `CLASSES`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One part that lies on the belt; later ones lie over earlier ones."""
+    """One part of a scene; later parts cover earlier ones."""
 
     name: str
     outline: Outline
     rng: Rng
-    """To paint it with."""
+    """Generator for rendering."""
 
 
 def make_scene(index: int, seed: int, *, size: int = SIZE) -> SyntheticScene:
-    """Draw scene `index` of the set `seed`.
+    """Render scene `index` of the set `seed`.
 
     Args:
-        index: From 0; every twentieth belt is empty.
-        seed: Another seed gives other scenes.
-        size: Height and width, pixels. Another size is another scene.
+        index: From 0; every twentieth scene is empty.
+        seed: Different seeds give different scenes.
+        size: Height and width, pixels; a different size gives a different scene.
 
     Returns:
         A scene with up to five parts of any classes.
     """
     parts = _arrange(index, seed, size)
-    rng = Rng(seed, index, _PAINTING)
+    rng = Rng(seed, index, _RENDERING)
     canvas = background(rng, size, size)
     light = turn(rng.below(TURN))
     add_distractors(canvas, rng, size)
@@ -87,14 +87,14 @@ def make_scene(index: int, seed: int, *, size: int = SIZE) -> SyntheticScene:
 def scene_boxes(
     index: int, seed: int, *, size: int = SIZE
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return boxes and labels of what `make_scene` draws, without painting it."""
+    """Return boxes and labels of a scene from `make_scene` without rendering it."""
     return _boxes(_arrange(index, seed, size), size)
 
 
 def write_scene_folder(folder: Path, images: int, seed: int) -> None:
-    """Write JPEG images and YOLO labels, as users keep their own.
+    """Write JPEG images and YOLO labels, a layout for user data.
 
-    The bytes of JPEG files depend on the version of Pillow, unlike the pixels of `make_scene`.
+    JPEG bytes depend on the version of Pillow, unlike the pixels of `make_scene`.
     """
     (folder / "images").mkdir(parents=True)
     (folder / "labels").mkdir()
@@ -114,17 +114,17 @@ def write_scene_folder(folder: Path, images: int, seed: int) -> None:
 
 
 def _arrange(index: int, seed: int, size: int) -> list[_Part]:
-    """Return the parts of a scene from the lowest to the uppermost."""
+    """Return the parts of a scene from bottom to top."""
     first = main_class(index)
     if first is None:
         return []
-    rng = Rng(seed, index, _ARRANGING)
+    rng = Rng(seed, index, _LAYOUT)
     names = [first, *(CLASSES[rng.below(len(CLASSES))] for _ in range(rng.below(_MAX_PARTS)))]
     places: list[Place] = []
     parts = []
     for number, name in enumerate(names):
         place = _place(rng, size, places)
-        if place is None:  # the belt is full
+        if place is None:  # no space left
             break
         places.append(place)
         of_part = Rng(seed, index, _PART, number + 1)
@@ -134,12 +134,12 @@ def _arrange(index: int, seed: int, size: int) -> list[_Part]:
 
 
 def _place(rng: Rng, size: int, others: list[Place]) -> Place | None:
-    """Return a place that covers no other part too much; None after many throws in vain."""
+    """Return a place that covers no other part too much; None if all tries fail."""
     radius = size * rng.between(0.11, 0.21)
-    # One in five may be cut by the border, one in five may lie over another.
+    # One in five may be cut off by the border, one in five may overlap another part.
     margin = radius * (0.45 if rng.happens(0.2) else 1.0)
     apart = 0.65 if rng.happens(0.2) else 1.0
-    for _ in range(_MAX_THROWS):
+    for _ in range(_MAX_TRIES):
         place = Place(
             rng.between(margin, size - margin), rng.between(margin, size - margin), radius
         )
@@ -149,20 +149,20 @@ def _place(rng: Rng, size: int, others: list[Place]) -> Place | None:
 
 
 def _are_apart(one: Place, other: Place, apart: float) -> bool:
-    wanted = apart * (one.radius + other.radius)
+    distance = apart * (one.radius + other.radius)
     across, down = one.x - other.x, one.y - other.y
-    return across * across + down * down >= wanted * wanted
+    return across * across + down * down >= distance * distance
 
 
 def _boxes(parts: list[_Part], size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     covered = np.zeros((size, size), np.bool_)
-    found: list[tuple[tuple[int, int, int, int], int]] = []
+    labelled: list[tuple[tuple[int, int, int, int], int]] = []
     for part in reversed(parts):
         mask = part.outline.mask(size, size)
         box = box_of(mask & ~covered)
         covered |= mask
         if box is not None:
-            found.append((box, CLASSES.index(part.name)))
-    found.reverse()
-    boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
-    return boxes, np.array([label for _, label in found], np.int64)
+            labelled.append((box, CLASSES.index(part.name)))
+    labelled.reverse()
+    boxes = np.array([box for box, _ in labelled], np.float32).reshape(-1, 4)
+    return boxes, np.array([label for _, label in labelled], np.int64)

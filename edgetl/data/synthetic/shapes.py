@@ -1,8 +1,8 @@
 """Outlines of small parts as signed distances.
 
-Every function takes the part's own coordinates `u`, `v`, float32, in which the part lies in
-[-1, 1] x [-1, 1], and dice for the proportions. Distances are negative inside. Only additions,
-products, quotients, roots and comparisons are used, which every machine rounds alike.
+Every function takes the part's coordinates `u`, `v`, float32, in which the part fits into
+[-1, 1] x [-1, 1], and a random generator for the proportions. Distances are negative inside. Only
+additions, products, quotients, roots and comparisons are used, which every machine rounds alike.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from edgetl.data.synthetic.rng import TURN, Rng, turn
 
 Plane = NDArray[np.floating]
-"""Float32 in fact; numpy's type stubs widen it at every scalar."""
+"""Always float32; numpy's type stubs widen it at every scalar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The outline of one part, and what its surface does to light."""
+    """The outline of one part and the brightness of its surface."""
 
     distance: Plane
-    """To the outline, in the part's own unit, negative inside."""
+    """Distance to the outline in units of the part, negative inside."""
     relief: Plane | None = None
-    """Brightness added by threads, coils and recesses, about -1 to 1."""
+    """Brightness from threads, coils and recesses, about -1 to 1."""
 
 
 def washer(u: Plane, v: Plane, rng: Rng) -> Shape:
@@ -41,7 +41,7 @@ def washer(u: Plane, v: Plane, rng: Rng) -> Shape:
 
 
 def nut(u: Plane, v: Plane, rng: Rng) -> Shape:
-    """Return a hexagon with a threaded hole, its corners more or less turned off."""
+    """Return a hexagon with a threaded hole and rounded corners."""
     radius = _length(u, v)
     hexagon = _hexagon(u, v, rng.between(0.76, 0.80))
     outer = np.maximum(hexagon, radius - rng.between(0.86, 0.94))
@@ -51,7 +51,7 @@ def nut(u: Plane, v: Plane, rng: Rng) -> Shape:
 
 
 def gear(u: Plane, v: Plane, rng: Rng) -> Shape:
-    """Return a toothed wheel; a bar through the centre is two teeth."""
+    """Return a toothed wheel; each bar through the centre makes two teeth."""
     radius = _length(u, v)
     bars = 4 + rng.below(5)
     root = rng.between(0.70, 0.80)
@@ -67,7 +67,7 @@ def gear(u: Plane, v: Plane, rng: Rng) -> Shape:
 
 
 def screw(u: Plane, v: Plane, rng: Rng) -> Shape:
-    """Return a screw from the side, or now and then its head from above."""
+    """Return a screw from the side, or occasionally its head from above."""
     if rng.happens(0.06):
         return _screw_head(u, v, rng)
     head_end = -0.93 + rng.between(0.18, 0.32)
@@ -106,7 +106,7 @@ def spring(u: Plane, v: Plane, rng: Rng) -> Shape:
 
 
 def bracket(u: Plane, v: Plane, rng: Rng) -> Shape:
-    """Return an angle or a flat plate with holes."""
+    """Return an angle bracket or a flat plate with holes."""
     thick = rng.between(0.40, 0.62)
     if rng.happens(0.2):
         distance = np.maximum(np.abs(u) - 0.92, np.abs(v) - 0.5 * thick - 0.05)
@@ -132,7 +132,7 @@ OUTLINES: dict[str, Callable[[Plane, Plane, Rng], Shape]] = {
     "spring": spring,
     "washer": washer,
 }
-"""How each class of `parts.CLASSES` is drawn."""
+"""The outline function of each class in `parts.CLASSES`."""
 
 
 def triangle_wave(x: Plane) -> Plane:
@@ -141,7 +141,7 @@ def triangle_wave(x: Plane) -> Plane:
 
 
 def _screw_head(u: Plane, v: Plane, rng: Rng) -> Shape:
-    """Return a round or hexagonal head with a recess, which is dark but no hole."""
+    """Return a round or hexagonal head with a recess, which is dark but not a hole."""
     radius = _length(u, v)
     head = radius - 0.8 if rng.happens(0.6) else _hexagon(u, v, 0.72)
     if rng.happens(0.5):

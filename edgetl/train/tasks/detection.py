@@ -99,12 +99,12 @@ class _Detection:
         features: Path | None,
         run_context: RunContext,
     ) -> Fitted:
-        from edgetl.train.detectors import frozen_parts, setup
+        from edgetl.train.detectors import setup
         from edgetl.train.fit import fit
 
         del features  # maps of augmented images never come back, so there is nothing to cache
-        teacher_outputs = setup(dataset, family, training, frozen=frozen_parts(module, family.head))
-        return fit(module, teacher_outputs, training=training, run_context=run_context)
+        head_setup = setup(dataset, family, training, learns={family.head: 1.0})
+        return fit(module, head_setup, training=training, run_context=run_context)
 
     def train_whole(
         self,
@@ -130,8 +130,8 @@ class _Detection:
                 run_context=run_context,
                 teacher_signal=teacher_signal,
             )
-        teacher_outputs = setup(dataset, family, training)
-        return fit(module, teacher_outputs, training=training, run_context=run_context)
+        whole_setup = setup(dataset, family, training)
+        return fit(module, whole_setup, training=training, run_context=run_context)
 
 
 def _resolved(table: TrainingTable, rates: Mapping[str, float], seed: int) -> Training:

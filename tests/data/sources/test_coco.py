@@ -37,8 +37,8 @@ def listing(root: Path, *exclude: str) -> Listing:
     return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
 
 
-def problems(found: Listing) -> list[tuple[str, Drop | None, str]]:
-    return [(problem.example, problem.drop, problem.image) for problem in found.problems]
+def problems(listed: Listing) -> list[tuple[str, Drop | None, str]]:
+    return [(problem.example, problem.drop, problem.image) for problem in listed.problems]
 
 
 ONE = coco([image(1, "a b.jpg")], [annotation(5, 1), annotation(6, 1, category_id=3, iscrowd=1)])
@@ -53,10 +53,10 @@ ONE = coco([image(1, "a b.jpg")], [annotation(5, 1), annotation(6, 1, category_i
     ],
 )
 def test_boxes_are_corners_in_pixels(tree: Write, file: str, image: str) -> None:
-    found = listing(tree({file: ONE, image: b"", "captions.json": b'{"images": []}'}))
-    (sample,) = found.samples
+    listed = listing(tree({file: ONE, image: b"", "captions.json": b'{"images": []}'}))
+    (sample,) = listed.samples
     assert (sample.name, sample.split, sample.stated_size) == (image, None, (48, 64))
-    # The file says x 1, y 2, width 10, height 20.5.
+    # The file has x 1, y 2, width 10, height 20.5.
     assert [box.corners for box in sample.boxes] == [(1, 2, 11, 22.5)] * 2
     assert [(box.label, box.crowd) for box in sample.boxes] == [
         ("nut", False),
@@ -64,63 +64,65 @@ def test_boxes_are_corners_in_pixels(tree: Write, file: str, image: str) -> None
     ]
     assert sample.boxes[1].where == f"{file}, annotation 6"
     # In the order of their ids, which have gaps.
-    assert found.classes == ("Zahnr\u00e4der 2", "nut")
-    assert found.others == ("captions.json",)
+    assert listed.classes == ("Zahnr\u00e4der 2", "nut")
+    assert listed.others == ("captions.json",)
 
 
-def test_files_are_of_the_split_that_their_names_or_folders_name(tree: Write) -> None:
+def test_split_of_a_file_follows_from_its_name_or_folder(tree: Write) -> None:
     files: Tree = {}
     for split in ("train2017", "val2017"):
         files[f"annotations/instances_{split}.json"] = ONE
         files[f"annotations/person_keypoints_{split}.json"] = ONE
         files[f"{split}/a b.jpg"] = b""
     files |= {"annotations/instances_test.json": coco([image(1, "c.jpg")], []), "test/c.jpg": b""}
-    found = listing(tree(files))
-    assert [(one.name, one.split, len(one.boxes)) for one in found.samples] == [
+    listed = listing(tree(files))
+    assert [(one.name, one.split, len(one.boxes)) for one in listed.samples] == [
         ("test/c.jpg", Split.TEST, 0),
         ("train2017/a b.jpg", Split.TRAIN, 2),
         ("val2017/a b.jpg", Split.VAL, 2),
     ]
-    assert found.given == set(Split)
-    assert len(found.others) == 2
-    assert problems(found) == []
+    assert listed.given == set(Split)
+    assert len(listed.others) == 2
+    assert problems(listed) == []
 
 
-def test_file_beside_its_images_is_of_the_split_of_the_folder(tree: Write) -> None:
+def test_file_next_to_its_images_has_the_split_of_the_folder(tree: Write) -> None:
     files: Tree = {}
     for split in ("train", "valid"):
         files |= {f"{split}/_annotations.coco.json": ONE, f"{split}/a b.jpg": b""}
-    found = listing(tree(files))
-    assert [(one.name, one.split) for one in found.samples] == [
+    listed = listing(tree(files))
+    assert [(one.name, one.split) for one in listed.samples] == [
         ("train/a b.jpg", Split.TRAIN),
         ("valid/a b.jpg", Split.VAL),
     ]
 
 
 @pytest.mark.parametrize("name", ["C:\\data\\a.jpg", "./images/a.jpg", "/root/images/a.jpg"])
-def test_paths_from_other_machines_are_understood(tree: Write, name: str) -> None:
+def test_paths_from_other_machines_are_resolved(tree: Write, name: str) -> None:
     text = coco([image(1, name)], [annotation(5, 1)])
     assert listing(tree({"x.json": text, "images/a.jpg": b""})).samples[0].name == "images/a.jpg"
 
 
-def test_listed_image_without_boxes_is_background_and_another_is_not_labelled(tree: Write) -> None:
+def test_listed_image_without_boxes_is_background_and_unlisted_image_is_unlabelled(
+    tree: Write,
+) -> None:
     text = coco([image(1, "a.jpg")], [])
-    found = listing(tree({"x.json": text, "images/a.jpg": b"", "images/b.jpg": b""}))
-    assert [(one.name, one.labelled) for one in found.samples] == [
+    listed = listing(tree({"x.json": text, "images/a.jpg": b"", "images/b.jpg": b""}))
+    assert [(one.name, one.labelled) for one in listed.samples] == [
         ("images/a.jpg", True),
         ("images/b.jpg", False),
     ]
 
 
-def test_image_that_no_file_lists_is_of_the_split_around_it(tree: Write) -> None:
+def test_unlisted_image_has_the_split_of_its_folder(tree: Write) -> None:
     files: Tree = {}
     for split in ("train", "val"):
         files |= {f"instances_{split}.json": ONE, f"images/{split}/a b.jpg": b""}
-    found = listing(tree({**files, "images/val/z.jpg": b"", "images/spare.jpg": b""}))
-    assert [(one.name, one.split) for one in found.samples if not one.labelled] == [
+    listed = listing(tree({**files, "images/val/z.jpg": b"", "images/spare.jpg": b""}))
+    assert [(one.name, one.split) for one in listed.samples if not one.labelled] == [
         ("images/val/z.jpg", Split.VAL)
     ]
-    assert found.unlisted == ("images/spare.jpg",)
+    assert listed.unlisted == ("images/spare.jpg",)
 
 
 @pytest.mark.parametrize(
@@ -137,28 +139,28 @@ def test_image_that_no_file_lists_is_of_the_split_around_it(tree: Write) -> None
 )
 def test_broken_annotation_is_named(tree: Write, change: dict[str, object], what: str) -> None:
     text = coco([image(1, "a.jpg")], [annotation(5, 1, **change), annotation(6, 1)])
-    found = listing(tree({"x.json": text, "a.jpg": b""}))
-    ((example, drop, name),) = problems(found)
+    listed = listing(tree({"x.json": text, "a.jpg": b""}))
+    ((example, drop, name),) = problems(listed)
     assert example.startswith("x.json, annotation ")
     assert what in example
     assert (drop, name) == (Drop.BAD_LABELS, "a.jpg")
-    assert len(found.samples[0].boxes) == 1
+    assert len(listed.samples[0].boxes) == 1
 
 
-def test_images_and_annotations_without_each_other_are_named(tree: Write) -> None:
+def test_images_without_annotations_and_vice_versa_are_named(tree: Write) -> None:
     text = coco([image(1, "a.jpg"), image(2, "gone.jpg")], [annotation(5, 2), annotation(6, 9)])
-    found = listing(tree({"x.json": text, "a.jpg": b""}))
-    assert problems(found) == [
+    listed = listing(tree({"x.json": text, "a.jpg": b""}))
+    assert problems(listed) == [
         ("x.json, image 2: there is no image 'gone.jpg'", Drop.STRAY_LABELS, ""),
         ("x.json, annotation 6: there is no image with id 9", Drop.STRAY_LABELS, ""),
     ]
 
 
-def test_excluded_image_takes_its_annotations_with_it(tree: Write) -> None:
+def test_annotations_of_an_excluded_image_are_ignored(tree: Write) -> None:
     text = coco([image(1, "a.jpg"), image(2, "b.jpg")], [annotation(5, 2, category_id=99)])
-    found = listing(tree({"x.json": text, "a.jpg": b"", "b.jpg": b""}), "b.jpg")
-    assert problems(found) == []
-    assert [one.name for one in found.samples] == ["a.jpg"]
+    listed = listing(tree({"x.json": text, "a.jpg": b"", "b.jpg": b""}), "b.jpg")
+    assert problems(listed) == []
+    assert [one.name for one in listed.samples] == ["a.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_excluded_image_takes_its_annotations_with_it(tree: Write) -> None:
     [
         ([image(1, "a.jpg"), image(1, "b.jpg")], "image 1: its id or its image 'b.jpg' occurs tw"),
         ([image(1, "a.jpg"), image(2, "a.jpg")], "image 2: its id or its image 'a.jpg' occurs tw"),
-        ([image(1, "c.jpg")], "image 1: 'c.jpg' can be p/c.jpg or q/c.jpg"),
+        ([image(1, "c.jpg")], "image 1: 'c.jpg' matches p/c.jpg and q/c.jpg"),
         ([{"id": 1}], "image at position 0: needs a whole id and a file_name"),
         ([7], "image at position 0: needs a whole id and a file_name"),
     ],
@@ -184,8 +186,10 @@ MARKS = b'"images" "annotations" "categories"'
 @pytest.mark.parametrize(
     ("files", "what"),
     [
-        pytest.param({"x.json": ONE[:-20]}, r"x\.json: no sound JSON", id="cut short"),
-        pytest.param({"x.json": MARKS + b"\xff"}, r"x\.json: no sound JSON \(no UTF-8", id="text"),
+        pytest.param({"x.json": ONE[:-20]}, r"x\.json: not valid JSON", id="cut short"),
+        pytest.param(
+            {"x.json": MARKS + b"\xff"}, r"x\.json: not valid JSON \(not UTF-8", id="text"
+        ),
         pytest.param(
             {"x.json": b"[" * 100_000 + MARKS}, r"x\.json: nested too deeply", id="nested"
         ),
@@ -194,7 +198,7 @@ MARKS = b'"images" "annotations" "categories"'
         ),
         pytest.param(
             {"x.json": ONE.replace(b'"id": 5', b'"id": 1' + b"0" * 5000)},
-            r"x\.json: no sound JSON \(Exceeds the limit",
+            r"x\.json: not valid JSON \(Exceeds the limit",
             id="huge number",
         ),
         pytest.param(
@@ -207,7 +211,7 @@ MARKS = b'"images" "annotations" "categories"'
         ),
         pytest.param(
             {"x.json": ONE, "y.json": ONE},
-            r"several COCO files are of the same split: x\.json, y\.json",
+            r"several COCO files have the same split: x\.json, y\.json",
             id="two files",
         ),
         pytest.param(

@@ -21,25 +21,25 @@ def listing(tmp_path: Path, names: Sequence[str]) -> Listing:
     return list_samples(open_container(tmp_path), "images", Task.CLASSIFICATION)
 
 
-def rows(found: Listing) -> list[tuple[str, str, Split | None]]:
-    return [(sample.name, sample.label, sample.split) for sample in found.samples]
+def rows(listed: Listing) -> list[tuple[str, str, Split | None]]:
+    return [(sample.name, sample.label, sample.split) for sample in listed.samples]
 
 
 def test_flat_folder_has_no_splits(tmp_path: Path) -> None:
-    found = listing(tmp_path, ["nut/2.png", "nut/1.JPG", "gear/deeper/3.jpeg", "empty/"])
-    assert rows(found) == [
+    listed = listing(tmp_path, ["nut/2.png", "nut/1.JPG", "gear/deeper/3.jpeg", "empty/"])
+    assert rows(listed) == [
         ("gear/deeper/3.jpeg", "gear", None),
         ("nut/1.JPG", "nut", None),
         ("nut/2.png", "nut", None),
     ]
-    assert found.classes == ("empty", "gear", "nut")
-    assert found.given == frozenset()
+    assert listed.classes == ("empty", "gear", "nut")
+    assert listed.given == frozenset()
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
-def test_split_folders_are_taken_as_they_are(tmp_path: Path, val: str) -> None:
-    found = listing(tmp_path, ["train/nut/1.jpg", f"{val}/nut/2.jpg", "test/gear/3.jpg"])
-    assert [row[1:] for row in sorted(rows(found))] == [
+def test_split_folders_are_kept(tmp_path: Path, val: str) -> None:
+    listed = listing(tmp_path, ["train/nut/1.jpg", f"{val}/nut/2.jpg", "test/gear/3.jpg"])
+    assert [row[1:] for row in sorted(rows(listed))] == [
         row
         for _, row in sorted(
             [
@@ -49,56 +49,56 @@ def test_split_folders_are_taken_as_they_are(tmp_path: Path, val: str) -> None:
             ]
         )
     ]
-    assert found.given == {Split.TRAIN, Split.VAL, Split.TEST}
-    assert found.classes == ("gear", "nut")
+    assert listed.given == {Split.TRAIN, Split.VAL, Split.TEST}
+    assert listed.classes == ("gear", "nut")
 
 
 @pytest.mark.parametrize("wrap", ["data/", "data/images/"])
-def test_wrapping_folders_are_looked_through(tmp_path: Path, wrap: str) -> None:
-    found = listing(tmp_path, [f"{wrap}train/nut/1.jpg", f"{wrap}val/nut/2.jpg", "SOURCE.txt"])
-    assert rows(found) == [
+def test_outer_folders_are_skipped(tmp_path: Path, wrap: str) -> None:
+    listed = listing(tmp_path, [f"{wrap}train/nut/1.jpg", f"{wrap}val/nut/2.jpg", "SOURCE.txt"])
+    assert rows(listed) == [
         (f"{wrap}train/nut/1.jpg", "nut", Split.TRAIN),
         (f"{wrap}val/nut/2.jpg", "nut", Split.VAL),
     ]
-    assert found.others == ("SOURCE.txt",)
+    assert listed.others == ("SOURCE.txt",)
 
 
 def test_single_class_folder_is_not_a_wrapper(tmp_path: Path) -> None:
     assert rows(listing(tmp_path, ["nut/1.jpg"])) == [("nut/1.jpg", "nut", None)]
 
 
-def test_class_named_train_is_a_class_if_images_lie_in_it(tmp_path: Path) -> None:
-    found = listing(tmp_path, ["train/1.jpg", "plane/2.jpg"])
-    assert rows(found) == [("plane/2.jpg", "plane", None), ("train/1.jpg", "train", None)]
+def test_folder_named_train_with_images_is_a_class(tmp_path: Path) -> None:
+    listed = listing(tmp_path, ["train/1.jpg", "plane/2.jpg"])
+    assert rows(listed) == [("plane/2.jpg", "plane", None), ("train/1.jpg", "train", None)]
 
 
 def test_stray_files_are_counted_and_hidden_ones_are_not(tmp_path: Path) -> None:
-    found = listing(
+    listed = listing(
         tmp_path,
         ["nut/1.jpg", "nut/Thumbs.db", "nut/._1.jpg", "__MACOSX/nut/1.jpg", ".git/x.png", "a.txt"],
     )
-    assert rows(found) == [("nut/1.jpg", "nut", None)]
-    assert found.others == ("a.txt", "nut/Thumbs.db")
-    assert found.classes == ("nut",)
+    assert rows(listed) == [("nut/1.jpg", "nut", None)]
+    assert listed.others == ("a.txt", "nut/Thumbs.db")
+    assert listed.classes == ("nut",)
 
 
 def test_image_outside_of_class_folders_is_named(tmp_path: Path) -> None:
-    found = listing(tmp_path, ["train/nut/1.jpg", "train/2.jpg", "3.jpg"])
-    assert found.unlabelled == ("3.jpg", "train/2.jpg")
+    listed = listing(tmp_path, ["train/nut/1.jpg", "train/2.jpg", "3.jpg"])
+    assert listed.unlabelled == ("3.jpg", "train/2.jpg")
 
 
-def test_image_that_pillow_cannot_read_is_still_a_image(tmp_path: Path) -> None:
+def test_image_that_pillow_cannot_read_is_still_an_image(tmp_path: Path) -> None:
     assert rows(listing(tmp_path, ["nut/1.heic"])) == [("nut/1.heic", "nut", None)]
 
 
 @pytest.mark.parametrize(
     ("names", "what"),
     [
-        pytest.param([], "no labelled images found in 'images'", id="nothing"),
-        pytest.param(["1.jpg"], "no labelled images found in 'images'", id="no class folder"),
+        pytest.param([], "no labelled images in 'images'", id="nothing"),
+        pytest.param(["1.jpg"], "no labelled images in 'images'", id="no class folder"),
         pytest.param(
             ["train/nut/1.jpg", "extra/nut/2.jpg"],
-            "folder 'extra' stands beside the splits train",
+            "folder 'extra' is next to the splits train",
             id="folder beside the splits",
         ),
         pytest.param(
@@ -116,7 +116,7 @@ def test_contradictory_layout_is_refused(tmp_path: Path, names: list[str], what:
 
 @dataclass
 class Bare:
-    """A container of nothing."""
+    """An empty container."""
 
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
@@ -133,6 +133,6 @@ class Bare:
 
 
 @pytest.mark.parametrize("name", SOURCES.names())
-def test_no_source_recognises_nothing(name: str) -> None:
+def test_no_source_recognises_an_empty_container(name: str) -> None:
     nothing: Container = Bare()
     assert not SOURCES.load(name).recognises(nothing)

@@ -1,4 +1,4 @@
-"""Which layout is taken for which task, and that all of them say the same of the same boxes."""
+"""The layout chosen for a task, and the equivalence of all layouts."""
 
 from __future__ import annotations
 
@@ -104,42 +104,40 @@ def listed(tree: Mapping[str, bytes | None], folder: Path) -> Listing:
 
 @st.composite
 def scenes(draw: st.DrawFn) -> dict[str, list[Box]]:
-    """Return the boxes of a few images in every split; the first image shows all classes."""
-    found: dict[str, list[Box]] = {}
+    """Return the boxes of a few images in every split; the first image has all classes."""
+    images: dict[str, list[Box]] = {}
     for split in SPLITS:
         for number in range(draw(st.integers(1, 3))):
             boxes: list[Box] = []
-            least = range(3) if not found else range(0)
+            least = range(3) if not images else range(0)
             for label in [*least, *draw(st.lists(st.integers(0, 2), max_size=4))]:
                 x0, y0 = draw(st.integers(0, WIDTH - 2)), draw(st.integers(0, HEIGHT - 2))
                 x1 = draw(st.integers(x0 + 1, WIDTH))
                 boxes.append((label, x0, y0, x1, draw(st.integers(y0 + 1, HEIGHT))))
-            found[f"{split}/image {number}"] = boxes
-    return found
+            images[f"{split}/image {number}"] = boxes
+    return images
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(images=scenes())
-def test_all_layouts_say_the_same_of_the_same_boxes(
-    tmp_path: Path, images: dict[str, list[Box]]
-) -> None:
+def test_all_layouts_give_the_same_boxes(tmp_path: Path, images: dict[str, list[Box]]) -> None:
     for write in (yolo, voc, coco):
-        found = listed(write(images), tmp_path)
-        assert found.classes == CLASSES
-        assert found.given == set(Split)
-        assert found.problems == ()
-        sizes = {sample.name: (HEIGHT, WIDTH) for sample in found.samples}
-        lint = lint_boxes(found, sizes, Allowed())
-        said = {
+        listing = listed(write(images), tmp_path)
+        assert listing.classes == CLASSES
+        assert listing.given == set(Split)
+        assert listing.problems == ()
+        sizes = {sample.name: (HEIGHT, WIDTH) for sample in listing.samples}
+        lint = lint_boxes(listing, sizes, Allowed())
+        boxes_by_image = {
             sample.name: (
                 sample.split,
                 [(CLASSES.index(box.label), *box.corners) for box in sample.boxes],
             )
             for sample in lint.listing.samples
         }
-        assert set(said) == {f"images/{name}.jpg" for name in images}
+        assert set(boxes_by_image) == {f"images/{name}.jpg" for name in images}
         for name, boxes in images.items():
-            split, rows = said[f"images/{name}.jpg"]
+            split, rows = boxes_by_image[f"images/{name}.jpg"]
             assert split is SPLITS[name.split("/")[0]]
             assert len(rows) == len(boxes)
             for row, box in zip(rows, boxes, strict=True):
@@ -148,10 +146,10 @@ def test_all_layouts_say_the_same_of_the_same_boxes(
 
 @pytest.mark.parametrize("write", [yolo, voc, coco])
 @pytest.mark.parametrize("decomposed", ["images", "labels", "lists"])
-def test_letters_with_accents_pair_however_they_are_stored(
+def test_names_with_accents_match_in_any_normal_form(
     tmp_path: Path, write: Callable[[Mapping[str, list[Box]]], Tree], decomposed: str
 ) -> None:
-    """As between macOS, which stores an accent apart from its letter, and everything else."""
+    """macOS stores accents as separate characters, other systems do not."""
     files = write({"train/\u00e4 b 1": [(1, 1, 2, 3, 4)], "val/\u00e5ngstr\u00f6m": []})
     if write is voc:
         files |= {f"ImageSets/Main/{split}.txt": b"" for split in ("train", "val")}
@@ -167,9 +165,9 @@ def test_letters_with_accents_pair_however_they_are_stored(
             return name, unicodedata.normalize("NFD", content.decode()).encode()
         return unicodedata.normalize("NFD", name) if kind == decomposed else name, content
 
-    found = listed(dict(stored(name, text or b"") for name, text in files.items()), tmp_path)
-    assert found.problems == ()
-    assert [(one.labelled, one.split, len(one.boxes)) for one in found.samples] == [
+    listing = listed(dict(stored(name, text or b"") for name, text in files.items()), tmp_path)
+    assert listing.problems == ()
+    assert [(one.labelled, one.split, len(one.boxes)) for one in listing.samples] == [
         (True, Split.TRAIN, 1),
         (True, Split.VAL, 0),
     ]
@@ -188,22 +186,22 @@ def test_letters_with_accents_pair_however_they_are_stored(
     ],
     ids=["yolo", "voc", "coco"],
 )
-def test_every_layout_says_where_classes_are_named(
+def test_every_layout_names_the_origin_of_its_classes(
     tmp_path: Path, write: Callable[[Mapping[str, list[Box]]], Tree], named_in: str
 ) -> None:
     images = {f"{split}/a": [(0, 1, 2, 3, 4)] for split in SPLITS}
     assert listed(write(images), tmp_path).named_in == named_in
 
 
-def test_names_that_only_look_the_same_keep_their_own_labels(tmp_path: Path) -> None:
+def test_different_names_that_look_the_same_keep_their_labels(tmp_path: Path) -> None:
     names = ("\u00e4", "a\u0308")
     files: Tree = {"data.yaml": b"names: [nut, gear]"}
     for number, name in enumerate(names):
         text = f"{number} .5 .5 .1 .1\n".encode()
         files |= {f"images/{name}.jpg": b"", f"labels/{name}.txt": text}
-    found = listed(files, tmp_path)
-    assert found.problems == ()
-    assert {one.name: [box.label for box in one.boxes] for one in found.samples} == {
+    listing = listed(files, tmp_path)
+    assert listing.problems == ()
+    assert {one.name: [box.label for box in one.boxes] for one in listing.samples} == {
         "images/\u00e4.jpg": ["nut"],
         "images/a\u0308.jpg": ["gear"],
     }
@@ -222,37 +220,35 @@ def test_task_is_guessed_from_the_labels(tree: Write, files: Tree, task: str) ->
 @pytest.mark.parametrize(
     ("files", "name"), [(YOLO, "yolo"), (VOC, "voc"), (COCO, "coco")], ids=["yolo", "voc", "coco"]
 )
-def test_boxes_are_refused_where_the_task_is_classification(
-    tree: Write, files: Tree, name: str
-) -> None:
-    what = rf"'images' hold labelled boxes \({name}\), but the task is classification\n  write `tas"
+def test_boxes_are_refused_for_classification(tree: Write, files: Tree, name: str) -> None:
+    what = rf"'images' have labelled boxes \({name}\), but the task is classification\n  write `tas"
     with pytest.raises(DataError, match=what):
         list_samples(open_container(tree(files)), "images", Task.CLASSIFICATION)
 
 
-def test_folders_are_refused_where_the_task_is_detection(tree: Write) -> None:
-    with pytest.raises(DataError, match="no labelled boxes found in 'images'") as caught:
+def test_folders_are_refused_for_detection(tree: Write) -> None:
+    with pytest.raises(DataError, match="no labelled boxes in 'images'") as caught:
         list_samples(open_container(tree(FOLDERS)), "images", Task.DETECTION)
     for part in ("COCO, a JSON", "Pascal VOC, Annot", "YOLO, data.yaml", "`task: classification`"):
         assert part in caught.value.remedy
 
 
-def test_nothing_at_all_is_refused_without_a_guess(tree: Write) -> None:
-    with pytest.raises(DataError, match="no labelled boxes found") as caught:
+def test_empty_data_are_refused_without_a_suggestion(tree: Write) -> None:
+    with pytest.raises(DataError, match="no labelled boxes") as caught:
         list_samples(open_container(tree({"a.jpg": b""})), "images", Task.DETECTION)
     assert "classification" not in caught.value.remedy
 
 
 def test_several_layouts_are_refused_until_one_is_excluded(tree: Write) -> None:
     root = tree({**YOLO, **COCO})
-    with pytest.raises(DataError, match=r"laid out in several ways: coco, yolo\n  leave the lab"):
+    with pytest.raises(DataError, match=r"have several layouts: coco, yolo\n  exclude the lab"):
         list_samples(open_container(root), "images", Task.DETECTION)
     container = open_container(root, exclude=("labels.json",))
     assert list_samples(container, "images", Task.DETECTION).classes == ("nut",)
 
 
 @pytest.mark.parametrize("name", SOURCES.names())
-def test_every_layout_says_what_it_expects(name: str) -> None:
+def test_every_layout_describes_the_files_it_expects(name: str) -> None:
     source = SOURCES.load(name)
     assert isinstance(source.task, Task)
     assert len(source.expects) > 10
@@ -272,5 +268,5 @@ def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> 
         ".git/config": b"",
     }
     container = open_container(tree({**layout, **files}))
-    found = list_samples(container, "images", guess_task(container))
-    assert found.others == ("broken.yaml", "list.yaml", "other.yaml")
+    listing = list_samples(container, "images", guess_task(container))
+    assert listing.others == ("broken.yaml", "list.yaml", "other.yaml")

@@ -38,8 +38,8 @@ def listing(root: Path, *exclude: str) -> Listing:
     return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
 
 
-def problems(found: Listing) -> list[tuple[str, Drop | None, str]]:
-    return [(problem.example, problem.drop, problem.image) for problem in found.problems]
+def problems(listed: Listing) -> list[tuple[str, Drop | None, str]]:
+    return [(problem.example, problem.drop, problem.image) for problem in listed.problems]
 
 
 @pytest.mark.parametrize(
@@ -54,25 +54,25 @@ def problems(found: Listing) -> list[tuple[str, Drop | None, str]]:
 )
 def test_labels_are_found_by_name(tree: Write, image: str, label: str) -> None:
     text = xml((1, 2, 3.5, 4), (10, 20, 30, 40), name=" Gew\u00fcnde stift ", difficult=1)
-    found = listing(tree({image: b"", label: text}))
-    (sample,) = found.samples
+    listed = listing(tree({image: b"", label: text}))
+    (sample,) = listed.samples
     assert (sample.name, sample.split, sample.relative) == (image, None, False)
     assert sample.stated_size == (48, 64)
-    # Coordinates are kept as they are written.
+    # Coordinates are not changed.
     assert [box.corners for box in sample.boxes] == [(1, 2, 3.5, 4), (10, 20, 30, 40)]
     assert sample.boxes[1].where == f"{label}, object 2"
     assert sample.boxes[1].difficult
-    assert found.classes == ("Gew\u00fcnde stift",)
-    assert found.labels == (label,)
-    assert problems(found) == []
+    assert listed.classes == ("Gew\u00fcnde stift",)
+    assert listed.labels == (label,)
+    assert problems(listed) == []
 
 
-def test_image_with_the_same_name_in_another_split_has_labels_of_its_own(tree: Write) -> None:
+def test_images_of_one_name_in_different_splits_have_their_own_labels(tree: Write) -> None:
     files: Tree = {}
     for split, name in (("train", "nut"), ("valid", "gear"), ("test", "screw")):
         files |= {f"{split}/a.jpg": b"", f"{split}/a.xml": xml((1, 2, 3, 4), name=name)}
-    found = listing(tree(files))
-    assert [(one.name, one.split, one.boxes[0].label) for one in found.samples] == [
+    listed = listing(tree(files))
+    assert [(one.name, one.split, one.boxes[0].label) for one in listed.samples] == [
         ("test/a.jpg", Split.TEST, "screw"),
         ("train/a.jpg", Split.TRAIN, "nut"),
         ("valid/a.jpg", Split.VAL, "gear"),
@@ -87,23 +87,23 @@ def write_lists(tree: Write, lists: dict[str, bytes], *, wrap: str = "") -> Path
 
 
 @pytest.mark.parametrize("wrap", ["", "VOC2007/"])
-def test_splits_are_those_of_the_lists(tree: Write, wrap: str) -> None:
+def test_splits_follow_the_lists(tree: Write, wrap: str) -> None:
     lists = {"train": b"a\r\n", "val": b"b\n\n", "test": b"c", "trainval": b"a\nb\n"}
-    found = listing(write_lists(tree, lists, wrap=wrap))
-    assert [(one.name[-5], one.split) for one in found.samples] == [
+    listed = listing(write_lists(tree, lists, wrap=wrap))
+    assert [(one.name[-5], one.split) for one in listed.samples] == [
         ("a", Split.TRAIN),
         ("b", Split.VAL),
         ("c", Split.TEST),
     ]
-    assert found.unlisted == (f"{wrap}JPEGImages/d.jpg",)
-    assert found.given == set(Split)
-    assert found.others == ()
+    assert listed.unlisted == (f"{wrap}JPEGImages/d.jpg",)
+    assert listed.given == set(Split)
+    assert listed.others == ()
 
 
 @pytest.mark.parametrize("lists", [{}, {"val": b"b\n"}])
-def test_trainval_is_train_where_there_is_no_train(tree: Write, lists: dict[str, bytes]) -> None:
-    found = listing(write_lists(tree, {"trainval": b"a\nb\nc\n", "test": b"d\n", **lists}))
-    splits = {one.name[-5]: one.split for one in found.samples}
+def test_trainval_replaces_a_missing_train_list(tree: Write, lists: dict[str, bytes]) -> None:
+    listed = listing(write_lists(tree, {"trainval": b"a\nb\nc\n", "test": b"d\n", **lists}))
+    splits = {one.name[-5]: one.split for one in listed.samples}
     val = Split.VAL if lists else Split.TRAIN
     assert splits == {"a": Split.TRAIN, "b": val, "c": Split.TRAIN, "d": Split.TEST}
 
@@ -115,40 +115,40 @@ def test_image_in_two_lists_is_refused(tree: Write) -> None:
         listing(write_lists(tree, {"train": b"a\nb\n", "test": b"a\n"}))
 
 
-def test_listed_name_without_a_image_is_named_with_its_line(tree: Write) -> None:
-    found = listing(write_lists(tree, {"train": b"a\nz.jpg\n"}))
+def test_listed_name_without_an_image_is_named_with_its_line(tree: Write) -> None:
+    listed = listing(write_lists(tree, {"train": b"a\nz.jpg\n"}))
     expected = "ImageSets/Main/train.txt:2: there is no image 'z.jpg'"
-    assert problems(found) == [(expected, Drop.STRAY_LABELS, "")]
+    assert problems(listed) == [(expected, Drop.STRAY_LABELS, "")]
 
 
 @pytest.mark.parametrize("filename", ["C:\\images\\old.jpg", "../images/old.jpg", "", "a.png"])
-def test_stale_file_name_inside_does_not_matter(tree: Write, filename: str) -> None:
-    found = listing(tree({"a.jpg": b"", "a.xml": xml((1, 2, 3, 4), filename=filename)}))
-    assert problems(found) == []
-    assert len(found.samples[0].boxes) == 1
+def test_stale_file_name_in_the_xml_does_not_matter(tree: Write, filename: str) -> None:
+    listed = listing(tree({"a.jpg": b"", "a.xml": xml((1, 2, 3, 4), filename=filename)}))
+    assert problems(listed) == []
+    assert len(listed.samples[0].boxes) == 1
 
 
-def test_file_name_inside_is_taken_where_the_names_differ(tree: Write) -> None:
+def test_file_name_in_the_xml_is_used_if_the_names_differ(tree: Write) -> None:
     text = xml((1, 2, 3, 4), filename="C:\\images\\b.jpg")
-    found = listing(tree({"images/b.jpg": b"", "annotations/0001.xml": text}))
-    assert [(one.name, len(one.boxes)) for one in found.samples] == [("images/b.jpg", 1)]
+    listed = listing(tree({"images/b.jpg": b"", "annotations/0001.xml": text}))
+    assert [(one.name, len(one.boxes)) for one in listed.samples] == [("images/b.jpg", 1)]
 
 
 def test_file_name_of_another_image_is_a_contradiction(tree: Write) -> None:
     text = xml((1, 2, 3, 4), filename="b.jpg")
-    found = listing(tree({"a.jpg": b"", "a.xml": text, "b.jpg": b"", "b.xml": XML}))
-    what = "a.xml: names the image 'b.jpg', but is called like a.jpg"
-    assert problems(found) == [(what, Drop.BAD_LABELS, "a.jpg")]
+    listed = listing(tree({"a.jpg": b"", "a.xml": text, "b.jpg": b"", "b.xml": XML}))
+    what = "a.xml: refers to 'b.jpg', but its own name matches a.jpg"
+    assert problems(listed) == [(what, Drop.BAD_LABELS, "a.jpg")]
 
 
-def test_images_and_labels_without_each_other_are_named(tree: Write) -> None:
+def test_images_without_labels_and_vice_versa_are_named(tree: Write) -> None:
     root = tree({"a.jpg": b"", "a.xml": XML, "b.jpg": b"", "c.xml": XML, "d.xml": xml()})
-    found = listing(root)
-    assert [(one.name, one.labelled) for one in found.samples] == [
+    listed = listing(root)
+    assert [(one.name, one.labelled) for one in listed.samples] == [
         ("a.jpg", True),
         ("b.jpg", False),
     ]
-    assert problems(found) == [
+    assert problems(listed) == [
         ("c.xml", Drop.STRAY_LABELS, ""),
         ("d.xml", Drop.STRAY_LABELS, ""),
     ]
@@ -156,20 +156,20 @@ def test_images_and_labels_without_each_other_are_named(tree: Write) -> None:
 
 def test_labels_of_an_excluded_image_are_not_stray(tree: Write) -> None:
     root = tree({"a.jpg": b"", "a.xml": XML, "b.jpg": b"", "b.xml": b"<annotation>"})
-    found = listing(root, "b.jpg")
-    assert problems(found) == []
-    assert [one.name for one in found.samples] == ["a.jpg"]
+    listed = listing(root, "b.jpg")
+    assert problems(listed) == []
+    assert [one.name for one in listed.samples] == ["a.jpg"]
 
 
 def test_several_images_or_labels_of_one_name_are_refused(tree: Write) -> None:
     root = tree({"a.jpg": b"", "a.png": b"", "a.xml": XML})
-    assert problems(listing(root)) == [("a.xml: can be about a.jpg or a.png", None, "")]
+    assert problems(listing(root)) == [("a.xml: matches a.jpg and a.png", None, "")]
     assert problems(listing(root, "a.png")) == []
 
 
 def test_image_with_two_label_files_is_refused(tree: Write) -> None:
-    found = listing(tree({"images/a.jpg": b"", "annotations/a.xml": XML, "labels/a.xml": XML}))
-    assert problems(found) == [("images/a.jpg: labels/a.xml is not the only one", None, "")]
+    listed = listing(tree({"images/a.jpg": b"", "annotations/a.xml": XML, "labels/a.xml": XML}))
+    assert problems(listed) == [("images/a.jpg: labels/a.xml is not the only one", None, "")]
 
 
 def test_image_without_objects_is_labelled_and_size_0_is_none(tree: Write) -> None:
@@ -196,16 +196,18 @@ BOMB = (
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        pytest.param(XML[:80], "no sound XML (unclosed token", id="cut short"),
-        pytest.param(b"", "no sound XML (no element found", id="empty"),
-        pytest.param(b"<annotation>\xff</annotation>", "no sound XML (not well-formed", id="bytes"),
-        pytest.param(BOMB, "declares XML entities, which are not read", id="bomb"),
+        pytest.param(XML[:80], "not valid XML (unclosed token", id="cut short"),
+        pytest.param(b"", "not valid XML (no element found", id="empty"),
+        pytest.param(
+            b"<annotation>\xff</annotation>", "not valid XML (not well-formed", id="bytes"
+        ),
+        pytest.param(BOMB, "declares XML entities, which are not supported", id="bomb"),
         pytest.param(
             b'<?xml version="1.0" encoding="martian"?><annotation/>',
-            "no sound XML (unknown encoding",
+            "not valid XML (unknown encoding",
             id="encoding",
         ),
-        pytest.param(b"<x><annotation/></x>", "holds <x>, not <annotation>", id="root"),
+        pytest.param(b"<x><annotation/></x>", "contains <x>, not <annotation>", id="root"),
         pytest.param(xml((1, 2, 3, "4a")), "object 1: <ymax> is '4a', not a number", id="word"),
         pytest.param(xml((1, "nan", 3, 4)), "<ymin> is 'nan', not a finite number", id="nan"),
         pytest.param(xml(("9" * 5000, 1, 3, 4)), "not a finite number", id="huge"),
@@ -214,9 +216,9 @@ BOMB = (
     ],
 )
 def test_broken_file_is_named(tree: Write, text: bytes, what: str) -> None:
-    found = listing(tree({"a.jpg": b"", "a.xml": text, "b.jpg": b"", "b.xml": XML}))
-    ((example, drop, image),) = problems(found)
+    listed = listing(tree({"a.jpg": b"", "a.xml": text, "b.jpg": b"", "b.xml": XML}))
+    ((example, drop, image),) = problems(listed)
     assert example.startswith("a.xml: ")
     assert what in example
     assert (drop, image) == (Drop.BAD_LABELS, "a.jpg")
-    assert [one.labelled for one in found.samples] == [True, True]
+    assert [one.labelled for one in listed.samples] == [True, True]

@@ -22,24 +22,24 @@ def listing(root: Path, *exclude: str) -> Listing:
     return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
 
 
-def problems(found: Listing) -> list[tuple[str, Drop | None, str]]:
-    return [(problem.example, problem.drop, problem.image) for problem in found.problems]
+def problems(listed: Listing) -> list[tuple[str, Drop | None, str]]:
+    return [(problem.example, problem.drop, problem.image) for problem in listed.problems]
 
 
 def test_boxes_are_corners_as_fractions(tree: Write) -> None:
     root = tree(
         {"data.yaml": NAMES, "images/a b.jpg": b"", "labels/a b.txt": LINE + b"2 .5 .5 1 1"}
     )
-    found = listing(root)
-    (sample,) = found.samples
-    assert found.classes == ("nut", "Zahnr\u00e4der", "hex screw")
+    listed = listing(root)
+    (sample,) = listed.samples
+    assert listed.classes == ("nut", "Zahnr\u00e4der", "hex screw")
     assert (sample.name, sample.split, sample.relative) == ("images/a b.jpg", None, True)
     assert [box.label for box in sample.boxes] == ["Zahnr\u00e4der", "hex screw"]
     # centre 0.5, 0.25 and size 0.2 x 0.1
     assert sample.boxes[0].corners == pytest.approx((0.4, 0.2, 0.6, 0.3))
     assert sample.boxes[1].where == "labels/a b.txt:2"
-    assert found.labels == ("labels/a b.txt", "data.yaml")
-    assert problems(found) == []
+    assert listed.labels == ("labels/a b.txt", "data.yaml")
+    assert problems(listed) == []
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_boxes_are_corners_as_fractions(tree: Write) -> None:
         pytest.param({"labels/classes.txt": b"nut\r\nscrew\r\n"}, id="classes.txt"),
     ],
 )
-def test_names_come_from_a_list_a_table_or_lines(tree: Write, names: Tree) -> None:
+def test_names_come_from_a_list_a_table_or_a_text_file(tree: Write, names: Tree) -> None:
     root = tree({**names, "images/a.jpg": b"", "labels/a.txt": LINE})
     assert listing(root).classes == ("nut", "screw")
 
 
-def test_line_ends_marks_and_big_suffixes_of_windows_are_read(tree: Write) -> None:
+def test_windows_line_ends_byte_order_marks_and_upper_case_suffixes_are_read(tree: Write) -> None:
     root = tree(
         {
             "data.yaml": b"\xef\xbb\xbf" + NAMES.replace(b"\n", b"\r\n"),
@@ -63,12 +63,12 @@ def test_line_ends_marks_and_big_suffixes_of_windows_are_read(tree: Write) -> No
             "labels/A.TXT": b"\xef\xbb\xbf0 0.5 0.5 1 1\r\n\r\n1 0.5 0.5 1 1\r\n",
         }
     )
-    found = listing(root)
-    assert [box.label for box in found.samples[0].boxes] == ["nut", "Zahnr\u00e4der"]
-    assert found.samples[0].boxes[1].where == "labels/A.TXT:3"
+    listed = listing(root)
+    assert [box.label for box in listed.samples[0].boxes] == ["nut", "Zahnr\u00e4der"]
+    assert listed.samples[0].boxes[1].where == "labels/A.TXT:3"
 
 
-def test_empty_label_file_says_that_there_is_nothing(tree: Write) -> None:
+def test_image_with_an_empty_label_file_is_background(tree: Write) -> None:
     root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": b" \n"})
     (sample,) = listing(root).samples
     assert sample.labelled
@@ -91,26 +91,26 @@ def test_image_without_a_label_file_is_not_labelled(tree: Write) -> None:
     ],
     ids=["relative", "absolute", "backslashes", "list", "folders"],
 )
-def test_splits_are_those_of_data_yaml_or_of_folders(tree: Write, yaml: bytes) -> None:
+def test_splits_follow_data_yaml_or_folders(tree: Write, yaml: bytes) -> None:
     images = {f"images/{split}/{split}.jpg": b"" for split in ("train", "val", "test")}
     labels = {f"labels/{split}/{split}.txt": LINE for split in ("train", "val", "test")}
     lists = {"train.txt": b"./images/train/train.jpg\n"} if b"train.txt" in yaml else {}
     files = {"data.yaml": NAMES + yaml, **images, **labels, **lists}
-    found = listing(tree({f"wrap/{name}": text for name, text in files.items()}))
-    assert {sample.name.split("/")[2]: sample.split for sample in found.samples} == {
+    listed = listing(tree({f"wrap/{name}": text for name, text in files.items()}))
+    assert {sample.name.split("/")[2]: sample.split for sample in listed.samples} == {
         "train": Split.TRAIN,
         "val": Split.VAL,
         "test": Split.TEST,
     }
-    assert found.given == set(Split)
-    assert found.others == ()
-    assert all(len(sample.boxes) == 1 for sample in found.samples)
+    assert listed.given == set(Split)
+    assert listed.others == ()
+    assert all(len(sample.boxes) == 1 for sample in listed.samples)
 
 
 def test_images_and_labels_below_split_folders_are_found(tree: Write) -> None:
-    """As exporters write it: `train: ../train/images`, although `train/` lies beside the file."""
+    """Exporters write `train: ../train/images` although `train/` is next to the file."""
     yaml = NAMES + b"train: ../train/images\nval: ../valid/images\n"
-    found = listing(
+    listed = listing(
         tree(
             {
                 "data.yaml": yaml,
@@ -123,12 +123,12 @@ def test_images_and_labels_below_split_folders_are_found(tree: Write) -> None:
             }
         )
     )
-    assert [(one.name, one.split) for one in found.samples] == [
+    assert [(one.name, one.split) for one in listed.samples] == [
         ("train/images/a.jpg", Split.TRAIN),
         ("valid/images/b.jpg", Split.VAL),
     ]
-    assert found.unlisted == ("spare/images/c.jpg",)
-    assert problems(found) == []
+    assert listed.unlisted == ("spare/images/c.jpg",)
+    assert problems(listed) == []
 
 
 @pytest.mark.parametrize(
@@ -144,48 +144,48 @@ def test_images_and_labels_below_split_folders_are_found(tree: Write) -> None:
         ("9" * 400 + " .5 .5 .1 .1", "' is not a finite number"),
         ("1 nan .5 .1 .1", "'nan' is not a finite number"),
         ("1 .5 inf .1 .1", "'inf' is not a finite number"),
-        ("1 320 240 64 64", "'320' is no fraction of the image, 0 to 1; is it in pixels?"),
+        ("1 320 240 64 64", "'320' is not a fraction of the image, 0 to 1; is it in pixels?"),
         ("1", "has 1 column; expected class, centre x"),
         (
             "1,0.5,0.5,0.1,0.1",
-            "has no spaces; separate by spaces, not by commas or the like: class",
+            "has no spaces; separate by spaces, not by commas: class",
         ),
         (
             "1;.5;.5;.1;.1",
-            "has no spaces; separate by spaces, not by commas or the like: class, ce",
+            "has no spaces; separate by spaces, not by commas: class, ce",
         ),
-        ("1, .5, .5, .1, .1", "'1,' is not a number; separate by spaces alone"),
-        ("1 0,5 0,5 0,1 0,1", "'0,5' is not a number; decimals need a point"),
+        ("1, .5, .5, .1, .1", "'1,' is not a number; separate by spaces only"),
+        ("1 0,5 0,5 0,1 0,1", "'0,5' is not a number; use a decimal point"),
     ],
 )
 def test_broken_line_is_named_with_file_and_line(tree: Write, line: str, what: str) -> None:
     text = LINE + line.encode() + b"\n" + LINE
-    found = listing(tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": text}))
-    ((example, drop, image),) = problems(found)
+    listed = listing(tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": text}))
+    ((example, drop, image),) = problems(listed)
     assert example.startswith("labels/a.txt:2: ")
     assert what in example
     assert (drop, image) == (Drop.BAD_LABELS, "images/a.jpg")
-    assert found.problems[0].title == "broken label line"
-    assert len(found.samples[0].boxes) == 2
+    assert listed.problems[0].title == "broken label line"
+    assert len(listed.samples[0].boxes) == 2
 
 
-def test_label_file_that_is_no_text_is_named(tree: Write) -> None:
+def test_label_file_that_is_not_text_is_named(tree: Write) -> None:
     root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": b"1 0.5\xff"})
     assert problems(listing(root)) == [
-        ("labels/a.txt: no UTF-8 text (byte 5)", Drop.BAD_LABELS, "images/a.jpg")
+        ("labels/a.txt: not UTF-8 text (byte 5)", Drop.BAD_LABELS, "images/a.jpg")
     ]
 
 
-def test_labels_without_a_image_are_named_unless_it_is_excluded(tree: Write) -> None:
+def test_labels_without_an_image_are_named_unless_it_is_excluded(tree: Write) -> None:
     files = {"images/a.jpg": b"", "images/b.jpg": b"", "labels/a.txt": LINE, "labels/b.txt": b"x"}
     root = tree({"data.yaml": NAMES, **files, "labels/c.txt": LINE, "labels/notes.txt": b"hello"})
-    found = listing(root, "images/b.jpg")
-    assert problems(found) == [("labels/c.txt", Drop.STRAY_LABELS, "")]
-    assert [sample.name for sample in found.samples] == ["images/a.jpg"]
-    assert found.others == ("labels/notes.txt",)
+    listed = listing(root, "images/b.jpg")
+    assert problems(listed) == [("labels/c.txt", Drop.STRAY_LABELS, "")]
+    assert [sample.name for sample in listed.samples] == ["images/a.jpg"]
+    assert listed.others == ("labels/notes.txt",)
 
 
-def test_listed_image_that_is_not_there_is_named_with_its_line(tree: Write) -> None:
+def test_missing_listed_image_is_named_with_its_line(tree: Write) -> None:
     lines = b"images/a.jpg\n\nimages/b.jpg\n"
     root = tree(
         {
@@ -199,15 +199,15 @@ def test_listed_image_that_is_not_there_is_named_with_its_line(tree: Write) -> N
     assert problems(listing(root)) == [expected]
 
 
-def test_labels_of_two_images_are_refused_until_one_is_excluded(tree: Write) -> None:
+def test_labels_that_match_two_images_are_refused_until_one_is_excluded(tree: Write) -> None:
     files = {"images/a.jpg": b"", "images/a.png": b"", "labels/a.txt": LINE}
     root = tree({"data.yaml": NAMES, **files})
     assert problems(listing(root)) == [
-        ("labels/a.txt: can be about images/a.jpg or images/a.png", None, "")
+        ("labels/a.txt: matches images/a.jpg and images/a.png", None, "")
     ]
-    found = listing(root, "images/a.jpg")
-    assert problems(found) == []
-    assert [(one.name, len(one.boxes)) for one in found.samples] == [("images/a.png", 1)]
+    listed = listing(root, "images/a.jpg")
+    assert problems(listed) == []
+    assert [(one.name, len(one.boxes)) for one in listed.samples] == [("images/a.png", 1)]
 
 
 @pytest.mark.parametrize(
@@ -225,11 +225,11 @@ def test_labels_of_two_images_are_refused_until_one_is_excluded(tree: Write) -> 
         ),
         pytest.param({"data.yaml": b"names: []"}, "`names` must be a list of class", id="empty"),
         pytest.param({"data.yaml": b"names: [a, a]"}, "two classes have the same name", id="twice"),
-        pytest.param({"data.yaml": b"names: [a, [b]]"}, "a name in `names` is no text", id="deep"),
+        pytest.param({"data.yaml": b"names: [a, [b]]"}, "a name in `names` is not text", id="deep"),
         pytest.param({"data.yaml": b"names: [a]\nnc: 2"}, "`nc` is not 1, the number", id="nc"),
         pytest.param(
             {"data.yaml": NAMES, "other.yaml": NAMES},
-            r"several files name classes: data\.yaml, other\.yaml",
+            r"several files define class names: data\.yaml, other\.yaml",
             id="two files",
         ),
         pytest.param(
@@ -260,6 +260,6 @@ def test_labels_of_two_images_are_refused_until_one_is_excluded(tree: Write) -> 
     ],
 )
 def test_contradictory_layout_is_refused(tree: Write, files: Tree, what: str) -> None:
-    given = {name: text for name, text in files.items() if text is not None}
+    present = {name: text for name, text in files.items() if text is not None}
     with pytest.raises(DataError, match=what):
-        listing(tree({"images/a.jpg": b"", "labels/a.txt": LINE, **given}))
+        listing(tree({"images/a.jpg": b"", "labels/a.txt": LINE, **present}))

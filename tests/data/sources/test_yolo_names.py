@@ -1,4 +1,4 @@
-"""What data.yaml says: every name as it is written, and a reason where it cannot be read."""
+"""Class names are kept exactly as in data.yaml; a file that cannot be read is refused."""
 
 from __future__ import annotations
 
@@ -36,35 +36,33 @@ def listing(root: Path) -> Listing:
         pytest.param(b"{'0': off, 1: \"7.0\"}", ("off", "7.0"), id="quoted keys"),
     ],
 )
-def test_names_are_kept_as_they_are_written(
-    tree: Write, names: bytes, classes: tuple[str, ...]
-) -> None:
-    found = listing(tree({**IMAGE, "data.yaml": b"names: " + names}))
-    assert found.classes == classes
-    assert found.samples[0].boxes[0].label == classes[0]
+def test_names_are_not_changed(tree: Write, names: bytes, classes: tuple[str, ...]) -> None:
+    listed = listing(tree({**IMAGE, "data.yaml": b"names: " + names}))
+    assert listed.classes == classes
+    assert listed.samples[0].boxes[0].label == classes[0]
 
 
 @pytest.mark.parametrize("nothing", [b"", b" ~", b" null", b" # optional"])
-def test_keys_of_splits_may_be_left_open(tree: Write, nothing: bytes) -> None:
+def test_split_keys_may_be_empty(tree: Write, nothing: bytes) -> None:
     text = b"names: [nut]\nnc: 1\npath: 2024\ntrain: images\nval:" + nothing + b"\n"
-    found = listing(tree({**IMAGE, "data.yaml": text}))
-    assert [sample.split for sample in found.samples] == [Split.TRAIN]
+    listed = listing(tree({**IMAGE, "data.yaml": text}))
+    assert [sample.split for sample in listed.samples] == [Split.TRAIN]
 
 
-def test_folder_that_is_called_like_a_number_is_found(tree: Write) -> None:
+def test_folder_with_a_number_as_its_name_is_used(tree: Write) -> None:
     files: Tree = {"2024/images/a.jpg": b"", "2024/labels/a.txt": b""}
-    found = listing(tree({**files, "data.yaml": b"names: [nut]\ntrain: 2024\n"}))
-    assert [sample.split for sample in found.samples] == [Split.TRAIN]
+    listed = listing(tree({**files, "data.yaml": b"names: [nut]\ntrain: 2024\n"}))
+    assert [sample.split for sample in listed.samples] == [Split.TRAIN]
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"names: [Zahnr\xe4der]\n", r"no UTF-8 text \(byte 13\)"),
+        (b"names: [Zahnr\xe4der]\n", r"not UTF-8 text \(byte 13\)"),
         (b"nc: 2\nnames: nut: 1\n", "line 2: mapping values are not allowed here"),
         (b"names: [a", r"line 1: expected ',' or ']', but got '<stream end>'"),
-        (b"names: [a]\nnames: [b]\n", "line 2: 'names' is given twice"),
-        (b"names:\n  0: a\n  0: b\n", "line 3: '0' is given twice"),
+        (b"names: [a]\nnames: [b]\n", "line 2: 'names' is defined twice"),
+        (b"names:\n  0: a\n  0: b\n", "line 3: '0' is defined twice"),
         (
             b"names: [a\x07]\n",
             "unacceptable character #x0007: special characters are not allowed in",
@@ -88,16 +86,16 @@ def test_folder_that_is_called_like_a_number_is_found(tree: Write) -> None:
     ],
 )
 def test_broken_data_yaml_is_refused_with_the_reason(tree: Write, text: bytes, reason: str) -> None:
-    what = rf"but data\.yaml cannot be read: {reason}.*, so their classes have no names\n  mend "
+    what = rf"but data\.yaml cannot be read: {reason}.*, so their classes have no names\n  fix "
     with pytest.raises(DataError, match=what) as caught:
         listing(tree({**IMAGE, "data.yaml": text}))
     assert caught.value.remedy == (
-        "mend data.yaml and save it as UTF-8 text, for example `names: [nut, screw]`"
+        "fix data.yaml and save it as UTF-8 text, for example `names: [nut, screw]`"
     )
 
 
 def test_gap_in_a_list_of_names_is_refused(tree: Write) -> None:
-    """Without it all later names would move up by one."""
+    """Skipping it would shift all later names by one."""
     files: Tree = {**IMAGE, "classes.txt": b"nut\n\nscrew\n\n \n"}
     with pytest.raises(DataError, match=r"classes\.txt: two classes have the same name, or one ha"):
         listing(tree(files))
@@ -110,20 +108,20 @@ def test_gap_in_a_list_of_names_is_refused(tree: Write) -> None:
         pytest.param(
             "[bracket gear nut screw]",
             [0, 1, 2, 3, 3],
-            "mend `names` in data.yaml: it has 1 class, 'bracket gear nut screw', but the labels "
+            "fix `names` in data.yaml: it has 1 class, 'bracket gear nut screw', but the labels "
             "have numbers from 0 to 3; put commas between names",
             id="no commas",
         ),
         pytest.param(
             "[bracket, gear, nut, screw, pin]",
             [1, 2, 3, 4] * 20 + [5] * 3,
-            "mend `names` in data.yaml: it has 5 classes, from 0 to 4, but the labels have numbers "
+            "fix `names` in data.yaml: it has 5 classes, from 0 to 4, but the labels have numbers "
             "from 1 to 5",
             id="counted from 1",
         ),
     ],
 )
-def test_labels_that_do_not_fit_the_names_point_at_the_names(
+def test_labels_that_do_not_fit_the_names_blame_the_names(
     tree: Write, names: str, numbers: list[int], fix: str
 ) -> None:
     lines = "".join(f"{number} {BOX}" for number in numbers).encode()
@@ -134,17 +132,17 @@ def test_labels_that_do_not_fit_the_names_point_at_the_names(
     }
 
 
-def test_labels_that_do_not_fit_a_list_of_names_point_at_its_file(tree: Write) -> None:
+def test_labels_that_do_not_fit_a_list_of_names_blame_its_file(tree: Write) -> None:
     files: Tree = {"images/a.jpg": b"", "labels/a.txt": (f"0 {BOX}" + f"3 {BOX}" * 3).encode()}
     problems = listing(tree({**files, "classes.txt": b"gear nut screw\n"})).problems
     (fix,) = {problem.fix for problem in problems}
     assert fix == (
-        "mend classes.txt: it has 1 class, 'gear nut screw', "
+        "fix classes.txt: it has 1 class, 'gear nut screw', "
         "but the labels have numbers from 0 to 3; write one name per line"
     )
 
 
-def test_single_line_with_a_number_beyond_the_names_is_a_broken_line(tree: Write) -> None:
+def test_single_line_with_an_unnamed_class_is_a_broken_line(tree: Write) -> None:
     lines = (f"0 {BOX}" * 10 + f"1 {BOX}").encode()
     files: Tree = {"images/a.jpg": b"", "labels/a.txt": lines, "data.yaml": b"names: [nut]"}
     (problem,) = listing(tree(files)).problems

@@ -14,19 +14,19 @@ from edgetl.data.synthetic.rng import TURN, Rng, turn
 from edgetl.data.synthetic.shapes import OUTLINES
 
 
-def test_every_machine_draws_the_same_bytes() -> None:
-    """Raise `parts.VERSION` with this digest, or stored datasets keep pixels of other drawings."""
-    found = hashlib.sha256()
+def test_every_machine_renders_the_same_bytes() -> None:
+    """Raise `parts.VERSION` with this digest, or stored datasets keep the old pixels."""
+    digest = hashlib.sha256()
     for index in range(24):
-        found.update(make_part_image(index, 0).pixels.tobytes())
-    assert (VERSION, found.hexdigest()) == (
+        digest.update(make_part_image(index, 0).pixels.tobytes())
+    assert (VERSION, digest.hexdigest()) == (
         1,
         "ad5ea031b97efdd1e57fbd697a07d81d8c3b51f40833a91431ff042a95e14291",
     )
 
 
 @pytest.mark.parametrize("size", [64, 160])
-def test_boxes_lie_in_the_image_and_hold_the_part(size: int) -> None:
+def test_boxes_are_in_the_image_and_contain_the_part(size: int) -> None:
     for index in range(60):
         image = make_part_image(index, 1, size=size)
         assert image.pixels.shape == (size, size, 3)
@@ -46,13 +46,13 @@ def test_images_differ_by_index_and_seed() -> None:
     assert len(set(images)) == 24
 
 
-def test_classes_take_turns() -> None:
+def test_classes_alternate() -> None:
     counts = Counter(make_part_image(index, 0, size=32).label for index in range(12))
     assert counts == dict.fromkeys(range(6), 2)
 
 
-def test_parts_stand_out_from_the_belt() -> None:
-    """An edge of the part is where the image changes most, so that there is something to learn."""
+def test_parts_contrast_with_the_background() -> None:
+    """The image changes most at the edges of the part, so there is something to learn."""
     for index in range(30):
         image = make_part_image(index, 2)
         grey = image.pixels.astype(np.float64).mean(2)
@@ -61,10 +61,10 @@ def test_parts_stand_out_from_the_belt() -> None:
         assert inside.std() > 4.0
 
 
-def test_drawn_folder_has_one_folder_per_class(tmp_path: Path) -> None:
+def test_written_folder_has_one_folder_per_class(tmp_path: Path) -> None:
     write_part_folder(tmp_path, 7, 0)
-    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg"))
-    assert found == [
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg"))
+    assert files == [
         "bracket/000000.jpg",
         "bracket/000006.jpg",
         "gear/000001.jpg",
@@ -73,12 +73,12 @@ def test_drawn_folder_has_one_folder_per_class(tmp_path: Path) -> None:
         "spring/000004.jpg",
         "washer/000005.jpg",
     ]
-    with Image.open(tmp_path / found[0]) as image:
+    with Image.open(tmp_path / files[0]) as image:
         assert image.size == (160, 160)
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_outline_lies_in_its_unit_square(name: str) -> None:
+def test_outline_is_in_its_unit_square(name: str) -> None:
     side = np.linspace(-1.5, 1.5, 151, dtype=np.float32)
     u, v = np.meshgrid(side, side)
     for index in range(20):
@@ -94,12 +94,12 @@ def test_outlines_and_classes_are_the_same_set() -> None:
     assert tuple(sorted(OUTLINES)) == CLASSES
 
 
-def test_dice_keep_their_stream() -> None:
-    """Raw PCG64 words of seed [3, 5]; numpy promises them for ever."""
+def test_random_stream_is_stable() -> None:
+    """Raw PCG64 numbers of seed [3, 5]; numpy guarantees them to be stable."""
     rng = Rng(3, 5)
-    words = np.random.PCG64(np.random.SeedSequence([3, 5])).random_raw(3)
-    assert rng.unit() == (int(words[0]) >> 11) / 2**53
-    assert rng.octets(9)[:8].tobytes() == int(words[1]).to_bytes(8, "little")
+    raw = np.random.PCG64(np.random.SeedSequence([3, 5])).random_raw(3)
+    assert rng.unit() == (int(raw[0]) >> 11) / 2**53
+    assert rng.octets(9)[:8].tobytes() == int(raw[1]).to_bytes(8, "little")
     assert 0 <= rng.below(6) < 6
     assert -2.0 <= rng.between(-2.0, -1.0) < -1.0
 
@@ -107,6 +107,6 @@ def test_dice_keep_their_stream() -> None:
 def test_turns_are_rounded_to_12_bits() -> None:
     assert turn(0) == (1.0, 0.0)
     assert turn(TURN // 4) == (0.0, 1.0)
-    # cos 30 degrees is 0.866; the nearest step is 85 of 1024, whose cosine is 0.8670 = 3551 / 4096
+    # cos 30 degrees is 0.866; the nearest step, 85 of 1024, has the cosine 0.8670 = 3551 / 4096
     assert turn(85) == (3551 / 4096, 2041 / 4096)
     assert turn(TURN + 85) == turn(85)

@@ -16,21 +16,21 @@ from edgetl.data.synthetic.scenes import make_scene, scene_boxes, write_scene_fo
 from edgetl.types import Task
 
 
-def test_every_machine_draws_the_same_scenes() -> None:
-    """Raise `parts.SCENE_VERSION` with this digest, or stored datasets keep other scenes."""
-    found = hashlib.sha256()
+def test_every_machine_renders_the_same_scenes() -> None:
+    """Raise `parts.SCENE_VERSION` with this digest, or stored datasets keep the old scenes."""
+    digest = hashlib.sha256()
     for index in range(24):
         scene = make_scene(index, 0)
         for part in (scene.pixels, scene.boxes.astype("<f4"), scene.labels.astype("<i8")):
-            found.update(part.tobytes())
-    assert (SCENE_VERSION, found.hexdigest()) == (
+            digest.update(part.tobytes())
+    assert (SCENE_VERSION, digest.hexdigest()) == (
         1,
         "d9486e869fba3f70b901af01fdeae8edc911e52937cb54281c0ac5bd4f7c0ca5",
     )
 
 
 @pytest.mark.parametrize("size", [96, 160])
-def test_boxes_lie_in_the_scene(size: int) -> None:
+def test_boxes_are_in_the_scene(size: int) -> None:
     for index in range(60):
         scene = make_scene(index, 1, size=size)
         assert scene.pixels.shape == (size, size, 3)
@@ -40,7 +40,7 @@ def test_boxes_lie_in_the_scene(size: int) -> None:
         assert len(scene.labels) == len(scene.boxes) <= 5
 
 
-def test_first_part_takes_turns_and_every_twentieth_belt_is_empty() -> None:
+def test_first_class_alternates_and_every_twentieth_scene_is_empty() -> None:
     for index in range(60):
         boxes, labels = scene_boxes(index, 0)
         name = main_class(index)
@@ -52,12 +52,12 @@ def test_first_part_takes_turns_and_every_twentieth_belt_is_empty() -> None:
             assert CLASSES[labels[0]] == name
 
 
-def test_classes_are_about_as_frequent() -> None:
+def test_classes_are_about_equally_frequent() -> None:
     counts = Counter(label for index in range(300) for label in scene_boxes(index, 0)[1].tolist())
     assert min(counts.values()) > 0.7 * max(counts.values())
 
 
-def test_boxes_are_the_same_with_and_without_painting() -> None:
+def test_boxes_are_the_same_with_and_without_rendering() -> None:
     for index in range(10):
         scene = make_scene(index, 3)
         boxes, labels = scene_boxes(index, 3)
@@ -66,7 +66,7 @@ def test_boxes_are_the_same_with_and_without_painting() -> None:
 
 
 def test_boxes_are_tight() -> None:
-    """Away from litter and noise nothing but the parts differs from the belt around them."""
+    """Apart from distractors and noise only the parts differ from the background."""
     index = next(k for k in range(100) if len(scene_boxes(k, 0)[0]) == 1)
     left, top, right, bottom = scene_boxes(index, 0)[0][0].astype(int)
     grey = make_scene(index, 0).pixels.astype(float).mean(2)
@@ -83,25 +83,25 @@ def test_boxes_are_tight() -> None:
 
 
 def test_scenes_differ_by_index_and_seed() -> None:
-    found = {make_scene(index, seed).pixels.tobytes() for index in range(6) for seed in range(3)}
-    assert len(found) == 18
+    images = {make_scene(index, seed).pixels.tobytes() for index in range(6) for seed in range(3)}
+    assert len(images) == 18
 
 
-def test_dice_of_another_purpose_roll_otherwise() -> None:
+def test_generators_of_different_purposes_differ() -> None:
     rolls = {Rng(1, 2).unit(), Rng(1, 2, 1).unit(), Rng(1, 2, 2).unit(), Rng(1, 2, 2, 1).unit()}
     assert len(rolls) == 4
 
 
-def test_drawn_folder_is_a_sound_yolo_layout(tmp_path: Path) -> None:
+def test_written_folder_is_a_valid_yolo_layout(tmp_path: Path) -> None:
     write_scene_folder(tmp_path / "scenes", 20, 0)
-    found = list_samples(open_container(tmp_path / "scenes"), "scenes", Task.DETECTION)
-    assert found.classes == CLASSES
-    assert (found.problems, found.others, found.unlisted) == ((), (), ())
-    assert [sample.name for sample in found.samples] == [f"images/{k:06d}.jpg" for k in range(20)]
-    for index, sample in enumerate(found.samples):
+    listing = list_samples(open_container(tmp_path / "scenes"), "scenes", Task.DETECTION)
+    assert listing.classes == CLASSES
+    assert (listing.problems, listing.others, listing.unlisted) == ((), (), ())
+    assert [sample.name for sample in listing.samples] == [f"images/{k:06d}.jpg" for k in range(20)]
+    for index, sample in enumerate(listing.samples):
         boxes, labels = scene_boxes(index, 0)
         assert [box.label for box in sample.boxes] == [CLASSES[label] for label in labels]
         written = np.array([box.corners for box in sample.boxes]).reshape(-1, 4) * 160
         np.testing.assert_allclose(written, boxes, atol=2e-4)
-    with Image.open(tmp_path / "scenes" / found.samples[0].name) as image:
+    with Image.open(tmp_path / "scenes" / listing.samples[0].name) as image:
         assert image.size == (160, 160)
