@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
+from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import Problem
@@ -85,6 +86,8 @@ class Job:
     """Folder of the recipe; relative paths in it start here."""
     digest: Callable[[Path], str]
     """SHA-256 of a file's content, remembered by path, size and time of change."""
+    refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
+    """The checked `refine` list of each model, by the model's name in the recipe."""
     decision: Callable[[Node], Artifact] = _undecided
     """Returns the artifact of a node on which a plan depends, such as a search rung.
 
@@ -96,6 +99,25 @@ class Job:
 
 Planned = Mapping[str, Sequence[Node]]
 """Nodes planned so far, by the kind that their stage makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refining:
+    """One step of a model chain that is to be planned."""
+
+    model: str
+    """Name of the model in the recipe: ``teacher``, ``student``."""
+    step: int
+    """Position in the chain, counted from 1; the root is 0."""
+    options: Table
+    source: Node
+    """The model that is refined."""
+
+
+def no_nodes(job: Job, made: Planned) -> Sequence[Node]:
+    """Return nothing: the plan of a refining stage, whose nodes come from `refine` lists."""
+    del job, made
+    return ()
 
 
 def no_problems(job: Job) -> Iterator[Problem]:
@@ -124,6 +146,8 @@ class Stage:
         plugins: Every plug-in that `run` loads and that can change its result, with its version,
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         check: Every reason why the plan could not be carried through, found before the first epoch.
+        refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
+            then those of the entry, and it has no recipe table of its own.
         tools: Distributions whose version may change the result, for given settings.
         run: Write files into ``work.out`` and return facts.
         summary: The line that a person reads when the stage is done.
@@ -139,11 +163,17 @@ class Stage:
     run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
     summary: Callable[[Facts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    refine: Callable[[Job, Refining, Planned], Node] | None = None
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
 
 
 class NoOptions(Table):
     """The recipe table of a stage that has nothing to choose."""
 
+
+MODEL_KINDS = ("teacher", "student")
+"""Kinds of the roots of model chains."""
+REFINED_KIND = "refined"
+"""Kind of every model that a refining stage makes."""
 
 STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", "edgetl.stages")
