@@ -3,11 +3,12 @@
 FROM python:3.11-slim-bookworm
 
 WORKDIR /opt/edgetl
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
+COPY distributions distributions
 COPY edgetl edgetl
 COPY targets targets
 COPY calibration calibration
-RUN python -m pip install --no-cache-dir --constraint constraints.txt ".[all]"
+RUN python -m pip install --no-cache-dir --constraint constraints.txt ./distributions/runtime ".[all]"
 
 WORKDIR /work
 ENTRYPOINT ["edgetl"]

@@ -32,8 +32,11 @@ bench: $(READY) ## one claim, one script, one table
 clean:
 	rm -rf $(VENV) .edgetl dist
 
-$(READY): pyproject.toml constraints.txt
+# The package is two distributions: `edgetl` needs distributions/runtime, which has `edgetl.runtime`.
+RUNTIME := distributions/runtime
+
+$(READY): pyproject.toml $(RUNTIME)/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable ".[all,dev]"
+		--constraint constraints.txt --editable $(RUNTIME) --editable ".[all,dev]"
 	touch $@

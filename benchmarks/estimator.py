@@ -110,17 +110,10 @@ def _build(family: str, width: float, size: int) -> nn.Module:
     from edgetl.config.recipe import InputTable
     from edgetl.models import FAMILIES, ModelSpec, deployable
 
-    found = FAMILIES.load(family)
-    spec = ModelSpec(
-        task=found.task,
-        family=family,
-        width=width,
-        classes=tuple(f"class {i}" for i in range(_NUM_CLASSES)),
-        mean=found.mean,
-        std=found.std,
-        input=InputTable(size=size),
-    )
-    return deployable(spec, found.build(width=width, num_classes=_NUM_CLASSES, seed=0))
+    classes = tuple(f"class {i}" for i in range(_NUM_CLASSES))
+    spec = ModelSpec.of(family, width=width, classes=classes, image_input=InputTable(size=size))
+    module = FAMILIES.load(family).build(width=width, num_classes=_NUM_CLASSES, seed=0)
+    return deployable(spec, module)
 
 
 def _time(work: Path, made: Sequence[Made]) -> dict[Path, Timed]:

@@ -54,14 +54,11 @@ def main() -> None:
         tempfile.TemporaryDirectory() as place,
         open_images(given.data, None, (), Task.DETECTION) as images,
     ):
-        spec = ModelSpec(
-            task=Task.DETECTION,
-            family=given.family,
+        spec = ModelSpec.of(
+            given.family,
             width=1.0,
             classes=images.listing.classes,
-            mean=family.mean,
-            std=family.std,
-            input=InputTable(size=given.size),
+            image_input=InputTable(size=given.size),
         )
         module = family.build(width=1.0, num_classes=len(spec.classes), seed=0)
         load_into(module, read_weights(given.weights), family, "file")

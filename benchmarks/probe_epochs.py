@@ -22,7 +22,7 @@ from torch.nn import functional
 from edgetl.cli.console import Console
 from edgetl.data.dataset import Dataset
 from edgetl.data.loaders import eval_batches
-from edgetl.models import FAMILIES
+from edgetl.models import FAMILIES, as_classifier
 from edgetl.nn.layers import RawPixels
 from edgetl.pipeline.execute import Finder, run_nodes
 from edgetl.pipeline.job import load_job
@@ -77,7 +77,7 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
             folder,
             split,
             module=module,
-            family=family,
+            family=as_classifier(family),
             dataset=dataset,
             views=(False,),
             tell=lambda _: None,
@@ -116,7 +116,7 @@ def _found(training: Training | None) -> Training:
 
 
 def _epoch_through_backbone(module: nn.Module, dataset: Dataset) -> None:
-    family = FAMILIES.load("mobilenet_v2")
+    family = as_classifier(FAMILIES.load("mobilenet_v2"))
     head = cast("nn.Linear", module.get_submodule(family.head))
     optimizer = torch.optim.AdamW(head.parameters())
     normalise = RawPixels(nn.Identity(), mean=family.mean, std=family.std)

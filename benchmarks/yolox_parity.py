@@ -23,7 +23,6 @@ from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.nn.boxes import Grid
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.train.weights import load_into, read_weights
-from edgetl.types import Task
 
 _LIMIT = 1e-3
 
@@ -62,14 +61,11 @@ def _network(
     network = described.build(width=1.0, num_classes=num_classes, seed=0)
     report = load_into(network, read_weights(weights), described, "file")
     print(f"{family}: {report.sentence()}")
-    spec = ModelSpec(
-        task=Task.DETECTION,
-        family=family,
+    spec = ModelSpec.of(
+        family,
         width=1.0,
         classes=tuple(str(index) for index in range(num_classes)),
-        mean=described.mean,
-        std=described.std,
-        input=InputTable(size=size, anchor="top-left"),
+        image_input=InputTable(size=size, anchor="top-left"),
     )
     return spec, network.eval()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -79,10 +79,55 @@ class DataError(EdgetlError):
     exit_code = ExitCode.CONFIG
 
 
+@dataclass(frozen=True, slots=True)
+class MissingPackage:
+    """A package that something needs and that is not installed."""
+
+    needed_by: str
+    """Begins a message, for example ``exporter 'onnx'``."""
+    package: str
+    """Name of the distribution, or of the module where only that is known."""
+    requirement: str
+    """What pip installs to provide it, for example ``edgetl[onnx]``."""
+
+
 class MissingPackageError(EdgetlError):
-    """A package that was asked for is not installed."""
+    """A package that a command needs is not installed."""
 
     exit_code = ExitCode.MISSING_PACKAGE
+
+    @classmethod
+    def of(cls, missing: Sequence[MissingPackage]) -> MissingPackageError:
+        """Return the error for all `missing` packages, with one command that installs them."""
+        first, by_requirement = missing[0], _by_requirement(missing)
+        names = [name for group in by_requirement.values() for name in group]
+        if len(names) == 1:
+            message = f"{first.needed_by} needs the package {names[0]}, which is not installed"
+        else:
+            groups = (f"{', '.join(group)} ({name})" for name, group in by_requirement.items())
+            message = f"these packages are not installed: {'; '.join(groups)}"
+        return cls(message, remedy=f"pip install {' '.join(_joined(by_requirement))}")
+
+
+def _by_requirement(missing: Sequence[MissingPackage]) -> dict[str, list[str]]:
+    """Return the quoted names of packages by requirement, each package once."""
+    groups: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for each in missing:
+        key = each.package.replace("_", "-")  # a module and its distribution may both be named
+        if key not in seen:
+            seen.add(key)
+            groups.setdefault(each.requirement, []).append(f"'{each.package}'")
+    return groups
+
+
+def _joined(requirements: Iterable[str]) -> list[str]:
+    """Return `requirements` for a shell, with the extras of one distribution joined."""
+    extras: dict[str, list[str]] = {}
+    for requirement in requirements:
+        name, _, extra = requirement.removesuffix("]").partition("[")
+        extras.setdefault(name, []).extend([extra] if extra else [])
+    return [f"'{name}[{','.join(known)}]'" if known else name for name, known in extras.items()]
 
 
 class PluginError(EdgetlError):

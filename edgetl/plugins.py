@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from edgetl.errors import MissingPackageError, PluginError, UsageError
+from edgetl.errors import MissingPackage, MissingPackageError, PluginError, UsageError
 from edgetl.runtime.installed import InstalledPlugin, installed_plugins
 
 Contract = TypeVar("Contract")
@@ -91,7 +91,7 @@ class Slot(Generic[Contract]):
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] == "edgetl":
                 raise
-            raise self.missing(name, error.name) from error
+            raise MissingPackageError.of([self.missing(name, error.name)]) from error
         return self._defined(module, self.attribute)
 
     def stamp(self, name: str) -> dict[str, str]:
@@ -125,15 +125,14 @@ class Slot(Generic[Contract]):
         spec = importlib.util.find_spec(f"{self.package}.{name}")
         return _constant(Path(spec.origin), "EXTRA") if spec and spec.origin else ""
 
-    def missing(self, name: str, module: str) -> MissingPackageError:
-        """Return the error that says which extra brings `module` for the plug-in `name`."""
+    def missing(self, name: str, module: str) -> MissingPackage:
+        """Return the `module` that the plug-in `name` cannot import, and the extra that has it."""
         plugin, extra = self._find(name), self.extra_of(name)
         distribution = plugin.distribution if plugin else "edgetl"
-        wanted = f"{distribution}[{extra}]" if extra else module
-        return MissingPackageError(
-            f"{self.noun} '{name}'{_of(plugin)} needs the package '{module}', which is not "
-            "installed",
-            remedy=f"pip install '{wanted}'",
+        return MissingPackage(
+            f"{self.noun} '{name}'{_of(plugin)}",
+            module,
+            f"{distribution}[{extra}]" if extra else module,
         )
 
     def _built_in(self) -> tuple[str, ...]:
@@ -166,7 +165,8 @@ class Slot(Generic[Contract]):
             if isinstance(error, ModuleNotFoundError) and error.name is not None:
                 top = error.name.partition(".")[0]
                 if top not in {"edgetl", plugin.module.partition(".")[0]}:
-                    raise self.missing(plugin.name, error.name) from error
+                    missing = self.missing(plugin.name, error.name)
+                    raise MissingPackageError.of([missing]) from error
             name, reason = plugin.distribution, " ".join(str(error).split())
             raise PluginError(
                 f"{self.noun} '{plugin.name}'{_of(plugin)} cannot be imported: "

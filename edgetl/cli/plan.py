@@ -9,6 +9,7 @@ import click
 
 from edgetl.cli import options
 from edgetl.cli.survey import survey_recipe
+from edgetl.errors import MissingPackageError
 from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Store
 
@@ -21,8 +22,8 @@ from edgetl.store.store import Store
 def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_json: bool) -> None:
     """Show what a run of RECIPE would make and what it would reuse.
 
-    Checks files, plug-ins, packages and every combination of format and precision, and makes
-    nothing.
+    Checks files, plug-ins and every combination of format and precision, and makes nothing. Lists
+    the packages that a run needs and that are not installed.
 
     \b
     edgetl plan images/recipe.yaml
@@ -42,15 +43,17 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
             for step in steps
         ]
         click.echo(json.dumps(rows, indent=2))
-        return
-    for step in steps:
-        if step.artifact:
-            summary = stages[step.node.stage].summary(step.artifact.facts)
-            click.echo(f"{step.node.label:<28} reuse  {summary}")
-        else:
-            click.echo(f"{step.node.label:<28} run")
-    to_run = sum(step.artifact is None for step in steps)
-    click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; no problems found")
-    if survey.undecided:
-        labels = ", ".join(node.label for node in survey.undecided)
-        click.echo(f"more is planned once this is decided: {labels}")
+    else:
+        for step in steps:
+            if step.artifact:
+                summary = stages[step.node.stage].summary(step.artifact.facts)
+                click.echo(f"{step.node.label:<28} reuse  {summary}")
+            else:
+                click.echo(f"{step.node.label:<28} run")
+        to_run = sum(step.artifact is None for step in steps)
+        click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; no problems found")
+        if survey.undecided:
+            labels = ", ".join(node.label for node in survey.undecided)
+            click.echo(f"more is planned once this is decided: {labels}")
+    if survey.missing:
+        click.echo(f"for a run: {MissingPackageError.of(survey.missing)}", err=as_json)

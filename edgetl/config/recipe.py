@@ -100,10 +100,39 @@ class DataTable(Table):
         return self
 
 
+class UnlabelledTable(Table):
+    """Images without labels, from where the model will work."""
+
+    path: str
+    """Folder or zip, relative to the recipe; every image in it counts."""
+    exclude: tuple[str, ...] = ()
+    """Files to leave out, as glob patterns relative to `path`."""
+    drop: tuple[Literal[Drop.UNREADABLE, Drop.DUPLICATES], ...] = ()
+    """`unreadable` images, and `duplicates`: images that another role holds."""
+    transductive: bool = False
+    """Allow images that are also in `evaluation`: the model then adapts to what it is measured on,
+    which is written beside every such figure."""
+
+
+class EvaluationTable(Table):
+    """Labelled images from where the model will work, to measure on and nothing else."""
+
+    path: str
+    """Folder or zip, relative to the recipe, laid out as for `data`; all splits are measured on."""
+    exclude: tuple[str, ...] = ()
+    """Files to leave out, as glob patterns relative to `path`."""
+    drop: tuple[Drop, ...] = ()
+    """As for `data`; `duplicates` also leaves out images that `data` holds."""
+    repair: tuple[Repair, ...] = ()
+    """As for `data`."""
+    accept: tuple[Accept, ...] = ()
+    """As for `data`; `missing-classes` allows that some classes of `data` are not shown."""
+
+
 class InputTable(Table):
     """How images become the network's input; identical in training and on the device."""
 
-    size: int = Field(default=160, ge=32, le=1024, multiple_of=8)
+    size: int = Field(default=160, ge=8, le=1024, multiple_of=8)
     """Height and width in pixels."""
     fit: Literal["letterbox", "stretch", "crop"] = "letterbox"
     """Keep the aspect ratio and pad, stretch to a square, or crop the centre square."""
@@ -169,6 +198,10 @@ class Recipe(Table):
     task: Task
     """What the model predicts."""
     data: DataTable
+    unlabelled: UnlabelledTable | None = None
+    """Images to adapt to; leave out where there are none."""
+    evaluation: EvaluationTable | None = None
+    """Images to measure on besides the test split of `data`; leave out where there are none."""
     input: InputTable = InputTable()
     teacher: TeacherTable
     student: StudentTable | None = None

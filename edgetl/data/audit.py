@@ -35,16 +35,17 @@ class Audit:
     repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Boxes that were changed, by kind of repair."""
 
-    def refuse_if_wrong(self, path: str) -> None:
+    def refuse_if_wrong(self, path: str, *, table: str = "data") -> None:
         """Raise all findings as one error.
 
         Args:
             path: Name of the data in messages.
+            table: The table of the recipe that names them.
 
         Raises:
             DataError: If there is a finding.
         """
-        refuse(self.findings, path)
+        refuse(self.findings, path, table=table)
 
 
 def examine(
@@ -257,7 +258,7 @@ def _settle_classes(
     if of_boxes and not any(present.values()):
         return listing.classes, [], findings
     # If a split has no boxes at all, its missing classes need no report.
-    compared = [split for split in Split if present[split] or not of_boxes]
+    compared = [split for split in policy.splits if present[split] or not of_boxes]
     empty: list[str] = []
     incomplete: list[str] = []
     for name in listing.classes:
@@ -269,7 +270,9 @@ def _settle_classes(
             incomplete.append(f"{name} ({_images(total)}): none in {', '.join(lacking)}")
     classes, dropped = listing.classes, []
     what = "boxes" if of_boxes else "images"
-    if empty and Drop.EMPTY_CLASSES in allowed.drop:
+    # Of images that are only measured on, the classes come from elsewhere.
+    few = policy.only is not None and Accept.MISSING_CLASSES in allowed.accept
+    if empty and (few or Drop.EMPTY_CLASSES in allowed.drop):
         dropped = [DroppedItem(name, Drop.EMPTY_CLASSES, f"no {what}") for name in empty]
         classes = tuple(name for name in classes if name not in empty)
     elif empty:
@@ -279,7 +282,7 @@ def _settle_classes(
         findings.append(Finding(title, tuple(incomplete), None, fix=FIX_FOLDERS))
     elif incomplete and Accept.MISSING_CLASSES not in allowed.accept:
         findings.append(Finding(title, tuple(incomplete), None, None, Accept.MISSING_CLASSES))
-    if len(classes) < _MIN_CLASSES and not of_boxes:
+    if len(classes) < _MIN_CLASSES and not of_boxes and not few:
         title = "class, but at least two are needed"
         findings.append(Finding(title, classes, None, fix=FIX_FOLDERS))
     return classes, dropped, findings
@@ -295,7 +298,9 @@ def _boxless(
     Only a validation split without images is allowed: then nothing is selected on it.
     """
     lacking = [
-        split for split in Split if not present[split] and (placed[split] or split is not Split.VAL)
+        split
+        for split in policy.splits
+        if not present[split] and (placed[split] or split is not Split.VAL)
     ]
     if not lacking:
         return []

@@ -45,13 +45,14 @@ class Container(Protocol):
         """Close open files."""
 
 
-def open_container(path: Path, *, exclude: tuple[str, ...] = ()) -> Container:
+def open_container(path: Path, *, exclude: tuple[str, ...] = (), table: str = "data") -> Container:
     """Open a folder or a zip and list its files.
 
     Args:
         path: The folder or zip.
         exclude: Glob patterns of files to ignore; a star also matches slashes. A folder that
             loses its last file this way is ignored as well.
+        table: The table of the recipe that names the path, for messages.
 
     Raises:
         DataError: If the path does not exist, is neither a folder nor a valid zip, or a pattern
@@ -63,8 +64,8 @@ def open_container(path: Path, *, exclude: tuple[str, ...] = ()) -> Container:
         return ZipContainer(path, exclude)
     what = "is neither a folder nor a zip" if path.exists() else "does not exist"
     raise DataError(
-        f"data path '{path}' {what}",
-        remedy="set `data: {path: ...}` in the recipe, relative to the recipe's folder",
+        f"{table} path '{path}' {what}",
+        remedy=f"set `{table}: {{path: ...}}` in the recipe, relative to the recipe's folder",
     )
 
 

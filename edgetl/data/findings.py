@@ -48,12 +48,13 @@ class Finding:
     recipe has no remedy, the advice is to fix the labels."""
 
 
-def refuse(findings: Sequence[Finding], path: str) -> None:
+def refuse(findings: Sequence[Finding], path: str, *, table: str = "data") -> None:
     """Raise all findings as one error, if there are any.
 
     Args:
         findings: Problems that prevent the use of the data.
         path: Name of the data in messages.
+        table: The table of the recipe that names them.
 
     Raises:
         DataError: If there is a finding.
@@ -66,7 +67,7 @@ def refuse(findings: Sequence[Finding], path: str) -> None:
         lines.extend(f"    {example}" for example in finding.examples[:_MAX_EXAMPLES])
         if len(finding.examples) > _MAX_EXAMPLES:
             lines.append(f"    and {len(finding.examples) - _MAX_EXAMPLES:,} more")
-    raise DataError("\n".join(lines), remedy=_remedy(findings))
+    raise DataError("\n".join(lines), remedy=_remedy(findings).replace("`data: ", f"`{table}: "))
 
 
 def _remedy(findings: Sequence[Finding]) -> str:

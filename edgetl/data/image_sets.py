@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgetl.config.recipe import SyntheticData
 from edgetl.data.container import Container, open_container
-from edgetl.data.sources import Box, Listing, Sample, guess_task, list_samples
+from edgetl.data.sources import Box, Listing, Sample, guess_task, list_samples, list_unlabelled
 from edgetl.data.synthetic.parts import CLASSES, SCENE_VERSION, VERSION, class_of, main_class
 from edgetl.hashing import digest_value
-from edgetl.types import Task
+from edgetl.types import Role, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -71,14 +71,17 @@ class Images(Protocol):
 class StoredImages:
     """The images of a folder or zip; labels are read when they are asked for."""
 
-    def __init__(self, container: Container, called: str, task: Task) -> None:
+    def __init__(self, container: Container, called: str, task: Task, role: Role) -> None:
         self._container = container
         self._called = called
         self._task = task
+        self._role = role
 
     @cached_property
     def listing(self) -> Listing:
         """Names and labels; errors as `Images.listing`."""
+        if self._role is Role.UNLABELLED:
+            return list_unlabelled(self._container, self._called)
         return list_samples(self._container, self._called, self._task)
 
     @cached_property
@@ -247,7 +250,12 @@ def find_task(path: Path) -> Task:
 
 @contextmanager
 def open_images(
-    path: Path | None, synthetic: SyntheticData | None, exclude: tuple[str, ...], task: Task
+    path: Path | None,
+    synthetic: SyntheticData | None,
+    exclude: tuple[str, ...],
+    task: Task,
+    *,
+    role: Role = Role.DATA,
 ) -> Iterator[Images]:
     """Open images by names; labels are read when the listing is asked for.
 
@@ -256,6 +264,7 @@ def open_images(
         synthetic: What to draw; only read without `path`.
         exclude: Glob patterns of files to leave out, as `open_container` takes them.
         task: What the images are labelled for.
+        role: Names the table of the recipe; no labels are looked for with `unlabelled`.
 
     Raises:
         DataError: If the data cannot be found.
@@ -264,8 +273,8 @@ def open_images(
         kind = SyntheticImages if task is Task.CLASSIFICATION else SyntheticScenes
         yield kind(synthetic or SyntheticData())
         return
-    container = open_container(path, exclude=exclude)
+    container = open_container(path, exclude=exclude, table=role)
     try:
-        yield StoredImages(container, str(path), task)
+        yield StoredImages(container, str(path), task, role)
     finally:
         container.close()

@@ -20,9 +20,18 @@ class SplitPolicy:
     """Whether the images in `val/` are the test split."""
     split_off: Mapping[Split, float]
     """Splits to take from the training images, with their fractions."""
+    only: Split | None = None
+    """The split of every image, whatever its layout says; None keeps the splits apart."""
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that must show every class."""
+        return tuple(Split) if self.only is None else (self.only,)
 
     def place(self, given: Split | None) -> Split:
         """Return the split of an image before the training images are divided."""
+        if self.only is not None:
+            return self.only
         if given is Split.VAL and self.test_is_val:
             return Split.TEST
         return given or Split.TRAIN

@@ -122,7 +122,7 @@ def check_address(address: str) -> str | None:
 
 def missing_package(name: str, module: str) -> MissingPackageError:
     """Return the error that says which extra brings `module` for the file `name`."""
-    return DEVICES.missing(name, module)
+    return MissingPackageError.of([DEVICES.missing(name, module)])
 
 
 def _unknown(address: str, known: Sequence[str]) -> UsageError:

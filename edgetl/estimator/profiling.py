@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgetl import __version__
 from edgetl.devices import Device
-from edgetl.errors import UsageError
+from edgetl.errors import MissingPackage, MissingPackageError, UsageError
 from edgetl.estimator.cost_profile import CostProfile, Fit, NetworkRow
 from edgetl.estimator.timing import Timed, refuse_emulated, time_folders
 from edgetl.exporters import EXPORTERS
 from edgetl.quantizers import QUANTIZERS, for_format
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision
 from edgetl.worker import run_worker
 
@@ -46,24 +47,19 @@ def check_pairs(pairs: Sequence[Pair]) -> None:
 
     Raises:
         UsageError: If there are no pairs.
-        MissingPackageError: If an exporter or quantizer needs what is not installed.
+        MissingPackageError: If a package that makes the suite is not installed; names all.
     """
     if not pairs:
         raise UsageError(
             "nothing to time: the suite is made in fp32 and int8",
             remedy="name a target with such candidates",
         )
-    for name in sorted({name for name, _ in pairs}):
-        for module in EXPORTERS.load(name).requires:
-            if find_spec(module) is None:
-                raise EXPORTERS.missing(name, module)
     for name in sorted({name for name, precision in pairs if precision is not Precision.FP32}):
-        quantizer = for_format(name)
-        if quantizer is None:
+        if for_format(name) is None:
             raise UsageError(f"nothing quantizes '{name}'", remedy="take its int8 out")
-        for module in QUANTIZERS.load(quantizer).requires:
-            if find_spec(module) is None:
-                raise QUANTIZERS.missing(quantizer, module)
+    missing = tuple(_missing(pairs))
+    if missing:
+        raise MissingPackageError.of(missing)
 
 
 def make_suite(pairs: Sequence[Pair], out: Path, tell: Tell) -> list[Made]:
@@ -192,3 +188,17 @@ def fit_pair(pair: Pair, graphs: Mapping[Made, Graph], times: Mapping[str, Timed
         largest=dict(largest),
         networks=tuple(rows),
     )
+
+
+def _missing(pairs: Sequence[Pair]) -> Iterator[MissingPackage]:
+    """Yield the packages that making the suite needs and that are not installed."""
+    yield from missing_packages()
+    for name in sorted({name for name, _ in pairs}):
+        for module in EXPORTERS.load(name).requires:
+            if find_spec(module) is None:
+                yield EXPORTERS.missing(name, module)
+    quantized = sorted({name for name, precision in pairs if precision is not Precision.FP32})
+    for quantizer in filter(None, map(for_format, quantized)):
+        for module in QUANTIZERS.load(quantizer).requires:
+            if find_spec(module) is None:
+                yield QUANTIZERS.missing(quantizer, module)

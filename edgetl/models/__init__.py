@@ -7,14 +7,16 @@ model is built or read, so that a plan can ask for names.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, ValidationError, model_validator
 
 from edgetl.config.recipe import InputTable
 from edgetl.config.table import Table
-from edgetl.errors import StoreError
+from edgetl.errors import StoreError, UsageError
+from edgetl.nn.edits import EDITS, SavedEdit
 from edgetl.plugins import Slot
 from edgetl.types import Task
 
@@ -26,31 +28,55 @@ if TYPE_CHECKING:  # planning must not wait for numpy, nor for torch
 MODEL_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
 
-_LEAST_CHOICE = 2
 _REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
 
 
-class Family(Protocol):
-    """A kind of network: how it is built, cut into backbone and head, and where its weights are.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive layers of a network that are frozen, trained or cut as one."""
 
-    A family's file imports no framework; its methods do. So a plan can ask what a family is.
+    name: str
+    """Unique in its family; the last block is called ``head``."""
+    modules: tuple[str, ...]
+    """Names of the submodules that make it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedWeights:
+    """Published weights of a family, for width 1."""
+
+    source: str
+    """Where they come from: an address, or a name in the package that brings them."""
+    licence: str
+    """SPDX identifier of the licence they are published under."""
+
+
+class Family(Protocol):
+    """A kind of network: how it is built, which blocks it has, and where its weights are.
+
+    Its name is that of its file, which imports no framework; its methods do. So a plan can ask what
+    a family is. What only one task needs is in `ClassifierFamily` and `DetectorFamily`.
     """
 
     @property
     def version(self) -> int:
-        """Raised whenever the same options, weights and seed give another network than before."""
+        """Raised when the same arguments of `build` give another network than before."""
 
     @property
     def task(self) -> Task:
-        """What its networks answer."""
+        """What its networks predict."""
 
     @property
     def min_size(self) -> int:
         """Smallest height and width of the input, pixels."""
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        """Of the maps that a detector answers on; the input is a multiple of each. () otherwise."""
+    def size_multiple(self) -> int:
+        """Height and width of the input are multiples of it; 1 if any size will do."""
+
+    @property
+    def min_classes(self) -> int:
+        """Fewest classes that its networks can tell apart."""
 
     @property
     def mean(self) -> tuple[float, float, float]:
@@ -61,24 +87,27 @@ class Family(Protocol):
         """Per channel, RGB, for pixels in [0, 1]."""
 
     @property
-    def head(self) -> str:
-        """What a training of the head alone trains.
+    def has_widths(self) -> bool:
+        """Whether networks of another width than 1 exist."""
 
-        Of a classifier the last layer, an `nn.Linear` from F features to K classes; of a detector
-        the module that sees the maps of `feature_layers`.
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The parts of a network from stem to head, ordered by when their outputs are complete.
+
+        Together they hold every parameter exactly once. The last one is the head, or contains it.
         """
+
+    @property
+    def head(self) -> str:
+        """Name of the submodule that is trained when only the head is trained."""
 
     @property
     def reinitialized(self) -> tuple[str, ...]:
         """Names of the modules that start anew for other classes: their shape depends on K."""
 
     @property
-    def feature_layers(self) -> tuple[str, ...]:
-        """Names of the submodules to distil features from: the last ones of stride 8, 16, 32."""
-
-    @property
-    def pretrained(self) -> Mapping[str, str]:
-        """Names of weights that can be fetched, for width 1.0, and where each comes from."""
+    def pretrained(self) -> Mapping[str, PretrainedWeights]:
+        """Published weights that `fetch` returns, by name."""
 
     @property
     def key_mapping(self) -> Mapping[str, str]:
@@ -87,16 +116,17 @@ class Family(Protocol):
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
         """Return a network with random weights drawn from `seed`, in training mode.
 
-        It takes float32 `(N, 3, H, W)`, RGB, normalised, and gives logits `(N, K)` or the
-        `RawDetections` of `edgetl.nn.yolox`. Names and shapes of its tensors are those of the
-        published weights. The caller's random state is left as it was.
+        It takes float32 `(N, 3, H, W)`, RGB, normalised. Names and shapes of its tensors are those
+        of the published weights. The caller's random state is left as it was. `torch.fx` can trace
+        the network: no control flow depends on values.
         """
 
-    def features(self, module: nn.Module, images: Tensor) -> Tensor:
-        """Return what the head of a classifier sees, `(N, F)`; evaluation mode draws nothing.
+    def decoded(self, network: nn.Module, size: int) -> nn.Module:
+        """Return `network` with the outputs of the model contract instead of its raw ones.
 
-        Raises:
-            ValueError: If the family is a detector, whose head sees maps.
+        Args:
+            network: Of this family; wrapped or returned as it is, not copied.
+            size: Height and width of the input, pixels.
         """
 
     def fetch(self, name: str) -> Mapping[str, Tensor]:
@@ -109,27 +139,94 @@ class Family(Protocol):
         """
 
 
+@runtime_checkable
+class ClassifierFamily(Family, Protocol):
+    """A family of networks that give logits `(N, K)`; the head is an `nn.Linear` from F to K."""
+
+    def features(self, module: nn.Module, images: Tensor) -> Tensor:
+        """Return the input of the head, `(N, F)`; deterministic in evaluation mode."""
+
+
+@runtime_checkable
+class DetectorFamily(Family, Protocol):
+    """A family of networks that give the `RawDetections` of `edgetl.nn.yolox`."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels of the input per location of each predicted map, in the order of the maps."""
+
+    @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """Names of the submodules to distil features from: the last ones of stride 8, 16, 32."""
+
+
 FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", "edgetl.families")
+
+
+def as_classifier(family: Family) -> ClassifierFamily:
+    """Return `family` as a family of classifiers.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(family, ClassifierFamily):
+        raise TypeError(f"a family for {family.task.value} has no features for a linear head")
+    return family
+
+
+def as_detector(family: Family) -> DetectorFamily:
+    """Return `family` as a family of detectors.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(family, DetectorFamily):
+        raise TypeError(f"a family for {family.task.value} predicts no maps of boxes")
+    return family
 
 
 class ModelSpec(Table):
     """What is needed to build a trained model again and to feed it: the content of `model.json`."""
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
     task: Task
     family: str
+    family_version: int
     width: float = Field(gt=0.0)
     classes: tuple[str, ...] = Field(min_length=1)
-    """Names of the K classes, in the order of the logits; a classifier has at least two."""
+    """Names of the K classes, in the order of the outputs."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     input: InputTable
     """How an image becomes the pixels of the input, and their number."""
+    edits: tuple[SavedEdit, ...] = ()
+    """Changes of the structure that the family builds, in the order in which they are applied."""
+
+    @classmethod
+    def of(
+        cls, family: str, *, width: float, classes: tuple[str, ...], image_input: InputTable
+    ) -> ModelSpec:
+        """Return the spec of a network as the installed family `family` builds it."""
+        facts = FAMILIES.load(family)
+        return cls(
+            task=facts.task,
+            family=family,
+            family_version=facts.version,
+            width=width,
+            classes=classes,
+            mean=facts.mean,
+            std=facts.std,
+            input=image_input,
+        )
 
     @model_validator(mode="after")
-    def _has_a_choice(self) -> ModelSpec:
-        if self.task is Task.CLASSIFICATION and len(self.classes) < _LEAST_CHOICE:
-            raise ValueError(f"a classifier needs two classes or more, not {len(self.classes)}")
+    def _has_enough_classes(self) -> ModelSpec:
+        least = FAMILIES.load(self.family).min_classes
+        if len(self.classes) < least:
+            raise ValueError(
+                f"a model of family '{self.family}' needs {least} classes or more, not "
+                f"{len(self.classes)}"
+            )
         return self
 
     @property
@@ -157,19 +254,22 @@ def read_spec(folder: Path) -> ModelSpec:
     """Return the spec that `save_model` wrote, without the network.
 
     Raises:
-        StoreError: If the file is missing or torn.
+        StoreError: If the file is missing or torn, or the family is not installed.
     """
     try:
         return ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
-    except (OSError, ValidationError) as error:
+    except (OSError, ValidationError, UsageError) as error:
         raise _unreadable(folder, error) from error
 
 
 def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     """Return what `save_model` wrote; the module is on the CPU, in evaluation mode.
 
+    The spec alone says how the network is built: by its family, then by its edits in order.
+
     Raises:
-        StoreError: If the files are missing, torn, or do not belong together.
+        StoreError: If the files are missing, torn, or do not belong together, or if family or edits
+            are not installed in the version that the model was saved with.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -177,17 +277,36 @@ def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     spec = read_spec(folder)
     try:
         tensors = load_file(folder / MODEL_FILE)
-        module = FAMILIES.load(spec.family).build(
-            width=spec.width, num_classes=len(spec.classes), seed=0
-        )
+        module = _rebuilt(folder, spec)
         module.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, ValidationError, UsageError, SafetensorError, RuntimeError) as error:
         raise _unreadable(folder, error) from error
     return spec, module.eval()
 
 
+def _rebuilt(folder: Path, spec: ModelSpec) -> nn.Module:
+    family = FAMILIES.load(spec.family)
+    _check_version(folder, f"family '{spec.family}'", spec.family_version, family.version)
+    module = family.build(width=spec.width, num_classes=len(spec.classes), seed=0)
+    for saved in spec.edits:
+        edit = EDITS.load(saved.kind)
+        _check_version(folder, f"structural edit '{saved.kind}'", saved.version, edit.version)
+        module = edit.apply(module, edit.options.model_validate(saved.options))
+    return module
+
+
+def _check_version(folder: Path, what: str, saved: int, installed: int) -> None:
+    if saved != installed:
+        raise StoreError(
+            f"{folder} holds a model that was saved with version {saved} of {what}, installed is "
+            f"version {installed}",
+            remedy="run the recipe again to make it anew, or install the version that it was "
+            "saved with",
+        )
+
+
 def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
-    """Return the network as it is exported: raw pixels in, answers out, in evaluation mode.
+    """Return the network as it is exported: raw pixels in, decoded outputs, in evaluation mode.
 
     Args:
         spec: What the module is and how it is fed.
@@ -199,19 +318,25 @@ def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
     """
     import copy
 
-    from edgetl.nn.detector import DecodedDetector
     from edgetl.nn.folding import fold_focus, fold_norms
     from edgetl.nn.layers import RawPixels
 
-    network = copy.deepcopy(module).eval()
-    strides, size = FAMILIES.load(spec.family).strides, spec.input.size
-    if strides:
-        fold_focus(network)
-        network = DecodedDetector(network, height=size, width=size, strides=strides)
+    size = spec.input.size
+    network = FAMILIES.load(spec.family).decoded(copy.deepcopy(module).eval(), size)
+    fold_focus(network)
     fold_norms(network)
     return RawPixels(network, spec.mean, spec.std, row=size).eval()
 
 
 def _unreadable(folder: Path, error: Exception) -> StoreError:
+    if isinstance(error, UsageError):
+        return StoreError(
+            f"{folder} holds a model that cannot be rebuilt here: {error.message}",
+            remedy=f"install the package that brings it; {error.remedy}",
+        )
     reason = str(error).partition("\n")[0]
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        parts = (SPEC_FILE, ".".join(map(str, first["loc"])), first["msg"])
+        reason = ": ".join(filter(None, parts))
     return StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR)

@@ -1,4 +1,4 @@
-"""What the MobileNet families share: torchvision's builders, and where backbone and head part."""
+"""What the MobileNet families share: torchvision's builders, and their blocks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from edgetl.models import Block, PretrainedWeights
 from edgetl.types import Task
 
 if TYPE_CHECKING:  # families are asked for facts while nothing is built
@@ -42,23 +43,35 @@ V3_NORM = Norm(eps=0.001, momentum=0.1)
 
 @dataclass(frozen=True, slots=True)
 class MobileNet:
-    """A `Family` whose module has `features`, and a `classifier` that ends in the head."""
+    """A `ClassifierFamily` whose module has `features`, and a `classifier` with the head."""
 
     builder: str
     """Name of the network in torchvision."""
     weights: str
     """Name of its ImageNet weights in torchvision."""
+    num_features: int
+    """Number of layers in `features`, from the stem to the last convolution."""
     head: str
-    feature_layers: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
+    """Names of the layers with parameters between `features` and the head."""
     norm: Norm | None = None
     """None takes torchvision's own choice."""
     version: int = 1
     task: Task = Task.CLASSIFICATION
     min_size: int = MIN_SIZE
-    strides: tuple[int, ...] = ()
+    size_multiple: int = 1
+    min_classes: int = 2
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    has_widths: bool = True
     key_mapping: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The layers of `features` one by one, then those of the classifier."""
+        hidden = (Block("hidden", self.hidden),) if self.hidden else ()
+        head = Block("head", (self.head,))
+        return (*feature_blocks("features", self.num_features), *hidden, head)
 
     @property
     def reinitialized(self) -> tuple[str, ...]:
@@ -66,9 +79,9 @@ class MobileNet:
         return (self.head,)
 
     @property
-    def pretrained(self) -> Mapping[str, str]:
-        """Return torchvision's weights; see `Family.pretrained`."""
-        return {IMAGENET: f"torchvision's {self.weights}"}
+    def pretrained(self) -> Mapping[str, PretrainedWeights]:
+        """Torchvision's weights; see `Family.pretrained`."""
+        return {IMAGENET: PretrainedWeights(f"torchvision's {self.weights}", "BSD-3-Clause")}
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
         """Return a network with random weights; see `Family.build`."""
@@ -87,6 +100,11 @@ class MobileNet:
             )
         return cast("nn.Module", module)
 
+    def decoded(self, network: nn.Module, size: int) -> nn.Module:
+        """Return `network`, which gives logits already."""
+        del size
+        return network
+
     def features(self, module: nn.Module, images: Tensor) -> Tensor:
         """Return pooled features, through all of the classifier but the head."""
         from torch.nn.functional import adaptive_avg_pool2d
@@ -103,3 +121,9 @@ class MobileNet:
         if name not in self.pretrained:
             raise KeyError(name)
         return dict(get_weight(self.weights).get_state_dict(progress=False, check_hash=True))
+
+
+def feature_blocks(prefix: str, count: int) -> tuple[Block, ...]:
+    """Return a block for each of the first `count` layers of the submodule `prefix`."""
+    stem = Block("stem", (f"{prefix}.0",))
+    return (stem, *(Block(f"block{i}", (f"{prefix}.{i}",)) for i in range(1, count)))

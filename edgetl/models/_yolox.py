@@ -1,13 +1,14 @@
-"""What the YOLOX detectors share: sizes, names of tensors, and where backbone and head part."""
+"""What the YOLOX detectors share: sizes, names of tensors, and their blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
-from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD, MobileNet
+from edgetl.models import Block, PretrainedWeights
+from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD, MobileNet, feature_blocks
 from edgetl.types import Task
 
 if TYPE_CHECKING:  # families are asked for facts while nothing is built
@@ -19,13 +20,21 @@ STRIDES = (8, 16, 32)
 _BACKBONE = "backbone.backbone."
 _REINITIALIZED = ("head.cls_preds",)
 _NECK_MAPS = ("backbone.C3_p3", "backbone.C3_n3", "backbone.C3_n4")
+_NECK = tuple(
+    f"backbone.{name}"
+    for name in (
+        "lateral_conv0", "C3_p4", "reduce_conv1", "C3_p3", "bu_conv2", "C3_n3", "bu_conv1", "C3_n4",
+    )
+)  # fmt: skip
+_HEAD = Block("head", ("head",))
+_DARKNET = ("stem", "dark2", "dark3", "dark4", "dark5")
 _RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
 _WHITE = 255.0
 
 
 @dataclass(frozen=True, slots=True)
 class Yolox:
-    """A `Family` of the paper's own networks, on CSPDarknet."""
+    """A `DetectorFamily` of the paper's own networks, on CSPDarknet."""
 
     stem: int
     """Channels of the first convolution at width 1; all others follow from it."""
@@ -37,19 +46,28 @@ class Yolox:
     version: int = 1
     task: Task = Task.DETECTION
     min_size: int = STRIDES[-1]
+    size_multiple: int = STRIDES[-1]
+    min_classes: int = 1
     strides: tuple[int, ...] = STRIDES
     # Published weights take the pixels as they are, 0..255.
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1 / _WHITE, 1 / _WHITE, 1 / _WHITE)
+    has_widths: bool = True
     head: str = "head"
     reinitialized: tuple[str, ...] = _REINITIALIZED
     feature_layers: tuple[str, ...] = _NECK_MAPS
     key_mapping: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def pretrained(self) -> Mapping[str, str]:
-        """Return the authors' COCO weights; see `Family.pretrained`."""
-        return {COCO: _RELEASE + self.weights}
+    def blocks(self) -> tuple[Block, ...]:
+        """The stages of the backbone, the neck, the head."""
+        stages = (Block(name, (f"{_BACKBONE}{name}",)) for name in _DARKNET)
+        return (*stages, Block("neck", _NECK), _HEAD)
+
+    @property
+    def pretrained(self) -> Mapping[str, PretrainedWeights]:
+        """The authors' COCO weights; see `Family.pretrained`."""
+        return {COCO: PretrainedWeights(_RELEASE + self.weights, "Apache-2.0")}
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
         """Return a network with random weights; see `Family.build`."""
@@ -69,48 +87,61 @@ class Yolox:
                 yolox.Head(channels, 4 * stem, num_classes, convs),
             )
 
-    def features(self, module: nn.Module, images: Tensor) -> NoReturn:
-        """Refuse; see `Family.features`."""
-        del module, images
-        raise ValueError("a detector's head sees maps, not a row of features")
+    def decoded(self, network: nn.Module, size: int) -> nn.Module:
+        """Return `network` with boxes and scores as its outputs; see `Family.decoded`."""
+        return _decoded(network, size, self.strides)
 
     def fetch(self, name: str) -> Mapping[str, Tensor]:
         """Return the authors' weights; see `Family.fetch`."""
         from torch.hub import load_state_dict_from_url
 
         content = load_state_dict_from_url(
-            self.pretrained[name], map_location="cpu", progress=False, weights_only=True
+            self.pretrained[name].source, map_location="cpu", progress=False, weights_only=True
         )
-        found: Mapping[str, Tensor] = content["model"]
-        return found
+        tensors: Mapping[str, Tensor] = content["model"]
+        return tensors
 
 
 @dataclass(frozen=True, slots=True)
 class MobileNetYolox:
-    """A `Family` of YOLOX's neck and depthwise head on a MobileNet."""
+    """A `DetectorFamily` of YOLOX's neck and depthwise head on a MobileNet."""
 
     classifier: MobileNet
-    """Whose blocks are the backbone."""
-    blocks: tuple[int, int, int]
-    """The last ones of stride 8, 16 and 32 before the classifier's own widening."""
+    """Whose `features` are the backbone."""
+    backbone_layers: tuple[int, int, int]
+    """Positions in `features` of the last layers of stride 8, 16 and 32, before the classifier's
+    own widening."""
     version: int = 1
     task: Task = Task.DETECTION
     min_size: int = STRIDES[-1]
+    size_multiple: int = STRIDES[-1]
+    min_classes: int = 1
     strides: tuple[int, ...] = STRIDES
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    has_widths: bool = True
     head: str = "head"
     reinitialized: tuple[str, ...] = _REINITIALIZED
     feature_layers: tuple[str, ...] = _NECK_MAPS
 
     @property
     def key_mapping(self) -> Mapping[str, str]:
-        """Where torchvision's names of the blocks belong; see `Family.key_mapping`."""
+        """Where torchvision's names of the layers belong; see `Family.key_mapping`."""
         return {"features.": f"{_BACKBONE}features."}
 
     @property
-    def pretrained(self) -> Mapping[str, str]:
-        """Return weights of the classifier, for the backbone alone; see `Family.pretrained`."""
+    def blocks(self) -> tuple[Block, ...]:
+        """The layers of the backbone one by one, the neck, the head.
+
+        The convolutions that bring maps to the neck's channels belong to the neck: they start at
+        random where the backbone is pretrained.
+        """
+        layers = feature_blocks(f"{_BACKBONE}features", self.backbone_layers[-1] + 1)
+        return (*layers, Block("neck", (f"{_BACKBONE}reduce", *_NECK)), _HEAD)
+
+    @property
+    def pretrained(self) -> Mapping[str, PretrainedWeights]:
+        """Weights of the classifier, for the backbone alone; see `Family.pretrained`."""
         return self.classifier.pretrained
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
@@ -130,16 +161,15 @@ class MobileNetYolox:
             classifier = self.classifier.build(width=width, num_classes=1, seed=seed)
             torch.manual_seed(seed)
             features = cast("nn.Sequential", classifier.get_submodule("features"))
-            backbone = MultiScaleBackbone(features, self.blocks, channels, convs)
+            backbone = MultiScaleBackbone(features, self.backbone_layers, channels, convs)
             return yolox.Yolox(
                 yolox.Neck(backbone, channels, 1, convs),
                 yolox.Head(channels, hidden, num_classes, convs),
             )
 
-    def features(self, module: nn.Module, images: Tensor) -> NoReturn:
-        """Refuse; see `Family.features`."""
-        del module, images
-        raise ValueError("a detector's head sees maps, not a row of features")
+    def decoded(self, network: nn.Module, size: int) -> nn.Module:
+        """Return `network` with boxes and scores as its outputs; see `Family.decoded`."""
+        return _decoded(network, size, self.strides)
 
     def fetch(self, name: str) -> Mapping[str, Tensor]:
         """Return the classifier's weights, by its own names; see `Family.fetch`."""
@@ -152,3 +182,9 @@ _STEP = 8
 
 def _even(channels: float) -> int:
     return max(2, 2 * round(channels / 2))
+
+
+def _decoded(network: nn.Module, size: int, strides: tuple[int, ...]) -> nn.Module:
+    from edgetl.nn.detector import DecodedDetector
+
+    return DecodedDetector(network, height=size, width=size, strides=strides)

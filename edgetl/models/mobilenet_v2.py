@@ -10,6 +10,6 @@ FAMILY = MobileNet(
     # ImageNet accuracy but lowers that of a linear probe (Kornblith et al. 2021,
     # https://arxiv.org/abs/2010.16402).
     weights="MobileNet_V2_Weights.IMAGENET1K_V1",
+    num_features=19,
     head="classifier.1",
-    feature_layers=("features.6", "features.13", "features.18"),
 )

@@ -5,4 +5,4 @@ from __future__ import annotations
 from edgetl.models import mobilenet_v2
 from edgetl.models._yolox import MobileNetYolox
 
-FAMILY = MobileNetYolox(mobilenet_v2.FAMILY, blocks=(6, 13, 17))
+FAMILY = MobileNetYolox(mobilenet_v2.FAMILY, backbone_layers=(6, 13, 17))

@@ -8,7 +8,8 @@ FAMILY = MobileNet(
     builder="mobilenet_v3_large",
     # V1 for the reason given in mobilenet_v2.py.
     weights="MobileNet_V3_Large_Weights.IMAGENET1K_V1",
+    num_features=17,
     head="classifier.3",
-    feature_layers=("features.6", "features.12", "features.16"),
+    hidden=("classifier.0",),
     norm=V3_NORM,
 )

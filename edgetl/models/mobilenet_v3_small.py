@@ -7,7 +7,8 @@ from edgetl.models._mobilenet import V3_NORM, MobileNet
 FAMILY = MobileNet(
     builder="mobilenet_v3_small",
     weights="MobileNet_V3_Small_Weights.IMAGENET1K_V1",
+    num_features=13,
     head="classifier.3",
-    feature_layers=("features.3", "features.8", "features.12"),
+    hidden=("classifier.0",),
     norm=V3_NORM,
 )

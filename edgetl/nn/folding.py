@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgetl.nn.yolox import Focus
@@ -21,7 +21,7 @@ def fold_focus(module: nn.Module) -> None:
     needs eight strided slices that some engines copy one by one.
 
     Args:
-        module: Changed in place; its answers stay.
+        module: Changed in place; its outputs stay the same but for rounding.
     """
     for parent in list(module.modules()):
         for name, child in parent.named_children():
@@ -33,21 +33,43 @@ def fold_norms(module: nn.Module) -> None:
     """Put every batch norm that follows a convolution into that convolution's weights.
 
     Engines do the same when they load a file; done before, converters have less of a graph to read.
+    Which norm follows which convolution is read from the data flow: a pair is folded if the norm is
+    the only reader of the convolution's output and both run once per pass. Every other norm stays.
 
     Args:
-        module: In evaluation mode, changed in place; its answers stay but for rounding. A norm
-            counts as following a convolution if it is the next child of the same module and has as
-            many channels.
+        module: In evaluation mode, changed in place; its outputs stay the same but for rounding.
+
+    Raises:
+        torch.fx.proxy.TraceError: If control flow in `module` depends on values.
     """
-    for parent in list(module.modules()):
-        for (first, conv), (second, norm) in pairwise(list(parent.named_children())):
-            if (
-                isinstance(conv, nn.Conv2d)
-                and isinstance(norm, nn.BatchNorm2d)
-                and norm.num_features == conv.out_channels
-            ):
-                setattr(parent, first, fuse_conv_bn_eval(conv, norm))
-                setattr(parent, second, nn.Identity())
+    if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
+        return
+    for first, second in list(_pairs(module)):
+        conv, norm = module.get_submodule(first), module.get_submodule(second)
+        if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+            continue
+        if norm.track_running_stats:
+            module.set_submodule(first, fuse_conv_bn_eval(conv, norm))
+            module.set_submodule(second, nn.Identity())
+
+
+def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield the names of submodules of which the second alone reads the output of the first.
+
+    Both run once per pass, and nothing reads their parameters besides.
+    """
+    graph = fx.Tracer().trace(module)
+    calls = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    calls += [str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"]
+    for node in graph.nodes:
+        if node.op != "call_module" or len(node.users) != 1:
+            continue
+        (reader,) = node.users
+        if reader.op != "call_module" or reader.args != (node,) or reader.kwargs:
+            continue
+        first, second = str(node.target), str(reader.target)
+        if calls.count(first) == calls.count(second) == 1:
+            yield first, second
 
 
 def _folded(focus: Focus) -> nn.Sequential:

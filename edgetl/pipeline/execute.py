@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
-from edgetl.errors import StoreError
+from edgetl.errors import MissingPackage, MissingPackageError, StoreError
 from edgetl.pipeline.planner import plan_round
+from edgetl.runtime.errors import EngineError
 from edgetl.stages import Job, Node, Progress, Stage, Workspace
 from edgetl.store.store import Artifact, Request, Store
 
@@ -37,7 +38,8 @@ class Step:
 
     node: Node
     request: Request | None
-    """None while an input is still to be made, because its digest is part of the request."""
+    """None while an input does not exist, whose digest is part of the request, or while a package
+    is not installed, whose version is."""
     artifact: Artifact | None
     """The finished artifact, if it is there."""
 
@@ -71,7 +73,10 @@ class Finder:
             if artifact is None:
                 return Step(node, None, None)
             inputs[name] = artifact
-        request = _request(node, inputs, self._stages[node.stage])
+        try:
+            request = _request(node, inputs, self._stages[node.stage])
+        except (PackageNotFoundError, EngineError):
+            return Step(node, None, None)
         return Step(node, request, self._store.find(request))
 
 
@@ -82,6 +87,8 @@ class Survey:
     steps: tuple[Step, ...]
     undecided: tuple[Node, ...]
     """Decisions after which more is planned."""
+    missing: tuple[MissingPackage, ...]
+    """Packages that a run needs and that are not installed."""
 
 
 def survey(job: Job, store: Store, stages: Mapping[str, Stage]) -> Survey:
@@ -95,7 +102,7 @@ def survey(job: Job, store: Store, stages: Mapping[str, Stage]) -> Survey:
     plan = plan_round(job, stages, finder.find)
     steps = tuple(finder.step(node) for node in plan.nodes)
     store.memory.save()
-    return Survey(steps, plan.undecided)
+    return Survey(steps, plan.undecided, _missing_packages(job, stages))
 
 
 def run(
@@ -107,10 +114,14 @@ def run(
     made so far and the checkpoints of the stage that failed; the same call goes on from there.
 
     Raises:
+        MissingPackageError: If packages that the job needs are not installed; nothing is made.
         EdgetlError: If a stage fails for a reason that a user can fix.
         OSError: If the store cannot be written.
         ValueError: If a plan waits for a decision that no stage plans.
     """
+    missing = _missing_packages(job, stages)
+    if missing:
+        raise MissingPackageError.of(missing)
     store.root.mkdir(parents=True, exist_ok=True)
     attempt = _Attempt(store, stages, listener)
     try:
@@ -226,6 +237,11 @@ def _disk_full_named(store: Store) -> Iterator[None]:
                 f"no space left on the disk of {store.root}; what was finished is kept",
                 remedy="free some space ('edgetl prune' removes what no recipe uses) and run again",
             ) from reason
+
+
+def _missing_packages(job: Job, stages: Mapping[str, Stage]) -> tuple[MissingPackage, ...]:
+    """Return the packages that a run of `job` needs and that are not installed."""
+    return tuple(package for stage in stages.values() for package in stage.missing(job))
 
 
 @cache

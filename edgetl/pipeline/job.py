@@ -17,8 +17,9 @@ def load_job(
 ) -> Job:
     """Return the job of recipe `given`, with all that it names.
 
-    Everything that can be known before the first epoch is checked here: files, plug-ins, extras,
-    combinations of format and precision, calibration apart from the test.
+    Everything that can be known before the first epoch is checked here, but for the packages that
+    only a run needs: files, plug-ins, combinations of format and precision, calibration apart from
+    the test.
 
     Raises:
         ConfigError: With all problems of the recipe, or of the first broken target or calibration.

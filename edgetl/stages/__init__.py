@@ -16,7 +16,7 @@ from edgetl.config.recipe import Recipe
 from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
-from edgetl.errors import Problem
+from edgetl.errors import MissingPackage, Problem
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
 from edgetl.types import Facts
@@ -126,6 +126,12 @@ def no_problems(job: Job) -> Iterator[Problem]:
     yield from ()
 
 
+def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
+    """Yield nothing: a stage that needs no package beyond edgetl's own dependencies."""
+    del job
+    yield from ()
+
+
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
     """Return nothing: the plug-ins of a stage whose result depends on none."""
     del settings, inputs
@@ -148,6 +154,7 @@ class Stage:
         check: Every reason why the plan could not be carried through, found before the first epoch.
         refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
             then those of the entry, and it has no recipe table of its own.
+        missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
         run: Write files into ``work.out`` and return facts.
         summary: The line that a person reads when the stage is done.
@@ -164,6 +171,7 @@ class Stage:
     summary: Callable[[Facts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
     refine: Callable[[Job, Refining, Planned], Node] | None = None
+    missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
 
 

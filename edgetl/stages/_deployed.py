@@ -1,7 +1,8 @@
-"""The torch model as it is deployed: raw pixels in, answers out by the rule of the contract."""
+"""Outputs and predictions of the torch model, as it was trained and as it is deployed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,20 +13,27 @@ from edgetl.types import Split
 if TYPE_CHECKING:  # planning must not wait for torch, nor for numpy
     import numpy as np
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
     from edgetl.data.dataset import Dataset
     from edgetl.evaluation import Predictions
+    from edgetl.models import ModelSpec
     from edgetl.runtime.detections import NmsSettings
 
 
+_WHITE = 255.0
+
+
 def outputs_of(
-    network: nn.Module, pixels: NDArray[np.uint8], names: tuple[str, ...]
+    network: Callable[[Tensor], Tensor | tuple[Tensor, ...]],
+    pixels: NDArray[np.uint8],
+    names: tuple[str, ...],
 ) -> dict[str, NDArray[np.float32]]:
-    """Return what `network` answers, one image at a time, as a device would ask.
+    """Return the outputs of `network`, computed one image at a time, as on a device.
 
     Args:
-        network: As `edgetl.models.deployable` returns it.
+        network: From raw pixels ``(1, H, W, 3)`` to the outputs of the model contract, such as
+            `edgetl.models.deployable` returns.
         pixels: Shape ``(N, H, W, 3)``, N at least 1.
         names: Of its outputs, in their order.
 
@@ -45,13 +53,45 @@ def outputs_of(
     }
 
 
+def trained_outputs(
+    spec: ModelSpec, module: nn.Module, pixels: NDArray[np.uint8], names: tuple[str, ...]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of a model as it was trained: nothing folded, pixels normalised outside.
+
+    What `edgetl.models.deployable` rewrites is computed here by definition, so that the two can be
+    compared.
+
+    Args:
+        spec: Of the model.
+        module: As `edgetl.models.load_model` returns it.
+        pixels: Shape ``(N, H, W, 3)``, N at least 1.
+        names: Of the outputs, in their order.
+
+    Returns:
+        Arrays of shape ``(N, ...)`` by name.
+    """
+    import torch
+
+    from edgetl.models import FAMILIES
+
+    network = FAMILIES.load(spec.family).decoded(module.eval(), spec.input.size)
+    mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
+
+    def normalised(image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        outputs: Tensor | tuple[Tensor, ...] = network(
+            ((image / _WHITE - mean) / std).permute(0, 3, 1, 2)
+        )
+        return outputs
+
+    return outputs_of(normalised, pixels, names)
+
+
 def predictions_of(
     trained: Artifact, dataset: Dataset, split: Split, nms: NmsSettings | None
 ) -> Predictions:
-    """Return what a trained model answers to the images of a split, at least one, by `nms`.
+    """Return the predictions of a trained model for the images of a split, at least one.
 
-    A training keeps the answers by the usual rule. Another one makes others of the same outputs,
-    so the model is asked again.
+    A training keeps those of the default `nms`. With other settings the model runs again.
     """
     from edgetl.models import load_model
     from edgetl.train.training_artifacts import read_predictions, split_predictions

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from edgetl.data.findings import DroppedItem
 from edgetl.data.image_sets import Images
 from edgetl.data.prefetch import prefetched
-from edgetl.data.sources import Box
+from edgetl.data.sources import Box, Listing
 from edgetl.runtime.errors import ImageError
 from edgetl.stages import Progress
 from edgetl.types import Task
@@ -36,6 +37,17 @@ class Seen:
     """Height and width, upright."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
     """For detection only."""
+    dropped: Sequence[DroppedItem] = ()
+    """Images that another role holds."""
+
+    def used(self, listing: Listing) -> Listing:
+        """Return `listing` without the images that are dropped."""
+        if not self.dropped:
+            return listing
+        names = {item.name for item in self.dropped}
+        return replace(
+            listing, samples=tuple(each for each in listing.samples if each.name not in names)
+        )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
 from edgetl.stages import Progress
-from edgetl.types import Facts, Task
+from edgetl.types import Facts, Role, Split, Task
 
 _MAX_SHOWN = 3
 
@@ -17,6 +17,8 @@ _MAX_SHOWN = 3
 def summary(facts: Facts) -> str:
     """Return for example `2,140 images, 6 classes (train 1,391, val 321, test 428)`."""
     sizes = facts["images"]
+    if facts["role"] == Role.UNLABELLED:
+        return _unlabelled_summary(facts)
     parts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
     boxes = ""
     total = sum(sum(counts.values()) for counts in facts.get("boxes", {}).values())
@@ -31,6 +33,15 @@ def summary(facts: Facts) -> str:
         text += f"; {number:,} repaired by {kind}"
     if facts["duplicates"]:
         text += f"; {facts['duplicates']:,} duplicates kept together"
+    return text
+
+
+def _unlabelled_summary(facts: Facts) -> str:
+    text = f"{facts['images'][Split.TRAIN.value]:,} images without labels"
+    for kind, names in facts["dropped"].items():
+        text += f"; {len(names):,} {kind} left out"
+    if facts["transductive"]:
+        text += f"; transductive, {facts['shared_with_evaluation']:,} are also measured on"
     return text
 
 

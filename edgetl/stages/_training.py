@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
-from edgetl.errors import Problem, UsageError
+from edgetl.errors import MissingPackage, Problem, UsageError
 from edgetl.models import FAMILIES, Family, read_spec
+from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
 from edgetl.stages._views import network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
     """Return the settings of the network in `table`; a weights file enters by its digest.
 
     Raises:
-        OSError: If the weights file cannot be read; `network_problems` says so in words.
+        OSError: If the weights file cannot be read; `network_problems` reports that first.
     """
     path = _weights_file(job, table)
     return NetworkSettings(
@@ -55,18 +57,29 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
         )
         yield from _file_problems(job, table, where)
         return
-    yield from _size_problems(job, table, family)
+    yield from _size_problems(job, table, family, where)
+    yield from _width_problems(table, family, where)
     yield from _weights_problems(job, table, family, where)
     yield from _file_problems(job, table, where)
 
 
+def missing_for_training(job: Job) -> Iterator[MissingPackage]:
+    """Yield the packages that a training needs, whatever `job` trains."""
+    del job
+    yield from missing_packages()
+
+
 def family_of(model: Artifact) -> dict[str, str]:
-    """Return the family of a trained model with its version; see `Stage.plugins`.
+    """Return the family and the structural edits of a trained model; see `Stage.plugins`.
 
     Raises:
         StoreError: If the model cannot be read.
     """
-    return FAMILIES.stamp(read_spec(model.folder).family)
+    spec = read_spec(model.folder)
+    stamps = FAMILIES.stamp(spec.family)
+    for edit in spec.edits:
+        stamps |= EDITS.stamp(edit.kind)
+    return stamps
 
 
 def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> RunContext:
@@ -95,25 +108,37 @@ def result_sentence(facts: Facts) -> str:
     if facts["width"] != 1.0:
         text += f" x{facts['width']:g}"
     for split in (Split.TEST, Split.VAL):
-        found = facts[split.value]
-        if found:
+        figure = facts[split.value]
+        if figure:
             where = "" if split is Split.TEST else " of validation"
-            interval = f"[{found['low']:.3f}, {found['high']:.3f}]"
-            return f"{text}  {found['title']}{where} {found['value']:.3f} {interval}"
+            interval = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
+            return f"{text}  {figure['title']}{where} {figure['value']:.3f} {interval}"
     return text
 
 
 def _size_problems(
-    job: Job, table: TeacherTable | StudentTable, family: Family
+    job: Job, table: TeacherTable | StudentTable, family: Family, where: str
 ) -> Iterator[Problem]:
-    size = network_input(job, table).size
-    step = max(family.strides, default=1)
-    if size % step:
+    is_own = table.input is not None and "size" in table.input.model_fields_set
+    place = f"{where}.input.size" if is_own else "input.size"
+    size, step = network_input(job, table).size, family.size_multiple
+    if size < family.min_size:
+        yield Problem(place, f"is {size}; {table.family} needs at least {family.min_size}")
+    elif size % step:
         below, above = size // step * step, (size // step + 1) * step
         yield Problem(
-            "input.size",
+            place,
             f"is {size}; {table.family} needs a multiple of {step}; "
             f"nearest are {below} and {above}",
+        )
+
+
+def _width_problems(
+    table: TeacherTable | StudentTable, family: Family, where: str
+) -> Iterator[Problem]:
+    if table.width != 1.0 and not family.has_widths:
+        yield Problem(
+            f"{where}.width", f"is {table.width:g}; {table.family} exists in width 1 only"
         )
 
 

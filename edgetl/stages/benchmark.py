@@ -14,7 +14,7 @@ from edgetl.boards import require_machine
 from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
 from edgetl.config.table import Table
 from edgetl.devices import Connection, Device, check_device, open_device
-from edgetl.errors import DeviceError, MissingPackageError, Problem
+from edgetl.errors import DeviceError, MissingPackage, Problem
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
@@ -111,28 +111,29 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the targets whose device there is no way to reach; raise if this one lacks an engine.
-
-    What another device lacks is only known when it is asked.
-    """
-    from edgetl.runtime.engines import package
-
+    """Yield the targets whose device's address is not valid."""
     for target in job.targets:
         problem = None if target.device is None else check_device(target.device)
         if problem is not None:
             yield Problem("targets", f"target '{target.name}': {problem}")
+
+
+def _missing(job: Job) -> Iterator[MissingPackage]:
+    """Yield the engines that this machine lacks; another device's are only known when it runs."""
+    from edgetl.runtime.engines import package, packages
+
+    for target in job.targets:
         if target.device != _HERE:
             continue
         for name, provider in target.format_providers():
-            # The CPU's engine verifies as well, which says what it lacks.
             if provider == CPU:
-                continue
+                continue  # the verify stage needs the same package
             try:
                 package(name, provider)
-            except EngineError as error:
-                raise MissingPackageError(
-                    f"target '{target.name}': {error.message}", remedy=error.remedy
-                ) from error
+            except EngineError:
+                wanted = packages(name, provider)[0]
+                model = f"target '{target.name}': a model of format '{name}' on {provider}"
+                yield MissingPackage(model, wanted, wanted)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -284,4 +285,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=_missing,
 )

@@ -13,6 +13,7 @@ from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._training import (
     family_of,
+    missing_for_training,
     network_problems,
     network_settings,
     result_sentence,
@@ -126,7 +127,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="distill",
-    version=3,
+    version=4,
     needs=("view", "teacher"),
     makes="student",
     options=DistillTable,
@@ -135,5 +136,6 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=missing_for_training,
     plugins=_plugins,
 )

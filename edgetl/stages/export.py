@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
-from edgetl.errors import EdgetlError, Problem, UsageError
+from edgetl.errors import EdgetlError, MissingPackage, Problem, UsageError
 from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.plugins import ENGINES
@@ -19,6 +19,7 @@ from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -61,7 +62,7 @@ def _formats(job: Job) -> tuple[str, ...]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield what nothing reads and no exporter writes; raise if an exporter lacks a package."""
+    """Yield keys that nothing reads and formats that no exporter writes."""
     if job.recipe.nms is not None and job.recipe.task is not Task.DETECTION:
         yield Problem("nms", "is only read for `task: detection`; leave it out")
     for target in job.targets:
@@ -71,10 +72,14 @@ def _check(job: Job) -> Iterator[Problem]:
             except UsageError as error:
                 what = f"targets/{target.name}.yaml: candidates: {error.message}; {error.remedy}"
                 yield Problem("targets", what)
-                continue
-            for module in EXPORTERS.load(name).requires:
-                if find_spec(module) is None:
-                    raise EXPORTERS.missing(name, module)
+
+
+def _missing(job: Job) -> Iterator[MissingPackage]:
+    yield from missing_packages()
+    for name in _formats(job):
+        for module in EXPORTERS.load(name).requires:
+            if find_spec(module) is None:
+                yield EXPORTERS.missing(name, module)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -223,5 +228,6 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=_missing,
     plugins=_plugins,
 )

@@ -48,6 +48,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     import torch
 
     from edgetl.data.dataset import Dataset
+    from edgetl.models import as_classifier
     from edgetl.train.device import open_fabric
     from edgetl.train.features import write_features
     from edgetl.train.weights import build_network
@@ -69,7 +70,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
     for split, shown in views.items():
         write_features(
-            work.out, split, module=module, family=family, dataset=dataset, views=shown, tell=tell
+            work.out,
+            split,
+            module=module,
+            family=as_classifier(family),
+            dataset=dataset,
+            views=shown,
+            tell=tell,
         )
     return {
         "images": {split.value: count for split, count in images.items()},

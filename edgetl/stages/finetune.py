@@ -13,6 +13,7 @@ from edgetl.errors import Problem
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._training import (
+    missing_for_training,
     network_problems,
     network_settings,
     result_sentence,
@@ -130,7 +131,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="finetune",
-    version=3,
+    version=4,
     needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,
@@ -139,5 +140,6 @@ STAGE = Stage(
     run=_run,
     summary=result_sentence,
     check=_check,
+    missing=missing_for_training,
     plugins=_plugins,
 )

@@ -8,35 +8,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from edgetl.config.recipe import Accept, DataTable, Drop, Repair, SyntheticData
+from edgetl.config.recipe import (
+    Accept,
+    DataTable,
+    Drop,
+    EvaluationTable,
+    Repair,
+    SyntheticData,
+    UnlabelledTable,
+)
 from edgetl.config.table import Table
-from edgetl.data.audit import Audit, examine, rarest
+from edgetl.data.audit import Audit, examine
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
 from edgetl.data.image_sets import Images, open_images
-from edgetl.data.sources import SOURCES, Sample
+from edgetl.data.sources import SOURCES
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.errors import DataError, Problem
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import Seen, look, reading_pool, undecodable
 from edgetl.stages._index_facts import facts_of, summary
+from edgetl.stages._index_items import items_of, truths_of
+from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_classes
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Role, Split, Task
-
-if TYPE_CHECKING:  # planning must not wait for numpy
-    from edgetl.data.dataset import Item, Truth
 
 _LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
 
 
 class Settings(Table):
-    """What the dataset depends on."""
+    """What the index of a dataset depends on besides those of other roles."""
 
     role: Role
     task: Task
@@ -49,6 +55,8 @@ class Settings(Table):
     drop: tuple[Drop, ...]
     repair: tuple[Repair, ...]
     accept: tuple[Accept, ...]
+    transductive: bool
+    """Whether unlabelled images may be those of the evaluation."""
     path: Path | None = Field(exclude=True)
     """Where the images are; `content` stands for it in the key. None for drawn images."""
     synthetic: SyntheticData | None = Field(exclude=True)
@@ -58,7 +66,8 @@ class Settings(Table):
 
     def policy(self) -> SplitPolicy:
         """Return how splits are made."""
-        return SplitPolicy(test_is_val=self.test_is_val, split_off=self.split_off)
+        only = Split.TEST if self.role is Role.EVALUATION else None
+        return SplitPolicy(test_is_val=self.test_is_val, split_off=self.split_off, only=only)
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -77,27 +86,62 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             drop=tuple(sorted(set(data.drop))),
             repair=tuple(sorted(set(data.repair))),
             accept=tuple(sorted(set(data.accept))),
+            transductive=False,
             path=path,
             synthetic=data.synthetic,
             exclude=data.exclude,
             layout=images.listing.layout,
         )
-    return [Node(stage="index", label="index", settings=settings)]
+    index = Node(stage="index", label="index", settings=settings)
+    return [index, *_role_nodes(job, index)]
+
+
+def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
+    """Yield the nodes of the other roles; each reads those that it must not share images with."""
+    inputs = {"data": index}
+    evaluation, unlabelled = job.recipe.evaluation, job.recipe.unlabelled
+    if evaluation is not None:
+        allowed = {
+            "repair": tuple(sorted(set(evaluation.repair))),
+            "accept": tuple(sorted(set(evaluation.accept))),
+        }
+        settings = _role_settings(job, Role.EVALUATION, evaluation).model_copy(update=allowed)
+        inputs["evaluation"] = Node("index", "index evaluation", settings, dict(inputs))
+        yield inputs["evaluation"]
+    if unlabelled is not None:
+        settings = _role_settings(job, Role.UNLABELLED, unlabelled).model_copy(
+            update={"transductive": unlabelled.transductive}
+        )
+        yield Node("index", "index unlabelled", settings, dict(inputs))
+
+
+def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTable) -> Settings:
+    path = job.folder / Path(table.path).expanduser()
+    with open_images(path, None, table.exclude, job.recipe.task, role=role) as images:
+        return Settings(
+            role=role,
+            task=job.recipe.task,
+            content=images.digest(job.digest),
+            test_is_val=False,
+            split_off={},
+            seed=0,
+            drop=tuple(sorted(set(table.drop))),
+            repair=(),
+            accept=(),
+            transductive=False,
+            path=path,
+            synthetic=None,
+            exclude=table.exclude,
+            layout=images.listing.layout,
+        )
 
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield what is wrong with labels, and whether there are enough images to calibrate with."""
     data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
-    if task is not Task.DETECTION:
-        of_boxes = [kind for kind in data.drop if kind not in _LEAVES_OF_IMAGES]
-        for key, said in (
-            ("drop", of_boxes),
-            ("repair", data.repair),
-            ("accept", data.accept),
-        ):
-            for kind in said:
-                what = f"'{kind}' is about labelled boxes, but the task is {task}"
-                yield Problem(f"data.{key}", what)
+    yield from _box_words(data, Role.DATA, task)
+    if job.recipe.evaluation is not None:
+        yield from _box_words(job.recipe.evaluation, Role.EVALUATION, task)
     with open_images(_path(job), data.synthetic, data.exclude, task) as images:
         # How many images a split gets depends on names and labels, as long as no image is left out
         # for what is in it.
@@ -116,6 +160,23 @@ def _check(job: Job) -> Iterator[Problem]:
         )
 
 
+def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
+    """Yield what a table allows that only labelled boxes can have."""
+    if task is Task.DETECTION:
+        return
+    accept = list(table.accept)
+    if role is Role.EVALUATION:
+        accept = [kind for kind in accept if kind is not Accept.MISSING_CLASSES]
+    for key, kinds in (
+        ("drop", [kind for kind in table.drop if kind not in _LEAVES_OF_IMAGES]),
+        ("repair", table.repair),
+        ("accept", accept),
+    ):
+        for kind in kinds:
+            what = f"'{kind}' is about labelled boxes, but the task is {task}"
+            yield Problem(f"{role}.{key}", what)
+
+
 def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
     """Yield the report of a run, but without decoding images: one look is to name all there is."""
     data = job.recipe.data
@@ -128,15 +189,24 @@ def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
-    del inputs
-    from edgetl.data.dataset import write_index
+    from edgetl.data.dataset import DatasetIndex, write_index
 
     called = str(settings.path or "drawn images")
+    others = [DatasetIndex.read(artifact.folder) for artifact in inputs.values()]
     with (
-        open_images(settings.path, settings.synthetic, settings.exclude, settings.task) as images,
+        open_images(
+            settings.path,
+            settings.synthetic,
+            settings.exclude,
+            settings.task,
+            role=settings.role,
+        ) as images,
         reading_pool() as pool,
     ):
+        if settings.role is Role.UNLABELLED:
+            return index_unlabelled(settings, images, others, pool=pool, work=work)
         seen = look(images, pool)
+        seen.dropped = find_shared(settings, seen.contents, others)
         audit = _examine(settings, images, seen, settings.policy())
 
         def newly_failed() -> dict[str, str]:
@@ -148,24 +218,27 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         if failed:
             seen.unreadable.update(failed)
             audit = _examine(settings, images, seen, settings.policy())
-        audit.refuse_if_wrong(called)
+        audit.refuse_if_wrong(called, table=settings.role)
         failed_again = newly_failed() if failed else {}
         if failed_again or images.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
+    classes = audit.classes
+    if settings.role is Role.EVALUATION:
+        classes = shared_classes(settings, audit.classes, others[0].classes)
     write_index(
         work.out,
         task=settings.task,
         role=settings.role,
-        classes=audit.classes,
-        items=_items(settings.task, audit, seen.contents),
+        classes=classes,
+        items=items_of(settings.task, audit, seen.contents, classes=classes),
         dropped=audit.dropped,
-        truths=_truths(audit) if settings.task is Task.DETECTION else None,
+        truths=truths_of(audit, classes) if settings.task is Task.DETECTION else None,
         image_sizes={
             split: [seen.sizes[sample.name] for sample in samples]
             for split, samples in audit.placed.items()
         },
     )
-    return facts_of(settings.task, audit, images, work.progress)
+    return {"role": settings.role.value, **facts_of(settings.task, audit, images, work.progress)}
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -187,7 +260,7 @@ def _split_policy(data: DataTable, images: Images) -> SplitPolicy:
 
 
 def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: SplitPolicy) -> Audit:
-    listing, lint = images.listing, None
+    listing, lint = seen.used(images.listing), None
     allowed = Allowed(frozenset(data.drop), frozenset(data.repair), frozenset(data.accept))
     if listing.task is Task.DETECTION:
         samples = tuple(
@@ -195,7 +268,7 @@ def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: Spl
         )
         lint = lint_boxes(replace(listing, samples=samples), seen.sizes, allowed)
         listing = lint.listing
-    return examine(
+    audit = examine(
         listing,
         seen.contents,
         seen.unreadable,
@@ -204,44 +277,7 @@ def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: Spl
         allowed=allowed,
         lint=lint,
     )
-
-
-def _items(task: Task, audit: Audit, contents: Mapping[str, str]) -> dict[Split, list[Item]]:
-    """Return names, labels and digests by split."""
-    from edgetl.data.dataset import Item
-
-    labels = {one.name: one.label for found in audit.placed.values() for one in found}
-    if task is Task.DETECTION:
-        used = [sample for found in audit.placed.values() for sample in found]
-        labels = rarest(used, audit.classes)
-    numbers = {name: number for number, name in enumerate((*audit.classes, ""))}
-    return {
-        split: [
-            Item(sample.name, numbers[labels[sample.name]], contents[sample.name])
-            for sample in samples
-        ]
-        for split, samples in audit.placed.items()
-    }
-
-
-def _truths(audit: Audit) -> dict[Split, list[Truth]]:
-    """Return the boxes of each image by split, with numbers for classes."""
-    import numpy as np
-
-    from edgetl.data.dataset import Truth
-
-    numbers = {name: number for number, name in enumerate(audit.classes)}
-
-    def truth(sample: Sample) -> Truth:
-        # A class that only crowds show is left out as empty, and its crowds with it.
-        boxes = [box for box in sample.boxes if box.label in numbers]
-        return Truth(
-            np.array([box.corners for box in boxes], np.float32).reshape(-1, 4),
-            np.array([numbers[box.label] for box in boxes], np.int64),
-            np.array([box.crowd for box in boxes], np.bool_),
-        )
-
-    return {split: [truth(one) for one in samples] for split, samples in audit.placed.items()}
+    return replace(audit, dropped=(*seen.dropped, *audit.dropped))
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pydantic import Field
 from edgetl.config.calibration import Calibration, Int8Table, RangeTable
 from edgetl.config.table import Table
 from edgetl.config.target import Target
-from edgetl.errors import DataError, Problem
+from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_value
 from edgetl.plugins import ENGINES
@@ -89,7 +89,7 @@ def _int8(calibration: Calibration) -> Int8Table:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield combinations that cannot be made; raise if what a quantizer needs is missing."""
+    """Yield combinations of format, precision and calibration that no quantizer can make."""
     if job.recipe.data.test == "val" and job.calibration.split == "val":
         what = (
             f"'{job.calibration.name}' calibrates with the val split, which data.test measures on"
@@ -115,7 +115,7 @@ def _check_format(
                 f"targets/{target.name}.yaml: candidates.{name}: there is no {precision.value} of "
                 f"{name}; it has {allowed}",
             )
-    if quantizer is None or found is None or set(precisions) == {Precision.FP32}:
+    if quantizer is None or found is None:
         return
     estimator = calibration.range.estimator
     if Precision.INT8 in precisions and estimator not in found.estimators:
@@ -125,9 +125,14 @@ def _check_format(
             f"of {name} int8 (target '{target.name}') does not know; it knows "
             f"{', '.join(sorted(found.estimators))}",
         )
-    for module in found.requires:
-        if find_spec(module) is None:
-            raise QUANTIZERS.missing(quantizer, module)
+
+
+def _missing(job: Job) -> Iterator[MissingPackage]:
+    formats = (name for name, precision in wanted(job) if precision is not Precision.FP32)
+    for quantizer in filter(None, dict.fromkeys(map(for_format, formats))):
+        for module in QUANTIZERS.load(quantizer).requires:
+            if find_spec(module) is None:
+                yield QUANTIZERS.missing(quantizer, module)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -234,5 +239,6 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=_missing,
     plugins=_plugins,
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.config.table import Table
-from edgetl.errors import DataError, MissingPackageError, Problem
+from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.plugins import ENGINES
@@ -22,10 +22,11 @@ from edgetl.stages._candidates import (
     size_bytes,
     wanted,
 )
-from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
+from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -46,7 +47,7 @@ _LOWEST_SNR_DB: Mapping[Precision, float] = {
     Precision.W8A16: 15.0,
     Precision.INT8: 5.0,
 }
-"""Below this a step of the ladder is broken, per precision of the file that it leads to.
+"""Below this a step of the ladder is broken, per precision of what it leads to.
 
 60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
 wrong mean, channel order or layout. 30 dB is 1/30: half-precision
@@ -84,23 +85,30 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the formats that no engine runs; raise if an engine is not installed."""
-    from edgetl.runtime.engines import package
+    """Yield the formats that no engine runs."""
+    from edgetl.runtime.engines import packages
 
     for target in job.targets:
         for name in target.files():
             if name not in EXPORTERS.names():
                 continue  # said by export
             try:
-                package(name)
+                packages(name)
             except ContractError as error:
                 yield Problem("targets", f"target '{target.name}': {error.message}")
-            except EngineError as error:
-                extra = EXPORTERS.extra_of(name)
-                raise MissingPackageError(
-                    f"target '{target.name}': {error.message}",
-                    remedy=f"pip install 'edgetl[{extra}]'" if extra else error.remedy,
-                ) from error
+
+
+def _missing(job: Job) -> Iterator[MissingPackage]:
+    from edgetl.runtime.engines import package, packages
+
+    yield from missing_packages()
+    for name in dict.fromkeys(name for target in job.targets for name in target.files()):
+        try:
+            package(name)
+        except EngineError:
+            extra, engine = EXPORTERS.extra_of(name), packages(name)[0]
+            requirement = f"edgetl[{extra}]" if extra else engine
+            yield MissingPackage(f"a model of format '{name}'", engine, requirement)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -195,15 +203,18 @@ def _ladder(
     settings: Settings,
     inputs: Mapping[str, Artifact],
     images: NDArray[np.uint8],
-    found: Outputs,
+    outputs: Outputs,
 ) -> list[Facts]:
-    """Return the comparisons torch to float file, and float file to candidate, on `images`.
+    """Return the steps from the model as it was trained to the candidate, compared on `images`.
+
+    They are: as trained to as deployed (folded, normalisation in the graph), as deployed to float
+    file, float file to quantized file.
 
     Args:
         settings: Of the candidate.
         inputs: Of the stage.
         images: Shape `(N, H, W, 3)`.
-        found: What the candidate answers to them.
+        outputs: Of the candidate for `images`.
     """
     from edgetl.models import deployable, load_model
     from edgetl.runtime.predictor import Predictor
@@ -211,9 +222,10 @@ def _ladder(
     name = settings.format
     spec, module = load_model(inputs["model"].folder)
     evaluation = EVALUATIONS.load(spec.task.value)
-    trained = outputs_of(deployable(spec, module), images, evaluation.outputs)
+    trained = trained_outputs(spec, module, images, evaluation.outputs)
+    deployed = outputs_of(deployable(spec, module), images, evaluation.outputs)
     exporter = Predictor.open(inputs["float"].folder)
-    exported = found if settings.precision is Precision.FP32 else exporter.run(images)
+    exported = outputs if settings.precision is Precision.FP32 else exporter.run(images)
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> Facts:
         facts = evaluation.compare(before, after, exporter.contract.nms)
@@ -227,10 +239,13 @@ def _ladder(
             "holds": holds,
         }
 
-    ladder = [step(f"torch to {name} fp32", Precision.FP32, trained, exported)]
+    ladder = [
+        step("torch as trained to torch as deployed", Precision.FP32, trained, deployed),
+        step(f"torch as deployed to {name} fp32", Precision.FP32, deployed, exported),
+    ]
     if settings.precision is not Precision.FP32:
         candidate = candidate_name((name, settings.precision))
-        ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, found))
+        ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, outputs))
     return ladder
 
 
@@ -278,7 +293,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=3,
+    version=4,
     needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,
@@ -287,5 +302,6 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    missing=_missing,
     plugins=_plugins,
 )

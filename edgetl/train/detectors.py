@@ -18,7 +18,7 @@ from edgetl.data.box_batches import BoxBatch, BoxBatches, plain_batches
 from edgetl.data.boxes_augment import VARIATIONS
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import EVALUATIONS
-from edgetl.models import Family
+from edgetl.models import DetectorFamily
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.detector import DecodedDetector
@@ -135,7 +135,7 @@ class DetectorBatches:
 
 def setup(
     dataset: Dataset,
-    family: Family,
+    family: DetectorFamily,
     training: Training,
     *,
     teacher: Teacher | None = None,
@@ -176,7 +176,7 @@ def setup(
     )
 
 
-def box_loss(family: Family) -> Loss[RawDetections, DetectorBatch]:
+def box_loss(family: DetectorFamily) -> Loss[RawDetections, DetectorBatch]:
     """Return the loss on labelled boxes; the closing epochs also count plain distances."""
     grids = Grids(family)
 
@@ -190,7 +190,7 @@ def box_loss(family: Family) -> Loss[RawDetections, DetectorBatch]:
 class Grids:
     """The locations of a family's detectors, made once per size of the input."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: DetectorFamily) -> None:
         self._strides = family.strides
         self._known: dict[tuple[int, int, torch.device], Grid] = {}
 
@@ -203,7 +203,7 @@ class Grids:
         return self._known[place]
 
 
-def detector_validator(dataset: Dataset, family: Family) -> Validator | None:
+def detector_validator(dataset: Dataset, family: DetectorFamily) -> Validator | None:
     """Return what examines a detector on the validation images; None if there are none.
 
     Boxes go through the decoding and suppression of every other evaluation, by the usual rule: what

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from edgetl.models import FAMILIES, Family
+from edgetl.models import FAMILIES, DetectorFamily, as_detector
 from edgetl.nn.detection_distillation import (
     FeatureAdapter,
     channel_loss,
@@ -78,7 +78,7 @@ class DistillationObjective:
 
 def train_with_features(
     student: nn.Module,
-    family: Family,
+    family: DetectorFamily,
     training: Training,
     *,
     dataset: Dataset,
@@ -98,7 +98,7 @@ def train_with_features(
     Returns:
         The student alone, and its history.
     """
-    teacher = FAMILIES.load(teacher_signal.spec.family)
+    teacher = as_detector(FAMILIES.load(teacher_signal.spec.family))
     adapter = FeatureAdapter(
         _channels(student, family.feature_layers),
         _channels(teacher_signal.module, teacher.feature_layers),
@@ -120,7 +120,7 @@ def train_with_features(
 
 
 def feature_distillation_loss(
-    settings: DistillLoss, family: Family
+    settings: DistillLoss, family: DetectorFamily
 ) -> Loss[StudentOutputs, DetectorBatch]:
     """Return the loss of an apprentice: labels, soft answers, boxes and maps by their weights."""
     on_labels = box_loss(family)
@@ -183,7 +183,7 @@ def capturing(module: nn.Module, feature_layers: Sequence[str]) -> Iterator[dict
 
 def _predictions_of(teacher_signal: TeacherSignal) -> Teacher:
     """Return the teacher as batches ask it: raw pixels in, answers and maps out."""
-    feature_layers = FAMILIES.load(teacher_signal.spec.family).feature_layers
+    feature_layers = as_detector(FAMILIES.load(teacher_signal.spec.family)).feature_layers
     device = next(teacher_signal.module.parameters()).device
     normalise = RawPixels(nn.Identity(), teacher_signal.spec.mean, teacher_signal.spec.std).to(
         device

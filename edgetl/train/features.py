@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgetl.data.dataset import Dataset
-from edgetl.models import Family
+from edgetl.models import ClassifierFamily
 from edgetl.train.image_batches import LabelledBatch, predictions, raw_pixels
 from edgetl.types import Split
 
@@ -61,7 +61,7 @@ def write_features(
     split: Split,
     *,
     module: nn.Module,
-    family: Family,
+    family: ClassifierFamily,
     dataset: Dataset,
     views: Sequence[bool],
     tell: Callable[[int], None],

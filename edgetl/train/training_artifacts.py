@@ -1,4 +1,4 @@
-"""What a training leaves behind: the model, its answers, the figures of its epochs, and facts."""
+"""What a training leaves behind: the model, its predictions, figures of its epochs, and facts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import EVALUATIONS
-from edgetl.models import FAMILIES, ModelSpec, deployable, save_model
+from edgetl.models import ModelSpec, deployable, save_model
 from edgetl.train.fit import Fitted
 from edgetl.train.history import write_results
 from edgetl.train.options import NetworkSettings
@@ -30,16 +30,12 @@ PREDICTIONS_FILE = "predictions.npz"
 
 def spec_of(network: NetworkSettings, dataset: Dataset) -> ModelSpec:
     """Return what is needed to build a network for `dataset` again and to feed it."""
-    family = FAMILIES.load(network.family)
     fields = asdict(dataset.preprocess)
-    return ModelSpec(
-        task=dataset.task,
-        family=network.family,
+    return ModelSpec.of(
+        network.family,
         width=network.width,
         classes=dataset.classes,
-        mean=family.mean,
-        std=family.std,
-        input=InputTable(
+        image_input=InputTable(
             size=dataset.size, **{name: fields[name] for name in ("fit", "filter", "pad", "anchor")}
         ),
     )
@@ -60,25 +56,25 @@ def write_training_artifacts(
         folder: Where to.
         module: The trained network, in evaluation mode.
         network: What it started from.
-        dataset: Its validation and test images are answered once more, by the network as deployed.
+        dataset: The network as deployed predicts its validation and test images.
         report: What became of the pretrained weights.
         phases: The parts of the training by name, in order.
     """
     spec = spec_of(network, dataset)
     save_model(folder, spec, module)
     evaluation = EVALUATIONS.load(dataset.task)
-    found = {
+    predictions = {
         split: split_predictions(spec, module, dataset, split)
         for split in (Split.VAL, Split.TEST)
         if len(dataset.items(split))
     }
-    _write_predictions(folder / PREDICTIONS_FILE, found)
+    _write_predictions(folder / PREDICTIONS_FILE, predictions)
     write_results(
         folder, {name: fitted.rows for name, fitted in phases.items()}, metric=evaluation.metric
     )
     scores: Facts = {split.value: None for split in (Split.VAL, Split.TEST)}
-    for split, predictions in found.items():
-        scores[split.value] = evaluation.score(predictions, dataset, split)
+    for split, values in predictions.items():
+        scores[split.value] = evaluation.score(values, dataset, split)
     return {
         "family": network.family,
         "width": network.width,
@@ -99,14 +95,14 @@ def split_predictions(
     split: Split,
     nms: NmsSettings | None = None,
 ) -> Predictions:
-    """Return what a network, as it is deployed, answers to the images of a split, at least one.
+    """Return the predictions of a network as it is deployed for the images of a split.
 
     Args:
         spec: Of the network.
         module: The network.
         dataset: Where the images come from.
-        split: Which part of it.
-        nms: By which outputs become answers; None for the usual one of the task.
+        split: Which part of it; it has at least one image.
+        nms: How boxes become detections; None for the default of the task.
     """
     evaluation = EVALUATIONS.load(spec.task)
     nms = nms or evaluation.nms(dataset)
@@ -129,26 +125,26 @@ def split_predictions(
 
 
 def read_predictions(folder: Path, split: Split) -> Predictions:
-    """Return the answers that `write_training_artifacts` left for a split.
+    """Return the predictions that `write_training_artifacts` wrote for a split.
 
     Raises:
         KeyError: If the dataset has no images in that split.
     """
     prefix = f"{split.value}_"
     with np.load(folder / PREDICTIONS_FILE) as arrays:
-        found = {
+        predictions = {
             name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)
         }
-    if not found:
-        raise KeyError(f"{PREDICTIONS_FILE} holds no answers for {split.value}")
-    return found
+    if not predictions:
+        raise KeyError(f"{PREDICTIONS_FILE} holds no predictions for {split.value}")
+    return predictions
 
 
-def _write_predictions(path: Path, found: Mapping[Split, Predictions]) -> None:
+def _write_predictions(path: Path, by_split: Mapping[Split, Predictions]) -> None:
     # numpy dates the members of the archive 1980, so equal arrays give equal bytes.
     arrays = {
         f"{split.value}_{name}": values
-        for split, predictions in found.items()
+        for split, predictions in by_split.items()
         for name, values in predictions.items()
     }
     np.savez(path, allow_pickle=False, **arrays)

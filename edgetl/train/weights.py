@@ -1,4 +1,4 @@
-"""The weights a training starts from, and the account of what came from where."""
+"""The weights that a training starts from, and a report of what was loaded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pickle
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from edgetl.errors import EdgetlError, ExitCode
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES, Family
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
-from edgetl.types import Facts, Task
+from edgetl.types import Facts
 
 MIN_BACKBONE_SHARE = 0.9
 """With less of the backbone than this, the file was not made for this network."""
@@ -157,17 +158,19 @@ def load_into(
 
     Args:
         module: Of `family`; changed in place, untouched if an error is raised.
-        tensors: By the names of the module's own state, or of a layout among the family's aliases.
+        tensors: By the names of the module's own state, or of a layout that the family maps.
         family: Says what belongs to the backbone, and what may differ in its number of classes.
         source: What the report calls the origin.
 
     Raises:
         WeightsError: If a value is not finite, or too little fits: less than `MIN_BACKBONE_SHARE`
-            of the backbone, or anything but the class predictors of a whole detector.
+            of the backbone, or not all of the rest where only a part of the head depends on the
+            classes and the file is of the whole network.
     """
     own = module.state_dict()
     places = _places(tensors, family, own)
-    is_whole = family.task is Task.DETECTION and all(name == at for name, at in places.items())
+    is_own_layout = all(name == at for name, at in places.items())
+    is_whole = is_own_layout and family.head not in family.reinitialized
     fitting = {
         at: tensors[name]
         for name, at in places.items()
@@ -219,7 +222,7 @@ def _fetch(family: str, name: str) -> dict[str, Tensor]:
     except _UNREADABLE as error:
         raise WeightsError(
             f"the '{name}' weights of '{family}' cannot be fetched from "
-            f"{FAMILIES.load(family).pretrained[name]}: {error}",
+            f"{FAMILIES.load(family).pretrained[name].source}: {error}",
             remedy="give a local file instead (`weights: FILE.pth` or `FILE.safetensors`), or run "
             "again with a network connection",
         ) from error
@@ -233,7 +236,7 @@ def _places(
         return {name: name for name in tensors}
     places = {}
     for name in tensors:
-        prefix = next((found for found in family.key_mapping if name.startswith(found)), "")
+        prefix = next((known for known in family.key_mapping if name.startswith(known)), "")
         places[name] = family.key_mapping.get(prefix, "") + name.removeprefix(prefix)
     return places
 
@@ -245,9 +248,9 @@ def _unwrap(content: object) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        found = type(content).__name__
         raise WeightsError(
-            f"holds a {found}, not tensors by name, also not under {' or '.join(_WRAPPERS)}",
+            f"holds a {type(content).__name__}, not tensors by name, also not under "
+            f"{' or '.join(_WRAPPERS)}",
             remedy="save the tensors alone: torch.save(model.state_dict(), FILE)",
         )
     return {name.removeprefix(_PARALLEL): value for name, value in content.items()}
@@ -273,19 +276,19 @@ def _too_little(
 def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collection[str]) -> float:
     # Batch normalisation statistics are few values but many tensors, wide layers the other way
     # round: either kind missing makes the features useless.
-    found = [name for name in required if name in fitting]
-    tensors = len(found) / len(required)
-    values = sum(own[name].numel() for name in found) / sum(own[name].numel() for name in required)
-    return min(tensors, values)
+    covered = [name for name in required if name in fitting]
+    tensors = len(covered) / len(required)
+    total = sum(own[name].numel() for name in required)
+    return min(tensors, sum(own[name].numel() for name in covered) / total)
 
 
 def _reinitialized(
-    found: Mapping[str, tuple[int, int]], modules: tuple[str, ...]
+    tensors: Mapping[str, tuple[int, int]], modules: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return a phrase for each module with tensors in `found`, by numbers of classes."""
+    """Return a phrase for each module that holds some of `tensors`, by numbers of classes."""
     phrases = []
     for module in modules:
-        numbers = [found[name] for name in found if _is_below(name, (module,))]
+        numbers = [tensors[name] for name in tensors if _is_below(name, (module,))]
         if numbers:
             wanted, given = numbers[0]
             phrases.append(f"{module} for {wanted} classes instead of {given}")
@@ -295,12 +298,12 @@ def _reinitialized(
 def _modules(names: Sequence[str], chosen: Collection[str]) -> tuple[str, ...]:
     """Return `chosen`, some of `names`, by the largest modules that hold nothing else."""
     mixed = {above for name in names if name not in chosen for above in _above(name)}
-    found: dict[str, None] = {}
+    largest: dict[str, None] = {}
     for name in names:
         if name in chosen:
             whole = next((above for above in _above(name) if above not in mixed), name)
-            found[whole] = None
-    return tuple(found)
+            largest[whole] = None
+    return tuple(largest)
 
 
 def _above(name: str) -> list[str]:
@@ -317,8 +320,8 @@ def _origin(tensors: Mapping[str, Tensor]) -> str:
         for name in FAMILIES.names()
         if _shapes_for_any_classes(name, _WIDTHS[0]).keys() <= tensors.keys()
     ]
-    for width in _WIDTHS:
-        for name in alike:
+    for width, name in product(_WIDTHS, alike):
+        if width == 1.0 or FAMILIES.load(name).has_widths:
             shapes = _shapes_for_any_classes(name, width)
             if all(tensors[key].shape == shape for key, shape in shapes.items()):
                 return f"; the file fits '{name}' of width {width:g}"

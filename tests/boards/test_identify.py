@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,3 +125,25 @@ def test_emulation_of_a_core_that_two_boards_have_is_asked_which() -> None:
         "name the one that is meant: edgetl targets check rpi-zero2w --device emulated:cortex-a53"
     )
     assert _named(found | {"cpu_parts": ["0xd08"]}, EmulatedDevice("cortex-a72")) == "rpi4"
+
+
+def test_board_with_a_new_core_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = known_files("targets")["rpi5"].read_text(encoding="utf-8")
+    for old, new in (
+        ("name: rpi5", "name: qcs8250"),
+        ("Cortex-A76", "Cortex-A77"),
+        ("0xd0b", "0xd0d"),
+        ("[Raspberry Pi 5 Model B]", "[Qualcomm QCS8250]"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "qcs8250.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    probed = _PI4 | {
+        "device_tree_model": "Qualcomm QCS8250 RB5",
+        "cpu_parts": ["0xd0d"],
+        "flags": ["asimddp"],
+        "memory_mib": 7800,
+    }
+    assert _named(probed) == "qcs8250"

@@ -305,7 +305,7 @@ def test_recipe_for_a_gpu_that_is_not_here_is_refused_before_anything_runs(tmp_p
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == (
         "edgetl: target 'gpu': a model of format 'onnx' on cuda needs the package "
-        "'onnxruntime-gpu': it is not installed\n  pip install onnxruntime-gpu\n"
+        "'onnxruntime-gpu', which is not installed\n  pip install onnxruntime-gpu\n"
     )
     assert done.returncode == 4
     assert not list(tmp_path.glob(".edgetl/artifacts/*"))

@@ -81,8 +81,8 @@ colour: red
         (
             "colour",
             (
-                "unknown key (allowed: name, task, data, input, teacher, student, nms, "
-                "calibration, targets, seed, device, finetune)"
+                "unknown key (allowed: name, task, data, unlabelled, evaluation, input, "
+                "teacher, student, nms, calibration, targets, seed, device, finetune)"
             ),
             6,
         ),

@@ -1,56 +1,49 @@
 """What every device must do, whichever way it is reached; those that need no network are run.
 
-``ssh`` is reached over loopback, at a server of the tests.
+A file of `devices/` here is one way to reach a device in tests: its ``running(folder)`` is a
+context that gives a function from a home folder to an address.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from edgetl.devices import DEVICES, Connection, Device, check_device, open_device
 from edgetl.errors import DeviceError, ExitCode, UsageError
 
-if TYPE_CHECKING:
-    from tests.devices.ssh.sshd import Sshd
-
-_SSHD = Path(__file__).parents[1] / "devices" / "ssh" / "sshd.py"
+_WAYS = sorted(Path(__file__).with_name("devices").glob("*.py"))
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    # By path: installed packages bring one that is called `tests`.
-    spec = importlib.util.spec_from_file_location("edgetl_tests_sshd", _SSHD)
+@pytest.fixture(scope="session", params=_WAYS, ids=[path.stem for path in _WAYS])
+def address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Path], str]]:
+    name = request.param.stem
+    spec = importlib.util.spec_from_file_location(f"edgetl_tests_device_{name}", request.param)
     assert spec is not None
     assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with module.running_sshd(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
+    with module.running(tmp_path_factory.mktemp(name)) as addresses:
+        yield addresses
 
 
-def _local(_: pytest.FixtureRequest) -> str:
-    return "local"
+@pytest.fixture
+def device(
+    address: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Device:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return open_device(address(tmp_path))
 
 
-def _ssh(request: pytest.FixtureRequest) -> str:
-    server: Sshd = request.getfixturevalue("server")
-    folder: Path = request.getfixturevalue("tmp_path")
-    request.getfixturevalue("monkeypatch").setenv("HOME", str(folder))
-    return server.address(cache=folder / "cache")
-
-
-@pytest.fixture(params=[_local, _ssh], ids=["local", "ssh"])
-def device(request: pytest.FixtureRequest) -> Device:
-    address: Callable[[pytest.FixtureRequest], str] = request.param
-    return open_device(address(request))
+def test_every_way_in_this_suite_is_a_device() -> None:
+    assert {path.stem for path in _WAYS} <= set(DEVICES.names())
 
 
 @pytest.fixture

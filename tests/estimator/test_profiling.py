@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from edgetl.devices import open_device
-from edgetl.errors import UsageError
+from edgetl.errors import MissingPackageError, UsageError
+from edgetl.estimator import profiling
 from edgetl.estimator.cost import USUAL_NS
 from edgetl.estimator.fit import price_ms
 from edgetl.estimator.graph import Graph, Kind, Operation
 from edgetl.estimator.networks import DETECTIONS, suite
 from edgetl.estimator.profiling import Made, check_pairs, fit_pair, folders, profile_device
 from edgetl.estimator.timing import Timed
+from edgetl.train import packages
 from edgetl.types import Precision
 
 _PAIR = ("onnx", Precision.INT8)
@@ -80,3 +82,17 @@ def test_suite_is_the_same_each_time() -> None:
 
     (first, again) = (suite()[7].build().state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_missing_packages_are_refused_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "torch" else name)
+    monkeypatch.setattr(profiling, "find_spec", lambda _: None)
+    with pytest.raises(MissingPackageError, match="are not installed") as caught:
+        check_pairs([("tflite", Precision.FP32), ("openvino", Precision.INT8)])
+    assert caught.value.message == (
+        "these packages are not installed: 'torch' (edgetl[train]); 'openvino', 'nncf' "
+        "(edgetl[openvino]); 'litert_torch' (edgetl[tflite])"
+    )
+    assert caught.value.remedy == "pip install 'edgetl[train,openvino,tflite]'"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,27 +25,17 @@ from edgetl.types import Task
 
 
 def spec(classes: tuple[str, ...] = ("nut", "bolt")) -> ModelSpec:
-    return ModelSpec(
-        task=Task.CLASSIFICATION,
-        family="mobilenet_v3_small",
+    return ModelSpec.of(
+        "mobilenet_v3_small",
         width=0.35,
         classes=classes,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        input=InputTable(size=32, fit="crop", filter="area", pad=7, anchor="top-left"),
+        image_input=InputTable(size=32, fit="crop", filter="area", pad=7, anchor="top-left"),
     )
 
 
 def detector_spec() -> ModelSpec:
-    family = FAMILIES.load("yolox_nano")
-    return ModelSpec(
-        task=Task.DETECTION,
-        family="yolox_nano",
-        width=0.25,
-        classes=("cell",),
-        mean=family.mean,
-        std=family.std,
-        input=InputTable(size=64),
+    return ModelSpec.of(
+        "yolox_nano", width=0.25, classes=("cell",), image_input=InputTable(size=64)
     )
 
 
@@ -52,18 +43,28 @@ def network(seed: int = 0) -> nn.Module:
     return FAMILIES.load("mobilenet_v3_small").build(width=0.35, num_classes=2, seed=seed)
 
 
-def test_saved_model_comes_back_with_the_same_answers_in_evaluation_mode(tmp_path: Path) -> None:
+def test_saved_model_comes_back_with_the_same_outputs_in_evaluation_mode(tmp_path: Path) -> None:
     module = network(seed=9)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
     save_model(tmp_path, spec(), module)
-    found_spec, found = load_model(tmp_path)
+    loaded_spec, loaded = load_model(tmp_path)
 
-    assert found_spec == spec()
-    assert found_spec.preprocess == Preprocess(32, 32, "crop", "area", 7, anchor="top-left")
-    assert not found.training
+    assert loaded_spec == spec()
+    assert loaded_spec.preprocess == Preprocess(32, 32, "crop", "area", 7, anchor="top-left")
+    assert not loaded.training
     with torch.inference_mode():
-        assert torch.equal(found(images), module.eval()(images))
+        assert torch.equal(loaded(images), module.eval()(images))
+
+
+def test_spec_of_a_family_states_its_task_version_and_normalisation() -> None:
+    described = spec()
+
+    assert described.task is Task.CLASSIFICATION
+    assert described.family_version == FAMILIES.load("mobilenet_v3_small").version
+    assert described.mean == (0.485, 0.456, 0.406)
+    assert described.std == (0.229, 0.224, 0.225)
+    assert described.edits == ()
 
 
 def test_equal_weights_give_equal_bytes_whatever_their_layout_in_memory(tmp_path: Path) -> None:
@@ -103,23 +104,65 @@ def test_weights_of_other_classes_do_not_fit_the_spec(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def test_detector_comes_back_with_the_same_answers(tmp_path: Path) -> None:
+def test_detector_comes_back_with_the_same_outputs(tmp_path: Path) -> None:
     module = FAMILIES.load("yolox_nano").build(width=0.25, num_classes=1, seed=3)
     described = detector_spec()
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
 
     save_model(tmp_path, described, module)
-    found_spec, found = load_model(tmp_path)
+    loaded_spec, loaded = load_model(tmp_path)
 
-    assert found_spec == described
+    assert loaded_spec == described
     with torch.inference_mode():
-        expected, predictions = module.eval()(images), found(images)
-    assert all(torch.equal(one, other) for one, other in zip(predictions, expected, strict=True))
+        expected, outputs = module.eval()(images), loaded(images)
+    assert all(torch.equal(one, other) for one, other in zip(outputs, expected, strict=True))
 
 
 def test_classifier_of_one_class_is_no_model() -> None:
-    with pytest.raises(ValidationError, match="a classifier needs two classes or more, not 1"):
+    with pytest.raises(
+        ValidationError, match="family 'mobilenet_v3_small' needs 2 classes or more, not 1"
+    ):
         spec(("nut",))
+
+
+def changed(folder: Path, **fields: object) -> None:
+    """Write other fields into the spec in `folder`."""
+    path = folder / SPEC_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_model_of_another_version_of_its_family_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, spec(), network())
+    changed(tmp_path, family_version=7)
+
+    with pytest.raises(
+        StoreError,
+        match=r"holds a model that was saved with version 7 of family 'mobilenet_v3_small', "
+        r"installed is version 1\n  run the recipe again to make it anew, or install the version",
+    ):
+        load_model(tmp_path)
+
+
+def test_model_of_a_family_that_is_not_installed_names_it(tmp_path: Path) -> None:
+    save_model(tmp_path, spec(), network())
+    changed(tmp_path, family="acme_net")
+
+    with pytest.raises(
+        StoreError,
+        match=r"holds a model that cannot be rebuilt here: unknown model family 'acme_net'\n"
+        r"  install the package that brings it; ",
+    ):
+        load_model(tmp_path)
+
+
+def test_spec_of_another_schema_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, spec(), network())
+    changed(tmp_path, schema_version=1)
+
+    with pytest.raises(
+        StoreError, match=r"holds no readable model: model\.json: schema_version: Input should be 2"
+    ):
+        load_model(tmp_path)
 
 
 def test_deployable_detector_gives_the_boxes_and_scores_of_the_trained_one() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgetl.errors import DataError, StoreError
+from edgetl.errors import DataError, MissingPackage, MissingPackageError, StoreError
 from edgetl.pipeline.execute import run, survey
 from edgetl.stages import Job, Stage, Workspace
 from edgetl.store.store import Artifact, Store
@@ -148,3 +148,24 @@ def test_other_system_errors_stay_what_they_are(
     broken = {**stages, "sum": dataclasses.replace(stages["sum"], run=fails)}
     with pytest.raises(PermissionError):
         _run(job, broken, tmp_path, recorder)
+
+
+def test_run_without_a_package_that_a_stage_needs_is_refused_before_anything_is_made(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    missing = MissingPackage("adding", "adder", "edgetl[add]")
+    lacking = {
+        **stages,
+        "sum": dataclasses.replace(
+            stages["sum"], missing=lambda _: iter([missing]), tools=lambda _: ("no-such-package",)
+        ),
+    }
+    with pytest.raises(MissingPackageError, match="adding needs the package 'adder'"):
+        _run(job, lacking, tmp_path, recorder)
+    assert recorder.events == []
+    _run(job, stages, tmp_path, recorder)
+    seen = survey(job, Store(tmp_path), lacking)
+    assert seen.missing == (missing,)
+    # What is there is found up to the stage whose package has no version to compare.
+    assert [step.artifact is not None for step in seen.steps] == [True, False, False]
+    assert survey(job, Store(tmp_path), stages).missing == ()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
-import venv
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from edgetl.runtime.bundle import digest_file, runtime_files
+
+Environment = Callable[[Path, Sequence[str]], Path]
 
 
 @pytest.fixture
@@ -26,9 +25,9 @@ def bundle(model_folder: Path) -> Path:
 
 
 def test_bundle_answers_with_numpy_pillow_and_one_engine_alone(
-    bundle: Path, tmp_path: Path
+    bundle: Path, tmp_path: Path, environment: Environment
 ) -> None:
-    python = _environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
+    python = environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
     num_predictions = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "green.png")
     assert (num_predictions.stdout, num_predictions.stderr) == ("green.png: green 0.7870\n", "")
     checked = _run(python, bundle, "-m", "edgetl.runtime", "check", ".")
@@ -38,10 +37,12 @@ def test_bundle_answers_with_numpy_pillow_and_one_engine_alone(
         assert f"No module named '{name}'" in found.stderr
 
 
-def test_detector_answers_and_draws_with_them_alone(detector_folder: Path, tmp_path: Path) -> None:
+def test_detector_answers_and_draws_with_them_alone(
+    detector_folder: Path, tmp_path: Path, environment: Environment
+) -> None:
     _hand_over(detector_folder)
     Image.new("RGB", (320, 320), (0, 0, 255)).save(detector_folder / "blue.png")
-    python = _environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
+    python = environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
     words = ("-m", "edgetl.runtime", "predict", ".", "blue.png", "--draw", "out")
     num_predictions = _run(python, detector_folder, *words)
     assert num_predictions.stderr == ""
@@ -63,9 +64,13 @@ def test_detector_answers_and_draws_with_them_alone(detector_folder: Path, tmp_p
     ],
 )
 def test_missing_package_is_named_with_the_command_that_brings_it(
-    bundle: Path, tmp_path: Path, installed: list[str], missing: str
+    bundle: Path,
+    tmp_path: Path,
+    environment: Environment,
+    installed: list[str],
+    missing: str,
 ) -> None:
-    python = _environment(tmp_path / "venv", installed)
+    python = environment(tmp_path / "venv", installed)
     found = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "green.png")
     assert found.returncode == 4
     assert f"the package '{missing}'" in found.stderr
@@ -84,32 +89,6 @@ def _hand_over(folder: Path) -> None:
         if path.is_file()
     }
     (folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
-
-
-def _environment(folder: Path, distributions: Sequence[str]) -> Path:
-    """Make a virtual environment with links to these installed distributions and their needs."""
-    venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
-    (site,) = folder.glob("lib/python*/site-packages")
-    for name in _with_needs(distributions):
-        files = metadata.files(name) or []
-        tops = {file.parts[0] for file in files} - {"..", "__pycache__"}
-        for top in tops:
-            (site / top).symlink_to(str(metadata.distribution(name).locate_file(top)))
-    return folder / "bin" / "python"
-
-
-def _with_needs(distributions: Sequence[str]) -> set[str]:
-    """Return the distributions with all that they require, without extras."""
-    found: set[str] = set()
-    left = list(distributions)
-    while left:
-        name = left.pop()
-        if name in found:
-            continue
-        found.add(name)
-        needs = [need for need in metadata.requires(name) or [] if ";" not in need]
-        left += [re.split(r"[^A-Za-z0-9._-]", need)[0] for need in needs]
-    return found
 
 
 def _run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -224,23 +224,20 @@ def untrained() -> Callable[..., Path]:
         from torch import nn
 
         from edgetl.config.recipe import InputTable
-        from edgetl.models import FAMILIES, ModelSpec, save_model
+        from edgetl.models import FAMILIES, DetectorFamily, ModelSpec, save_model
         from edgetl.nn.layers import RawPixels
         from edgetl.train.training_artifacts import split_predictions
 
         torch.set_num_threads(1)
         dataset, family = Dataset.open(data), FAMILIES.load(family_name)
-        spec = ModelSpec(
-            task=family.task,
-            family=family_name,
+        spec = ModelSpec.of(
+            family_name,
             width=width,
             classes=dataset.classes,
-            mean=family.mean,
-            std=family.std,
-            input=InputTable(size=dataset.size, fit="stretch", pad=0),
+            image_input=InputTable(size=dataset.size, fit="stretch", pad=0),
         )
         module = family.build(width=width, num_classes=len(dataset.classes), seed=seed)
-        if family.strides:
+        if isinstance(family, DetectorFamily):
             for part in module.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.momentum = None  # the plain mean of what is seen

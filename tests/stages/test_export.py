@@ -12,7 +12,7 @@ import torch
 from edgetl.config.recipe import NmsTable
 from edgetl.config.target import Target
 from edgetl.data.dataset import Dataset
-from edgetl.errors import EdgetlError, MissingPackageError
+from edgetl.errors import EdgetlError, MissingPackage
 from edgetl.evaluation import EVALUATIONS
 from edgetl.models import deployable, load_model
 from edgetl.nn.layers import RawPixels
@@ -112,17 +112,17 @@ def test_unknown_format_is_told_with_its_target_and_the_closest_name(bench: Any)
     )
 
 
-def test_missing_package_is_told_before_anything_runs(
+def test_missing_packages_of_the_exporters_in_use_are_listed(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "find_spec", lambda _: None)
+    wanted = job(bench, target("host", "onnx"))
 
-    with pytest.raises(
-        MissingPackageError, match="exporter 'onnx' needs the package 'onnx'"
-    ) as told:
-        bench.problems("export", job(bench, target("host", "onnx")))
-
-    assert told.value.remedy == "pip install 'edgetl[onnx]'"
+    assert bench.problems("export", wanted) == ""
+    assert list(export.STAGE.missing(wanted)) == [
+        MissingPackage("exporter 'onnx'", "onnx", "edgetl[onnx]"),
+        MissingPackage("exporter 'onnx'", "onnxscript", "edgetl[onnx]"),
+    ]
 
 
 def test_exported_model_folder_answers_like_torch(bench: Any, inputs: dict[str, Artifact]) -> None:

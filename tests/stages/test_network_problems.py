@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgetl import models
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.hashing import digest_file
+from edgetl.models import FAMILIES
 from edgetl.stages import Job
 from edgetl.stages._training import network_problems, network_settings, result_sentence
 
@@ -110,6 +113,71 @@ def test_input_that_the_maps_do_not_divide_is_refused_with_the_nearest(tmp_path:
     assert list(problems(tmp_path, teacher, input={"size": 200})) == [
         "input.size: is 200; yolox_nano needs a multiple of 32; nearest are 192 and 224"
     ]
+
+
+@pytest.fixture
+def add_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what adds `small_net`, a copy of MobileNetV2 with other facts."""
+
+    def add(**facts: object) -> None:
+        folder = tmp_path / "families"
+        folder.mkdir()
+        given = ", ".join(f"{name}={value!r}" for name, value in facts.items())
+        (folder / "small_net.py").write_text(
+            "from dataclasses import replace\n"
+            "from edgetl.models import mobilenet_v2\n"
+            f"FAMILY = replace(mobilenet_v2.FAMILY, {given})\n"
+        )
+        monkeypatch.setattr(models, "__path__", [*models.__path__, str(folder)])
+        monkeypatch.delitem(sys.modules, "edgetl.models.small_net", raising=False)
+
+    return add
+
+
+def test_input_below_the_smallest_of_the_family_is_refused(
+    tmp_path: Path, add_family: Callable[..., None]
+) -> None:
+    add_family(min_size=64)
+    teacher: dict[str, object] = {"family": "small_net", "weights": "none"}
+
+    def of_size(size: int) -> list[str]:
+        return list(problems(tmp_path, teacher, task="classification", input={"size": size}))
+
+    assert of_size(56) == ["input.size: is 56; small_net needs at least 64"]
+    assert of_size(64) == []
+    teacher["input"] = {"size": 48}
+    assert of_size(64) == ["teacher.input.size: is 48; small_net needs at least 64"]
+
+
+@pytest.mark.parametrize("name", FAMILIES.names())
+def test_every_family_refuses_the_size_below_its_smallest(tmp_path: Path, name: str) -> None:
+    family = FAMILIES.load(name)
+
+    def of_size(size: int) -> list[str]:
+        table = {"size": size}
+        teacher = {"family": name, "weights": "none"}
+        return list(problems(tmp_path, teacher, task=family.task.value, input=table))
+
+    assert of_size(family.min_size) == []
+    step = max(family.size_multiple, 8)  # the recipe's own
+    below = family.min_size - step
+    if below > 0:
+        assert of_size(below) == [
+            f"input.size: is {below}; {name} needs at least {family.min_size}"
+        ]
+
+
+def test_width_of_a_family_without_widths_is_refused(
+    tmp_path: Path, add_family: Callable[..., None]
+) -> None:
+    add_family(has_widths=False)
+
+    def of_width(width: float) -> list[str]:
+        teacher = {"family": "small_net", "weights": "none", "width": width}
+        return list(problems(tmp_path, teacher, task="classification"))
+
+    assert of_width(0.5) == ["teacher.width: is 0.5; small_net exists in width 1 only"]
+    assert of_width(1.0) == []
 
 
 def test_classifiers_take_any_input(tmp_path: Path) -> None:

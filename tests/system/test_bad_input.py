@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -165,6 +166,9 @@ def test_missing_extra_is_named_before_anything_runs(
         pytest.skip(f"{hidden} is not installed")
     _candidates(project, candidates)
     hiding = {"PYTHONPATH": _hiding(project), "HIDDEN_PACKAGES": hidden}
+    planned = edgetl(project, "plan", "recipe.yaml", **hiding)
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.endswith(f"which is not installed\n  pip install 'edgetl[{extra}]'\n")
     done = edgetl(project, "run", "recipe.yaml", **hiding)
     _refused(done, 4, hidden, f"pip install 'edgetl[{extra}]'")
     assert not list(project.glob(".edgetl/artifacts/*"))
@@ -184,7 +188,8 @@ def _hiding(folder: Path) -> str:
     place = folder / "hiding"
     place.mkdir()
     (place / "sitecustomize.py").write_text(_HIDING, "utf-8")
-    return str(place)
+    # A checkout that is found by PYTHONPATH stays in it.
+    return os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
 
 
 def _weights(finished: Path, label: str) -> bytes:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edgetl.data.box_batches import BoxBatch, plain_batches
 from edgetl.data.dataset import Dataset
-from edgetl.models import FAMILIES
+from edgetl.models import FAMILIES, as_detector
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.yolox import RawDetections
@@ -19,7 +19,7 @@ from edgetl.train.interfaces import LABELLED, RunContext
 from edgetl.train.options import Training
 from edgetl.types import Split
 
-FAMILY = FAMILIES.load("yolox_nano")
+FAMILY = as_detector(FAMILIES.load("yolox_nano"))
 
 
 def network() -> nn.Module:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
-from edgetl.models import FAMILIES, ModelSpec
+from edgetl.models import FAMILIES, ModelSpec, as_detector
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_distillation import channel_loss, correlation_loss, prediction_loss
 from edgetl.nn.yolox import RawDetections
@@ -24,10 +24,9 @@ from edgetl.train.fit import Fitted, fit
 from edgetl.train.interfaces import RunContext
 from edgetl.train.options import DistillLoss, Training
 from edgetl.train.tasks import TeacherSignal
-from edgetl.types import Task
 
-FAMILY = FAMILIES.load("mobilenet_v3_small_yolox")
-TEACHER = FAMILIES.load("yolox_nano")
+FAMILY = as_detector(FAMILIES.load("mobilenet_v3_small_yolox"))
+TEACHER = as_detector(FAMILIES.load("yolox_nano"))
 GRID = Grid.of(64, 64, FAMILY.strides)
 ALL = {"label_weight": 1.0, "soft_weight": 1.0, "box_weight": 1.0, "feature_weight": 1.0}
 
@@ -38,14 +37,11 @@ def student() -> nn.Module:
 
 def teacher_signal(method: str = "pkd", weights: Mapping[str, float] = ALL) -> TeacherSignal:
     """Return a teacher of another family, with other channels and another normalisation."""
-    spec = ModelSpec(
-        task=Task.DETECTION,
-        family="yolox_nano",
+    spec = ModelSpec.of(
+        "yolox_nano",
         width=0.25,
         classes=("bright", "dark"),
-        mean=TEACHER.mean,
-        std=TEACHER.std,
-        input=InputTable(size=64, fit="stretch"),
+        image_input=InputTable(size=64, fit="stretch"),
     )
     module = TEACHER.build(width=0.25, num_classes=2, seed=1).eval()
     given = {"method": method, "temperature": 1.0, **weights}

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
-from edgetl.data.sources._files import is_hidden
+from edgetl.data.sources._files import is_hidden, is_image
 from edgetl.data.sources._yaml import read_table
 from edgetl.errors import DataError
 from edgetl.plugins import Slot
@@ -165,6 +165,33 @@ def list_samples(container: Container, path: str, task: Task) -> Listing:
     if recognised:
         remedy += "; or write `task: classification` if the folders are class names"
     raise DataError(f"no {what} in '{path}'", remedy=remedy)
+
+
+def list_unlabelled(container: Container, path: str) -> Listing:
+    """Return all images of `container`, without labels and splits.
+
+    Args:
+        container: The files.
+        path: What messages call the data.
+
+    Raises:
+        DataError: If there is no image.
+    """
+    samples = tuple(
+        Sample(name, "", None, labelled=False) for name in container.files if is_image(name)
+    )
+    if not samples:
+        raise DataError(
+            f"no images found in '{path}'", remedy="set `unlabelled: {path: ...}` to their folder"
+        )
+    names = {sample.name for sample in samples}
+    return Listing(
+        samples=samples,
+        classes=(),
+        given=frozenset(),
+        unlabelled=(),
+        others=tuple(name for name in container.files if name not in names and not is_hidden(name)),
+    )
 
 
 def _trimmed(listing: Listing, container: Container) -> Listing:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetl.models import as_detector
 from edgetl.train.options import (
     WEIGHT_DECAY,
     DistillLoss,
@@ -103,7 +104,7 @@ class _Detection:
         from edgetl.train.fit import fit
 
         del features  # maps of augmented images never come back, so there is nothing to cache
-        head_setup = setup(dataset, family, training, learns={family.head: 1.0})
+        head_setup = setup(dataset, as_detector(family), training, learns={family.head: 1.0})
         return fit(module, head_setup, training=training, run_context=run_context)
 
     def train_whole(
@@ -124,13 +125,13 @@ class _Detection:
 
             return train_with_features(
                 module,
-                family,
+                as_detector(family),
                 training,
                 dataset=dataset,
                 run_context=run_context,
                 teacher_signal=teacher_signal,
             )
-        whole_setup = setup(dataset, family, training)
+        whole_setup = setup(dataset, as_detector(family), training)
         return fit(module, whole_setup, training=training, run_context=run_context)
 
 

@@ -1,0 +1,193 @@
+"""What holds between datasets of different roles: no shared images, the same classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from edgetl.config.recipe import Accept, Drop
+from edgetl.data.findings import DroppedItem, Finding, refuse
+from edgetl.data.image_sets import Images
+from edgetl.errors import DataError
+from edgetl.hashing import digest_file
+from edgetl.stages import Workspace
+from edgetl.stages._image_reading import look, undecodable
+from edgetl.types import Facts, Role, Split
+
+if TYPE_CHECKING:  # planning must not wait for numpy
+    from edgetl.data.dataset import DatasetIndex
+    from edgetl.stages.index import Settings
+
+_MAX_SHOWN = 3
+
+
+def find_shared(
+    settings: Settings, contents: Mapping[str, str], others: Sequence[DatasetIndex]
+) -> list[DroppedItem]:
+    """Return the images that another role holds, where the recipe allows to leave them out.
+
+    Args:
+        settings: Of the index that is made.
+        contents: Digests of its images by name.
+        others: The indexes of other roles. Unlabelled images may be those of the evaluation where
+            the recipe says `transductive`.
+
+    Raises:
+        DataError: If there are any and the recipe does not allow it.
+    """
+    compared = [index for index in others if not _may_overlap(settings, index.role)]
+    held: dict[str, tuple[DatasetIndex, Split, str]] = {}
+    for index in compared:
+        for split in Split:
+            held |= {item.sha256: (index, split, item.name) for item in index.items[split]}
+    shared = {name: held[content] for name, content in contents.items() if content in held}
+    if Drop.DUPLICATES in settings.drop:
+        return [
+            DroppedItem(name, Drop.DUPLICATES, f"equal to {other} of `{index.role}`")
+            for name, (index, _, other) in sorted(shared.items())
+        ]
+    if not shared:
+        return []
+    counts = [
+        f"{sum(where == (index.role, split) for where in _places(shared)):,} in {name}"
+        for index in compared
+        for split in Split
+        for name in [f"the {split} split of `data`" if index.role is Role.DATA else "`evaluation`"]
+        if (index.role, split) in _places(shared)
+    ]
+    examples = [f"'{name}' = '{other}'" for name, (_, _, other) in sorted(shared.items())]
+    more = ", ..." if len(examples) > _MAX_SHOWN else ""
+    verb = "is" if len(shared) == 1 else "are"
+    role = settings.role
+    remedy = (
+        f"move them, or leave them out with `{role}: {{drop: [duplicates]}}` or "
+        f"`{role}: {{exclude: [...]}}`"
+    )
+    if any(index.role is Role.EVALUATION for index, _, _ in shared.values()):
+        remedy += (
+            "; to adapt to the very images that are measured on, and have it written beside every "
+            "such figure, `unlabelled: {transductive: true}`"
+        )
+    raise DataError(
+        f"{len(shared):,} of the {len(contents):,} images of `{role}` {verb} also in other roles, "
+        f"{' and '.join(counts)}: {', '.join(examples[:_MAX_SHOWN])}{more}",
+        remedy=remedy,
+    )
+
+
+def shared_classes(
+    settings: Settings, classes: Sequence[str], of_data: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the classes of an evaluation, which are those of `data`, in their order.
+
+    Args:
+        settings: Of the evaluation.
+        classes: That its images show.
+        of_data: That a model learns.
+
+    Raises:
+        DataError: If the images show others, or not all and the recipe does not say so.
+    """
+    unknown = sorted(set(classes) - set(of_data))
+    if unknown:
+        raise DataError(
+            f"`evaluation` shows classes that `data` lacks: {', '.join(unknown)}; "
+            f"`data` has {', '.join(of_data)}",
+            remedy="name the classes alike, or leave the images out with "
+            "`evaluation: {exclude: [...]}`",
+        )
+    lacking = [name for name in of_data if name not in classes]
+    if lacking and Accept.MISSING_CLASSES not in settings.accept:
+        raise DataError(
+            f"`evaluation` shows no images of {', '.join(lacking)}, which `data` has",
+            remedy="add some, or if meant so, write `evaluation: {accept: [missing-classes]}`",
+        )
+    return of_data
+
+
+def index_unlabelled(
+    settings: Settings,
+    images: Images,
+    others: Sequence[DatasetIndex],
+    *,
+    pool: ThreadPoolExecutor,
+    work: Workspace,
+) -> Facts:
+    """Write the index of images without labels, all in the training split.
+
+    Args:
+        settings: Of the index.
+        images: Where they are read from.
+        others: The indexes of the other roles, that of `data` first.
+        pool: Threads that read.
+        work: Where to write.
+
+    Raises:
+        DataError: If images cannot be read, belong to other roles, or change meanwhile.
+    """
+    from edgetl.data.dataset import Item, write_index
+
+    called = str(settings.path)
+    seen = look(images, pool)
+    dropped = find_shared(settings, seen.contents, others)
+    gone = {item.name for item in dropped}
+    names = [name for name in sorted(seen.contents) if name not in gone]
+    unreadable = seen.unreadable | undecodable(names, images, seen, pool, work.progress)
+    if unreadable and Drop.UNREADABLE not in settings.drop:
+        reasons = tuple(unreadable[name] for name in sorted(unreadable))
+        finding = Finding("unreadable image", reasons, Drop.UNREADABLE)
+        refuse([finding], called, table=settings.role)
+    names = [name for name in names if name not in unreadable]
+    if not names:
+        raise DataError(f"no image of '{called}' is left", remedy="set another `unlabelled.path`")
+    if images.digest(digest_file) != settings.content:
+        raise DataError(f"'{called}' changed while it was read", remedy="run again")
+    dropped += [DroppedItem(name, Drop.UNREADABLE, unreadable[name]) for name in sorted(unreadable)]
+    classes = others[0].classes
+    contents = [seen.contents[name] for name in names]
+    write_index(
+        work.out,
+        task=settings.task,
+        role=settings.role,
+        classes=classes,
+        items={
+            Split.TRAIN: [Item(name, len(classes), seen.contents[name]) for name in names],
+            Split.VAL: [],
+            Split.TEST: [],
+        },
+        dropped=dropped,
+        image_sizes={
+            Split.TRAIN: [seen.sizes[name] for name in names],
+            Split.VAL: [],
+            Split.TEST: [],
+        },
+    )
+    measured = {
+        item.sha256
+        for index in others
+        if index.role is Role.EVALUATION
+        for item in index.items[Split.TEST]
+    }
+    by_kind: dict[str, list[str]] = {}
+    for item in dropped:
+        by_kind.setdefault(item.kind.value, []).append(item.name)
+    return {
+        "role": settings.role.value,
+        "task": settings.task.value,
+        "classes": list(classes),
+        "images": {Split.TRAIN.value: len(names), Split.VAL.value: 0, Split.TEST.value: 0},
+        "dropped": by_kind,
+        "duplicates": len(contents) - len(set(contents)),
+        "other_files": len(images.listing.others),
+        "transductive": settings.transductive,
+        "shared_with_evaluation": sum(content in measured for content in contents),
+    }
+
+
+def _may_overlap(settings: Settings, other: Role) -> bool:
+    return settings.transductive and other is Role.EVALUATION
+
+
+def _places(shared: Mapping[str, tuple[DatasetIndex, Split, str]]) -> list[tuple[Role, Split]]:
+    return [(index.role, split) for index, split, _ in shared.values()]

@@ -1,0 +1,1 @@
+"""A package outside edgetl that adds one plug-in of each kind."""

@@ -1,0 +1,192 @@
+"""A package outside edgetl adds a plug-in of each kind, and no file of edgetl knows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Done = subprocess.CompletedProcess[str]
+Edgetl = Callable[..., Done]
+
+_PACKAGE = Path(__file__).parent / "outside_package"
+_RECIPE = """\
+name: colours
+task: classification
+data: {path: images, val: 0.2, test: 0.3, seed: 0}
+input: {size: 32, fit: stretch}
+teacher: {family: patch_mean, weights: none}
+finetune: {strategy: full, epochs: 2}
+benchmark: {seconds: 0.02, count: 20}
+calibration: tiny
+targets: [host]
+"""
+_TARGET = """\
+name: host
+description: the machine that runs the tests
+device: local
+threads: 1
+candidates:
+  npz: [fp32]
+limits: {drop_pp: 100, better_than_guessing: false}
+"""
+_OWNER = "acme-edge 0.1"
+
+
+def _path(*folders: Path) -> dict[str, str]:
+    """Return the environment in which `folders` are installed."""
+    path = os.pathsep.join(map(str, folders))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH"))))}
+
+
+def _manifests(folder: Path) -> Mapping[str, dict[str, object]]:
+    manifests = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (folder / ".edgetl" / "artifacts").glob("*/*/manifest.json")
+    ]
+    return {manifest["label"]: manifest for manifest in manifests}
+
+
+@pytest.fixture(scope="module")
+def ran(
+    edgetl: Edgetl,
+    write_files: Callable[[Path, str], None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Done]:
+    """Return a folder in which a recipe ran that uses the package, and what the run printed."""
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        pixels = rng.integers(0, 80, (16, 16, 3), np.uint8)
+        pixels[:, :, number % 2] += 150
+        name = f"{number:02}.png"
+        Image.fromarray(pixels).save(folder / "images" / name)
+        rows.append(f"{name},{('red', 'green')[number % 2]}")
+    (folder / "images" / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    write_files(folder, _RECIPE)
+    (folder / "targets" / "host.yaml").write_text(_TARGET, encoding="utf-8")
+    done = edgetl(folder, "run", "recipe.yaml", **_path(_PACKAGE))
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_recipe_runs_with_the_plugins_of_the_package(ran: tuple[Path, Done]) -> None:
+    _, done = ran
+    assert "export npz" in done.stdout
+    assert "held by npz fp32" in done.stdout
+
+
+def test_nodes_record_the_plugins_that_they_load_with_the_package(ran: tuple[Path, Done]) -> None:
+    plugins = {label: manifest["plugins"] for label, manifest in _manifests(ran[0]).items()}
+    family = {"model family patch_mean": f"1, {_OWNER}"}
+    engine = {"engine npz": f"1, {_OWNER}"}
+    assert plugins == {
+        "index": {"data layout label_table": f"1, {_OWNER}"},
+        "view": {},
+        "finetune": family,
+        "export npz": {"exporter npz": f"1, {_OWNER}"} | engine | family,
+        "verify npz fp32": engine | family,
+        "benchmark npz fp32 local x1": {},
+        "package host": {},
+    }
+
+
+def test_bundle_runs_where_the_package_is_not_installed(ran: tuple[Path, Done]) -> None:
+    bundle = ran[0] / "dist" / "host"
+    files = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["files"]
+    assert {f"edgetl/runtime/engines/{name}" for name in ("npz.py", "_patch_mean.py")} <= set(files)
+    command = [sys.executable, "-m", "edgetl.runtime", "check", "."]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        command, cwd=bundle, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "answers as it did where it was made" in done.stdout
+
+
+def test_second_run_reuses_everything_and_a_new_version_remakes_what_loads_it(
+    ran: tuple[Path, Done], edgetl: Edgetl, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(ran[0], tmp_path / "project")
+    package = shutil.copytree(_PACKAGE, tmp_path / "package")
+    done = edgetl(folder, "run", "recipe.yaml", **_path(package))
+    lines = [line for line in done.stdout.splitlines() if line.endswith((" s]", "[reused]"))]
+    assert lines
+    assert all(line.endswith("[reused]") for line in lines), done.stdout
+
+    exporter = package / "acme_edge" / "exporter.py"
+    text = exporter.read_text(encoding="utf-8")
+    exporter.write_text(text.replace("version: int = 1", "version: int = 2"), encoding="utf-8")
+    done = edgetl(folder, "why", "recipe.yaml", "--json", **_path(package))
+    why = {row["label"]: row for row in json.loads(done.stdout)}
+    assert [label for label, row in why.items() if row["text"] == "reused"] == ["index", "finetune"]
+    assert why["export npz"]["changes"] == [
+        {"field": "plugins.exporter npz", "before": f"1, {_OWNER}", "now": f"2, {_OWNER}"}
+    ]
+    # The same bytes again, so that nothing after the export runs.
+    done = edgetl(folder, "run", "recipe.yaml", **_path(package))
+    made = [line[:28].strip() for line in done.stdout.splitlines() if line.endswith(" s]")]
+    assert made == ["export npz"]
+
+
+def test_recipe_without_the_package_names_what_is_unknown(
+    ran: tuple[Path, Done], edgetl: Edgetl
+) -> None:
+    done = edgetl(ran[0], "plan", "recipe.yaml")
+    assert done.returncode == 3
+    assert "unknown format 'npz'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "message"),
+    [
+        pytest.param(
+            {"acme_edge/exporter.py": "import package_that_is_nowhere\n"},
+            4,
+            "exporter 'npz' of package 'acme-edge 0.1' needs the package 'package_that_is_nowhere'"
+            ", which is not installed\n  pip install 'package_that_is_nowhere'",
+            id="missing package",
+        ),
+        pytest.param(
+            {"acme_edge/engine.py": "1 / 0\n"},
+            3,
+            "engine 'npz' of package 'acme-edge 0.1' cannot be imported: ZeroDivisionError: "
+            "division by zero\n  update it (pip install --upgrade acme-edge), or remove it "
+            "(pip uninstall acme-edge)",
+            id="broken",
+        ),
+        pytest.param(
+            {"acme_edge-0.1.dist-info/entry_points.txt": "[edgetl.engines]\nonnx = acme_edge\n"},
+            3,
+            "engine 'onnx' is defined by edgetl and by acme-edge 0.1\n  a name belongs to one "
+            "package: run 'pip uninstall acme-edge', or ask its authors for another name",
+            id="shadowing",
+        ),
+    ],
+)
+def test_package_that_cannot_be_used_is_an_error_of_one_paragraph_for_those_who_use_it(
+    project: Path, edgetl: Edgetl, files: dict[str, str], code: int, message: str
+) -> None:
+    package = shutil.copytree(_PACKAGE, project / "package")
+    for name, text in files.items():
+        (package / name).write_text(text, encoding="utf-8")
+    target = project / "targets" / "host.yaml"
+    if "onnx" not in message:
+        # The recipe of the project uses nothing of the package, and is planned as ever.
+        done = edgetl(project, "plan", "recipe.yaml", **_path(package))
+        assert done.returncode == 0, done.stderr
+        target.write_text(target.read_text().replace("onnx: [fp32, int8]", "npz: [fp32]"))
+    done = edgetl(project, "plan", "recipe.yaml", **_path(package))
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
