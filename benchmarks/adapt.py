@@ -3,8 +3,8 @@
     python benchmarks/adapt.py OFFICE WEIGHTS [--source webcam] [--target amazon] [--seeds 3]
 
 OFFICE holds one folder per domain with one folder per class each (for example Office-Caltech-10);
-WEIGHTS is an ImageNet file of MobileNetV2. The target's images are halved by their content: one half
-is `unlabelled`, the other `evaluation`. The transductive run adapts to the evaluation half itself.
+WEIGHTS is an ImageNet file of MobileNetV2. The target's images are halved by their content: one
+half is `unlabelled`, the other `evaluation`. The transductive run adapts to the second half itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ calibration: few
 targets: [none]
 seed: {seed}
 """
-_TARGET = "name: none\ndescription: no device\ndevice: null\nthreads: 1\ncandidates: {onnx: [fp32]}\n"
+_TARGET = (
+    "name: none\ndescription: no device\ndevice: null\nthreads: 1\ncandidates: {onnx: [fp32]}\n"
+)
 _CALIBRATION = "name: few\nsplit: train\ncount: 32\nsampling: random\n"
 
 

@@ -1,8 +1,8 @@
-"""Draw ``docs/parts.png``: drawn images with what a bundle answers; run after ``make demo``.
+"""Draw ``docs/parts.png``: synthetic images with a bundle's predictions; run after ``make demo``.
 
     python docs/picture.py dist/host docs/parts.png
 
-The images are drawn with another seed than those of the recipe, so the model has seen none of them.
+The images have a different seed than the recipe's, so none of them was used in training.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _WIDTH, _BAR = 160, 22
 _RIGHT, _WRONG = (30, 110, 60), (160, 40, 40)
 
 
-def main(bundle: Path, picture: Path) -> None:
-    """Answer the images and write the sheet; a bar is green if the answer is right."""
+def main(bundle: Path, output: Path) -> None:
+    """Predict the images and write the sheet; a bar is green if the prediction is right."""
     predictor = Predictor.open(bundle)
     font = ImageFont.load_default(size=13)
     sheet = Image.new("RGB", (_COLUMNS * _WIDTH, _ROWS * (_WIDTH + _BAR)), "white")
     draw = ImageDraw.Draw(sheet)
     for index in range(_COLUMNS * _ROWS):
         image = make_part_image(index, _SEED).pixels
-        answer = predictor.classify(fit_image(image, predictor.contract.preprocess))
-        shown = Image.fromarray(image).resize((_WIDTH, _WIDTH))
+        prediction = predictor.classify(fit_image(image, predictor.contract.preprocess))
+        resized = Image.fromarray(image).resize((_WIDTH, _WIDTH))
         left = index % _COLUMNS * _WIDTH
-        top = index // _COLUMNS * (shown.height + _BAR)
-        sheet.paste(shown, (left, top))
-        colour = _RIGHT if answer.label == class_of(index) else _WRONG
-        bar = top + shown.height
+        top = index // _COLUMNS * (resized.height + _BAR)
+        sheet.paste(resized, (left, top))
+        colour = _RIGHT if prediction.label == class_of(index) else _WRONG
+        bar = top + resized.height
         draw.rectangle((left, bar, left + _WIDTH - 1, bar + _BAR - 1), fill=colour)
-        text = f"{answer.label} {max(answer.probabilities):.2f}"
+        text = f"{prediction.label} {max(prediction.probabilities):.2f}"
         draw.text((left + 6, bar + 3), text, fill="white", font=font)
-    sheet.save(picture, optimize=True)
+    sheet.save(output, optimize=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 
 
 class EdgetlError(Exception):
-    """A failure that a user can cause and mend.
+    """A failure that a user can cause and fix.
 
     Attributes:
         message: What failed, the value quoted, what is allowed.

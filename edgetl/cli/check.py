@@ -31,8 +31,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     type=click.Choice([Provenance.MEASURED.value, Provenance.EMULATED.value]),
     default=Provenance.MEASURED.value,
     show_default=True,
-    help="Whether answers of an emulated board will do; its times never do, and then nothing waits "
-    "for them.",
+    help="Whether predictions of an emulated board suffice; its times never do and are not waited "
+    "for.",
 )
 @click.option(
     "--max-drop-pp",
@@ -71,10 +71,10 @@ def command(  # noqa: PLR0913 - one for each option
     """Check a bundle on a device against its target's limits, and against a baseline.
 
     Every case is red or green on its own. Of a RECIPE the bundle of its last run is checked, and
-    the device answers all its test images. Ends with 0 if no case is red, 5 if a limit is missed,
-    the bundle is worse than the baseline, or --require measured asks for what could not be measured
-    well enough, 6 if it is damaged, 7 if the device cannot be reached, and 3 if it is another
-    machine than the target's board.
+    the device predicts on all its test images. Ends with 0 if no case is red, 5 if a limit is
+    missed, the bundle is worse than the baseline, or --require measured demands a value that could
+    not be measured well enough, 6 if it is damaged, 7 if the device cannot be reached, and 3 if it
+    is another machine than the target's board.
 
     A case against the baseline is red only if the loss is shown to be more than allowed, so a build
     that is within that is red in at most 1 % of checks. Times that would be red are taken again,

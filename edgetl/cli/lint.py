@@ -1,4 +1,4 @@
-"""``edgetl lint``: what in a model file will not survive int8."""
+"""``edgetl lint``: tensors of a model file that will not survive int8."""
 
 from __future__ import annotations
 
@@ -36,55 +36,59 @@ _REMEDY = {
     "images",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Run the model on this image, not on drawn pictures; may be repeated.",
+    help="Run the model on this image, not on synthetic images; may be repeated.",
 )
 @click.option(
     "--pixels",
     default="0..255",
     show_default=True,
     type=click.Choice(list(PIXELS)),
-    help="What a float input expects of black and white.",
+    help="Values of black and white that a float input expects.",
 )
 @options.as_json
 def command(model: Path, *, images: tuple[Path, ...], pixels: str, as_json: bool) -> None:
-    """Name what in the ONNX or TFLite file MODEL shares a scale though it differs in size.
+    """Report tensors of the ONNX or TFLite file MODEL whose parts share a scale but not a range.
 
-    Ends with 0 if there is nothing, with 5 if there is. Inputs besides the picture are given
-    stand-ins; these, and what could not be looked at, are told.
+    Ends with 0 if there are none, with 5 if there are. Inputs other than the image get
+    placeholders; these, and parts that could not be examined, are reported.
 
     \b
     edgetl lint detector.onnx
     edgetl lint detector.tflite --pixels 0..1 --image street.jpg
     """
-    looked = lint(model, images, pixels=pixels)
+    result = lint(model, images, pixels=pixels)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(looked), indent=2))
+        click.echo(json.dumps(dataclasses.asdict(result), indent=2))
     else:
-        _tell(model, looked)
-    if looked.findings:
+        _print(model, result)
+    if result.findings:
         sys.exit(ExitCode.LIMIT_MISSED)
 
 
-def _tell(model: Path, looked: Lint) -> None:
-    for told in looked.fed:
-        click.echo(told)
-    for found in looked.findings:
-        click.echo(f"{found.what}: parts differ {found.ratio:,.0f}-fold in range ({found.place})")
-        for part in found.parts:
-            lost = ", nothing is left of it" if found.step and part.reach < found.step / 2 else ""
+def _print(model: Path, result: Lint) -> None:
+    for line in result.fed:
+        click.echo(line)
+    for finding in result.findings:
+        click.echo(
+            f"{finding.what}: parts differ {finding.ratio:,.0f}-fold in range ({finding.place})"
+        )
+        for part in finding.parts:
+            lost = (
+                ", nothing is left of it" if finding.step and part.reach < finding.step / 2 else ""
+            )
             click.echo(f"  {_short(part.name)}: {part.lowest:.4g} to {part.highest:.4g}{lost}")
-        if found.step:
-            click.echo(f"  one step of the tensor is {found.step:.4g} in this file")
-        click.echo(f"  {_WHY[found.place]}")
-        click.echo(f"  {_REMEDY[found.place]}")
-    for unseen in looked.unseen:
+        if finding.step:
+            click.echo(f"  one step of the tensor is {finding.step:.4g} in this file")
+        click.echo(f"  {_WHY[finding.place]}")
+        click.echo(f"  {_REMEDY[finding.place]}")
+    for unseen in result.unseen:
         click.echo(f"not looked at: {unseen.what}")
         click.echo(f"  {unseen.remedy}")
-    if not looked.findings:
-        what = "was looked at" if looked.unseen else "is joined"
+    if not result.findings:
+        what = "was looked at" if result.unseen else "is joined"
         click.echo(f"{model}: nothing that {what} differs more than {LIMIT:.0f}-fold in range")
 
 
 def _short(name: str) -> str:
-    """Return the end of a name, which tells more than its beginning."""
+    """Return the end of a long name, which is more specific than its beginning."""
     return name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}"

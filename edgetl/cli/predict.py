@@ -1,4 +1,4 @@
-"""``edgetl predict``: what a model says of images."""
+"""``edgetl predict``: predictions of a bundle on images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PATH = _Named(path_type=Path)
 @click.option(
     "--top",
     type=click.IntRange(min=1),
-    help="How many classes to say, or at most how many objects.  [default: 1 class, all objects]",
+    help="How many classes, or at most how many objects.  [default: 1 class, all objects]",
 )
 @click.option(
     "--threshold",
@@ -45,7 +45,7 @@ _PATH = _Named(path_type=Path)
     "folder",
     type=_PATH,
     metavar="FOLDER",
-    help="Draw each image with its answer there.",
+    help="Draw each image with its predictions there.",
 )
 @click.option(
     "--threads",
@@ -65,9 +65,9 @@ def command(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Say what the model in BUNDLE sees on images, as the bundle's own command does.
+    """Print the predictions of BUNDLE on images, as the bundle's own command does.
 
-    A classifier says classes and their probabilities. A detector says one object a line: class,
+    A classifier prints classes and their probabilities, a detector one object a line: class,
     score, and the corners of its box in pixels of the image, left, top, right, bottom.
 
     \b
@@ -80,6 +80,6 @@ def command(
 
     check_place(bundle)
     predictor = Predictor.open(bundle, threads)
-    found = predictions(predictor, images, top=top, threshold=threshold, folder=folder)
-    for text in texts(found, as_json=as_json):
+    results = predictions(predictor, images, top=top, threshold=threshold, folder=folder)
+    for text in texts(results, as_json=as_json):
         click.echo(text)

@@ -154,7 +154,7 @@ class TeacherTable(Table):
     weights: str = "imagenet"
     """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
     input: InputTable | None = None
-    """What this network sees, where that is not the recipe's `input`: fields left out are its."""
+    """Input of this network where it differs from the recipe's `input`."""
     refine: tuple[RefineEntry, ...] = ()
     """Steps that change the trained model, in order, each `{stage: {options}}`."""
 
@@ -169,7 +169,7 @@ class StudentTable(Table):
     weights: str = "none"
     """As for the teacher."""
     input: InputTable | None = None
-    """What this network sees, where that is not the recipe's `input`: fields left out are its."""
+    """Input of this network where it differs from the recipe's `input`."""
     refine: tuple[RefineEntry, ...] = ()
     """As for the teacher."""
 

@@ -1,4 +1,4 @@
-"""Which class an image shows: top-1, the share of images whose largest logit is at their class."""
+"""Evaluate classifiers by top-1: the share of images whose largest logit is at their class."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edgetl.evaluation import Outputs, Predictions
 from edgetl.evaluation._misclassified import worst_errors_image
 from edgetl.evaluation._noise import max_error, snr_db
 from edgetl.evaluation._shares import paired_difference, top1
+from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import NmsSettings
 from edgetl.types import Facts, Split
 
@@ -42,39 +43,41 @@ class _Classification:
     def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
         return top1(predictions["logits"], dataset.labels(split)).value
 
-    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
+    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Score:
         share = top1(predictions["logits"], dataset.labels(split))
-        return {"metric": self.metric, "title": self.title, **share.facts()}
+        return Score(metric=self.metric, title=self.title, **share.facts())
 
     def difference(
         self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
-    ) -> Facts:
+    ) -> Difference:
         pair = paired_difference(first["logits"], second["logits"], dataset.labels(split))
         low, high = pair.interval()
-        return {
-            "pp": round(_PP * pair.value, 4),
-            "low_pp": round(_PP * low, 4),
-            "high_pp": round(_PP * high, 4),
-            "only_first_right": pair.only_first,
-            "only_second_right": pair.only_second,
-        }
+        return Difference(
+            pp=round(_PP * pair.value, 4),
+            low_pp=round(_PP * low, 4),
+            high_pp=round(_PP * high, 4),
+            figures={
+                "only_first_right": pair.only_first,
+                "only_second_right": pair.only_second,
+            },
+        )
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
-        chosen, labels = predictions["logits"].argmax(axis=1), dataset.labels(split)
+        predicted, labels = predictions["logits"].argmax(axis=1), dataset.labels(split)
         return {
-            "classes": _per_class(chosen, labels, dataset.classes),
-            "confusion": _confusion(chosen, labels, len(dataset.classes)),
+            "classes": _per_class(predicted, labels, dataset.classes),
+            "confusion": _confusion(predicted, labels, len(dataset.classes)),
         }
 
-    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
+    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         del nms
-        expected, found = before["logits"], after["logits"]
-        same = expected.argmax(axis=1) == found.argmax(axis=1)
-        return {
-            "max_error": max_error(expected, found),
-            "snr_db": snr_db(expected, found),
-            "agreement": round(float(same.mean()), 6),
-        }
+        expected, actual = before["logits"], after["logits"]
+        same = expected.argmax(axis=1) == actual.argmax(axis=1)
+        return Agreement(
+            max_error=max_error(expected, actual),
+            snr_db=snr_db(expected, actual),
+            agreement=round(float(same.mean()), 6),
+        )
 
     def span(self, outputs: Outputs) -> float:
         """Return the range of the logits, which have no unit."""
@@ -93,7 +96,7 @@ class _Classification:
         del dataset, split, nms
 
     def num_predictions(self, predictions: Predictions, nms: NmsSettings | None) -> int:
-        """Return the number of images: each has an answer."""
+        """Return the number of images: each has one prediction."""
         del nms
         return len(predictions["logits"])
 
@@ -124,22 +127,22 @@ class _Classification:
 
 
 def _confusion(
-    chosen: NDArray[np.int64], labels: NDArray[np.int64], num_classes: int
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], num_classes: int
 ) -> list[list[int]]:
-    """Return how often each class (row) was taken for each class (column)."""
-    counts = np.bincount(labels * num_classes + chosen, minlength=num_classes**2)
+    """Return the counts of predicted classes (columns) for each true class (row)."""
+    counts = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     table: list[list[int]] = counts.reshape(num_classes, num_classes).tolist()
     return table
 
 
 def _per_class(
-    chosen: NDArray[np.int64], labels: NDArray[np.int64], names: Sequence[str]
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], names: Sequence[str]
 ) -> list[Facts]:
-    """Return support, recall and precision per class; None where nothing was there or chosen."""
+    """Return support, recall and precision per class; None without images or predictions."""
     rows: list[Facts] = []
     for index, name in enumerate(names):
-        support, taken = int((labels == index).sum()), int((chosen == index).sum())
-        right = int(((labels == index) & (chosen == index)).sum())
+        support, taken = int((labels == index).sum()), int((predicted == index).sum())
+        right = int(((labels == index) & (predicted == index)).sum())
         rows.append(
             {
                 "label": name,

@@ -1,9 +1,9 @@
-"""Name what in a model file will share an int8 scale though its values differ in size.
+"""Report tensors of a model file that share an int8 scale although their parts differ in range.
 
 An int8 tensor has 256 steps for all of its values. Where boxes in pixels and scores in 0..1 become
-one tensor, a step is larger than every score, and the scores die. The lint runs a model on a few
-pictures, looks at what its joining operations read and at what it answers, and tells where one part
-reaches more than `LIMIT` times as far as another. Any ONNX or TFLite file will do.
+one tensor, a step is larger than every score, and all scores become zero. The lint runs a model on
+a few images, compares the inputs of its joining operations and its outputs, and reports where the
+range of one part is more than `LIMIT` times that of another. Any ONNX or TFLite file will do.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.graph_lint.findings import Lint
 
 LIMIT = 16.0
-"""Times that one part may reach farther than another: it leaves the smaller one 4 of 8 bits."""
+"""Largest allowed ratio of the ranges of two parts: it leaves the smaller one 4 of 8 bits."""
 PIXELS = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
-"""Values that a float input may expect of black and white."""
+"""Values of black and white that a float input may expect."""
 _READERS = {
     ".onnx": ("_onnx", "onnx", ("onnx", "onnxruntime")),
     ".tflite": ("_tflite", "tflite", ("ai_edge_litert",)),
@@ -31,16 +31,17 @@ _READERS = {
 
 
 def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") -> Lint:
-    """Return what shares a scale in `model` though it should not, and what was not looked at.
+    """Return the tensors of `model` that should not share a scale, and what was not examined.
 
     Args:
-        model: An ONNX or TFLite file that takes a picture.
-        images: Files to run it on; drawn pictures if there are none.
-        pixels: One of `PIXELS`, what a float input expects. Integer inputs get all that they hold.
+        model: An ONNX or TFLite file that takes an image.
+        images: Files to run it on; synthetic images if there are none.
+        pixels: One of `PIXELS`, the range that a float input expects. Integer inputs get their
+            whole range.
 
     Raises:
         ConfigError: If `model` is not such a file.
-        MissingPackageError: If what runs its format is not installed.
+        MissingPackageError: If the package that runs its format is not installed.
         ImageError: If an image cannot be read.
     """
     if model.suffix not in _READERS:
@@ -55,13 +56,13 @@ def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") ->
                 remedy=f"pip install 'edgetl[{extra}]'",
             )
     from edgetl.graph_lint.findings import judge
-    from edgetl.graph_lint.sample_images import pictures
+    from edgetl.graph_lint.sample_images import sample_inputs
 
     network = importlib.import_module(f"edgetl.graph_lint.{module}").open_network(model)
-    return judge(network, pictures(network.feed.image, images, PIXELS[pixels]))
+    return judge(network, sample_inputs(network.feed.image, images, PIXELS[pixels]))
 
 
 def not_a_model(model: Path, what: str) -> ConfigError:
-    """Return what is raised for a file that cannot be looked at."""
-    remedy = "give an ONNX or TFLite file that takes a picture"
+    """Return the error for a file that cannot be examined."""
+    remedy = "give an ONNX or TFLite file that takes an image"
     return ConfigError(str(model), [Problem("", what)], remedy=remedy)

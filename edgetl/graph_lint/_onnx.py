@@ -17,7 +17,7 @@ from edgetl.errors import ConfigError
 from edgetl.graph_lint import not_a_model
 from edgetl.graph_lint._moves import JOINS, Grid, grids_of, reaching
 from edgetl.graph_lint.findings import Join, Unseen, Values, inside_branches
-from edgetl.graph_lint.inputs import Given, feed
+from edgetl.graph_lint.inputs import InputInfo, feed
 
 _REFUSALS = (
     states.Fail,
@@ -64,9 +64,9 @@ class OnnxNetwork:
         ]
         self._session, self._watched = _watch(file, model, branches)
 
-    def run(self, picture: NDArray[np.generic]) -> Values:
+    def run(self, image: NDArray[np.generic]) -> Values:
         """Return branches and outputs by name; see `edgetl.graph_lint.findings.Network`."""
-        given = {**dict.fromkeys(self.feed.pictures, picture), **self._others}
+        given = {**dict.fromkeys(self.feed.image_inputs, image), **self._others}
         try:
             predictions = self._session.run(self._watched, given)
         except _REFUSALS as error:
@@ -77,9 +77,9 @@ class OnnxNetwork:
             for name, values in found.items()
             if isinstance(values, np.ndarray)
         }
-        pictures = dict.fromkeys(self.feed.pictures, picture.astype(np.float64))
+        images = dict.fromkeys(self.feed.image_inputs, image.astype(np.float64))
         known = {name: values for name, values in real.items() if values is not None}
-        return {**self._fixed, **pictures, **known}
+        return {**self._fixed, **images, **known}
 
     def _real(self, name: str, values: NDArray[np.generic]) -> NDArray[np.float64] | None:
         """Return what values stand for; None for whole numbers on no grid, which count or name."""
@@ -94,7 +94,7 @@ def open_network(file: Path) -> OnnxNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no ONNX file, cannot be run, or takes no picture.
+        ConfigError: If it is no ONNX file, cannot be run, or takes no image.
     """
     return OnnxNetwork(file)
 
@@ -112,7 +112,7 @@ def _load(file: Path) -> onnx.ModelProto:
     return model
 
 
-def _inputs(file: Path, graph: onnx.GraphProto) -> list[Given]:
+def _inputs(file: Path, graph: onnx.GraphProto) -> list[InputInfo]:
     """Return what a run must be given; an initializer is what an input is without it."""
     fixed = {tensor.name for tensor in graph.initializer}
     inputs = []
@@ -125,7 +125,7 @@ def _inputs(file: Path, graph: onnx.GraphProto) -> list[Given]:
         # Some writers state -1 or 0 for an open size.
         shape = tuple(size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim)
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-        inputs.append(Given(value.name, shape, dtype))
+        inputs.append(InputInfo(value.name, shape, dtype))
     return inputs
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgetl.graph_lint import not_a_model
 from edgetl.graph_lint._moves import JOINS, Grid, grids_of, reaching
 from edgetl.graph_lint.findings import Join, Values, inside_branches
-from edgetl.graph_lint.inputs import Given, feed
+from edgetl.graph_lint.inputs import InputInfo, feed
 from edgetl.runtime.silence import silenced
 
 
@@ -73,11 +73,11 @@ class TfliteNetwork:
         hidden = list(_hidden(file)) if self._interpreter.num_subgraphs() > 1 else []
         self.unseen = inside_branches(hidden, "LiteRT")
 
-    def run(self, picture: NDArray[np.generic]) -> Values:
+    def run(self, image: NDArray[np.generic]) -> Values:
         """Return branches and outputs by name; see `edgetl.graph_lint.findings.Network`."""
         for name, details in self._inputs.items():
             other = self.feed.others.get(name)
-            fed = picture if other is None else _fed(details, other)
+            fed = image if other is None else _fed(details, other)
             self._interpreter.set_tensor(details["index"], fed)
         with _refused(self._file):
             self._interpreter.invoke()
@@ -92,7 +92,7 @@ def open_network(file: Path) -> TfliteNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no TFLite file, cannot be run, or takes no picture.
+        ConfigError: If it is no TFLite file, cannot be run, or takes no image.
     """
     return TfliteNetwork(file)
 
@@ -116,9 +116,9 @@ def _refused(file: Path) -> Iterator[None]:
         raise not_a_model(file, f"cannot be run by LiteRT: {error}") from error
 
 
-def _describe(details: Any) -> Given:  # noqa: ANN401
+def _describe(details: Any) -> InputInfo:  # noqa: ANN401
     shape = tuple(None if size < 0 else int(size) for size in details["shape_signature"])
-    return Given(details["name"], shape, np.dtype(details["dtype"]).name)
+    return InputInfo(details["name"], shape, np.dtype(details["dtype"]).name)
 
 
 def _names(tensors: Mapping[int, Any]) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""What a lint finds, and how: how far the parts of a tensor reach, and which are drowned."""
+"""The findings of a lint: the ranges of the parts of a tensor, and which parts lose their bits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """What a lint cannot speak of."""
+    """A part of a model that a lint cannot examine."""
 
     what: str
     remedy: str
@@ -53,7 +53,7 @@ class Network(Protocol):
 
     @property
     def feed(self) -> Feed:
-        """Return what its inputs are given."""
+        """Return what is fed to its inputs."""
 
     @property
     def joins(self) -> Sequence[Join]:
@@ -61,7 +61,7 @@ class Network(Protocol):
 
     @property
     def outputs(self) -> Sequence[str]:
-        """Return the names of the tensors that it answers with."""
+        """Return the names of its output tensors."""
 
     @property
     def num_predictions(self) -> frozenset[str]:
@@ -73,9 +73,9 @@ class Network(Protocol):
 
     @property
     def unseen(self) -> Sequence[Unseen]:
-        """Return what its engine shows no values of."""
+        """Return the parts whose values its engine does not expose."""
 
-    def run(self, picture: NDArray[np.generic]) -> Values:
+    def run(self, image: NDArray[np.generic]) -> Values:
         """Return the branches and outputs that hold real numbers, by name; they may be empty."""
 
 
@@ -99,7 +99,7 @@ class Finding:
     """A tensor whose parts differ in range by more than `LIMIT`."""
 
     place: Place
-    """``output`` if the tensor, moved at most, is an answer of the network."""
+    """``output`` if the tensor, moved at most, is an output of the network."""
     what: str
     """For example ``Concat 'cat_3'`` or ``output 'dets', axis 2``."""
     tensor: str
@@ -112,47 +112,47 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Lint:
-    """What was found in a model file, and what that rests on."""
+    """The findings in a model file, and what they are based on."""
 
     findings: tuple[Finding, ...]
     """Outputs first, worst first."""
     fed: tuple[str, ...]
-    """What the model was given besides one picture, in sentences."""
+    """What was fed to the model besides one image, in sentences."""
     unseen: tuple[Unseen, ...]
 
 
-def judge(network: Network, shown: Iterable[NDArray[np.generic]]) -> Lint:
-    """Return what `network` joins that it should not, on the pictures that it is shown."""
+def judge(network: Network, images: Iterable[NDArray[np.generic]]) -> Lint:
+    """Return the tensors that `network` should not join, judged by its values on `images`."""
     tensors = {name for join in network.joins for name in join.branches}
     ends: dict[str, tuple[float, float]] = {}
     columns: dict[tuple[str, int], Columns] = {}
     empty: set[str] = set()
     full: set[str] = set()
-    for picture in shown:
-        for name, found in network.run(picture).items():
-            if not found.size:
+    for image in images:
+        for name, values in network.run(image).items():
+            if not values.size:
                 empty.add(name)
                 continue
             full.add(name)
             if name in tensors:
                 low, high = ends.get(name, (np.inf, -np.inf))
-                ends[name] = (min(low, float(found.min())), max(high, float(found.max())))
+                ends[name] = (min(low, float(values.min())), max(high, float(values.max())))
             if name in network.outputs:
-                for axis in _column_axes(found.shape):
-                    _widen(columns, (name, axis), found)
+                for axis in _column_axes(values.shape):
+                    _widen(columns, (name, axis), values)
     joined = (_judge_join(join, ends, network.num_predictions) for join in network.joins)
     split = (
-        _judge_columns(name, axis, found, network.steps.get(name))
-        for (name, axis), found in columns.items()
+        _judge_columns(name, axis, ends_of_columns, network.steps.get(name))
+        for (name, axis), ends_of_columns in columns.items()
     )
-    findings = [found for found in (*joined, *split) if found is not None]
-    findings.sort(key=lambda found: (found.place != "output", -found.ratio))
+    findings = [finding for finding in (*joined, *split) if finding is not None]
+    findings.sort(key=lambda finding: (finding.place != "output", -finding.ratio))
     unseen = (*network.unseen, *_never_filled(network, empty - full))
-    return Lint(tuple(findings), network.feed.told, unseen)
+    return Lint(tuple(findings), network.feed.notes, unseen)
 
 
 def inside_branches(joins: Sequence[str], engine: str) -> list[Unseen]:
-    """Return what is said of joining operations that an engine runs but does not show."""
+    """Return the report on joining operations whose values an engine does not expose."""
     if not joins:
         return []
     named = ", ".join(joins[:_MOST_NAMED])
@@ -171,11 +171,11 @@ def _never_filled(network: Network, empty: set[str]) -> Iterator[Unseen]:
     remedy = "give images of what the model looks for: --image FILE"
     for name in network.outputs:
         if name in empty:
-            yield Unseen(f"output '{name}', which was empty on every picture", remedy)
+            yield Unseen(f"output '{name}', which was empty on every image", remedy)
     for join in network.joins:
         for name in dict.fromkeys(join.branches):
             if name in empty:
-                what = f"part '{name}' of {join.title}, which was empty on every picture"
+                what = f"part '{name}' of {join.title}, which was empty on every image"
                 yield Unseen(what, remedy)
 
 
@@ -199,12 +199,12 @@ def _judge_join(
     )
 
 
-def _judge_columns(name: str, axis: int, found: Columns, step: float | None) -> Finding | None:
+def _judge_columns(name: str, axis: int, columns: Columns, step: float | None) -> Finding | None:
     """Cut the columns where all of one side reach farther than all of the other.
 
     Probabilities share a scale well, so rare classes beside frequent ones are no finding.
     """
-    lows, highs = found
+    lows, highs = columns
     # As in a join, a column that is always zero loses nothing, unless it was rounded to zero.
     reaches = np.maximum(np.maximum(np.abs(lows), np.abs(highs)), step / 2 if step else 0.0)
     (kept,) = np.nonzero(reaches)
@@ -246,7 +246,7 @@ def _widen(
     others = tuple(axis for axis in range(values.ndim) if axis != key[1])
     lows, highs = values.min(axis=others), values.max(axis=others)
     if key in columns and len(columns[key][0]) != len(lows):
-        # An axis whose length changes counts what was found, not kinds of values.
+        # An axis whose length changes counts detections, not kinds of values.
         lows = highs = lows[:0]
     elif key in columns:
         lows, highs = np.minimum(lows, columns[key][0]), np.maximum(highs, columns[key][1])

@@ -1,4 +1,4 @@
-"""What a model takes, and what it is given: a picture, and stand-ins for whatever else it wants."""
+"""What a model takes, and its feed: an image, and placeholders for all other inputs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edgetl.graph_lint import not_a_model
 _ANY_SIDE = 320
 """Pixels of a side that a file leaves open; a multiple of every usual stride."""
 _LEAST_SIDE = 4
-"""Pixels; what is lower or narrower is no picture but a list of colours or points."""
+"""Pixels; anything smaller is not an image but a list of colours or points."""
 _COLOURS = {3: (3,), 4: (1, 3)}
-"""Channels that a picture may have, by the number of its axes."""
+"""Channels that an image may have, by the number of its axes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The input of a network that is a picture, as its file states it, sizes in pixels."""
+    """The input of a network that is an image, as its file states it, sizes in pixels."""
 
     height: int
     width: int
@@ -30,7 +30,7 @@ class Image:
     dtype: str
     """numpy's name: ``float32``, ``uint8`` ..."""
     batch: int | None = 1
-    """Pictures at a time; None if the input has no axis for them."""
+    """Images at a time; None if the input has no axis for them."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class InputInfo:
     """An input as a file states it."""
 
     name: str
@@ -53,30 +53,30 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What every input of a network is given."""
+    """What is fed to every input of a network."""
 
     image: Image
-    pictures: tuple[str, ...]
-    """Inputs that get the picture."""
+    image_inputs: tuple[str, ...]
+    """Inputs that get the image."""
     others: Mapping[str, NDArray[np.float64]]
-    """Stand-ins for the rest, as real numbers in the shape that the input takes."""
-    told: tuple[str, ...]
-    """What a reader must know of it, in sentences."""
+    """Placeholders for the rest, as real numbers in the shape that the input takes."""
+    notes: tuple[str, ...]
+    """Sentences for the reader on how inputs were chosen."""
 
 
-def feed(model: Path, inputs: Sequence[Given]) -> Feed:
-    """Choose the input that is the picture, and what the others are given.
+def feed(model: Path, inputs: Sequence[InputInfo]) -> Feed:
+    """Choose the input that takes the image, and what is fed to the others.
 
-    Further inputs of the same shape and type get the picture too. Two values are taken for its
+    Further inputs of the same shape and type get the image too. Two values are taken for its
     height and width unless they are named a scale, three that are named an info for these and a
     scale of 1. Anything else is ones. An open size is 1, that of a first axis the batch.
 
     Args:
         model: For messages.
-        inputs: All that the file must be given, in its order.
+        inputs: All inputs of the file, in its order.
 
     Raises:
-        ConfigError: If none is a picture, or one is text.
+        ConfigError: If none takes an image, or one takes text.
     """
     found = {given.name: image for given in inputs if (image := _image(given)) is not None}
     if not found:
@@ -84,33 +84,33 @@ def feed(model: Path, inputs: Sequence[Given]) -> Feed:
             ", ".join(f"'{given.name}' ({_sizes(given)})" for given in inputs) or "there is none"
         )
         raise not_a_model(
-            model, f"no input is a picture, (N, H, W, 3) or (N, 3, H, W) or without N: {shown}"
+            model, f"no input is an image, (N, H, W, 3) or (N, 3, H, W) or without N: {shown}"
         )
     best = max(found, key=lambda name: (found[name].channels == 3, found[name].batch is not None))  # noqa: PLR2004
     image = found[best]
-    told = []
+    notes = []
     if image.batch not in {None, 1}:
-        told.append(f"every picture was fed {image.batch} times, the batch that the file fixes")
-    pictures, others = [best], {}
+        notes.append(f"every image was fed {image.batch} times, the batch that the file fixes")
+    image_inputs, others = [best], {}
     for given in inputs:
         if given.name == best:
             continue
         if found.get(given.name) == image:
-            pictures.append(given.name)
-            told.append(f"input '{given.name}' was fed with the same picture as '{best}'")
+            image_inputs.append(given.name)
+            notes.append(f"input '{given.name}' was fed with the same image as '{best}'")
             continue
         if np.dtype(given.dtype).kind not in "fiub":
             raise not_a_model(model, f"input '{given.name}' takes no numbers")
         others[given.name], what = _stand_in(given, image)
-        told.append(
-            f"input '{given.name}' was fed with {what}; if it wants something else, make it a "
+        notes.append(
+            f"input '{given.name}' was fed with {what}; if it needs something else, make it a "
             "constant in the file"
         )
-    return Feed(image, tuple(pictures), others, tuple(told))
+    return Feed(image, tuple(image_inputs), others, tuple(notes))
 
 
-def _image(given: Given) -> Image | None:
-    """Return the picture that an input takes; None if it takes something else."""
+def _image(given: InputInfo) -> Image | None:
+    """Return the image that an input takes; None if it takes something else."""
     *batch, first, second, third = given.shape if len(given.shape) in _COLOURS else (None,) * 3
     colours = _COLOURS.get(len(given.shape), ())
     channels_first = third not in colours
@@ -120,25 +120,25 @@ def _image(given: Given) -> Image | None:
         return None
     if np.dtype(given.dtype).kind not in "fiu":
         return None
-    num_pictures = (batch[0] or 1) if batch else None
-    return Image(height, width, channels, channels_first, given.dtype, num_pictures)
+    num_images = (batch[0] or 1) if batch else None
+    return Image(height, width, channels, channels_first, given.dtype, num_images)
 
 
-def _stand_in(given: Given, image: Image) -> tuple[NDArray[np.float64], str]:
-    """Return what an input that is no picture is fed with, and how to call it."""
+def _stand_in(given: InputInfo, image: Image) -> tuple[NDArray[np.float64], str]:
+    """Return what is fed to an input that takes no image, and its description."""
     batch = image.batch or 1
     sizes = [batch if axis == 0 else 1 for axis in range(len(given.shape))]
     shape = [fixed or open_ for fixed, open_ in zip(given.shape, sizes, strict=True)]
     name = given.name.lower()
     row = (float(image.height), float(image.width), 1.0)
     if shape in ([2], [1, 2], [batch, 2]) and "scale" not in name:
-        what = f"{image.height} and {image.width}, height and width of the picture"
+        what = f"{image.height} and {image.width}, height and width of the image"
         return np.broadcast_to(row[:2], shape).copy(), what
     if shape in ([3], [1, 3], [batch, 3]) and "info" in name:
-        what = f"{image.height}, {image.width} and 1, height, width and scale of the picture"
+        what = f"{image.height}, {image.width} and 1, height, width and scale of the image"
         return np.broadcast_to(row, shape).copy(), what
     return np.ones(shape), "1" if np.prod(shape) == 1 else "ones"
 
 
-def _sizes(given: Given) -> str:
+def _sizes(given: InputInfo) -> str:
     return ", ".join("?" if size is None else str(size) for size in given.shape)

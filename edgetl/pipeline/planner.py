@@ -137,9 +137,7 @@ def _chain(
             refine = stages[refinement.stage].refine
             if refine is None:
                 raise ValueError(f"stage '{refinement.stage}' does not refine models")
-            chain.append(
-                refine(job, Refining(root.key, step, refinement.options, chain[-1]), made)
-            )
+            chain.append(refine(job, Refining(root.key, step, refinement.options, chain[-1]), made))
     return chain
 
 

@@ -6,10 +6,12 @@ must stay fast, so frameworks are imported inside `Stage.run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from Python 3.13 on
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
@@ -17,9 +19,11 @@ from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import MissingPackage, Problem
+from edgetl.facts import FactsModel
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
+
+StageFacts = TypeVar("StageFacts", bound=FactsModel, default=Any)
 
 
 class Progress(Protocol):
@@ -55,6 +59,9 @@ class Node:
     settings: Table
     """Exactly the fields that the result depends on."""
     inputs: Mapping[str, Node] = field(default_factory=dict)
+    key: Hashable = None
+    """What tells it apart from others of its kind, for stages that read it: a model's name, a
+    `ModelFile`; None where the kind has one node."""
 
 
 class UndecidedError(Exception):
@@ -139,7 +146,7 @@ def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Generic[StageFacts]):
     """How one kind of artifact is made.
 
     Attributes:
@@ -156,8 +163,9 @@ class Stage:
             then those of the entry, and it has no recipe table of its own.
         missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
+        facts: What `run` returns; readers of an artifact ask for it.
         run: Write files into ``work.out`` and return facts.
-        summary: The line that a person reads when the stage is done.
+        summary: The line that a person reads when the stage is done, of its facts.
     """
 
     name: str
@@ -167,12 +175,17 @@ class Stage:
     options: type[Table]
     plan: Callable[[Job, Planned], Sequence[Node]]
     tools: Callable[[Any], tuple[str, ...]]
-    run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
-    summary: Callable[[Facts], str]
+    facts: type[StageFacts]
+    run: Callable[[Any, Mapping[str, Artifact], Workspace], StageFacts]
+    summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
     refine: Callable[[Job, Refining, Planned], Node] | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
+
+    def summarise(self, artifact: Artifact) -> str:
+        """Return the summary of what the stage made."""
+        return self.summary(artifact.read(self.facts))
 
 
 class NoOptions(Table):

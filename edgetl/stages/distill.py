@@ -9,8 +9,10 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
+from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
+from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
@@ -29,7 +31,6 @@ from edgetl.train.options import (
     Training,
 )
 from edgetl.train.tasks import TASKS, TeacherSignal
-from edgetl.types import Facts
 
 
 class Settings(Table):
@@ -38,6 +39,8 @@ class Settings(Table):
     network: NetworkSettings
     training: Training
     loss: DistillLoss
+    model: str
+    """Name of the network: `STUDENT` or `CONTROL`."""
     device: str = Field(exclude=True)
 
 
@@ -51,15 +54,17 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         network=network_settings(job, student, seed=seed),
         training=task.student(table, seed=seed, pretrained=student.weights != NO_WEIGHTS),
         loss=task.distillation(table),
+        model=STUDENT,
         device=job.recipe.device,
     )
     dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
-    nodes = [Node("distill", "distill", settings, inputs)]
+    nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
         # Alone with the labels; the same in everything else.
-        control = settings.model_copy(update={"loss": DistillLoss(method="labels")})
-        nodes.append(Node("distill", "control", control, {"dataset": dataset}))
+        alone = {"loss": DistillLoss(method="labels"), "model": CONTROL}
+        control = settings.model_copy(update=alone)
+        nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
     return nodes
 
 
@@ -76,7 +81,7 @@ def _check(job: Job) -> Iterator[Problem]:
         yield Problem(f"distill.{name}", why)
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.models import load_model
     from edgetl.train.device import open_fabric
@@ -107,12 +112,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         dataset=dataset,
         report=report,
         phases={"student": fitted},
+        model=settings.model,
     )
-    return {**facts, "method": settings.loss.method}
+    return facts.model_copy(update={"method": settings.loss.method})
 
 
-def _summary(facts: Facts) -> str:
-    alone = ", on labels alone" if facts["method"] == "labels" else ""
+def _summary(facts: TrainingFacts) -> str:
+    alone = ", on labels alone" if facts.method == "labels" else ""
     return f"{result_sentence(facts)}{alone}"
 
 
@@ -127,12 +133,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="distill",
-    version=4,
+    version=5,
     needs=("view", "teacher"),
     makes="student",
     options=DistillTable,
     plan=_plan,
     tools=_tools,
+    facts=TrainingFacts,
     run=_run,
     summary=_summary,
     check=_check,

@@ -24,11 +24,11 @@ def model(tmp_path: Path) -> Path:
     helper = onnx.helper
     graph = helper.make_graph(
         [
-            helper.make_node("Mul", ["picture", "scale"], ["scores"], name="shrink"),
-            helper.make_node("Concat", ["picture", "scores"], ["dets"], name="join", axis=1),
+            helper.make_node("Mul", ["image", "scale"], ["scores"], name="shrink"),
+            helper.make_node("Concat", ["image", "scores"], ["dets"], name="join", axis=1),
         ],
         "graph",
-        [helper.make_tensor_value_info("picture", 1, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("image", 1, [1, 3, 8, 8])],
         [helper.make_tensor_value_info("dets", 1, [1, 6, 8, 8])],
         [onnx.numpy_helper.from_array(np.float32(0.01), "scale")],
     )
@@ -41,7 +41,7 @@ def test_joined_output_is_told_with_its_branches_and_a_remedy(model: Path) -> No
     done = lint("joined.onnx", cwd=model)
 
     assert done.returncode == 5
-    assert "Concat 'join': parts differ 100-fold in range (output)\n  picture: " in done.stdout
+    assert "Concat 'join': parts differ 100-fold in range (output)\n  image: " in done.stdout
     assert "\n  scores: " in done.stdout
     assert "one int8 scale has 256 steps for all of them" in done.stdout
     assert "give each part an output of its own" in done.stdout
@@ -55,7 +55,7 @@ def test_json_holds_the_same(model: Path) -> None:
     assert done.returncode == 5
     join = next(each for each in found["findings"] if each["what"] == "Concat 'join'")
     assert (join["place"], join["tensor"]) == ("output", "dets")
-    assert [part["name"] for part in join["parts"]] == ["picture", "scores"]
+    assert [part["name"] for part in join["parts"]] == ["image", "scores"]
     assert join["parts"][0]["highest"] <= 1
 
 
@@ -98,7 +98,7 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
     helper = onnx.helper
     branches = {
         name: helper.make_graph(
-            [helper.make_node("Concat", ["picture"] * 2, [name], axis=1)],
+            [helper.make_node("Concat", ["image"] * 2, [name], axis=1)],
             name,
             [],
             [helper.make_tensor_value_info(name, 1, None)],
@@ -109,7 +109,7 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
         [helper.make_node("If", ["flag"], ["out"], **branches)],
         "graph",
         [
-            helper.make_tensor_value_info("picture", 1, [2, 3, 8, 8]),
+            helper.make_tensor_value_info("image", 1, [2, 3, 8, 8]),
             helper.make_tensor_value_info("flag", 9, []),
         ],
         [helper.make_tensor_value_info("out", 1, [2, 6, 8, 8])],
@@ -121,8 +121,8 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
     kept = json.loads(lint("if.onnx", "--json", cwd=model).stdout)
 
     told = [
-        "every picture was fed 2 times, the batch that the file fixes",
-        "input 'flag' was fed with 1; if it wants something else, make it a constant in the file",
+        "every image was fed 2 times, the batch that the file fixes",
+        "input 'flag' was fed with 1; if it needs something else, make it a constant in the file",
     ]
     what = (
         "2 joining operations inside branches and loops, of which ONNX Runtime shows no values: "

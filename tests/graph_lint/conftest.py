@@ -74,7 +74,7 @@ def head_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes an ONNX file whose picture is the input `picture`."""
+    """Return a function that writes an ONNX file whose image is the input `image`."""
     onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
     helper = onnx.helper
 
@@ -89,7 +89,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         predictions: int = FLOAT,
     ) -> Path:
         """Write nodes of kind, inputs, output (which names it too) and, if any, attributes."""
-        taken = {"picture": (dtype, shape), **(inputs or {})}
+        taken = {"image": (dtype, shape), **(inputs or {})}
         made = [
             helper.make_node(kind, read.split(), [output], name=output, **dict(*fields))
             for kind, read, output, *fields in nodes

@@ -30,8 +30,8 @@ SCALES = {"large": np.float32(100), "small": np.float32(0.01)}
     [[1, 3, 8, 8], [1, 8, 8, 3], ["batch", 3, 8, 8], ["n", 3, "h", "w"], [1, 1, 8, 8]],
     ids=["channels first", "channels last", "open batch", "open sides", "grey"],
 )
-def test_every_layout_of_a_picture_is_fed(write: Write, shape: list[int | str]) -> None:
-    nodes = [("Mul", "picture large", "a"), ("Concat", "a picture", "both", {"axis": -1})]
+def test_every_layout_of_an_image_is_fed(write: Write, shape: list[int | str]) -> None:
+    nodes = [("Mul", "image large", "a"), ("Concat", "a image", "both", {"axis": -1})]
     file = write(nodes, {"both": ["a", "b", "c", "d"]}, shape, constants=SCALES)
 
     found = concats(file)[0]
@@ -42,7 +42,7 @@ def test_every_layout_of_a_picture_is_fed(write: Write, shape: list[int | str]) 
 
 def test_integer_input_gets_all_that_it_holds(write: Write) -> None:
     nodes = [
-        ("Cast", "picture", "a", {"to": FLOAT}),
+        ("Cast", "image", "a", {"to": FLOAT}),
         ("Mul", "a small", "b"),
         ("Concat", "a b", "both", {"axis": 1}),
     ]
@@ -55,7 +55,7 @@ def test_integer_input_gets_all_that_it_holds(write: Write) -> None:
 
 
 def test_pixels_of_a_float_input_are_what_the_user_says(write: Write) -> None:
-    nodes = [("Mul", "picture large", "a"), ("Concat", "a picture", "both", {"axis": 1})]
+    nodes = [("Mul", "image large", "a"), ("Concat", "a image", "both", {"axis": 1})]
     file = write(nodes, {"both": [1, 6, 8, 8]}, [1, 3, 8, 8], constants=SCALES)
 
     by_pixels = {pixels: concats(file, pixels)[0].parts[1] for pixels in ("0..1", "-1..1")}
@@ -66,8 +66,8 @@ def test_pixels_of_a_float_input_are_what_the_user_says(write: Write) -> None:
 
 def test_join_inside_the_network_is_told_apart_and_comes_last(write: Write) -> None:
     nodes = [
-        ("Mul", "picture large", "a"),
-        ("Concat", "a picture", "inner", {"axis": 1}),
+        ("Mul", "image large", "a"),
+        ("Concat", "a image", "inner", {"axis": 1}),
         ("Relu", "inner", "changed"),
         ("Mul", "changed small", "b"),
         ("Concat", "b changed", "outer", {"axis": 1}),
@@ -84,7 +84,7 @@ def test_join_inside_the_network_is_told_apart_and_comes_last(write: Write) -> N
 def test_output_joined_by_any_operation_is_found_by_its_columns(write: Write) -> None:
     # No Concat: a product with (100, 100, 0.01) per channel.
     scales = {"scales": np.array([100, 100, 0.01], np.float32)}
-    nodes = [("Mul", "picture scales", "found")]
+    nodes = [("Mul", "image scales", "found")]
     file = write(nodes, {"found": [1, 8, 8, 3]}, [1, 8, 8, 3], constants=scales)
 
     (found,) = lint(file).findings
@@ -101,7 +101,7 @@ def test_output_joined_by_any_operation_is_found_by_its_columns(write: Write) ->
 )
 def test_output_of_one_unit_is_clean(write: Write, scales: list[float], why: str) -> None:
     del why
-    nodes = [("ReduceMax", "picture", "grey", {"keepdims": 1}), ("Mul", "grey scales", "found")]
+    nodes = [("ReduceMax", "image", "grey", {"keepdims": 1}), ("Mul", "grey scales", "found")]
     constants = {"scales": np.array(scales, np.float32)}
     file = write(nodes, {"found": [1, 1, 1, 3]}, [1, 8, 8, 3], constants=constants)
 
@@ -112,7 +112,7 @@ def test_shapes_that_are_joined_are_no_finding(write: Write) -> None:
     constants = {"one": np.array([1]), "rest": np.array([192])}
     nodes = [
         ("Concat", "one rest", "shape", {"axis": 0}),
-        ("Reshape", "picture shape", "flat"),
+        ("Reshape", "image shape", "flat"),
     ]
     file = write(nodes, {"flat": [1, 192]}, [1, 3, 8, 8], constants=constants)
 
@@ -142,7 +142,7 @@ def test_file_that_is_no_model_is_refused(
 
 
 def test_operation_that_the_engine_does_not_know_is_refused(write: Write) -> None:
-    file = write([("Relu", "picture", "out")], {"out": [1, 3, 8, 8]}, [1, 3, 8, 8])
+    file = write([("Relu", "image", "out")], {"out": [1, 3, 8, 8]}, [1, 3, 8, 8])
     found = onnx.load(file)
     found.graph.node[0].op_type = "Sharpen"
     onnx.save(found, file)
@@ -154,7 +154,7 @@ def test_operation_that_the_engine_does_not_know_is_refused(write: Write) -> Non
 def test_open_side_that_the_network_cannot_take_is_refused(write: Write) -> None:
     # 3 x 320 x 320 values do not make rows of seven.
     constants = {"shape": np.array([-1, 7])}
-    nodes = [("Reshape", "picture shape", "out")]
+    nodes = [("Reshape", "image shape", "out")]
     file = write(nodes, {"out": ["a", 7]}, [1, 3, "h", "w"], constants=constants)
 
     with pytest.raises(ConfigError, match=r"cannot be run by ONNX Runtime: .*[Rr]eshape"):

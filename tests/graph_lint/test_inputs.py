@@ -1,4 +1,4 @@
-"""Whatever inputs a file has, its picture is found and the others are given what is told."""
+"""Whatever inputs a file has, its image is found and the others are given what is told."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from edgetl.errors import ConfigError
 from edgetl.graph_lint import lint
-from edgetl.graph_lint.inputs import Given, Image, feed
+from edgetl.graph_lint.inputs import Image, InputInfo, feed
 
 FLOAT, BOOL, TEXT, INT64 = 1, 9, 8, 7
 FILE = Path("model.onnx")
-PICTURE = Given("picture", (1, 3, 48, 64), "float32")
+IMAGE = InputInfo("image", (1, 3, 48, 64), "float32")
 Write = Callable[..., Path]
 
 
@@ -29,14 +29,14 @@ Write = Callable[..., Path]
     ],
     ids=["first", "last in eights", "open and grey", "open without batch", "without batch"],
 )
-def test_picture_of_any_layout_is_known(
+def test_image_of_any_layout_is_known(
     stated: tuple[int | None, ...],
     image: tuple[int, int, int, bool, int | None],
     fed: tuple[int, ...],
 ) -> None:
     height, width, channels, channels_first, batch = image
 
-    found = feed(FILE, [Given("picture", stated, "float32")]).image
+    found = feed(FILE, [InputInfo("image", stated, "float32")]).image
 
     assert found == Image(
         height, width, channels, channels_first=channels_first, dtype="float32", batch=batch
@@ -48,69 +48,71 @@ def test_picture_of_any_layout_is_known(
     ("given", "values", "told"),
     [
         (
-            Given("image_shape", (1, 2), "float32"),
+            InputInfo("image_shape", (1, 2), "float32"),
             [[48, 64]],
             (
-                "input 'image_shape' was fed with 48 and 64, height and width of the picture; "
-                "if it wants something else, make it a constant in the file"
+                "input 'image_shape' was fed with 48 and 64, height and width of the image; "
+                "if it needs something else, make it a constant in the file"
             ),
         ),
         (
-            Given("orig_target_sizes", (None, 2), "int64"),
+            InputInfo("orig_target_sizes", (None, 2), "int64"),
             [[48, 64]],
-            "input 'orig_target_sizes' was fed with 48 and 64, height and width of the picture",
+            "input 'orig_target_sizes' was fed with 48 and 64, height and width of the image",
         ),
         (
-            Given("im_info", (1, 3), "float32"),
+            InputInfo("im_info", (1, 3), "float32"),
             [[48, 64, 1]],
-            "input 'im_info' was fed with 48, 64 and 1, height, width and scale of the picture",
+            "input 'im_info' was fed with 48, 64 and 1, height, width and scale of the image",
         ),
         (
-            Given("scale_factor", (1, 2), "float32"),
+            InputInfo("scale_factor", (1, 2), "float32"),
             [[1, 1]],
-            "input 'scale_factor' was fed with ones; if it wants something else, make it",
+            "input 'scale_factor' was fed with ones; if it needs something else, make it",
         ),
         (
-            Given("threshold", (), "float32"),
+            InputInfo("threshold", (), "float32"),
             1,
-            "input 'threshold' was fed with 1; if it wants something else, make it",
+            "input 'threshold' was fed with 1; if it needs something else, make it",
         ),
         (
-            Given("mean", (1, 3, 1, 1), "float32"),
+            InputInfo("mean", (1, 3, 1, 1), "float32"),
             [[[[1]], [[1]], [[1]]]],
-            "input 'mean' was fed with ones; if it wants something else, make it",
+            "input 'mean' was fed with ones; if it needs something else, make it",
         ),
     ],
-    ids=lambda value: value.name if isinstance(value, Given) else "",
+    ids=lambda value: value.name if isinstance(value, InputInfo) else "",
 )
 def test_further_input_gets_a_stand_in_that_is_told(
-    given: Given, values: object, told: str
+    given: InputInfo, values: object, told: str
 ) -> None:
-    found = feed(FILE, [given, PICTURE])
+    found = feed(FILE, [given, IMAGE])
 
-    assert found.pictures == ("picture",)
+    assert found.image_inputs == ("image",)
     assert found.others[given.name].tolist() == values
-    assert found.told[0].startswith(told)
+    assert found.notes[0].startswith(told)
 
 
-def test_second_picture_of_the_same_kind_is_the_same_picture() -> None:
-    found = feed(FILE, [PICTURE, Given("right", PICTURE.shape, "float32")])
+def test_second_image_of_the_same_kind_gets_the_same_image() -> None:
+    found = feed(FILE, [IMAGE, InputInfo("right", IMAGE.shape, "float32")])
 
-    assert (found.pictures, found.others) == (("picture", "right"), {})
-    assert found.told == ("input 'right' was fed with the same picture as 'picture'",)
+    assert (found.image_inputs, found.others) == (("image", "right"), {})
+    assert found.notes == ("input 'right' was fed with the same image as 'image'",)
 
 
-def test_coloured_picture_with_a_batch_comes_before_a_mask() -> None:
-    found = feed(FILE, [Given("mask", (1, 1, 48, 64), "float32"), PICTURE])
+def test_coloured_image_with_a_batch_comes_before_a_mask() -> None:
+    found = feed(FILE, [InputInfo("mask", (1, 1, 48, 64), "float32"), IMAGE])
 
-    assert found.pictures == ("picture",)
+    assert found.image_inputs == ("image",)
     assert found.others["mask"].shape == (1, 1, 48, 64)
 
 
 def test_open_first_axis_of_a_further_input_is_as_long_as_the_batch() -> None:
-    picture = Given("picture", (4, 3, 48, 64), "float32")
+    image = InputInfo("image", (4, 3, 48, 64), "float32")
 
-    found = feed(FILE, [picture, Given("size", (None, 2), "int64"), Given("k", (None,), "int64")])
+    found = feed(
+        FILE, [image, InputInfo("size", (None, 2), "int64"), InputInfo("k", (None,), "int64")]
+    )
 
     assert found.others["size"].tolist() == [[48, 64]] * 4
     assert found.others["k"].tolist() == [1, 1, 1, 1]
@@ -119,26 +121,31 @@ def test_open_first_axis_of_a_further_input_is_as_long_as_the_batch() -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([Given("row", (1, 10), "float32")], r"no input is a picture, .+: 'row' \(1, 10\)"),
-        ([Given("points", (1, 1024, 3), "float32")], r"no input is .+: 'points' \(1, 1024, 3\)"),
+        ([InputInfo("row", (1, 10), "float32")], r"no input is an image, .+: 'row' \(1, 10\)"),
         (
-            [Given("many", (1, 12, None, None), "float32"), Given("flag", (), "bool")],
+            [InputInfo("points", (1, 1024, 3), "float32")],
+            r"no input is .+: 'points' \(1, 1024, 3\)",
+        ),
+        (
+            [InputInfo("many", (1, 12, None, None), "float32"), InputInfo("flag", (), "bool")],
             r"no input is .+: 'many' \(1, 12, \?, \?\), 'flag' \(\)",
         ),
-        ([Given("mask", (1, 1, 8, 8), "bool")], r"no input is .+: 'mask' \(1, 1, 8, 8\)"),
-        ([], "no input is a picture, .+: there is none"),
-        ([PICTURE, Given("name", (1,), "object")], "input 'name' takes no numbers"),
+        ([InputInfo("mask", (1, 1, 8, 8), "bool")], r"no input is .+: 'mask' \(1, 1, 8, 8\)"),
+        ([], "no input is an image, .+: there is none"),
+        ([IMAGE, InputInfo("name", (1,), "object")], "input 'name' takes no numbers"),
     ],
     ids=["row", "points", "twelve channels", "yes or no", "none", "text"],
 )
-def test_file_without_a_picture_or_with_text_is_refused(inputs: list[Given], message: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{message}\n *give .+ file that takes a picture"):
+def test_file_without_an_image_or_with_text_is_refused(
+    inputs: list[InputInfo], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{message}\n *give .+ file that takes an image"):
         feed(FILE, inputs)
 
 
 def test_model_with_two_inputs_is_looked_at(write: Write) -> None:
     nodes = [
-        ("Mul", "picture gain", "a"),
+        ("Mul", "image gain", "a"),
         ("Mul", "a small", "b"),
         ("Where", "flag a b", "c"),
         ("Concat", "b c", "both", {"axis": 1}),
@@ -158,10 +165,10 @@ def test_model_with_two_inputs_is_looked_at(write: Write) -> None:
     ]
 
 
-def test_size_of_the_picture_reaches_the_model(write: Write) -> None:
+def test_size_of_the_image_reaches_the_model(write: Write) -> None:
     nodes = [
         ("Cast", "size", "sides", {"to": FLOAT}),
-        ("ReduceMax", "picture", "most", {"keepdims": 1}),
+        ("ReduceMax", "image", "most", {"keepdims": 1}),
         ("Reshape", "most shape", "row"),
         ("Concat", "row sides", "both", {"axis": 1}),
     ]
@@ -177,20 +184,20 @@ def test_size_of_the_picture_reaches_the_model(write: Write) -> None:
 
 @pytest.mark.parametrize("shape", [[4, 3, 8, 8], [3, 8, 8]], ids=["four at a time", "no batch"])
 def test_fixed_batch_is_filled_and_a_missing_one_left_out(write: Write, shape: list[int]) -> None:
-    nodes = [("Mul", "picture small", "a"), ("Concat", "a picture", "both", {"axis": -1})]
+    nodes = [("Mul", "image small", "a"), ("Concat", "a image", "both", {"axis": -1})]
     file = write(nodes, {"both": [*shape[:-1], 16]}, shape, constants={"small": np.float32(0.01)})
 
     found = lint(file)
 
     assert found.findings[0].ratio == pytest.approx(100)
     assert found.fed == (
-        ("every picture was fed 4 times, the batch that the file fixes",) if len(shape) > 3 else ()
+        ("every image was fed 4 times, the batch that the file fixes",) if len(shape) > 3 else ()
     )
 
 
 def test_input_with_a_value_in_the_file_needs_none(write: Write) -> None:
     file = write(
-        [("Mul", "picture gain", "out")], {"out": [1, 3, 8, 8]}, [1, 3, 8, 8],
+        [("Mul", "image gain", "out")], {"out": [1, 3, 8, 8]}, [1, 3, 8, 8],
         constants={"gain": np.ones(1, np.float32)}, inputs={"gain": (FLOAT, [1])},
     )  # fmt: skip
 
@@ -199,7 +206,7 @@ def test_input_with_a_value_in_the_file_needs_none(write: Write) -> None:
 
 def test_input_that_takes_text_is_refused(write: Write) -> None:
     file = write(
-        [("Relu", "picture", "out"), ("Identity", "name", "same")], {"out": [1, 3, 8, 8]},
+        [("Relu", "image", "out"), ("Identity", "name", "same")], {"out": [1, 3, 8, 8]},
         [1, 3, 8, 8], inputs={"name": (TEXT, [1])},
     )  # fmt: skip
 
@@ -210,7 +217,7 @@ def test_input_that_takes_text_is_refused(write: Write) -> None:
 def test_input_that_is_a_list_is_refused(write: Write) -> None:
     import onnx
 
-    file = write([("Relu", "picture", "out")], {"out": [1, 3, 8, 8]}, [1, 3, 8, 8])
+    file = write([("Relu", "image", "out")], {"out": [1, 3, 8, 8]}, [1, 3, 8, 8])
     model = onnx.load(file)
     model.graph.input.append(onnx.helper.make_tensor_sequence_value_info("all", FLOAT, [3, 8, 8]))
     onnx.save(model, file)

@@ -19,7 +19,7 @@ SHAPE = [1, 8, 8, 8]
 Write = Callable[..., Path]
 
 # A sigmoid times 300 for four columns and times 1 for four more; no operation joins anything.
-HEAD = [("Conv", "picture weights", "found"), ("Sigmoid", "found", "p"), ("Mul", "p units", "m")]
+HEAD = [("Conv", "image weights", "found"), ("Sigmoid", "found", "p"), ("Mul", "p units", "m")]
 CONSTANTS = {
     "weights": np.full((8, 3, 1, 1), 1e-4, np.float32),
     "units": np.array([300] * 4 + [1] * 4, np.float32).reshape(1, 8, 1, 1),
@@ -125,8 +125,8 @@ def test_scale_of_each_channel_is_no_shared_scale(write: Write) -> None:
 
 def test_dead_branch_of_a_join_counts_as_half_a_step(write: Write) -> None:
     nodes = [
-        ("Mul", "picture large", "a"),
-        ("Mul", "picture tiny", "b"),
+        ("Mul", "image large", "a"),
+        ("Mul", "image tiny", "b"),
         ("QuantizeLinear", "a scale zero", "qa"),
         ("QuantizeLinear", "b scale zero", "qb"),
         ("Concat", "qa qb", "both", {"axis": 1}),
@@ -145,7 +145,7 @@ def test_dead_branch_of_a_join_counts_as_half_a_step(write: Write) -> None:
 def test_whole_numbers_that_name_something_are_no_finding(write: Write) -> None:
     # As suppression answers: class 1 beside place 5000.
     nodes = [
-        ("Cast", "picture", "i", {"to": 7}),
+        ("Cast", "image", "i", {"to": 7}),
         ("Mul", "i zeros", "none"),
         ("Add", "none row", "out"),
     ]

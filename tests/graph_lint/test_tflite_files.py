@@ -21,7 +21,7 @@ UNITS = np.array([300, 300, 0.5], np.float32)
 
 
 class Writer:
-    """Collects tensors and operations of one graph, tensor 0 being the picture."""
+    """Collects tensors and operations of one graph, tensor 0 being the image."""
 
     def __init__(self, shape: Sequence[int], kind: str = "FLOAT32") -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -31,7 +31,7 @@ class Writer:
         self.model.version, self.model.buffers = 3, [schema.BufferT()]
         self.model.operatorCodes, self.model.subgraphs = [], [self.graph]
         self.graph.tensors, self.graph.operators, self.graph.inputs = [], [], []
-        self.input("picture", shape, kind)
+        self.input("image", shape, kind)
 
     def tensor(
         self,
@@ -141,10 +141,10 @@ def test_batch_is_filled_and_further_inputs_are_fed(batch: int, tmp_path: Path) 
 
     found = lint(writer.write(tmp_path, out))
 
-    remedy = "if it wants something else, make it a constant in the file"
+    remedy = "if it needs something else, make it a constant in the file"
     assert found.fed == (
         (
-            "every picture was fed 3 times, the batch that the file fixes",
+            "every image was fed 3 times, the batch that the file fixes",
             f"input 'gain' was fed with ones; {remedy}",
         )
         if batch == 3
@@ -194,7 +194,7 @@ def test_joins_in_further_graphs_of_a_file_are_told(tmp_path: Path) -> None:
     assert unseen.remedy.startswith("export the model without control flow")
 
 
-def test_output_that_is_empty_on_every_picture_is_told(tmp_path: Path) -> None:
+def test_output_that_is_empty_on_every_image_is_told(tmp_path: Path) -> None:
     writer = Writer([1, 8, 8, 3])
     types = writer.schema.TensorType
     limit = writer.tensor("limit", [], data=np.array(1000, np.float32))
@@ -208,7 +208,7 @@ def test_output_that_is_empty_on_every_picture_is_told(tmp_path: Path) -> None:
 
     (unseen,) = lint(writer.write(tmp_path, output)).unseen
 
-    assert unseen.what == "output 'out', which was empty on every picture"
+    assert unseen.what == "output 'out', which was empty on every image"
     assert unseen.remedy == "give images of what the model looks for: --image FILE"
 
 
@@ -240,9 +240,9 @@ def test_tensors_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert found.step == pytest.approx(STEP)
 
 
-def test_file_without_a_picture_is_refused(tmp_path: Path) -> None:
+def test_file_without_an_image_is_refused(tmp_path: Path) -> None:
     writer = Writer([1, 10])
     output = writer.operate("RELU", [0], writer.tensor("out", [1, 10]))
 
-    with pytest.raises(ConfigError, match=r"no input is a picture, .+: 'picture' \(1, 10\)"):
+    with pytest.raises(ConfigError, match=r"no input is an image, .+: 'image' \(1, 10\)"):
         lint(writer.write(tmp_path, output))

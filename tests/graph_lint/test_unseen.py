@@ -19,10 +19,10 @@ SHAPE = [1, 3, 8, 8]
 FOLD = "export the model without control flow, or with its constant conditions folded"
 IMAGE = "give images of what the model looks for: --image FILE"
 CONSTANTS = {"small": np.float32(0.01), "yes": np.array(1, bool), "twice": np.array(2)}
-SAME = ("Identity", "picture", "same")
+SAME = ("Identity", "image", "same")
 # Two times the pixels with a colour above the limit, side by side.
 FILTER = [
-    ("Reshape", "picture rows", "flat"),
+    ("Reshape", "image rows", "flat"),
     ("ReduceMax", "flat axis", "most", {"keepdims": 0}),
     ("Greater", "most limit", "above"),
     ("Compress", "flat above", "chosen", {"axis": 0}),
@@ -43,11 +43,11 @@ def branch(title: str, *nodes: tuple[Any, ...]) -> Any:
 
 
 def joining(title: str) -> Any:
-    """Return a branch that joins the picture and 0.01 of it."""
+    """Return a branch that joins the image and 0.01 of it."""
     return branch(
         title,
-        ("Mul", "picture small", f"{title}_small"),
-        ("Concat", f"picture {title}_small", f"{title}_both", {"axis": 1}),
+        ("Mul", "image small", f"{title}_small"),
+        ("Concat", f"image {title}_small", f"{title}_both", {"axis": 1}),
     )
 
 
@@ -108,7 +108,7 @@ def test_join_in_a_branch_of_a_loop_is_told(write: Write) -> None:
 def test_branches_without_joins_are_nothing_to_tell(write: Write) -> None:
     fields = {
         "then_branch": branch("first", SAME),
-        "else_branch": branch("second", ("Neg", "picture", "turned")),
+        "else_branch": branch("second", ("Neg", "image", "turned")),
     }
     file = write([("If", "yes", "out", fields)], {"out": SHAPE}, SHAPE, constants=CONSTANTS)
 
@@ -116,7 +116,7 @@ def test_branches_without_joins_are_nothing_to_tell(write: Write) -> None:
 
 
 def test_of_many_joins_the_first_four_are_named(write: Write) -> None:
-    parts = [("Concat", "picture picture", f"both{i}", {"axis": 1}) for i in range(6)]
+    parts = [("Concat", "image image", f"both{i}", {"axis": 1}) for i in range(6)]
     fields = {"then_branch": branch("first", *parts), "else_branch": branch("second", SAME)}
     nodes = [("If", "yes", "picked", fields), ("ReduceMean", "picked", "out", {"keepdims": 1})]
     file = write(nodes, {"out": [1, 1, 1, 1]}, SHAPE, constants=CONSTANTS)
@@ -129,7 +129,7 @@ def test_of_many_joins_the_first_four_are_named(write: Write) -> None:
 
 def test_joins_inside_functions_of_a_file_are_looked_at(write: Write) -> None:
     helper = onnx.helper
-    nodes = [("Mul", "picture small", "less"), ("Concat", "picture less", "out", {"axis": 1})]
+    nodes = [("Mul", "image small", "less"), ("Concat", "image less", "out", {"axis": 1})]
     file = write(nodes, {"out": [1, 6, 8, 8]}, SHAPE, constants=CONSTANTS)
     model = onnx.load(file)
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
@@ -137,9 +137,7 @@ def test_joins_inside_functions_of_a_file_are_looked_at(write: Write) -> None:
     join.node.append(helper.make_node("Concat", ["a", "b"], ["c"], name="inner", axis=1))
     model.functions.append(join)
     model.opset_import.append(opsets[1])
-    model.graph.node[1].CopyFrom(
-        helper.make_node("Join", ["picture", "less"], ["out"], domain="own")
-    )
+    model.graph.node[1].CopyFrom(helper.make_node("Join", ["image", "less"], ["out"], domain="own"))
     onnx.save(model, file)
 
     found = lint(file)
@@ -150,7 +148,7 @@ def test_joins_inside_functions_of_a_file_are_looked_at(write: Write) -> None:
     ]
 
 
-def test_output_that_is_empty_on_every_picture_is_told(write: Write) -> None:
+def test_output_that_is_empty_on_every_image_is_told(write: Write) -> None:
     constants = {"rows": np.array([-1, 3]), "limit": np.float32(1000), "axis": np.array([1])}
     file = write(FILTER, {"out": ["found", 6]}, [1, 8, 8, 3], constants=constants)
 
@@ -158,13 +156,13 @@ def test_output_that_is_empty_on_every_picture_is_told(write: Write) -> None:
 
     assert found.findings == ()
     assert found.unseen == (
-        Unseen("output 'out', which was empty on every picture", IMAGE),
-        Unseen("part 'chosen' of Concat 'out', which was empty on every picture", IMAGE),
+        Unseen("output 'out', which was empty on every image", IMAGE),
+        Unseen("part 'chosen' of Concat 'out', which was empty on every image", IMAGE),
     )
 
 
-def test_output_whose_length_changes_from_picture_to_picture_is_judged(write: Write) -> None:
-    # Rows brighter than 200: some on every drawn picture, never as many.
+def test_output_whose_length_changes_from_image_to_image_is_judged(write: Write) -> None:
+    # Rows brighter than 200: some on every drawn image, never as many.
     constants = {
         "rows": np.array([-1, 3]), "limit": np.float32(200), "axis": np.array([1]),
         "scales": np.array([[100, 100, 100, 1, 1, 1]], np.float32), "front": np.array([0]),
@@ -183,7 +181,7 @@ def test_output_whose_length_changes_from_picture_to_picture_is_judged(write: Wr
 
 
 def test_output_that_is_a_list_is_told(write: Write) -> None:
-    file = write([("SequenceConstruct", "picture picture", "all")], {}, SHAPE)
+    file = write([("SequenceConstruct", "image image", "all")], {}, SHAPE)
     model = onnx.load(file)
     model.graph.output.append(onnx.helper.make_tensor_sequence_value_info("all", FLOAT, SHAPE))
     onnx.save(model, file)
@@ -194,7 +192,7 @@ def test_output_that_is_a_list_is_told(write: Write) -> None:
 
 
 def test_axis_whose_length_changes_counts_places_and_is_not_cut(write: Write) -> None:
-    # One row of a million before as many rows of colours as a picture has bright pixels.
+    # One row of a million before as many rows of colours as an image has bright pixels.
     constants = {
         "rows": np.array([-1, 3]), "limit": np.float32(200), "axis": np.array([1]),
         "million": np.full((1, 3), 1e6, np.float32), "front": np.array([0]),

@@ -103,7 +103,7 @@ def _class_that_is_no_text(project: Path) -> None:
         (_case, ["class names that differ only in case", "Gear and gear", "fix the folders"]),
         (_across_splits, ["in several splits", "test/gear/copy.png = train/gear/", "[duplicates]"]),
         (_other_label, ["with different labels", " = nut/copy.png", "drop: [duplicates]"]),
-        (_unprintable_class, ["characters that cannot be printed", "'ge\\nar'", "mend the"]),
+        (_unprintable_class, ["characters that cannot be printed", "'ge\\nar'", "fix the"]),
         (_class_that_is_no_text, ["characters that cannot be printed", "'ge\\udcffar'"]),
         (_loose_image, ["image outside of any class folder", "loose.png", "exclude: [...]"]),
         (_one_class, ["at least two are needed", "fix the folders"]),

@@ -90,7 +90,7 @@ class Listing:
     problems: tuple[LabelProblem, ...] = ()
     task: Task = Task.CLASSIFICATION
     layout: str = ""
-    """Name of the data layout, which `list_samples` fills in; empty for drawn images."""
+    """Name of the data layout, set by `list_samples`; empty for synthetic images."""
     named_in: str = "the folders"
     """Origin of the class names, for messages."""
 
