@@ -20,6 +20,7 @@ import pytest
 
 from edgetl.config.candidate import Candidate
 from edgetl.config.limits import Limits
+from edgetl.facts.bundle import BundleManifest, BundleTarget
 from edgetl.facts.latency import LatencyFacts, Quantile, Quantiles, RunsFacts, TimingFacts
 from edgetl.facts.package import CandidateRow, PackageFacts
 from edgetl.facts.scores import Score
@@ -194,6 +195,32 @@ class Examples:
             "rows": rows,
         }
         return PackageFacts.model_validate(fields | changes)
+
+    def bundle(self, target: str, **changes: Any) -> BundleManifest:
+        """Return the manifest of a bundle of an fp32 ONNX file, never timed."""
+        fields: Facts = {
+            "schema": 1,
+            "name": "colours",
+            "edgetl": "0",
+            "target": BundleTarget(
+                name=target,
+                description="a board",
+                device="local",
+                threads=1,
+                limits=Limits(),
+                board=None,
+            ),
+            "candidate": self.candidate("onnx fp32"),
+            "verdict": "held",
+            "why": "",
+            "accuracy": self.verification("onnx fp32"),
+            "latency": None,
+            "made_with": {},
+            "lineage": {},
+            "model_files": ["model.onnx"],
+            "files": {},
+        }
+        return BundleManifest.model_validate(fields | changes)
 
 
 @pytest.fixture(scope="session")

@@ -113,14 +113,14 @@ _ALLOWED: Mapping[tuple[str, str], str] = {
     ("edgetl/data/synthetic/__init__.py", "belt"): "a conveyor belt",
     ("edgetl/data/image_sets.py", "belt"): "a conveyor belt",
     ("edgetl/nn", "clamp"): "torch's function",
+    ("edgetl/boards/__init__.py", "found"): "a key of the JSON output of `edgetl targets check`",
     ("edgetl/devices", "answer"): "what a device's agent sends back, not a model",
 }
 """File or folder, and rule, to the reason for an exception."""
 
 _NOT_YET: Mapping[str, frozenset[str]] = {
-    "edgetl/boards": frozenset({"found", "leave out", "of no use", "said", "told", "whoever"}),
+    "edgetl/boards": frozenset({"leave out", "of no use", "said", "told", "whoever"}),
     "edgetl/cli": frozenset({"found", "hand over", "leave out", "told"}),
-    "edgetl/config/recipe.py": frozenset({"leave out"}),
     "edgetl/data/augment.py": frozenset({"dice"}),
     "edgetl/data/box_batches.py": frozenset({"leave out"}),
     "edgetl/data/boxes_augment.py": frozenset({"found"}),
@@ -131,7 +131,6 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/devices": frozenset(
         {"anew", "found", "leave out", "mend", "said", "told", "userland", "whoever"}
     ),
-    "edgetl/errors.py": frozenset({"mend"}),
     "edgetl/estimator": frozenset(
         {"anew", "found", "leave out", "left_out", "suppression", "told", "whoever"}
     ),
@@ -140,7 +139,6 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/gate": frozenset(
         {"anew", "answer", "double finds", "found", "hand over", "said", "told"}
     ),
-    "edgetl/graph_lint": frozenset({"found", "told"}),
     "edgetl/models": frozenset({"anew", "told"}),
     "edgetl/nn": frozenset({"told"}),
     "edgetl/pipeline/execute.py": frozenset({"told"}),

@@ -51,7 +51,7 @@ class Ground(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a profile against what was found."""
+    """One property of a profile compared with the device."""
 
     what: str
     expected: str
@@ -88,31 +88,31 @@ def probe(device: Device, *targets: Target) -> Facts:
         )
 
 
-def compare(target: Target, found: Facts, *, emulated: bool = False) -> tuple[Line, ...]:
-    """Return every line of the profile with what was found.
+def compare(target: Target, facts: Facts, *, emulated: bool = False) -> tuple[Line, ...]:
+    """Return every property of the profile compared with `facts`.
 
     More than the profile states is as good: cores, memory, features, newer versions.
 
     Args:
         target: The profile; without a board only Python and packages are compared.
-        found: What `probe` returned.
+        facts: The result of `probe`.
         emulated: Whether it is an emulation, which shows this machine's memory and another model.
     """
     if target.board is None:
         oldest = ".".join(str(number) for number in OLDEST_PYTHON)
-        is_new = parse_version(found["python"]) >= OLDEST_PYTHON
-        python = Line("Python", f"{oldest} or newer", found["python"], is_new, Ground.PYTHON)
-        return python, *_packages(target, None, found)
-    system = _system(target.board, found)
+        is_new = parse_version(facts["python"]) >= OLDEST_PYTHON
+        python = Line("Python", f"{oldest} or newer", facts["python"], is_new, Ground.PYTHON)
+        return python, *_packages(target, None, facts)
+    system = _system(target.board, facts)
     return (
-        *_identity(target.board, found, emulated=emulated),
-        *_processor(target.board, found, emulated=emulated),
-        *_python(target.board, system, found),
-        *_packages(target, system, found),
+        *_identity(target.board, facts, emulated=emulated),
+        *_processor(target.board, facts, emulated=emulated),
+        *_python(target.board, system, facts),
+        *_packages(target, system, facts),
     )
 
 
-def require(target: Target, device: Device, found: Facts, lines: Sequence[Line]) -> None:
+def require(target: Target, device: Device, facts: Facts, lines: Sequence[Line]) -> None:
     """Raise what is wrong, if anything is.
 
     Raises:
@@ -133,7 +133,7 @@ def require(target: Target, device: Device, found: Facts, lines: Sequence[Line])
     raise ConfigError(
         f"targets/{target.name}.yaml",
         [Problem("", f"device '{device.address}' {said}: {', '.join(map(str, named))}")],
-        remedy=_remedy(target, device, found, named),
+        remedy=_remedy(target, device, facts, named),
     )
 
 
@@ -149,13 +149,13 @@ def require_machine(target: Target, device: Device) -> None:
     """
     if target.board is None:
         return
-    found = probe(device, target)
+    facts = probe(device, target)
     emulated = device.provenance == Provenance.EMULATED
-    lines = compare(target, found, emulated=emulated)
-    require(target, device, found, [line for line in lines if line.ground is Ground.MACHINE])
+    lines = compare(target, facts, emulated=emulated)
+    require(target, device, facts, [line for line in lines if line.ground is Ground.MACHINE])
 
 
-def _remedy(target: Target, device: Device, found: Facts, wrong: Sequence[Line]) -> str:
+def _remedy(target: Target, device: Device, facts: Facts, wrong: Sequence[Line]) -> str:
     ground = wrong[0].ground
     if ground is Ground.MACHINE:
         return (
@@ -169,9 +169,9 @@ def _remedy(target: Target, device: Device, found: Facts, wrong: Sequence[Line])
             f"name a Python there that fits ({_OTHER_PYTHON}), or add this system to "
             f"targets/{target.name}.yaml in your folder"
         )
-    python = shlex.quote(found["executable"])
+    python = shlex.quote(facts["executable"])
     install = f"-m pip install {shlex.join(line.wanted for line in wrong)}"
-    if found["pip_is_refused"]:
+    if facts["pip_is_refused"]:
         return (
             f"there: {python} -m venv ~/edgetl && ~/edgetl/bin/python {install}; then name it "
             f"({_OTHER_PYTHON})"
@@ -179,39 +179,39 @@ def _remedy(target: Target, device: Device, found: Facts, wrong: Sequence[Line])
     return f"there: {python} {install}"
 
 
-def _identity(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:
+def _identity(board: Board, facts: Facts, *, emulated: bool) -> Iterator[Line]:
     identity = board.identity
 
     def line(what: str, expected: str, told: str | None, *, ok: bool | None) -> Line:
         return Line(what, expected, _told(told), ok, Ground.MACHINE, proves=True)
 
     if identity.device_tree_model:
-        model = found["device_tree_model"]
+        model = facts["device_tree_model"]
         ok = (model or "").startswith(identity.device_tree_model)
         yield line(
             "board", " or ".join(identity.device_tree_model), model, ok=None if emulated else ok
         )
     if identity.tegra_release is not None:
-        release = found["tegra_release"]
+        release = facts["tegra_release"]
         ok = (release or "").startswith(identity.tegra_release)
         told = release and release.partition(",")[0]
         yield line("Tegra release", identity.tegra_release, told, ok=None if emulated else ok)
     if identity.model_name is not None:
-        ok = (found["model_name"] or "").startswith(identity.model_name)
-        yield line("model name", identity.model_name, found["model_name"], ok=ok)
+        ok = (facts["model_name"] or "").startswith(identity.model_name)
+        yield line("model name", identity.model_name, facts["model_name"], ok=ok)
     if identity.cpu_part:
-        parts = found["cpu_parts"]
+        parts = facts["cpu_parts"]
         ok = bool(parts) and set(parts) <= set(identity.cpu_part)
         yield line("CPU part", " or ".join(identity.cpu_part), ", ".join(parts), ok=ok)
 
 
-def _processor(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:
+def _processor(board: Board, facts: Facts, *, emulated: bool) -> Iterator[Line]:
     machine = Ground.MACHINE
-    same = found["machine"] == board.architecture
-    yield Line("architecture", board.architecture, found["machine"], same, machine)
-    enough = found["cores"] >= board.cores
-    yield Line("cores", str(board.cores), str(found["cores"]), enough, machine)
-    there = [name for name, flags in _FLAGS.items() if flags & set(found["flags"])]
+    same = facts["machine"] == board.architecture
+    yield Line("architecture", board.architecture, facts["machine"], same, machine)
+    enough = facts["cores"] >= board.cores
+    yield Line("cores", str(board.cores), str(facts["cores"]), enough, machine)
+    there = [name for name, flags in _FLAGS.items() if flags & set(facts["flags"])]
     yield Line(
         "features",
         ", ".join(board.features) or "none needed",
@@ -219,7 +219,7 @@ def _processor(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:
         set(board.features) <= set(there),
         machine,
     )
-    memory = found["memory_mib"]
+    memory = facts["memory_mib"]
     fits = memory is not None and memory >= _MEMORY_SHARE * board.memory_mib
     yield Line(
         "memory",
@@ -230,9 +230,9 @@ def _processor(board: Board, found: Facts, *, emulated: bool) -> Iterator[Line]:
     )
 
 
-def _system(board: Board, found: Facts) -> System:
+def _system(board: Board, facts: Facts) -> System:
     """Return the system of the profile that is most like the machine's; ties go to the first."""
-    python, glibc = parse_version(found["python"])[:2], parse_version(found["glibc"] or "")
+    python, glibc = parse_version(facts["python"])[:2], parse_version(facts["glibc"] or "")
 
     def likeness(system: System) -> tuple[bool, bool]:
         return parse_version(system.python)[:2] == python, parse_version(system.glibc) <= glibc
@@ -240,17 +240,17 @@ def _system(board: Board, found: Facts) -> System:
     return max(board.systems, key=likeness)
 
 
-def _python(board: Board, system: System, found: Facts) -> Iterator[Line]:
+def _python(board: Board, system: System, facts: Facts) -> Iterator[Line]:
     pythons = list(dict.fromkeys(system.python for system in board.systems))
-    ok = parse_version(found["python"])[:2] == parse_version(system.python)[:2]
-    yield Line("Python", " or ".join(pythons), found["python"], ok, Ground.PYTHON)
-    glibc = found["glibc"]
+    ok = parse_version(facts["python"])[:2] == parse_version(system.python)[:2]
+    yield Line("Python", " or ".join(pythons), facts["python"], ok, Ground.PYTHON)
+    glibc = facts["glibc"]
     new = glibc is not None and parse_version(glibc) >= parse_version(system.glibc)
     yield Line("glibc", f"{system.glibc} ({system.os})", _told(glibc), new, Ground.PYTHON)
 
 
-def _packages(target: Target, system: System | None, found: Facts) -> Iterator[Line]:
-    installed: Mapping[str, str | None] = found["packages"]
+def _packages(target: Target, system: System | None, facts: Facts) -> Iterator[Line]:
+    installed: Mapping[str, str | None] = facts["packages"]
     for name in _IMAGES:
         there = installed[name] is not None
         yield Line(name, "any", _told(installed[name]), there, Ground.PACKAGE, wanted=name)

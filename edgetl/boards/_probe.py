@@ -47,12 +47,12 @@ def probe(packages: list[str], root: Path) -> dict[str, object]:
 
 def _cpuinfo(root: Path) -> dict[str, list[str]]:
     """Return every value of ``/proc/cpuinfo`` by its key, in the order of the cores."""
-    found: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
     for line in _read(root / "proc/cpuinfo").splitlines():
         key, colon, value = line.partition(":")
         if colon:
-            found.setdefault(key.strip(), []).append(value.strip())
-    return found
+            fields.setdefault(key.strip(), []).append(value.strip())
+    return fields
 
 
 def _memory_mib(root: Path) -> int | None:

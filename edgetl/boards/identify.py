@@ -23,15 +23,15 @@ class _Likeness:
     """Lines that fit and that hardly another kind of machine has."""
 
 
-def identify(targets: Sequence[Target], device: Device, found: Facts) -> Target:
+def identify(targets: Sequence[Target], device: Device, facts: Facts) -> Target:
     """Return the target whose board `device` is; of several that fit, the one with most proofs.
 
     A PC with an N100 is any PC with AVX2 too, but proves more.
 
     Args:
         targets: Those without a board are left out: any machine is one.
-        device: Where `found` comes from.
-        found: What `edgetl.boards.probe` returned.
+        device: The device that was probed.
+        facts: The result of `edgetl.boards.probe`.
 
     Raises:
         ConfigError: If it is none of them; with the nearest and what differs.
@@ -39,7 +39,7 @@ def identify(targets: Sequence[Target], device: Device, found: Facts) -> Target:
     """
     emulated = device.provenance == Provenance.EMULATED
     known = sorted(
-        (_likeness(target, found, emulated=emulated) for target in targets if target.board),
+        (_likeness(target, facts, emulated=emulated) for target in targets if target.board),
         key=lambda each: (len(each.wrong), -each.proofs, each.target.name),
     )
     fitting = [each for each in known if not each.wrong]
@@ -55,8 +55,8 @@ def identify(targets: Sequence[Target], device: Device, found: Facts) -> Target:
     return fitting[0].target
 
 
-def _likeness(target: Target, found: Facts, *, emulated: bool) -> _Likeness:
-    lines = compare(target, found, emulated=emulated)
+def _likeness(target: Target, facts: Facts, *, emulated: bool) -> _Likeness:
+    lines = compare(target, facts, emulated=emulated)
     wrong = tuple(line for line in lines if line.ground is Ground.MACHINE and line.ok is False)
     return _Likeness(target, wrong, sum(1 for line in lines if line.proves and line.ok))
 

@@ -106,7 +106,7 @@ class UnlabelledTable(Table):
     path: str
     """Folder or zip, relative to the recipe; every image in it counts."""
     exclude: tuple[str, ...] = ()
-    """Files to leave out, as glob patterns relative to `path`."""
+    """Files to ignore, as glob patterns relative to `path`."""
     drop: tuple[Literal[Drop.UNREADABLE, Drop.DUPLICATES], ...] = ()
     """`unreadable` images, and `duplicates`: images that another role holds."""
     transductive: bool = False
@@ -120,9 +120,9 @@ class EvaluationTable(Table):
     path: str
     """Folder or zip, relative to the recipe, laid out as for `data`; all splits are measured on."""
     exclude: tuple[str, ...] = ()
-    """Files to leave out, as glob patterns relative to `path`."""
+    """Files to ignore, as glob patterns relative to `path`."""
     drop: tuple[Drop, ...] = ()
-    """As for `data`; `duplicates` also leaves out images that `data` holds."""
+    """As for `data`; `duplicates` also drops images that are in `data`."""
     repair: tuple[Repair, ...] = ()
     """As for `data`."""
     accept: tuple[Accept, ...] = ()
@@ -199,9 +199,9 @@ class Recipe(Table):
     """What the model predicts."""
     data: DataTable
     unlabelled: UnlabelledTable | None = None
-    """Images to adapt to; leave out where there are none."""
+    """Images to adapt to; omit if there are none."""
     evaluation: EvaluationTable | None = None
-    """Images to measure on besides the test split of `data`; leave out where there are none."""
+    """Images to evaluate on besides the test split of `data`; omit if there are none."""
     input: InputTable = InputTable()
     teacher: TeacherTable
     student: StudentTable | None = None

@@ -32,6 +32,14 @@ class PhaseFacts(FactsModel):
     """Whose weights were kept; 0 where those from before the phase were better."""
 
 
+class TeacherOutputsFacts(FactsModel):
+    """Facts of the outputs of a teacher for the views of the training images."""
+
+    images: int
+    views: int
+    """Of each image."""
+
+
 class FeaturesFacts(FactsModel):
     """Facts of the features stage."""
 

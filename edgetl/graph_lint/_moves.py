@@ -39,39 +39,39 @@ class Grid:
 
 
 def reaching(operations: Sequence[Operation], outputs: Collection[str]) -> frozenset[str]:
-    """Return the tensors that become part of `outputs` without being changed.
+    """Return the tensors that become part of `outputs` unchanged.
 
     Args:
-        operations: Every one behind those that it reads.
+        operations: In topological order.
         outputs: Names of tensors.
     """
-    found = set(outputs)
+    reached = set(outputs)
     for kind, inputs, results in reversed(operations):
-        if kind.lower() in MOVES | JOINS and found.intersection(results):
-            found.update(inputs)
-    return frozenset(found)
+        if kind.lower() in MOVES | JOINS and reached.intersection(results):
+            reached.update(inputs)
+    return frozenset(reached)
 
 
 def grids_of(
     names: Iterable[str], operations: Iterable[Operation], known: Mapping[str, Grid]
 ) -> dict[str, Grid]:
-    """Return the grids that the values of tensors lie on, where no arithmetic is between.
+    """Return the quantization grids of tensors that are only moved from tensors with known grids.
 
     Args:
-        names: Tensors that are asked for.
-        operations: All of the file.
-        known: Grids of quantised tensors, and of what was computed from them alone.
+        names: Tensors whose grids are requested.
+        operations: All operations of the file.
+        known: Grids of quantized tensors, and of tensors computed only from these.
     """
     moved = {
         results[0]: inputs[0]
         for kind, inputs, results in operations
         if kind.lower() in MOVES | _PICKS
     }
-    found = {}
+    grids = {}
     for name in names:
         source = name
         while source not in known and source in moved:
             source = moved[source]
         if source in known:
-            found[name] = known[source]
-    return found
+            grids[name] = known[source]
+    return grids

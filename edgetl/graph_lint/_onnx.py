@@ -71,10 +71,10 @@ class OnnxNetwork:
             predictions = self._session.run(self._watched, given)
         except _REFUSALS as error:
             raise _not_run(self._file, error) from error
-        found = {**given, **dict(zip(self._watched, predictions, strict=True))}
+        tensors = {**given, **dict(zip(self._watched, predictions, strict=True))}
         real = {
             name: self._real(name, values)
-            for name, values in found.items()
+            for name, values in tensors.items()
             if isinstance(values, np.ndarray)
         }
         images = dict.fromkeys(self.feed.image_inputs, image.astype(np.float64))

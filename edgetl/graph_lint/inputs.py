@@ -78,16 +78,19 @@ def feed(model: Path, inputs: Sequence[InputInfo]) -> Feed:
     Raises:
         ConfigError: If none takes an image, or one takes text.
     """
-    found = {given.name: image for given in inputs if (image := _image(given)) is not None}
-    if not found:
+    images = {given.name: image for given in inputs if (image := _image(given)) is not None}
+    if not images:
         shown = (
             ", ".join(f"'{given.name}' ({_sizes(given)})" for given in inputs) or "there is none"
         )
         raise not_a_model(
             model, f"no input is an image, (N, H, W, 3) or (N, 3, H, W) or without N: {shown}"
         )
-    best = max(found, key=lambda name: (found[name].channels == 3, found[name].batch is not None))  # noqa: PLR2004
-    image = found[best]
+    best = max(
+        images,
+        key=lambda name: (images[name].channels == 3, images[name].batch is not None),  # noqa: PLR2004
+    )
+    image = images[best]
     notes = []
     if image.batch not in {None, 1}:
         notes.append(f"every image was fed {image.batch} times, the batch that the file fixes")
@@ -95,7 +98,7 @@ def feed(model: Path, inputs: Sequence[InputInfo]) -> Feed:
     for given in inputs:
         if given.name == best:
             continue
-        if found.get(given.name) == image:
+        if images.get(given.name) == image:
             image_inputs.append(given.name)
             notes.append(f"input '{given.name}' was fed with the same image as '{best}'")
             continue

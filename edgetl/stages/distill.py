@@ -21,7 +21,7 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
-from edgetl.stages._views import deployed_view, network_input
+from edgetl.stages._views import deployed_view, network_input, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import (
     NO_WEIGHTS,
@@ -59,6 +59,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     )
     dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
+    if made["teacher outputs"]:
+        inputs["teacher outputs"] = made["teacher outputs"][0]
+    elif teacher_view(job, made) is not dataset:
+        inputs["teacher dataset"] = teacher_view(job, made)
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
         # Alone with the labels; the same in everything else.
@@ -72,12 +76,16 @@ def _check(job: Job) -> Iterator[Problem]:
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
-    if network_input(job, job.recipe.student) != network_input(job, job.recipe.teacher):
+    task = TASKS.load(job.recipe.task)
+    inputs = (network_input(job, table) for table in (job.recipe.student, job.recipe.teacher))
+    if task.compares_maps and len(set(inputs)) > 1:
         yield Problem(
-            "student.input", "differs from the teacher's, so that it cannot follow its outputs"
+            "student.input",
+            f"differs from the teacher's; for `task: {job.recipe.task}` a student follows maps of "
+            "its teacher, so both need one input",
         )
     table = cast("DistillTable", job.tables["distill"])
-    for name, why in TASKS.load(job.recipe.task).problems(table):
+    for name, why in task.problems(table):
         yield Problem(f"distill.{name}", why)
 
 
@@ -96,7 +104,14 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     if "teacher" in inputs:
         spec, network = load_model(inputs["teacher"].folder)
         fabric = open_fabric(settings.device, mixed_precision=settings.training.mixed_precision)
-        teacher_signal = TeacherSignal(spec, network.to(fabric.device), settings.loss)
+        own, outputs = inputs.get("teacher dataset"), inputs.get("teacher outputs")
+        teacher_signal = TeacherSignal(
+            spec,
+            network.to(fabric.device),
+            settings.loss,
+            dataset=Dataset.open(own.folder) if own else None,
+            outputs=outputs.folder if outputs else None,
+        )
     fitted = task.train_whole(
         module,
         family,
@@ -133,8 +148,8 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="distill",
-    version=5,
-    needs=("view", "teacher"),
+    version=6,
+    needs=("view", "teacher", "teacher outputs"),
     makes="student",
     options=DistillTable,
     plan=_plan,

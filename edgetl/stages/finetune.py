@@ -133,7 +133,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="finetune",
-    version=5,
+    version=6,
     needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,

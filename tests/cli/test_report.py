@@ -14,9 +14,11 @@ from click.testing import CliRunner, Result
 from edgetl.cli import edgetl
 from edgetl.cli.survey import survey_recipe
 from edgetl.config.limits import Limits
+from edgetl.config.recipe import InputTable
 from edgetl.errors import UsageError
 from edgetl.facts.package import Part
 from edgetl.facts.training import ComparisonFacts
+from edgetl.models import SPEC_FILE, ModelSpec
 from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts
@@ -95,6 +97,9 @@ def test_run_of_another_recipe_is_told(store: Path, tmp_path: Path) -> None:
 
 
 def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, package: Facts) -> None:
+    spec = ModelSpec.of(
+        "mobilenet_v2", width=1.0, classes=("nut", "screw"), image_input=InputTable(size=32)
+    )
     known = {"bundle": package, "comparison": ComparisonFacts(images=0).model_dump(mode="json")}
     store = Store(tmp_path / "store")
     while missing := [
@@ -103,8 +108,10 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, pack
         if step.request is not None and step.artifact is None
     ]:
         for node, request in missing:
-            store.folders(request)
+            out, _, _ = store.folders(request)
             kind = all_stages()[node.stage].makes
+            if kind in {"teacher", "student"}:
+                (out / SPEC_FILE).write_text(spec.model_dump_json())
             facts = known.get(kind, {"label": node.label})
             store.commit(request, kind=kind, label=node.label, facts=facts, seconds=0.0)
     steps = survey_recipe("parts", (), store).steps

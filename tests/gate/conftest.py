@@ -14,10 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl.config.limits import Limits
 from edgetl.config.target import Target
 from edgetl.data.dataset import IMAGES_FILE, Item, write_images, write_index
-from edgetl.facts.bundle import BundleManifest, BundleTarget, Origin
+from edgetl.facts.bundle import Origin
 from edgetl.facts.verification import ClassFigures, VerificationFacts
 from edgetl.hashing import digest_folder
 from edgetl.runtime import golden
@@ -134,37 +133,15 @@ class QuantizationBackend:
         for path, source in runtime_files().items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(source.read_bytes())
-        manifest = BundleManifest.model_validate(
-            {
-                "schema": 1,
-                "name": name,
-                "edgetl": "0",
-                "target": BundleTarget(
-                    name="board",
-                    description="this machine",
-                    device="local",
-                    threads=1,
-                    limits=Limits(),
-                    board=None,
-                ),
-                "candidate": self.examples.candidate("onnx fp32"),
-                "verdict": "held",
-                "why": "",
-                "accuracy": accuracy,
-                "latency": None,
-                "made_with": {},
-                "lineage": {
-                    kind: Origin(
-                        stage=artifact.manifest.stage,
-                        key=artifact.manifest.key,
-                        digest=artifact.manifest.digest,
-                    )
-                    for kind, artifact in artifacts.items()
-                },
-                "model_files": ["model.onnx"],
-                "files": {},
-            }
-        )
+        lineage = {
+            kind: Origin(
+                stage=artifact.manifest.stage,
+                key=artifact.manifest.key,
+                digest=artifact.manifest.digest,
+            )
+            for kind, artifact in artifacts.items()
+        }
+        manifest = self.examples.bundle("board", name=name, accuracy=accuracy, lineage=lineage)
         (folder / "manifest.json").write_text(manifest.model_dump_json(by_alias=True))
 
     def save_model(self, folder: Path, order: Sequence[int], gain: float) -> None:

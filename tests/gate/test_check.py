@@ -374,6 +374,19 @@ def test_detector_is_judged_by_its_own_limits(
     assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is wanted"
 
 
+def test_size_counts_the_files_that_the_manifest_names_as_the_model(backend: Any) -> None:
+    folder = backend.bundle()
+    (folder / "weights.bin").write_bytes(bytes(100))
+    (folder / "model.txt").write_text("no part of the model")
+    data = json.loads((folder / "manifest.json").read_text())
+    data["model_files"].append("weights.bin")
+    (folder / "manifest.json").write_text(json.dumps(data))
+    backend.seal(folder)
+    bundle = open_bundle(folder, "board")
+    assert list(bundle.model_files()) == ["model.onnx", "weights.bin"]
+    assert bundle.size_bytes() == (folder / "model.onnx").stat().st_size + 100
+
+
 def test_manifest_of_another_edgetl_is_told_by_what_is_unknown(backend: Any) -> None:
     folder = backend.bundle()
     data = json.loads((folder / "manifest.json").read_text())

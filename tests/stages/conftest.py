@@ -155,7 +155,12 @@ class Bench:
             )
             for each in inputs_of(job)
         ]
-        known: dict[str, list[Node]] = {"view": views, "features": [], "teacher": []}
+        known: dict[str, list[Node]] = {
+            "view": views,
+            "features": [],
+            "teacher": [],
+            "teacher outputs": [],
+        }
         return list(STAGES.load(stage).plan(job, {**known, **made}))
 
     def viewed(self, job: Job, name: str = "") -> tuple[Artifact, Artifact]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgetl.data.augment import Level
 from edgetl.data.boxes_augment import VARIATIONS
 from edgetl.data.dataset import Dataset
+from edgetl.data.levels import Level
 from edgetl.facts.scores import Score
 from edgetl.facts.training import TrainingFacts, WeightsFacts
 from edgetl.models import FAMILIES, load_model
