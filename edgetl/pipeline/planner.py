@@ -2,8 +2,8 @@
 
 The order of stages follows from the kinds that each needs and makes. Several stages may make one
 kind: those that need it come after all of them. Refining stages have no place of their own in that
-order: the planner puts the steps of a model's `refine` list behind the root of its chain, and stages
-that read the model get the last of them.
+order: the planner puts the steps of a model's `refine` list behind the root of its chain, and
+stages that read the model get the last of them.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def test_steps_follow_their_root_in_the_order_of_the_list(
     assert by_label["adapt teacher 1"].inputs["model"] is by_label["finetune"]
     assert by_label["adapt teacher 2"].inputs["model"] is by_label["adapt teacher 1"]
     assert by_label["adapt teacher 2"].settings == Options(amount=1)
-    # Whoever reads the teacher gets the last of its chain; the control is not refined.
+    # Readers of the teacher get the last of its chain; the control is not refined.
     assert by_label["distill"].inputs["teacher"] is by_label["adapt teacher 2"]
     assert by_label["control"].inputs == {}
 
