@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TypeVar
 from edgetl.config.calibration import Calibration
 from edgetl.config.check import check_table
 from edgetl.config.method_keys import MethodKeys, Selection, select
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
+from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.config.yaml_file import Document, dotted, override, parse_override, read_document
@@ -34,6 +35,8 @@ class LoadedRecipe:
     """Base of relative paths in the recipe."""
     recipe: Recipe
     tables: Mapping[str, Table]
+    refinements: Mapping[str, tuple[Refinement, ...]]
+    """The steps of each model's `refine` list, by the key of the model: ``teacher``."""
     lines: Document
     """The document, for line numbers of problems detected later."""
 
@@ -42,6 +45,7 @@ def load_recipe(
     name: str,
     overrides: Sequence[str],
     stage_tables: Mapping[str, type[Table]],
+    refining_tables: Mapping[str, type[Table]] | None = None,
     methods: Mapping[str, MethodKeys] | None = None,
 ) -> LoadedRecipe:
     """Return a recipe by path or by the name of a ready-made one.
@@ -51,6 +55,7 @@ def load_recipe(
         overrides: Texts like ``finetune.epochs=3``, applied in order.
         stage_tables: The table of every stage by stage name; a stage missing from the recipe gets
             its defaults.
+        refining_tables: The options of every refining stage by name.
         methods: By stage name, for tables with further keys that depend on a method they name.
 
     Raises:
@@ -77,11 +82,17 @@ def load_recipe(
         problems += errors
         if table is not None:
             tables[stage] = table
+    refinements: dict[str, tuple[Refinement, ...]] = {}
+    for key, model_table in _models(recipe):
+        place = (key, "refine")
+        entries = model_table.refine
+        refinements[key], wrong = check_refinements(document, place, entries, refining_tables or {})
+        problems += wrong
     if recipe is None or problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
     is_file = Path(name).is_file()
     folder = path.resolve().parent if is_file else Path.cwd()
-    return LoadedRecipe(source, folder, recipe, tables, document)
+    return LoadedRecipe(source, folder, recipe, tables, refinements, document)
 
 
 def load_target(name: str, *, check_address: Callable[[str], str | None] | None = None) -> Target:
@@ -129,6 +140,14 @@ def _others(
     """Return the tables that an unknown key of table `name` may have been meant for."""
     others = {other: table for other, table in known.items() if other != name}
     return {**selection.elsewhere(), **others}
+
+
+def _models(recipe: Recipe | None) -> Iterator[tuple[str, TeacherTable | StudentTable]]:
+    """Yield the key and the table of every model."""
+    if recipe is not None:
+        yield "teacher", recipe.teacher
+        if recipe.student is not None:
+            yield "student", recipe.student
 
 
 def _load_named(

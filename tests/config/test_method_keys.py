@@ -86,7 +86,7 @@ def _tune(
 ) -> Table:
     path = tmp_path / "recipe.yaml"
     path.write_text(_RECIPE.format(task=task, key=key), encoding="utf-8")
-    return load_recipe(str(path), (), {"tune": _Tune}, {"tune": keys}).tables["tune"]
+    return load_recipe(str(path), (), {"tune": _Tune}, methods={"tune": keys}).tables["tune"]
 
 
 def _problems(tmp_path: Path, key: str, task: str = "classification") -> list[tuple[str, int]]:
