@@ -8,10 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
-from edgetl.types import Task
+from edgetl.types import Fact, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+RefineEntry = dict[str, dict[str, Fact] | None]
+"""One key, the name of a refining stage, to its options; null takes the defaults."""
 
 
 class Drop(StrEnum):
@@ -151,6 +155,8 @@ class TeacherTable(Table):
     """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
+    refine: tuple[RefineEntry, ...] = ()
+    """Steps that change the trained model, in order, each `{stage: {options}}`."""
 
 
 class StudentTable(Table):
@@ -164,6 +170,8 @@ class StudentTable(Table):
     """As for the teacher."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
+    refine: tuple[RefineEntry, ...] = ()
+    """As for the teacher."""
 
 
 class NmsTable(Table):

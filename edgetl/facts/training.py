@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgetl.facts import FactsModel
 from edgetl.facts.scores import Difference, Score
-from edgetl.types import Split
+from edgetl.types import Role, Split
 
 
 class WeightsFacts(FactsModel):
@@ -75,3 +75,42 @@ class ComparisonFacts(FactsModel):
     student: Score | None = None
     control: Score | None = None
     gain: Difference | None = None
+
+
+class AdaptationFacts(FactsModel):
+    """Facts of the adapt stage."""
+
+    model: str
+    """Name of the network in the recipe."""
+    family: str
+    method: str
+    norms: int
+    """Batch norms whose statistics were replaced."""
+    images: int
+    """Unlabelled images."""
+    val: Score | None
+    """On the images of `data`; None where the split has none."""
+    test: Score | None
+
+
+class ChainStep(FactsModel):
+    """One model of a chain."""
+
+    stage: str
+    """That made it: the root of the chain, then the steps of the `refine` list."""
+    score: Score
+    gain: Difference | None
+    """Over the model before it on the same images; None of the root."""
+
+
+class ChainFacts(FactsModel):
+    """Facts of the evaluate stage: what each step of a model chain brings."""
+
+    model: str
+    """Name of the network in the recipe."""
+    role: Role
+    """Of the dataset that was measured on."""
+    images: int
+    transductive: bool
+    """Whether a step may have adapted to the very images that were measured on."""
+    steps: tuple[ChainStep, ...]

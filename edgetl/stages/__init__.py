@@ -14,7 +14,9 @@ from typing import Any, Generic, Protocol
 from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from Python 3.13 on
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.method_keys import MethodKeys
 from edgetl.config.recipe import Recipe
+from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import MissingPackage, Problem
@@ -92,6 +94,8 @@ class Job:
     """Folder of the recipe; relative paths in it start here."""
     digest: Callable[[Path], str]
     """SHA-256 of a file's content, remembered by path, size and time of change."""
+    refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
+    """The checked `refine` list of each model, by the model's name in the recipe."""
     decision: Callable[[Node], Artifact] = _undecided
     """Returns the artifact of a node on which a plan depends, such as a search rung.
 
@@ -103,6 +107,25 @@ class Job:
 
 Planned = Mapping[str, Sequence[Node]]
 """Nodes planned so far, by the kind that their stage makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refining:
+    """One step of a model chain that is to be planned."""
+
+    model: str
+    """Name of the model in the recipe: ``teacher``, ``student``."""
+    step: int
+    """Position in the chain, counted from 1; the root is 0."""
+    options: Table
+    source: Node
+    """The model that is refined."""
+
+
+def no_nodes(job: Job, made: Planned) -> Sequence[Node]:
+    """Return nothing: the plan of a refining stage, whose nodes come from `refine` lists."""
+    del job, made
+    return ()
 
 
 def no_problems(job: Job) -> Iterator[Problem]:
@@ -136,7 +159,10 @@ class Stage(Generic[StageFacts]):
         plan: The nodes that a job wants from this stage; none if it wants none.
         plugins: Every plug-in that `run` loads and that can change its result, with its version,
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
+        methods: Where further keys of the table come from, if they depend on a method it names.
         check: Every reason why the plan could not be carried through, found before the first epoch.
+        refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
+            then those of the entry, and it has no recipe table of its own.
         missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
         facts: What `run` returns; readers of an artifact ask for it.
@@ -155,8 +181,10 @@ class Stage(Generic[StageFacts]):
     run: Callable[[Any, Mapping[str, Artifact], Workspace], StageFacts]
     summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    refine: Callable[[Job, Refining, Planned], Node] | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
+    methods: MethodKeys | None = None
 
     def summarise(self, artifact: Artifact) -> str:
         """Return the summary of what the stage made."""
@@ -166,5 +194,10 @@ class Stage(Generic[StageFacts]):
 class NoOptions(Table):
     """The recipe table of a stage that has nothing to choose."""
 
+
+MODEL_KINDS = ("teacher", "student")
+"""Kinds of the roots of model chains."""
+REFINED_KIND = "refined"
+"""Kind of every model that a refining stage makes."""
 
 STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", "edgetl.stages")

@@ -14,6 +14,7 @@ from torch import nn
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import EVALUATIONS
+from edgetl.facts.scores import Score
 from edgetl.facts.training import PhaseFacts, TrainingFacts
 from edgetl.models import ModelSpec, deployable, save_model
 from edgetl.train.fit import Fitted
@@ -65,19 +66,9 @@ def write_training_artifacts(
     """
     spec = spec_of(network, dataset)
     save_model(folder, spec, module)
-    evaluation = EVALUATIONS.load(dataset.task)
-    predictions = {
-        split: split_predictions(spec, module, dataset, split)
-        for split in (Split.VAL, Split.TEST)
-        if len(dataset.items(split))
-    }
-    _write_predictions(folder / PREDICTIONS_FILE, predictions)
-    write_results(
-        folder, {name: fitted.rows for name, fitted in phases.items()}, metric=evaluation.metric
-    )
-    scores = {
-        split: evaluation.score(values, dataset, split) for split, values in predictions.items()
-    }
+    scores = write_predictions(folder, spec, module, dataset)
+    metric = EVALUATIONS.load(dataset.task).metric
+    write_results(folder, {name: fitted.rows for name, fitted in phases.items()}, metric=metric)
     return TrainingFacts(
         model=model,
         family=network.family,
@@ -91,6 +82,32 @@ def write_training_artifacts(
         val=scores.get(Split.VAL),
         test=scores.get(Split.TEST),
     )
+
+
+def write_predictions(
+    folder: Path, spec: ModelSpec, module: nn.Module, dataset: Dataset
+) -> dict[Split, Score]:
+    """Write `predictions.npz` for the validation and test images into `folder`.
+
+    Args:
+        folder: Where to.
+        spec: Of the network.
+        module: The network, in evaluation mode.
+        dataset: Its validation and test images are predicted by the network as deployed.
+
+    Returns:
+        The score of each of these splits that has images.
+    """
+    predictions = {
+        split: split_predictions(spec, module, dataset, split)
+        for split in (Split.VAL, Split.TEST)
+        if len(dataset.items(split))
+    }
+    _save_predictions(folder / PREDICTIONS_FILE, predictions)
+    evaluation = EVALUATIONS.load(dataset.task)
+    return {
+        split: evaluation.score(values, dataset, split) for split, values in predictions.items()
+    }
 
 
 def split_predictions(
@@ -145,7 +162,7 @@ def read_predictions(folder: Path, split: Split) -> Predictions:
     return predictions
 
 
-def _write_predictions(path: Path, by_split: Mapping[Split, Predictions]) -> None:
+def _save_predictions(path: Path, by_split: Mapping[Split, Predictions]) -> None:
     # numpy dates the members of the archive 1980, so equal arrays give equal bytes.
     arrays = {
         f"{split.value}_{name}": values
