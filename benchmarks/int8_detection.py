@@ -26,7 +26,6 @@ from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset, Item, Truth, write_images, write_index
 from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import Sample
-from edgetl.evaluation import EVALUATIONS
 from edgetl.exporters import EXPORTERS
 from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.quantizers import QUANTIZERS, for_format
@@ -35,10 +34,11 @@ from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.model_files import ModelFile, describe_files
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.tasks import TASKS
 from edgetl.train.weights import load_into, read_weights
 from edgetl.types import Precision, Split, Task
 
-_EVALUATION = EVALUATIONS.load("detection")
+_EVALUATION = TASKS.load("detection").evaluation
 
 
 def main() -> None:

@@ -28,10 +28,11 @@ from edgetl.pipeline.execute import Finder, run_nodes
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.planner import all_stages, plan_round
 from edgetl.store.store import Store
+from edgetl.tasks import TASKS
 from edgetl.train.features import write_features
 from edgetl.train.interfaces import RunContext
 from edgetl.train.strategies import EVERYTHING, Part, Phase
-from edgetl.train.tasks import TASKS, Start
+from edgetl.train.task_training import Start
 from edgetl.types import Split
 
 _PROBE_EPOCHS = 40
@@ -84,7 +85,7 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
         )
     computed = time.perf_counter() - started
 
-    task = TASKS.load(dataset.task)
+    task = TASKS.load(dataset.task).training
     table = task.table(epochs=1, augment="none", warmup_epochs=0.0)
     probe = Phase(
         name="probe",

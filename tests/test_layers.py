@@ -17,7 +17,9 @@ _LAYERS = (
     ("pipeline", "report", "gate", "estimator"),
     ("stages",),
     ("boards",),
-    ("exporters", "quantizers", "graph_lint", "devices", "train"),
+    ("exporters", "quantizers", "graph_lint", "devices"),
+    ("tasks",),
+    ("train",),
     ("models",),
     ("nn",),
     ("evaluation",),
@@ -40,7 +42,11 @@ _FRAMEWORK_ROOMS = (
     "exporters/", "quantizers/", "graph_lint/", "nn/", "models/", "train/", "runtime/engines/",
     "estimator/",
 )  # fmt: skip
-_FRAMEWORK_FILES = ("data/loaders.py", "data/augment.py")
+_FRAMEWORK_FILES = (
+    "data/loaders.py", "data/augment.py", "tasks/classification/classifiers.py",
+    "tasks/classification/validation.py", "tasks/detection/detectors.py",
+    "tasks/detection/feature_distillation.py",
+)  # fmt: skip
 _RUNTIME_MAY = {"numpy", "PIL", "onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime"}
 
 _FILES = sorted(path.relative_to(_ROOT).as_posix() for path in _ROOT.rglob("*.py"))

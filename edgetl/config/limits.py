@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgetl.config.table import Table
-from edgetl.types import MIB, Task
+from edgetl.types import MIB
 
 
 class Direction(StrEnum):
@@ -80,7 +80,6 @@ class Limit:
         source: Where the figure comes from.
         figure: The figure in that unit; None where it is not known.
         unknown: Why a device reported no figure, in words.
-        task: The only task that has the figure; None where every task has it.
         of_metric: Whether a miss names the metric, because the title does not.
     """
 
@@ -91,7 +90,6 @@ class Limit:
     source: Source
     figure: Callable[[Figures], float | None]
     unknown: str = ""
-    task: Task | None = None
     of_metric: bool = False
 
     def excess(self, value: float, bound: float) -> float:
@@ -118,7 +116,8 @@ class Limit:
         return f"{text} {self.unit}" if self.unit else text
 
 
-def _accuracy(name: str, title: str, task: Task) -> Limit:
+def _accuracy(name: str, title: str) -> Limit:
+    """Return a limit of accuracy, which a figure called `name` must reach; tasks list theirs."""
     return Limit(
         case="accuracy",
         title=title,
@@ -126,7 +125,6 @@ def _accuracy(name: str, title: str, task: Task) -> Limit:
         direction=Direction.AT_LEAST,
         source=Source.PREDICTIONS,
         figure=lambda figures: figures.accuracies.get(name),
-        task=task,
     )
 
 
@@ -174,16 +172,12 @@ class Limits(Table):
     """Reject a classifier that is no better than always predicting the most frequent class of the
     test split, and a detector whose detections fit other images equally well. A detector without
     any detection is always rejected."""
-    top1: Annotated[float | None, _accuracy("top1", "top-1", Task.CLASSIFICATION)] = Field(
-        default=None, ge=0.0, le=1.0
-    )
+    top1: Annotated[float | None, _accuracy("top1", "top-1")] = Field(default=None, ge=0.0, le=1.0)
     """Lowest top-1 accuracy of a classifier on the test split, fraction."""
-    map: Annotated[float | None, _accuracy("map", "mAP", Task.DETECTION)] = Field(
-        default=None, ge=0.0, le=1.0
-    )
+    map: Annotated[float | None, _accuracy("map", "mAP")] = Field(default=None, ge=0.0, le=1.0)
     """Lowest mean average precision of a detector on the test split, fraction; COCO's mean over
     IoU thresholds from .5 to .95."""
-    map50: Annotated[float | None, _accuracy("map50", "mAP50", Task.DETECTION)] = Field(
+    map50: Annotated[float | None, _accuracy("map50", "mAP50")] = Field(
         default=None, ge=0.0, le=1.0
     )
     """Lowest mean average precision at an IoU threshold of .5, fraction."""
@@ -225,8 +219,3 @@ LIMITS: Mapping[str, Limit] = {
     if isinstance(entry, Limit)
 }
 """Every limit with a bound by its name in the target file."""
-
-
-def accuracy_limits(task: Task) -> dict[str, Limit]:
-    """Return the limits that only `task` has, its metric first."""
-    return {name: limit for name, limit in LIMITS.items() if limit.task is task}

@@ -1,8 +1,7 @@
-"""The contract of an evaluation: metrics of a model's predictions, one file per task.
+"""The contract of an evaluation: metrics of a model's predictions, and statistics tasks share.
 
 Raw outputs become predictions image by image, predictions become metrics. Outputs from torch and
-from files are evaluated by the same code, so all figures are comparable. A plug-in has the name of
-its task. Letters: N images, K classes, M locations, D detections.
+from files are evaluated by the same code, so all figures are comparable. Letters: N images.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from edgetl.facts.scores import Agreement, Difference, Score
-from edgetl.plugins import Slot
 from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -147,6 +145,3 @@ class Evaluation(Protocol):
         self, predictions: Predictions, dataset: Dataset, split: Split, nms: NmsSettings | None
     ) -> NDArray[np.uint8] | None:
         """Return an RGB grid of the images with the worst errors; None without errors."""
-
-
-EVALUATIONS: Slot[Evaluation] = Slot("edgetl.evaluation", "EVALUATION", "evaluation")

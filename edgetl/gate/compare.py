@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.evaluation import Predictions
 from edgetl.facts.latency import Quantile
 from edgetl.facts.scores import Difference
 from edgetl.gate.baseline import Baseline, LatencyRecord
@@ -26,6 +26,7 @@ from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import Case, Status, judged, warned
 from edgetl.gate.limits import Accuracy, unproven
 from edgetl.gate.measure import Measurements, Times
+from edgetl.tasks import TASKS
 from edgetl.types import Split
 
 FALSE_ALARM = 0.01
@@ -119,7 +120,7 @@ def _accuracy(
         return Case(name, Status.SKIPPED, "the baseline holds no answers to the test images")
     if kept is None or images is None or current.predictions is None:
         return Case(name, Status.UNVERIFIED, _NO_PREDICTIONS)
-    evaluation = EVALUATIONS.load(images.dataset.task.value)
+    evaluation = TASKS.load(images.dataset.task).evaluation
     difference = evaluation.difference(kept, current.predictions, images.dataset, Split.TEST)
     loss_pp, least_pp, most_pp = _shown(difference)
     text = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgetl.config.limits import LIMITS, Figures, Limits, Source
 from edgetl.config.target import Target
 from edgetl.errors import ExitCode
-from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.evaluation import Predictions
 from edgetl.facts.scores import Score
 from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Status, judged, warned
@@ -18,6 +18,7 @@ from edgetl.runtime.bundle import check_files
 from edgetl.runtime.contract import LABELS_FILE, Contract
 from edgetl.runtime.errors import BundleError, ContractError
 from edgetl.runtime.golden import ReplayRow, image_file
+from edgetl.tasks import TASKS
 from edgetl.types import Provenance, Split
 
 _PP = 100.0
@@ -54,7 +55,7 @@ class Accuracy:
         cls, predictions: Predictions, images: Images, bundle: Bundle, provenance: str
     ) -> Accuracy:
         """Return what predictions made on a device are worth."""
-        evaluation = EVALUATIONS.load(images.dataset.task.value)
+        evaluation = TASKS.load(images.dataset.task).evaluation
         nms = Contract.load(bundle.folder).nms
         score = evaluation.score(predictions, images.dataset, Split.TEST)
         return cls(

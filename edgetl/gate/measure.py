@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
 from edgetl.devices import Connection, Device
 from edgetl.errors import UsageError
-from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.evaluation import Predictions
 from edgetl.facts.latency import Host, TimingFacts
 from edgetl.gate.bundle import Bundle
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.timing_plan import TimingPlan
+from edgetl.tasks import TASKS
 from edgetl.types import Provenance, Split
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
@@ -166,7 +167,7 @@ def _predictions(
 ) -> Predictions:
     import numpy as np
 
-    evaluation = EVALUATIONS.load(dataset.task.value)
+    evaluation = TASKS.load(dataset.task).evaluation
     nms = contract.nms
     images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
     starts = range(0, len(images), chunk)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgetl.evaluation import EVALUATIONS
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.types import Split
 
 if TYPE_CHECKING:  # planning must not wait for torch, nor for numpy
@@ -100,8 +100,9 @@ def predictions_of(
     from edgetl.models import load_model
     from edgetl.train.training_artifacts import read_predictions, split_predictions
 
-    usual = EVALUATIONS.load(dataset.task.value).nms(dataset)
+    evaluation = TASKS.load(dataset.task).evaluation
+    usual = evaluation.nms(dataset)
     if nms is None or usual is None or replace(nms, score_threshold=usual.score_threshold) == usual:
         return read_predictions(trained.folder, split)
     spec, module = load_model(trained.folder)
-    return split_predictions(spec, module, dataset, split, nms)
+    return split_predictions(spec, module, dataset, split, evaluation=evaluation, nms=nms)

@@ -7,17 +7,17 @@ from typing import cast
 from edgetl.config.method_keys import MethodKeys
 from edgetl.models import FAMILIES
 from edgetl.stages import Job
+from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable
 from edgetl.train.strategies import STRATEGIES, Phase, StrategyContext
-from edgetl.train.tasks import TASKS
 
 STRATEGY_KEYS = MethodKeys(
     key="strategy",
     noun=STRATEGIES.noun,
     names=STRATEGIES.names,
     load=STRATEGIES.load,
-    task_table=lambda task: TASKS.load(task).table,
-    default=lambda task: TASKS.load(task).strategy,
+    task_table=lambda task: TASKS.load(task).training.table,
+    default=lambda task: TASKS.load(task).training.strategy,
 )
 
 
@@ -47,7 +47,7 @@ def strategies_from_scratch(job: Job) -> list[str]:
 def _context(job: Job) -> StrategyContext:
     return StrategyContext(
         table=finetune_table(job),
-        task=TASKS.load(job.recipe.task),
+        task=TASKS.load(job.recipe.task).training,
         family=FAMILIES.load(job.recipe.teacher.family),
         pretrained=job.recipe.teacher.weights != NO_WEIGHTS,
         seed=job.recipe.seed,

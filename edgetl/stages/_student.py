@@ -7,17 +7,18 @@ from typing import cast
 from edgetl.config.method_keys import MethodKeys
 from edgetl.config.recipe import StudentTable
 from edgetl.stages import Job
+from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS
 from edgetl.train.options import NO_WEIGHTS, DistillTable, Training
-from edgetl.train.tasks import TASKS, Start
+from edgetl.train.task_training import Start
 
 METHOD_KEYS = MethodKeys(
     key="method",
     noun=METHODS.noun,
     names=METHODS.names,
     load=METHODS.load,
-    task_table=lambda task: TASKS.load(task).table,
-    default=lambda task: TASKS.load(task).method,
+    task_table=lambda task: TASKS.load(task).training.table,
+    default=lambda task: TASKS.load(task).training.method,
 )
 
 
@@ -29,5 +30,5 @@ def student_table(job: Job) -> DistillTable:
 def student_training(job: Job, student: StudentTable) -> Training:
     """Return how `student`, and its control, is trained."""
     start = Start.RANDOM if student.weights == NO_WEIGHTS else Start.STUDENT
-    task = TASKS.load(job.recipe.task)
+    task = TASKS.load(job.recipe.task).training
     return task.training(student_table(job), start=start, seed=job.recipe.seed)

@@ -15,6 +15,7 @@ from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
 from edgetl.stages._views import network_input
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.train.packages import missing_packages
 
@@ -71,16 +72,22 @@ def missing_for_training(job: Job) -> Iterator[MissingPackage]:
 
 
 def family_of(model: Artifact) -> dict[str, str]:
-    """Return the family and the structural edits of a trained model; see `Stage.plugins`.
+    """Return the task, family and structural edits of a trained model; see `Stage.plugins`.
 
     Raises:
         StoreError: If the model cannot be read.
     """
     spec = read_spec(model.folder)
-    stamps = FAMILIES.stamp(spec.family)
+    stamps = TASKS.stamp(spec.task) | FAMILIES.stamp(spec.family)
     for edit in spec.edits:
         stamps |= EDITS.stamp(edit.kind)
     return stamps
+
+
+def network_plugins(network: NetworkSettings) -> dict[str, str]:
+    """Return the task and family of a network to train; see `Stage.plugins`."""
+    task = FAMILIES.load(network.family).task
+    return TASKS.stamp(task) | FAMILIES.stamp(network.family)
 
 
 def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> RunContext:

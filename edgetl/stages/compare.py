@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgetl.config.table import Table
-from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.training import ComparisonFacts
+from edgetl.models import read_spec
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.types import Split
 
 
@@ -38,7 +39,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     dataset = Dataset.open(inputs["dataset"].folder)
     if not dataset.names(Split.TEST):
         return ComparisonFacts(images=0)
-    evaluation = EVALUATIONS.load(dataset.task.value)
+    evaluation = TASKS.load(dataset.task).evaluation
     student, control = (
         read_predictions(inputs[name].folder, Split.TEST) for name in ("student", "control")
     )
@@ -69,6 +70,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy", "pycocotools")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del settings
+    return TASKS.stamp(read_spec(inputs["student"].folder).task)
+
+
 STAGE = Stage(
     name="compare",
     version=4,
@@ -80,4 +86,5 @@ STAGE = Stage(
     facts=ComparisonFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

@@ -16,6 +16,7 @@ from edgetl.stages._student import METHOD_KEYS, student_table, student_training
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
+    network_plugins,
     network_problems,
     network_settings,
     result_sentence,
@@ -23,10 +24,10 @@ from edgetl.stages._training import (
 )
 from edgetl.stages._views import deployed_view, network_input, teacher_view
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
 from edgetl.train.options import DistillTable, NetworkSettings, Training
 from edgetl.train.strategies import EVERYTHING, Phase
-from edgetl.train.tasks import TASKS
 
 LABELS = "labels"
 """The method in the facts of a control, which has none."""
@@ -112,7 +113,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             outputs=outputs.folder if outputs else None,
         )
     phase = Phase(name="student", learns=(EVERYTHING,), training=settings.training)
-    fitted = task.train(
+    fitted = task.training.train(
         module,
         family,
         phase,
@@ -125,6 +126,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         fitted.module,
         network=settings.network,
         dataset=dataset,
+        evaluation=task.evaluation,
         report=report,
         phases={phase.name: fitted},
         model=settings.model,
@@ -139,11 +141,11 @@ def _summary(facts: TrainingFacts) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    return TASKS.load(FAMILIES.load(settings.network.family).task).tools
+    return TASKS.load(FAMILIES.load(settings.network.family).task).training.tools
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    plugins = FAMILIES.stamp(settings.network.family)
+    plugins = network_plugins(settings.network)
     if settings.method is not None:
         plugins |= METHODS.stamp(settings.method.name) | family_of(inputs["teacher"])
     return plugins

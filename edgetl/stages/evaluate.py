@@ -9,18 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.config.table import Table
-from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.training import ChainFacts, ChainStep
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import TEACHER, student_node
 from edgetl.stages._model_chain import chain_of, model_table
+from edgetl.stages._training import family_of
 from edgetl.stages._views import network_input, view_node
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.types import Role, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Dataset
-    from edgetl.evaluation import Predictions
+    from edgetl.evaluation import Evaluation, Predictions
 
 
 class Settings(Table):
@@ -69,12 +70,12 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     from edgetl.data.dataset import Dataset
 
     dataset = Dataset.open(inputs["dataset"].folder)
-    evaluation = EVALUATIONS.load(dataset.task.value)
+    evaluation = TASKS.load(dataset.task).evaluation
     steps: list[ChainStep] = []
     before: Predictions | None = None
     for position, stage in enumerate(settings.steps):
         work.progress.step(position, len(settings.steps), f"images through {stage}")
-        after = _predictions(inputs[f"model {position}"], dataset)
+        after = _predictions(inputs[f"model {position}"], dataset, evaluation)
         gain = None
         if before is not None:
             gain = evaluation.difference(after, before, dataset, Split.TEST)
@@ -90,12 +91,12 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
 
 
-def _predictions(model: Artifact, dataset: Dataset) -> Predictions:
+def _predictions(model: Artifact, dataset: Dataset, evaluation: Evaluation) -> Predictions:
     from edgetl.models import load_model
     from edgetl.train.training_artifacts import split_predictions
 
     spec, module = load_model(model.folder)
-    return split_predictions(spec, module, dataset, Split.TEST)
+    return split_predictions(spec, module, dataset, Split.TEST, evaluation=evaluation)
 
 
 def _summary(facts: ChainFacts) -> str:
@@ -122,6 +123,13 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy", "pycocotools", "torch", "torchvision")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    plugins: dict[str, str] = {}
+    for position in range(len(settings.steps)):
+        plugins |= family_of(inputs[f"model {position}"])
+    return plugins
+
+
 STAGE = Stage(
     name="evaluate",
     version=1,
@@ -133,4 +141,5 @@ STAGE = Stage(
     facts=ChainFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

@@ -10,7 +10,7 @@ from edgetl.config.candidate import ModelFile
 from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, MissingPackage, Problem, UsageError
-from edgetl.evaluation import EVALUATIONS, Evaluation
+from edgetl.evaluation import Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import ExportFacts, NmsFacts
 from edgetl.plugins import ENGINES
@@ -21,8 +21,9 @@ from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.train.packages import missing_packages
-from edgetl.types import Precision, Split, Task
+from edgetl.types import Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -54,7 +55,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     inputs = {"dataset": deployed_view(job, made), "model": deployed_node(made)}
     model = deployed_name(job)
     wanted = job.recipe.nms or NmsTable()
-    nms = wanted if job.recipe.task is Task.DETECTION else None
+    nms = wanted if TASKS.load(job.recipe.task).has_nms else None
     return [
         Node(
             "export",
@@ -73,8 +74,9 @@ def _formats(job: Job) -> tuple[str, ...]:
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield keys that nothing reads and formats that no exporter writes."""
-    if job.recipe.nms is not None and job.recipe.task is not Task.DETECTION:
-        yield Problem("nms", "is only read for `task: detection`; leave it out")
+    if job.recipe.nms is not None and not TASKS.load(job.recipe.task).has_nms:
+        tasks = [f"`task: {name}`" for name in TASKS.names() if TASKS.load(name).has_nms]
+        yield Problem("nms", f"is only read for {' and '.join(tasks)}; remove it")
     for target in job.targets:
         for name in target.files():
             try:
@@ -118,7 +120,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
     spec, module = load_model(inputs["model"].folder)
     dataset = Dataset.open(inputs["dataset"].folder)
-    evaluation = EVALUATIONS.load(spec.task.value)
+    evaluation = TASKS.load(spec.task).evaluation
     network = deployable(spec, module)
     pixels, reference = _golden(dataset, network, evaluation)
     exporter = EXPORTERS.load(settings.format)

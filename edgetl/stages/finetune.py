@@ -22,6 +22,7 @@ from edgetl.stages._phases import (
 )
 from edgetl.stages._training import (
     missing_for_training,
+    network_plugins,
     network_problems,
     network_settings,
     result_sentence,
@@ -29,9 +30,9 @@ from edgetl.stages._training import (
 )
 from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
 from edgetl.train.strategies import STRATEGIES, Phase
-from edgetl.train.tasks import TASKS
 
 if TYPE_CHECKING:
     from edgetl.train.fit import Fitted
@@ -99,7 +100,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         before = {}
         if phase.revert_if_worse:
             before = {name: value.clone() for name, value in module.state_dict().items()}
-        fitted = task.train(
+        fitted = task.training.train(
             module,
             family,
             phase,
@@ -123,6 +124,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         module.eval(),
         network=settings.network,
         dataset=dataset,
+        evaluation=task.evaluation,
         report=report,
         phases=phases,
         model=TEACHER,
@@ -134,12 +136,12 @@ def _is_worse(after: Validation | None, before: Validation | None) -> bool:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    return TASKS.load(FAMILIES.load(settings.network.family).task).tools
+    return TASKS.load(FAMILIES.load(settings.network.family).task).training.tools
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
     del inputs
-    return {**FAMILIES.stamp(settings.network.family), **STRATEGIES.stamp(settings.strategy)}
+    return network_plugins(settings.network) | STRATEGIES.stamp(settings.strategy)
 
 
 STAGE = Stage(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgetl import __version__
 from edgetl.config.candidate import Candidate
-from edgetl.config.limits import LIMITS, Figures, accuracy_limits
+from edgetl.config.limits import LIMITS, Figures
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import Problem
@@ -38,6 +38,7 @@ from edgetl.stages._model_folder import mib
 from edgetl.stages._selection import Judgement, Measured, Selection, choose
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.types import Precision
 
 BUNDLE_FOLDER = "bundle"
@@ -91,15 +92,17 @@ def _inputs(
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield the limits of accuracy that another task has."""
-    known = accuracy_limits(job.recipe.task)
+    own, others = job.recipe.task, [name for name in TASKS.names() if name != job.recipe.task]
+    known = TASKS.load(own).limits
+    limits = {limit: task for task in others for limit in TASKS.load(task).limits}
     for target in job.targets:
-        for name, limit in LIMITS.items():
-            if limit.task in {None, job.recipe.task} or target.limits.bound(name) is None:
+        for name, task in limits.items():
+            if name in known or target.limits.bound(name) is None:
                 continue
             yield Problem(
                 "targets",
-                f"targets/{target.name}.yaml: limits.{name} is for {limit.task}; "
-                f"{job.recipe.task} has {', '.join(known)}",
+                f"targets/{target.name}.yaml: limits.{name} is for {task}; "
+                f"{own} has {', '.join(known)}",
             )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
-from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
+from edgetl.evaluation import Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.plugins import ENGINES
@@ -28,6 +28,7 @@ from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view, teacher_view
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
@@ -132,7 +133,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
     dataset = Dataset.open(inputs["dataset"].folder)
     _check_images(dataset)
-    evaluation = EVALUATIONS.load(dataset.task.value)
+    evaluation = TASKS.load(dataset.task).evaluation
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
     predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
@@ -235,7 +236,7 @@ def _ladder(
 
     name = settings.format
     spec, module = load_model(inputs["model"].folder)
-    evaluation = EVALUATIONS.load(spec.task.value)
+    evaluation = TASKS.load(spec.task).evaluation
     exporter = Predictor.open(inputs["float"].folder)
     images = samples[exporter.contract.image.name]
     trained = trained_outputs(spec, module, images, evaluation.outputs)
@@ -275,7 +276,7 @@ def _drop(
 
     Both answer by the same rule, which is no part of the loss.
     """
-    evaluation = EVALUATIONS.load(dataset.task.value)
+    evaluation = TASKS.load(dataset.task).evaluation
     before = predictions_of(trained, dataset, Split.TEST, nms)
     return Drop(
         **dict(evaluation.difference(before, predictions, dataset, Split.TEST)),

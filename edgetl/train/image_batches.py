@@ -1,4 +1,4 @@
-"""Between the images of a dataset and a classifier: normalised batches, answers of a whole split.
+"""Normalised batches of labelled images, and the outputs of a network for the images of a split.
 
 Letters: N batch or split, H, W, F features, K classes.
 """
@@ -18,12 +18,9 @@ from torch import Tensor, nn
 from edgetl.data import loaders
 from edgetl.data.dataset import Dataset
 from edgetl.data.levels import Level
-from edgetl.evaluation import EVALUATIONS
 from edgetl.nn.layers import RawPixels
-from edgetl.nn.losses import label_loss
-from edgetl.train.interfaces import Validation, Validator
 from edgetl.train.options import Training
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 _EVAL_BATCH = 64
 """Fixed: a matrix product's last bits may depend on the number of its rows."""
@@ -120,10 +117,10 @@ def predictions(
     device: torch.device,
     mirrored: bool = False,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield what `network` says to the images of a split, in order, batch by batch.
+    """Yield the outputs of `network` for the images of a split, in order, batch by batch.
 
     Args:
-        network: Takes raw pixels `(N, H, W, 3)`, float32 in 0..255, on `device`; draws nothing.
+        network: Takes raw pixels `(N, H, W, 3)`, float32 in 0..255, on `device`; is not random.
         dataset: The images.
         split: Which of them.
         device: Where the network is.
@@ -133,50 +130,6 @@ def predictions(
         for batch in loaders.eval_batches(dataset, split, batch_size=_EVAL_BATCH):
             pixels = batch.images.flip(3) if mirrored else batch.images
             yield network(_raw_pixels(pixels.to(device))).float().cpu().numpy()
-
-
-def split_logits(
-    module: nn.Module,
-    normalised: Normalised,
-    dataset: Dataset,
-    split: Split,
-    *,
-    mirrored: bool = False,
-) -> NDArray[np.float32]:
-    """Return the logits `(N, K)` of `module`, in evaluation mode, for all images of a split."""
-    device = next(module.parameters()).device
-    network = raw_pixels(module, normalised).to(device)
-    found = list(predictions(network, dataset, split, device=device, mirrored=mirrored))
-    return np.concatenate(found) if found else np.empty((0, len(dataset.classes)), np.float32)
-
-
-def image_validator(dataset: Dataset, normalised: Normalised) -> Validator | None:
-    """Return what examines a classifier on the validation images; None if there are none."""
-    return logits_validator(
-        dataset, lambda module: split_logits(module, normalised, dataset, Split.VAL)
-    )
-
-
-def logits_validator(
-    dataset: Dataset, predict: Callable[[nn.Module], NDArray[np.float32]]
-) -> Validator | None:
-    """Return the exam by what `predict` makes a network say to the validation images.
-
-    Args:
-        dataset: Its validation images are those answered; without any there is no exam.
-        predict: Returns logits `(N, K)` for all of them.
-    """
-    if not len(dataset.labels(Split.VAL)):
-        return None
-    evaluation = EVALUATIONS.load(Task.CLASSIFICATION)
-    labels = torch.from_numpy(dataset.labels(Split.VAL))
-
-    def take(module: nn.Module) -> Validation:
-        logits = predict(module)
-        loss = label_loss(torch.from_numpy(logits), labels).item()
-        return Validation(loss, evaluation.value({"logits": logits}, dataset, Split.VAL))
-
-    return Validator(evaluation.metric, evaluation.title, take)
 
 
 def _raw_pixels(images: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from torch import nn
 
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.scores import Score
 from edgetl.facts.training import PhaseFacts, TrainingFacts
 from edgetl.models import ModelSpec, deployable, save_model
@@ -24,7 +23,7 @@ from edgetl.train.weights import LoadReport
 from edgetl.types import Split
 
 if TYPE_CHECKING:
-    from edgetl.evaluation import Predictions
+    from edgetl.evaluation import Evaluation, Predictions
     from edgetl.runtime.detections import NmsSettings
 
 PREDICTIONS_FILE = "predictions.npz"
@@ -43,12 +42,13 @@ def spec_of(network: NetworkSettings, dataset: Dataset) -> ModelSpec:
     )
 
 
-def write_training_artifacts(
+def write_training_artifacts(  # noqa: PLR0913 - one keyword for each part of the files
     folder: Path,
     module: nn.Module,
     *,
     network: NetworkSettings,
     dataset: Dataset,
+    evaluation: Evaluation,
     report: LoadReport,
     phases: Mapping[str, Fitted],
     model: str,
@@ -60,15 +60,16 @@ def write_training_artifacts(
         module: The trained network, in evaluation mode.
         network: What it started from.
         dataset: The network as deployed predicts its validation and test images.
+        evaluation: Of the network's task.
         report: What became of the pretrained weights.
         phases: The parts of the training by name, in order.
         model: Name of the network in the recipe.
     """
     spec = spec_of(network, dataset)
     save_model(folder, spec, module)
-    scores = write_predictions(folder, spec, module, dataset)
-    metric = EVALUATIONS.load(dataset.task).metric
-    write_results(folder, {name: fitted.rows for name, fitted in phases.items()}, metric=metric)
+    scores = write_predictions(folder, spec, module, dataset=dataset, evaluation=evaluation)
+    rows = {name: fitted.rows for name, fitted in phases.items()}
+    write_results(folder, rows, metric=evaluation.metric)
     return TrainingFacts(
         model=model,
         family=network.family,
@@ -85,7 +86,12 @@ def write_training_artifacts(
 
 
 def write_predictions(
-    folder: Path, spec: ModelSpec, module: nn.Module, dataset: Dataset
+    folder: Path,
+    spec: ModelSpec,
+    module: nn.Module,
+    *,
+    dataset: Dataset,
+    evaluation: Evaluation,
 ) -> dict[Split, Score]:
     """Write `predictions.npz` for the validation and test images into `folder`.
 
@@ -94,17 +100,17 @@ def write_predictions(
         spec: Of the network.
         module: The network, in evaluation mode.
         dataset: Its validation and test images are predicted by the network as deployed.
+        evaluation: Of the network's task.
 
     Returns:
         The score of each of these splits that has images.
     """
     predictions = {
-        split: split_predictions(spec, module, dataset, split)
+        split: split_predictions(spec, module, dataset, split, evaluation=evaluation)
         for split in (Split.VAL, Split.TEST)
         if len(dataset.items(split))
     }
     _save_predictions(folder / PREDICTIONS_FILE, predictions)
-    evaluation = EVALUATIONS.load(dataset.task)
     return {
         split: evaluation.score(values, dataset, split) for split, values in predictions.items()
     }
@@ -115,6 +121,8 @@ def split_predictions(
     module: nn.Module,
     dataset: Dataset,
     split: Split,
+    *,
+    evaluation: Evaluation,
     nms: NmsSettings | None = None,
 ) -> Predictions:
     """Return the predictions of a network as it is deployed for the images of a split.
@@ -124,9 +132,9 @@ def split_predictions(
         module: The network.
         dataset: Where the images come from.
         split: Which part of it; it has at least one image.
+        evaluation: Of the network's task.
         nms: How boxes become detections; None for the default of the task.
     """
-    evaluation = EVALUATIONS.load(spec.task)
     nms = nms or evaluation.nms(dataset)
     device = next(module.parameters()).device
     network = deployable(spec, module).to(device)

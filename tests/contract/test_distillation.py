@@ -15,9 +15,9 @@ from edgetl.nn.boxes import Grid
 from edgetl.nn.yolox import RawDetections
 from edgetl.stages import STAGES
 from edgetl.stages._student import METHOD_KEYS
+from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS, LocatedDetections, Outputs, Signal
 from edgetl.train.options import DistillTable
-from edgetl.train.tasks import TASKS
 from edgetl.types import Task
 
 CASES = [
@@ -26,7 +26,7 @@ CASES = [
     for task in METHODS.load(name).tasks
 ]
 SHARED = set(DistillTable.model_fields)
-TASK_KEYS = {key for task in Task for key in TASKS.load(task).table.model_fields}
+TASK_KEYS = {key for task in Task for key in TASKS.load(task).training.table.model_fields}
 
 IMAGES, CLASSES, SIDE = 3, 4, 64
 GRID = Grid.of(SIDE, SIDE, (8, 16, 32))
@@ -125,12 +125,12 @@ def test_own_keys_are_documented_have_defaults_and_are_nobody_elses(name: str) -
 
 def test_every_task_has_a_default_that_supports_it() -> None:
     for task in Task:
-        assert task in METHODS.load(TASKS.load(task).method).tasks
+        assert task in METHODS.load(TASKS.load(task).training.method).tasks
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_tasks_provide_the_signals_that_a_method_needs(name: str, task: Task) -> None:
-    assert METHODS.load(name).signals <= TASKS.load(task).signals
+    assert METHODS.load(name).signals <= TASKS.load(task).training.signals
 
 
 @pytest.mark.parametrize("name", METHODS.names())

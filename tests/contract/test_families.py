@@ -25,7 +25,7 @@ from edgetl.models import (
 )
 from edgetl.nn.folding import fold_norms
 from edgetl.nn.yolox import RawDetections
-from edgetl.train.tasks import TASKS
+from edgetl.tasks import TASKS
 from edgetl.types import Task
 
 CLASSES = ("nut", "bolt", "gear")

@@ -33,16 +33,20 @@ import numpy as np
 
 from edgetl.data.dataset import Dataset
 from edgetl.models import load_model
+from edgetl.tasks import TASKS
 from edgetl.train.training_artifacts import split_predictions
 from edgetl.types import Split
 
 folder, data, out = map(Path, sys.argv[1:])
 spec, module = load_model(folder)
 dataset = Dataset.open(data)
+evaluation = TASKS.load(spec.task).evaluation
 np.savez(out, **{
     f"{split}_{name}": values
     for split in (Split.VAL, Split.TEST)
-    for name, values in split_predictions(spec, module, dataset, split).items()
+    for name, values in split_predictions(
+        spec, module, dataset, split, evaluation=evaluation
+    ).items()
 })
 """
 

@@ -15,12 +15,12 @@ from edgetl.config.method_keys import every_table, select
 from edgetl.models import FAMILIES, Family
 from edgetl.stages import STAGES
 from edgetl.stages._phases import STRATEGY_KEYS
+from edgetl.tasks import TASKS
 from edgetl.train.fit import fit
 from edgetl.train.image_batches import LabelledBatch
 from edgetl.train.interfaces import LABELLED, RunContext, Supervised, TrainingSetup
 from edgetl.train.options import FinetuneTable, Training
 from edgetl.train.strategies import STRATEGIES, Phase, StrategyContext
-from edgetl.train.tasks import TASKS
 from edgetl.types import Task
 
 CASES = [
@@ -29,7 +29,7 @@ CASES = [
     for task in STRATEGIES.load(name).tasks
 ]
 SHARED = set(FinetuneTable.model_fields)
-TASK_KEYS = {key for task in Task for key in TASKS.load(task).table.model_fields}
+TASK_KEYS = {key for task in Task for key in TASKS.load(task).training.table.model_fields}
 OPTIMIZERS = ("adamw", "sgd")
 
 
@@ -49,7 +49,7 @@ def phases_of(
     assert isinstance(table, FinetuneTable)
     context = StrategyContext(
         table=table,
-        task=TASKS.load(task),
+        task=TASKS.load(task).training,
         family=family_for(task),
         pretrained=pretrained,
         seed=3,
@@ -90,7 +90,7 @@ def test_own_keys_are_documented_have_defaults_and_are_nobody_elses(name: str) -
 
 def test_every_task_has_a_default_that_supports_it() -> None:
     for task in Task:
-        assert task in STRATEGIES.load(TASKS.load(task).strategy).tasks
+        assert task in STRATEGIES.load(TASKS.load(task).training.strategy).tasks
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
@@ -119,7 +119,7 @@ def test_features_are_cached_for_the_head_alone(name: str, task: Task) -> None:
 
     for phase in phases_of(name, task):
         if phase.cached_features:
-            assert TASKS.load(task).caches_features
+            assert TASKS.load(task).training.caches_features
             assert phase.trains_only(head)
 
 

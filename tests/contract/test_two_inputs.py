@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from edgetl.boards.remote_runtime import replay_golden
 from edgetl.config.calibration import Int8Table, RangeTable
 from edgetl.devices import open_device
-from edgetl.evaluation import EVALUATIONS
 from edgetl.exporters import EXPORTERS
 from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
 from edgetl.runtime import golden
@@ -34,6 +33,7 @@ from edgetl.runtime.tasks.classification import ClassPrediction
 from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.stages._deployed import outputs_of
 from edgetl.stages.verify import _LOWEST_SNR_DB
+from edgetl.tasks import TASKS
 from edgetl.types import Precision
 
 FORMATS = EXPORTERS.names()
@@ -152,7 +152,7 @@ def test_ladder_from_torch_to_the_file_holds(
     outputs = predictor.run(samples)
 
     assert {info.dtype for info in predictor.session.inputs} == {"int32"}
-    step = EVALUATIONS.load("classification").compare(expected, outputs)
+    step = TASKS.load("classification").evaluation.compare(expected, outputs)
     assert step.snr_db >= _LOWEST_SNR_DB[precision]
     if precision is Precision.FP32:
         np.testing.assert_allclose(outputs["logits"], expected["logits"], atol=1e-5)

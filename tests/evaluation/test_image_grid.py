@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgetl.evaluation._image_grid import LABELLED, PREDICTED, Mark, Tile, grid
+from edgetl.evaluation.image_grid import LABELLED, PREDICTED, Mark, Tile, grid
 
 GREY = np.full((64, 64, 3), 128, np.uint8)
 LEGEND = [("labelled", LABELLED), ("predicted", PREDICTED)]

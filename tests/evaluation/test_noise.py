@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgetl.evaluation._noise import max_error, snr_db
+from edgetl.evaluation.noise import max_error, snr_db
 
 
 @pytest.mark.parametrize(

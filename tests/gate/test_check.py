@@ -368,8 +368,8 @@ def test_detector_is_judged_by_its_own_limits(
 
     assert first(detector(), map=0.4, map50=0.7).status is Status.PASSED
     assert first(detector(), map=0.6, map50=0.8).reason == "mAP 0.5 < 0.6; mAP50 0.7 < 0.8"
-    no_predictions = detector(no_predictions=True, at_chance="finds nothing on any image")
-    assert first(no_predictions, better_than_guessing=False).reason == "finds nothing on any image"
+    no_predictions = detector(no_predictions=True, at_chance="detects nothing")
+    assert first(no_predictions, better_than_guessing=False).reason == "detects nothing"
     unknown = detector(score=backend.examples.score(0.5, metric="map", figures={"map50": None}))
     assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is wanted"
 

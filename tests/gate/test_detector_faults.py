@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgetl.config.target import Target
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.devices import open_device
-from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.evaluation import Predictions
 from edgetl.facts.verification import ClassFigures
 from edgetl.gate.baseline import make_baseline, write_baseline
 from edgetl.gate.bundle import find_images, open_bundle
@@ -30,6 +30,7 @@ from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request
+from edgetl.tasks import TASKS
 from edgetl.types import Split, Task
 
 _SIZE, _CELL = 32, 8
@@ -37,7 +38,7 @@ _CELLS = _SIZE // _CELL
 _NUM_IMAGES = 40
 _CLASSES = ("red", "green", "blue")
 _PREPROCESS = Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0)
-_EVALUATION = EVALUATIONS.load("detection")
+_EVALUATION = TASKS.load("detection").evaluation
 _NMS = NmsSettings(score_threshold=0.3, iou=0.65, max_detections=100, mode="class-aware")
 
 Images = NDArray[np.uint8]
@@ -244,7 +245,7 @@ def test_file_that_answers_otherwise_fails_its_golden_samples_alone(
     [
         # Only green objects are found again: a third of the mean over three classes.
         pytest.param((2, 1, 0), 1.0, "mAP 0.3333 < 0.9", id="channels"),
-        pytest.param((0, 1, 2), 0.0, "finds nothing on any of 40 images", id="zeroed"),
+        pytest.param((0, 1, 2), 0.0, "detects nothing on any of 40 images", id="zeroed"),
     ],
 )
 def test_build_of_a_wrong_detector_fails_every_case_of_accuracy(

@@ -23,6 +23,7 @@ from edgetl.stages._views import inputs_of
 from edgetl.stages.view import Settings as ViewSettings
 from edgetl.store.manifest import Manifest
 from edgetl.store.store import Artifact, Request, Store
+from edgetl.tasks import TASKS
 from edgetl.types import Facts, Role, Split, Task
 
 SIZE = 32
@@ -275,11 +276,14 @@ def untrained() -> Callable[..., Path]:
                     part.bias.copy_(torch.linspace(0.1, 0.3, len(part.bias)))
         folder.mkdir(parents=True)
         save_model(folder, spec, module)
+        evaluation = TASKS.load(spec.task).evaluation
         predictions = {
             f"{split.value}_{name}": values
             for split in (Split.VAL, Split.TEST)
             if dataset.names(split)
-            for name, values in split_predictions(spec, module, dataset, split).items()
+            for name, values in split_predictions(
+                spec, module, dataset, split, evaluation=evaluation
+            ).items()
         }
         np.savez(folder / "predictions.npz", allow_pickle=False, **predictions)
         return folder

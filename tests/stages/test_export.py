@@ -13,7 +13,6 @@ from edgetl.config.recipe import NmsTable
 from edgetl.config.target import Target
 from edgetl.data.dataset import Dataset
 from edgetl.errors import EdgetlError, MissingPackage
-from edgetl.evaluation import EVALUATIONS
 from edgetl.models import deployable, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.runtime import golden
@@ -22,11 +21,12 @@ from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.predictor import Predictor
 from edgetl.stages import STAGES, Job, Node, export
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.train.training_artifacts import split_predictions
 from edgetl.types import Precision, Split
 
 STAGE = STAGES.load("export")
-DETECTION = EVALUATIONS.load("detection")
+DETECTION = TASKS.load("detection").evaluation
 SIZE = 32
 COUNTS = {Split.TRAIN: 8, Split.VAL: 8, Split.TEST: 8}
 
@@ -222,7 +222,7 @@ def test_suppression_of_a_classifier_is_refused(bench: Any) -> None:
     )
 
     assert bench.problems("export", wanted) == (
-        "recipe.yaml: nms: is only read for `task: detection`; leave it out"
+        "recipe.yaml: nms: is only read for `task: detection`; remove it"
     )
 
 
@@ -279,7 +279,9 @@ def test_score_is_chosen_among_what_the_wanted_suppression_lets_through(
 
     spec, module = load_model(inputs["model"].folder)
     plain = DETECTION.nms(dataset, wanted)
-    predictions = split_predictions(spec, module, dataset, Split.VAL, plain)
+    predictions = split_predictions(
+        spec, module, dataset, Split.VAL, evaluation=DETECTION, nms=plain
+    )
     assert max(np.diff(predictions["offsets"])) == 1
     assert nms == DETECTION.with_selected_threshold(plain, predictions, dataset, Split.VAL)
 

@@ -148,7 +148,7 @@ def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
         **_DETECTED,
         "value": 0.0,
         "num_predictions": 0,
-        "at_chance": "finds nothing on any of 72",
+        "at_chance": "detects nothing on any of 72",
     }
     artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, **nothing)
     target = _target("local", better_than_guessing=False, drop_pp=None)
@@ -158,7 +158,7 @@ def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
         workspace("package"),
     )
     assert facts.verdict == "missed"
-    assert [row.reason for row in facts.rows] == ["finds nothing on any of 72"] * 2
+    assert [row.reason for row in facts.rows] == ["detects nothing on any of 72"] * 2
 
 
 def test_detector_is_judged_by_its_map(

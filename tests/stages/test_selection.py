@@ -108,7 +108,7 @@ def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise() -> No
 
 
 def test_model_that_answers_nothing_is_rejected_whatever_the_limits() -> None:
-    nothing = "finds nothing on any of 72 images"
+    nothing = "detects nothing on any of 72 images"
     no_predictions = figures("a", accuracies={"map": 0.0}, at_chance=nothing, no_predictions=True)
     limits = board(better_than_guessing=False, drop_pp=None)
     found = choose(limits, [no_predictions])

@@ -15,7 +15,6 @@ from PIL import Image
 
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.errors import DataError
-from edgetl.evaluation import EVALUATIONS
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import VerificationFacts
 from edgetl.models import deployable, load_model
@@ -29,6 +28,7 @@ from edgetl.stages import Workspace
 from edgetl.stages._deployed import outputs_of
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.types import Facts, Precision, Split, Task
 
 _SIZE = 32
@@ -216,7 +216,7 @@ def test_answers_of_a_detector_do_not_depend_on_how_many_are_held_at_once(
 ) -> None:
     whole, parts = workspace("whole"), workspace("parts")
     STAGE.run(_settings(Precision.FP32), boxed, whole)
-    monkeypatch.setattr(type(EVALUATIONS.load("detection")), "images_per_chunk", 4)
+    monkeypatch.setattr(type(TASKS.load("detection").evaluation), "images_per_chunk", 4)
     facts = STAGE.run(_settings(Precision.FP32), boxed, parts)
     assert facts.ladder[0].images == 4
     for name in ("predictions.npz", "worst-errors.png"):
@@ -230,7 +230,7 @@ def test_detector_that_finds_nothing_is_told_so(
     candidate = shelve(no_predictions, "quantize onnx int8", "quantized", {})
     work = workspace("int8")
     facts = STAGE.run(_settings(Precision.INT8), {**boxed, "candidate": candidate}, work)
-    assert facts.at_chance == "finds nothing on any of 6 images"
+    assert facts.at_chance == "detects nothing on any of 6 images"
     assert (facts.figures["detections"], facts.value) == (0, 0.0)
     assert facts.breaks_at == "onnx fp32 to onnx int8"
     assert facts.drop.pp == pytest.approx(100 * facts.drop.value, abs=1e-3)
@@ -314,7 +314,7 @@ def _export(model: Path, folder: Path, images: NDArray[np.uint8]) -> Path:
     folder.mkdir()
     spec, module = load_model(model)
     network = deployable(spec, module)
-    names = EVALUATIONS.load(spec.task.value).outputs
+    names = TASKS.load(spec.task).evaluation.outputs
     exporter = EXPORTERS.load("onnx")
     tensors = exporter.export(network, {"image": torch.zeros(1, _SIZE, _SIZE, 3)}, names, folder)
     reference = outputs_of(network, {"image": images}, names)

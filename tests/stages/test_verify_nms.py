@@ -10,7 +10,6 @@ import pytest
 
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
-from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.verification import VerificationFacts
 from edgetl.runtime.detections import Detections
 from edgetl.runtime.predictor import Predictor
@@ -18,6 +17,7 @@ from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace, export
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.types import Facts, Precision, Split, Task
 
 pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
@@ -95,7 +95,7 @@ def test_figures_of_a_detector_are_those_of_the_rule_in_its_contract(
         assert np.array_equal(kept["boxes"][rows], found.boxes)
         assert np.array_equal(kept["scores"][rows], found.scores)
         assert np.array_equal(kept["labels"][rows], found.labels)
-    value = EVALUATIONS.load("detection").value(kept, dataset, Split.TEST)
+    value = TASKS.load("detection").evaluation.value(kept, dataset, Split.TEST)
     assert facts.value == pytest.approx(value, abs=1e-6)
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, SerializeAsAny
 from edgetl.config.table import Table
 from edgetl.plugins import Slot
 from edgetl.train.options import Training, TrainingTable
-from edgetl.train.tasks import Start, TrainingTask
+from edgetl.train.task_training import Start, TaskTraining
 from edgetl.types import Task
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class StrategyContext:
 
     table: TrainingTable
     """The keys that all strategies have."""
-    task: TrainingTask
+    task: TaskTraining
     family: Family
     pretrained: bool
     """Whether the network starts from weights that have learned something."""

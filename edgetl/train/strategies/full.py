@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgetl.config.table import Table
 from edgetl.train.strategies import EVERYTHING, Phase, Strategy, StrategyContext
-from edgetl.train.tasks import Start
+from edgetl.train.task_training import Start
 from edgetl.types import Task
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edgetl.train.strategies import EVERYTHING, Phase, Strategy, StrategyContext
 from edgetl.train.strategies._probe import ProbeOptions, probe
-from edgetl.train.tasks import Start
+from edgetl.train.task_training import Start
 from edgetl.types import Task
 
 

@@ -1,13 +1,14 @@
-"""Datasets of a few images with labels from the test, for both tasks."""
+"""Datasets of a few images with labels from the test; one thread, as it decides the last bits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgetl.data.dataset import (
     IMAGES_FILE,
@@ -60,6 +61,14 @@ def _write(
         dropped=[],
         **boxes,
     )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

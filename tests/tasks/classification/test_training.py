@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from edgetl.tasks import TASKS
+from edgetl.tasks.classification.training import ClassifierTable, ClassifierTraining
 from edgetl.train.options import TrainingTable
-from edgetl.train.tasks import TASKS, Start
-from edgetl.train.tasks.classification import ClassifierTable, ClassifierTraining
+from edgetl.train.task_training import Start
 
-TASK = TASKS.load("classification")
+TASK = TASKS.load("classification").training
 
 
 def training(start: Start = Start.PROBED, **fields: object) -> ClassifierTraining:

@@ -20,7 +20,13 @@ from edgetl.nn.detection_distillation import (
     prediction_loss,
 )
 from edgetl.nn.yolox import RawDetections
-from edgetl.train.detectors import DetectorBatch, TeacherOutputs, box_loss, setup
+from edgetl.tasks.detection.detectors import DetectorBatch, TeacherOutputs, box_loss, setup
+from edgetl.tasks.detection.feature_distillation import (
+    DetectorDistillation,
+    forward_with_features,
+    setup_with_teacher,
+)
+from edgetl.tasks.detection.training import DetectorTraining
 from edgetl.train.distillation import (
     METHODS,
     DistillationLoss,
@@ -29,15 +35,9 @@ from edgetl.train.distillation import (
     Signal,
     TeacherSignal,
 )
-from edgetl.train.feature_distillation import (
-    DetectorDistillation,
-    forward_with_features,
-    setup_with_teacher,
-)
 from edgetl.train.fit import Fitted, fit
 from edgetl.train.interfaces import LABELLED, RunContext
 from edgetl.train.strategies import EVERYTHING, Phase
-from edgetl.train.tasks.detection import DetectorTraining
 
 FAMILY = as_detector(FAMILIES.load("mobilenet_v3_small_yolox"))
 TEACHER = as_detector(FAMILIES.load("yolox_nano"))

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.evaluation import Predictions
 from edgetl.runtime.detections import NmsSettings
+from edgetl.tasks import TASKS
 from edgetl.types import Split
 
-DETECTION = EVALUATIONS.load("detection")
+DETECTION = TASKS.load("detection").evaluation
 TEST = Split.TEST
 
 Data = Callable[..., Dataset]
@@ -174,7 +175,7 @@ def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
 @pytest.mark.parametrize(
     ("detections", "message"),
     [
-        pytest.param([[], []], "finds nothing on any of 2 images", id="nothing"),
+        pytest.param([[], []], "detects nothing on any of 2 images", id="nothing"),
         pytest.param(
             [[(*FAR, 0, 0.9)], []], "none of 1 detections meets an object", id="nothing right"
         ),
@@ -209,7 +210,7 @@ def test_scores_below_the_threshold_count_as_no_predictions(
         DETECTION.num_predictions(detections, None),
     ) == (0, 2)
     assert message == (
-        "finds nothing on any of 2 images: the best score is 0.200, and the contract asks for 0.3"
+        "detects nothing on any of 2 images: the best score is 0.200, but the contract requires 0.3"
     )
     assert DETECTION.at_chance(detections, dataset, TEST) is None
 
@@ -236,13 +237,14 @@ def test_difference_is_paired_and_in_points(boxed: Data, predictions: Answer) ->
 def test_worst_errors_show_the_images_with_most_errors_first(
     boxed: Data, predictions: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgetl.evaluation import _image_grid, _misdetected
+    from edgetl.evaluation import image_grid
+    from edgetl.tasks.detection import _misdetected
 
     grids: list[Any] = []
 
     def grid(tiles: Any, legend: Any) -> Any:
         grids.append((tiles, legend))
-        return _image_grid.grid(tiles, legend)
+        return image_grid.grid(tiles, legend)
 
     monkeypatch.setattr(_misdetected, "grid", grid)
     crowd = (60.0, 0.0, 120.0, 60.0, 0)

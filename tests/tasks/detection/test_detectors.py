@@ -13,11 +13,11 @@ from edgetl.models import FAMILIES, as_detector
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.yolox import RawDetections
-from edgetl.train.detectors import DetectorBatch, box_loss, detector_validator, setup
+from edgetl.tasks.detection.detectors import DetectorBatch, box_loss, detector_validator, setup
+from edgetl.tasks.detection.training import DetectorTraining
 from edgetl.train.fit import Fitted, fit
 from edgetl.train.interfaces import LABELLED, RunContext
 from edgetl.train.strategies import EVERYTHING, Part, Phase
-from edgetl.train.tasks.detection import DetectorTraining
 from edgetl.types import Split
 
 FAMILY = as_detector(FAMILIES.load("yolox_nano"))

@@ -15,15 +15,12 @@ from torch import Tensor, nn
 from edgetl.data.dataset import Dataset
 from edgetl.models import Family
 from edgetl.nn.losses import balanced_class_weights, label_loss
+from edgetl.tasks.classification.training import ClassifierTraining
+from edgetl.tasks.classification.validation import image_validator, logits_validator
 from edgetl.train.distillation import DistillationLoss, Outputs, Signal, TeacherSignal
 from edgetl.train.features import FeatureBatches, read_features
 from edgetl.train.fit import Fitted, fit
-from edgetl.train.image_batches import (
-    LabelledBatch,
-    image_batches,
-    image_validator,
-    logits_validator,
-)
+from edgetl.train.image_batches import LabelledBatch, image_batches
 from edgetl.train.interfaces import (
     LABELLED,
     Loss,
@@ -33,7 +30,6 @@ from edgetl.train.interfaces import (
     TrainingSetup,
 )
 from edgetl.train.strategies import Phase
-from edgetl.train.tasks.classification import ClassifierTraining
 from edgetl.train.teacher_logits import make_teacher
 from edgetl.types import Split
 

@@ -15,7 +15,14 @@ from edgetl.models import FAMILIES, DetectorFamily, as_detector
 from edgetl.nn.detection_distillation import FeatureAdapter
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
-from edgetl.train.detectors import DetectorBatch, Grids, Teacher, TeacherOutputs, box_loss, setup
+from edgetl.tasks.detection.detectors import (
+    DetectorBatch,
+    Grids,
+    Teacher,
+    TeacherOutputs,
+    box_loss,
+    setup,
+)
 from edgetl.train.distillation import (
     DistillationLoss,
     LocatedDetections,

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import Outputs, Predictions
-from edgetl.evaluation._misclassified import worst_errors_image
-from edgetl.evaluation._noise import max_error, snr_db
-from edgetl.evaluation._shares import paired_difference, top1
+from edgetl.evaluation.noise import max_error, snr_db
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import NmsSettings
+from edgetl.tasks.classification._misclassified import worst_errors_image
+from edgetl.tasks.classification._shares import paired_difference, top1
 from edgetl.types import Facts, Split
 
 _PP = 100.0
 
 
-class _Classification:
+class _ClassificationEvaluation:
     metric = "top1"
     title = "top-1"
     outputs: tuple[str, ...] = ("logits",)
@@ -154,4 +154,4 @@ def _per_class(
     return rows
 
 
-EVALUATION = _Classification()
+EVALUATION = _ClassificationEvaluation()

@@ -8,7 +8,7 @@ from edgetl.config.recipe import InputTable
 from edgetl.models import ModelSpec
 from edgetl.nn.distillation import decoupled_loss, soft_target_loss
 from edgetl.nn.losses import label_loss
-from edgetl.train.classifiers import LogitDistillation
+from edgetl.tasks.classification.classifiers import LogitDistillation
 from edgetl.train.distillation import (
     METHODS,
     DistillationLoss,

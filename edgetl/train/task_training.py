@@ -1,7 +1,7 @@
 """The contract of a task's training: what differs between tasks when a network is trained.
 
-A plug-in is named by its task. Its file imports no framework at the top: the first half of the
-contract serves plans and checks, the second half trains.
+An implementation imports no framework at the top: the first half of the contract serves plans and
+checks, the second half trains.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgetl.plugins import Slot
 from edgetl.train.distillation import Signal, TeacherSignal
 from edgetl.train.options import Training, TrainingTable
 
@@ -37,7 +36,7 @@ class Start(StrEnum):
     """As `PRETRAINED`, for a small network that a teacher will train."""
 
 
-class TrainingTask(Protocol):
+class TaskTraining(Protocol):
     """How networks of one task are trained."""
 
     @property
@@ -110,6 +109,3 @@ class TrainingTask(Protocol):
         Returns:
             The history; the module in it may be the head alone.
         """
-
-
-TASKS: Slot[TrainingTask] = Slot("edgetl.train.tasks", "TASK", "task")

@@ -11,8 +11,8 @@ import numpy as np
 
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation._coco import Matches
 from edgetl.runtime.detections import MAX_CANDIDATES, NmsSettings
+from edgetl.tasks.detection._coco import Matches
 from edgetl.types import Split
 
 _LIMIT_STEP = 100

@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.evaluation._coco import Matches
+from edgetl.tasks.detection._coco import Matches
 
 _RESAMPLES = 300
 _SEED = 0

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from edgetl.data.dataset import Dataset, Truth
 from edgetl.evaluation import Predictions
-from edgetl.evaluation._image_grid import LABELLED, MAX_TILES, PREDICTED, Mark, Tile, grid
-from edgetl.evaluation._pairs import OVERLAP, covered, pairs
+from edgetl.evaluation.image_grid import LABELLED, MAX_TILES, PREDICTED, Mark, Tile, grid
 from edgetl.runtime.detections import Detections, NmsSettings
 from edgetl.runtime.preprocess import place
+from edgetl.tasks.detection._pairs import OVERLAP, covered, pairs
 from edgetl.types import Split
 
 

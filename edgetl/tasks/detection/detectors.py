@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from edgetl.data.box_batches import BoxBatch, BoxBatches, plain_batches
 from edgetl.data.boxes_augment import VARIATIONS
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import EVALUATIONS
 from edgetl.models import DetectorFamily
 from edgetl.nn.boxes import Grid
 from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
+from edgetl.tasks.detection.evaluation import EVALUATION
+from edgetl.tasks.detection.training import DetectorTraining
 from edgetl.train.interfaces import (
     LABELLED,
     Loss,
@@ -34,8 +35,7 @@ from edgetl.train.interfaces import (
     Validator,
 )
 from edgetl.train.strategies import Phase
-from edgetl.train.tasks.detection import DetectorTraining
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 _STEP = 32
 """Sizes of the input differ by this many pixels."""
@@ -213,8 +213,7 @@ def detector_validator(dataset: Dataset, family: DetectorFamily) -> Validator | 
     count = len(dataset.items(Split.VAL))
     if not count:
         return None
-    evaluation = EVALUATIONS.load(Task.DETECTION)
-    nms = evaluation.nms(dataset)
+    nms = EVALUATION.nms(dataset)
     loss = box_loss(family)
     normalise = RawPixels(nn.Identity(), family.mean, family.std)
     size = dataset.size
@@ -226,18 +225,18 @@ def detector_validator(dataset: Dataset, family: DetectorFamily) -> Validator | 
         parts, losses = [], 0.0
         with torch.inference_mode():
             for start, given in plain_batches(
-                dataset, Split.VAL, batch_size=evaluation.images_per_chunk
+                dataset, Split.VAL, batch_size=EVALUATION.images_per_chunk
             ):
                 batch = _plain_batch(given, normalise).to(device)
                 raw: RawDetections = module(batch.inputs)
                 losses += loss(raw, batch).item() * len(given.images)
                 boxes, scores = decode.to(device)(raw)
                 outputs = {"boxes": boxes.cpu().numpy(), "scores": scores.cpu().numpy()}
-                parts.append(evaluation.collect(outputs, dataset, Split.VAL, start, nms))
-        predictions = evaluation.join(parts)
-        return Validation(losses / count, evaluation.value(predictions, dataset, Split.VAL))
+                parts.append(EVALUATION.collect(outputs, dataset, Split.VAL, start, nms))
+        predictions = EVALUATION.join(parts)
+        return Validation(losses / count, EVALUATION.value(predictions, dataset, Split.VAL))
 
-    return Validator(evaluation.metric, evaluation.title, take)
+    return Validator(EVALUATION.metric, EVALUATION.title, take)
 
 
 def _plain_batch(given: BoxBatch, normalise: nn.Module) -> DetectorBatch:

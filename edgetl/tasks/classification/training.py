@@ -9,7 +9,7 @@ from pydantic import Field
 
 from edgetl.train.distillation import Signal, TeacherSignal
 from edgetl.train.options import WEIGHT_DECAY, Training, TrainingTable, resolve
-from edgetl.train.tasks import Start
+from edgetl.train.task_training import Start
 
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import nn
@@ -50,7 +50,7 @@ class ClassifierTraining(Training):
     class_weights: Literal["none", "balanced"] = "none"
 
 
-class _Classification:
+class _ClassificationTraining:
     table: type[TrainingTable] = ClassifierTable
     strategy = "probe-then-full"
     method = "dkd"
@@ -99,7 +99,7 @@ class _Classification:
         features: Path | None = None,
         teacher_signal: TeacherSignal | None = None,
     ) -> Fitted:
-        from edgetl.train.classifiers import setup, train_head
+        from edgetl.tasks.classification.classifiers import setup, train_head
         from edgetl.train.fit import fit
 
         if phase.cached_features:
@@ -112,4 +112,4 @@ class _Classification:
         return fit(module, classifier_setup, training=phase.training, run_context=run_context)
 
 
-TASK = _Classification()
+TRAINING = _ClassificationTraining()

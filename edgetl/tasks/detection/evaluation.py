@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import Outputs, Predictions
-from edgetl.evaluation._bootstrap import interval, mean_precision, resamples
-from edgetl.evaluation._coco import SIZES, Evaluated, evaluate
-from edgetl.evaluation._misdetected import worst_errors_image
-from edgetl.evaluation._nms import best_score, most_objects, nms_settings, truncated
-from edgetl.evaluation._noise import max_error, snr_db
-from edgetl.evaluation._pairs import pairs
+from edgetl.evaluation.noise import max_error, snr_db
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import Detections, NmsSettings, detect, non_maximum_suppression
+from edgetl.tasks.detection._bootstrap import interval, mean_precision, resamples
+from edgetl.tasks.detection._coco import SIZES, Evaluated, evaluate
+from edgetl.tasks.detection._misdetected import worst_errors_image
+from edgetl.tasks.detection._nms import best_score, most_objects, nms_settings, truncated
+from edgetl.tasks.detection._pairs import pairs
 from edgetl.types import Facts, Split
 
 _PP = 100.0
@@ -36,7 +36,7 @@ _CURVE_STEP = 5
 """Curves keep every fifth of COCO's 101 recall thresholds."""
 
 
-class _Detection:
+class _DetectionEvaluation:
     metric = "map"
     title = "mAP"
     outputs: tuple[str, ...] = ("boxes", "scores")
@@ -202,12 +202,12 @@ class _Detection:
         """
         truths = dataset.truths(split)
         if not len(predictions["scores"]):
-            return f"finds nothing on any of {len(truths)} images"
+            return f"detects nothing on any of {len(truths)} images"
         if nms and not self.num_predictions(predictions, nms):
             best = float(predictions["scores"].max())
             return (
-                f"finds nothing on any of {len(truths)} images: the best score is {best:.3f}, "
-                f"and the contract asks for {nms.score_threshold:g}"
+                f"detects nothing on any of {len(truths)} images: the best score is {best:.3f}, "
+                f"but the contract requires {nms.score_threshold:g}"
             )
         value = self.value(predictions, dataset, split)
         if value == 0.0:
@@ -279,4 +279,4 @@ def _exchanged(predictions: Predictions, sizes: NDArray[np.int32]) -> Prediction
     }
 
 
-EVALUATION = _Detection()
+EVALUATION = _DetectionEvaluation()

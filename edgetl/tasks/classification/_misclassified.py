@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation._image_grid import MAX_TILES, PREDICTED, Tile, grid
+from edgetl.evaluation.image_grid import MAX_TILES, PREDICTED, Tile, grid
 from edgetl.runtime.decode import softmax
 from edgetl.types import Split
 

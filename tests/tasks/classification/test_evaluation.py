@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.scores import Agreement, Score
+from edgetl.tasks import TASKS
 from edgetl.types import Split
 
-CLASSIFICATION = EVALUATIONS.load("classification")
+CLASSIFICATION = TASKS.load("classification").evaluation
 TEST = Split.TEST
 
 Labelled = Callable[[Sequence[int]], Dataset]
@@ -108,13 +108,14 @@ def test_errors_are_measured_against_the_range_of_the_logits() -> None:
 def test_worst_errors_show_the_most_confident_errors_first(
     labelled: Labelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgetl.evaluation import _image_grid, _misclassified
+    from edgetl.evaluation import image_grid
+    from edgetl.tasks.classification import _misclassified
 
     grids: list[Any] = []
 
     def grid(tiles: Any, legend: Any) -> Any:
         grids.append((tiles, legend))
-        return _image_grid.grid(tiles, legend)
+        return image_grid.grid(tiles, legend)
 
     monkeypatch.setattr(_misclassified, "grid", grid)
     predictions = {"logits": np.array([[1, 0, 0], [0, 9, 0], [0, 0, 2]], np.float32)}

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from edgetl.tasks import TASKS
+from edgetl.tasks.detection.training import DetectorTable, DetectorTraining
 from edgetl.train.options import TrainingTable
-from edgetl.train.tasks import TASKS, Start
-from edgetl.train.tasks.detection import DetectorTable, DetectorTraining
+from edgetl.train.task_training import Start
 
-TASK = TASKS.load("detection")
+TASK = TASKS.load("detection").training
 
 
 def training(start: Start = Start.PRETRAINED, **fields: object) -> DetectorTraining:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from edgetl.models import as_detector
 from edgetl.train.distillation import Signal, TeacherSignal
 from edgetl.train.options import WEIGHT_DECAY, Training, TrainingTable, resolve
-from edgetl.train.tasks import Start
+from edgetl.train.task_training import Start
 
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import nn
@@ -39,12 +39,13 @@ class DetectorTable(TrainingTable):
     """The keys of trainings of detectors."""
 
     mosaic: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Probability that four images share the input; left out, 0.5 for `augment: strong`, else 0."""
+    """Probability that four images share the input; by default 0.5 with `augment: strong`, else
+    0."""
     mixup: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability that a second image shines through."""
     no_aug_epochs: int | None = Field(default=None, ge=0)
     """Last epochs without mosaic and mixup, and with the plain distance of the boxes in the loss;
-    left out, a fifth of `epochs`."""
+    by default a fifth of `epochs`."""
     multi_scale: bool = False
     """Train at sizes up to two steps of 32 pixels below and above the input's."""
 
@@ -67,7 +68,7 @@ class DetectorTraining(Training):
     multi_scale: bool = False
 
 
-class _Detection:
+class _DetectionTraining:
     table: type[TrainingTable] = DetectorTable
     strategy = "full"
     method = "pkd"
@@ -114,8 +115,8 @@ class _Detection:
         features: Path | None = None,
         teacher_signal: TeacherSignal | None = None,
     ) -> Fitted:
-        from edgetl.train.detectors import setup
-        from edgetl.train.feature_distillation import setup_with_teacher
+        from edgetl.tasks.detection.detectors import setup
+        from edgetl.tasks.detection.feature_distillation import setup_with_teacher
         from edgetl.train.fit import fit
 
         del features
@@ -134,4 +135,4 @@ class _Detection:
         return fit(module, detector_setup, training=phase.training, run_context=run_context)
 
 
-TASK = _Detection()
+TRAINING = _DetectionTraining()

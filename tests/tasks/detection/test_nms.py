@@ -10,12 +10,13 @@ import pytest
 
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import EVALUATIONS, Outputs, Predictions
+from edgetl.evaluation import Outputs, Predictions
 from edgetl.runtime.detections import MAX_CANDIDATES, MODES, NmsSettings, detect
 from edgetl.runtime.preprocess import place
+from edgetl.tasks import TASKS
 from edgetl.types import Split
 
-DETECTION = EVALUATIONS.load("detection")
+DETECTION = TASKS.load("detection").evaluation
 TEST = Split.TEST
 
 Data = Callable[..., Dataset]

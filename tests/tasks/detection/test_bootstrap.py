@@ -7,8 +7,8 @@ import pytest
 
 from edgetl.data.dataset import Truth
 from edgetl.evaluation import Predictions
-from edgetl.evaluation._bootstrap import interval, mean_precision, resamples
-from edgetl.evaluation._coco import evaluate
+from edgetl.tasks.detection._bootstrap import interval, mean_precision, resamples
+from edgetl.tasks.detection._coco import evaluate
 
 NUM_IMAGES = 6
 NUM_CLASSES = 3

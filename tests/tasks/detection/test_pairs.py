@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.evaluation._pairs import covered, pairs
+from edgetl.tasks.detection._pairs import covered, pairs
 
 SQUARE = [0.0, 0.0, 10.0, 10.0]
 

@@ -1,0 +1,64 @@
+"""What every task must hold, for each folder in `edgetl/tasks/`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgetl.config.limits import LIMITS
+from edgetl.tasks import TASKS, TaskPlugin
+from edgetl.train.distillation import METHODS
+from edgetl.train.strategies import STRATEGIES
+from edgetl.types import Task
+
+
+@pytest.fixture(params=TASKS.names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def task(name: str) -> TaskPlugin:
+    return TASKS.load(name)
+
+
+def test_every_name_of_a_task_has_a_folder() -> None:
+    assert set(TASKS.names()) == {each.value for each in Task}
+
+
+def test_tasks_are_planned_without_a_framework() -> None:
+    script = (
+        "import sys\n"
+        "from edgetl.tasks import TASKS\n"
+        "for name in TASKS.names():\n    TASKS.load(name).training.table\n"
+        "print([name for name in ('torch', 'onnx', 'numpy', 'PIL') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_version_is_part_of_keys(name: str, task: TaskPlugin) -> None:
+    assert TASKS.stamp(name) == {f"task {name}": str(task.version)}
+
+
+def test_limits_begin_with_the_metric(task: TaskPlugin) -> None:
+    evaluation = task.evaluation
+    assert task.limits[0] == evaluation.metric
+    assert LIMITS[task.limits[0]].title == evaluation.title
+    assert {LIMITS[limit].case for limit in task.limits} == {"accuracy"}
+
+
+def test_every_limit_of_accuracy_belongs_to_one_task() -> None:
+    of_tasks = [limit for name in TASKS.names() for limit in TASKS.load(name).limits]
+    assert sorted(of_tasks) == sorted(
+        limit for limit, entry in LIMITS.items() if entry.case == "accuracy"
+    )
+
+
+def test_default_methods_support_the_task(name: str, task: TaskPlugin) -> None:
+    assert name in STRATEGIES.load(task.training.strategy).tasks
+    assert name in METHODS.load(task.training.method).tasks
