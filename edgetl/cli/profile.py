@@ -134,11 +134,11 @@ def _profile(
 
     refuse_emulated(device)
     if target.board is not None:
-        found = probe(device, target)
-        require(target, device, found, compare(target, found))
-    wanted = [pair for pair in pairs if pair[1] in PRECISIONS]
+        facts = probe(device, target)
+        require(target, device, facts, compare(target, facts))
+    timed = [pair for pair in pairs if pair[1] in PRECISIONS]
     with tempfile.TemporaryDirectory(prefix="edgetl-profile-") as folder:
-        return profile_device(device, wanted, threads=threads, work=Path(folder), tell=tell)
+        return profile_device(device, timed, threads=threads, work=Path(folder), tell=tell)
 
 
 def _tell(profile: CostProfile, path: Path) -> None:

@@ -45,11 +45,11 @@ def reaching(operations: Sequence[Operation], outputs: Collection[str]) -> froze
         operations: Every one behind those that it reads.
         outputs: Names of tensors.
     """
-    found = set(outputs)
+    names = set(outputs)
     for kind, inputs, results in reversed(operations):
-        if kind.lower() in MOVES | JOINS and found.intersection(results):
-            found.update(inputs)
-    return frozenset(found)
+        if kind.lower() in MOVES | JOINS and names.intersection(results):
+            names.update(inputs)
+    return frozenset(names)
 
 
 def grids_of(
@@ -58,7 +58,7 @@ def grids_of(
     """Return the grids that the values of tensors lie on, where no arithmetic is between.
 
     Args:
-        names: Tensors that are asked for.
+        names: Tensors to look up.
         operations: All of the file.
         known: Grids of quantised tensors, and of what was computed from them alone.
     """
@@ -67,11 +67,11 @@ def grids_of(
         for kind, inputs, results in operations
         if kind.lower() in MOVES | _PICKS
     }
-    found = {}
+    grids = {}
     for name in names:
         source = name
         while source not in known and source in moved:
             source = moved[source]
         if source in known:
-            found[name] = known[source]
-    return found
+            grids[name] = known[source]
+    return grids

@@ -26,9 +26,9 @@ class TfliteNetwork:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._interpreter = _open(file)
-        given = self._interpreter.get_input_details()
-        self.feed = feed(file, [_describe(details) for details in given])
-        self._inputs = {details["name"]: details for details in given}
+        inputs = self._interpreter.get_input_details()
+        self.feed = feed(file, [_describe(details) for details in inputs])
+        self._inputs = {details["name"]: details for details in inputs}
         for name, details in self._inputs.items():
             if any(size < 0 for size in details["shape_signature"]):
                 others = self.feed.others
@@ -42,11 +42,11 @@ class TfliteNetwork:
         names = _names(self._details)
         operations = [
             (
-                str(found["op_name"]),
-                [names[index] for index in found["inputs"] if index >= 0],
-                [names[index] for index in found["outputs"]],
+                str(details["op_name"]),
+                [names[index] for index in details["inputs"] if index >= 0],
+                [names[index] for index in details["outputs"]],
             )
-            for found in self._interpreter._get_ops_details()  # noqa: SLF001 - no public list
+            for details in self._interpreter._get_ops_details()  # noqa: SLF001 - no public list
         ]
         grids = {
             names[index]: grid
@@ -81,11 +81,11 @@ class TfliteNetwork:
             self._interpreter.set_tensor(details["index"], fed)
         with _refused(self._file):
             self._interpreter.invoke()
-        found = {
+        tensors = {
             name: _real(self._details[index], self._interpreter.get_tensor(index))
             for name, index in self._watched.items()
         }
-        return {name: values for name, values in found.items() if values is not None}
+        return {name: values for name, values in tensors.items() if values is not None}
 
 
 def open_network(file: Path) -> TfliteNetwork:

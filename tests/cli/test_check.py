@@ -220,5 +220,5 @@ def test_machine_that_is_not_the_board_is_refused(damaged: Path, words: list[str
     (damaged / "targets" / "board.yaml").write_text(yaml.safe_dump(profile))
     manifest = _MANIFEST | {"files": {"model.onnx": hashlib.sha256(b"torn").hexdigest()}}
     (damaged / "dist" / "board" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match="device 'local' is another machine"):
+    with pytest.raises(ConfigError, match="device 'local' is a different machine"):
         CliRunner().invoke(edgetl, [*words, "dist/board"], catch_exceptions=False)

@@ -93,8 +93,8 @@ def test_emulated_device_is_refused(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("printed", "message"),
     [
-        ("Segmentation fault", "'ssh://board' answered 'Segmentation fault' instead of times"),
-        ("[1]", r"'ssh://board' answered '\[1\]' instead of times"),
+        ("Segmentation fault", "'ssh://board' printed 'Segmentation fault' instead of times"),
+        ("[1]", r"'ssh://board' printed '\[1\]' instead of times"),
         (answer(host={"machine": "x86_64"}), "'ssh://board' changed while it was timed: "),
     ],
     ids=["garbage", "no object", "another machine"],

@@ -126,7 +126,7 @@ def test_device_that_answers_with_something_else_is_an_error(backend: Any) -> No
     folder = backend.bundle()
     code = folder / "edgetl" / "runtime" / "golden.py"
     code.write_text("print('hello')\n" + code.read_text().replace("from __future__ ", "# "))
-    with pytest.raises(DeviceError, match="'local' answered 'hello"):
+    with pytest.raises(DeviceError, match="'local' printed 'hello"):
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=None, dataset=None)
 
 

@@ -26,7 +26,7 @@ def test_other_board_is_refused_by_its_address(board: Callable[..., SshDevice]) 
     target = load_target("rpi4")
     device = board()
     found = probe(device, target)
-    with pytest.raises(ConfigError, match=r"device 'ssh://127\.0\.0\.1:\d+' is another machine"):
+    with pytest.raises(ConfigError, match=r"device 'ssh://127\.0\.0\.1:\d+' is a different machine"):
         require(target, device, found, compare(target, found))
 
 
