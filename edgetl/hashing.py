@@ -32,11 +32,11 @@ def canonical_json(value: Fact) -> str:
 
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of the bytes of `path`, read in pieces of 1 MiB."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(_CHUNK_BYTES):
-            found.update(piece)
-    return found.hexdigest()
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def digest_folder(folder: Path) -> dict[str, str]:

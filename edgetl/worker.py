@@ -35,5 +35,5 @@ def run_worker(module: str, arguments: Sequence[str], *, failure: str, remedy: s
     if done.returncode == 0:
         return
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    said = " | ".join(lines[-_TAIL_LINES:]) or "it said nothing"
-    raise EdgetlError(f"{failure}; it ended with {done.returncode}: {said}", remedy=remedy)
+    output = " | ".join(lines[-_TAIL_LINES:]) or "no output"
+    raise EdgetlError(f"{failure}; it ended with {done.returncode}: {output}", remedy=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -180,3 +181,37 @@ def test_package_that_lacks_another_one_says_how_to_install_it(
         slot.load("zeta")
     assert caught.value.remedy == remedy
     assert caught.value.exit_code is ExitCode.MISSING_PACKAGE
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(
+            "import contextlib\n"
+            "from edgetl.cli import main\n"
+            "sys.argv = ['edgetl', '--help']\n"
+            "with contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):\n"
+            "    main()\n",
+            id="help",
+        ),
+        pytest.param(
+            "from pathlib import Path\n"
+            "from edgetl.runtime import engines\n"
+            "from edgetl.runtime.errors import BundleError\n"
+            "try:\n"
+            "    engines.open_session('onnx', Path('nowhere.onnx'), 1)\n"
+            "except BundleError:\n"
+            "    pass\n",
+            id="prediction",
+        ),
+    ],
+)
+def test_metadata_of_packages_are_not_read_for(program: str) -> None:
+    counted = (
+        f"import sys\n{program}\nfrom edgetl.runtime import installed\n"
+        "print(installed._by_group.cache_info().misses)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", counted], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"

@@ -1,8 +1,8 @@
-"""The contract of an evaluation: what the answers of a model are worth, one file per task.
+"""The contract of an evaluation: metrics of a model's predictions, one file per task.
 
-Raw outputs of a model become answers image by image, answers become figures. Whoever has a model's
-outputs, in torch or from a file, evaluates them here, so that all figures mean the same. A plug-in
-is named by its task. Letters: N images, K classes, M locations, D detections.
+Raw outputs become predictions image by image, predictions become metrics. Outputs from torch and
+from files are evaluated by the same code, so all figures are comparable. A plug-in has the name of
+its task. Letters: N images, K classes, M locations, D detections.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.runtime.detections import NmsSettings
 
 Outputs: TypeAlias = Mapping[str, "NDArray[np.float32]"]
-"""What a model answers to N images, by the name of the output."""
+"""A model's outputs for N images, by output name."""
 Predictions: TypeAlias = Mapping[str, "NDArray[Any]"]
-"""What is kept of the outputs of a split's images, in their order, as `np.savez` takes it."""
+"""Predictions for the images of a split, in order, as arrays for `np.savez`."""
 
 
 class Evaluation(Protocol):
-    """How the answers of one task are counted."""
+    """Metrics of one task."""
 
     @property
     def metric(self) -> str:
-        """Name of the leading figure in facts and limits: ``top1``."""
+        """Name of the main metric in facts and limits: ``top1``."""
 
     @property
     def title(self) -> str:
-        """What people call it: ``top-1``."""
+        """Display name of the metric: ``top-1``."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of a model's outputs, in their order."""
+        """Names of a model's outputs, in order."""
 
     @property
     def images_per_chunk(self) -> int:
-        """How many images' raw outputs fit into memory without being felt."""
+        """Number of images whose raw outputs take little memory."""
 
     def collect(
         self,
@@ -54,25 +54,25 @@ class Evaluation(Protocol):
         start: int,
         nms: NmsSettings | None,
     ) -> Predictions:
-        """Return the answers of the images `start`, `start` + 1, ... of a split.
+        """Return the predictions for the images `start`, `start` + 1, ... of a split.
 
         Args:
-            outputs: Of these images, by the names in `outputs`, each of shape ``(N, ...)``.
-            dataset: Where the images come from.
-            split: Which part of it.
+            outputs: Raw outputs for these images, by the names in `outputs`, shapes ``(N, ...)``.
+            dataset: The dataset with the images.
+            split: The split of the images.
             start: Position of the first image in the split.
-            nms: By which the runtime answers, if the task needs one. Its score is of no account:
-                answers that are less sure are kept as well, for figures over all scores.
+            nms: The runtime's settings, if the task needs them. The score threshold is ignored:
+                predictions below it are kept as well, for metrics over all scores.
         """
 
     def join(self, parts: Sequence[Predictions]) -> Predictions:
-        """Return the answers of all images from those of consecutive ones, at least one part."""
+        """Return the predictions for all images from those of consecutive parts, at least one."""
 
     def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
         """Return the metric alone, in [0, 1]."""
 
     def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
-        """Return the metric with its 95 % interval and what belongs to it.
+        """Return the metric with its 95 % interval and related figures.
 
         Returns:
             ``metric``, ``title``, ``value``, ``low``, ``high``, ``images``; figures of the task.
@@ -81,56 +81,56 @@ class Evaluation(Protocol):
     def difference(
         self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
     ) -> Facts:
-        """Return how much better `first` is than `second` on the same images.
+        """Return the paired difference of `first` and `second` on the same images.
 
         Returns:
-            ``pp``, ``low_pp``, ``high_pp``: points of the metric with their 95 % interval, which
-            covers the choice of images, not what another seed of the training would have changed.
+            ``pp``, ``low_pp``, ``high_pp``: percentage points with their 95 % interval, which
+            covers the sampling of images, not the variation between training seeds.
         """
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
-        """Return figures per class as ``classes``, and tables or curves that only a file keeps."""
+        """Return figures per class as ``classes``, and tables or curves to store in a file."""
 
     def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
-        """Return how far `after` is from `before`: one step from a model to a file made of it.
+        """Return how far `after` is from `before`: one step of the parity ladder.
 
         Args:
             before: Outputs for some images.
             after: Outputs for the same images.
-            nms: Of the contract, if it has one.
+            nms: Settings of the contract, if any.
 
         Returns:
-            ``max_error``, ``snr_db``, ``agreement``, rounded to what other machines repeat.
+            ``max_error``, ``snr_db``, ``agreement``, rounded to digits that other machines repeat.
         """
 
     def span(self, outputs: Outputs) -> float:
-        """Return what an error of the outputs is measured against, above zero."""
+        """Return the scale of the outputs, above zero, for relative errors."""
 
     def nms(self, dataset: Dataset, wanted: NmsTable | None = None) -> NmsSettings | None:
-        """Return the rule by which outputs become answers; None if the task needs none.
+        """Return the settings for non-maximum suppression; None if the task needs none.
 
         Args:
-            dataset: Says what a recipe leaves open; its test images are not looked at.
-            wanted: By the recipe; None for what is usual, which is what trainings are measured by.
+            dataset: Provides values missing in the recipe; its test images are not used.
+            wanted: The recipe's table; None for the defaults, which evaluate trainings.
         """
 
     def with_selected_threshold(
         self, nms: NmsSettings | None, predictions: Predictions, dataset: Dataset, split: Split
     ) -> NmsSettings | None:
-        """Return `nms` with the score that suits a model best.
+        """Return `nms` with the best score threshold for a model.
 
         Args:
-            nms: By which `predictions` were collected.
-            predictions: Of the model for images that are not tested on.
-            dataset: Where the images come from.
-            split: Which part of it.
+            nms: Settings with which `predictions` were collected.
+            predictions: The model's predictions for images outside the test split.
+            dataset: The dataset with the images.
+            split: The split of the images.
         """
 
     def truncated(self, dataset: Dataset, split: Split, nms: NmsSettings | None) -> str | None:
-        """Return in words what `nms` keeps from being answered on a split; None if nothing."""
+        """Return a message if `nms` cuts off objects of a split; None if it does not."""
 
     def num_predictions(self, predictions: Predictions, nms: NmsSettings | None) -> int:
-        """Return how many of the answers a runtime gives that goes by `nms`."""
+        """Return the number of predictions that a runtime with `nms` reports."""
 
     def at_chance(
         self,
@@ -139,19 +139,19 @@ class Evaluation(Protocol):
         split: Split,
         nms: NmsSettings | None = None,
     ) -> str | None:
-        """Return in words why the answers are no better than guessing; None if they are better.
+        """Return a message if the predictions are no better than guessing; None if they are better.
 
         Args:
-            predictions: Of all images of the split.
-            dataset: Where the images come from.
-            split: Which part of it.
-            nms: Of the contract, if there is one; what it leaves out is no answer.
+            predictions: Predictions for all images of the split.
+            dataset: The dataset with the images.
+            split: The split of the images.
+            nms: Settings of the contract, if any; predictions below its threshold do not count.
         """
 
     def worst_errors(
         self, predictions: Predictions, dataset: Dataset, split: Split, nms: NmsSettings | None
     ) -> NDArray[np.uint8] | None:
-        """Return a picture of the images that were answered worst, RGB; None if none was wrong."""
+        """Return an RGB grid of the images with the worst errors; None without errors."""
 
 
 EVALUATIONS: Slot[Evaluation] = Slot("edgetl.evaluation", "EVALUATION", "evaluation")

@@ -1,4 +1,4 @@
-"""Which class an image shows: top-1, the share of images whose largest logit is at their class."""
+"""Evaluate classifiers by top-1: the share of images whose largest logit is at their class."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class _Classification:
         }
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
-        chosen, labels = predictions["logits"].argmax(axis=1), dataset.labels(split)
+        predicted, labels = predictions["logits"].argmax(axis=1), dataset.labels(split)
         return {
-            "classes": _per_class(chosen, labels, dataset.classes),
-            "confusion": _confusion(chosen, labels, len(dataset.classes)),
+            "classes": _per_class(predicted, labels, dataset.classes),
+            "confusion": _confusion(predicted, labels, len(dataset.classes)),
         }
 
     def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
         del nms
-        expected, found = before["logits"], after["logits"]
-        same = expected.argmax(axis=1) == found.argmax(axis=1)
+        expected, actual = before["logits"], after["logits"]
+        same = expected.argmax(axis=1) == actual.argmax(axis=1)
         return {
-            "max_error": max_error(expected, found),
-            "snr_db": snr_db(expected, found),
+            "max_error": max_error(expected, actual),
+            "snr_db": snr_db(expected, actual),
             "agreement": round(float(same.mean()), 6),
         }
 
@@ -93,7 +93,7 @@ class _Classification:
         del dataset, split, nms
 
     def num_predictions(self, predictions: Predictions, nms: NmsSettings | None) -> int:
-        """Return the number of images: each has an answer."""
+        """Return the number of images: each has one prediction."""
         del nms
         return len(predictions["logits"])
 
@@ -124,22 +124,22 @@ class _Classification:
 
 
 def _confusion(
-    chosen: NDArray[np.int64], labels: NDArray[np.int64], num_classes: int
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], num_classes: int
 ) -> list[list[int]]:
-    """Return how often each class (row) was taken for each class (column)."""
-    counts = np.bincount(labels * num_classes + chosen, minlength=num_classes**2)
+    """Return the counts of predicted classes (columns) for each true class (row)."""
+    counts = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     table: list[list[int]] = counts.reshape(num_classes, num_classes).tolist()
     return table
 
 
 def _per_class(
-    chosen: NDArray[np.int64], labels: NDArray[np.int64], names: Sequence[str]
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], names: Sequence[str]
 ) -> list[Facts]:
-    """Return support, recall and precision per class; None where nothing was there or chosen."""
+    """Return support, recall and precision per class; None without images or predictions."""
     rows: list[Facts] = []
     for index, name in enumerate(names):
-        support, taken = int((labels == index).sum()), int((chosen == index).sum())
-        right = int(((labels == index) & (chosen == index)).sum())
+        support, taken = int((labels == index).sum()), int((predicted == index).sum())
+        right = int(((labels == index) & (predicted == index)).sum())
         rows.append(
             {
                 "label": name,

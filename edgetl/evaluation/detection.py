@@ -1,6 +1,6 @@
-"""Where on an image which objects are: COCO's mean average precision over overlaps .5 to .95.
+"""Evaluate detectors by COCO's mean average precision over IoU thresholds .5 to .95.
 
-Letters: N images, M locations, K classes, D detections, T thresholds of overlap, R steps of recall.
+Letters: N images, M locations, K classes, D detections, T IoU thresholds, R recall thresholds.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from edgetl.types import Facts, Split
 _PP = 100.0
 _DIGITS = 6
 _LEAST_SCORE = 0.001
-"""Of a detection that is evaluated: precision is read down to where hardly any recall is left."""
-_USUAL = nms_settings(NmsTable())
-"""Where there is no contract."""
+"""Lowest score of an evaluated detection: precision is needed down to the lowest useful score."""
+_DEFAULT = nms_settings(NmsTable())
+"""Used without a contract."""
 _CONFIDENT = 0.05
-"""Boxes are compared where the reference is at least so sure; elsewhere they mean nothing."""
+"""Boxes are compared only where the reference has at least this score."""
 _CURVE_STEP = 5
-"""Every fifth of COCO's 101 steps of recall is kept of a curve."""
+"""Curves keep every fifth of COCO's 101 recall thresholds."""
 
 
 class _Detection:
@@ -49,10 +49,10 @@ class _Detection:
         start: int,
         nms: NmsSettings | None,
     ) -> Predictions:
-        """Return what the runtime finds by `nms`, but for the score: that is next to nothing."""
-        nms = replace(nms or _USUAL, score_threshold=_LEAST_SCORE)
+        """Return the detections of the runtime with `nms`, but with a tiny score threshold."""
+        nms = replace(nms or _DEFAULT, score_threshold=_LEAST_SCORE)
         sizes = dataset.image_sizes(split)[start:]
-        found = [
+        detections = [
             detect(
                 boxes,
                 scores,
@@ -63,10 +63,10 @@ class _Detection:
             for boxes, scores, size in zip(outputs["boxes"], outputs["scores"], sizes, strict=False)
         ]
         return {
-            "boxes": np.concatenate([each.boxes for each in found]),
-            "scores": np.concatenate([each.scores for each in found]),
-            "labels": np.concatenate([each.labels for each in found]),
-            "offsets": np.cumsum([0, *(len(each.scores) for each in found)], dtype=np.int64),
+            "boxes": np.concatenate([each.boxes for each in detections]),
+            "scores": np.concatenate([each.scores for each in detections]),
+            "labels": np.concatenate([each.labels for each in detections]),
+            "offsets": np.cumsum([0, *(len(each.scores) for each in detections)], dtype=np.int64),
         }
 
     def join(self, parts: Sequence[Predictions]) -> Predictions:
@@ -82,9 +82,9 @@ class _Detection:
 
     def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         truths = dataset.truths(split)
-        found = _evaluated(predictions, dataset, split, sizes=tuple(SIZES))
-        value = _mean(found.precision[..., 0])
-        low, high = interval(value, mean_precision(found.matches, resamples(len(truths))))
+        evaluated = _evaluated(predictions, dataset, split, sizes=tuple(SIZES))
+        value = _mean(evaluated.precision[..., 0])
+        low, high = interval(value, mean_precision(evaluated.matches, resamples(len(truths))))
         return {
             "metric": self.metric,
             "title": self.title,
@@ -92,10 +92,10 @@ class _Detection:
             "low": round(low, _DIGITS),
             "high": round(high, _DIGITS),
             "images": len(truths),
-            "map50": round(_mean(found.precision[0, ..., 0]), _DIGITS),
-            "map75": round(_mean(found.precision[5, ..., 0]), _DIGITS),
+            "map50": round(_mean(evaluated.precision[0, ..., 0]), _DIGITS),
+            "map75": round(_mean(evaluated.precision[5, ..., 0]), _DIGITS),
             **{
-                f"map_{size}": _rounded(found.precision[..., position])
+                f"map_{size}": _rounded(evaluated.precision[..., position])
                 for position, size in enumerate(SIZES)
                 if size != "all"
             },
@@ -118,23 +118,23 @@ class _Detection:
         }
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
-        """Return COCO's figures per class, and precision over recall at an overlap of .5.
+        """Return COCO's figures per class, and precision over recall at an IoU of .5.
 
-        ``recall`` is that of all detections at an overlap of .5. A class without objects has no
+        ``recall`` is that of all detections at an IoU of .5. A class without objects has no
         figures.
         """
-        found = _evaluated(predictions, dataset, split)
+        evaluated = _evaluated(predictions, dataset, split)
         classes = [
             {
                 "label": label,
-                "support": int(found.matches[k].objects.sum()),
-                "ap": _rounded(found.precision[:, :, k, 0]),
-                "ap50": _rounded(found.precision[0, :, k, 0]),
-                "recall": _rounded(found.recall[0, k, 0]),
+                "support": int(evaluated.matches[k].objects.sum()),
+                "ap": _rounded(evaluated.precision[:, :, k, 0]),
+                "ap50": _rounded(evaluated.precision[0, :, k, 0]),
+                "recall": _rounded(evaluated.recall[0, k, 0]),
             }
             for k, label in enumerate(dataset.classes)
         ]
-        curves = found.precision[0, ::_CURVE_STEP, :, 0]
+        curves = evaluated.precision[0, ::_CURVE_STEP, :, 0]
         return {
             "classes": classes,
             "curves": {
@@ -148,10 +148,10 @@ class _Detection:
         }
 
     def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
-        """Return the noise of the scores, and how many detections are the same.
+        """Return the noise of the scores, and the share of matching detections.
 
-        ``agreement`` is the share of all detections of both, by `nms`, that have a partner of
-        their class in the other, overlapping by at least a half.
+        ``agreement`` is the share of the detections of both, after `nms`, that match a detection
+        of the other: same class and an IoU of at least one half.
         """
         sure = before["scores"].max(axis=2) > _CONFIDENT
         box_error = max_error(before["boxes"][sure], after["boxes"][sure])
@@ -159,7 +159,7 @@ class _Detection:
             "max_error": max(max_error(before["scores"], after["scores"]), box_error),
             "max_box_error": box_error,
             "snr_db": snr_db(before["scores"], after["scores"]),
-            "agreement": round(_agreement(before, after, nms or _USUAL), 6),
+            "agreement": round(_agreement(before, after, nms or _DEFAULT), 6),
         }
 
     def span(self, outputs: Outputs) -> float:
@@ -168,23 +168,23 @@ class _Detection:
         return 1.0
 
     def nms(self, dataset: Dataset, wanted: NmsTable | None = None) -> NmsSettings:
-        """Return the wanted rule, with room for the objects of the fullest image not tested on."""
+        """Return the recipe's settings; the default limit fits the fullest train or val image."""
         num_objects = most_objects(dataset, Split.TRAIN, Split.VAL)
         return nms_settings(wanted or NmsTable(), num_objects)
 
     def with_selected_threshold(
         self, nms: NmsSettings | None, predictions: Predictions, dataset: Dataset, split: Split
     ) -> NmsSettings:
-        """Return `nms` with the score of the best F1 at an overlap of .5, all classes as one."""
+        """Return `nms` with the threshold of the best F1 at an IoU of .5, over all classes."""
         score = best_score(_evaluated(predictions, dataset, split).matches)
-        return replace(nms or _USUAL, score_threshold=score)
+        return replace(nms or _DEFAULT, score_threshold=score)
 
     def truncated(self, dataset: Dataset, split: Split, nms: NmsSettings | None) -> str | None:
-        """Return which images have more objects than may be answered."""
-        return truncated(dataset, split, nms or _USUAL)
+        """Return a message if images have more objects than `nms` allows."""
+        return truncated(dataset, split, nms or _DEFAULT)
 
     def num_predictions(self, predictions: Predictions, nms: NmsSettings | None) -> int:
-        """Return the number of detections that score enough."""
+        """Return the number of detections above the score threshold."""
         return int((predictions["scores"] >= (nms.score_threshold if nms else _LEAST_SCORE)).sum())
 
     def at_chance(
@@ -194,10 +194,10 @@ class _Detection:
         split: Split,
         nms: NmsSettings | None = None,
     ) -> str | None:
-        """Return why the answers say nothing of the images that they belong to.
+        """Return why the predictions do not depend on their images; None if they do.
 
-        Average precision only reads the order of scores. A file whose scores all shrank can have a
-        good one and still find nothing on the device.
+        Average precision depends only on the order of scores: if all scores shrink, it may stay
+        good although no detection passes the threshold on the device.
         """
         truths = dataset.truths(split)
         if not len(predictions["scores"]):
@@ -224,7 +224,7 @@ class _Detection:
     def worst_errors(
         self, predictions: Predictions, dataset: Dataset, split: Split, nms: NmsSettings | None
     ) -> NDArray[np.uint8] | None:
-        return worst_errors_image(predictions, dataset, split, nms or _USUAL)
+        return worst_errors_image(predictions, dataset, split, nms or _DEFAULT)
 
 
 def _evaluated(
@@ -234,7 +234,7 @@ def _evaluated(
 
 
 def _mean(figures: NDArray[np.float64]) -> float:
-    """Return the mean over what there is to measure; 0 if there is nothing."""
+    """Return the mean over defined values; 0 if there are none."""
     known = figures[figures > -1]
     return float(known.mean()) if known.size else 0.0
 
@@ -247,9 +247,9 @@ def _agreement(before: Outputs, after: Outputs, nms: NmsSettings) -> float:
     total = matched = 0
     for i in range(len(before["scores"])):
         first, second = (_after_nms(outputs, i, nms) for outputs in (before, after))
-        found = pairs(first.boxes, first.labels, second.boxes, second.labels)
+        matches = pairs(first.boxes, first.labels, second.boxes, second.labels)
         total += len(first.scores) + len(second.scores)
-        matched += 2 * int((found >= 0).sum())
+        matched += 2 * int((matches >= 0).sum())
     return matched / total if total else 1.0
 
 
@@ -258,9 +258,9 @@ def _after_nms(outputs: Outputs, image: int, nms: NmsSettings) -> Detections:
 
 
 def _exchanged(predictions: Predictions, sizes: NDArray[np.int32]) -> Predictions:
-    """Return every image with the detections of the image half the split further on.
+    """Give every image the detections of another image, half the split further on.
 
-    Boxes are scaled with the images, from the one's height and width to the other's.
+    Boxes are scaled from the other image's height and width.
     """
     offsets = predictions["offsets"]
     num_images = len(offsets) - 1

@@ -144,7 +144,7 @@ class FeatureAdapter(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the maps with the teacher's channels, each `(N, C, H, W)`."""
-        return tuple(conv(found) for conv, found in zip(self.convs, maps, strict=True))
+        return tuple(conv(each) for conv, each in zip(self.convs, maps, strict=True))
 
 
 def _score_logits(raw: RawDetections) -> Tensor:

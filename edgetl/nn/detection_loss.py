@@ -78,22 +78,22 @@ def detection_loss(
     raw = RawDetections(*(part.float() for part in raw))
     owner, column = (labels >= 0).nonzero(as_tuple=True)
     truth, truth_labels = boxes[owner, column].float(), labels[owner, column]
-    found = assign(raw, grid, truth, truth_labels, owner)
+    assigned = assign(raw, grid, truth, truth_labels, owner)
 
-    count = max(1, len(found.images))
-    offsets = raw.offsets[found.images, found.locations]
-    targets = truth[found.boxes]
-    predictions = Grid(grid.corners[found.locations], grid.strides[found.locations])
+    count = max(1, len(assigned.images))
+    offsets = raw.offsets[assigned.images, assigned.locations]
+    targets = truth[assigned.boxes]
+    predictions = Grid(grid.corners[assigned.locations], grid.strides[assigned.locations])
     overlaps = pair_ious(decode_safely(offsets, predictions), targets)
-    logits = raw.classes[found.images, found.locations]
-    is_class = F.one_hot(truth_labels[found.boxes], logits.shape[1])
+    logits = raw.classes[assigned.images, assigned.locations]
+    is_class = F.one_hot(truth_labels[assigned.boxes], logits.shape[1])
     is_object = torch.zeros_like(raw.objectness)
-    is_object[found.images, found.locations] = 1.0
+    is_object[assigned.images, assigned.locations] = 1.0
 
     box = BOX_WEIGHT * (1 - overlaps**2).sum() / count
     objectness = F.binary_cross_entropy_with_logits(raw.objectness, is_object, reduction="sum")
     classes = F.binary_cross_entropy_with_logits(
-        logits, is_class * found.overlaps[:, None], reduction="sum"
+        logits, is_class * assigned.overlaps[:, None], reduction="sum"
     )
     objectness, classes = objectness / count, classes / count
     distance = offsets.new_zeros(())

@@ -35,13 +35,13 @@ class MultiScaleBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the maps of stride 8, 16 and 32."""
-        found: list[Tensor] = []
+        scales: list[Tensor] = []
         maps = images
         for position, block in enumerate(self.features):
             maps = block(maps)
             if position in self.feature_layers:
-                found.append(self.reduce[len(found)](maps))
-        third, fourth, fifth = found
+                scales.append(self.reduce[len(scales)](maps))
+        third, fourth, fifth = scales
         return third, fourth, fifth
 
 

@@ -59,8 +59,8 @@ class ConvUnit(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return shape `(N, channels_out, H / stride, W / stride)`."""
-        found: Tensor = self.act(self.bn(self.conv(maps)))
-        return found
+        outputs: Tensor = self.act(self.bn(self.conv(maps)))
+        return outputs
 
 
 class DepthwiseUnit(nn.Module):
@@ -88,8 +88,8 @@ class DepthwiseUnit(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return shape `(N, channels_out, H / stride, W / stride)`."""
-        found: Tensor = self.pconv(self.dconv(maps))
-        return found
+        outputs: Tensor = self.pconv(self.dconv(maps))
+        return outputs
 
 
 class ConvFactory:
@@ -132,8 +132,8 @@ class Focus(nn.Module):
         """Return shape `(N, channels_out, H / 2, W / 2)`."""
         bgr = images[:, [2, 1, 0]]
         shifted = [bgr[..., y::2, x::2] for x in (0, 1) for y in (0, 1)]
-        found: Tensor = self.conv(torch.cat(shifted, dim=1))
-        return found
+        outputs: Tensor = self.conv(torch.cat(shifted, dim=1))
+        return outputs
 
 
 class Bottleneck(nn.Module):
@@ -147,8 +147,8 @@ class Bottleneck(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the shape of `maps`."""
-        found: Tensor = self.conv2(self.conv1(maps))
-        return found + maps if self.shortcut else found
+        outputs: Tensor = self.conv2(self.conv1(maps))
+        return outputs + maps if self.shortcut else outputs
 
 
 class CrossStage(nn.Module):
@@ -168,8 +168,8 @@ class CrossStage(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return shape `(N, channels_out, H, W)`."""
-        found: Tensor = self.conv3(torch.cat([self.m(self.conv1(maps)), self.conv2(maps)], dim=1))
-        return found
+        outputs: Tensor = self.conv3(torch.cat([self.m(self.conv1(maps)), self.conv2(maps)], dim=1))
+        return outputs
 
 
 class PyramidPool(nn.Module):
@@ -185,8 +185,8 @@ class PyramidPool(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return shape `(N, channels_out, H, W)`."""
         narrow = self.conv1(maps)
-        found: Tensor = self.conv2(torch.cat([narrow, *(pool(narrow) for pool in self.m)], dim=1))
-        return found
+        outputs: Tensor = self.conv2(torch.cat([narrow, *(pool(narrow) for pool in self.m)], dim=1))
+        return outputs
 
 
 class CrossStageDarknet(nn.Module):
@@ -282,10 +282,10 @@ class Head(nn.Module):
             nn.init.constant_(predictor.bias, prior)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> RawDetections:
-        """Return the raw answers at every location of every map."""
+        """Return the raw predictions at every location of every map."""
         offsets, objectness, classes = [], [], []
-        for index, found in enumerate(maps):
-            stem = self.stems[index](found)
+        for index, features in enumerate(maps):
+            stem = self.stems[index](features)
             about_class = self.cls_convs[index](stem)
             about_box = self.reg_convs[index](stem)
             classes.append(_listed(self.cls_preds[index](about_class)))
@@ -307,8 +307,8 @@ class Yolox(nn.Module):
 
     def forward(self, images: Tensor) -> RawDetections:
         """Return the raw answers at every location."""
-        found: RawDetections = self.head(self.backbone(images))
-        return found
+        outputs: RawDetections = self.head(self.backbone(images))
+        return outputs
 
 
 def _branch(channels: int, convs: ConvFactory) -> nn.Sequential:

@@ -282,7 +282,7 @@ def _write_dataset(
     sizes = {split: [(_SIZE, _SIZE)] * len(truths[split]) for split in Split}
     write_index(
         folder,
-        task=Task.DETECTION,
+        task=Task.DETECTION if boxes else Task.CLASSIFICATION,
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items=items,

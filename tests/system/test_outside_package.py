@@ -129,7 +129,8 @@ def test_second_run_reuses_everything_and_a_new_version_remakes_what_loads_it(
     exporter.write_text(text.replace("version: int = 1", "version: int = 2"), encoding="utf-8")
     done = edgetl(folder, "why", "recipe.yaml", "--json", **_path(package))
     why = {row["label"]: row for row in json.loads(done.stdout)}
-    assert [label for label, row in why.items() if row["text"] == "reused"] == ["index", "finetune"]
+    reused = [label for label, row in why.items() if row["text"] == "reused"]
+    assert reused == ["index", "view", "finetune"]
     assert why["export npz"]["changes"] == [
         {"field": "plugins.exporter npz", "before": f"1, {_OWNER}", "now": f"2, {_OWNER}"}
     ]
@@ -154,7 +155,7 @@ def test_recipe_without_the_package_names_what_is_unknown(
             {"acme_edge/exporter.py": "import package_that_is_nowhere\n"},
             4,
             "exporter 'npz' of package 'acme-edge 0.1' needs the package 'package_that_is_nowhere'"
-            ", which is not installed\n  pip install 'package_that_is_nowhere'",
+            ", which is not installed\n  pip install package_that_is_nowhere",
             id="missing package",
         ),
         pytest.param(

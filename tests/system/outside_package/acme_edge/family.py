@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgetl.models import Block, PretrainedWeights
 from edgetl.types import Task
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ class PatchMean:
     version: int = 1
     task: Task = Task.CLASSIFICATION
     min_size: int = 8
-    strides: tuple[int, ...] = ()
+    size_multiple: int = 1
+    min_classes: int = 2
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    has_widths: bool = True
+    blocks: tuple[Block, ...] = (Block("stem", ("stem",)), Block("head", ("head",)))
     head: str = "head"
     reinitialized: tuple[str, ...] = ("head",)
-    feature_layers: tuple[str, ...] = ()
-    pretrained: Mapping[str, str] = field(default_factory=dict)
+    pretrained: Mapping[str, PretrainedWeights] = field(default_factory=dict)
     key_mapping: Mapping[str, str] = field(default_factory=dict)
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
@@ -42,6 +45,10 @@ class PatchMean:
             network.add_module("flatten", nn.Flatten())
             network.add_module("head", nn.Linear(channels, num_classes))
         return network.train()
+
+    def decoded(self, network: nn.Module, size: int) -> nn.Module:
+        del size
+        return network
 
     def features(self, module: nn.Module, images: Tensor) -> Tensor:
         features: Tensor = images
