@@ -109,7 +109,7 @@ def test_target_is_shown_as_json() -> None:
         ),
         (["list"], 2, "there is no subcommand 'list'\n  'edgetl targets' lists the targets"),
         (["show", "RPI4"], 3, "targets/RPI4.yaml: no such file; did you mean 'rpi4'?"),
-        (["show", "targets/rpi4.yaml"], 3, "without folder and ending: did you mean 'rpi4'?"),
+        (["show", "targets/rpi4.yaml"], 3, "without folder and extension: did you mean 'rpi4'?"),
         (["check", "rpi4", "--device", "ssh://pi@127.0.0.1:1"], 7, "127.0.0.1:1"),
     ],
 )

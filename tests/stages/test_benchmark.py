@@ -135,7 +135,7 @@ def test_failure_on_the_device_ends_with_its_reason(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:
     (candidate.folder / "model.onnx").write_bytes(b"torn")
-    with pytest.raises(DeviceError, match=r"ended with 6: edgetl\.runtime: onnxruntime .* cannot"):
+    with pytest.raises(DeviceError, match=r"exited with 6: edgetl\.runtime: onnxruntime .* cannot"):
         STAGE.run(settings, {"candidate": candidate}, workspace("benchmark"))
 
 
@@ -278,8 +278,8 @@ def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
     asked = settings.model_copy(update={"provider": "cuda"})
     with pytest.raises(
         DeviceError,
-        match=r"on device 'local' ended with 1: onnxruntime \S+ has no CUDAExecutionProvider here, "
-        r"which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
+        match=r"on device 'local' exited with 1: onnxruntime \S+ has no CUDAExecutionProvider "
+        r"here, which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of ",
     ) as caught:
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
     assert caught.value.exit_code == 7
