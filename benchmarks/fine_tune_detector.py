@@ -21,6 +21,9 @@ from pathlib import Path
 
 import yaml
 
+from edgetl.facts.package import CandidateRow, PackageFacts
+from edgetl.facts.scores import Score
+from edgetl.facts.training import TrainingFacts
 from edgetl.report.record import Run, last_run
 from edgetl.store.store import Store
 from edgetl.types import Facts
@@ -77,23 +80,24 @@ def _recipe(given: argparse.Namespace) -> Facts:
 def _tell(run: Run) -> None:
     print(f"\n{'model':<36} {'mAP':>6} {'interval':<16} {'mAP50':>6} {'minutes':>8}")
     for role, artifact in run.trained.items():
-        found = artifact.facts["test"]
-        minutes = artifact.manifest.seconds / _S_PER_MINUTE
-        _row(f"{role}: {artifact.facts['family']}", found, found["map50"], f"{minutes:>8.1f}")
-    if run.comparison:
-        gain = run.comparison
+        facts = artifact.read(TrainingFacts)
+        minutes = f"{artifact.manifest.seconds / _S_PER_MINUTE:>8.1f}"
+        if facts.test is not None:
+            _row(f"{role}: {facts.family}", facts.test, facts.test.figures["map50"], minutes)
+    if run.comparison and run.comparison.gain:
+        gain = run.comparison.gain
         print(
-            f"gain by the teacher: {gain['gain_pp']:+.1f} points of AP "
-            f"[{gain['low_pp']:+.1f}, {gain['high_pp']:+.1f}]"
+            f"gain by the teacher: {gain.pp:+.1f} points of AP "
+            f"[{gain.low_pp:+.1f}, {gain.high_pp:+.1f}]"
         )
     print(f"\n{'file':<36} {'mAP':>6} {'interval':<16} {'mAP50':>6} {'drop':>8}")
-    for row in run.packages[0].facts["rows"]:
-        _row(row["candidate"], row, row["others"]["mAP50"], f"{row['drop_pp']:>z8.1f}")
+    for row in run.packages[0].read(PackageFacts).rows:
+        _row(row.candidate.name, row, row.others["mAP50"], f"{row.drop_pp:>z8.1f}")
 
 
-def _row(name: str, found: Facts, map50: float, last: str) -> None:
-    interval = f"[{found['low']:.3f}, {found['high']:.3f}]"
-    print(f"{name:<36} {found['value']:>6.3f} {interval:<16} {map50:>6.3f} {last}")
+def _row(name: str, score: Score | CandidateRow, map50: float | None, last: str) -> None:
+    interval = f"[{score.low:.3f}, {score.high:.3f}]"
+    print(f"{name:<36} {score.value:>6.3f} {interval:<16} {map50 or 0.0:>6.3f} {last}")
 
 
 if __name__ == "__main__":

@@ -126,10 +126,10 @@ def _measure(folder: Path, called: str, dataset: Dataset, before: float | None) 
         _EVALUATION.collect(predictor.run(images[i : i + 1]), dataset, Split.TEST, i, nms)
         for i in range(len(images))
     ]
-    facts = _EVALUATION.score(_EVALUATION.join(parts), dataset, Split.TEST)
-    value: float = facts["value"]
+    score = _EVALUATION.score(_EVALUATION.join(parts), dataset, Split.TEST)
+    value, map50 = score.value, score.figures["map50"] or 0.0
     drop = "" if before is None else f"{100 * (before - value):>6.1f}"
-    print(f"{called:<30} {100 * value:>6.1f} {100 * facts['map50']:>6.1f} {drop:>6}", flush=True)
+    print(f"{called:<30} {100 * value:>6.1f} {100 * map50:>6.1f} {drop:>6}", flush=True)
     return value
 
 

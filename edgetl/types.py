@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Fact: TypeAlias = Any
 """A JSON value: str, int, float, bool, None, list or dict of these."""
 
 Facts: TypeAlias = dict[str, Fact]
-"""What a stage found out, by name; stored in the artifact's manifest."""
+"""A JSON object, such as the facts of a stage in the artifact's manifest."""
+
+MIB: Final = 1 << 20
+"""Bytes of a mebibyte."""
 
 
 class Task(StrEnum):

@@ -1,7 +1,7 @@
 """Settings for all tests: few threads, so that parallel workers do not fight over the cores.
 
-Also environments that hold some of the installed distributions and no others, and a way to
-install a package that adds plug-ins.
+Also environments that hold some of the installed distributions and no others, a way to install a
+package that adds plug-ins, and example facts.
 """
 
 from __future__ import annotations
@@ -14,10 +14,21 @@ import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgetl.config.candidate import Candidate
+from edgetl.config.limits import Limits
+from edgetl.facts.bundle import BundleManifest, BundleTarget
+from edgetl.facts.latency import LatencyFacts, Quantile, Quantiles, RunsFacts, TimingFacts
+from edgetl.facts.package import CandidateRow, PackageFacts
+from edgetl.facts.scores import Score
+from edgetl.facts.training import TrainingFacts, WeightsFacts
+from edgetl.facts.verification import Drop, LadderStep, VerificationFacts
 from edgetl.runtime import installed
+from edgetl.runtime.engines import CPU
+from edgetl.types import Facts, Precision, Provenance
 
 # Read by OpenMP and by edgetl's child processes; must be set before a framework is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,6 +37,195 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tests stop by it would not hear it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Examples:
+    """Facts of stages for tests that only need some; arguments replace fields."""
+
+    def candidate(self, name: str) -> Candidate:
+        """Return the student's candidate of a name: ``onnx int8``, ``onnx fp32 cuda``."""
+        format_name, precision, *provider = name.split()
+        return Candidate(
+            "student", format_name, Precision(precision), provider[0] if provider else CPU
+        )
+
+    def score(self, value: float, **changes: Any) -> Score:
+        fields: Facts = {
+            "metric": "top1",
+            "title": "top-1",
+            "value": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+            "images": 8,
+        }
+        return Score.model_validate(fields | changes)
+
+    def training(self, model: str, value: float, **changes: Any) -> TrainingFacts:
+        fields: Facts = {
+            "model": model,
+            "family": "mobilenet_v3_small",
+            "width": 0.5,
+            "parameters": 12345,
+            "weights": WeightsFacts(source="imagenet", loaded=3),
+            "phases": {},
+            "val": None,
+            "test": self.score(value),
+        }
+        return TrainingFacts.model_validate(fields | changes)
+
+    def step(self, name: str, snr_db: float, *, holds: bool) -> LadderStep:
+        return LadderStep(
+            step=name,
+            images=8,
+            max_error=0.012,
+            snr_db=snr_db,
+            agreement=0.75,
+            lowest_snr_db=5.0,
+            holds=holds,
+        )
+
+    def drop(self, pp: float, **changes: Any) -> Drop:
+        fields: Facts = {
+            "against": "student",
+            "value": 0.88,
+            "pp": pp,
+            "low_pp": pp - 1,
+            "high_pp": pp + 1,
+        }
+        return Drop.model_validate(fields | changes)
+
+    def verification(self, name: str, **changes: Any) -> VerificationFacts:
+        """Return the facts of a model file that loses half a point and breaks nowhere."""
+        candidate = self.candidate(name)
+        fields: Facts = {
+            **dict(self.score(0.9)),
+            "model": candidate.model,
+            "format": candidate.format,
+            "precision": candidate.precision,
+            "engine": "onnxruntime 1.31",
+            "num_predictions": 8,
+            "at_chance": None,
+            "truncated": None,
+            "drop": self.drop(0.5),
+            "teacher_drop": self.drop(0.5),
+            "ladder": (),
+            "breaks_at": None,
+            "classes": (),
+            "worst_errors": None,
+            "size_bytes": 4 << 20,
+        }
+        return VerificationFacts.model_validate(fields | changes)
+
+    def timing(self, p95_ms: float = 2.0, **changes: Any) -> TimingFacts:
+        """Return times of the CPU, 80 MiB, four runs of which one was disturbed."""
+        p95 = Quantile(value=p95_ms, low=p95_ms - 0.1, high=p95_ms + 0.1)
+        p50 = Quantile(value=p95_ms - 0.5, low=p95_ms - 0.6, high=p95_ms - 0.4)
+        nothing: Quantiles = {"p50": None, "p95": None}
+        fields: Facts = {
+            "engine": "onnxruntime 1.31",
+            "provider": CPU,
+            "threads": 1,
+            "load_ms": 10.0,
+            "first_ms": 5.0,
+            "count": 150,
+            "model_ms": {"p50": p50, "p95": p95},
+            "end_to_end_ms": nothing,
+            "pre_ms": nothing,
+            "post_ms": nothing,
+            "peak_memory_bytes": 80 << 20,
+            "energy_j": None,
+            "hottest_c": None,
+            "warm_up_count": 10,
+            "stable": True,
+            "interfered": False,
+            "runs": RunsFacts(
+                asked=3, taken=4, undisturbed=3, p50_ms=(p50.value,) * 4, disturbances=((),) * 4
+            ),
+            "sustained": None,
+        }
+        return TimingFacts.model_validate(fields | changes)
+
+    def latency(self, p95_ms: float = 2.0, **changes: Any) -> LatencyFacts:
+        """Return the same times, measured on this machine."""
+        fields: Facts = {
+            **dict(self.timing(p95_ms)),
+            "device": "local",
+            "provenance": Provenance.MEASURED,
+            "host": {"machine": "x86_64", "cores": 2},
+            "broken": None,
+        }
+        return LatencyFacts.model_validate(fields | changes)
+
+    def row(self, name: str, **changes: Any) -> CandidateRow:
+        """Return a line of a target's table, timed and chosen."""
+        fields: Facts = {
+            "candidate": self.candidate(name),
+            "metric": "top1",
+            "title": "top-1",
+            "value": 0.875,
+            "low": 0.7,
+            "high": 0.95,
+            "others": {},
+            "drop_pp": 0.5,
+            "drop_low_pp": -0.25,
+            "drop_high_pp": 1.0,
+            "breaks_at": None,
+            "size_bytes": 1 << 20,
+            "p95_ms": 2.0,
+            "p95_low_ms": 1.9,
+            "p95_high_ms": 2.1,
+            "provenance": Provenance.MEASURED,
+            "interfered": False,
+            "memory_bytes": 50 << 20,
+            "verdict": "chosen",
+            "reason": "fastest within limits",
+        }
+        return CandidateRow.model_validate(fields | changes)
+
+    def package(self, target: str, *rows: CandidateRow, **changes: Any) -> PackageFacts:
+        """Return a held target whose first row was chosen."""
+        fields: Facts = {
+            "target": target,
+            "device": "local",
+            "threads": 1,
+            "limits": Limits(),
+            "verdict": "held",
+            "why": "",
+            "chosen": rows[0].candidate,
+            "rows": rows,
+        }
+        return PackageFacts.model_validate(fields | changes)
+
+    def bundle(self, target: str, **changes: Any) -> BundleManifest:
+        """Return the manifest of a bundle of an fp32 ONNX file, never timed."""
+        fields: Facts = {
+            "schema": 1,
+            "name": "colours",
+            "edgetl": "0",
+            "target": BundleTarget(
+                name=target,
+                description="a board",
+                device="local",
+                threads=1,
+                limits=Limits(),
+                board=None,
+            ),
+            "candidate": self.candidate("onnx fp32"),
+            "verdict": "held",
+            "why": "",
+            "accuracy": self.verification("onnx fp32"),
+            "latency": None,
+            "made_with": {},
+            "lineage": {},
+            "model_files": ["model.onnx"],
+            "files": {},
+        }
+        return BundleManifest.model_validate(fields | changes)
+
+
+@pytest.fixture(scope="session")
+def examples() -> Examples:
+    return Examples()
 
 
 @pytest.fixture(scope="session")

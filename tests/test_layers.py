@@ -23,6 +23,7 @@ _LAYERS = (
     ("evaluation",),
     ("data",),
     ("store",),
+    ("facts",),
     ("config",),
     ("plugins",),
     ("worker",),

@@ -13,8 +13,6 @@ from edgetl.store.store import Store
 if TYPE_CHECKING:  # help must not wait for numpy
     from edgetl.gate.bundle import Bundle
 
-_LABEL = "package "
-
 device = click.option(
     "--device",
     metavar="ADDRESS",
@@ -58,17 +56,30 @@ def find_bundle(given: str, target: str, store: Store) -> tuple[Bundle, bool]:
 def _of_recipe(recipe: str, target: str, store: Store) -> Path:
     """Return the folder of the bundle that the last run of `recipe` made for `target`."""
     from edgetl.config.load import load_recipe
+    from edgetl.facts.package import PackageFacts
     from edgetl.pipeline.planner import all_stages
 
-    tables = {name: stage.options for name, stage in all_stages().items()}
+    stages = all_stages()
+    tables = {name: stage.options for name, stage in stages.items()}
     name = load_recipe(recipe, (), tables).recipe.name
-    made = {
-        label.removeprefix(_LABEL): place
-        for label, place in store.runs().get(name, {}).items()
-        if label.startswith(_LABEL)
+    packagers = {stage.name for stage in stages.values() if stage.makes == "bundle"}
+    places = {
+        place
+        for place in store.runs().get(name, {}).values()
+        if place.partition("/")[0] in packagers
     }
-    if not made:
+    if not places:
         raise UsageError(f"{recipe} was never run to its end here", remedy=f"edgetl run {recipe}")
+    packages = [
+        artifact
+        for folder, artifact in store.artifacts()
+        if artifact is not None and f"{folder.parent.name}/{folder.name}" in places
+    ]
+    if len(packages) < len(places):
+        raise StoreError(
+            f"the store {store.root} has lost a bundle of {recipe}", remedy=f"edgetl run {recipe}"
+        )
+    made = {package.read(PackageFacts).target: package for package in packages}
     wanted = target or (next(iter(made)) if len(made) == 1 else "")
     if wanted not in made:
         asked = f"no target '{target}'" if target else "several targets"
@@ -76,16 +87,10 @@ def _of_recipe(recipe: str, target: str, store: Store) -> Path:
             f"the last run of {recipe} had {asked}",
             remedy=f"--target with one of: {', '.join(made)}",
         )
-    for folder, artifact in store.artifacts():
-        if f"{folder.parent.name}/{folder.name}" == made[wanted] and artifact is not None:
-            if artifact.facts["chosen"] is None:
-                raise UsageError(
-                    f"the last run of {recipe} has no bundle for '{wanted}': "
-                    f"{artifact.facts['why']}",
-                    remedy=f"edgetl run {recipe} shows every candidate",
-                )
-            return folder / "bundle"
-    raise StoreError(
-        f"the store {store.root} has lost the bundle of {recipe} for '{wanted}'",
-        remedy=f"edgetl run {recipe}",
-    )
+    facts = made[wanted].read(PackageFacts)
+    if facts.chosen is None:
+        raise UsageError(
+            f"the last run of {recipe} has no bundle for '{wanted}': {facts.why}",
+            remedy=f"edgetl run {recipe} shows every candidate",
+        )
+    return made[wanted].folder / "bundle"

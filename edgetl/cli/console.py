@@ -62,7 +62,7 @@ class Console:
         self._close_bar()
         if self._quiet:
             return
-        summary = self._stages[node.stage].summary(artifact.facts)
+        summary = self._stages[node.stage].summarise(artifact)
         took = "reused" if reused else f"{artifact.manifest.seconds:.0f} s"
         click.echo(f"{node.label:<{_LABEL_WIDTH}} {summary}  [{took}]")
 

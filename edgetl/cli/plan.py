@@ -46,7 +46,7 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
     else:
         for step in steps:
             if step.artifact:
-                summary = stages[step.node.stage].summary(step.artifact.facts)
+                summary = stages[step.node.stage].summarise(step.artifact)
                 click.echo(f"{step.node.label:<28} reuse  {summary}")
             else:
                 click.echo(f"{step.node.label:<28} run")

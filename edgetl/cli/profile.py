@@ -70,8 +70,8 @@ def command(
     """
     target, device = _which(address, name, formats, has_out=out is not None)
     pairs = [
-        each.file
-        for each in target.each_candidate()
+        (each.format, each.precision)
+        for each in target.variants()
         if each.provider == engines.CPU and (not formats or each.format in formats)
     ]
     path = out or Path("profiles") / f"{target.name}.json"
@@ -98,7 +98,7 @@ def _which(
         )
     target = load_target(name or _HOST, check_address=check_address)
     offered = dict.fromkeys(
-        each.format for each in target.each_candidate() if each.provider == engines.CPU
+        each.format for each in target.variants() if each.provider == engines.CPU
     )
     for each in formats:
         if each not in offered:

@@ -10,8 +10,7 @@ import click
 
 from edgetl.cli import options
 from edgetl.store.store import Store
-
-_MIB = 1 << 20
+from edgetl.types import MIB
 
 
 @click.command()
@@ -37,6 +36,6 @@ def command(store_root: Path, *, dry_run: bool, as_json: bool) -> None:
         click.echo(json.dumps({"removed": not dry_run, "folders": rows}, indent=2))
         return
     for folder, size in sizes.items():
-        click.echo(f"{folder}  {size / _MIB:.1f} MiB")
+        click.echo(f"{folder}  {size / MIB:.1f} MiB")
     verb = "would be removed" if dry_run else "removed"
-    click.echo(f"{len(folders)} folders {verb}, {sum(sizes.values()) / _MIB:.1f} MiB")
+    click.echo(f"{len(folders)} folders {verb}, {sum(sizes.values()) / MIB:.1f} MiB")

@@ -10,15 +10,16 @@ import click
 
 from edgetl.cli import options
 from edgetl.errors import EdgetlError, UsageError
+from edgetl.facts.package import PackageFacts
 from edgetl.pipeline.execute import survey
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.planner import all_stages
 from edgetl.report.html import page
 from edgetl.report.markdown import summary
-from edgetl.report.record import Run, last_run, limits_of, reason_of
+from edgetl.report.record import Run, last_run, reason_of
 from edgetl.stages import Job
 from edgetl.store.store import Artifact, Store
-from edgetl.types import Fact
+from edgetl.types import MIB, Fact
 
 _DEFAULT_OUT = Path("report.html")
 
@@ -73,7 +74,7 @@ def command(
     elif as_json:
         click.echo(json.dumps(_as_json(run, wanted), indent=2))
     elif wanted is not None:
-        click.echo(f"{wanted}  {wanted.stat().st_size / 2**20:.1f} MiB")
+        click.echo(f"{wanted}  {wanted.stat().st_size / MIB:.1f} MiB")
     if run.notice:
         click.echo(run.notice, err=True)
 
@@ -125,19 +126,21 @@ def _some(labels: Sequence[str], most: int = 3) -> str:
 
 
 def _as_json(run: Run, written: Path | None) -> dict[str, object]:
+    packages = [package.read(PackageFacts) for package in run.packages]
+    comparison = run.comparison
     return {
         "recipe": run.name,
         "notice": run.notice,
         "html": None if written is None else str(written),
         "targets": {
-            package.facts["target"]: {
-                **package.facts,
-                "reason": reason_of(package.facts),
-                "limits_in_words": list(limits_of(package.facts).values()),
+            package.target: {
+                **package.model_dump(mode="json"),
+                "reason": reason_of(package),
+                "limits_in_words": list(package.limits.in_words().values()),
             }
-            for package in run.packages
+            for package in packages
         },
-        "comparison": run.comparison,
+        "comparison": None if comparison is None else comparison.model_dump(mode="json"),
         "artifacts": {
             label: {
                 "stage": artifact.manifest.stage,

@@ -12,6 +12,7 @@ import click
 from edgetl.cli import options
 from edgetl.cli.console import Console
 from edgetl.errors import ExitCode
+from edgetl.facts.package import Outcome, PackageFacts
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
 from edgetl.pipeline.job import load_job
@@ -50,42 +51,41 @@ def command(
     with Console(stages, quiet=as_json) as console:
         artifacts = run(job, store, stages, console)
     store.record_run(job.recipe.name, artifacts)
-    packages = {
-        artifact.facts["target"]: artifact
-        for artifact in artifacts.values()
-        if artifact.manifest.kind == "bundle"
-    }
-    for target, package in packages.items():
-        copy_bundle(package, dist / target)
+    packages: dict[str, PackageFacts] = {}
+    for artifact in artifacts.values():
+        if artifact.manifest.kind == "bundle":
+            facts = artifact.read(PackageFacts)
+            packages[facts.target] = facts
+            copy_bundle(artifact, dist / facts.target)
     if as_json:
         click.echo(json.dumps(_as_json(artifacts, packages, dist), indent=2))
     else:
         click.echo("")
-        facts = [package.facts for package in packages.values()]
-        click.echo(candidate_table(facts))
-        for line in verdict_lines(facts, dist):
+        verdicts = list(packages.values())
+        click.echo(candidate_table(verdicts))
+        for line in verdict_lines(verdicts, dist):
             click.echo(line)
-        for line in worst_error_lines(facts, artifacts):
+        for line in worst_error_lines(verdicts, artifacts.values()):
             click.echo(line)
-    if any(package.facts["verdict"] != "held" for package in packages.values()):
+    if any(package.verdict is not Outcome.HELD for package in packages.values()):
         sys.exit(ExitCode.LIMIT_MISSED)
 
 
 def _as_json(
-    artifacts: Mapping[str, Artifact], packages: Mapping[str, Artifact], dist: Path
+    artifacts: Mapping[str, Artifact], packages: Mapping[str, PackageFacts], dist: Path
 ) -> dict[str, object]:
     return {
         "artifacts": {
             label: {
                 "folder": str(artifact.folder),
                 "digest": artifact.manifest.digest,
-                "facts": artifact.facts,
+                "facts": artifact.manifest.facts,
             }
             for label, artifact in artifacts.items()
             if artifact.manifest.kind != "bundle"
         },
         "targets": {
-            target: package.facts | {"dist": str(dist / target)}
-            for target, package in packages.items()
+            target: facts.model_dump(mode="json") | {"dist": str(dist / target)}
+            for target, facts in packages.items()
         },
     }

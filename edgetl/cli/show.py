@@ -11,6 +11,7 @@ import click
 from edgetl.cli import options
 from edgetl.cli.survey import survey_recipe, unknown_label
 from edgetl.errors import UsageError
+from edgetl.facts.verification import VerificationFacts
 from edgetl.pipeline.execute import Step
 from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Artifact, Store
@@ -45,16 +46,18 @@ def command(
     there = [(step.node, step.artifact) for step in steps if step.artifact is not None]
     if as_json:
         rows = {
-            node.label: {"folder": str(artifact.folder), "facts": artifact.facts}
+            node.label: {"folder": str(artifact.folder), "facts": artifact.manifest.facts}
             for node, artifact in there
         }
         click.echo(json.dumps(rows, indent=2))
         return
+    stages = all_stages()
     for node, artifact in there:
-        click.echo(f"{node.label:<28} {all_stages()[node.stage].summary(artifact.facts)}")
+        click.echo(f"{node.label:<28} {stages[node.stage].summarise(artifact)}")
         click.echo(f"{'':<28} {artifact.folder}")
-        if artifact.facts.get("worst_errors"):
-            click.echo(f"{'':<28} {artifact.file(artifact.facts['worst_errors'])}")
+        facts = artifact.read(stages[node.stage].facts)
+        if isinstance(facts, VerificationFacts) and facts.worst_errors is not None:
+            click.echo(f"{'':<28} {artifact.file(facts.worst_errors)}")
     missing = len(steps) - len(there)
     if missing:
         click.echo(f"{missing} more are to be made: edgetl run {recipe}")

@@ -82,7 +82,7 @@ def show(name: str, *, as_json: bool) -> None:
         return
     click.echo(f"{target.name}  {target.description}")
     limits = target.limits.model_dump(exclude_none=True)
-    names = ", ".join(candidate.name for candidate in target.each_candidate())
+    names = ", ".join(each.name for each in target.variants())
     _table(
         [
             ("  reached by", target.device or "nothing: its models stay unverified"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.check import check_table
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
+from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.config.yaml_file import Document, override, parse_override, read_document
@@ -31,12 +32,17 @@ class LoadedRecipe:
     """Base of relative paths in the recipe."""
     recipe: Recipe
     tables: Mapping[str, Table]
+    refinements: Mapping[str, tuple[Refinement, ...]]
+    """The steps of each model's `refine` list, by the key of the model: ``teacher``."""
     lines: Document
     """The document, for line numbers of problems detected later."""
 
 
 def load_recipe(
-    name: str, overrides: Sequence[str], stage_tables: Mapping[str, type[Table]]
+    name: str,
+    overrides: Sequence[str],
+    stage_tables: Mapping[str, type[Table]],
+    refining_tables: Mapping[str, type[Table]] | None = None,
 ) -> LoadedRecipe:
     """Return a recipe by path or by the name of a ready-made one.
 
@@ -45,6 +51,7 @@ def load_recipe(
         overrides: Texts like ``finetune.epochs=3``, applied in order.
         stage_tables: The table of every stage by stage name; a stage missing from the recipe gets
             its defaults.
+        refining_tables: The options of every refining stage by name.
 
     Raises:
         ConfigError: With all problems of the file.
@@ -63,11 +70,17 @@ def load_recipe(
         problems += errors
         if table is not None:
             tables[stage] = table
+    refinements: dict[str, tuple[Refinement, ...]] = {}
+    for key, model_table in _models(recipe):
+        place = (key, "refine")
+        entries = model_table.refine
+        refinements[key], wrong = check_refinements(document, place, entries, refining_tables or {})
+        problems += wrong
     if recipe is None or problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
     is_file = Path(name).is_file()
     folder = path.resolve().parent if is_file else Path.cwd()
-    return LoadedRecipe(source, folder, recipe, tables, document)
+    return LoadedRecipe(source, folder, recipe, tables, refinements, document)
 
 
 def load_target(name: str, *, check_address: Callable[[str], str | None] | None = None) -> Target:
@@ -102,6 +115,14 @@ def known_files(folder: str) -> dict[str, Path]:
         for path in sorted(place.glob("*.yaml")):
             files.setdefault(path.stem, path)
     return files
+
+
+def _models(recipe: Recipe | None) -> Iterator[tuple[str, TeacherTable | StudentTable]]:
+    """Yield the key and the table of every model."""
+    if recipe is not None:
+        yield "teacher", recipe.teacher
+        if recipe.student is not None:
+            yield "student", recipe.student
 
 
 def _load_named(

@@ -8,10 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
-from edgetl.types import Task
+from edgetl.types import Fact, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+RefineEntry = dict[str, dict[str, Fact] | None]
+"""One key, the name of a refining stage, to its options; null takes the defaults."""
 
 
 class Drop(StrEnum):
@@ -102,7 +106,7 @@ class UnlabelledTable(Table):
     path: str
     """Folder or zip, relative to the recipe; every image in it counts."""
     exclude: tuple[str, ...] = ()
-    """Files to leave out, as glob patterns relative to `path`."""
+    """Files to ignore, as glob patterns relative to `path`."""
     drop: tuple[Literal[Drop.UNREADABLE, Drop.DUPLICATES], ...] = ()
     """`unreadable` images, and `duplicates`: images that another role holds."""
     transductive: bool = False
@@ -116,9 +120,9 @@ class EvaluationTable(Table):
     path: str
     """Folder or zip, relative to the recipe, laid out as for `data`; all splits are measured on."""
     exclude: tuple[str, ...] = ()
-    """Files to leave out, as glob patterns relative to `path`."""
+    """Files to ignore, as glob patterns relative to `path`."""
     drop: tuple[Drop, ...] = ()
-    """As for `data`; `duplicates` also leaves out images that `data` holds."""
+    """As for `data`; `duplicates` also drops images that are in `data`."""
     repair: tuple[Repair, ...] = ()
     """As for `data`."""
     accept: tuple[Accept, ...] = ()
@@ -151,6 +155,8 @@ class TeacherTable(Table):
     """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
+    refine: tuple[RefineEntry, ...] = ()
+    """Steps that change the trained model, in order, each `{stage: {options}}`."""
 
 
 class StudentTable(Table):
@@ -164,6 +170,8 @@ class StudentTable(Table):
     """As for the teacher."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
+    refine: tuple[RefineEntry, ...] = ()
+    """As for the teacher."""
 
 
 class NmsTable(Table):
@@ -191,9 +199,9 @@ class Recipe(Table):
     """What the model predicts."""
     data: DataTable
     unlabelled: UnlabelledTable | None = None
-    """Images to adapt to; leave out where there are none."""
+    """Images to adapt to; omit if there are none."""
     evaluation: EvaluationTable | None = None
-    """Images to measure on besides the test split of `data`; leave out where there are none."""
+    """Images to evaluate on besides the test split of `data`; omit if there are none."""
     input: InputTable = InputTable()
     teacher: TeacherTable
     student: StudentTable | None = None

@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from edgetl.config.board import Board, Feature
+from edgetl.config.candidate import Variant
+from edgetl.config.limits import Limits
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
 from edgetl.plugins import ENGINES
 from edgetl.runtime import engines
-from edgetl.types import Precision, Task
-
-ACCURACIES: Mapping[Task, Mapping[str, str]] = {
-    Task.CLASSIFICATION: {"top1": "top-1"},
-    Task.DETECTION: {"map": "mAP", "map50": "mAP50"},
-}
-"""Accuracy limits of each task with their display names; the task's metric first."""
-
-
-class Limits(Table):
-    """Limits for a candidate on a target; null or false disables a limit."""
-
-    better_than_guessing: bool = True
-    """Reject a classifier that is no better than always predicting the most frequent class of the
-    test split, and a detector whose detections fit other images equally well. A detector without
-    any detection is always rejected."""
-    top1: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Lowest top-1 accuracy of a classifier on the test split, fraction."""
-    map: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Lowest mean average precision of a detector on the test split, fraction; COCO's mean over
-    IoU thresholds from .5 to .95."""
-    map50: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Lowest mean average precision at an IoU threshold of .5, fraction."""
-    drop_pp: float | None = Field(default=1.0, ge=0.0)
-    """Largest drop against the float model, percentage points of top-1 or mAP."""
-    p95_ms: float | None = Field(default=None, gt=0.0)
-    """Largest 95th percentile of the latency of the model alone, milliseconds."""
-    size_mib: float | None = Field(default=None, gt=0.0)
-    """Largest model file, MiB."""
-    memory_mib: float | None = Field(default=None, gt=0.0)
-    """Largest peak resident memory of the inference process, MiB."""
+from edgetl.types import Precision
 
 
 def _check_engine(key: str) -> str:
@@ -71,27 +42,6 @@ EngineName = Annotated[
     AfterValidator(_check_engine),
 ]
 """A format, which runs on the CPU, or ``format@provider``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A model file and its execution provider."""
-
-    format: str
-    precision: Precision
-    provider: str
-    """One of `edgetl.runtime.engines.providers`."""
-
-    @property
-    def file(self) -> tuple[str, Precision]:
-        """Format and precision: candidates that differ in their provider share the model file."""
-        return self.format, self.precision
-
-    @property
-    def name(self) -> str:
-        """Display name: ``onnx int8``, ``onnx fp16 cuda``."""
-        parts = (self.format, self.precision.value)
-        return " ".join(parts if self.provider == engines.CPU else (*parts, self.provider))
 
 
 class Target(Table):
@@ -121,17 +71,17 @@ class Target(Table):
             raise ValueError("; ".join(problems))
         return self
 
-    def each_candidate(self) -> Iterator[Candidate]:
-        """Yield all candidates in the order of the file."""
+    def variants(self) -> Iterator[Variant]:
+        """Yield every way to run a model, in the order of the file."""
         for (name, provider), precisions in zip(
             self.format_providers(), self.candidates.values(), strict=True
         ):
             for precision in precisions:
-                yield Candidate(name, precision, provider)
+                yield Variant(name, precision, provider)
 
     def pairs(self) -> tuple[tuple[str, Precision], ...]:
         """Return (format, precision) of each distinct model file in the order of the file."""
-        return tuple(dict.fromkeys(candidate.file for candidate in self.each_candidate()))
+        return tuple(dict.fromkeys((each.format, each.precision) for each in self.variants()))
 
     def files(self) -> dict[str, tuple[Precision, ...]]:
         """Return the precisions of the model files, by format, in the order of the file."""

@@ -1,37 +1,36 @@
-"""Random changes to training images, by torchvision's transforms v2, one dice throw per image."""
+"""Augmented views of an image as a pure function of (image, view number, seed).
+
+A view is described without any size: where its points lie in the upright source image, what is
+occluded and how colours change. Each network input maps that through its own fit, so a teacher at
+224 px and a student at 96 px see the same crop of the same image.
+
+A view has the frame of its image: the same shape, filled by a part of the image. Points are
+fractions of the frame's sides, from the top left.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - the usual name
 
-
-class Level(StrEnum):
-    """How much training images vary."""
-
-    NONE = "none"
-    FLIP = "flip"
-    """Mirrored left to right, half of them."""
-    LIGHT = "light"
-    """And cut to 60 to 100 % of the area, brightness and contrast by 20 %."""
-    STRONG = "strong"
-    """And cut to 35 to 100 %, turned by 20 degrees, colours by 40 %, patches erased."""
+from edgetl.data.levels import Level, num_views
+from edgetl.runtime.preprocess import Preprocess, place
 
 
 @dataclass(frozen=True, slots=True)
 class _Strength:
-    """What a level draws from."""
+    """The ranges that a level draws from."""
 
     smallest_area: float = 1.0
-    """Of the cut, fraction."""
+    """Of the crop, fraction."""
     widest_ratio: float = 1.0
-    """Of the cut's width to its height, and the inverse."""
+    """Of the crop's width to its height, as a multiple of the image's, and the inverse."""
     degrees: float = 0.0
     colour: float = 0.0
     """Brightness, contrast and saturation are multiplied by 1 plus or minus this."""
@@ -41,8 +40,6 @@ class _Strength:
 
 
 _STRENGTHS = {
-    Level.NONE: _Strength(),
-    Level.FLIP: _Strength(),
     Level.LIGHT: _Strength(smallest_area=0.6, widest_ratio=1.25, colour=0.2),
     Level.STRONG: _Strength(
         smallest_area=0.35,
@@ -57,72 +54,226 @@ _HALF = 0.5
 _ERASED_AREA = (0.02, 0.15)
 _NUM_DRAWS = 16
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, fractions of a frame."""
 
-def augment(image: Tensor, level: Level, rng: np.random.Generator, *, pad: int) -> Tensor:
-    """Return a changed copy of one image, or the image itself where nothing changes.
 
-    The same number of draws is taken at every level and whatever they decide, so an image's changes
-    depend on its dice alone.
+@dataclass(frozen=True, slots=True)
+class View:
+    """One view of an image, for inputs of any size and fit."""
+
+    crop: Box = (0.0, 0.0, 1.0, 1.0)
+    """The part of the image, once it is rotated, that fills the frame."""
+    degrees: float = 0.0
+    """Counter-clockwise turn of the image about its centre."""
+    mirrored: bool = False
+    """Left to right, after the crop."""
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    """Multiples, applied in this order."""
+    erased: Box | None = None
+    """A patch of the view that shows nothing."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels lie elsewhere than in the image, mirroring aside."""
+        return bool(self.degrees) or self.crop != (0.0, 0.0, 1.0, 1.0)
+
+
+def view_number(level: Level, limit: int | None, *, content: str, seed: int, epoch: int) -> int:
+    """Return which view of an image an epoch shows.
+
+    With the two views of `flip` it is drawn for each image and epoch; otherwise epochs take the
+    views in turn.
 
     Args:
-        image: Shape `(3, H, W)`, uint8; fastest when its memory is channels-last.
-        level: How much it varies.
-        rng: Seeded for this image in this epoch.
-        pad: Grey level of corners and patches that show nothing.
+        level: How much images vary.
+        limit: How many views there may be; None for a new one in every epoch.
+        content: SHA-256 of the image.
+        seed: Of the training.
+        epoch: Counted from 0.
+    """
+    count = num_views(level, limit)
+    if count is None:
+        return epoch
+    if level is Level.FLIP:
+        # The leading 3 keeps these streams apart from others of the same seed.
+        return int(_rng(3, seed, epoch, int(content, 16)).integers(count))
+    return epoch % count
 
-    Returns:
-        Shape `(3, H, W)`, uint8.
+
+def make_view(level: Level, number: int, *, content: str, seed: int) -> View:
+    """Return view `number` of an image.
+
+    Args:
+        level: How much images vary.
+        number: Of the view, from 0; with `flip` 0 is the image as it is and 1 its mirror image.
+        content: SHA-256 of the image.
+        seed: Of the training.
     """
     if level is Level.NONE:
-        return image
-    draws = rng.random(_NUM_DRAWS)
+        return View()
+    if level is Level.FLIP:
+        return View(mirrored=number == 1)
+    draws = _rng(1, seed, number, int(content, 16)).random(_NUM_DRAWS).tolist()
     strength = _STRENGTHS[level]
-    height, width = image.shape[-2:]
-    if strength.degrees and draws[0] < _HALF:
-        angle = float(draws[1] * 2.0 - 1.0) * strength.degrees
-        image = F.rotate(image, angle, InterpolationMode.BILINEAR, fill=[float(pad)])
-    if strength.smallest_area < 1.0:
-        top, left, cut_h, cut_w = _cut(height, width, draws[2:6], strength)
-        image = F.resized_crop(image, top, left, cut_h, cut_w, [height, width], antialias=True)
-    if draws[6] < _HALF:
-        image = F.horizontal_flip(image)
-    if strength.colour:
-        image = F.adjust_brightness(image, _factor(draws[7], strength.colour))
-        image = F.adjust_contrast(image, _factor(draws[8], strength.colour))
-    if strength.saturation:
-        image = F.adjust_saturation(image, _factor(draws[9], strength.saturation))
-    if draws[10] < strength.erased:
-        image = _erase(image, draws[11:15], pad)
-    return image
+    turned = strength.degrees and draws[0] < _HALF
+    return View(
+        crop=_crop(draws[2:6], strength),
+        degrees=(draws[1] * 2.0 - 1.0) * strength.degrees if turned else 0.0,
+        mirrored=draws[6] < _HALF,
+        brightness=_factor(draws[7], strength.colour),
+        contrast=_factor(draws[8], strength.colour),
+        saturation=_factor(draws[9], strength.saturation),
+        erased=_patch(draws[11:15]) if draws[10] < strength.erased else None,
+    )
+
+
+def show_view(
+    image: Tensor, view: View, preprocess: Preprocess, *, source_size: tuple[int, int]
+) -> Tensor:
+    """Return a view of an image as one network sees it.
+
+    Args:
+        image: The image fitted to the input, shape `(3, H, W)`, uint8; fastest when its memory is
+            channels-last. Not changed.
+        view: What to show.
+        preprocess: How the image was fitted. Its border stays as it is; what the fit cut away
+            shows as its grey level.
+        source_size: Height and width of the upright source image, pixels.
+
+    Returns:
+        Shape `(3, H, W)`, uint8; `image` itself where nothing changes.
+    """
+    if view == View():
+        return image
+    height, width = source_size
+    placement = place(height, width, preprocess)
+    left, top, right, bottom = placement.to_input(
+        np.array([[0.0, 0.0, width, height]], np.float32)
+    )[0].tolist()
+    frame = (left, top, right - left, bottom - top)
+    x0, y0 = max(0, round(left)), max(0, round(top))
+    x1, y1 = min(preprocess.width, round(right)), min(preprocess.height, round(bottom))
+    part = image[:, y0:y1, x0:x1]
+    if view.moves and (view.degrees or preprocess.fit == "crop"):
+        part = _turned(part, _to_part(view, frame, (x0, y0), height / width), preprocess.pad)
+    else:
+        part = _cropped(part, view.crop) if view.moves else part
+        part = part.flip(2) if view.mirrored else part
+    part = _recoloured(part, view)
+    shown = torch.full_like(image, preprocess.pad)
+    shown[:, y0:y1, x0:x1] = part
+    if view.erased is not None:
+        rows, columns = _pixels_of(view.erased, frame, (x0, y0, x1, y1))
+        shown[:, rows, columns] = preprocess.pad
+    return shown
+
+
+def _to_part(
+    view: View, frame: Box, origin: tuple[int, int], aspect: float
+) -> tuple[float, float, float, float, float, float]:
+    """Return the map from pixels of the view to pixels of the image, both counted from `origin`.
+
+    Pixel ``(x, y)`` of the view shows ``(a x + b y + c, d x + e y + f)`` of the image. It is turned
+    about its centre in widths of the source image, so that right angles stay right.
+
+    Args:
+        view: What it shows.
+        frame: Left, top, width and height of the image on the input, pixels.
+        origin: Left and top, pixels of the input.
+        aspect: Height of the source image in its widths.
+    """
+    left, top, right, bottom = view.crop
+    if view.mirrored:
+        left, right = right, left
+    angle = math.radians(view.degrees)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    x, y, width, height = frame[0] - origin[0], frame[1] - origin[1], frame[2], frame[3]
+    a = cosine * (right - left)
+    b = -sine * aspect * (bottom - top) * width / height
+    d = sine / aspect * (right - left) * height / width
+    e = cosine * (bottom - top)
+    # The top left of the frame shows that of the crop, turned.
+    u, v = left - _HALF, top - _HALF
+    corner_x = x + (cosine * u - sine * aspect * v + _HALF) * width
+    corner_y = y + (sine / aspect * u + cosine * v + _HALF) * height
+    return a, b, corner_x - a * x - b * y, d, e, corner_y - d * x - e * y
+
+
+def _turned(part: Tensor, to_part: tuple[float, ...], pad: int) -> Tensor:
+    source = _to_image(part)
+    turned = source.transform(
+        source.size,
+        Image.Transform.AFFINE,
+        to_part,
+        Image.Resampling.BILINEAR,
+        fillcolor=(pad, pad, pad),
+    )
+    return torch.from_numpy(np.array(turned)).permute(2, 0, 1)
+
+
+def _cropped(part: Tensor, crop: Box) -> Tensor:
+    source = _to_image(part)
+    window = (
+        crop[0] * source.width,
+        crop[1] * source.height,
+        min(crop[2], 1.0) * source.width,
+        min(crop[3], 1.0) * source.height,
+    )
+    cropped = source.resize(source.size, Image.Resampling.BILINEAR, box=window)
+    return torch.from_numpy(np.array(cropped)).permute(2, 0, 1)
+
+
+def _to_image(part: Tensor) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(part.permute(1, 2, 0).numpy()))
+
+
+def _recoloured(part: Tensor, view: View) -> Tensor:
+    for factor, adjust in (
+        (view.brightness, F.adjust_brightness),
+        (view.contrast, F.adjust_contrast),
+        (view.saturation, F.adjust_saturation),
+    ):
+        if factor != 1.0:
+            part = adjust(part, factor)
+    return part
+
+
+def _pixels_of(box: Box, frame: Box, seen: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of a box of the frame, at least one of each, inside `seen`."""
+    left, top, width, height = frame
+    x0, x1 = (round(left + x * width) for x in (box[0], box[2]))
+    y0, y1 = (round(top + y * height) for y in (box[1], box[3]))
+    return (
+        slice(max(seen[1], y0), min(seen[3], max(y1, y0 + 1))),
+        slice(max(seen[0], x0), min(seen[2], max(x1, x0 + 1))),
+    )
 
 
 def _factor(draw: float, reach: float) -> float:
-    return float(1.0 + reach * (2.0 * draw - 1.0))
+    return 1.0 + reach * (2.0 * draw - 1.0)
 
 
-def _cut(
-    height: int, width: int, draws: np.ndarray, strength: _Strength
-) -> tuple[int, int, int, int]:
-    """Return top, left, height and width of a random rectangle inside the image."""
+def _crop(draws: list[float], strength: _Strength) -> Box:
+    """Return a random rectangle inside the image."""
     area = strength.smallest_area + (1.0 - strength.smallest_area) * draws[0]
     ratio = math.exp((2.0 * draws[1] - 1.0) * math.log(strength.widest_ratio))
-    cut_h = min(height, max(1, round(height * math.sqrt(area / ratio))))
-    cut_w = min(width, max(1, round(width * math.sqrt(area * ratio))))
-    top = int(draws[2] * (height - cut_h + 1))
-    left = int(draws[3] * (width - cut_w + 1))
-    return top, left, cut_h, cut_w
+    width, height = min(1.0, math.sqrt(area * ratio)), min(1.0, math.sqrt(area / ratio))
+    left, top = draws[3] * (1.0 - width), draws[2] * (1.0 - height)
+    return left, top, left + width, top + height
 
 
-def _erase(image: Tensor, draws: np.ndarray, pad: int) -> Tensor:
-    """Return a copy with one grey rectangle."""
-    height, width = image.shape[-2:]
+def _patch(draws: list[float]) -> Box:
+    """Return a random rectangle of the view to be erased."""
     low, high = _ERASED_AREA
     share = math.sqrt(low + (high - low) * draws[0])
     ratio = math.exp((2.0 * draws[1] - 1.0) * math.log(2.0))
-    patch_h = max(1, round(height * share / math.sqrt(ratio)))
-    patch_w = max(1, round(width * share * math.sqrt(ratio)))
-    top = int(draws[2] * (height - patch_h + 1))
-    left = int(draws[3] * (width - patch_w + 1))
-    erased = image.clone()
-    erased[:, top : top + patch_h, left : left + patch_w] = pad
-    return erased
+    width, height = share * math.sqrt(ratio), share / math.sqrt(ratio)
+    left, top = draws[3] * (1.0 - width), draws[2] * (1.0 - height)
+    return left, top, left + width, top + height
+
+
+def _rng(*words: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

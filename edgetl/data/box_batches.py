@@ -103,6 +103,7 @@ class PlacedImages:
     def __init__(self, dataset: Dataset, split: Split) -> None:
         self._dataset = dataset
         self._images = dataset.images(split)
+        self._items = dataset.items(split)
         self._truths = dataset.truths(split)
         self._sizes = dataset.image_sizes(split).tolist()
         self._unreleased_bytes = 0
@@ -121,7 +122,18 @@ class PlacedImages:
         pixels = self._images[index, top:bottom, left:right]
         self._unreleased_bytes += pixels.nbytes
         moved = boxes - np.array([left, top, left, top], np.float32)
-        return Placed(Scene(pixels, moved, labels), left, top)
+        placement = place(height, width, self._dataset.preprocess)
+        frame = (
+            placement.left,
+            placement.top,
+            width * placement.scale_x,
+            height * placement.scale_y,
+        )
+        return Placed(Scene(pixels, moved, labels), left, top, frame)
+
+    def content(self, index: int) -> int:
+        """Return the digest of an image as a number."""
+        return int(self._items[index].sha256, 16)
 
     def release(self) -> None:
         """Give mapped pages back once many were read."""
@@ -131,39 +143,43 @@ class PlacedImages:
 
 
 class BoxBatches:
-    """Shuffled and augmented batches of a split, the same for the same seed and epoch.
+    """Shuffled and augmented batches of the training images, the same for the same seed and epoch.
 
-    A sample depends on seed, epoch and the position of its image alone, not on the batch size or
-    the number of threads. The images that do not fill a last batch sit out this epoch, unless they
-    would be all there are. Images without boxes take part.
+    A sample is a pure function of its image, its partners in mosaic and mixup, the number of the
+    view and the seed, described in fractions, so that inputs of other sizes show the same. Which
+    images are partners depends on these and on how many images there are. The images that do not
+    fill a last batch sit out this epoch, unless they would be all there are. Images without boxes
+    take part.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        split: Split = Split.TRAIN,
         *,
         batch_size: int,
         seed: int,
         variation: Variation,
+        views: int | None = None,
         no_aug_from: int | None = None,
         threads: int = 0,
     ) -> None:
         """Describe the batches.
 
         Args:
-            dataset: The images.
-            split: Which of them.
+            dataset: Its training images are shown.
             batch_size: Images a batch.
             seed: Of order and changes.
             variation: How much images vary.
+            views: How many views of an image there are, shown in turn; None shows a new one in
+                every epoch.
             no_aug_from: First epoch without mosaic and mixup; None has none.
             threads: That make samples ahead of the reader; with 0 the reader makes them.
         """
-        self._images = PlacedImages(dataset, split)
+        self._images = PlacedImages(dataset, Split.TRAIN)
         self._batch_size = batch_size
         self._seed = seed
         self._variation = variation
+        self._views = views
         self._no_aug_from = no_aug_from
         self._threads = threads
         self._size = dataset.size
@@ -185,7 +201,8 @@ class BoxBatches:
 
     def _sample(self, epoch: int, index: int) -> Scene:
         # The leading 1 keeps these streams apart from the one of the order.
-        rng = _rng(1, self._seed, epoch, index)
+        view = epoch if self._views is None else epoch % self._views
+        rng = _rng(1, self._seed, view, self._images.content(index))
         variation = self._variation
         if self._is_no_aug(epoch):
             variation = replace(variation, mosaic=0.0, mixup=0.0)

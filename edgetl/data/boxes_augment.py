@@ -57,6 +57,9 @@ class Placed:
     left: int
     """Pixels of the input."""
     top: int
+    frame: tuple[float, float, float, float]
+    """Left, top, width and height of the whole upright image on the input, pixels; where a fit cuts
+    the image it reaches beyond `scene`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,9 @@ def change(
 def move(
     image: Placed, variation: Variation, draws: NDArray[np.float64], *, size: int, pad: int
 ) -> Scene:
-    """Return the input with an image that was scaled about the middle and shifted.
+    """Return the input with an image that was scaled about its middle and shifted.
+
+    Both are relative to the frame of the image, so inputs of every size and fit show the same part.
 
     Args:
         image: What to draw.
@@ -146,11 +151,15 @@ def move(
     """
     scale = _scale(draws[0], variation.scale)
     reach = variation.shift + _HALF * abs(scale - 1.0)
-    left = size * _HALF + (image.left - size * _HALF) * scale + _either(draws[1], reach) * size
-    top = size * _HALF + (image.top - size * _HALF) * scale + _either(draws[2], reach) * size
+    left, top, width, height = image.frame
+    x, y = left + width * _HALF, top + height * _HALF
+    new_left = x + (image.left - x) * scale + _either(draws[1], reach) * width
+    new_top = y + (image.top - y) * scale + _either(draws[2], reach) * height
     canvas = np.full((size, size, 3), pad, np.uint8)
-    found = draw(canvas, image.scene, scale=scale, left=left, top=top, clip=(0, 0, size, size))
-    return Scene(canvas, *found)
+    shown = draw(
+        canvas, image.scene, scale=scale, left=new_left, top=new_top, clip=(0, 0, size, size)
+    )
+    return Scene(canvas, *shown)
 
 
 def mosaic(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgetl.data.augment import Level, augment
+from edgetl.data.augment import make_view, show_view, view_number
 from edgetl.data.dataset import Dataset
+from edgetl.data.levels import Level
 from edgetl.data.prefetch import pool_of, prefetched
 from edgetl.types import Split
 
@@ -29,14 +30,70 @@ class Batch:
     """Shape `(N,)`, int64."""
     indices: Tensor
     """Shape `(N,)`, int64: positions in the split."""
+    views: Tensor
+    """Shape `(N,)`, int64: the number of the view of each image; 0 of unchanged images."""
+
+
+class AugmentedImages:
+    """The images of a split as one network sees their views; safe for several threads."""
+
+    def __init__(self, dataset: Dataset, split: Split, *, level: Level, seed: int) -> None:
+        """Describe the images.
+
+        Args:
+            dataset: As the network sees it.
+            split: Of the dataset.
+            level: How much images vary.
+            seed: Of the training that sees them.
+        """
+        self._dataset = dataset
+        self._images = dataset.images(split)
+        self._sizes = dataset.image_sizes(split).tolist()
+        self._contents = [item.sha256 for item in dataset.items(split)]
+        self._level = level
+        self._seed = seed
+        self._unreleased_bytes = 0
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._contents)
+
+    def numbers(self, indices: NDArray[np.int64], epoch: int, limit: int | None) -> list[int]:
+        """Return which view of each image an epoch shows; see `augment.view_number`."""
+        return [
+            view_number(
+                self._level, limit, content=self._contents[index], seed=self._seed, epoch=epoch
+            )
+            for index in indices.tolist()
+        ]
+
+    def show(self, indices: NDArray[np.int64], views: Sequence[int]) -> Tensor:
+        """Return views of images, given positions in the split and view numbers.
+
+        Returns:
+            Shape `(N, 3, H, W)`, uint8, channels-last in memory.
+        """
+        images = torch.from_numpy(self._images[indices]).permute(0, 3, 1, 2)
+        for row, (index, number) in enumerate(zip(indices.tolist(), views, strict=True)):
+            image = images[row]
+            view = make_view(self._level, number, content=self._contents[index], seed=self._seed)
+            height, width = self._sizes[index]
+            shown = show_view(image, view, self._dataset.preprocess, source_size=(height, width))
+            if shown is not image:
+                image.copy_(shown)
+        self._unreleased_bytes += images.nbytes
+        if self._unreleased_bytes > _RELEASE_BYTES:
+            self._unreleased_bytes = 0
+            self._dataset.release()
+        return images
 
 
 class TrainBatches:
     """Shuffled and augmented batches of a split, the same for the same seed and epoch.
 
-    An image's changes depend on seed, epoch and its position alone, not on the batch size or the
-    number of threads, so a training resumed at an epoch sees what an uninterrupted one sees. The
-    images that do not fill a last batch sit out this epoch, unless they would be all there are.
+    What a view of an image shows depends on the image, the view's number and the seed alone, so a
+    training resumed at an epoch sees what an uninterrupted one sees. The images that do not fill a
+    last batch sit out this epoch, unless they would be all there are.
     """
 
     def __init__(
@@ -47,6 +104,7 @@ class TrainBatches:
         batch_size: int,
         seed: int,
         level: Level,
+        views: int | None = None,
         threads: int = 0,
     ) -> None:
         """Describe the batches.
@@ -57,16 +115,18 @@ class TrainBatches:
             batch_size: Images a batch.
             seed: Of order and changes.
             level: How much images vary.
+            views: How many views of an image there are, shown in turn; None shows a new one in
+                every epoch.
             threads: That make batches ahead of the reader; with 0 the reader makes them, which is
                 as fast where training itself keeps all cores busy. Set torch to one thread of its
                 own beside them: one image is too little work to be shared out.
         """
-        self._source = _Rows(dataset, split)
+        self._source = AugmentedImages(dataset, split, level=level, seed=seed)
+        self._labels = dataset.labels(split)
         self._batch_size = batch_size
         self._seed = seed
-        self._level = level
+        self._views = views
         self._threads = threads
-        self._pad = dataset.preprocess.pad
 
     def __len__(self) -> int:
         """Return the number of batches of every epoch."""
@@ -81,54 +141,29 @@ class TrainBatches:
         chosen = [order[start : start + size] for start in range(0, len(self) * size, size)]
 
         def make(indices: NDArray[np.int64]) -> Batch:
-            return self._source.batch(
-                indices, lambda image, index: self._change(image, epoch, index)
-            )
+            views = self._source.numbers(indices, epoch, self._views)
+            return _batch(self._source.show(indices, views), self._labels, indices, views)
 
         with pool_of(self._threads) as pool:
             yield from prefetched(make, chosen, pool, depth=self._threads)
 
-    def _change(self, image: Tensor, epoch: int, index: int) -> Tensor:
-        # The leading 1 keeps these streams apart from the one of the order.
-        sequence = np.random.SeedSequence([1, self._seed, epoch, index])
-        rng = np.random.Generator(np.random.PCG64(sequence))
-        return augment(image, self._level, rng, pad=self._pad)
-
 
 def eval_batches(dataset: Dataset, split: Split, *, batch_size: int) -> Iterator[Batch]:
     """Yield all images of a split in order, unchanged; the last batch may be smaller."""
-    source = _Rows(dataset, split)
+    source = AugmentedImages(dataset, split, level=Level.NONE, seed=0)
+    labels = dataset.labels(split)
     for start in range(0, len(source), batch_size):
-        stop = min(start + batch_size, len(source))
-        yield source.batch(np.arange(start, stop), None)
+        indices = np.arange(start, min(start + batch_size, len(source)))
+        views = [0] * len(indices)
+        yield _batch(source.show(indices, views), labels, indices, views)
 
 
-class _Rows:
-    """Reads images of one split and gives their mapped pages back in time."""
-
-    def __init__(self, dataset: Dataset, split: Split) -> None:
-        self._dataset = dataset
-        self._images = dataset.images(split)
-        self._labels = dataset.labels(split)
-        self._unreleased_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def batch(
-        self, indices: NDArray[np.int64], change: Callable[[Tensor, int], Tensor] | None
-    ) -> Batch:
-        images = torch.from_numpy(self._images[indices]).permute(0, 3, 1, 2)
-        if change is not None:
-            for row, index in enumerate(indices.tolist()):
-                image = images[row]
-                changed = change(image, index)
-                if changed is not image:
-                    image.copy_(changed)
-        self._unreleased_bytes += images.nbytes
-        if self._unreleased_bytes > _RELEASE_BYTES:
-            self._unreleased_bytes = 0
-            self._dataset.release()
-        return Batch(
-            images, torch.from_numpy(self._labels[indices]), torch.from_numpy(indices.copy())
-        )
+def _batch(
+    images: Tensor, labels: NDArray[np.int64], indices: NDArray[np.int64], views: Sequence[int]
+) -> Batch:
+    return Batch(
+        images,
+        torch.from_numpy(labels[indices]),
+        torch.from_numpy(indices.copy()),
+        torch.tensor(views, dtype=torch.int64),
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.plugins import Slot
 from edgetl.types import Facts, Split
 
@@ -71,27 +72,21 @@ class Evaluation(Protocol):
     def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
         """Return the metric alone, in [0, 1]."""
 
-    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
-        """Return the metric with its 95 % interval and related figures.
-
-        Returns:
-            ``metric``, ``title``, ``value``, ``low``, ``high``, ``images``; figures of the task.
-        """
+    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Score:
+        """Return the metric with its 95 % interval and related figures of the task."""
 
     def difference(
         self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
-    ) -> Facts:
+    ) -> Difference:
         """Return the paired difference of `first` and `second` on the same images.
 
-        Returns:
-            ``pp``, ``low_pp``, ``high_pp``: percentage points with their 95 % interval, which
-            covers the sampling of images, not the variation between training seeds.
+        The interval covers the sampling of images, not the variation between training seeds.
         """
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         """Return figures per class as ``classes``, and tables or curves to store in a file."""
 
-    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
+    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         """Return how far `after` is from `before`: one step of the parity ladder.
 
         Args:
@@ -100,7 +95,7 @@ class Evaluation(Protocol):
             nms: Settings of the contract, if any.
 
         Returns:
-            ``max_error``, ``snr_db``, ``agreement``, rounded to digits that other machines repeat.
+            Figures rounded to digits that other machines repeat.
         """
 
     def span(self, outputs: Outputs) -> float:

@@ -13,6 +13,7 @@ from edgetl.evaluation import Outputs, Predictions
 from edgetl.evaluation._misclassified import worst_errors_image
 from edgetl.evaluation._noise import max_error, snr_db
 from edgetl.evaluation._shares import paired_difference, top1
+from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import NmsSettings
 from edgetl.types import Facts, Split
 
@@ -42,22 +43,24 @@ class _Classification:
     def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
         return top1(predictions["logits"], dataset.labels(split)).value
 
-    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
+    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Score:
         share = top1(predictions["logits"], dataset.labels(split))
-        return {"metric": self.metric, "title": self.title, **share.facts()}
+        return Score(metric=self.metric, title=self.title, **share.facts())
 
     def difference(
         self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
-    ) -> Facts:
+    ) -> Difference:
         pair = paired_difference(first["logits"], second["logits"], dataset.labels(split))
         low, high = pair.interval()
-        return {
-            "pp": round(_PP * pair.value, 4),
-            "low_pp": round(_PP * low, 4),
-            "high_pp": round(_PP * high, 4),
-            "only_first_right": pair.only_first,
-            "only_second_right": pair.only_second,
-        }
+        return Difference(
+            pp=round(_PP * pair.value, 4),
+            low_pp=round(_PP * low, 4),
+            high_pp=round(_PP * high, 4),
+            figures={
+                "only_first_right": pair.only_first,
+                "only_second_right": pair.only_second,
+            },
+        )
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         predicted, labels = predictions["logits"].argmax(axis=1), dataset.labels(split)
@@ -66,15 +69,15 @@ class _Classification:
             "confusion": _confusion(predicted, labels, len(dataset.classes)),
         }
 
-    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
+    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         del nms
         expected, actual = before["logits"], after["logits"]
         same = expected.argmax(axis=1) == actual.argmax(axis=1)
-        return {
-            "max_error": max_error(expected, actual),
-            "snr_db": snr_db(expected, actual),
-            "agreement": round(float(same.mean()), 6),
-        }
+        return Agreement(
+            max_error=max_error(expected, actual),
+            snr_db=snr_db(expected, actual),
+            agreement=round(float(same.mean()), 6),
+        )
 
     def span(self, outputs: Outputs) -> float:
         """Return the range of the logits, which have no unit."""

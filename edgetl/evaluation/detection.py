@@ -20,6 +20,7 @@ from edgetl.evaluation._misdetected import worst_errors_image
 from edgetl.evaluation._nms import best_score, most_objects, nms_settings, truncated
 from edgetl.evaluation._noise import max_error, snr_db
 from edgetl.evaluation._pairs import pairs
+from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import Detections, NmsSettings, detect, non_maximum_suppression
 from edgetl.types import Facts, Split
 
@@ -80,42 +81,42 @@ class _Detection:
     def value(self, predictions: Predictions, dataset: Dataset, split: Split) -> float:
         return _mean(_evaluated(predictions, dataset, split).precision[..., 0])
 
-    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
+    def score(self, predictions: Predictions, dataset: Dataset, split: Split) -> Score:
         truths = dataset.truths(split)
         evaluated = _evaluated(predictions, dataset, split, sizes=tuple(SIZES))
         value = _mean(evaluated.precision[..., 0])
         low, high = interval(value, mean_precision(evaluated.matches, resamples(len(truths))))
-        return {
-            "metric": self.metric,
-            "title": self.title,
-            "value": round(value, _DIGITS),
-            "low": round(low, _DIGITS),
-            "high": round(high, _DIGITS),
-            "images": len(truths),
-            "map50": round(_mean(evaluated.precision[0, ..., 0]), _DIGITS),
-            "map75": round(_mean(evaluated.precision[5, ..., 0]), _DIGITS),
-            **{
-                f"map_{size}": _rounded(evaluated.precision[..., position])
-                for position, size in enumerate(SIZES)
-                if size != "all"
+        return Score(
+            metric=self.metric,
+            title=self.title,
+            value=round(value, _DIGITS),
+            low=round(low, _DIGITS),
+            high=round(high, _DIGITS),
+            images=len(truths),
+            figures={
+                "map50": round(_mean(evaluated.precision[0, ..., 0]), _DIGITS),
+                "map75": round(_mean(evaluated.precision[5, ..., 0]), _DIGITS),
+                **{
+                    f"map_{size}": _rounded(evaluated.precision[..., position])
+                    for position, size in enumerate(SIZES)
+                    if size != "all"
+                },
+                "objects": sum(int((~truth.crowd).sum()) for truth in truths),
+                "detections": len(predictions["scores"]),
             },
-            "objects": sum(int((~truth.crowd).sum()) for truth in truths),
-            "detections": len(predictions["scores"]),
-        }
+        )
 
     def difference(
         self, first: Predictions, second: Predictions, dataset: Dataset, split: Split
-    ) -> Facts:
+    ) -> Difference:
         one, two = (_evaluated(predictions, dataset, split) for predictions in (first, second))
         value = _mean(one.precision[..., 0]) - _mean(two.precision[..., 0])
         counts = resamples(len(dataset.truths(split)))
         repeated = mean_precision(one.matches, counts) - mean_precision(two.matches, counts)
         low, high = interval(value, repeated)
-        return {
-            "pp": round(_PP * value, 4),
-            "low_pp": round(_PP * low, 4),
-            "high_pp": round(_PP * high, 4),
-        }
+        return Difference(
+            pp=round(_PP * value, 4), low_pp=round(_PP * low, 4), high_pp=round(_PP * high, 4)
+        )
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         """Return COCO's figures per class, and precision over recall at an IoU of .5.
@@ -147,7 +148,7 @@ class _Detection:
             },
         }
 
-    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Facts:
+    def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         """Return the noise of the scores, and the share of matching detections.
 
         ``agreement`` is the share of the detections of both, after `nms`, that match a detection
@@ -155,12 +156,12 @@ class _Detection:
         """
         sure = before["scores"].max(axis=2) > _CONFIDENT
         box_error = max_error(before["boxes"][sure], after["boxes"][sure])
-        return {
-            "max_error": max(max_error(before["scores"], after["scores"]), box_error),
-            "max_box_error": box_error,
-            "snr_db": snr_db(before["scores"], after["scores"]),
-            "agreement": round(_agreement(before, after, nms or _DEFAULT), 6),
-        }
+        return Agreement(
+            max_error=max(max_error(before["scores"], after["scores"]), box_error),
+            snr_db=snr_db(before["scores"], after["scores"]),
+            agreement=round(_agreement(before, after, nms or _DEFAULT), 6),
+            figures={"max_box_error": box_error},
+        )
 
     def span(self, outputs: Outputs) -> float:
         """Return 1: boxes are shares of the input and scores probabilities."""

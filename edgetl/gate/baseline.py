@@ -8,14 +8,15 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from edgetl.config.candidate import Candidate
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError, Problem
 from edgetl.evaluation import Predictions
-from edgetl.gate.bundle import Bundle, Images, Quantile
+from edgetl.facts.latency import Host, Quantiles, TimingFacts
+from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.limits import Accuracy
 from edgetl.gate.measure import Measurements
 from edgetl.gate.packed import PackedArray, pack, unpack
-from edgetl.types import Fact, Provenance
 
 _MOST_PROBLEMS = 3
 """Of a file that is something else; more say no more."""
@@ -45,10 +46,9 @@ class AccuracyRecord(Table):
 class LatencyRecord(Table):
     """Quantiles of single inferences with their 95 % intervals, and where they were taken."""
 
-    model_ms: dict[str, Quantile | None]
-    """None where there were too few times."""
+    model_ms: Quantiles
     threads: int = Field(ge=1)
-    host: dict[str, str | int | float | None]
+    host: Host
     engine: str | None = None
     """Package and version; older files do not name it."""
 
@@ -61,7 +61,7 @@ class Baseline(Table):
     name: str
     """Of the recipe."""
     target: str
-    candidate: str
+    candidate: Candidate
     labels: tuple[str, ...]
     size_bytes: int = Field(gt=0)
     model: dict[str, str]
@@ -99,11 +99,11 @@ def make_baseline(
         size_bytes=bundle.size_bytes(),
         model=bundle.model_files(),
         accuracy=AccuracyRecord(
-            metric=accuracy.metric,
-            value=accuracy.value,
-            low=accuracy.low,
-            high=accuracy.high,
-            images=accuracy.images,
+            metric=accuracy.score.metric,
+            value=accuracy.score.value,
+            low=accuracy.score.low,
+            high=accuracy.score.high,
+            images=accuracy.score.images,
             provenance=accuracy.provenance,
             split=None if images is None else images.digest,
             predictions=None if predictions is None else pack(predictions),
@@ -210,18 +210,16 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
 def _latency(bundle: Bundle, measurements: Measurements | None) -> LatencyRecord | None:
     """Return times of the device, else those of the manifest; None if neither was measured well."""
     if measurements is not None:
-        if measurements.times is None or measurements.times.summary["interfered"]:
+        if measurements.times is None or measurements.times.disturbed:
             return None
-        summary: dict[str, Fact] = measurements.times.summary
-        return LatencyRecord(
-            model_ms=summary["model_ms"],
-            threads=summary["threads"],
-            host=measurements.times.host,
-            engine=summary["engine"],
-        )
+        return _record(measurements.times.summary, measurements.times.host)
     timed = bundle.manifest.latency
-    if timed is None or timed.provenance != Provenance.MEASURED or timed.interfered:
+    if timed is None or not timed.measured or timed.interfered:
         return None
+    return _record(timed, timed.host)
+
+
+def _record(timing: TimingFacts, host: Host) -> LatencyRecord:
     return LatencyRecord(
-        model_ms=timed.model_ms, threads=timed.threads, host=timed.host, engine=timed.engine
+        model_ms=timing.model_ms, threads=timing.threads, host=host, engine=timing.engine
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
+from edgetl import __version__
 from edgetl.errors import ConfigError, Problem, StoreError
+from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.runtime.bundle import MANIFEST_FILE
 from edgetl.runtime.errors import BundleError
 from edgetl.store.store import Artifact, Store
@@ -20,106 +22,7 @@ if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.evaluation import Predictions
 
 _PREDICTIONS_FILE = "predictions.npz"
-_MODEL_STEM = "model"
-
-
-class _Read(BaseModel):
-    """A table of the manifest; keys that the gate does not need are left alone."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class ClassRow(_Read):
-    """A class that the verification counted."""
-
-    label: str
-
-
-class Drop(_Read):
-    """The loss against the trained model."""
-
-    value: float
-    """The trained model's metric, fraction."""
-    pp: float
-
-
-class Verified(_Read):
-    """What the verification found where the bundle was made."""
-
-    metric: str
-    title: str
-    value: float
-    low: float
-    high: float
-    images: int
-    num_predictions: int = 1
-    """0 of a detector that finds nothing; a classifier always answers."""
-    map50: float | None = None
-    at_chance: str | None
-    drop: Drop
-    breaks_at: str | None
-    classes: tuple[ClassRow, ...]
-
-    @property
-    def task(self) -> Task:
-        """What the model answers."""
-        return Task.DETECTION if self.metric == "map" else Task.CLASSIFICATION
-
-
-class Quantile(_Read):
-    """A quantile of times with its 95 % interval, milliseconds."""
-
-    value: float = Field(gt=0.0, allow_inf_nan=False)
-    low: float = Field(gt=0.0, allow_inf_nan=False)
-    high: float = Field(gt=0.0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _inside(self) -> Self:
-        if not self.low <= self.value <= self.high:
-            raise ValueError(
-                f"value {self.value:g} is not between low {self.low:g} and high {self.high:g}"
-            )
-        return self
-
-
-class Timed(_Read):
-    """What the benchmark found where the bundle was made."""
-
-    provenance: str
-    threads: int
-    model_ms: dict[str, Quantile | None]
-    """None where there were too few times."""
-    host: dict[str, str | int | float | None]
-    engine: str | None = None
-    """Package and version."""
-    interfered: bool
-
-
-class TargetRow(_Read):
-    """The target that the bundle was made for."""
-
-    name: str
-    threads: int
-
-
-class Origin(_Read):
-    """An artifact that the bundle comes from."""
-
-    stage: str
-    key: str
-    digest: str
-
-
-class BundleManifest(_Read):
-    """The part of ``manifest.json`` that the gate reads."""
-
-    name: str
-    target: TargetRow
-    candidate: str
-    accuracy: Verified
-    latency: Timed | None
-    lineage: dict[str, Origin]
-    files: dict[str, str]
+_MOST_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +39,7 @@ class Bundle:
 
     def model_files(self) -> dict[str, str]:
         """Return digests of the model's file and of its weights if they lie apart, by name."""
-        return {
-            name: digest
-            for name, digest in self.manifest.files.items()
-            if PurePosixPath(name).stem == _MODEL_STEM and "/" not in name
-        }
+        return {name: self.manifest.files[name] for name in self.manifest.model_files}
 
     def size_bytes(self) -> int:
         """Return how large the model is."""
@@ -170,7 +69,7 @@ def open_bundle(folder: Path, target: str) -> Bundle:
         target: What it must have been made for; empty if that does not matter.
 
     Raises:
-        BundleError: If there is no bundle, or its manifest cannot be read.
+        BundleError: If there is no bundle, or its manifest cannot be read or is of another edgetl.
         ConfigError: If it was made for another target.
     """
     path = folder / MANIFEST_FILE
@@ -182,12 +81,7 @@ def open_bundle(folder: Path, target: str) -> Bundle:
             remedy="name the folder that edgetl handed over, such as dist/host",
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleError(
-            f"{path} cannot be read: {place}: {first['msg'].lower()}",
-            remedy="copy the whole folder again from where it was made",
-        ) from error
+        raise _unreadable(path, error) from error
     if target not in {"", manifest.target.name}:
         raise ConfigError(
             str(path),
@@ -201,6 +95,27 @@ def open_bundle(folder: Path, target: str) -> Bundle:
     return Bundle(folder, manifest)
 
 
+def _unreadable(path: Path, error: ValidationError) -> BundleError:
+    """Return why a manifest cannot be read: another edgetl wrote it, or it is damaged."""
+    errors = error.errors()
+    unknown = [
+        ".".join(map(str, each["loc"])) for each in errors if each["type"] == "extra_forbidden"
+    ]
+    if unknown:
+        more = f" and {len(unknown) - _MOST_SHOWN} more" if len(unknown) > _MOST_SHOWN else ""
+        keys = ", ".join(f"'{key}'" for key in unknown[:_MOST_SHOWN])
+        return BundleError(
+            f"{path} was written by another version of edgetl than {__version__}, which does not "
+            f"know {keys}{more}",
+            remedy="make the bundle again with this edgetl: edgetl run RECIPE",
+        )
+    place = ".".join(map(str, errors[0]["loc"])) or "the file"
+    return BundleError(
+        f"{path} cannot be read: {place}: {errors[0]['msg'].lower()}",
+        remedy="copy the whole folder again from where it was made",
+    )
+
+
 def find_images(bundle: Bundle, store: Store) -> Images | None:
     """Return the test images of `bundle` from the store it was made in; None if that is elsewhere.
 
@@ -212,8 +127,7 @@ def find_images(bundle: Bundle, store: Store) -> Images | None:
     from edgetl.data.dataset import Dataset
 
     lineage = bundle.manifest.lineage
-    found = {name: _find(lineage.get(name), store) for name in ("dataset", "verification")}
-    data, verification = found["dataset"], found["verification"]
+    data, verification = (_find(lineage.get(name), store) for name in ("dataset", "verification"))
     if data is None or verification is None:
         return None
     dataset = Dataset.open(data.folder)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgetl.config.limits import LIMITS
 from edgetl.config.target import Target
 from edgetl.devices import Device, open_device
 from edgetl.errors import DeviceError, ExitCode, UsageError
@@ -16,13 +17,10 @@ from edgetl.gate.case import MANIFEST, Case, Required, Status, exit_code, warned
 from edgetl.gate.compare import FALSE_ALARM, Allowed, Current, baseline_cases
 from edgetl.gate.limits import (
     Accuracy,
-    accuracy_cases,
     files_case,
     golden_cases,
     labels_case,
-    latency_case,
-    memory_case,
-    size_case,
+    limit_cases,
 )
 from edgetl.gate.measure import MEASUREMENTS, Measurements, measure, time_again
 from edgetl.types import Facts, Provenance
@@ -30,11 +28,7 @@ from edgetl.types import Facts, Provenance
 _CASES = (
     "golden samples",
     "fitted pixels",
-    "accuracy",
-    "accuracy drop",
-    "latency",
-    "size",
-    "memory",
+    *dict.fromkeys(limit.case for limit in LIMITS.values()),
 )
 _BASELINE_CASES = ("accuracy against baseline", "latency against baseline", "size against baseline")
 
@@ -95,7 +89,7 @@ class Checked:
             "bundle": str(self.bundle.folder),
             "name": manifest.name,
             "target": manifest.target.name,
-            "candidate": manifest.candidate,
+            "candidate": manifest.candidate.name,
             "device": self.device.address,
             "provenance": self.device.provenance,
             "required": options.required.value,
@@ -104,7 +98,7 @@ class Checked:
             "allowed_ratio": options.allowed.ratio,
             "false_alarm_rate": FALSE_ALARM,
             "host": None if times is None else times.host,
-            "latency": None if times is None else times.summary,
+            "latency": None if times is None else times.summary.model_dump(mode="json"),
             "cases": [case.as_json() for case in self.cases],
         }
 
@@ -193,10 +187,7 @@ def _measured_cases(
         accuracy = Accuracy.of_predictions(predictions, images, bundle, measurements.provenance)
     cases = [
         *golden_cases(bundle, measurements),
-        *accuracy_cases(accuracy, target),
-        latency_case(measurements, target),
-        size_case(bundle, target),
-        memory_case(measurements, target),
+        *limit_cases(bundle, accuracy, measurements, target),
     ]
     if baseline is not None:
         current = Current(bundle, accuracy, predictions, images, measurements, target.threads)
@@ -213,7 +204,9 @@ def _measured_cases(
 
 def _times_matter(target: Target, baseline: Baseline | None) -> bool:
     limits = target.limits
-    limited = limits.p95_ms is not None or limits.memory_mib is not None
+    limited = any(
+        limits.bound(name) is not None for name, each in LIMITS.items() if each.source.on_device
+    )
     return limited or (baseline is not None and baseline.latency is not None)
 
 

@@ -15,17 +15,18 @@ ratio, and to the repetition of what is red (`edgetl.gate.measure.MEASUREMENTS`)
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
 from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.facts.latency import Quantile
+from edgetl.facts.scores import Difference
 from edgetl.gate.baseline import Baseline, LatencyRecord
-from edgetl.gate.bundle import Bundle, Images, Quantile
+from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import Case, Status, judged, warned
 from edgetl.gate.limits import Accuracy, unproven
 from edgetl.gate.measure import Measurements, Times
-from edgetl.types import Fact, Split
+from edgetl.types import Split
 
 FALSE_ALARM = 0.01
 """How often a build that is no worse than allowed turns a check red, at most."""
@@ -119,11 +120,11 @@ def _accuracy(
     if kept is None or images is None or current.predictions is None:
         return Case(name, Status.UNVERIFIED, _NO_PREDICTIONS)
     evaluation = EVALUATIONS.load(images.dataset.task.value)
-    found = evaluation.difference(kept, current.predictions, images.dataset, Split.TEST)
-    loss_pp, least_pp, most_pp = _shown(found)
+    difference = evaluation.difference(kept, current.predictions, images.dataset, Split.TEST)
+    loss_pp, least_pp, most_pp = _shown(difference)
     text = (
         f"{evaluation.title} lost {loss_pp:+.2f} pp [{least_pp:+.2f}, {most_pp:+.2f}] "
-        f"on the same {current.accuracy.images} images"
+        f"on the same {current.accuracy.score.images} images"
     )
     figures = {
         "lost_pp": loss_pp,
@@ -142,11 +143,11 @@ def _accuracy(
     return warned(case, warning)
 
 
-def _shown(difference: Mapping[str, Fact]) -> tuple[float, float, float]:
+def _shown(difference: Difference) -> tuple[float, float, float]:
     """Return a difference in points with the ends that `FALSE_ALARM` asks for."""
-    value = difference["pp"]
-    low = value - _SHOWN * (value - difference["low_pp"])
-    high = value + _SHOWN * (difference["high_pp"] - value)
+    value = difference.pp
+    low = value - _SHOWN * (value - difference.low_pp)
+    high = value + _SHOWN * (difference.high_pp - value)
     return value, low, high
 
 
@@ -160,12 +161,12 @@ def _latency(current: Current, baseline: Baseline, allowed: float) -> Case:
         if measurements.error:
             why = "not run: the golden samples do not run"
         return Case(name, Status.SKIPPED, why, measurements.provenance)
-    before, found = kept.model_ms.get(_MEDIAN), times.summary["model_ms"].get(_MEDIAN)
+    before, now = kept.model_ms.get(_MEDIAN), times.summary.p50
     other = _other_conditions(current.threads, times, kept)
-    if other or before is None or found is None:
+    if other or before is None or now is None:
         reason = f"{other or 'there are too few times for a median'}; {_RETAKE}"
         return Case(name, Status.UNVERIFIED, reason, measurements.provenance)
-    case = _judged_ratio(Quantile.model_validate(found), before, allowed, measurements.provenance)
+    case = _judged_ratio(now, before, allowed, measurements.provenance)
     return warned(unproven(case, times), *times.doubts(), _changes(times, kept))
 
 
@@ -202,7 +203,7 @@ def _changes(times: Times, kept: LatencyRecord) -> str:
     """Return what else differs, which may explain a change of latency and never hides one."""
     before, now = dict(kept.host), dict(times.host)
     if kept.engine is not None:
-        before["engine"], now["engine"] = kept.engine, times.summary["engine"]
+        before["engine"], now["engine"] = kept.engine, times.summary.engine
     pairs = [
         f"{key} {now.get(key)!r}, not {before.get(key)!r}"
         for key in sorted({*before, *now} - {*_MACHINE})

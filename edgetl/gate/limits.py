@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from edgetl.config.target import ACCURACIES, Limits, Target
+from edgetl.config.limits import LIMITS, Figures, Limits, Source
+from edgetl.config.target import Target
 from edgetl.errors import ExitCode
 from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.facts.scores import Score
 from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Status, judged, warned
 from edgetl.gate.measure import Measurements, Times
@@ -18,68 +20,70 @@ from edgetl.runtime.errors import BundleError, ContractError
 from edgetl.runtime.golden import ReplayRow, image_file
 from edgetl.types import Provenance, Split
 
-_MIB = 2**20
 _PP = 100.0
-_P95 = "p95"
+_ACCURACY = "accuracy"
+"""The case that limits of accuracy share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What the answers to the test images are worth."""
+    """What the predictions for the test images are worth."""
 
-    metric: str
-    title: str
-    value: float
-    low: float
-    high: float
-    images: int
+    score: Score
     at_chance: str | None
     """Why it is no better than guessing, in words; None if it is better."""
     no_predictions: bool
-    """Whether it answers nothing at all, which no limit makes a result."""
+    """Whether it predicts nothing at all, which no limit makes a result."""
     drop_pp: float
     provenance: str
-    others: Mapping[str, float | None] = field(default_factory=dict)
-    """Figures besides the metric that a limit can be set on."""
 
     @classmethod
     def of_manifest(cls, bundle: Bundle) -> Accuracy:
         """Return what was verified where the bundle was made."""
-        found = bundle.manifest.accuracy
+        verification = bundle.manifest.accuracy
         return cls(
-            metric=found.metric,
-            title=found.title,
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            images=found.images,
-            at_chance=found.at_chance,
-            no_predictions=found.num_predictions == 0,
-            drop_pp=found.drop.pp,
+            score=verification,
+            at_chance=verification.at_chance,
+            no_predictions=verification.num_predictions == 0,
+            drop_pp=verification.drop.pp,
             provenance=MANIFEST,
-            others={"map50": found.map50},
         )
 
     @classmethod
     def of_predictions(
         cls, predictions: Predictions, images: Images, bundle: Bundle, provenance: str
     ) -> Accuracy:
-        """Return what answers given on a device are worth."""
+        """Return what predictions made on a device are worth."""
         evaluation = EVALUATIONS.load(images.dataset.task.value)
         nms = Contract.load(bundle.folder).nms
         score = evaluation.score(predictions, images.dataset, Split.TEST)
         return cls(
-            metric=score["metric"],
-            title=score["title"],
-            value=score["value"],
-            low=score["low"],
-            high=score["high"],
-            images=score["images"],
+            score=score,
             at_chance=evaluation.at_chance(predictions, images.dataset, Split.TEST, nms),
             no_predictions=evaluation.num_predictions(predictions, nms) == 0,
-            drop_pp=_PP * (bundle.manifest.accuracy.drop.value - score["value"]),
+            drop_pp=_PP * (bundle.manifest.accuracy.drop.value - score.value),
             provenance=provenance,
-            others={"map50": score.get("map50")},
+        )
+
+    def figures(self, bundle: Bundle, times: Times | None) -> Figures:
+        """Return everything that limits judge.
+
+        Args:
+            bundle: Of the model file.
+            times: Of the device; None where it took none that mean anything.
+        """
+        timing = None if times is None else times.summary
+        p95 = None if timing is None else timing.p95
+        return Figures(
+            title=self.score.title,
+            accuracies={self.score.metric: self.score.value, **self.score.figures},
+            at_chance=self.at_chance,
+            no_predictions=self.no_predictions,
+            drop_pp=round(self.drop_pp, 4),
+            size_bytes=bundle.size_bytes(),
+            p95_ms=None if p95 is None else p95.value,
+            memory_bytes=None if timing is None else timing.peak_memory_bytes,
+            interfered=times is not None and times.disturbed,
         )
 
 
@@ -148,54 +152,63 @@ def golden_cases(bundle: Bundle, measurements: Measurements) -> tuple[Case, Case
     return dataclasses.replace(predictions, warning=warning), pixels
 
 
-def accuracy_cases(accuracy: Accuracy, target: Target) -> tuple[Case, Case]:
-    """Return whether the accuracy is enough, and whether the loss against the float model is."""
-    limits = target.limits
-    fine = (
-        f"{accuracy.title} {accuracy.value:.4g} [{accuracy.low:.4g}, {accuracy.high:.4g}] "
-        f"of {accuracy.images} images"
-    )
-    figures = {accuracy.metric: accuracy.value, "images": accuracy.images}
-    first = judged(
-        "accuracy",
-        "; ".join(_too_low(accuracy, limits)),
-        fine,
+def limit_cases(
+    bundle: Bundle, accuracy: Accuracy, measurements: Measurements, target: Target
+) -> list[Case]:
+    """Return whether the figures hold the limits of `target`.
+
+    Limits of accuracy are one case, together with whether the model is better than guessing.
+    """
+    figures = accuracy.figures(bundle, measurements.times)
+    cases = [_accuracy_case(accuracy, figures, target.limits)]
+    for name, limit in LIMITS.items():
+        if limit.case == _ACCURACY:
+            continue
+        if limit.source.on_device:
+            cases.append(_device_case(name, figures, measurements, target))
+        else:
+            measured_by_it = limit.source is Source.PREDICTIONS
+            provenance = accuracy.provenance if measured_by_it else ""
+            cases.append(_judged_limit(name, figures, target, provenance=provenance))
+    return cases
+
+
+def _accuracy_case(accuracy: Accuracy, figures: Figures, limits: Limits) -> Case:
+    score = accuracy.score
+    problems = [limits.chance_problem(figures)]
+    for name, limit in LIMITS.items():
+        bound = limits.bound(name)
+        if limit.case != _ACCURACY or bound is None:
+            continue
+        value = limit.figure(figures)
+        if value is None:
+            problems.append(f"{limit.title} is not known; {limit.required(bound)} is wanted")
+        elif limit.excess(value, bound) > 0:
+            problems.append(limit.miss(figures, value, bound))
+    fine = f"{score.title} {score.value:.4g} [{score.low:.4g}, {score.high:.4g}] "
+    return judged(
+        _ACCURACY,
+        "; ".join(filter(None, problems)),
+        f"{fine}of {score.images} images",
         provenance=accuracy.provenance,
-        figures=figures,
-    )
-    drop_pp = round(accuracy.drop_pp, 4)
-    return first, _at_most(
-        "accuracy drop",
-        drop_pp,
-        limits.drop_pp,
-        "pp",
-        provenance=accuracy.provenance,
-        target=target,
+        figures={score.metric: score.value, "images": score.images},
     )
 
 
-def size_case(bundle: Bundle, target: Target) -> Case:
-    """Return whether the model file is small enough."""
-    size_mib = bundle.size_bytes() / _MIB
-    return _at_most("size", size_mib, target.limits.size_mib, "MiB", provenance="", target=target)
-
-
-def latency_case(measurements: Measurements, target: Target) -> Case:
-    """Return whether the device answers in time; only a measured time can pass."""
-    limit = target.limits.p95_ms
-    if limit is None or measurements.times is None:
-        return _unmeasured("latency", limit, "ms", measurements, target)
-    times = measurements.times
-    quantile = times.summary["model_ms"].get(_P95)
-    if quantile is None:
-        count = times.summary["count"]
-        why = f"{count} times are too few for a p95; at most {limit:g} ms allowed"
-        return Case("latency", Status.FAILED, why, measurements.provenance)
-    case = _at_most(
-        "latency", quantile["value"], limit, "ms", provenance=measurements.provenance, target=target
-    )
+def _device_case(name: str, figures: Figures, measurements: Measurements, target: Target) -> Case:
+    """Return the case of a figure that only a real device gives; nothing else can pass."""
+    limit, bound = LIMITS[name], target.limits.bound(name)
+    if bound is None or measurements.times is None:
+        return _unmeasured(name, measurements, target)
+    provenance = measurements.provenance
+    if limit.figure(figures) is None:
+        reason = f"{limit.unknown}; {limit.required(bound)} allowed"
+        return Case(limit.case, Status.FAILED, reason, provenance)
+    case = _judged_limit(name, figures, target, provenance=provenance)
+    if limit.source is not Source.TIMING:
+        return case
     # What disturbs can only have made the times longer.
-    return warned(unproven(case, times), *times.doubts())
+    return warned(unproven(case, measurements.times), *measurements.times.doubts())
 
 
 def unproven(case: Case, times: Times) -> Case:
@@ -214,20 +227,6 @@ def unproven(case: Case, times: Times) -> Case:
     )
 
 
-def memory_case(measurements: Measurements, target: Target) -> Case:
-    """Return whether the process that answers needs little enough memory."""
-    limit = target.limits.memory_mib
-    if limit is None or measurements.times is None:
-        return _unmeasured("memory", limit, "MiB", measurements, target)
-    memory = measurements.times.summary["peak_memory_bytes"]
-    if memory is None:
-        why = f"the device does not tell its peak memory; at most {limit:g} MiB allowed"
-        return Case("memory", Status.FAILED, why, measurements.provenance)
-    return _at_most(
-        "memory", memory / _MIB, limit, "MiB", provenance=measurements.provenance, target=target
-    )
-
-
 def _replayed(name: str, rows: Sequence[ReplayRow], provenance: str) -> Case:
     said = [
         f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance or 0.0:.3g} allowed"
@@ -238,45 +237,34 @@ def _replayed(name: str, rows: Sequence[ReplayRow], provenance: str) -> Case:
     return judged(name, "; ".join(broken), "; ".join(said), provenance=provenance, figures=figures)
 
 
-def _too_low(accuracy: Accuracy, limits: Limits) -> list[str]:
-    problems = []
-    if accuracy.at_chance is not None and (limits.better_than_guessing or accuracy.no_predictions):
-        problems.append(accuracy.at_chance)
-    known = next(titles for titles in ACCURACIES.values() if accuracy.metric in titles)
-    for name, title in known.items():
-        least: float | None = getattr(limits, name)
-        value = accuracy.value if name == accuracy.metric else accuracy.others.get(name)
-        if least is None:
-            continue
-        if value is None:
-            problems.append(f"{title} is not known; at least {least:g} is wanted")
-        elif value < least:
-            problems.append(f"{title} {value:.4g} < {least:g}")
-    return problems
+def _judged_limit(name: str, figures: Figures, target: Target, *, provenance: str) -> Case:
+    """Return the case of a limit whose figure is known."""
+    limit, bound = LIMITS[name], target.limits.bound(name)
+    value = limit.figure(figures)
+    if value is None:
+        raise ValueError(f"the figure of {name} is not known")
+    data = {"value": round(value, 6), "limit": bound, "unit": limit.unit}
+    if bound is None:
+        reason = f"{value:.4g} {limit.unit}; {_no_limit(target)}"
+        return Case(limit.case, Status.SKIPPED, reason, provenance, figures=data)
+    text = limit.compared(value, bound)
+    problem = text if limit.excess(value, bound) > 0 else ""
+    return judged(limit.case, problem, text, provenance=provenance, figures=data)
 
 
-def _at_most(
-    name: str, value: float, most: float | None, unit: str, *, provenance: str, target: Target
-) -> Case:
-    figures = {"value": round(value, 6), "limit": most, "unit": unit}
-    if most is None:
-        reason = f"{value:.4g} {unit}; targets/{target.name}.yaml sets no limit"
-        return Case(name, Status.SKIPPED, reason, provenance, figures=figures)
-    problem = f"{value:.4g} > {most:g} {unit}" if value > most else ""
-    fine = f"{value:.4g} <= {most:g} {unit}"
-    return judged(name, problem, fine, provenance=provenance, figures=figures)
-
-
-def _unmeasured(
-    name: str, limit: float | None, unit: str, measurements: Measurements, target: Target
-) -> Case:
+def _unmeasured(name: str, measurements: Measurements, target: Target) -> Case:
     """Return the case of a figure without a limit, or without a measurement that means anything."""
+    limit, bound = LIMITS[name], target.limits.bound(name)
     if measurements.error:
-        return Case(name, Status.SKIPPED, "not run: the golden samples do not run")
-    if limit is None:
-        return Case(name, Status.SKIPPED, f"targets/{target.name}.yaml sets no limit")
+        return Case(limit.case, Status.SKIPPED, "not run: the golden samples do not run")
+    if bound is None:
+        return Case(limit.case, Status.SKIPPED, _no_limit(target))
     reason = (
-        f"at most {limit:g} {unit} allowed, but only a {Provenance.MEASURED} figure can pass, and "
+        f"{limit.required(bound)} allowed, but only a {Provenance.MEASURED} figure can pass, and "
         f"device '{measurements.device}' is {measurements.provenance}"
     )
-    return Case(name, Status.UNVERIFIED, reason, measurements.provenance)
+    return Case(limit.case, Status.UNVERIFIED, reason, measurements.provenance)
+
+
+def _no_limit(target: Target) -> str:
+    return f"targets/{target.name}.yaml sets no limit"

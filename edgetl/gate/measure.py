@@ -15,11 +15,12 @@ from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
 from edgetl.devices import Connection, Device
 from edgetl.errors import UsageError
 from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.facts.latency import Host, TimingFacts
 from edgetl.gate.bundle import Bundle
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.timing_plan import TimingPlan
-from edgetl.types import Facts, Provenance, Split
+from edgetl.types import Provenance, Split
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.data.dataset import Dataset
@@ -50,26 +51,25 @@ for i in range(int(sys.argv[2])):
 class Times:
     """What the runtime measured on the device."""
 
-    summary: Facts
-    """See `edgetl.runtime.latency.Latency.summary`."""
-    host: Facts
+    summary: TimingFacts
+    host: Host
     measurements: int = 1
     """How many were made; these are the times of the last."""
 
     @property
     def disturbed(self) -> bool:
         """Whether too few runs are the model's own, so the times can only be too long."""
-        return bool(self.summary["interfered"])
+        return self.summary.interfered
 
     def doubts(self) -> Iterator[str]:
         """Yield in words what a reader must know of the times."""
-        runs = self.summary["runs"]
-        if runs["undisturbed"] < runs["asked"]:
-            reasons = dict.fromkeys(itertools.chain.from_iterable(runs["disturbances"]))
-            said = f"{runs['undisturbed']} of {runs['taken']} runs undisturbed"
+        runs = self.summary.runs
+        if runs.undisturbed < runs.asked:
+            reasons = dict.fromkeys(itertools.chain.from_iterable(runs.disturbances))
+            said = f"{runs.undisturbed} of {runs.taken} runs undisturbed"
             verb = "the timing was disturbed, " if self.disturbed else ""
-            yield f"{verb}{said} ({next(iter(reasons), 'no reason told')})"
-        if not self.summary["stable"]:
+            yield f"{verb}{said} ({next(iter(reasons), 'no reason reported')})"
+        if not self.summary.stable:
             yield "the warm-up never settled"
 
 
@@ -158,7 +158,7 @@ def _times(
             f"the bundle's runtime on device '{device.address}' times in another way: {error}",
             remedy="make the bundle again with this edgetl: edgetl run RECIPE",
         ) from error
-    return Times(latency.summary(), dict(latency.host))
+    return Times(TimingFacts(**latency.summary()), dict(latency.host))
 
 
 def _predictions(

@@ -39,28 +39,28 @@ class Grid:
 
 
 def reaching(operations: Sequence[Operation], outputs: Collection[str]) -> frozenset[str]:
-    """Return the tensors that become part of `outputs` without being changed.
+    """Return the tensors that become part of `outputs` unchanged.
 
     Args:
-        operations: Every one behind those that it reads.
+        operations: In topological order.
         outputs: Names of tensors.
     """
-    names = set(outputs)
+    reached = set(outputs)
     for kind, inputs, results in reversed(operations):
-        if kind.lower() in MOVES | JOINS and names.intersection(results):
-            names.update(inputs)
-    return frozenset(names)
+        if kind.lower() in MOVES | JOINS and reached.intersection(results):
+            reached.update(inputs)
+    return frozenset(reached)
 
 
 def grids_of(
     names: Iterable[str], operations: Iterable[Operation], known: Mapping[str, Grid]
 ) -> dict[str, Grid]:
-    """Return the grids that the values of tensors lie on, where no arithmetic is between.
+    """Return the quantization grids of tensors that are only moved from tensors with known grids.
 
     Args:
-        names: Tensors to look up.
-        operations: All of the file.
-        known: Grids of quantised tensors, and of what was computed from them alone.
+        names: Tensors whose grids are requested.
+        operations: All operations of the file.
+        known: Grids of quantized tensors, and of tensors computed only from these.
     """
     moved = {
         results[0]: inputs[0]

@@ -81,11 +81,11 @@ class TfliteNetwork:
             self._interpreter.set_tensor(details["index"], fed)
         with _refused(self._file):
             self._interpreter.invoke()
-        tensors = {
+        values_by_name = {
             name: _real(self._details[index], self._interpreter.get_tensor(index))
             for name, index in self._watched.items()
         }
-        return {name: values for name, values in tensors.items() if values is not None}
+        return {name: each for name, each in values_by_name.items() if each is not None}
 
 
 def open_network(file: Path) -> TfliteNetwork:

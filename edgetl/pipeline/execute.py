@@ -199,11 +199,15 @@ class _Attempt:
         started = time.monotonic()
         work = Workspace(out=out, scratch=scratch, logs=logs, progress=self.listener)
         facts = stage.run(node.settings, inputs, work)
+        if type(facts) is not stage.facts:
+            raise TypeError(
+                f"stage {stage.name} returned {type(facts).__name__}, not {stage.facts.__name__}"
+            )
         return self.store.commit(
             request,
             kind=stage.makes,
             label=node.label,
-            facts=facts,
+            facts=facts.model_dump(mode="json"),
             seconds=time.monotonic() - started,
         )
 

@@ -24,7 +24,12 @@ def load_job(
     Raises:
         ConfigError: With all problems of the recipe, or of the first broken target or calibration.
     """
-    loaded = load_recipe(given, overrides, {name: stage.options for name, stage in stages.items()})
+    loaded = load_recipe(
+        given,
+        overrides,
+        {name: stage.options for name, stage in stages.items() if stage.refine is None},
+        {name: stage.options for name, stage in stages.items() if stage.refine is not None},
+    )
     job = Job(
         recipe=loaded.recipe,
         tables=loaded.tables,
@@ -32,6 +37,7 @@ def load_job(
         calibration=load_calibration(loaded.recipe.calibration),
         folder=loaded.folder,
         digest=store.memory.digest,
+        refinements=loaded.refinements,
     )
     problems = [problem for stage in stages.values() for problem in stage.check(job)]
     if problems:

@@ -1,18 +1,28 @@
 """From a job to nodes, in rounds: what depends on a decision is planned once the decision is there.
 
 The order of stages follows from the kinds that each needs and makes. Several stages may make one
-kind: those that need it come after all of them.
+kind: those that need it come after all of them. Refining stages have no place of their own in that
+order: the planner puts the steps of a model's `refine` list behind the root of its chain, and
+stages that read the model get the last of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 
-from edgetl.stages import STAGES, Job, Node, Stage, UndecidedError
+from edgetl.stages import (
+    MODEL_KINDS,
+    STAGES,
+    Job,
+    Node,
+    Refining,
+    Stage,
+    UndecidedError,
+)
 from edgetl.store.store import Artifact
 
 
@@ -48,7 +58,7 @@ def in_order(given: Iterable[Stage]) -> Mapping[str, Stage]:
         if unknown:
             raise ValueError(f"stage {name} needs {', '.join(unknown)}, which no stage makes")
     sorter = TopologicalSorter(
-        {name: set().union(*(makers[kind] for kind in stages[name].needs)) for name in stages}
+        {name: set().union(*(makers[kind] for kind in _needs(stages, name))) for name in stages}
     )
     sorter.prepare()
     ordered: dict[str, Stage] = {}
@@ -93,14 +103,47 @@ def plan_round(
             open_kinds.add(stage.makes)
             continue
         try:
-            planned = stage.plan(job, made)
+            chains = [_chain(job, stages, stage, root, made) for root in stage.plan(job, made)]
         except UndecidedError as error:
             undecided[error.node] = None
             open_kinds.add(stage.makes)
             continue
-        for node in planned:
-            if any(other.label == node.label for other in nodes):
-                raise ValueError(f"two nodes are called '{node.label}'")
-            made[stage.makes].append(node)
-            nodes.append(node)
+        for chain in chains:
+            nodes += chain
+            made[stage.makes].append(chain[-1])
+    _check_labels(nodes)
     return Plan(tuple(nodes), tuple(undecided))
+
+
+def _needs(stages: Mapping[str, Stage], name: str) -> frozenset[str]:
+    """Return the kinds that a stage needs; the root of a chain also those of refining stages."""
+    needs = frozenset(stages[name].needs)
+    if stages[name].makes in MODEL_KINDS:
+        needs = needs.union(*(stage.needs for stage in stages.values() if stage.refine))
+    return needs
+
+
+def _chain(
+    job: Job,
+    stages: Mapping[str, Stage],
+    stage: Stage,
+    root: Node,
+    made: Mapping[str, Sequence[Node]],
+) -> list[Node]:
+    """Return the chain that starts with `root`: it alone unless a `refine` list is for it."""
+    chain = [root]
+    if stage.makes in MODEL_KINDS and isinstance(root.key, str):
+        for step, refinement in enumerate(job.refinements.get(root.key, ()), start=1):
+            refine = stages[refinement.stage].refine
+            if refine is None:
+                raise ValueError(f"stage '{refinement.stage}' does not refine models")
+            chain.append(refine(job, Refining(root.key, step, refinement.options, chain[-1]), made))
+    return chain
+
+
+def _check_labels(nodes: Sequence[Node]) -> None:
+    labels: set[str] = set()
+    for node in nodes:
+        if node.label in labels:
+            raise ValueError(f"two nodes are called '{node.label}'")
+        labels.add(node.label)

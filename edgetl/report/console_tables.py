@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from edgetl.facts.package import CandidateRow, Outcome, PackageFacts
+from edgetl.facts.verification import VerificationFacts
+from edgetl.report.formatting import share
 from edgetl.store.store import Artifact
-from edgetl.types import Fact
+from edgetl.types import MIB
 
-_MIB = 2**20
 _WIDE = 200
 """Columns of a log line; a table that is wrapped at 80 cannot be read by eye or by grep."""
 
 
-def candidate_table(packages: Sequence[Mapping[str, Fact]]) -> str:
+def candidate_table(packages: Sequence[PackageFacts]) -> str:
     """Return one line per candidate of every target: figures, intervals, verdict with its reason.
 
     Args:
-        packages: Facts of the package stage, one per target, at least one, all of one task.
+        packages: One per target, at least one, all of one task.
     """
     from rich.console import Console
     from rich.table import Table
@@ -26,68 +28,67 @@ def candidate_table(packages: Sequence[Mapping[str, Fact]]) -> str:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("target", "candidate"):
         table.add_column(name, no_wrap=True)
-    first = packages[0]["rows"][0]
-    for name in (first["title"], *first["others"], "drop pp", "p95 ms", "MiB"):
+    first = packages[0].rows[0]
+    for name in (first.title, *first.others, "drop pp", "p95 ms", "MiB"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for package in packages:
-        for row in package["rows"]:
-            table.add_row(package["target"], row["candidate"], *_figures(row), _verdict(row))
+        for row in package.rows:
+            table.add_row(package.target, row.candidate.name, *_figures(row), _verdict(row))
     text = io.StringIO()
     Console(file=text, width=_WIDE, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def verdict_lines(packages: Sequence[Mapping[str, Fact]], dist: Path) -> Iterator[str]:
+def verdict_lines(packages: Sequence[PackageFacts], dist: Path) -> Iterator[str]:
     """Yield one line per target: where its bundle is, or why it has none."""
     for package in packages:
-        place = dist / package["target"]
-        if package["verdict"] == "held":
-            yield f"{place}/  {package['chosen']}"
+        place = dist / package.target
+        if package.chosen is None:
+            yield f"{package.target}: no bundle; {package.why}"
+        elif package.verdict is Outcome.HELD:
+            yield f"{place}/  {package.chosen.name}"
             yield f"  try it: python -m edgetl.runtime predict {place} IMAGE"
-        elif package["verdict"] == "unverified":
-            yield f"{place}/  {package['chosen']} (unverified: {package['why']})"
         else:
-            yield f"{package['target']}: no bundle; {package['why']}"
+            yield f"{place}/  {package.chosen.name} (unverified: {package.why})"
 
 
 def worst_error_lines(
-    packages: Sequence[Mapping[str, Fact]], artifacts: Mapping[str, Artifact]
+    packages: Sequence[PackageFacts], artifacts: Iterable[Artifact]
 ) -> Iterator[str]:
     """Yield one line per chosen candidate that was wrong anywhere: the picture that shows where.
 
     Args:
-        packages: Facts of the package stage, one per target.
-        artifacts: Of the run, by label.
+        packages: One per target.
+        artifacts: Of the run.
     """
-    # Candidates that differ in their provider share the file that was verified.
-    files = {
-        row["candidate"]: f"{row['format']} {row['precision']}"
-        for package in packages
-        for row in package["rows"]
-        if row["candidate"] == package["chosen"]
-    }
-    for chosen, file in files.items():
-        verification = artifacts.get(f"verify {file}")
-        if verification is not None and verification.facts["worst_errors"]:
-            picture = verification.file(verification.facts["worst_errors"])
-            yield f"worst answers of {chosen}: {picture}"
+    verified = {}
+    for artifact in artifacts:
+        if artifact.manifest.kind == "verification":
+            facts = artifact.read(VerificationFacts)
+            verified[facts.file] = (artifact, facts.worst_errors)
+    for chosen in dict.fromkeys(package.chosen for package in packages):
+        # Candidates that differ in their provider share the file that was verified.
+        if chosen is not None and chosen.file in verified:
+            artifact, picture = verified[chosen.file]
+            if picture is not None:
+                yield f"worst errors of {chosen.name}: {artifact.file(picture)}"
 
 
-def _figures(row: Mapping[str, Fact]) -> Iterator[str]:
-    yield f"{row['value']:.3f} [{row['low']:.3f} {row['high']:.3f}]"
-    for value in row["others"].values():
-        yield f"{value:.3f}"
-    yield f"{row['drop_pp']:z.1f}"
-    if row["p95_ms"] is None:
+def _figures(row: CandidateRow) -> Iterator[str]:
+    yield f"{row.value:.3f} [{row.low:.3f} {row.high:.3f}]"
+    for value in row.others.values():
+        yield share(value)
+    yield f"{row.drop_pp:z.1f}"
+    if row.p95_ms is None:
         yield "not measured"
     else:
-        yield f"{row['p95_ms']:.2f} [{row['p95_low_ms']:.2f} {row['p95_high_ms']:.2f}]"
-    yield f"{row['size_bytes'] / _MIB:.2f}"
+        yield f"{row.p95_ms:.2f} [{row.p95_low_ms:.2f} {row.p95_high_ms:.2f}]"
+    yield f"{row.size_bytes / MIB:.2f}"
 
 
-def _verdict(row: Mapping[str, Fact]) -> str:
-    text = f"{row['verdict']}: {row['reason']}" if row["reason"] else str(row["verdict"])
-    if row["breaks_at"] is not None:
-        text += f"; parity breaks at {row['breaks_at']}"
-    return f"{text}; timing disturbed" if row["interfered"] else text
+def _verdict(row: CandidateRow) -> str:
+    text = f"{row.verdict}: {row.reason}" if row.reason else str(row.verdict)
+    if row.breaks_at is not None:
+        text += f"; parity breaks at {row.breaks_at}"
+    return f"{text}; timing disturbed" if row.interfered else text

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+from edgetl.config.limits import LIMITS
+from edgetl.facts.latency import LatencyFacts
+from edgetl.facts.package import CandidateRow, PackageFacts, Part
+from edgetl.facts.training import TrainingFacts
+from edgetl.facts.verification import VerificationFacts
 from edgetl.report import plots
 from edgetl.report.plots import Figure, Limit, Point
 from edgetl.report.record import LATENCY_FILE, Epochs, Run, epochs_of
 from edgetl.runtime.latency import load_latency
 from edgetl.runtime.quantiles import NS_PER_MS
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Provenance
-
-_MIB = 2**20
+from edgetl.types import MIB, Facts
 
 
 def candidates(run: Run, package: Artifact, name: str) -> Figure:
     """Return accuracy against latency of a target's candidates; against size if none was timed."""
-    facts = package.facts
-    rows = [row for row in facts["rows"] if row["p95_ms"] is not None]
-    timed = bool(rows)
-    if not timed:
-        rows = facts["rows"]
-    limit = facts["limits"].get("p95_ms" if timed else "size_mib")
-    unit = "ms" if timed else "MiB"
+    facts = package.read(PackageFacts)
+    rows = [row for row in facts.rows if row.p95_ms is not None] or list(facts.rows)
+    cost = "p95_ms" if rows[0].p95_ms is not None else "size_mib"
+    limit, bound = LIMITS[cost], facts.limits.bound(cost)
     figure = plots.tradeoff(
         name,
-        [_point(row, timed=timed, chosen=row["candidate"] == facts["chosen"]) for row in rows],
-        cost="p95 latency, ms" if timed else "size, MiB",
-        metric=rows[0]["title"],
-        cost_limit=None if limit is None else Limit(limit, f"at most {limit:g} {unit}"),
-        metric_limits=_metric_limits(run, package),
+        [_point(row, cost, chosen=row.candidate == facts.chosen) for row in rows],
+        cost="p95 latency, ms" if cost == "p95_ms" else "size, MiB",
+        metric=rows[0].title,
+        cost_limit=None if bound is None else Limit(bound, limit.required(bound)),
+        metric_limits=_metric_limits(run, package, facts),
     )
-    dropped = [row["candidate"] for row in facts["rows"] if row not in rows]
+    dropped = [row.candidate.name for row in facts.rows if row not in rows]
     if not dropped:
         return figure
     caption = f"{figure.caption} Not timed, so not drawn: {', '.join(dropped)}."
@@ -41,19 +41,20 @@ def training(run: Run) -> list[Figure]:
     """Return metric and losses by epoch of every torch model that kept them."""
     epochs = {role: epochs_of(artifact) for role, artifact in run.trained.items()}
     known = {role: each for role, each in epochs.items() if each is not None}
-    metric = next((each.facts["test"]["title"] for each in run.trained.values()), "metric")
+    scores = (each.read(TrainingFacts).test for each in run.trained.values())
+    metric = next((score.title for score in scores if score is not None), "metric")
     phases = "; ".join(
         f"{role}: {', then '.join(f'{count} {phase}' for phase, count in each.phases)} epochs"
         for role, each in known.items()
         if len(each.phases) > 1
     )
     distilled = "A student's loss contains the teacher's terms, so levels do not compare."
-    found = [
+    drawn = [
         _by_epoch("metric", f"Validation {metric}", known, "val_metric", phases),
         _by_epoch("val-loss", "Validation loss", known, "val_loss", ""),
         _by_epoch("train-loss", "Training loss", known, "train_loss", distilled),
     ]
-    return [figure for figure in found if figure is not None]
+    return [figure for figure in drawn if figure is not None]
 
 
 def precision_recall(details: Facts, name: str) -> Figure | None:
@@ -84,21 +85,21 @@ def precision_recall(details: Facts, name: str) -> Figure | None:
 
 def latencies(run: Run, package: Artifact, name: str) -> list[Figure]:
     """Return a histogram of the single times of every candidate that was timed."""
-    found: list[Figure] = []
-    for position, row in enumerate(package.facts["rows"]):
-        latency = run.part(package, row["candidate"], "latency")
-        if latency is None:
+    histograms: list[Figure] = []
+    for position, row in enumerate(package.read(PackageFacts).rows):
+        artifact = run.part(package, row.candidate, Part.LATENCY)
+        if artifact is None:
             continue
-        marks = {
-            quantile: latency.facts["model_ms"][quantile]["value"]
-            for quantile in ("p50", "p95")
-            if latency.facts["model_ms"][quantile] is not None
-        }
-        title, provenance = row["candidate"], latency.facts["provenance"]
-        if provenance != Provenance.MEASURED:
-            title = f"{title} ({provenance})"
-        found.append(plots.histogram(f"{name}-{position}", title, _samples_ms(latency), marks))
-    return found
+        facts = artifact.read(LatencyFacts)
+        quantiles = {"p50": facts.p50, "p95": facts.p95}
+        marks = {key: each.value for key, each in quantiles.items() if each is not None}
+        title = row.candidate.name
+        if not facts.measured:
+            title = f"{title} ({facts.provenance})"
+        histograms.append(
+            plots.histogram(f"{name}-{position}", title, _samples_ms(artifact), marks)
+        )
+    return histograms
 
 
 def _samples_ms(latency: Artifact) -> list[float]:
@@ -107,33 +108,33 @@ def _samples_ms(latency: Artifact) -> list[float]:
     return [sample / NS_PER_MS for run in counted for sample in run.model_ns]
 
 
-def _point(row: Facts, *, timed: bool, chosen: bool) -> Point:
-    size_mib = row["size_bytes"] / _MIB
+def _point(row: CandidateRow, cost: str, *, chosen: bool) -> Point:
+    size_mib = row.size_bytes / MIB
+    times = (row.p95_ms, row.p95_low_ms, row.p95_high_ms)
+    p95_ms, low_ms, high_ms = (0.0 if time is None else time for time in times)
     return Point(
-        name=row["candidate"],
-        format=row["format"],
-        precision=row["precision"],
-        cost=(row["p95_ms"], row["p95_low_ms"], row["p95_high_ms"])
-        if timed
-        else (size_mib, size_mib, size_mib),
-        value=(row["value"], row["low"], row["high"]),
-        verdict=row["verdict"],
+        name=row.candidate.name,
+        format=row.candidate.format,
+        precision=row.candidate.precision.value,
+        cost=(p95_ms, low_ms, high_ms) if cost == "p95_ms" else (size_mib, size_mib, size_mib),
+        value=(row.value, row.low, row.high),
+        verdict=row.verdict.value,
         chosen=chosen,
     )
 
 
-def _metric_limits(run: Run, package: Artifact) -> list[Limit]:
-    limits, row = package.facts["limits"], package.facts["rows"][0]
-    found: list[Limit] = []
-    least = limits.get(row["metric"])
+def _metric_limits(run: Run, package: Artifact, facts: PackageFacts) -> list[Limit]:
+    row, limits = facts.rows[0], facts.limits
+    drawn: list[Limit] = []
+    least = limits.bound(row.metric) if row.metric in LIMITS else None
     if least is not None:
-        found.append(Limit(least, f"at least {least:g}"))
-    verification = run.part(package, row["candidate"], "verification")
-    if limits.get("drop_pp") is not None and verification is not None:
-        trained = verification.facts["drop"]["value"]
-        drop = limits["drop_pp"]
-        found.append(Limit(trained - drop / 100, f"drop at most {drop:g} pp"))
-    return found
+        drawn.append(Limit(least, LIMITS[row.metric].required(least)))
+    verification = run.part(package, row.candidate, Part.VERIFICATION)
+    if limits.drop_pp is not None and verification is not None:
+        trained = verification.read(VerificationFacts).drop.value
+        drop = limits.drop_pp
+        drawn.append(Limit(trained - drop / 100, limits.in_words()["drop_pp"]))
+    return drawn
 
 
 def _by_epoch(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from edgetl.types import Facts
+from edgetl.facts.model_files import RangeFacts
+from edgetl.facts.package import CandidateRow
+from edgetl.types import MIB
 
 NOT_MEASURED: Final = "not measured"
 
-_MIB = 2**20
 _SIGNS = {
     "held": "\N{CHECK MARK}",
     "chosen": "\N{CHECK MARK}",
@@ -45,30 +46,30 @@ def mib(value: int | None) -> str:
     """Return bytes in MiB, without the unit."""
     if value is None:
         return NOT_MEASURED
-    size = value / _MIB
+    size = value / MIB
     for limit, digits in ((10, 2), (100, 1)):
         if size < limit:
             return f"{size:.{digits}f}"
     return f"{size:.0f}"
 
 
-def reasons(row: Facts) -> str:
+def reasons(row: CandidateRow) -> str:
     """Return why a candidate has its verdict, and what else is to be known of it."""
     return "; ".join(
         part
         for part in (
-            row["reason"],
-            "" if row["breaks_at"] is None else f"parity breaks at {row['breaks_at']}",
-            "timing disturbed" if row["interfered"] else "",
+            row.reason,
+            "" if row.breaks_at is None else f"parity breaks at {row.breaks_at}",
+            "timing disturbed" if row.interfered else "",
         )
         if part
     )
 
 
-def estimator(settings: Facts) -> str:
-    """Return how ranges were found: ``percentile 99.99``."""
-    name = str(settings["estimator"])
-    return f"{name} {settings['percentile']:g}" if name == "percentile" else name
+def estimator(settings: RangeFacts) -> str:
+    """Return how ranges were estimated: ``percentile 99.99``."""
+    name = settings.estimator
+    return f"{name} {settings.percentile:g}" if name == "percentile" else name
 
 
 def bound(value: float, form: str) -> str:

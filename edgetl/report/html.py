@@ -7,21 +7,31 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from edgetl import __version__
+from edgetl.config.candidate import Candidate, ModelFile
+from edgetl.facts.dataset import DatasetFacts
+from edgetl.facts.latency import LatencyFacts
+from edgetl.facts.model_files import QuantizationFacts
+from edgetl.facts.package import PackageFacts, Part
+from edgetl.facts.training import TrainingFacts
+from edgetl.facts.verification import VerificationFacts
 from edgetl.report import figures
 from edgetl.report.formatting import FILTERS
 from edgetl.report.record import (
     VERIFICATION_FILE,
     Run,
     hosts_of,
-    limits_of,
     reason_of,
     seeds_of,
-    shown_candidate,
+    shown_row,
 )
 from edgetl.store.store import Artifact
-from edgetl.types import Fact, Facts
+from edgetl.types import Fact, Facts, Role
+
+Verified: TypeAlias = Mapping[Candidate, tuple[Artifact, VerificationFacts]]
+"""The verification of each candidate."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_CONFUSION_CLASSES = 30
@@ -36,7 +46,7 @@ class Closer:
     targets: tuple[str, ...]
     """Those that it was chosen for, or whose most accurate one it is."""
     chosen: bool
-    facts: Facts
+    facts: VerificationFacts
     details: Facts
     """What only the file of the verification keeps: a table or curves per class."""
     picture: str | None
@@ -57,22 +67,23 @@ def page(run: Run) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= FILTERS
-    packages = [package.facts for package in run.packages]
+    packages = [package.read(PackageFacts) for package in run.packages]
+    verified = {
+        key: (artifact, artifact.read(VerificationFacts))
+        for key, artifact in run.verifications().items()
+    }
     return environment.get_template("report.html").render(
         run=run,
         version=__version__,
-        dataset=next((each.facts for each in run.of_kind("dataset")), {}),
+        dataset=_labelled(run),
         made_at=max(each.manifest.made_at for each in run.artifacts.values()),
         targets=[_target(run, package, i) for i, package in enumerate(run.packages)],
         trained=_trained(run),
         comparison=run.comparison,
         training_figures=figures.training(run),
         # Candidates that differ in their provider share the file, and so the ladder.
-        ladders={
-            each.manifest.label.removeprefix("verify "): each.facts
-            for each in run.candidates().values()
-        },
-        closer=[_with_figures(each, i) for i, each in enumerate(_closer(run, packages))],
+        ladders={facts.file.name: facts for _, facts in verified.values()},
+        closer=[_with_figures(each, i) for i, each in enumerate(_closer(verified, packages))],
         quantized=[_quantized(each) for each in run.of_kind("quantized")],
         hosts=hosts_of(run),
         seeds=seeds_of(run),
@@ -81,60 +92,76 @@ def page(run: Run) -> str:
     )
 
 
+def _labelled(run: Run) -> DatasetFacts | None:
+    datasets = (each.read(DatasetFacts) for each in run.of_kind("dataset"))
+    return next((dataset for dataset in datasets if dataset.role is Role.DATA), None)
+
+
 def _target(run: Run, package: Artifact, position: int) -> Facts:
-    facts = package.facts
-    name = shown_candidate(facts)
-    latency = run.part(package, name, "latency")
-    verification = run.part(package, name, "verification")
+    facts = package.read(PackageFacts)
+    row = shown_row(facts)
+    latency = run.part(package, row.candidate, Part.LATENCY)
+    verification = run.part(package, row.candidate, Part.VERIFICATION)
     return {
         "facts": facts,
         "reason": reason_of(facts),
-        "limits": limits_of(facts),
-        "row": next(row for row in facts["rows"] if row["candidate"] == name),
-        "latency": None if latency is None else latency.facts,
-        "verification": None if verification is None else verification.facts,
+        "limits": facts.limits.in_words(),
+        "row": row,
+        "latency": None if latency is None else latency.read(LatencyFacts),
+        "verification": None if verification is None else verification.read(VerificationFacts),
         "tradeoff": figures.candidates(run, package, f"tradeoff-{position}"),
         "histograms": figures.latencies(run, package, f"latency-{position}"),
-        "timings": list(_timings(run, package)),
+        "timings": list(_timings(run, package, facts)),
     }
 
 
-def _timings(run: Run, package: Artifact) -> Iterator[tuple[str, Facts]]:
+def _timings(
+    run: Run, package: Artifact, facts: PackageFacts
+) -> Iterator[tuple[str, LatencyFacts]]:
     """Yield each candidate that was timed for the target of `package`, and the facts of that."""
-    for row in package.facts["rows"]:
-        latency = run.part(package, row["candidate"], "latency")
+    for row in facts.rows:
+        latency = run.part(package, row.candidate, Part.LATENCY)
         if latency is not None:
-            yield row["candidate"], latency.facts
+            yield row.candidate.name, latency.read(LatencyFacts)
 
 
 def _trained(run: Run) -> list[Facts]:
     return [
-        {"role": role, "facts": artifact.facts, "seconds": artifact.manifest.seconds}
+        {
+            "role": role,
+            "facts": artifact.read(TrainingFacts),
+            "seconds": artifact.manifest.seconds,
+        }
         for role, artifact in run.trained.items()
     ]
 
 
-def _closer(run: Run, packages: Sequence[Facts]) -> list[Closer]:
+def _closer(verified: Verified, packages: Sequence[PackageFacts]) -> list[Closer]:
     """Return each candidate that some target shows, once."""
-    candidates = run.candidates()
-    found: list[Closer] = []
-    for name in dict.fromkeys(shown_candidate(package) for package in packages):
-        verification = candidates.get(name)
-        if verification is None:
+    shown = [shown_row(package).candidate for package in packages]
+    closer: list[Closer] = []
+    for candidate in dict.fromkeys(shown):
+        if candidate not in verified:
             continue
-        text = verification.file(VERIFICATION_FILE).read_text(encoding="utf-8")
-        picture = verification.facts["worst_errors"]
-        found.append(
+        artifact, facts = verified[candidate]
+        text = artifact.file(VERIFICATION_FILE).read_text(encoding="utf-8")
+        picture = facts.worst_errors
+        targets = (
+            package.target
+            for package, each in zip(packages, shown, strict=True)
+            if each == candidate
+        )
+        closer.append(
             Closer(
-                name=name,
-                targets=tuple(each["target"] for each in packages if shown_candidate(each) == name),
-                chosen=any(package["chosen"] == name for package in packages),
-                facts=verification.facts,
+                name=candidate.name,
+                targets=tuple(targets),
+                chosen=any(package.chosen == candidate for package in packages),
+                facts=facts,
                 details=json.loads(text),
-                picture=None if picture is None else _data_uri(verification.file(picture)),
+                picture=None if picture is None else _data_uri(artifact.file(picture)),
             )
         )
-    return found
+    return closer
 
 
 def _with_figures(closer: Closer, position: int) -> Facts:
@@ -170,17 +197,12 @@ def _confusions(details: Facts) -> list[tuple[str, str, int]]:
 
 
 def _quantized(artifact: Artifact) -> Facts:
-    facts, settings = artifact.facts, artifact.manifest.settings
+    facts, settings = artifact.read(QuantizationFacts), artifact.manifest.settings
     kept = (settings.get("int8") or {}).get("float_layers", {}).get("convolutions", 0)
-    operations = [
-        {**row, "kept": position < kept}
-        for position, row in enumerate(facts.get("convolutions", ()))
-    ]
     return {
-        "name": artifact.manifest.label.partition(" ")[2],
+        "name": ModelFile(facts.model, facts.format, facts.precision).name,
         "facts": facts,
-        "operations": operations,
-        "estimators": facts.get("estimators", ()),
+        "operations": [(row, position < kept) for position, row in enumerate(facts.convolutions)],
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from edgetl.facts.package import CandidateRow, PackageFacts
 from edgetl.report.formatting import mib, milliseconds, percentage_points, reasons, share, sign
-from edgetl.report.record import Run, limits_of, reason_of
-from edgetl.types import Facts
+from edgetl.report.record import Run, reason_of
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<#|~])")
 
@@ -24,30 +24,30 @@ def _lines(run: Run) -> Iterator[str]:
         yield f"> {_plain(run.notice)}"
     for package in run.packages:
         yield ""
-        yield from _target(package.facts)
+        yield from _target(package.read(PackageFacts))
     comparison = run.comparison
-    if comparison is not None:
-        low, high = (percentage_points(comparison[name]) for name in ("low_pp", "high_pp"))
+    if comparison is not None and comparison.gain is not None and comparison.student is not None:
+        gain = comparison.gain
+        low, high = percentage_points(gain.low_pp), percentage_points(gain.high_pp)
         yield ""
         yield (
-            f"Distillation gains {percentage_points(comparison['gain_pp'])} pp [{low}, {high}] "
-            f"of {comparison['student']['title']} over the same student without a teacher."
+            f"Distillation gains {percentage_points(gain.pp)} pp [{low}, {high}] "
+            f"of {comparison.student.title} over the same student without a teacher."
         )
 
 
-def _target(facts: Facts) -> Iterator[str]:
-    chosen = f"**{_plain(facts['chosen'])}**, " if facts["chosen"] is not None else ""
-    verdict = facts["verdict"]
+def _target(facts: PackageFacts) -> Iterator[str]:
+    chosen = f"**{_plain(facts.chosen.name)}**, " if facts.chosen is not None else ""
+    verdict = facts.verdict
     yield (
-        f"{sign(verdict)} **{_plain(facts['target'])}: {verdict}**, "
-        f"{chosen}{_plain(reason_of(facts))}"
+        f"{sign(verdict)} **{_plain(facts.target)}: {verdict}**, {chosen}{_plain(reason_of(facts))}"
     )
-    limits = limits_of(facts)
+    limits = facts.limits.in_words()
     if limits:
         yield ""
         yield f"Limits: {'; '.join(limits.values())}"
-    rows = facts["rows"]
-    titles = [rows[0]["title"], *rows[0]["others"]]
+    rows = facts.rows
+    titles = [rows[0].title, *rows[0].others]
     yield ""
     yield _row(["candidate", *titles, "drop pp", "p95 ms", "MiB", "memory MiB", "verdict", "why"])
     yield _row(["---", *["--:"] * (len(titles) + 4), "---", "---"])
@@ -55,21 +55,21 @@ def _target(facts: Facts) -> Iterator[str]:
         yield _row(_cells(row))
 
 
-def _cells(row: Facts) -> list[str]:
-    p95 = milliseconds(row["p95_ms"])
-    if row["p95_ms"] is not None:
-        p95 += f" [{milliseconds(row['p95_low_ms'])}, {milliseconds(row['p95_high_ms'])}]"
-    drop = percentage_points(row["drop_pp"])
-    drop += f" [{percentage_points(row['drop_low_pp'])}, {percentage_points(row['drop_high_pp'])}]"
+def _cells(row: CandidateRow) -> list[str]:
+    p95 = milliseconds(row.p95_ms)
+    if row.p95_ms is not None:
+        p95 += f" [{milliseconds(row.p95_low_ms)}, {milliseconds(row.p95_high_ms)}]"
+    drop = percentage_points(row.drop_pp)
+    drop += f" [{percentage_points(row.drop_low_pp)}, {percentage_points(row.drop_high_pp)}]"
     return [
-        _plain(row["candidate"]),
-        f"{share(row['value'])} [{share(row['low'])}, {share(row['high'])}]",
-        *(share(value) for value in row["others"].values()),
+        _plain(row.candidate.name),
+        f"{share(row.value)} [{share(row.low)}, {share(row.high)}]",
+        *(share(value) for value in row.others.values()),
         drop,
         p95,
-        mib(row["size_bytes"]),
-        mib(row["memory_bytes"]),
-        f"{sign(row['verdict'])} {row['verdict']}",
+        mib(row.size_bytes),
+        mib(row.memory_bytes),
+        f"{sign(row.verdict)} {row.verdict}",
         _plain(reasons(row)),
     ]
 

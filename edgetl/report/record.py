@@ -6,16 +6,17 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from edgetl.config.candidate import Candidate
 from edgetl.errors import StoreError, UsageError
+from edgetl.facts.latency import Host, LatencyFacts
+from edgetl.facts.package import CandidateRow, PackageFacts, Part
+from edgetl.facts.training import ComparisonFacts, TrainingFacts
 from edgetl.store.store import Artifact, Store
-from edgetl.types import Fact, Facts
+from edgetl.types import Fact
 
 RESULTS_FILE = "results.csv"
 VERIFICATION_FILE = "verification.json"
 LATENCY_FILE = "latency.json"
-
-_TRAINED = {"finetune": "teacher", "distill": "student", "control": "control"}
-"""What the torch model with this label is to the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,44 +39,37 @@ class Run:
 
     @property
     def trained(self) -> dict[str, Artifact]:
-        """The torch models by what they are: teacher, student, control."""
-        found = {role: self.artifacts.get(label) for label, role in _TRAINED.items()}
-        return {role: artifact for role, artifact in found.items() if artifact is not None}
+        """The torch models by their name in the recipe: teacher, student, control."""
+        models = (*self.of_kind("teacher"), *self.of_kind("student"))
+        return {artifact.read(TrainingFacts).model: artifact for artifact in models}
 
     @property
-    def comparison(self) -> Facts | None:
+    def comparison(self) -> ComparisonFacts | None:
         """How much better the student is than its control; None if nothing was compared."""
-        found = self.of_kind("comparison")
-        return found[0].facts if found else None
+        comparisons = self.of_kind("comparison")
+        return comparisons[0].read(ComparisonFacts) if comparisons else None
 
     def of_kind(self, kind: str) -> tuple[Artifact, ...]:
         """Return every artifact of `kind`, in order."""
         return tuple(each for each in self.artifacts.values() if each.manifest.kind == kind)
 
-    def part(self, package: Artifact, candidate: str, part: str) -> Artifact | None:
-        """Return what `package` read about a candidate; None if there is no such thing.
-
-        Args:
-            package: Of one target.
-            candidate: For example ``onnx int8``.
-            part: ``file``, ``verification`` or ``latency``.
-        """
-        digest = package.manifest.inputs.get(f"{candidate} {part}")
+    def part(self, package: Artifact, candidate: Candidate, part: Part) -> Artifact | None:
+        """Return what `package` read about a candidate; None if there is no such thing."""
+        digest = package.manifest.inputs.get(part.of(candidate))
         for artifact in self.artifacts.values():
             if artifact.manifest.digest == digest:
                 return artifact
         return None
 
-    def candidates(self) -> dict[str, Artifact]:
-        """Return the verification of every candidate, each once, by the candidate's name."""
-        found: dict[str, Artifact] = {}
+    def verifications(self) -> dict[Candidate, Artifact]:
+        """Return the verification of every candidate of some target, each candidate once."""
+        verified: dict[Candidate, Artifact] = {}
         for package in self.packages:
-            for row in package.facts["rows"]:
-                name = row["candidate"]
-                verification = self.part(package, name, "verification")
+            for row in package.read(PackageFacts).rows:
+                verification = self.part(package, row.candidate, Part.VERIFICATION)
                 if verification is not None:
-                    found.setdefault(name, verification)
-        return found
+                    verified.setdefault(row.candidate, verification)
+        return verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,38 +133,15 @@ def epochs_of(trained: Artifact) -> Epochs | None:
     )
 
 
-def shown_candidate(package: Facts) -> str:
+def shown_row(package: PackageFacts) -> CandidateRow:
     """Return the candidate to look at closely: the chosen one, else the most accurate."""
-    if package["chosen"] is not None:
-        return str(package["chosen"])
-    return str(max(package["rows"], key=lambda row: row["value"])["candidate"])
+    return package.chosen_row or max(package.rows, key=lambda row: row.value)
 
 
-def reason_of(package: Facts) -> str:
+def reason_of(package: PackageFacts) -> str:
     """Return why a target's verdict is what it is, in words."""
-    for row in package["rows"]:
-        if row["candidate"] == package["chosen"]:
-            return str(row["reason"])
-    return str(package["why"])
-
-
-def limits_of(package: Facts) -> dict[str, str]:
-    """Return the limits that were set, as people read them, by their name in the target."""
-    words = {
-        "better_than_guessing": "better than guessing",
-        "top1": "top-1 at least {:g}",
-        "map": "mAP at least {:g}",
-        "map50": "mAP50 at least {:g}",
-        "drop_pp": "drop at most {:g} pp",
-        "p95_ms": "p95 at most {:g} ms",
-        "size_mib": "size at most {:g} MiB",
-        "memory_mib": "memory at most {:g} MiB",
-    }
-    return {
-        name: words.get(name, name + " {:g}").format(value)
-        for name, value in package["limits"].items()
-        if value is not None and value is not False
-    }
+    chosen = package.chosen_row
+    return package.why if chosen is None else chosen.reason
 
 
 def seeds_of(run: Run) -> list[tuple[str, str, int]]:
@@ -182,14 +153,15 @@ def seeds_of(run: Run) -> list[tuple[str, str, int]]:
     ]
 
 
-def hosts_of(run: Run) -> list[tuple[str, Facts]]:
+def hosts_of(run: Run) -> list[tuple[str, Host]]:
     """Return device and fingerprint of every machine that something was timed on, each once."""
-    found: list[tuple[str, Facts]] = []
-    for latency in run.of_kind("latency"):
-        host = (latency.facts["device"], latency.facts["host"])
-        if host not in found:
-            found.append(host)
-    return found
+    hosts: list[tuple[str, Host]] = []
+    for artifact in run.of_kind("latency"):
+        latency = artifact.read(LatencyFacts)
+        host = (latency.device, latency.host)
+        if host not in hosts:
+            hosts.append(host)
+    return hosts
 
 
 def _column(rows: Sequence[Sequence[str]], position: int) -> tuple[float | None, ...]:

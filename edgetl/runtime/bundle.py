@@ -42,15 +42,17 @@ def check_place(given: Path) -> None:
 
 
 def check_files(folder: Path) -> int:
-    """Compare every file that the manifest of `folder` lists with its digest.
+    """Compare the files of the bundle in `folder` with its manifest.
 
-    Files that the manifest does not list are left alone: Python puts its caches there.
+    A file that the manifest does not list is damage, as Python may import it; Python's own caches
+    are not.
 
     Returns:
         How many files were compared.
 
     Raises:
-        BundleError: If the manifest cannot be read, or files are missing or changed; names all.
+        BundleError: If the manifest cannot be read, or files are missing, changed or not listed;
+            names all.
     """
     expected = _listed(folder)
     problems: list[str] = []
@@ -60,8 +62,11 @@ def check_files(folder: Path) -> int:
             problems.append(f"'{name}' is missing")
         elif digest_file(path) != digest:
             problems.append(f"'{name}' was changed")
+    unlisted = [name for name in _present(folder) if name not in expected]
+    remedy = _REMEDY if problems else f"remove what does not belong there, or {_REMEDY}"
+    problems += [f"'{name}' is not listed" for name in unlisted]
     if problems:
-        raise BundleError(f"bundle {folder} is damaged: {', '.join(problems)}", remedy=_REMEDY)
+        raise BundleError(f"bundle {folder} is damaged: {', '.join(problems)}", remedy=remedy)
     return len(expected)
 
 
@@ -94,6 +99,13 @@ def digest_file(path: Path) -> str:
         for piece in iter(lambda: file.read(_CHUNK_BYTES), b""):
             found.update(piece)
     return found.hexdigest()
+
+
+def _present(folder: Path) -> list[str]:
+    """Return the files of a bundle by POSIX path, without its manifest and Python's caches."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    names = (path.as_posix() for path in paths if "__pycache__" not in path.parts)
+    return sorted(name for name in names if name != MANIFEST_FILE)
 
 
 def _listed(folder: Path) -> dict[str, str]:

@@ -6,19 +6,24 @@ must stay fast, so frameworks are imported inside `Stage.run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from Python 3.13 on
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
+from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import MissingPackage, Problem
+from edgetl.facts import FactsModel
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
+
+StageFacts = TypeVar("StageFacts", bound=FactsModel, default=Any)
 
 
 class Progress(Protocol):
@@ -54,6 +59,9 @@ class Node:
     settings: Table
     """Exactly the fields that the result depends on."""
     inputs: Mapping[str, Node] = field(default_factory=dict)
+    key: Hashable = None
+    """What tells it apart from others of its kind, for stages that read it: a model's name, a
+    `ModelFile`; None where the kind has one node."""
 
 
 class UndecidedError(Exception):
@@ -85,6 +93,8 @@ class Job:
     """Folder of the recipe; relative paths in it start here."""
     digest: Callable[[Path], str]
     """SHA-256 of a file's content, remembered by path, size and time of change."""
+    refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
+    """The checked `refine` list of each model, by the model's name in the recipe."""
     decision: Callable[[Node], Artifact] = _undecided
     """Returns the artifact of a node on which a plan depends, such as a search rung.
 
@@ -96,6 +106,25 @@ class Job:
 
 Planned = Mapping[str, Sequence[Node]]
 """Nodes planned so far, by the kind that their stage makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refining:
+    """One step of a model chain that is to be planned."""
+
+    model: str
+    """Name of the model in the recipe: ``teacher``, ``student``."""
+    step: int
+    """Position in the chain, counted from 1; the root is 0."""
+    options: Table
+    source: Node
+    """The model that is refined."""
+
+
+def no_nodes(job: Job, made: Planned) -> Sequence[Node]:
+    """Return nothing: the plan of a refining stage, whose nodes come from `refine` lists."""
+    del job, made
+    return ()
 
 
 def no_problems(job: Job) -> Iterator[Problem]:
@@ -117,7 +146,7 @@ def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Generic[StageFacts]):
     """How one kind of artifact is made.
 
     Attributes:
@@ -130,10 +159,13 @@ class Stage:
         plugins: Every plug-in that `run` loads and that can change its result, with its version,
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         check: Every reason why the plan could not be carried through, found before the first epoch.
+        refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
+            then those of the entry, and it has no recipe table of its own.
         missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
+        facts: What `run` returns; readers of an artifact ask for it.
         run: Write files into ``work.out`` and return facts.
-        summary: The line that a person reads when the stage is done.
+        summary: The line that a person reads when the stage is done, of its facts.
     """
 
     name: str
@@ -143,15 +175,26 @@ class Stage:
     options: type[Table]
     plan: Callable[[Job, Planned], Sequence[Node]]
     tools: Callable[[Any], tuple[str, ...]]
-    run: Callable[[Any, Mapping[str, Artifact], Workspace], Facts]
-    summary: Callable[[Facts], str]
+    facts: type[StageFacts]
+    run: Callable[[Any, Mapping[str, Artifact], Workspace], StageFacts]
+    summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    refine: Callable[[Job, Refining, Planned], Node] | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
+
+    def summarise(self, artifact: Artifact) -> str:
+        """Return the summary of what the stage made."""
+        return self.summary(artifact.read(self.facts))
 
 
 class NoOptions(Table):
     """The recipe table of a stage that has nothing to choose."""
 
+
+MODEL_KINDS = ("teacher", "student")
+"""Kinds of the roots of model chains."""
+REFINED_KIND = "refined"
+"""Kind of every model that a refining stage makes."""
 
 STAGES: Slot[Stage] = Slot("edgetl.stages", "STAGE", "stage", "edgetl.stages")

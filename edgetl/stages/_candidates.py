@@ -3,53 +3,90 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from edgetl.config.target import Candidate, Target
+from edgetl.config.candidate import Candidate, ModelFile
+from edgetl.config.target import Target
+from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_value
 from edgetl.runtime.engines import CPU
 from edgetl.stages import Job, Node, Planned
-from edgetl.store.store import Artifact
 from edgetl.types import Precision
 
-ModelFile = tuple[str, Precision]
-"""Format and precision; any number of candidates, each with its provider, are of one file."""
+TEACHER = "teacher"
+STUDENT = "student"
+CONTROL = "control"
+"""The student that is trained without a teacher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What tells the timings of a job apart."""
+
+    candidate: Candidate
+    device: str | None
+    threads: int
+
+    @classmethod
+    def on(cls, target: Target, candidate: Candidate) -> Timing:
+        """Return how `candidate` is timed for `target`."""
+        return cls(candidate, target.device, target.threads)
+
+
+def deployed_node(made: Planned) -> Node:
+    """Return the node of the torch model that is deployed: the student if there is one."""
+    return student_node(made) or made["teacher"][0]
+
+
+def student_node(made: Planned) -> Node | None:
+    """Return the node of the student; None without one."""
+    return next((node for node in made["student"] if node.key == STUDENT), None)
+
+
+def deployed_name(job: Job) -> str:
+    """Return the name of the model that is deployed."""
+    return TEACHER if job.recipe.student is None else STUDENT
+
+
+def candidates_of(job: Job, target: Target) -> Iterator[Candidate]:
+    """Yield the candidates of a target, in the order of its file."""
+    for variant in target.variants():
+        yield variant.of(deployed_name(job))
 
 
 def wanted(job: Job) -> tuple[ModelFile, ...]:
     """Return every file that a target of `job` asks for, once, in the order of the targets."""
-    return tuple(dict.fromkeys(pair for target in job.targets for pair in target.pairs()))
+    return tuple(
+        dict.fromkeys(
+            candidate.file for target in job.targets for candidate in candidates_of(job, target)
+        )
+    )
 
 
-def candidate_name(file: ModelFile) -> str:
-    """Return what people call a file, and the candidate of it on the CPU: ``onnx int8``."""
-    name, precision = file
-    return f"{name} {precision.value}"
-
-
-def float_node(made: Planned, name: str) -> Node:
-    """Return the node that exports format `name`."""
-    return node_called(made["float"], f"export {name}")
+def float_node(made: Planned, file: ModelFile) -> Node:
+    """Return the node of the exported file that `file` is, or is quantized from."""
+    return node_of(made["float"], file.float_file)
 
 
 def file_node(made: Planned, file: ModelFile) -> Node:
     """Return the node that makes the model file."""
-    name, precision = file
-    if precision is Precision.FP32:
-        return float_node(made, name)
-    return node_called(made["quantized"], f"quantize {candidate_name(file)}")
+    if file.precision is Precision.FP32:
+        return float_node(made, file)
+    return node_of(made["quantized"], file)
 
 
-def model_node(made: Planned) -> Node:
-    """Return the node of the torch model that is deployed: the student if there is one."""
-    students = [node for node in made["student"] if node.label == "distill"]
-    return (students or made["teacher"])[0]
+def node_of(nodes: Sequence[Node], key: Hashable) -> Node:
+    """Return the node with this key.
 
-
-def benchmark_label(candidate: Candidate, target: Target) -> str:
-    """Return the label of the node that times `candidate` the way `target` says."""
-    return f"benchmark {candidate.name} {target.device} x{target.threads}"
+    Raises:
+        ValueError: If it was not planned.
+    """
+    for node in nodes:
+        if node.key == key:
+            return node
+    raise ValueError(f"no node was planned for {key}")
 
 
 def ask_for(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
@@ -66,18 +103,6 @@ def ask_for(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
     return (CONTRACT_FILE,)
 
 
-def node_called(nodes: Sequence[Node], label: str) -> Node:
-    """Return the node called `label`.
-
-    Raises:
-        ValueError: If it was not planned.
-    """
-    for node in nodes:
-        if node.label == label:
-            return node
-    raise ValueError(f"no node is called '{label}'")
-
-
 def runtime_digest(job: Job, formats: Iterable[str]) -> str:
     """Return the digest of the runtime's files, which predict, are timed, and travel to a device.
 
@@ -91,7 +116,6 @@ def runtime_digest(job: Job, formats: Iterable[str]) -> str:
     return digest_value({name: job.digest(path) for name, path in files.items()})
 
 
-def size_bytes(artifact: Artifact) -> int:
-    """Return how large the model is: its file, and the file of its weights if that is apart."""
-    files = [name for name in artifact.manifest.files if PurePosixPath(name).stem == "model"]
-    return sum(artifact.file(name).stat().st_size for name in files)
+def size_bytes(folder: Path, name: str) -> int:
+    """Return how large a model of format `name` is: its file, and its weights if they are apart."""
+    return sum((folder / each).stat().st_size for each in EXPORTERS.load(name).files)

@@ -8,52 +8,55 @@ from collections.abc import Callable, Sequence
 from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
 from edgetl.types import Facts, Role, Split, Task
 
 _MAX_SHOWN = 3
 
 
-def summary(facts: Facts) -> str:
+def summary(facts: DatasetFacts) -> str:
     """Return for example `2,140 images, 6 classes (train 1,391, val 321, test 428)`."""
-    sizes = facts["images"]
-    if facts["role"] == Role.UNLABELLED:
+    sizes = facts.images
+    if facts.role is Role.UNLABELLED:
         return _unlabelled_summary(facts)
     parts = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
     boxes = ""
-    total = sum(sum(counts.values()) for counts in facts.get("boxes", {}).values())
-    if "boxes" in facts:
+    total = sum(sum(counts.values()) for counts in (facts.boxes or {}).values())
+    if facts.boxes is not None:
         boxes = f" {total:,} {'box' if total == 1 else 'boxes'},"
-    count = len(facts["classes"])
+    count = len(facts.classes)
     classes = "class" if count == 1 else "classes"
     text = f"{sum(sizes.values()):,} images,{boxes} {count} {classes} ({parts})"
-    for kind, names in facts["dropped"].items():
+    for kind, names in facts.dropped.items():
         text += f"; {len(names):,} {kind} left out"
-    for kind, number in facts.get("repaired", {}).items():
+    for kind, number in facts.repaired.items():
         text += f"; {number:,} repaired by {kind}"
-    if facts["duplicates"]:
-        text += f"; {facts['duplicates']:,} duplicates kept together"
+    if facts.duplicates:
+        text += f"; {facts.duplicates:,} duplicates kept together"
     return text
 
 
-def _unlabelled_summary(facts: Facts) -> str:
-    text = f"{facts['images'][Split.TRAIN.value]:,} images without labels"
-    for kind, names in facts["dropped"].items():
+def _unlabelled_summary(facts: DatasetFacts) -> str:
+    text = f"{facts.images[Split.TRAIN]:,} images without labels"
+    for kind, names in facts.dropped.items():
         text += f"; {len(names):,} {kind} left out"
-    if facts["transductive"]:
-        text += f"; transductive, {facts['shared_with_evaluation']:,} are also measured on"
+    if facts.transductive:
+        text += f"; transductive, {facts.shared_with_evaluation:,} are also measured on"
     return text
 
 
 def facts_of(
+    role: Role,
     task: Task,
     audit: Audit,
     images: Images,
     progress: Progress,
-) -> Facts:
-    """Return what is to be known of the data, and tell what a user is to know at once.
+) -> DatasetFacts:
+    """Return the facts of a labelled dataset, and note what a user must know at once.
 
     Args:
+        role: Of the dataset.
         task: Of the recipe.
         audit: What is used.
         images: Where it is from.
@@ -66,30 +69,33 @@ def facts_of(
     dropped: dict[str, list[str]] = {}
     for dropped_item in audit.dropped:
         dropped.setdefault(dropped_item.kind.value, []).append(dropped_item.name)
-    facts: Facts = {
-        "task": task.value,
-        "classes": list(audit.classes),
-        "images": {split.value: len(samples) for split, samples in audit.placed.items()},
-        "dropped": dropped,
-        "duplicates": audit.num_repeated,
-        "other_files": len(others),
-    }
     if task is Task.CLASSIFICATION:
-        return facts | {"counts": _counts(audit, lambda sample: [sample.label])}
-    return facts | _box_facts(audit, images, progress)
+        of_labels: Facts = {"counts": _counts(audit, lambda sample: [sample.label])}
+    else:
+        of_labels = _box_facts(audit, images, progress)
+    return DatasetFacts(
+        role=role,
+        task=task,
+        classes=audit.classes,
+        images={split: len(samples) for split, samples in audit.placed.items()},
+        dropped={kind: tuple(names) for kind, names in dropped.items()},
+        duplicates=audit.num_repeated,
+        other_files=len(others),
+        **of_labels,
+    )
 
 
-def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> Facts:
+def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, dict[str, int]]:
     """Return by split how often each class is among what is shown."""
-    found = {}
+    by_split = {}
     for split, samples in audit.placed.items():
         counts = Counter(name for sample in samples for name in shown(sample))
-        found[split.value] = {name: counts[name] for name in audit.classes}
-    return found
+        by_split[split] = {name: counts[name] for name in audit.classes}
+    return by_split
 
 
 def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
-    """Return what is to be known of boxes; crowds are no boxes of a class."""
+    """Return the fields of `DatasetFacts` about boxes; crowds are no boxes of a class."""
     unlisted = images.listing.unlisted
     if unlisted:
         what = "image belongs" if len(unlisted) == 1 else "images belong"
@@ -100,7 +106,7 @@ def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
             audit, lambda sample: [box.label for box in sample.boxes if not box.crowd]
         ),
         "backgrounds": {
-            split.value: sum(not sample.boxes for sample in samples)
+            split: sum(not sample.boxes for sample in samples)
             for split, samples in audit.placed.items()
         },
         "crowds": sum(box.crowd for box in boxes),

@@ -10,10 +10,11 @@ from edgetl.config.recipe import Accept, Drop
 from edgetl.data.findings import DroppedItem, Finding, refuse
 from edgetl.data.image_sets import Images
 from edgetl.errors import DataError
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
 from edgetl.stages import Workspace
 from edgetl.stages._image_reading import look, undecodable
-from edgetl.types import Facts, Role, Split
+from edgetl.types import Role, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import DatasetIndex
@@ -113,7 +114,7 @@ def index_unlabelled(
     *,
     pool: ThreadPoolExecutor,
     work: Workspace,
-) -> Facts:
+) -> DatasetFacts:
     """Write the index of images without labels, all in the training split.
 
     Args:
@@ -172,17 +173,17 @@ def index_unlabelled(
     by_kind: dict[str, list[str]] = {}
     for item in dropped:
         by_kind.setdefault(item.kind.value, []).append(item.name)
-    return {
-        "role": settings.role.value,
-        "task": settings.task.value,
-        "classes": list(classes),
-        "images": {Split.TRAIN.value: len(names), Split.VAL.value: 0, Split.TEST.value: 0},
-        "dropped": by_kind,
-        "duplicates": len(contents) - len(set(contents)),
-        "other_files": len(images.listing.others),
-        "transductive": settings.transductive,
-        "shared_with_evaluation": sum(content in measured for content in contents),
-    }
+    return DatasetFacts(
+        role=settings.role,
+        task=settings.task,
+        classes=classes,
+        images={Split.TRAIN: len(names), Split.VAL: 0, Split.TEST: 0},
+        dropped={kind: tuple(each) for kind, each in by_kind.items()},
+        duplicates=len(contents) - len(set(contents)),
+        other_files=len(images.listing.others),
+        transductive=settings.transductive,
+        shared_with_evaluation=sum(content in measured for content in contents),
+    )
 
 
 def _may_overlap(settings: Settings, other: Role) -> bool:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetl.types import MIB
+
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
 
     from edgetl.runtime.contract import Contract
-
-_MIB = 1 << 20
 
 
 def complete(
@@ -46,4 +46,4 @@ def complete(
 
 def mib(size_bytes: int) -> str:
     """Return a size as people read it: ``1.4 MiB``."""
-    return f"{size_bytes / _MIB:.1f} MiB"
+    return f"{size_bytes / MIB:.1f} MiB"

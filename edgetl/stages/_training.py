@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import MissingPackage, Problem, UsageError
+from edgetl.facts.scores import Score
+from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
@@ -15,7 +17,6 @@ from edgetl.stages._views import network_input
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 from edgetl.train.packages import missing_packages
-from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:
     from edgetl.train.interfaces import RunContext
@@ -102,18 +103,21 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
     )
 
 
-def result_sentence(facts: Facts) -> str:
+def result_sentence(facts: TrainingFacts) -> str:
     """Return the line that people read when a training is done: the network and its accuracy."""
-    text = str(facts["family"])
-    if facts["width"] != 1.0:
-        text += f" x{facts['width']:g}"
-    for split in (Split.TEST, Split.VAL):
-        figure = facts[split.value]
-        if figure:
-            where = "" if split is Split.TEST else " of validation"
-            interval = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
-            return f"{text}  {figure['title']}{where} {figure['value']:.3f} {interval}"
-    return text
+    text = facts.family
+    if facts.width != 1.0:
+        text += f" x{facts.width:g}"
+    accuracy = accuracy_text(facts.test, facts.val)
+    return f"{text}  {accuracy}" if accuracy else text
+
+
+def accuracy_text(test: Score | None, val: Score | None) -> str:
+    """Return ``top-1 0.912 [0.884, 0.934]`` of the first split with images; empty without any."""
+    for where, score in (("", test), (" of validation", val)):
+        if score is not None:
+            return f"{score.title}{where} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    return ""
 
 
 def _size_problems(

@@ -15,14 +15,15 @@ from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
 from edgetl.config.table import Table
 from edgetl.devices import Connection, Device, check_device, open_device
 from edgetl.errors import DeviceError, MissingPackage, Problem
+from edgetl.facts.latency import LatencyFacts
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
 from edgetl.runtime.timing_plan import ATTEMPTS_PER_RUN
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import ask_for, benchmark_label, file_node, runtime_digest
+from edgetl.stages._candidates import Timing, ask_for, candidates_of, file_node, runtime_digest
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Provenance
+from edgetl.types import MIB, Facts, Provenance
 
 LATENCY_FILE = "latency.json"
 
@@ -85,7 +86,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = _table(job)
     hosts: dict[str, dict[str, str | int | None]] = {}
     amounts: dict[str, dict[str, float]] = {}
-    nodes: dict[str, Node] = {}
+    nodes: dict[Timing, Node] = {}
     for target in job.targets:
         if target.device is None:
             continue
@@ -94,8 +95,8 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             hosts[target.device] = device.describe()
             amounts[target.device] = _amounts(table, device)
         require_machine(target, open_device(target.device))
-        for candidate in target.each_candidate():
-            label = benchmark_label(candidate, target)
+        for candidate in candidates_of(job, target):
+            timing = Timing.on(target, candidate)
             settings = Settings(
                 format=candidate.format,
                 provider=candidate.provider,
@@ -106,7 +107,8 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
                 **amounts[target.device],
             )
             inputs = {"candidate": file_node(made, candidate.file)}
-            nodes.setdefault(label, Node("benchmark", label, settings, inputs))
+            label = f"benchmark {candidate.name} {target.device} x{target.threads}"
+            nodes.setdefault(timing, Node("benchmark", label, settings, inputs, key=timing))
     return list(nodes.values())
 
 
@@ -142,7 +144,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return (package(settings.format), "numpy", "pillow")
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> LatencyFacts:
     from edgetl.runtime.latency import Latency
 
     device = open_device(settings.device)
@@ -167,16 +169,18 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         )
     text = json.dumps(latency.as_json()) + "\n"
     (work.out / LATENCY_FILE).write_text(text, encoding="utf-8")
-    return {
-        "device": settings.device,
-        "provenance": device.provenance,
+    return LatencyFacts(
         **latency.summary(),
-        "broken": broken,
-        "host": latency.host,
-    }
+        device=settings.device,
+        provenance=device.provenance,
+        host=dict(latency.host),
+        broken=broken,
+    )
 
 
-def _measure(device: Device, settings: Settings, folder: Path) -> tuple[Facts, list[str] | None]:
+def _measure(
+    device: Device, settings: Settings, folder: Path
+) -> tuple[Facts, tuple[str, ...] | None]:
     """Return what the runtime on the device prints: a latency as JSON, and what is wrong.
 
     That is which golden samples are answered otherwise there; None if the CPU runs the model.
@@ -207,28 +211,28 @@ def _measure(device: Device, settings: Settings, folder: Path) -> tuple[Facts, l
     return data, broken
 
 
-def _broken(connection: Connection, settings: Settings) -> list[str]:
+def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
     """Return which golden samples another provider than the CPU answers otherwise.
 
     Answers are verified on this machine's CPU; that the provider gives the same is shown there.
     """
-    found = replay_golden(
+    replayed = replay_golden(
         connection,
         settings.device,
         "model",
         threads=settings.threads,
         timeout_s=_TIMEOUT_S + BUILD_S,
     )
-    if found.error:
+    if replayed.error:
         raise DeviceError(
-            f"the model does not run on device '{settings.device}': {found.error}",
+            f"the model does not run on device '{settings.device}': {replayed.error}",
             remedy="run 'python -m edgetl.runtime bench' there and see",
         )
-    return [
+    return tuple(
         f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance:.3g} allowed"
-        for row in found.rows
+        for row in replayed.rows
         if not row.passed
-    ]
+    )
 
 
 def _timeout_s(settings: Settings) -> float:
@@ -256,32 +260,32 @@ def _table(job: Job) -> BenchmarkTable:
     return table
 
 
-def _summary(facts: Facts) -> str:
+def _summary(facts: LatencyFacts) -> str:
     """Return for example ``p95 0.61 ms [0.60, 0.63], p50 0.58, 73 MiB``."""
-    p50, p95 = facts["model_ms"]["p50"], facts["model_ms"]["p95"]
-    text = f"{facts['count']} inferences"
-    if p95 is not None:
-        text = f"p95 {p95['value']:.2f} ms [{p95['low']:.2f}, {p95['high']:.2f}]"
-        text += f", p50 {p50['value']:.2f}"
-    if facts["peak_memory_bytes"] is not None:
-        text += f", {facts['peak_memory_bytes'] / 2**20:.0f} MiB"
-    if facts["sustained"]:
-        text += f"; at the end {facts['sustained']['slowdown']:.2f} times as long"
-    if facts["broken"]:
-        text += f"; answers otherwise on {facts['provider']}"
-    if facts["provenance"] != Provenance.MEASURED:
-        return f"{text}; {facts['provenance']}, so no speed"
-    return f"{text}; disturbed by other programs" if facts["interfered"] else text
+    text = f"{facts.count} inferences"
+    if facts.p95 is not None and facts.p50 is not None:
+        text = f"p95 {facts.p95.value:.2f} ms [{facts.p95.low:.2f}, {facts.p95.high:.2f}]"
+        text += f", p50 {facts.p50.value:.2f}"
+    if facts.peak_memory_bytes is not None:
+        text += f", {facts.peak_memory_bytes / MIB:.0f} MiB"
+    if facts.sustained:
+        text += f"; at the end {facts.sustained.slowdown:.2f} times as long"
+    if facts.broken:
+        text += f"; answers otherwise on {facts.provider}"
+    if not facts.measured:
+        return f"{text}; {facts.provenance}, so no speed"
+    return f"{text}; disturbed by other programs" if facts.interfered else text
 
 
 STAGE = Stage(
     name="benchmark",
-    version=3,
+    version=4,
     needs=("float", "quantized"),
     makes="latency",
     options=BenchmarkTable,
     plan=_plan,
     tools=_tools,
+    facts=LatencyFacts,
     run=_run,
     summary=_summary,
     check=_check,

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from edgetl.config.table import Table
 from edgetl.evaluation import EVALUATIONS
+from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Split
+from edgetl.types import Split
 
 
 class Settings(Table):
@@ -17,50 +19,47 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    students = {node.label: node for node in made["student"]}
-    if "control" not in students:
+    students = {node.key: node for node in made["student"]}
+    if CONTROL not in students:
         return []
     inputs = {
         "dataset": deployed_view(job, made),
-        "student": students["distill"],
-        "control": students["control"],
+        "student": students[STUDENT],
+        "control": students[CONTROL],
     }
     return [Node("compare", "compare", Settings(), inputs)]
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> ComparisonFacts:
     del settings, work
     from edgetl.data.dataset import Dataset
     from edgetl.train.training_artifacts import read_predictions
 
     dataset = Dataset.open(inputs["dataset"].folder)
     if not dataset.names(Split.TEST):
-        return {"images": 0}
+        return ComparisonFacts(images=0)
     evaluation = EVALUATIONS.load(dataset.task.value)
     student, control = (
         read_predictions(inputs[name].folder, Split.TEST) for name in ("student", "control")
     )
-    difference = evaluation.difference(student, control, dataset, Split.TEST)
-    return {
-        "images": len(dataset.names(Split.TEST)),
-        "student": evaluation.score(student, dataset, Split.TEST),
-        "control": evaluation.score(control, dataset, Split.TEST),
-        "gain_pp": difference["pp"],
-        "low_pp": difference["low_pp"],
-        "high_pp": difference["high_pp"],
-    }
-
-
-def _summary(facts: Facts) -> str:
-    if not facts["images"]:
-        return "no test images, so no gain can be measured"
-    figures = (
-        f"{facts['student']['title']} gain {facts['gain_pp']:+.1f} pp "
-        f"[{facts['low_pp']:+.1f}, {facts['high_pp']:+.1f}]"
+    return ComparisonFacts(
+        images=len(dataset.names(Split.TEST)),
+        student=evaluation.score(student, dataset, Split.TEST),
+        control=evaluation.score(control, dataset, Split.TEST),
+        gain=evaluation.difference(student, control, dataset, Split.TEST),
     )
-    if facts["low_pp"] > 0.0:
+
+
+def _summary(facts: ComparisonFacts) -> str:
+    if facts.student is None or facts.gain is None:
+        return "no test images, so no gain can be measured"
+    gain = facts.gain
+    figures = (
+        f"{facts.student.title} gain {gain.pp:+.1f} pp [{gain.low_pp:+.1f}, {gain.high_pp:+.1f}]"
+    )
+    if gain.low_pp > 0.0:
         return f"{figures}: the student is better with its teacher"
-    if facts["high_pp"] < 0.0:
+    if gain.high_pp < 0.0:
         return f"{figures}: the student is worse with its teacher"
     return f"{figures}: no benefit shown"
 
@@ -72,12 +71,13 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="compare",
-    version=3,
+    version=4,
     needs=("view", "student"),
     makes="comparison",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=ComparisonFacts,
     run=_run,
     summary=_summary,
 )

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
+from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
+from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
@@ -19,7 +21,7 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
-from edgetl.stages._views import deployed_view, network_input
+from edgetl.stages._views import deployed_view, network_input, teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import (
     NO_WEIGHTS,
@@ -29,7 +31,6 @@ from edgetl.train.options import (
     Training,
 )
 from edgetl.train.tasks import TASKS, TeacherSignal
-from edgetl.types import Facts
 
 
 class Settings(Table):
@@ -38,6 +39,8 @@ class Settings(Table):
     network: NetworkSettings
     training: Training
     loss: DistillLoss
+    model: str
+    """Name of the network: `STUDENT` or `CONTROL`."""
     device: str = Field(exclude=True)
 
 
@@ -51,15 +54,21 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         network=network_settings(job, student, seed=seed),
         training=task.student(table, seed=seed, pretrained=student.weights != NO_WEIGHTS),
         loss=task.distillation(table),
+        model=STUDENT,
         device=job.recipe.device,
     )
     dataset = deployed_view(job, made)
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
-    nodes = [Node("distill", "distill", settings, inputs)]
+    if made["teacher outputs"]:
+        inputs["teacher outputs"] = made["teacher outputs"][0]
+    elif teacher_view(job, made) is not dataset:
+        inputs["teacher dataset"] = teacher_view(job, made)
+    nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
         # Alone with the labels; the same in everything else.
-        control = settings.model_copy(update={"loss": DistillLoss(method="labels")})
-        nodes.append(Node("distill", "control", control, {"dataset": dataset}))
+        alone = {"loss": DistillLoss(method="labels"), "model": CONTROL}
+        control = settings.model_copy(update=alone)
+        nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
     return nodes
 
 
@@ -67,16 +76,20 @@ def _check(job: Job) -> Iterator[Problem]:
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
-    if network_input(job, job.recipe.student) != network_input(job, job.recipe.teacher):
+    task = TASKS.load(job.recipe.task)
+    inputs = (network_input(job, table) for table in (job.recipe.student, job.recipe.teacher))
+    if task.compares_maps and len(set(inputs)) > 1:
         yield Problem(
-            "student.input", "differs from the teacher's, so that it cannot follow its outputs"
+            "student.input",
+            f"differs from the teacher's; for `task: {job.recipe.task}` a student follows maps of "
+            "its teacher, so both need one input",
         )
     table = cast("DistillTable", job.tables["distill"])
-    for name, why in TASKS.load(job.recipe.task).problems(table):
+    for name, why in task.problems(table):
         yield Problem(f"distill.{name}", why)
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.models import load_model
     from edgetl.train.device import open_fabric
@@ -91,7 +104,14 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     if "teacher" in inputs:
         spec, network = load_model(inputs["teacher"].folder)
         fabric = open_fabric(settings.device, mixed_precision=settings.training.mixed_precision)
-        teacher_signal = TeacherSignal(spec, network.to(fabric.device), settings.loss)
+        own, outputs = inputs.get("teacher dataset"), inputs.get("teacher outputs")
+        teacher_signal = TeacherSignal(
+            spec,
+            network.to(fabric.device),
+            settings.loss,
+            dataset=Dataset.open(own.folder) if own else None,
+            outputs=outputs.folder if outputs else None,
+        )
     fitted = task.train_whole(
         module,
         family,
@@ -107,12 +127,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         dataset=dataset,
         report=report,
         phases={"student": fitted},
+        model=settings.model,
     )
-    return {**facts, "method": settings.loss.method}
+    return facts.model_copy(update={"method": settings.loss.method})
 
 
-def _summary(facts: Facts) -> str:
-    alone = ", on labels alone" if facts["method"] == "labels" else ""
+def _summary(facts: TrainingFacts) -> str:
+    alone = ", on labels alone" if facts.method == "labels" else ""
     return f"{result_sentence(facts)}{alone}"
 
 
@@ -127,12 +148,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="distill",
-    version=4,
-    needs=("view", "teacher"),
+    version=6,
+    needs=("view", "teacher", "teacher outputs"),
     makes="student",
     options=DistillTable,
     plan=_plan,
     tools=_tools,
+    facts=TrainingFacts,
     run=_run,
     summary=_summary,
     check=_check,

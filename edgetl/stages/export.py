@@ -6,21 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from edgetl.config.candidate import ModelFile
 from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, MissingPackage, Problem, UsageError
 from edgetl.evaluation import EVALUATIONS, Evaluation
 from edgetl.exporters import EXPORTERS
+from edgetl.facts.model_files import ExportFacts, NmsFacts
 from edgetl.plugins import ENGINES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import model_node
+from edgetl.stages._candidates import deployed_name, deployed_node, size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
 from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.train.packages import missing_packages
-from edgetl.types import Facts, Split, Task
+from edgetl.types import Precision, Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -48,11 +50,18 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    inputs = {"dataset": deployed_view(job, made), "model": model_node(made)}
+    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(made)}
+    model = deployed_name(job)
     wanted = job.recipe.nms or NmsTable()
     nms = wanted if job.recipe.task is Task.DETECTION else None
     return [
-        Node("export", f"export {name}", Settings(format=name, nms=nms), inputs)
+        Node(
+            "export",
+            f"export {name}",
+            Settings(format=name, nms=nms),
+            inputs,
+            key=ModelFile(model, name, Precision.FP32),
+        )
         for name in _formats(job)
     ]
 
@@ -95,7 +104,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(tools))
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> ExportFacts:
     import dataclasses
 
     import torch
@@ -136,13 +145,12 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             f"outputs span {span:.3g}; allowed is {_LARGEST_ERROR:g} of that",
             remedy=f"take '{settings.format}' out of the targets' candidates and report the family",
         )
-    sizes = [(work.out / name).stat().st_size for name in exporter.files]
-    return {
-        "size_bytes": sum(sizes),
-        "max_abs_error": error,
-        "output_span": span,
-        "nms": None if nms is None else dataclasses.asdict(nms),
-    }
+    return ExportFacts(
+        size_bytes=size_bytes(work.out, settings.format),
+        max_abs_error=error,
+        output_span=span,
+        nms=None if nms is None else NmsFacts(**dataclasses.asdict(nms)),
+    )
 
 
 def _nms_settings(
@@ -203,13 +211,13 @@ def _synthetic_images() -> list[NDArray[np.uint8]]:
     return images
 
 
-def _summary(facts: Facts) -> str:
+def _summary(facts: ExportFacts) -> str:
     """Return for example ``5.8 MiB; 2.1e-07 of the outputs' range from torch``."""
-    share = facts["max_abs_error"] / facts["output_span"]
-    text = f"{mib(facts['size_bytes'])}; {share:.1e} of the outputs' range from torch"
-    if facts["nms"] is None:
+    share = facts.max_abs_error / facts.output_span
+    text = f"{mib(facts.size_bytes)}; {share:.1e} of the outputs' range from torch"
+    if facts.nms is None:
         return text
-    return f"{text}; finds what scores {facts['nms']['score_threshold']:g}"
+    return f"{text}; detects from a score of {facts.nms.score_threshold:g}"
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
@@ -219,12 +227,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="export",
-    version=5,
+    version=6,
     needs=("view", "teacher", "student"),
     makes="float",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=ExportFacts,
     run=_run,
     summary=_summary,
     check=_check,

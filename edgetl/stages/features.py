@@ -11,6 +11,7 @@ from typing import cast
 from pydantic import Field
 
 from edgetl.config.table import Table
+from edgetl.facts.training import FeaturesFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._training import network_settings
@@ -18,7 +19,7 @@ from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import FinetuneTable, NetworkSettings
 from edgetl.train.tasks import TASKS
-from edgetl.types import Facts, Split
+from edgetl.types import Split
 
 
 class Settings(Table):
@@ -44,7 +45,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> FeaturesFacts:
     import torch
 
     from edgetl.data.dataset import Dataset
@@ -78,16 +79,12 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             views=shown,
             tell=tell,
         )
-    return {
-        "images": {split.value: count for split, count in images.items()},
-        "mirrored": settings.mirrored,
-        "weights": report.facts(),
-    }
+    return FeaturesFacts(images=images, mirrored=settings.mirrored, weights=report.facts())
 
 
-def _summary(facts: Facts) -> str:
-    views = ", mirrored too" if facts["mirrored"] else ""
-    return f"{sum(facts['images'].values()):,} images through the frozen backbone{views}"
+def _summary(facts: FeaturesFacts) -> str:
+    views = ", mirrored too" if facts.mirrored else ""
+    return f"{sum(facts.images.values()):,} images through the frozen backbone{views}"
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -102,12 +99,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="features",
-    version=1,
+    version=2,
     needs=("view",),
     makes="features",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=FeaturesFacts,
     run=_run,
     summary=_summary,
     plugins=_plugins,

@@ -10,8 +10,10 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
+from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
+from edgetl.stages._candidates import TEACHER
 from edgetl.stages._training import (
     missing_for_training,
     network_problems,
@@ -23,7 +25,6 @@ from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings, Training
 from edgetl.train.tasks import TASKS
-from edgetl.types import Facts
 
 if TYPE_CHECKING:
     from edgetl.train.fit import Fitted
@@ -53,7 +54,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     inputs = {"dataset": teacher_view(job, made)}
     for features in made["features"]:
         inputs["features"] = features
-    return [Node("finetune", "finetune", settings, inputs)]
+    return [Node("finetune", "finetune", settings, inputs, key=TEACHER)]
 
 
 def _check(job: Job) -> Iterator[Problem]:
@@ -71,7 +72,7 @@ def _check(job: Job) -> Iterator[Problem]:
         )
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.train.training_artifacts import write_training_artifacts
     from edgetl.train.weights import build_network
@@ -112,6 +113,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         dataset=dataset,
         report=report,
         phases=phases,
+        model=TEACHER,
     )
 
 
@@ -131,12 +133,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="finetune",
-    version=4,
+    version=6,
     needs=("view", "features"),
     makes="teacher",
     options=FinetuneTable,
     plan=_plan,
     tools=_tools,
+    facts=TrainingFacts,
     run=_run,
     summary=result_sentence,
     check=_check,

@@ -28,6 +28,7 @@ from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import SOURCES
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.errors import DataError, Problem
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import Seen, look, reading_pool, undecodable
@@ -36,7 +37,7 @@ from edgetl.stages._index_items import items_of, truths_of
 from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_classes
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Role, Split, Task
+from edgetl.types import Role, Split, Task
 
 _LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
 
@@ -188,7 +189,7 @@ def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
         yield Problem("data.path", str(error))
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> DatasetFacts:
     from edgetl.data.dataset import DatasetIndex, write_index
 
     called = str(settings.path or "drawn images")
@@ -238,7 +239,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             for split, samples in audit.placed.items()
         },
     )
-    return {"role": settings.role.value, **facts_of(settings.task, audit, images, work.progress)}
+    return facts_of(settings.role, settings.task, audit, images, work.progress)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
@@ -287,12 +288,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=4,
+    version=5,
     needs=(),
     makes="dataset",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=DatasetFacts,
     run=_run,
     summary=summary,
     check=_check,

@@ -15,15 +15,16 @@ from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.exporters import EXPORTERS
+from edgetl.facts.model_files import QuantizationFacts
 from edgetl.hashing import digest_value
 from edgetl.plugins import ENGINES
 from edgetl.quantizers import CALIBRATED, QUANTIZERS, for_format
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import candidate_name, float_node, wanted
+from edgetl.stages._candidates import float_node, size_bytes, wanted
 from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Precision, Split
+from edgetl.types import Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -46,6 +47,8 @@ class Images(Table):
 class Settings(Table):
     """What a quantized file depends on besides its inputs."""
 
+    model: str
+    """Name of the network in the recipe."""
     format: str
     precision: Precision
     quantizer: str
@@ -57,22 +60,23 @@ class Settings(Table):
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     nodes: list[Node] = []
-    for candidate in wanted(job):
-        name, precision = candidate
+    for file in wanted(job):
+        name, precision = file.format, file.precision
         if precision is Precision.FP32:
             continue
         quantizer = for_format(name)
         if quantizer is None:
             raise ValueError(f"no quantizer reads '{name}'; the check should have refused it")
         settings = Settings(
+            model=file.model,
             format=name,
             precision=precision,
             quantizer=quantizer,
             images=_images(job.calibration) if precision in CALIBRATED else None,
             int8=_int8(job.calibration) if precision is Precision.INT8 else None,
         )
-        inputs = {"dataset": deployed_view(job, made), "float": float_node(made, name)}
-        nodes.append(Node("quantize", f"quantize {candidate_name(candidate)}", settings, inputs))
+        inputs = {"dataset": deployed_view(job, made), "float": float_node(made, file)}
+        nodes.append(Node("quantize", f"quantize {file.name}", settings, inputs, key=file))
     return nodes
 
 
@@ -128,7 +132,7 @@ def _check_format(
 
 
 def _missing(job: Job) -> Iterator[MissingPackage]:
-    formats = (name for name, precision in wanted(job) if precision is not Precision.FP32)
+    formats = (file.format for file in wanted(job) if file.precision is not Precision.FP32)
     for quantizer in filter(None, dict.fromkeys(map(for_format, formats))):
         for module in QUANTIZERS.load(quantizer).requires:
             if find_spec(module) is None:
@@ -142,7 +146,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(tools))
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> QuantizationFacts:
     from edgetl.runtime import golden
     from edgetl.runtime.contract import Contract
     from edgetl.runtime.preprocess import read_image
@@ -150,7 +154,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     source = inputs["float"].folder
     contract = Contract.load(source)
     chosen, digests = _calibration(settings, inputs["dataset"].folder)
-    found = QUANTIZERS.load(settings.quantizer).quantize(
+    tried = QUANTIZERS.load(settings.quantizer).quantize(
         inputs["float"].file(contract.file),
         chosen,
         settings.precision,
@@ -159,7 +163,6 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
     samples = golden.load(source, [output.name for output in contract.outputs])
     images = [read_image(source / golden.image_file(i)) for i in range(len(samples.fitted))]
-    files = EXPORTERS.load(settings.format).files
     error = complete(
         work.out,
         dataclasses.replace(contract, precision=settings.precision.value),
@@ -167,14 +170,17 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         samples.reference,
         images,
     )
-    return {
-        "size_bytes": _size_bytes(work.out, files),
-        "float_size_bytes": _size_bytes(source, files),
-        "max_abs_error": error,
-        **found,
-        "calibration_images": len(digests),
-        "calibration_digest": digest_value(sorted(digests)) if digests else None,
-    }
+    return QuantizationFacts(
+        model=settings.model,
+        format=settings.format,
+        precision=settings.precision,
+        size_bytes=size_bytes(work.out, settings.format),
+        float_size_bytes=size_bytes(source, settings.format),
+        max_abs_error=error,
+        **tried,
+        calibration_images=len(digests),
+        calibration_digest=digest_value(sorted(digests)) if digests else None,
+    )
 
 
 def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], list[str]]:
@@ -204,22 +210,16 @@ def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], l
     return np.array(dataset.images(split)[positions]), [item.sha256 for item in items]
 
 
-def _size_bytes(folder: Path, files: Sequence[str]) -> int:
-    return sum((folder / name).stat().st_size for name in files)
-
-
-def _summary(facts: Facts) -> str:
-    times = facts["float_size_bytes"] / facts["size_bytes"]
-    parts = [f"{mib(facts['size_bytes'])}, {times:.1f}x smaller"]
-    if facts["calibration_digest"]:
-        digest = facts["calibration_digest"][:_CALIBRATION_DIGEST_DIGITS]
-        parts.append(f"{facts['calibration_images']} images {digest}")
-        parts.append(f"{sum(facts['float_operations'].values())} operations left in float")
-    if "estimators" in facts:
-        error = min(row["error"] for row in facts["estimators"])
-        parts.append(
-            f"ranges by {facts['range']['estimator']}, error {error:.3f} on held-out images"
-        )
+def _summary(facts: QuantizationFacts) -> str:
+    times = facts.float_size_bytes / facts.size_bytes
+    parts = [f"{mib(facts.size_bytes)}, {times:.1f}x smaller"]
+    if facts.calibration_digest:
+        digest = facts.calibration_digest[:_CALIBRATION_DIGEST_DIGITS]
+        parts.append(f"{facts.calibration_images} images {digest}")
+        parts.append(f"{sum(facts.float_operations.values())} operations left in float")
+    if facts.estimators and facts.range is not None:
+        error = min(row.error for row in facts.estimators)
+        parts.append(f"ranges by {facts.range.estimator}, error {error:.3f} on held-out images")
     return "; ".join(parts)
 
 
@@ -230,12 +230,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="quantize",
-    version=4,
+    version=5,
     needs=("view", "float"),
     makes="quantized",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=QuantizationFacts,
     run=_run,
     summary=_summary,
     check=_check,

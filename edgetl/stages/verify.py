@@ -6,18 +6,20 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.evaluation import EVALUATIONS, Evaluation, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
+from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
 from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._candidates import (
-    candidate_name,
+    TEACHER,
+    deployed_node,
     file_node,
     float_node,
-    model_node,
     runtime_digest,
     size_bytes,
     wanted,
@@ -60,6 +62,8 @@ YOLOX-nano, w8a16 left 18 dB and lost one point of mAP, and an int8 file that lo
 class Settings(Table):
     """What a verification depends on besides its inputs."""
 
+    model: str
+    """Name of the network in the recipe."""
     format: str
     precision: Precision
     runtime: str
@@ -67,20 +71,23 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    model, teacher = model_node(made), made["teacher"][0]
+    model, teacher = deployed_node(made), made["teacher"][0]
     view = deployed_view(job, made)
     nodes: list[Node] = []
-    for candidate in wanted(job):
-        name, precision = candidate
-        inputs = {"dataset": view, "model": model, "float": float_node(made, name)}
+    for file in wanted(job):
+        inputs = {"dataset": view, "model": model, "float": float_node(made, file)}
         if model is not teacher:
             inputs["teacher"] = teacher
             inputs["teacher dataset"] = teacher_view(job, made)
-        if precision is not Precision.FP32:
-            inputs["candidate"] = file_node(made, candidate)
-        runtime = runtime_digest(job, [name])
-        settings = Settings(format=name, precision=precision, runtime=runtime)
-        nodes.append(Node("verify", f"verify {candidate_name(candidate)}", settings, inputs))
+        if file.precision is not Precision.FP32:
+            inputs["candidate"] = file_node(made, file)
+        settings = Settings(
+            model=file.model,
+            format=file.format,
+            precision=file.precision,
+            runtime=runtime_digest(job, [file.format]),
+        )
+        nodes.append(Node("verify", f"verify {file.name}", settings, inputs, key=file))
     return nodes
 
 
@@ -117,7 +124,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return (package(settings.format), "numpy", "pillow", "pycocotools", "torch")
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> VerificationFacts:
     import numpy as np
     from PIL import Image
 
@@ -135,33 +142,41 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
     details = evaluation.details(predictions, dataset, Split.TEST)
     nms = predictor.contract.nms
-    drop = _drop(inputs["model"], predictions, dataset, nms)
+    drop = _drop(inputs["model"], predictions, dataset, nms, against=settings.model)
     picture = evaluation.worst_errors(predictions, dataset, Split.TEST, nms)
     dataset.release()
-    facts: Facts = {
-        "format": settings.format,
-        "precision": settings.precision.value,
-        "engine": predictor.session.engine,
-        **evaluation.score(predictions, dataset, Split.TEST),
-        "num_predictions": evaluation.num_predictions(predictions, nms),
-        "at_chance": evaluation.at_chance(predictions, dataset, Split.TEST, nms),
-        "truncated": evaluation.truncated(dataset, Split.TEST, nms),
-        "drop": drop,
-        "teacher_drop": _teacher_drop(inputs, predictions, nms) or drop,
-        "ladder": ladder,
-        "breaks_at": next((step["step"] for step in ladder if not step["holds"]), None),
-        "classes": details["classes"],
-        "worst_errors": None if picture is None else WORST_ERRORS_FILE,
-        "size_bytes": size_bytes(candidate),
-    }
+    facts = VerificationFacts(
+        **dict(evaluation.score(predictions, dataset, Split.TEST)),
+        model=settings.model,
+        format=settings.format,
+        precision=settings.precision,
+        engine=predictor.session.engine,
+        num_predictions=evaluation.num_predictions(predictions, nms),
+        at_chance=evaluation.at_chance(predictions, dataset, Split.TEST, nms),
+        truncated=evaluation.truncated(dataset, Split.TEST, nms),
+        drop=drop,
+        teacher_drop=_teacher_drop(inputs, predictions, nms) or drop,
+        ladder=tuple(ladder),
+        breaks_at=next((step.step for step in ladder if not step.holds), None),
+        classes=tuple(_class_figures(row) for row in details["classes"]),
+        worst_errors=None if picture is None else WORST_ERRORS_FILE,
+        size_bytes=size_bytes(candidate.folder, settings.format),
+    )
     if picture is not None:
         Image.fromarray(picture).save(work.out / WORST_ERRORS_FILE)
     with (work.out / PREDICTIONS_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **predictions)
     # Tables and curves grow with the classes, so they are no facts, which every later run reads.
-    text = json.dumps({**facts, **details}, indent=2, ensure_ascii=False) + "\n"
+    table = {**facts.model_dump(mode="json"), **details}
+    text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
     (work.out / VERIFICATION_FILE).write_text(text, encoding="utf-8")
     return facts
+
+
+def _class_figures(row: Facts) -> ClassFigures:
+    """Return one of the rows that `Evaluation.details` lists."""
+    figures = {name: value for name, value in row.items() if name not in {"label", "support"}}
+    return ClassFigures(label=row["label"], support=row["support"], figures=figures)
 
 
 def _check_images(dataset: Dataset) -> None:
@@ -204,7 +219,7 @@ def _ladder(
     inputs: Mapping[str, Artifact],
     images: NDArray[np.uint8],
     outputs: Outputs,
-) -> list[Facts]:
+) -> list[LadderStep]:
     """Return the steps from the model as it was trained to the candidate, compared on `images`.
 
     They are: as trained to as deployed (folded, normalisation in the graph), as deployed to float
@@ -227,64 +242,68 @@ def _ladder(
     exporter = Predictor.open(inputs["float"].folder)
     exported = outputs if settings.precision is Precision.FP32 else exporter.run(images)
 
-    def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> Facts:
-        facts = evaluation.compare(before, after, exporter.contract.nms)
+    def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> LadderStep:
+        agreement = evaluation.compare(before, after, exporter.contract.nms)
         lowest = _LOWEST_SNR_DB[precision]
-        holds = facts["snr_db"] >= lowest
-        return {
-            "step": name,
-            "images": len(images),
-            **facts,
-            "lowest_snr_db": lowest,
-            "holds": holds,
-        }
+        return LadderStep(
+            **dict(agreement),
+            step=name,
+            images=len(images),
+            lowest_snr_db=lowest,
+            holds=agreement.snr_db >= lowest,
+        )
 
     ladder = [
         step("torch as trained to torch as deployed", Precision.FP32, trained, deployed),
         step(f"torch as deployed to {name} fp32", Precision.FP32, deployed, exported),
     ]
     if settings.precision is not Precision.FP32:
-        candidate = candidate_name((name, settings.precision))
+        candidate = ModelFile(settings.model, name, settings.precision).name
         ladder.append(step(f"{name} fp32 to {candidate}", settings.precision, exported, outputs))
     return ladder
 
 
 def _drop(
-    trained: Artifact, predictions: Predictions, dataset: Dataset, nms: NmsSettings | None
-) -> Facts:
+    trained: Artifact,
+    predictions: Predictions,
+    dataset: Dataset,
+    nms: NmsSettings | None,
+    *,
+    against: str,
+) -> Drop:
     """Return how much of the metric the file lost against a torch model, percentage points.
 
     Both answer by the same rule, which is no part of the loss.
     """
     evaluation = EVALUATIONS.load(dataset.task.value)
     before = predictions_of(trained, dataset, Split.TEST, nms)
-    return {
-        "against": trained.manifest.label,
-        "value": round(evaluation.value(before, dataset, Split.TEST), 6),
-        **evaluation.difference(before, predictions, dataset, Split.TEST),
-    }
+    return Drop(
+        **dict(evaluation.difference(before, predictions, dataset, Split.TEST)),
+        against=against,
+        value=round(evaluation.value(before, dataset, Split.TEST), 6),
+    )
 
 
 def _teacher_drop(
     inputs: Mapping[str, Artifact], predictions: Predictions, nms: NmsSettings | None
-) -> Facts | None:
+) -> Drop | None:
     """Return `_drop` against the teacher, which sees the images its own way; None without one."""
     from edgetl.data.dataset import Dataset
 
     if "teacher" not in inputs:
         return None
     dataset = Dataset.open(inputs["teacher dataset"].folder)
-    return _drop(inputs["teacher"], predictions, dataset, nms)
+    return _drop(inputs["teacher"], predictions, dataset, nms, against=TEACHER)
 
 
-def _summary(facts: Facts) -> str:
+def _summary(facts: VerificationFacts) -> str:
     """Return for example ``top-1 0.981 [0.964, 0.990], drop 0.3 pp``."""
     text = (
-        f"{facts['title']} {facts['value']:.3f} [{facts['low']:.3f}, {facts['high']:.3f}], "
-        f"drop {facts['drop']['pp']:z.1f} pp"
+        f"{facts.title} {facts.value:.3f} [{facts.low:.3f}, {facts.high:.3f}], "
+        f"drop {facts.drop.pp:z.1f} pp"
     )
-    told = (facts["truncated"], facts["breaks_at"] and f"breaks at {facts['breaks_at']}")
-    return "; ".join([text, *filter(None, told)])
+    warnings = (facts.truncated, facts.breaks_at and f"breaks at {facts.breaks_at}")
+    return "; ".join([text, *filter(None, warnings)])
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
@@ -293,12 +312,13 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=4,
+    version=5,
     needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=VerificationFacts,
     run=_run,
     summary=_summary,
     check=_check,

@@ -19,6 +19,7 @@ from edgetl.config.table import Table
 from edgetl.data.image_sets import Images, open_images
 from edgetl.data.prefetch import prefetched
 from edgetl.errors import DataError
+from edgetl.facts.dataset import ViewFacts
 from edgetl.runtime.errors import ImageError
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import counted, prefetch_depth, reading_pool
@@ -27,7 +28,7 @@ from edgetl.stages._unseen_boxes import unseen_boxes
 from edgetl.stages._views import inputs_of
 from edgetl.stages.index import Settings as IndexSettings
 from edgetl.store.store import Artifact
-from edgetl.types import Facts, Role, Split, Task
+from edgetl.types import MIB, Role, Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -35,8 +36,6 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
     from edgetl.data.dataset import DatasetIndex
     from edgetl.runtime.preprocess import Preprocess
-
-_MIB = 1 << 20
 
 
 class Settings(Table):
@@ -83,7 +82,7 @@ def _node(
     return Node("view", label, settings, {"index": index})
 
 
-def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> ViewFacts:
     from edgetl.data.dataset import INDEX_FILES, DatasetIndex, write_view
 
     source = inputs["index"].folder
@@ -91,17 +90,20 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     num_images = sum(len(items) for items in index.items.values())
     check_disk(work.out, settings.input, num_images)
     preprocess = settings.preprocess()
-    facts: Facts = {
-        "role": settings.role.value,
-        "input": settings.input.model_dump(mode="json"),
-        "images": num_images,
-        "size_bytes": view_bytes(settings.input, num_images),
-    }
+    facts = ViewFacts(
+        role=settings.role,
+        input=settings.input,
+        images=num_images,
+        size_bytes=view_bytes(settings.input, num_images),
+    )
     if index.task is Task.DETECTION and settings.role is not Role.UNLABELLED:
         unseen = unseen_boxes(index, preprocess, work.progress)
-        facts["boxes"] = sum(each.total for each in unseen.values())
-        facts["too_small"] = {split.value: each.too_small for split, each in unseen.items()}
-        facts["cropped"] = {split.value: each.cropped for split, each in unseen.items()}
+        boxes = {
+            "boxes": sum(each.total for each in unseen.values()),
+            "too_small": {split: each.too_small for split, each in unseen.items()},
+            "cropped": {split: each.cropped for split, each in unseen.items()},
+        }
+        facts = facts.model_copy(update=boxes)
     _store(settings, index, preprocess, work)
     write_view(work.out, preprocess)
     for name in INDEX_FILES:
@@ -152,15 +154,13 @@ def _store(
         write_images(file, counted(fitted, len(rows), work.progress, "images decoded"), shape)
 
 
-def _summary(facts: Facts) -> str:
+def _summary(facts: ViewFacts) -> str:
     """Return for example ``2,140 images at 96 px, stretch, 56.4 MiB``."""
-    image_input = facts["input"]
-    size = facts["size_bytes"] / _MIB
-    text = f"{facts['images']:,} images at {image_input['size']} px, {image_input['fit']}"
-    text += f", {size:.1f} MiB"
-    too_small = sum(facts.get("too_small", {}).values())
+    text = f"{facts.images:,} images at {facts.input.size} px, {facts.input.fit}"
+    text += f", {facts.size_bytes / MIB:.1f} MiB"
+    too_small = sum(facts.too_small.values())
     if too_small:
-        text += f"; {too_small:,} of {facts['boxes']:,} boxes too small to be learnt"
+        text += f"; {too_small:,} of {facts.boxes:,} boxes too small to be learnt"
     return text
 
 
@@ -171,12 +171,13 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="view",
-    version=1,
+    version=2,
     needs=("dataset",),
     makes="view",
     options=NoOptions,
     plan=_plan,
     tools=_tools,
+    facts=ViewFacts,
     run=_run,
     summary=_summary,
 )

@@ -22,14 +22,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from edgetl.errors import StoreError
+from edgetl.facts import FactsModel
 from edgetl.hashing import digest_folder, digest_value
 from edgetl.store.manifest import MANIFEST_FILE, Manifest
 from edgetl.store.memory import DigestMemory
 from edgetl.types import Fact, Facts
+
+AnyFacts = TypeVar("AnyFacts", bound=FactsModel)
 
 _REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
 
@@ -70,10 +74,23 @@ class Artifact:
     folder: Path
     manifest: Manifest
 
-    @property
-    def facts(self) -> Facts:
-        """The facts reported by the stage."""
-        return self.manifest.facts
+    def read(self, facts: type[AnyFacts]) -> AnyFacts:
+        """Return what the stage found out, as its facts model.
+
+        Raises:
+            StoreError: If the facts in the manifest do not fit the model.
+        """
+        try:
+            return facts.model_validate(self.manifest.facts)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "they"
+            raise StoreError(
+                f"the facts of artifact '{self.manifest.label}', made by {self.manifest.stage} "
+                f"v{self.manifest.version}, do not fit this edgetl: {where}: "
+                f"{first['msg'].lower()}",
+                remedy=f"run the recipe again; if that reuses it, remove {self.folder} first",
+            ) from error
 
     def file(self, name: str) -> Path:
         """Return the path of a file listed in the manifest.

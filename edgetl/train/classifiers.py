@@ -104,9 +104,7 @@ def setup(
     loss = label_loss_of(training, dataset.labels(Split.TRAIN), len(dataset.classes))
     teacher = None
     if teacher_signal:
-        teacher = make_teacher(
-            teacher_signal.module, teacher_signal.spec, dataset, augment=training.augment
-        )
+        teacher = make_teacher(teacher_signal, training)
         loss = distillation_loss(teacher_signal.loss, loss)
     batches = image_batches(dataset, training, family, teacher=teacher)
     return TrainingSetup({LABELLED: batches}, Supervised(loss), image_validator(dataset, family))

@@ -156,6 +156,7 @@ def setup(
         batch_size=training.batch_size,
         seed=training.seed,
         variation=variation,
+        views=training.views,
         no_aug_from=training.epochs - training.no_aug_epochs,
         # A GPU leaves the processor free to make batches; without one, training itself fills it.
         threads=len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0,

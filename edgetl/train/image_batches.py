@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgetl.data import loaders
-from edgetl.data.augment import Level
 from edgetl.data.dataset import Dataset
+from edgetl.data.levels import Level
 from edgetl.evaluation import EVALUATIONS
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.losses import label_loss
@@ -101,6 +101,7 @@ def image_batches(
         batch_size=training.batch_size,
         seed=training.seed,
         level=Level(training.augment),
+        views=training.views,
         threads=threads,
     )
     return ImageBatches(source, raw_pixels(nn.Identity(), normalised), teacher)

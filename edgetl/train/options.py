@@ -57,6 +57,9 @@ class TrainingTable(Table):
     augment: Literal["none", "flip", "light", "strong"] = "light"
     """How much images vary from epoch to epoch: mirrored; also cut or scaled and recoloured; and
     more so."""
+    views: int | None = Field(default=None, ge=1, le=10_000)
+    """Different views of an image to train on, shown in turn; null: a new one in every epoch. Of a
+    classifier the teacher's outputs for them are computed once, for all that learn from it."""
     mosaic: float | None = Field(default=None, ge=0.0, le=1.0)
     """Probability that four images share the input; left out, 0.5 for `strong`, else 0. Detection
     only."""
@@ -164,6 +167,7 @@ class Training(Table):
     label_smoothing: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     augment: Literal["none", "flip", "light", "strong"] = "light"
+    views: int | None = None
     mosaic: float = 0.0
     mixup: float = 0.0
     no_aug_epochs: int = 0
@@ -185,6 +189,7 @@ _SHARED = (
     "warmup_epochs",
     "ema",
     "augment",
+    "views",
     "patience",
     "mixed_precision",
 )

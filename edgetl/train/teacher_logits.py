@@ -1,8 +1,12 @@
-"""Where a student's batches get their teacher's logits from: from a cache, or from the teacher."""
+"""Where a student's batches get their teacher's logits from: from a file, or from the teacher.
+
+Letters: V views of an image, N images, K classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,36 +14,70 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgetl.data import loaders
-from edgetl.data.dataset import Dataset
+from edgetl.data.levels import Level
 from edgetl.nn.distillation import decoupled_loss, soft_target_loss
-from edgetl.train.image_batches import LabelledBatch, Normalised, Teacher, raw_pixels, split_logits
+from edgetl.train.image_batches import LabelledBatch, Normalised, Teacher, raw_pixels
 from edgetl.train.interfaces import Loss
-from edgetl.train.options import DistillLoss
+from edgetl.train.options import DistillLoss, Training
+from edgetl.train.tasks import TeacherSignal
 from edgetl.types import Split
 
-_VIEWS = {"none": (False,), "flip": (False, True)}
-"""Levels of augmentation with so few views of an image that all logits can be cached."""
+LOGITS_FILE = "logits.npy"
+_BATCH = 64
+"""Fixed: a matrix product's last bits may depend on the number of its rows."""
 
 
-def make_teacher(
-    module: nn.Module, normalised: Normalised, dataset: Dataset, *, augment: str
-) -> Teacher:
-    """Return the teacher as batches of `dataset` need it.
+def make_teacher(teacher_signal: TeacherSignal, training: Training) -> Teacher:
+    """Return the teacher as the batches of `training` need it."""
+    if teacher_signal.outputs is not None:
+        return _RecordedTeacher(np.load(teacher_signal.outputs / LOGITS_FILE, mmap_mode="r"))
+    images = None
+    if teacher_signal.dataset is not None:
+        images = loaders.AugmentedImages(
+            teacher_signal.dataset,
+            Split.TRAIN,
+            level=Level(training.augment),
+            seed=training.seed,
+        )
+    return _LiveTeacher(teacher_signal.module, teacher_signal.spec, images)
+
+
+def write_logits(
+    folder: Path,
+    module: nn.Module,
+    normalised: Normalised,
+    *,
+    images: loaders.AugmentedImages,
+    num_views: int,
+    progress: Callable[[int, int, str], None],
+) -> None:
+    """Write the logits of `module` for views of all images, view by view.
 
     Args:
-        module: In evaluation mode, on the device it is to run on; not changed.
+        folder: Gets `logits.npy`, float32 `(V, N, K)`.
+        module: In evaluation mode, on any device.
         normalised: What the module expects.
-        dataset: The images.
-        augment: How the training images vary.
+        images: N images as the module's input sees them.
+        num_views: V.
+        progress: Gets views of images done, all of them, and what they are.
     """
-    views = _VIEWS.get(augment)
-    if views is None:
-        return _LiveTeacher(module, normalised)
-    logits = [
-        split_logits(module, normalised, dataset, Split.TRAIN, mirrored=mirrored)
-        for mirrored in views
-    ]
-    return _CachedTeacher(np.stack(logits), dataset)
+    device = next(module.parameters()).device
+    network = raw_pixels(module, normalised).to(device)
+    total = num_views * len(images)
+    done = 0
+    with (folder / LOGITS_FILE).open("wb") as file, torch.inference_mode():
+        for view in range(num_views):
+            for start in range(0, len(images), _BATCH):
+                indices = np.arange(start, min(start + _BATCH, len(images)))
+                pixels = images.show(indices, [view] * len(indices)).to(device)
+                logits = network(pixels.permute(0, 2, 3, 1).float()).float().cpu().numpy()
+                if not done:
+                    shape = (num_views, len(images), logits.shape[1])
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(logits.astype("<f4", copy=False).tobytes())
+                done += len(indices)
+                progress(done, total, "views through the teacher")
 
 
 def distillation_loss(
@@ -77,31 +115,42 @@ def _distance(settings: DistillLoss) -> Callable[[Tensor, Tensor, Tensor], Tenso
 
 
 class _LiveTeacher:
-    """Answers every batch anew: augmented images never come back."""
+    """Computes logits for every batch: with a new view in every epoch none comes back."""
 
-    def __init__(self, module: nn.Module, normalised: Normalised) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        normalised: Normalised,
+        images: loaders.AugmentedImages | None,
+    ) -> None:
+        """Wrap a module.
+
+        Args:
+            module: In evaluation mode, on the device it is to run on.
+            normalised: What it expects.
+            images: The training images as its input sees them; None if the student's are the same.
+        """
         self._device = next(module.parameters()).device
         self._network = raw_pixels(module, normalised).to(self._device)
+        self._images = images
 
     def logits(self, batch: loaders.Batch) -> Tensor:
+        images = batch.images
+        if self._images is not None:
+            images = self._images.show(batch.indices.numpy(), batch.views.tolist())
         with torch.inference_mode():
-            pixels = batch.images.to(self._device).permute(0, 2, 3, 1).float()
-            found: Tensor = self._network(pixels)
+            pixels = images.to(self._device).permute(0, 2, 3, 1).float()
+            logits: Tensor = self._network(pixels)
         # A plain tensor: what inference mode makes must not be saved for a backward pass.
-        return found.clone()
+        return logits.clone()
 
 
-class _CachedTeacher:
-    """Knows the answers to every view of every training image."""
+class _RecordedTeacher:
+    """Reads the logits of every view of every training image, shape `(V, N, K)`."""
 
-    def __init__(self, logits: NDArray[np.float32], dataset: Dataset) -> None:
-        self._logits = torch.from_numpy(logits)
-        self._images = dataset.images(Split.TRAIN)
+    def __init__(self, logits: NDArray[np.float32]) -> None:
+        self._logits = logits
 
     def logits(self, batch: loaders.Batch) -> Tensor:
-        if len(self._logits) == 1:
-            return self._logits[0, batch.indices]
-        # The batch itself says which images are mirrored: those that are not as they were.
-        plain = torch.from_numpy(self._images[batch.indices.numpy()]).permute(0, 3, 1, 2)
-        mirrored = (batch.images != plain).flatten(1).any(dim=1)
-        return self._logits[mirrored.long(), batch.indices]
+        rows = self._logits[batch.views.numpy(), batch.indices.numpy()]
+        return torch.from_numpy(np.array(rows))

@@ -14,12 +14,14 @@ from torch import nn
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import EVALUATIONS
+from edgetl.facts.scores import Score
+from edgetl.facts.training import PhaseFacts, TrainingFacts
 from edgetl.models import ModelSpec, deployable, save_model
 from edgetl.train.fit import Fitted
 from edgetl.train.history import write_results
 from edgetl.train.options import NetworkSettings
 from edgetl.train.weights import LoadReport
-from edgetl.types import Facts, Split
+from edgetl.types import Split
 
 if TYPE_CHECKING:
     from edgetl.evaluation import Predictions
@@ -49,7 +51,8 @@ def write_training_artifacts(
     dataset: Dataset,
     report: LoadReport,
     phases: Mapping[str, Fitted],
-) -> Facts:
+    model: str,
+) -> TrainingFacts:
     """Write model, `predictions.npz` and `results.csv` into `folder`; return the facts.
 
     Args:
@@ -59,32 +62,51 @@ def write_training_artifacts(
         dataset: The network as deployed predicts its validation and test images.
         report: What became of the pretrained weights.
         phases: The parts of the training by name, in order.
+        model: Name of the network in the recipe.
     """
     spec = spec_of(network, dataset)
     save_model(folder, spec, module)
-    evaluation = EVALUATIONS.load(dataset.task)
+    scores = write_predictions(folder, spec, module, dataset)
+    metric = EVALUATIONS.load(dataset.task).metric
+    write_results(folder, {name: fitted.rows for name, fitted in phases.items()}, metric=metric)
+    return TrainingFacts(
+        model=model,
+        family=network.family,
+        width=network.width,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        weights=report.facts(),
+        phases={
+            name: PhaseFacts(epochs=len(fitted.rows), best_epoch=fitted.best_epoch)
+            for name, fitted in phases.items()
+        },
+        val=scores.get(Split.VAL),
+        test=scores.get(Split.TEST),
+    )
+
+
+def write_predictions(
+    folder: Path, spec: ModelSpec, module: nn.Module, dataset: Dataset
+) -> dict[Split, Score]:
+    """Write `predictions.npz` for the validation and test images into `folder`.
+
+    Args:
+        folder: Where to.
+        spec: Of the network.
+        module: The network, in evaluation mode.
+        dataset: Its validation and test images are predicted by the network as deployed.
+
+    Returns:
+        The score of each of these splits that has images.
+    """
     predictions = {
         split: split_predictions(spec, module, dataset, split)
         for split in (Split.VAL, Split.TEST)
         if len(dataset.items(split))
     }
-    _write_predictions(folder / PREDICTIONS_FILE, predictions)
-    write_results(
-        folder, {name: fitted.rows for name, fitted in phases.items()}, metric=evaluation.metric
-    )
-    scores: Facts = {split.value: None for split in (Split.VAL, Split.TEST)}
-    for split, values in predictions.items():
-        scores[split.value] = evaluation.score(values, dataset, split)
+    _save_predictions(folder / PREDICTIONS_FILE, predictions)
+    evaluation = EVALUATIONS.load(dataset.task)
     return {
-        "family": network.family,
-        "width": network.width,
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "weights": report.facts(),
-        "phases": {
-            name: {"epochs": len(fitted.rows), "best_epoch": fitted.best_epoch}
-            for name, fitted in phases.items()
-        },
-        **scores,
+        split: evaluation.score(values, dataset, split) for split, values in predictions.items()
     }
 
 
@@ -140,7 +162,7 @@ def read_predictions(folder: Path, split: Split) -> Predictions:
     return predictions
 
 
-def _write_predictions(path: Path, by_split: Mapping[Split, Predictions]) -> None:
+def _save_predictions(path: Path, by_split: Mapping[Split, Predictions]) -> None:
     # numpy dates the members of the archive 1980, so equal arrays give equal bytes.
     arrays = {
         f"{split.value}_{name}": values

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edgetl.errors import EdgetlError, ExitCode
+from edgetl.facts.training import WeightsFacts
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES, Family
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
-from edgetl.types import Facts
 
 MIN_BACKBONE_SHARE = 0.9
 """With less of the backbone than this, the file was not made for this network."""
@@ -69,17 +69,18 @@ class LoadReport:
     reinitialized: tuple[str, ...] = ()
     """Modules that start anew because the file is for other classes, each with both numbers."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> WeightsFacts:
         """Return the report for a manifest; names only where something is not as expected."""
-        facts: Facts = {"source": self.source, "loaded": len(self.loaded)}
-        if self.loaded:
-            facts |= {
-                "skipped": list(self.skipped),
-                "initialised": list(self.initialised),
-                "backbone_share": round(self.backbone_share, 4),
-                "reinitialized": list(self.reinitialized),
-            }
-        return facts
+        if not self.loaded:
+            return WeightsFacts(source=self.source, loaded=0)
+        return WeightsFacts(
+            source=self.source,
+            loaded=len(self.loaded),
+            skipped=self.skipped,
+            initialised=self.initialised,
+            backbone_share=round(self.backbone_share, 4),
+            reinitialized=self.reinitialized,
+        )
 
     def sentence(self) -> str:
         """Return the report in one line."""

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -19,28 +20,9 @@ from edgetl.cli import edgetl
 from edgetl.config.load import load_target
 from edgetl.errors import ConfigError, DeviceError
 
-_MANIFEST = {
-    "name": "colours",
-    "target": {"name": "board", "threads": 1},
-    "candidate": "onnx fp32",
-    "accuracy": {
-        "metric": "top1",
-        "title": "top-1",
-        "value": 0.9,
-        "low": 0.8,
-        "high": 1.0,
-        "images": 60,
-        "at_chance": None,
-        "drop": {"value": 0.9, "pp": 0.0},
-        "breaks_at": None,
-        "classes": [{"label": "red"}, {"label": "blue"}],
-    },
-    "latency": None,
-    "lineage": {},
-    "schema": 1,
-    "files": {"model.onnx": "0" * 64},
-}
-_FAR = {"name": "far", "threads": 1}
+_CLASSES: list[dict[str, object]] = [
+    {"label": label, "support": 30, "figures": {}} for label in ("red", "blue")
+]
 _TARGET = """\
 name: board
 description: a board
@@ -51,13 +33,22 @@ candidates: {onnx: [fp32]}
 
 
 @pytest.fixture
-def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: Any) -> Path:
     """Return a folder with a target and a bundle whose model is not the one of its manifest."""
     monkeypatch.chdir(tmp_path)
+    files = {"model.onnx": "0" * 64}
+    board, far = (
+        examples.bundle(
+            name,
+            files=files,
+            accuracy=examples.verification("onnx fp32", classes=_CLASSES),
+        ).model_dump_json(by_alias=True)
+        for name in ("board", "far")
+    )
     for name, text in (
-        ("dist/board/manifest.json", json.dumps(_MANIFEST)),
+        ("dist/board/manifest.json", board),
         ("dist/board/model.onnx", "torn"),
-        ("dist/far/manifest.json", json.dumps(_MANIFEST | {"target": _FAR})),
+        ("dist/far/manifest.json", far),
         ("targets/board.yaml", _TARGET),
         ("targets/far.yaml", _TARGET.replace("board", "far").replace("local", "null")),
     ):
@@ -218,7 +209,9 @@ def test_machine_that_is_not_the_board_is_refused(damaged: Path, words: list[str
     profile = load_target("rpi4").model_dump(mode="json")
     profile |= {"name": "board", "device": "local"}
     (damaged / "targets" / "board.yaml").write_text(yaml.safe_dump(profile))
-    manifest = _MANIFEST | {"files": {"model.onnx": hashlib.sha256(b"torn").hexdigest()}}
-    (damaged / "dist" / "board" / "manifest.json").write_text(json.dumps(manifest))
+    path = damaged / "dist" / "board" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] = {"model.onnx": hashlib.sha256(b"torn").hexdigest()}
+    path.write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match="device 'local' is a different machine"):
         CliRunner().invoke(edgetl, [*words, "dist/board"], catch_exceptions=False)

@@ -6,83 +6,70 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from edgetl.cli import edgetl
 from edgetl.cli.survey import survey_recipe
+from edgetl.config.limits import Limits
+from edgetl.config.recipe import InputTable
 from edgetl.errors import UsageError
+from edgetl.facts.package import Part
+from edgetl.facts.training import ComparisonFacts
+from edgetl.models import SPEC_FILE, ModelSpec
 from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts
 
-_ROW: Facts = {
-    "candidate": "onnx fp32",
-    "format": "onnx",
-    "precision": "fp32",
-    "metric": "top1",
-    "title": "top-1",
-    "value": 0.75,
-    "low": 0.5,
-    "high": 0.875,
-    "others": {},
-    "drop_pp": 0.0,
-    "drop_low_pp": 0.0,
-    "drop_high_pp": 0.0,
-    "breaks_at": None,
-    "size_bytes": 2**20,
-    "p95_ms": None,
-    "p95_low_ms": None,
-    "p95_high_ms": None,
-    "provenance": None,
-    "interfered": False,
-    "memory_bytes": None,
-    "verdict": "unverified",
-    "reason": "no device",
-}
-_VERIFICATION: Facts = {
-    "engine": "onnxruntime 1.31",
-    "images": 8,
-    "at_chance": None,
-    "drop": {"against": "finetune", "value": 0.75, "pp": 0.0},
-    "ladder": [],
-    "breaks_at": None,
-    "worst_errors": None,
-}
 _DETAILS: Facts = {
     "classes": [{"label": "screw", "support": 8, "recall": 1.0, "precision": 1.0}],
     "confusion": [[8]],
 }
-_PACKAGE: Facts = {
-    "target": "board",
-    "device": None,
-    "threads": 1,
-    "limits": {"better_than_guessing": True},
-    "verdict": "unverified",
-    "why": "no device",
-    "chosen": "onnx fp32",
-    "rows": [_ROW],
-}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
+def package(examples: Any) -> Facts:
+    """A target that no device timed."""
+    row = examples.row(
+        "onnx fp32",
+        verdict="unverified",
+        reason="no device",
+        p95_ms=None,
+        p95_low_ms=None,
+        p95_high_ms=None,
+        provenance=None,
+        memory_bytes=None,
+    )
+    made = examples.package(
+        "board",
+        row,
+        device=None,
+        limits=Limits(drop_pp=None),
+        verdict="unverified",
+        why="no device",
+    )
+    facts: Facts = made.model_dump(mode="json")
+    return facts
+
+
+@pytest.fixture
+def store(tmp_path: Path, examples: Any, package: Facts) -> Path:
     """A store in which the embedded recipe ran, with one target that no device timed."""
     found = Store(tmp_path / "store")
 
     def put(label: str, kind: str, facts: Facts, **inputs: str) -> Artifact:
-        named = {name.replace("_", " "): digest for name, digest in inputs.items()}
-        request = Request(label.partition(" ")[0], 1, {}, named, {})
+        request = Request(label.partition(" ")[0], 1, {}, inputs, {})
         out, _, _ = found.folders(request)
         (out / "verification.json").write_text(json.dumps(_DETAILS))
         return found.commit(request, kind=kind, label=label, facts=facts, seconds=0.0)
 
-    verification = put("verify onnx fp32", "verification", _VERIFICATION)
-    package = put(
-        "package board", "bundle", _PACKAGE, onnx_fp32_verification=verification.manifest.digest
-    )
-    found.record_run("parts", {"verify onnx fp32": verification, "package board": package})
+    facts = examples.verification("onnx fp32").model_dump(mode="json")
+    verification = put("verify onnx fp32", "verification", facts)
+    name = Part.VERIFICATION.of(examples.candidate("onnx fp32"))
+    bundle = put("package board", "bundle", package, **{name: verification.manifest.digest})
+    found.record_run("parts", {"verify onnx fp32": verification, "package board": bundle})
     return tmp_path / "store"
 
 
@@ -109,7 +96,11 @@ def test_run_of_another_recipe_is_told(store: Path, tmp_path: Path) -> None:
     assert notice.replace("'", "&#39;") in out.read_text(encoding="utf-8")
 
 
-def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path) -> None:
+def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, package: Facts) -> None:
+    spec = ModelSpec.of(
+        "mobilenet_v2", width=1.0, classes=("nut", "screw"), image_input=InputTable(size=32)
+    )
+    known = {"bundle": package, "comparison": ComparisonFacts(images=0).model_dump(mode="json")}
     store = Store(tmp_path / "store")
     while missing := [
         (step.node, step.request)
@@ -117,9 +108,11 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path) -> N
         if step.request is not None and step.artifact is None
     ]:
         for node, request in missing:
-            store.folders(request)
+            out, _, _ = store.folders(request)
             kind = all_stages()[node.stage].makes
-            facts = _PACKAGE if kind == "bundle" else {"label": node.label}
+            if kind in {"teacher", "student"}:
+                (out / SPEC_FILE).write_text(spec.model_dump_json())
+            facts = known.get(kind, {"label": node.label})
             store.commit(request, kind=kind, label=node.label, facts=facts, seconds=0.0)
     steps = survey_recipe("parts", (), store).steps
     used = {step.node.label: step.artifact for step in steps if step.artifact is not None}

@@ -212,5 +212,5 @@ def test_engines_of_a_format_come_best_first() -> None:
 def test_gpu_is_offered_where_the_profile_states_its_package(load: Load) -> None:
     profile = _changed("candidates", {"onnx": ["fp32"], "onnx@tensorrt": ["fp16"]})
     profile["board"]["systems"][0]["engines"] = {"onnxruntime-gpu": "1.23.0"}
-    names = [candidate.name for candidate in load(profile).each_candidate()]
+    names = [candidate.name for candidate in load(profile).variants()]
     assert names == ["onnx fp32", "onnx fp16 tensorrt"]

@@ -8,8 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from edgetl.config.candidate import Variant
 from edgetl.config.load import known_files, load_target
-from edgetl.config.target import Candidate, Target
+from edgetl.config.target import Target
 from edgetl.types import Precision
 
 _FP32, _FP16, _INT8 = Precision.FP32, Precision.FP16, Precision.INT8
@@ -21,16 +22,16 @@ def _target(candidates: dict[str, list[str]], **changes: Any) -> Target:
 
 
 def test_key_without_a_provider_means_the_cpu() -> None:
-    candidates = list(_target({"onnx": ["fp32", "int8"]}).each_candidate())
-    assert candidates == [Candidate("onnx", _FP32, "cpu"), Candidate("onnx", _INT8, "cpu")]
-    assert [candidate.name for candidate in candidates] == ["onnx fp32", "onnx int8"]
+    variants = list(_target({"onnx": ["fp32", "int8"]}).variants())
+    assert variants == [Variant("onnx", _FP32, "cpu"), Variant("onnx", _INT8, "cpu")]
+    assert [variant.name for variant in variants] == ["onnx fp32", "onnx int8"]
 
 
 def test_providers_share_the_model_file() -> None:
     target = _target(
         {"onnx": ["fp32"], "onnx@cuda": ["fp32", "fp16"], "tflite": ["int8"], "onnx@tensorrt": []}
     )
-    assert [candidate.name for candidate in target.each_candidate()] == [
+    assert [candidate.name for candidate in target.variants()] == [
         "onnx fp32",
         "onnx fp32 cuda",
         "onnx fp16 cuda",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgetl.config.target import ACCURACIES
+from edgetl.config.limits import accuracy_limits
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.evaluation import EVALUATIONS, Evaluation, Predictions
 from edgetl.runtime.preprocess import Preprocess
@@ -118,7 +118,8 @@ def test_every_task_has_an_evaluation_and_limits_with_its_names(
     evaluation: Evaluation, task: Task
 ) -> None:
     assert set(EVALUATIONS.names()) == {each.value for each in Task}
-    assert next(iter(ACCURACIES[task].items())) == (evaluation.metric, evaluation.title)
+    name, limit = next(iter(accuracy_limits(task).items()))
+    assert (name, limit.title) == (evaluation.metric, evaluation.title)
 
 
 def test_outputs_are_named(evaluation: Evaluation, task: Task) -> None:
@@ -130,10 +131,10 @@ def test_perfect_answers_score_one(
 ) -> None:
     facts = evaluation.score(perfect, dataset, TEST)
 
-    assert (facts["metric"], facts["title"]) == (evaluation.metric, evaluation.title)
-    assert facts["value"] == evaluation.value(perfect, dataset, TEST) == 1.0
-    assert facts["low"] <= 1.0 == facts["high"]
-    assert facts["images"] == COUNT
+    assert (facts.metric, facts.title) == (evaluation.metric, evaluation.title)
+    assert facts.value == evaluation.value(perfect, dataset, TEST) == 1.0
+    assert facts.low <= 1.0 == facts.high
+    assert facts.images == COUNT
     assert evaluation.at_chance(perfect, dataset, TEST) is None
     assert evaluation.worst_errors(perfect, dataset, TEST, None) is None
 
@@ -152,8 +153,8 @@ def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task
 
     facts = evaluation.score(predictions, dataset, TEST)
 
-    assert 0.0 < facts["low"] < facts["value"] < facts["high"] <= 1.0
-    assert facts["value"] == pytest.approx(evaluation.value(predictions, dataset, TEST), abs=1e-6)
+    assert 0.0 < facts.low < facts.value < facts.high <= 1.0
+    assert facts.value == pytest.approx(evaluation.value(predictions, dataset, TEST), abs=1e-6)
     assert facts == evaluation.score(predictions, dataset, TEST)
 
 
@@ -164,8 +165,8 @@ def test_answers_do_not_differ_from_themselves(
 
     facts = evaluation.difference(predictions, predictions, dataset, TEST)
 
-    assert facts["pp"] == 0.0
-    assert facts["low_pp"] <= 0.0 <= facts["high_pp"]
+    assert facts.pp == 0.0
+    assert facts.low_pp <= 0.0 <= facts.high_pp
 
 
 def test_difference_is_that_of_the_values_in_points(
@@ -176,8 +177,8 @@ def test_difference_is_that_of_the_values_in_points(
     facts = evaluation.difference(perfect, worse, dataset, TEST)
 
     lost = 1.0 - evaluation.value(worse, dataset, TEST)
-    assert facts["pp"] == pytest.approx(100 * lost, abs=1e-3)
-    assert facts["low_pp"] < facts["pp"] < facts["high_pp"]
+    assert facts.pp == pytest.approx(100 * lost, abs=1e-3)
+    assert facts.low_pp < facts.pp < facts.high_pp
 
 
 @pytest.mark.parametrize("size", [1, 3, COUNT])
@@ -209,15 +210,15 @@ def test_outputs_agree_with_themselves(evaluation: Evaluation, task: Task) -> No
 
     facts = evaluation.compare(outputs, outputs)
 
-    assert (facts["max_error"], facts["snr_db"], facts["agreement"]) == (0.0, 200.0, 1.0)
+    assert (facts.max_error, facts.snr_db, facts.agreement) == (0.0, 200.0, 1.0)
 
 
 def test_other_answers_are_seen_as_others(evaluation: Evaluation, task: Task) -> None:
     facts = evaluation.compare(PERFECT[task](), mixed(task))
 
-    assert facts["max_error"] > 0.5
-    assert facts["snr_db"] < 20.0
-    assert 0.5 < facts["agreement"] < 1.0
+    assert facts.max_error > 0.5
+    assert facts.snr_db < 20.0
+    assert 0.5 < facts.agreement < 1.0
 
 
 def test_classes_are_told_in_their_order(

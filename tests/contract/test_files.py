@@ -142,7 +142,7 @@ def test_gpu_of_a_jetson_is_turned_on_as_its_file_says(
         load_target(name)
     text = text.replace('onnxruntime: "1.23.2"', 'onnxruntime-gpu: "1.23.0"')
     (tmp_path / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")
-    assert [candidate.name for candidate in load_target(name).each_candidate()][:5] == [
+    assert [candidate.name for candidate in load_target(name).variants()][:5] == [
         "onnx fp32",
         "onnx int8",
         "onnx fp32 cuda",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgetl.cli.console import Console
 from edgetl.models import SPEC_FILE
@@ -52,11 +53,22 @@ def artifacts(
 ) -> Mapping[str, Artifact]:
     """Return all artifacts of a short run down to the trained models, by label."""
     store, stages = Store(tmp_path_factory.mktemp("store")), all_stages()
-    job = load_job(request.param, (*_RECIPES[request.param], *_SHORT), store, stages)
+    unlabelled = _noise(tmp_path_factory.mktemp("unlabelled"))
+    refined = (f"unlabelled={{path: {unlabelled}}}", "teacher.refine=[{adapt: {}}]")
+    job = load_job(request.param, (*_RECIPES[request.param], *_SHORT, *refined), store, stages)
     # Without a target nothing is exported.
     trainings = dataclasses.replace(job, targets=())
     with Console(stages, quiet=True) as console:
         return run(trainings, store, stages, console)
+
+
+def _noise(folder: Path) -> Path:
+    """Write images of noise into `folder` and return it."""
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        pixels = rng.integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
 
 
 def test_model_gives_the_same_bits_in_a_fresh_process(
@@ -67,7 +79,9 @@ def test_model_gives_the_same_bits_in_a_fresh_process(
         for label, artifact in artifacts.items()
         if (artifact.folder / SPEC_FILE).is_file()
     }
-    assert {artifact.manifest.stage for artifact in saved.values()} >= {"finetune", "distill"}
+    assert {artifact.manifest.stage for artifact in saved.values()} >= {
+        "finetune", "distill", "adapt",
+    }  # fmt: skip
     for label, artifact in saved.items():
         seen = artifact.manifest.inputs["dataset"]
         (data,) = (each for each in artifacts.values() if each.manifest.digest == seen)

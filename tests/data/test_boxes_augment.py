@@ -52,7 +52,7 @@ def rng(*seed: int) -> np.random.Generator:
 
 
 def test_image_without_any_change_is_itself_with_its_padding() -> None:
-    image = Placed(scene((10, 20, 50, 40), height=64), 0, 16)
+    image = Placed(scene((10, 20, 50, 40), height=64), 0, 16, (0, 16, 96, 64))
 
     got = move(image, Variation(), np.array([0.9, 0.1, 0.1]), size=SIZE, pad=PAD)
 
@@ -131,7 +131,7 @@ def test_boxes_that_lose_more_than_three_quarters_or_nearly_a_side_are_dropped()
 
 @pytest.mark.parametrize("seed", range(12))
 def test_moved_rectangle_is_where_its_box_says(seed: int) -> None:
-    image = Placed(scene((30, 20, 60, 50), height=72), 0, 12)
+    image = Placed(scene((30, 20, 60, 50), height=72), 0, 12, (0, 12, 96, 72))
 
     got = move(image, VARIATIONS["strong"], rng(seed).random(3), size=SIZE, pad=PAD)
 
@@ -205,7 +205,10 @@ def test_middle_of_all_draws_leaves_colours_alone() -> None:
     ids=[*VARIATIONS, "mosaic and mixup"],
 )
 def test_sample_is_of_one_size_and_its_boxes_lie_inside(variation: Variation) -> None:
-    images = [Placed(scene((20, 10, 60, 50), label, height=64), 0, 16) for label in range(5)]
+    images = [
+        Placed(scene((20, 10, 60, 50), label, height=64), 0, 16, (0, 16, 96, 64))
+        for label in range(5)
+    ]
     partners = images[1 : 1 + variation.num_partners]
     for seed in range(8):
         draws = rng(seed).random(NUM_DRAWS + 3 * (1 + len(partners)))
@@ -226,7 +229,7 @@ def test_image_without_boxes_stays_without() -> None:
     )
 
     got = change(
-        Placed(empty, 0, 0),
+        Placed(empty, 0, 0, (0, 0, SIZE, SIZE)),
         [],
         VARIATIONS["light"],
         rng(0).random(NUM_DRAWS + 3),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgetl.data.augment import Level
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, write_images, write_index
+from edgetl.data.levels import Level
 from edgetl.data.loaders import Batch, TrainBatches, eval_batches
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Split, Task

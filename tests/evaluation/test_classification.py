@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import EVALUATIONS
+from edgetl.facts.scores import Agreement, Score
 from edgetl.types import Split
 
 CLASSIFICATION = EVALUATIONS.load("classification")
@@ -25,14 +26,9 @@ def logits(*chosen: int) -> dict[str, NDArray[np.float32]]:
 def test_score_is_the_share_of_right_images_with_its_interval(labelled: Labelled) -> None:
     facts = CLASSIFICATION.score(logits(0, 1, 1), labelled([0, 1, 2]), TEST)
 
-    assert facts == {
-        "metric": "top1",
-        "title": "top-1",
-        "value": 0.666667,
-        "low": 0.20766,
-        "high": 0.938508,
-        "images": 3,
-    }
+    assert facts == Score(
+        metric="top1", title="top-1", value=0.666667, low=0.20766, high=0.938508, images=3
+    )
 
 
 def test_confusion_and_classes_by_hand(labelled: Labelled) -> None:
@@ -61,9 +57,9 @@ def test_difference_counts_images_that_only_one_gets_right(labelled: Labelled) -
 
     facts = CLASSIFICATION.difference(logits(0, 1, 2, 1), logits(0, 0, 0, 0), dataset, TEST)
 
-    assert facts["pp"] == 25.0
-    assert (facts["only_first_right"], facts["only_second_right"]) == (2, 1)
-    assert facts["low_pp"] < 25.0 < facts["high_pp"]
+    assert facts.pp == 25.0
+    assert facts.figures == {"only_first_right": 2, "only_second_right": 1}
+    assert facts.low_pp < 25.0 < facts.high_pp
 
 
 @pytest.mark.parametrize(
@@ -102,7 +98,7 @@ def test_comparison_counts_equal_predictions() -> None:
     facts = CLASSIFICATION.compare(logits(0, 1, 2, 0), logits(0, 1, 2, 1))
 
     # The signal is 4 * 16, the noise 2 * 16.
-    assert facts == {"max_error": 4.0, "snr_db": 3.0, "agreement": 0.75}
+    assert facts == Agreement(max_error=4.0, snr_db=3.0, agreement=0.75)
 
 
 def test_errors_are_measured_against_the_range_of_the_logits() -> None:

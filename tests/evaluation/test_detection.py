@@ -73,7 +73,7 @@ def test_detection_in_a_crowd_is_neither_right_nor_wrong(boxed: Data, prediction
     assert DETECTION.value(predictions([in_crowd, (*A, 0, 0.5)]), dataset, TEST) == pytest.approx(
         1.0
     )
-    assert DETECTION.score(predictions([(*A, 0, 0.5)]), dataset, TEST)["objects"] == 1
+    assert DETECTION.score(predictions([(*A, 0, 0.5)]), dataset, TEST).figures["objects"] == 1
 
 
 def test_image_without_objects_only_adds_false_detections(boxed: Data, predictions: Answer) -> None:
@@ -90,12 +90,13 @@ def test_score_distinguishes_overlaps_and_sizes(boxed: Data, predictions: Answer
 
     facts = DETECTION.score(predictions([(*CUT, 0, 0.9), (*medium, 1, 0.8)]), dataset, TEST)
 
-    assert facts["metric"] == "map"
-    assert facts["title"] == "mAP"
-    assert facts["value"] == pytest.approx((0.3 + 1.0) / 2)
-    assert (facts["map50"], facts["map75"]) == (1.0, 0.5)
-    assert (facts["map_small"], facts["map_medium"], facts["map_large"]) == (0.3, 1.0, None)
-    assert (facts["images"], facts["objects"], facts["detections"]) == (1, 2, 2)
+    assert facts.metric == "map"
+    assert facts.title == "mAP"
+    assert facts.value == pytest.approx((0.3 + 1.0) / 2)
+    assert (facts.figures["map50"], facts.figures["map75"]) == (1.0, 0.5)
+    sizes = [facts.figures[f"map_{size}"] for size in ("small", "medium", "large")]
+    assert sizes == [0.3, 1.0, None]
+    assert (facts.images, facts.figures["objects"], facts.figures["detections"]) == (1, 2, 2)
 
 
 def test_class_without_objects_is_not_part_of_the_mean(boxed: Data, predictions: Answer) -> None:
@@ -152,10 +153,10 @@ def test_noise_of_scores_counts_but_boxes_without_a_score_do_not() -> None:
     facts = DETECTION.compare(before, after)
 
     # The signal is .9 ** 2, the noise .09 ** 2, apart from the tiny score: a ratio of 100.
-    assert facts["snr_db"] == 20.0
-    assert facts["max_error"] == pytest.approx(0.09)
-    assert facts["max_box_error"] == pytest.approx(0.05)
-    assert facts["agreement"] == 1.0
+    assert facts.snr_db == 20.0
+    assert facts.max_error == pytest.approx(0.09)
+    assert facts.figures["max_box_error"] == pytest.approx(0.05)
+    assert facts.agreement == 1.0
 
 
 def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
@@ -164,10 +165,10 @@ def test_agreement_is_the_share_of_detections_with_a_partner() -> None:
     after = {"boxes": boxes, "scores": np.array([[[0.9], [0.1], [0.7]]], np.float32)}
 
     # Two on each side; one of each has a partner.
-    assert DETECTION.compare(before, after)["agreement"] == 0.5
+    assert DETECTION.compare(before, after).agreement == 0.5
     low = NmsSettings(score_threshold=0.05, iou=0.65, max_detections=10, mode="class-aware")
     # Now the second one of `after` counts as well: two pairs among two and three.
-    assert DETECTION.compare(before, after, low)["agreement"] == 0.8
+    assert DETECTION.compare(before, after, low).agreement == 0.8
 
 
 @pytest.mark.parametrize(
@@ -226,10 +227,10 @@ def test_difference_is_paired_and_in_points(boxed: Data, predictions: Answer) ->
     facts = DETECTION.difference(good, worse, dataset, TEST)
 
     # At three of ten thresholds nothing is lost, at seven a recall of .8 is left: 81 of 101 steps.
-    assert facts["pp"] == pytest.approx(100 * 0.7 * 20 / 101, abs=1e-3)
-    assert 0.0 <= facts["low_pp"] < facts["pp"] < facts["high_pp"]
+    assert facts.pp == pytest.approx(100 * 0.7 * 20 / 101, abs=1e-3)
+    assert 0.0 <= facts.low_pp < facts.pp < facts.high_pp
     turned = DETECTION.difference(worse, good, dataset, TEST)
-    assert turned["pp"] == -facts["pp"]
+    assert turned.pp == -facts.pp
 
 
 def test_worst_errors_show_the_images_with_most_errors_first(

@@ -78,7 +78,7 @@ def test_objects_beyond_max_detections_are_missed_in_every_figure(boxed: Data, l
     recalls = [int((labels[:limit] == k).sum()) / 80 for k in range(3)]
     expected = np.mean([(np.arange(101) / 100 <= recall + 1e-9).mean() for recall in recalls])
     assert DETECTION.value(predictions, dataset, TEST) == pytest.approx(expected)
-    assert DETECTION.score(predictions, dataset, TEST)["value"] == pytest.approx(expected, abs=1e-6)
+    assert DETECTION.score(predictions, dataset, TEST).value == pytest.approx(expected, abs=1e-6)
     rows = DETECTION.details(predictions, dataset, TEST)["classes"]
     assert [row["recall"] for row in rows] == pytest.approx(recalls, abs=1e-6)
 

@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgetl.config.target import Target
 from edgetl.data.dataset import IMAGES_FILE, Item, write_images, write_index
+from edgetl.facts.bundle import Origin
+from edgetl.facts.verification import ClassFigures, VerificationFacts
 from edgetl.hashing import digest_folder
 from edgetl.runtime import golden
 from edgetl.runtime.bundle import runtime_files
@@ -61,6 +63,8 @@ class QuantizationBackend:
     """Makes bundles, and the artifacts that they come from."""
 
     root: Path
+    examples: Any
+    """The facts that tests replace figures of."""
 
     @property
     def store(self) -> Store:
@@ -104,13 +108,19 @@ class QuantizationBackend:
             "dataset": self._dataset(images, labels),
             "verification": self._verification(images, order, seed),
         }
-        self.complete(folder, "colours", _accuracy(images, labels, order) | accuracy, artifacts)
+        figures = _accuracy(images, labels, order, self.examples) | accuracy
+        facts = self.examples.verification("onnx fp32", **figures)
+        self.complete(folder, "colours", facts, artifacts)
         self.disturb(folder, runs=0)
         seal(folder)
         return folder
 
     def complete(
-        self, folder: Path, name: str, accuracy: Facts, artifacts: Mapping[str, Artifact]
+        self,
+        folder: Path,
+        name: str,
+        accuracy: VerificationFacts,
+        artifacts: Mapping[str, Artifact],
     ) -> None:
         """Put the runtime and the manifest, not yet sealed, beside a model.
 
@@ -123,23 +133,16 @@ class QuantizationBackend:
         for path, source in runtime_files().items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(source.read_bytes())
-        manifest = {
-            "schema": 1,
-            "name": name,
-            "target": {"name": "board", "threads": 1},
-            "candidate": "onnx fp32",
-            "accuracy": accuracy,
-            "latency": None,
-            "lineage": {
-                kind: {
-                    "stage": artifact.manifest.stage,
-                    "key": artifact.manifest.key,
-                    "digest": artifact.manifest.digest,
-                }
-                for kind, artifact in artifacts.items()
-            },
+        lineage = {
+            kind: Origin(
+                stage=artifact.manifest.stage,
+                key=artifact.manifest.key,
+                digest=artifact.manifest.digest,
+            )
+            for kind, artifact in artifacts.items()
         }
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        manifest = self.examples.bundle("board", name=name, accuracy=accuracy, lineage=lineage)
+        (folder / "manifest.json").write_text(manifest.model_dump_json(by_alias=True))
 
     def save_model(self, folder: Path, order: Sequence[int], gain: float) -> None:
         """Write the mean of each colour, in `order`, times `gain`, as a model."""
@@ -228,26 +231,24 @@ def _logits(images: NDArray[np.uint8], order: Sequence[int]) -> NDArray[np.float
     return means[:, list(order)]
 
 
-def _accuracy(images: NDArray[np.uint8], labels: NDArray[np.int64], order: Sequence[int]) -> Facts:
+def _accuracy(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], order: Sequence[int], examples: Any
+) -> Facts:
     value = float((_logits(images, order).argmax(axis=1) == labels).mean())
     return {
-        "metric": "top1",
-        "title": "top-1",
         "value": value,
         "low": max(0.0, value - 0.1),
         "high": min(1.0, value + 0.1),
         "images": NUM_IMAGES,
         "num_predictions": NUM_IMAGES,
-        "at_chance": None,
-        "drop": {"value": 0.9, "pp": round(100 * (0.9 - value), 4)},
-        "breaks_at": None,
-        "classes": [{"label": label} for label in CLASSES],
+        "drop": examples.drop(round(100 * (0.9 - value), 4), value=0.9),
+        "classes": tuple(ClassFigures(label=label, support=20, figures={}) for label in CLASSES),
     }
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> QuantizationBackend:
-    return QuantizationBackend(tmp_path)
+def backend(tmp_path: Path, examples: Any) -> QuantizationBackend:
+    return QuantizationBackend(tmp_path, examples)
 
 
 @pytest.fixture

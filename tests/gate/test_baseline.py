@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
+from edgetl.config.candidate import Candidate
 from edgetl.errors import ConfigError
 from edgetl.gate.baseline import baseline_predictions, make_baseline, read_baseline, write_baseline
 from edgetl.gate.bundle import Bundle, Images, find_images, open_bundle
+from edgetl.types import Precision
 
-_TIMED = {
-    "provenance": "measured",
-    "threads": 1,
+_TIMED: dict[str, object] = {
     "model_ms": {"p50": {"value": 1.0, "low": 0.9, "high": 1.1}},
+    "threads": 1,
     "host": {"processor": "A72"},
-    "engine": "onnxruntime 1.31.1",
-    "interfered": False,
 }
 
 
@@ -37,7 +36,8 @@ def file(backend: Any, bundle: Bundle, tmp_path: Path) -> Path:
 
 def test_written_baseline_is_read_again_and_small(bundle: Bundle, file: Path) -> None:
     baseline = read_baseline(file, bundle)
-    assert (baseline.name, baseline.target, baseline.candidate) == ("colours", "board", "onnx fp32")
+    assert (baseline.name, baseline.target) == ("colours", "board")
+    assert baseline.candidate == Candidate("student", "onnx", Precision.FP32, "cpu")
     assert baseline.labels == ("red", "green", "blue")
     assert baseline.accuracy.value == 0.9
     assert baseline.size_bytes == (bundle.folder / "model.onnx").stat().st_size
@@ -51,7 +51,7 @@ def test_same_figures_give_equal_bytes(backend: Any, bundle: Bundle, file: Path)
     assert file.read_bytes() == before
 
 
-def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle) -> None:
+def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle, examples: Any) -> None:
     path = bundle.folder / "manifest.json"
     data = json.loads(path.read_text())
     for changes, there in (
@@ -59,10 +59,11 @@ def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle) -> None:
         ({"interfered": True}, False),
         ({"provenance": "emulated"}, False),
     ):
-        path.write_text(json.dumps(data | {"latency": _TIMED | changes}))
+        facts = examples.latency(**(_TIMED | changes)).model_dump(mode="json")
+        path.write_text(json.dumps(data | {"latency": facts}))
         latency = make_baseline(open_bundle(bundle.folder, ""), None, None).latency
         assert (latency is not None) is there
-        assert latency is None or latency.engine == "onnxruntime 1.31.1"
+        assert latency is None or latency.engine == "onnxruntime 1.31"
 
 
 def test_images_of_another_store_are_not_at_hand(bundle: Bundle, tmp_path: Path) -> None:
@@ -102,7 +103,9 @@ def _command(file: Path, bundle: Bundle) -> str:
     [
         pytest.param("[]", ["is no baseline", "input should be an object"], id="a list"),
         pytest.param(
-            None, ["is no baseline", "edgetl: field required", "", "", "and "], id="a manifest"
+            None,
+            ["is no baseline", "target: input should be a valid string", "", "", "and "],
+            id="a manifest",
         ),
     ],
 )
@@ -176,7 +179,7 @@ def _edit(file: Path, place: str, value: object) -> None:
 def test_edited_baseline_is_refused(
     backend: Any, bundle: Bundle, file: Path, *, place: str, value: object, message: str
 ) -> None:
-    _edit(file, "latency", {name: _TIMED[name] for name in ("model_ms", "threads", "host")})
+    _edit(file, "latency", _TIMED)
     _edit(file, place, value)
     with pytest.raises(ConfigError, match=re.escape(f"{file}: {message}")) as error:
         baseline_predictions(

@@ -21,27 +21,27 @@ from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import MANIFEST, Case, Required, Status, exit_code
 from edgetl.gate.check import CheckOptions, check_bundle, reach
 from edgetl.gate.compare import Allowed
-from edgetl.gate.limits import Accuracy, accuracy_cases, golden_cases, latency_case, memory_case
+from edgetl.gate.limits import Accuracy, golden_cases, limit_cases
 from edgetl.gate.measure import Measurements, Times, measure
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.errors import BundleError
 from edgetl.types import Facts
 
 Board = Callable[..., Target]
+Evidence = Callable[..., Measurements]
+Judge = Callable[..., dict[str, Case]]
 _EMULATED = LocalDevice("emulated:board", "emulated")
 _BUSY = ["other programs kept 1.0 cores busy"]
-_RUNS = {"asked": 5, "taken": 10, "undisturbed": 2, "disturbances": [[], _BUSY]}
+_RUNS = {
+    "asked": 5,
+    "taken": 10,
+    "undisturbed": 2,
+    "p50_ms": [4.0] * 10,
+    "disturbances": [[], _BUSY],
+}
 _DISTURBED = (
     "the timing was disturbed, 2 of 10 runs undisturbed (other programs kept 1.0 cores busy)"
 )
-_SUMMARY = {
-    "model_ms": {"p50": {"value": 4.0}, "p95": {"value": 5.0}},
-    "count": 50,
-    "peak_memory_bytes": 64 << 20,
-    "interfered": False,
-    "stable": True,
-    "runs": {"asked": 5, "taken": 5, "undisturbed": 5, "disturbances": [[]] * 5},
-}
 
 
 class _Untouched:
@@ -55,9 +55,31 @@ class _Untouched:
         raise AssertionError
 
 
-def _evidence(**changes: Any) -> Measurements:
-    times = Times(_SUMMARY | changes, {})
-    return Measurements("ssh://pi@rpi4", "measured", (), "", times, None)
+@pytest.fixture
+def evidence(examples: Any) -> Evidence:
+    """Return what makes measurements of a p95 of 5 ms and 64 MiB, with other figures."""
+
+    def make(p95_ms: float = 5.0, **changes: Any) -> Measurements:
+        runs = {"asked": 5, "taken": 5, "undisturbed": 5, "p50_ms": [4] * 5}
+        quiet = {"runs": {**runs, "disturbances": [[]] * 5}, "peak_memory_bytes": 64 << 20}
+        times = Times(examples.timing(p95_ms, **(quiet | changes)), {})
+        return Measurements("ssh://pi@rpi4", "measured", (), "", times, None)
+
+    return make
+
+
+@pytest.fixture
+def judge(backend: Any) -> Judge:
+    """Return what makes the cases of limits, by name, for measurements or another accuracy."""
+    bundle = open_bundle(backend.bundle(), "board")
+
+    def cases(
+        measurements: Measurements, target: Target, accuracy: Accuracy | None = None
+    ) -> dict[str, Case]:
+        known = accuracy or Accuracy.of_manifest(bundle)
+        return {case.name: case for case in limit_cases(bundle, known, measurements, target)}
+
+    return cases
 
 
 def test_emulated_answers_can_pass_and_emulated_times_never(backend: Any, board: Board) -> None:
@@ -167,13 +189,13 @@ def test_times_of_another_edgetl_are_refused(backend: Any) -> None:
             _DISTURBED,
         ),
         (
-            {"interfered": True, "runs": _RUNS, "model_ms": {"p95": {"value": 9.0}}},
+            {"interfered": True, "runs": _RUNS, "p95_ms": 9.0},
             "unverified",
             "9 > 8 ms, but the timing was disturbed: run again when the device is quiet",
             _DISTURBED,
         ),
         (
-            {"stable": False, "model_ms": {"p95": {"value": 9.0}}},
+            {"stable": False, "p95_ms": 9.0},
             "failed",
             "9 > 8 ms",
             "the warm-up never settled",
@@ -185,18 +207,25 @@ def test_times_of_another_edgetl_are_refused(backend: Any) -> None:
             "3 of 10 runs undisturbed (other programs kept 1.0 cores busy)",
         ),
         (
-            {"model_ms": {"p50": {"value": 4.0}}, "count": 9},
+            {"model_ms": {"p50": None, "p95": None}, "count": 9},
             "failed",
-            "9 times are too few for a p95; at most 8 ms allowed",
+            "too few times were taken for a p95; at most 8 ms allowed",
             "",
         ),
     ],
     ids=["quiet", "disturbed", "disturbed and slow", "unsettled", "three runs", "too few"],
 )
 def test_latency_is_judged_by_its_p95(
-    board: Board, changes: dict[str, Any], status: str, reason: str, warning: str
+    board: Board,
+    evidence: Evidence,
+    judge: Judge,
+    *,
+    changes: dict[str, Any],
+    status: str,
+    reason: str,
+    warning: str,
 ) -> None:
-    case = latency_case(_evidence(**changes), board(p95_ms=8.0))
+    case = judge(evidence(**changes), board(p95_ms=8.0))["latency"]
     assert (case.status.value, case.reason, case.warning) == (status, reason, warning)
 
 
@@ -232,9 +261,9 @@ def test_red_is_timed_again_and_unverified_if_it_was_always_disturbed(
 
 
 def test_red_that_another_measurement_does_not_confirm_is_green(
-    backend: Any, board: Board, monkeypatch: pytest.MonkeyPatch
+    backend: Any, board: Board, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow, fast = _evidence(model_ms={"p95": {"value": 9.0}}), _evidence()
+    slow, fast = evidence(9.0), evidence()
     monkeypatch.setattr("edgetl.gate.check.measure", lambda *_, **__: slow)
     monkeypatch.setattr("edgetl.gate.check.time_again", lambda *_, **__: fast)
     options = CheckOptions(target=board(p95_ms=8.0), allowed=Allowed(0.5, 1.1), seconds=0.01)
@@ -303,45 +332,80 @@ def test_baseline_with_damaged_answers_is_refused_before_anything_runs(
         check_bundle(bundle, _Untouched(), options)
 
 
-def test_unknown_memory_is_not_within_its_limit(board: Board) -> None:
-    case = memory_case(_evidence(peak_memory_bytes=None), board(memory_mib=64))
+def test_unknown_memory_is_not_within_its_limit(
+    board: Board, evidence: Evidence, judge: Judge
+) -> None:
+    case = judge(evidence(peak_memory_bytes=None), board(memory_mib=64))["memory"]
     assert case.status is Status.FAILED
-    assert case.reason == "the device does not tell its peak memory; at most 64 MiB allowed"
-    assert memory_case(_evidence(), board(memory_mib=64)).status is Status.PASSED
+    assert case.reason == "the device does not report its peak memory; at most 64 MiB allowed"
+    assert judge(evidence(), board(memory_mib=64))["memory"].status is Status.PASSED
+    assert judge(evidence(), board(memory_mib=63))["memory"].reason == "64 > 63 MiB"
 
 
-def test_figure_without_limit_is_told_and_skipped(backend: Any, board: Board) -> None:
-    bundle = open_bundle(backend.bundle(), "board")
-    _, drop = accuracy_cases(Accuracy.of_manifest(bundle), board(drop_pp=None))
-    assert (drop.status, drop.reason) == (
+def test_figure_without_limit_is_told_and_skipped(
+    board: Board, evidence: Evidence, judge: Judge
+) -> None:
+    cases = judge(evidence(), board(drop_pp=None, size_mib=None))
+    assert (cases["accuracy drop"].status, cases["accuracy drop"].reason) == (
         Status.SKIPPED,
         "0 pp; targets/board.yaml sets no limit",
     )
-    assert latency_case(_evidence(), board()).reason == "targets/board.yaml sets no limit"
+    assert re.fullmatch(r"0\.0\d+ MiB; targets/board\.yaml sets no limit", cases["size"].reason)
+    assert cases["latency"].reason == "targets/board.yaml sets no limit"
+    assert cases["memory"].status is Status.SKIPPED
 
 
-def test_detector_is_judged_by_its_own_limits(backend: Any, board: Board) -> None:
-    found = Accuracy.of_manifest(open_bundle(backend.bundle(), "board"))
-    detector = dataclasses.replace(
-        found, metric="map", title="mAP", value=0.5, others={"map50": 0.7}, at_chance=None
-    )
+def test_detector_is_judged_by_its_own_limits(
+    backend: Any, board: Board, evidence: Evidence, judge: Judge
+) -> None:
+    def detector(**changes: Any) -> Accuracy:
+        score = backend.examples.score(0.5, metric="map", title="mAP", figures={"map50": 0.7})
+        known = Accuracy(score, None, no_predictions=False, drop_pp=0.0, provenance=MANIFEST)
+        return dataclasses.replace(known, **changes)
 
     def first(accuracy: Accuracy, **limits: Any) -> Case:
-        return accuracy_cases(accuracy, board(top1=None, **limits))[0]
+        return judge(evidence(), board(top1=None, **limits), accuracy)["accuracy"]
 
-    assert first(detector, map=0.4, map50=0.7).status is Status.PASSED
-    assert first(detector, map=0.6, map50=0.8).reason == "mAP 0.5 < 0.6; mAP50 0.7 < 0.8"
-    no_predictions = dataclasses.replace(
-        detector, no_predictions=True, at_chance="finds nothing on any image"
-    )
+    assert first(detector(), map=0.4, map50=0.7).status is Status.PASSED
+    assert first(detector(), map=0.6, map50=0.8).reason == "mAP 0.5 < 0.6; mAP50 0.7 < 0.8"
+    no_predictions = detector(no_predictions=True, at_chance="finds nothing on any image")
     assert first(no_predictions, better_than_guessing=False).reason == "finds nothing on any image"
-    unknown = dataclasses.replace(detector, others={"map50": None})
+    unknown = detector(score=backend.examples.score(0.5, metric="map", figures={"map50": None}))
     assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is wanted"
 
 
-def test_ladder_that_broke_where_the_bundle_was_made_is_told(backend: Any) -> None:
+def test_size_counts_the_files_that_the_manifest_names_as_the_model(backend: Any) -> None:
+    folder = backend.bundle()
+    (folder / "weights.bin").write_bytes(bytes(100))
+    (folder / "model.txt").write_text("no part of the model")
+    data = json.loads((folder / "manifest.json").read_text())
+    data["model_files"].append("weights.bin")
+    (folder / "manifest.json").write_text(json.dumps(data))
+    backend.seal(folder)
+    bundle = open_bundle(folder, "board")
+    assert list(bundle.model_files()) == ["model.onnx", "weights.bin"]
+    assert bundle.size_bytes() == (folder / "model.onnx").stat().st_size + 100
+
+
+def test_manifest_of_another_edgetl_is_told_by_what_is_unknown(backend: Any) -> None:
+    folder = backend.bundle()
+    data = json.loads((folder / "manifest.json").read_text())
+    data["accuracy"]["energy"] = 1.0
+    (folder / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(
+        BundleError,
+        match=r"was written by another version of edgetl than \S+, which does not know "
+        r"'accuracy\.energy'\n",
+    ) as caught:
+        open_bundle(folder, "board")
+    assert caught.value.remedy == "make the bundle again with this edgetl: edgetl run RECIPE"
+
+
+def test_ladder_that_broke_where_the_bundle_was_made_is_told(
+    backend: Any, evidence: Evidence
+) -> None:
     bundle = open_bundle(backend.bundle(breaks_at="onnx fp32 to onnx int8"), "board")
-    predictions, _ = golden_cases(bundle, _evidence())
+    predictions, _ = golden_cases(bundle, evidence())
     assert predictions.warning == (
         "where it was made, parity with the trained model broke at onnx fp32 to onnx int8"
     )

@@ -11,17 +11,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgetl.facts.latency import Host, Quantile, TimingFacts
 from edgetl.gate.baseline import Baseline, LatencyRecord, baseline_predictions, make_baseline
-from edgetl.gate.bundle import Quantile, find_images, open_bundle
+from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import Case, Status
 from edgetl.gate.compare import FALSE_ALARM, Allowed, Current, baseline_cases, ratio_interval
 from edgetl.gate.limits import Accuracy
 from edgetl.gate.measure import Measurements, Times
 
 _ALLOWED = Allowed(drop_pp=0.5, ratio=1.1)
-_HOST = {"machine": "aarch64", "processor": "A72", "cores": 4, "kernel": "6.1", "governor": None}
+_HOST: Host = {
+    "machine": "aarch64",
+    "processor": "A72",
+    "cores": 4,
+    "kernel": "6.1",
+    "governor": None,
+}
 _ENGINE = "onnxruntime 1.31.1"
-_QUIET = {"asked": 5, "taken": 5, "undisturbed": 5, "disturbances": [[]] * 5}
+_QUIET = {
+    "asked": 5,
+    "taken": 5,
+    "undisturbed": 5,
+    "p50_ms": [10.0] * 5,
+    "disturbances": [[]] * 5,
+}
 _BUSY = ["other programs kept 1.0 cores busy"]
 _NUM_IMAGES = 60
 
@@ -32,7 +45,9 @@ def current(backend: Any) -> Current:
     bundle = open_bundle(backend.bundle(), "board")
     images = find_images(bundle, backend.store)
     assert images is not None
-    measurements = Measurements("local", "measured", (), "", _times(_quantile(10.0)), None)
+    median = {"p50": _quantile(10.0)}
+    summary = backend.examples.timing(model_ms=median, engine=_ENGINE, runs=_QUIET)
+    measurements = Measurements("local", "measured", (), "", Times(summary, _HOST), None)
     accuracy = Accuracy.of_manifest(bundle)
     return Current(bundle, accuracy, images.predictions, images, measurements, 1)
 
@@ -51,20 +66,12 @@ def _quantile(value: float, spread: float = 0.01) -> Quantile:
     return Quantile(value=value, low=value * (1 - spread), high=value * (1 + spread))
 
 
-def _times(median: Quantile, **changes: Any) -> Times:
-    summary = {
-        "model_ms": {"p50": median.model_dump()},
-        "interfered": False,
-        "stable": True,
-        "count": 50,
-        "engine": _ENGINE,
-        "runs": _QUIET,
-    }
-    return Times(summary | changes, _HOST)
-
-
-def _timed(current: Current, value: float, **changes: Any) -> Current:
-    times = _times(_quantile(value), **changes)
+def _timed(current: Current, median: float | Quantile, **changes: Any) -> Current:
+    times = current.measurements.times
+    assert times is not None
+    model_ms = {"p50": median if isinstance(median, Quantile) else _quantile(median)}
+    summary = TimingFacts.model_validate({**dict(times.summary), "model_ms": model_ms, **changes})
+    times = dataclasses.replace(times, summary=summary)
     return dataclasses.replace(
         current, measurements=dataclasses.replace(current.measurements, times=times)
     )
@@ -93,9 +100,7 @@ def test_unchanged_build_seldom_raises_an_alarm(current: Current, baseline: Base
     for _ in range(200):
         before, now = (_median(generator.lognormal(2.3, 0.25, 60)) for _ in range(2))
         kept = LatencyRecord(model_ms={"p50": before}, threads=1, host=_HOST)
-        build = dataclasses.replace(
-            current, measurements=dataclasses.replace(current.measurements, times=_times(now))
-        )
+        build = dataclasses.replace(current, measurements=_timed(current, now).measurements)
         cases = baseline_cases(
             build, baseline.model_copy(update={"latency": kept}), predictions, _ALLOWED
         )
@@ -193,7 +198,7 @@ def test_much_faster_build_is_told(current: Current, baseline: Baseline) -> None
 def test_disturbed_time_is_never_red_and_green_if_it_is_fast_enough(
     current: Current, baseline: Baseline
 ) -> None:
-    runs = {"asked": 5, "taken": 10, "undisturbed": 2, "disturbances": [[], _BUSY]}
+    runs = {"asked": 5, "taken": 10, "undisturbed": 2, "p50_ms": [], "disturbances": [[], _BUSY]}
     told = "the timing was disturbed, 2 of 10 runs undisturbed (other programs kept 1.0 cores busy)"
     green = _case(_timed(current, 10.0, interfered=True, runs=runs), baseline, "latency")
     assert (green.status, green.warning, green.doubtful) == (Status.PASSED, told, False)
@@ -205,7 +210,7 @@ def test_disturbed_time_is_never_red_and_green_if_it_is_fast_enough(
 
 
 def test_what_makes_a_time_doubtful_is_told(current: Current, baseline: Baseline) -> None:
-    runs = {"asked": 5, "taken": 10, "undisturbed": 3, "disturbances": [[], _BUSY, []]}
+    runs = {"asked": 5, "taken": 10, "undisturbed": 3, "p50_ms": [], "disturbances": [[], _BUSY]}
     case = _case(_timed(current, 20.0, stable=False, runs=runs), baseline, "latency")
     assert case.status is Status.FAILED
     assert case.warning == (

@@ -16,6 +16,7 @@ from edgetl.config.target import Target
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.devices import open_device
 from edgetl.evaluation import EVALUATIONS, Predictions
+from edgetl.facts.verification import ClassFigures
 from edgetl.gate.baseline import make_baseline, write_baseline
 from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import Case, Status
@@ -27,7 +28,7 @@ from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request
-from edgetl.types import Facts, Split, Task
+from edgetl.types import Split, Task
 
 _SIZE, _CELL = 32, 8
 _CELLS = _SIZE // _CELL
@@ -158,14 +159,13 @@ def _build(
     data = _dataset(backend, images, truths)
     dataset = Dataset.open(data.folder)
     predictions = _EVALUATION.collect(outputs, dataset, Split.TEST, 0, _NMS)
-    accuracy: Facts = {
-        **_EVALUATION.score(predictions, dataset, Split.TEST),
-        "num_predictions": len(predictions["scores"]),
-        "at_chance": None,
-        "drop": {"value": 1.0, "pp": 0.0},
-        "breaks_at": None,
-        "classes": [{"label": label} for label in _CLASSES],
-    }
+    accuracy = backend.examples.verification(
+        "onnx fp32",
+        **dict(_EVALUATION.score(predictions, dataset, Split.TEST)),
+        num_predictions=len(predictions["scores"]),
+        drop=backend.examples.drop(0.0, value=1.0),
+        classes=[ClassFigures(label=label, support=1, figures={}) for label in _CLASSES],
+    )
     artifacts = {"dataset": data, "verification": _verification(backend, predictions, name)}
     backend.complete(folder, "cells", accuracy, artifacts)
     backend.seal(folder)

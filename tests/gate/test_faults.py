@@ -52,7 +52,7 @@ def timed(good: Path, baseline: Path) -> Path:
     assert times is not None
     data = json.loads(baseline.read_text())
     data["latency"] = {
-        "model_ms": times.summary["model_ms"],
+        "model_ms": times.summary.model_dump()["model_ms"],
         "threads": 1,
         "host": times.host,
     }

@@ -12,10 +12,14 @@ from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe
 from edgetl.config.table import Table
 from edgetl.config.target import Target
+from edgetl.facts import FactsModel
 from edgetl.pipeline.planner import in_order
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
+
+
+class ValueFacts(FactsModel):
+    value: int
 
 
 class NumberSettings(Table):
@@ -40,7 +44,7 @@ class Recorder:
         self.events.append(f"begins {node.label}")
 
     def ends(self, node: Node, artifact: Artifact, *, reused: bool) -> None:
-        value = artifact.facts["value"]
+        value = artifact.read(ValueFacts).value
         self.events.append(f"{'reused' if reused else 'made'} {node.label} {value}")
 
     def step(self, done: int, total: int, text: str) -> None:
@@ -50,23 +54,25 @@ class Recorder:
         self.events.append(f"note {text}")
 
 
-def _source_run(settings: NumberSettings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _source_run(
+    settings: NumberSettings, inputs: Mapping[str, Artifact], work: Workspace
+) -> ValueFacts:
     assert not inputs
     (work.out / "value.txt").write_text(str(settings.number))
-    return {"value": settings.number}
+    return ValueFacts(value=settings.number)
 
 
-def _sum_run(settings: AddSettings, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _sum_run(settings: AddSettings, inputs: Mapping[str, Artifact], work: Workspace) -> ValueFacts:
     value = int(inputs["number"].file("value.txt").read_text()) + settings.add
     (work.out / "value.txt").write_text(str(value))
-    return {"value": value}
+    return ValueFacts(value=value)
 
 
-def _parity_run(settings: Table, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _parity_run(settings: Table, inputs: Mapping[str, Artifact], work: Workspace) -> ValueFacts:
     del settings
     value = int(inputs["number"].file("value.txt").read_text()) % 2
     (work.out / "value.txt").write_text(str(value))
-    return {"value": value}
+    return ValueFacts(value=value)
 
 
 @pytest.fixture
@@ -86,7 +92,7 @@ def tiny_stage(
     needs: tuple[str, ...],
     makes: str,
     plan: Callable[[Job, Planned], Sequence[Node]],
-    run: Callable[..., Facts],
+    run: Callable[..., ValueFacts],
     options: type[Table] = Table,
 ) -> Stage:
     return Stage(
@@ -97,8 +103,9 @@ def tiny_stage(
         options=options,
         plan=plan,
         tools=lambda _: ("click",),
+        facts=ValueFacts,
         run=run,
-        summary=lambda facts: f"value {facts['value']}",
+        summary=lambda facts: f"value {facts.value}",
     )
 
 

@@ -10,29 +10,33 @@ from typing import Any
 import pytest
 
 from edgetl.config.table import Table
+from edgetl.facts import FactsModel
 from edgetl.pipeline.execute import run, survey
 from edgetl.pipeline.planner import in_order
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact, Store
-from edgetl.types import Facts
 
 Stages = Mapping[str, Stage]
+
+
+class ValueFacts(FactsModel):
+    value: int
 
 
 class Number(Table):
     number: int
 
 
-def _value(settings: Number, inputs: object, work: Workspace) -> Facts:
+def _value(settings: Number, inputs: object, work: Workspace) -> ValueFacts:
     del inputs
     (work.out / "value.txt").write_text(str(settings.number))
-    return {"value": settings.number}
+    return ValueFacts(value=settings.number)
 
 
-def _total(settings: Number, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
-    value = settings.number + sum(artifact.facts["value"] for artifact in inputs.values())
+def _total(settings: Number, inputs: Mapping[str, Artifact], work: Workspace) -> ValueFacts:
+    value = settings.number + sum(artifact.read(ValueFacts).value for artifact in inputs.values())
     (work.out / "value.txt").write_text(str(value))
-    return {"value": value}
+    return ValueFacts(value=value)
 
 
 def _plan_trials(job: Job, made: Planned) -> list[Node]:
@@ -48,7 +52,7 @@ def _plan_search(job: Job, made: Planned) -> list[Node]:
 def _plan_rest(job: Job, made: Planned) -> list[Node]:
     """As many nodes as the decision says, which nobody knows before it is made."""
     [search] = made["search"]
-    count = job.decision(search).facts["value"]
+    count = job.decision(search).read(ValueFacts).value
     return [Node("rest", f"rest {i}", Number(number=i)) for i in range(count)]
 
 
@@ -73,7 +77,7 @@ def _stage(
     name: str,
     needs: tuple[str, ...],
     plan: Callable[[Job, Planned], list[Node]],
-    run_it: Callable[..., Facts],
+    run_it: Callable[..., ValueFacts],
 ) -> Stage:
     return Stage(
         name=name,
@@ -85,6 +89,7 @@ def _stage(
         tools=lambda _: (),
         run=run_it,
         summary=str,
+        facts=ValueFacts,
     )
 
 
@@ -110,8 +115,8 @@ def test_run_goes_on_after_the_decision_and_reports_every_node_once(
     job: Job, stages: Stages, tmp_path: Path, recorder: Any
 ) -> None:
     made = run(job, Store(tmp_path), stages, recorder)
-    assert made["search"].facts["value"] == 9  # 1 + 5 + 3
-    assert made["last"].facts["value"] == 36  # 0 + 1 + ... + 8
+    assert made["search"].read(ValueFacts).value == 9  # 1 + 5 + 3
+    assert made["last"].read(ValueFacts).value == 36  # 0 + 1 + ... + 8
     assert sorted(recorder.events) == sorted({*recorder.events})
 
     recorder.events.clear()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edgetl.errors import DataError, MissingPackage, MissingPackageError, StoreError
+from edgetl.facts import NoFacts
 from edgetl.pipeline.execute import run, survey
 from edgetl.stages import Job, Stage, Workspace
 from edgetl.store.store import Artifact, Store
@@ -102,7 +103,7 @@ def test_new_version_of_a_plugin_remakes_the_nodes_that_load_it_and_no_others(
     def adding(version: str) -> Stages:
         def plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:
             assert settings.add == 1
-            assert inputs["number"].facts == {"value": 3}
+            assert inputs["number"].manifest.facts == {"value": 3}
             return {"adder plus": version}
 
         return {**stages, "sum": dataclasses.replace(stages["sum"], plugins=plugins)}
@@ -148,6 +149,18 @@ def test_other_system_errors_stay_what_they_are(
     broken = {**stages, "sum": dataclasses.replace(stages["sum"], run=fails)}
     with pytest.raises(PermissionError):
         _run(job, broken, tmp_path, recorder)
+
+
+def test_stage_that_returns_other_facts_than_it_states_is_a_bug(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    def returns_nothing(*_: object) -> NoFacts:
+        return NoFacts()
+
+    broken = {**stages, "source": dataclasses.replace(stages["source"], run=returns_nothing)}
+    with pytest.raises(TypeError, match="stage source returned NoFacts, not ValueFacts"):
+        _run(job, broken, tmp_path, recorder)
+    assert not list(tmp_path.glob("artifacts/*/*"))
 
 
 def test_run_without_a_package_that_a_stage_needs_is_refused_before_anything_is_made(

@@ -8,6 +8,7 @@ from graphlib import CycleError
 import pytest
 
 from edgetl.config.table import Table
+from edgetl.facts import NoFacts
 from edgetl.pipeline.planner import all_stages, in_order, plan_round
 from edgetl.stages import Job, Node, Stage
 
@@ -21,7 +22,8 @@ def _stage(name: str, needs: tuple[str, ...], makes: str, nodes: int = 0) -> Sta
         options=Table,
         plan=lambda _job, _made: [Node(name, name, Table())] * nodes,
         tools=lambda _: (),
-        run=lambda _settings, _inputs, _work: {},
+        facts=NoFacts,
+        run=lambda _settings, _inputs, _work: NoFacts(),
         summary=lambda _: "",
     )
 

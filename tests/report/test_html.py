@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edgetl.facts.package import Part
 from edgetl.report.html import page
 from edgetl.report.record import Run
 
@@ -137,7 +138,7 @@ def test_target_without_device_says_not_measured(classified: _Page) -> None:
 
 def test_emulated_times_are_never_shown_as_measured(classifier: Run) -> None:
     timing = classifier.artifacts["benchmark onnx int8"]
-    facts = {**timing.facts, "provenance": "emulated"}
+    facts = {**timing.manifest.facts, "provenance": "emulated"}
     manifest = timing.manifest.model_copy(update={"facts": facts})
     emulated = dataclasses.replace(timing, manifest=manifest)
     run = dataclasses.replace(
@@ -197,13 +198,13 @@ def test_table_says_how_times_were_taken(classified: _Page) -> None:
     assert table[1:] == [["onnx int8", "4", "3", "never settled", "61", "unknown", pause]]
 
 
-def test_timing_from_before_temperatures_were_told_is_shown(classifier: Run) -> None:
+def test_unknown_temperature_is_shown_as_unknown(classifier: Run) -> None:
     timing = classifier.artifacts["benchmark onnx int8"]
-    facts = {name: fact for name, fact in timing.manifest.facts.items() if name != "hottest_c"}
+    facts = timing.manifest.facts | {"hottest_c": None}
     manifest = timing.manifest.model_copy(update={"facts": facts})
-    old = {"benchmark onnx int8": dataclasses.replace(timing, manifest=manifest)}
-    shown = _Page(page(dataclasses.replace(classifier, artifacts={**classifier.artifacts, **old})))
-    table = next(table for table in shown.tables if "warm-up" in table[0])
+    other = {"benchmark onnx int8": dataclasses.replace(timing, manifest=manifest)}
+    run = dataclasses.replace(classifier, artifacts={**classifier.artifacts, **other})
+    table = next(table for table in _Page(page(run)).tables if "warm-up" in table[0])
     assert table[1][4] == "unknown"
 
 
@@ -271,12 +272,11 @@ def test_same_run_gives_the_same_bytes(classifier: Run) -> None:
     assert page(classifier) == page(classifier)
 
 
-def test_providers_of_one_file_share_its_ladder(shelf: Any, classifier: Run) -> None:
-    facts = dict(classifier.packages[0].facts)
-    on_gpu = facts["rows"][0] | {"candidate": "onnx int8 cuda"}
-    facts |= {"target": "gpu", "chosen": "onnx int8 cuda", "rows": [facts["rows"][0], on_gpu]}
-    both = {f"onnx_int8{word}_verification": "verify onnx int8" for word in ("", "_cuda")}
-    shelf.put("package gpu", "bundle", facts, **both)
+def test_providers_of_one_file_share_its_ladder(shelf: Any, classifier: Run, examples: Any) -> None:
+    assert classifier.packages
+    rows = [examples.row("onnx int8 cuda"), examples.row("onnx int8", verdict="holds", reason="")]
+    both = {Part.VERIFICATION.of(row.candidate): "verify onnx int8" for row in rows}
+    shelf.put("package gpu", "bundle", examples.package("gpu", *rows), inputs=both)
     parity = page(shelf.run()).partition("<h2>Parity</h2>")[2].partition("</section>")[0]
     assert parity.count('<th scope="rowgroup"') == 2
     assert ">onnx int8</th>" in parity

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgetl.config.candidate import Candidate
 from edgetl.errors import StoreError, UsageError
+from edgetl.facts.model_files import RangeFacts
+from edgetl.facts.package import PackageFacts
 from edgetl.report.formatting import estimator, mib, milliseconds, percentage_points
-from edgetl.report.record import Run, epochs_of, hosts_of, last_run, limits_of, seeds_of
+from edgetl.report.record import Run, epochs_of, hosts_of, last_run, seeds_of
+from edgetl.types import Precision
 
 if TYPE_CHECKING:
     from tests.report.conftest import Shelf
@@ -27,7 +31,9 @@ def test_artifacts_of_the_last_run_come_back_in_their_order(shelf: Shelf, classi
     shelf.store.record_run("bits", classifier.artifacts)
     found = last_run(shelf.store, "bits", _COMMAND)
     assert list(found) == list(classifier.artifacts)
-    assert found["package host"].facts["chosen"] == "onnx int8"
+    assert found["package host"].read(PackageFacts).chosen == Candidate(
+        "student", "onnx", Precision.INT8, "cpu"
+    )
 
 
 def test_artifact_that_is_gone_is_named(shelf: Shelf, classifier: Run) -> None:
@@ -60,7 +66,7 @@ def test_seeds_and_hosts_are_those_of_the_artifacts(classifier: Run) -> None:
 
 
 def test_limits_that_were_not_set_are_not_told(classifier: Run) -> None:
-    assert limits_of(classifier.packages[0].facts) == {
+    assert classifier.packages[0].read(PackageFacts).limits.in_words() == {
         "better_than_guessing": "better than guessing",
         "drop_pp": "drop at most 1 pp",
         "p95_ms": "p95 at most 3 ms",
@@ -68,7 +74,10 @@ def test_limits_that_were_not_set_are_not_told(classifier: Run) -> None:
 
 
 def test_candidate_of_two_targets_is_there_once(classifier: Run) -> None:
-    assert list(classifier.candidates()) == ["onnx int8", "tflite int8"]
+    assert [candidate.name for candidate in classifier.verifications()] == [
+        "onnx int8",
+        "tflite int8",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +92,9 @@ def test_candidate_of_two_targets_is_there_once(classifier: Run) -> None:
         pytest.param(mib(150 * 2**20), "150", id="many MiB"),
         pytest.param(mib(None), "not measured", id="no size"),
         pytest.param(percentage_points(-0.04), "0.0", id="no minus zero"),
-        pytest.param(estimator({"estimator": "minmax", "percentile": 99.9}), "minmax", id="minmax"),
+        pytest.param(
+            estimator(RangeFacts(estimator="minmax", percentile=99.9)), "minmax", id="minmax"
+        ),
     ],
 )
 def test_figures_keep_the_digits_that_mean_something(said: str, expected: str) -> None:

@@ -42,6 +42,17 @@ def test_python_caches_are_no_damage(bundle: Path) -> None:
     assert check_files(bundle) == 2
 
 
+def test_file_that_the_manifest_does_not_list_is_damage(bundle: Path) -> None:
+    (bundle / "edgetl").mkdir(exist_ok=True)
+    (bundle / "edgetl" / "numpy.py").write_text("")
+    with pytest.raises(BundleError, match="is damaged") as caught:
+        check_files(bundle)
+    assert caught.value.message == f"bundle {bundle} is damaged: 'edgetl/numpy.py' is not listed"
+    assert caught.value.remedy == (
+        "remove what does not belong there, or copy the whole folder again from where it was made"
+    )
+
+
 def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"is no bundle: it has no manifest\.json"):
         check_files(tmp_path)

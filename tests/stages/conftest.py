@@ -155,7 +155,12 @@ class Bench:
             )
             for each in inputs_of(job)
         ]
-        known: dict[str, list[Node]] = {"view": views, "features": [], "teacher": []}
+        known: dict[str, list[Node]] = {
+            "view": views,
+            "features": [],
+            "teacher": [],
+            "teacher outputs": [],
+        }
         return list(STAGES.load(stage).plan(job, {**known, **made}))
 
     def viewed(self, job: Job, name: str = "") -> tuple[Artifact, Artifact]:
@@ -182,8 +187,15 @@ class Bench:
             {},
         )
         out, scratch, logs = store.folders(request)
-        facts: Facts = stage.run(node.settings, inputs, Workspace(out, scratch, logs, self.told))
-        return store.commit(request, kind=stage.makes, label=node.label, facts=facts, seconds=0.0)
+        facts = stage.run(node.settings, inputs, Workspace(out, scratch, logs, self.told))
+        assert type(facts) is stage.facts
+        return store.commit(
+            request,
+            kind=stage.makes,
+            label=node.label,
+            facts=facts.model_dump(mode="json"),
+            seconds=0.0,
+        )
 
 
 @pytest.fixture(scope="session")

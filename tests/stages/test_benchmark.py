@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from edgetl.devices import Device, open_device
 from edgetl.errors import DeviceError
+from edgetl.facts.latency import LatencyFacts, Quantile
 from edgetl.hashing import digest_folder
 from edgetl.runtime import bundle, golden
 from edgetl.runtime.bundle import runtime_files
@@ -76,20 +77,23 @@ def test_facts_and_raw_samples_are_kept(
     work = workspace("benchmark")
     facts = STAGE.run(settings, {"candidate": candidate}, work)
     raw = load_latency(work.out / "latency.json")
-    assert sum(len(run.model_ns) for run in raw.counted) == facts["count"] >= 72
-    assert 3 <= facts["runs"]["taken"] == len(raw.runs) <= 6
-    assert facts["model_ms"]["p95"]["value"] == raw.quantile_ms(0.95)
-    assert facts["provenance"] == "measured"
-    assert facts["device"] == "local"
-    assert facts["peak_memory_bytes"] > 10 << 20
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert sum(len(run.model_ns) for run in raw.counted) == facts.count >= 72
+    assert 3 <= facts.runs.taken == len(raw.runs) <= 6
+    assert facts.p95 is not None
+    assert facts.p95.value == raw.quantile_ms(0.95)
+    assert facts.provenance == "measured"
+    assert facts.device == "local"
+    assert facts.peak_memory_bytes is not None
+    assert facts.peak_memory_bytes > 10 << 20
+    assert LatencyFacts.model_validate_json(facts.model_dump_json()) == facts
 
 
 def test_summary_is_a_line_for_people(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:
     facts = STAGE.run(settings, {"candidate": candidate}, workspace("benchmark"))
-    facts["interfered"] = True
+    assert isinstance(facts, LatencyFacts)
+    facts = facts.model_copy(update={"interfered": True})
     assert re.fullmatch(
         r"p95 [\d.]+ ms \[[\d.]+, [\d.]+\], p50 [\d.]+, \d+ MiB; disturbed by other programs",
         STAGE.summary(facts),
@@ -103,7 +107,8 @@ def test_model_goes_on_without_a_pause_for_as_long_as_asked(
     work = workspace("benchmark")
     facts = STAGE.run(longer, {"candidate": candidate}, work)
     assert load_latency(work.out / "latency.json").sustained is not None
-    assert len(facts["sustained"]["p50_ms_by_minute"]) == 1
+    assert facts.sustained is not None
+    assert len(facts.sustained.p50_ms_by_minute) == 1
     # The only minute is the first one and the last one.
     assert "MiB; at the end 1.00 times as long" in STAGE.summary(facts)
 
@@ -147,16 +152,15 @@ def test_another_machine_than_planned_is_refused(
         STAGE.run(other, {"candidate": candidate}, workspace("benchmark"))
 
 
-def test_summary_of_emulated_times_claims_no_speed() -> None:
-    facts: Facts = {
-        "provenance": "emulated",
-        "count": 10,
-        "model_ms": {"p50": {"value": 9.0, "low": 9.0, "high": 9.0}, "p95": None},
-        "peak_memory_bytes": None,
-        "interfered": True,
-        "sustained": None,
-        "broken": None,
-    }
+def test_summary_of_emulated_times_claims_no_speed(examples: Any) -> None:
+    median = Quantile(value=9.0, low=9.0, high=9.0)
+    facts = examples.latency(
+        provenance="emulated",
+        count=10,
+        model_ms={"p50": median, "p95": None},
+        peak_memory_bytes=None,
+        interfered=True,
+    )
     assert STAGE.summary(facts) == "10 inferences; emulated, so no speed"
 
 
@@ -179,9 +183,9 @@ def test_disturbed_timing_is_said_and_marked(
     told: list[str] = []
     monkeypatch.setattr(work.progress, "note", told.append)
     facts = STAGE.run(settings, {"candidate": candidate}, work)
-    assert facts["interfered"] is True
-    assert facts["runs"]["undisturbed"] == 0
-    taken = facts["runs"]["taken"]
+    assert facts.interfered is True
+    assert facts.runs.undisturbed == 0
+    taken = facts.runs.taken
     assert told == [
         (
             f"other programs disturbed {taken} of {taken} runs on 'local'; "
@@ -250,7 +254,7 @@ def test_gpu_is_timed_after_it_answered_the_golden_samples(
     asked = settings.model_copy(update={"provider": "cuda"})
     work = workspace("benchmark")
     facts = STAGE.run(asked, {"candidate": candidate}, work)
-    assert (facts["provider"], facts["broken"]) == ("cuda", [])
+    assert (facts.provider, facts.broken) == ("cuda", ())
     assert load_latency(work.out / "latency.json").provider == "cuda"
     # Every provider reads the same folder.
     assert digest_folder(candidate.folder) == before
@@ -267,7 +271,8 @@ def test_gpu_that_answers_otherwise_is_told(
     np.savez(candidate.folder / "golden.npz", **arrays)
     asked = settings.model_copy(update={"provider": "cuda"})
     facts = STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
-    (told,) = facts["broken"]
+    assert facts.broken is not None
+    (told,) = facts.broken
     assert told.startswith("logits answers as recorded: worst 3, ")
     assert "; answers otherwise on cuda" in STAGE.summary(facts)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.candidate import ModelFile
 from edgetl.config.load import load_target
 from edgetl.config.recipe import Recipe
 from edgetl.config.target import Target
@@ -18,8 +19,12 @@ from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
 from edgetl.types import Precision
 
 _MADE = {
-    "float": [Node("export", "export onnx", NoOptions())],
-    "quantized": [Node("quantize", "quantize onnx int8", NoOptions())],
+    "float": [
+        Node("export", "export onnx", NoOptions(), key=ModelFile("teacher", "onnx", Precision.FP32))
+    ],
+    "quantized": [
+        Node("quantize", "quantize", NoOptions(), key=ModelFile("teacher", "onnx", Precision.INT8))
+    ],
 }
 
 
@@ -72,7 +77,7 @@ def test_targets_that_want_the_same_measurement_share_it() -> None:
     ]
     assert [node.inputs["candidate"].label for node in nodes[:2]] == [
         "export onnx",
-        "quantize onnx int8",
+        "quantize",
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import STAGES, Node, NoOptions
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Split
@@ -33,7 +34,7 @@ def num_predictions(bench: Any, name: str, right: list[bool]) -> Artifact:
 
 def compared(bench: Any, student: list[bool], control: list[bool]) -> Artifact:
     job = bench.job()
-    nodes = [Node("distill", label, job.tables["distill"]) for label in ("distill", "control")]
+    nodes = [Node("distill", key, job.tables["distill"], key=key) for key in ("student", "control")]
     [node] = bench.plan("compare", job, student=nodes)
     inputs = {
         "dataset": labelled(bench, len(student)),
@@ -46,7 +47,7 @@ def compared(bench: Any, student: list[bool], control: list[bool]) -> Artifact:
 
 def test_student_without_control_is_not_compared(bench: Any) -> None:
     job = bench.job()
-    alone = [Node("distill", "distill", job.tables["distill"])]
+    alone = [Node("distill", "distill", job.tables["distill"], key="student")]
 
     assert bench.plan("compare", job, student=alone) == []
 
@@ -55,13 +56,16 @@ def test_gain_counts_images_that_only_one_of_them_gets_right(bench: Any) -> None
     student = [True] * 90 + [False] * 10
     control = [True] * 70 + [False] * 25 + [True] * 5
 
-    facts = compared(bench, student, control).facts
+    facts = compared(bench, student, control).read(ComparisonFacts)
 
-    assert facts["images"] == 100
-    assert facts["student"]["metric"] == "top1"
-    assert (facts["student"]["value"], facts["control"]["value"]) == (0.9, 0.75)
-    assert facts["gain_pp"] == 15.0
-    assert 0.0 < facts["low_pp"] < 15.0 < facts["high_pp"]
+    assert facts.images == 100
+    assert facts.student
+    assert facts.control
+    assert facts.gain
+    assert facts.student.metric == "top1"
+    assert (facts.student.value, facts.control.value) == (0.9, 0.75)
+    assert facts.gain.pp == 15.0
+    assert 0.0 < facts.gain.low_pp < 15.0 < facts.gain.high_pp
 
 
 @pytest.mark.parametrize(
@@ -83,15 +87,15 @@ def test_result_is_said_in_plain_words_whatever_it_is(
         bench,
         [row < student for row in range(100)],
         [row < control for row in range(100)],
-    ).facts
+    ).read(ComparisonFacts)
 
     assert re.match(line, STAGE.summary(facts))
 
 
 def test_without_test_images_no_gain_is_claimed(bench: Any) -> None:
-    facts = compared(bench, [], []).facts
+    facts = compared(bench, [], []).read(ComparisonFacts)
 
-    assert facts == {"images": 0}
+    assert facts == ComparisonFacts(images=0)
     assert STAGE.summary(facts) == "no test images, so no gain can be measured"
 
 
@@ -105,13 +109,16 @@ def test_detectors_are_compared_by_map(bench: Any, untrained: Any) -> None:
         folder = untrained(bench.root / name, data.folder, "yolox_nano", width=0.25, seed=seed)
         shutil.copy(folder / "predictions.npz", out)
         students[name] = store.commit(request, kind="student", label=name, facts={}, seconds=0.0)
-    nodes = [Node("distill", label, NoOptions()) for label in ("distill", "control")]
+    nodes = [Node("distill", key, NoOptions(), key=key) for key in ("student", "control")]
     [node] = bench.plan("compare", bench.job(), student=nodes)
 
-    facts = bench.run(node, {"dataset": data, **students}).facts
+    facts = bench.run(node, {"dataset": data, **students}).read(ComparisonFacts)
 
-    assert facts["images"] == 8
-    assert facts["student"]["metric"] == "map"
-    gain = 100 * (facts["student"]["value"] - facts["control"]["value"])
-    assert facts["gain_pp"] == pytest.approx(gain, abs=1e-3)
+    assert facts.images == 8
+    assert facts.student
+    assert facts.control
+    assert facts.gain
+    assert facts.student.metric == "map"
+    gain = 100 * (facts.student.value - facts.control.value)
+    assert facts.gain.pp == pytest.approx(gain, abs=1e-3)
     assert STAGE.summary(facts).startswith("mAP gain ")

@@ -43,6 +43,7 @@ def test_control_is_the_same_student_with_another_loss_and_no_teacher(bench: Any
     assert set(control.inputs) == {"dataset"}
     dumps = [node.settings.model_dump(mode="json") for node in (student, control)]
     losses = [dump.pop("loss") for dump in dumps]
+    assert [dump.pop("model") for dump in dumps] == ["student", "control"]
     assert dumps[0] == dumps[1]
     assert losses[0]["method"] == "dkd"
     assert losses[1] == {
@@ -94,9 +95,9 @@ def test_teacher_changes_the_student_and_nothing_else_does(
         for artifact in (teacher_outputs, alone)
     ]
     assert not torch.equal(*weights)
-    assert teacher_outputs.facts["method"] == method
-    assert alone.facts["method"] == "labels"
-    assert STAGE.summary(alone.facts).endswith("], on labels alone")
+    assert teacher_outputs.manifest.facts["method"] == method
+    assert alone.manifest.facts["method"] == "labels"
+    assert STAGE.summarise(alone).endswith("], on labels alone")
 
 
 def test_student_that_ignores_its_teacher_is_its_own_control(
@@ -156,8 +157,8 @@ def test_detector_learns_from_a_detector_of_another_family(bench: Any) -> None:
     alone = bench.run(control, {"dataset": dataset})
 
     assert teacher_outputs.manifest.digest == again.manifest.digest
-    assert teacher_outputs.facts["method"] == "pkd"
-    assert alone.facts["method"] == "labels"
+    assert teacher_outputs.manifest.facts["method"] == "pkd"
+    assert alone.manifest.facts["method"] == "labels"
     # The adapters are no part of the student.
     networks = [
         load_model(artifact.folder)[1].state_dict() for artifact in (teacher_outputs, alone)

@@ -93,8 +93,8 @@ def test_format_of_several_targets_is_exported_once(bench: Any) -> None:
 
 def test_student_is_exported_where_there_is_one(bench: Any) -> None:
     teacher, control, student = (
-        Node("any", label, bench.job().tables["finetune"])
-        for label in ("finetune", "control", "distill")
+        Node("any", key, bench.job().tables["finetune"], key=key)
+        for key in ("teacher", "control", "student")
     )
     made = {"teacher": [teacher], "student": [control, student]}
 
@@ -134,9 +134,11 @@ def test_exported_model_folder_answers_like_torch(bench: Any, inputs: dict[str, 
     assert contract.labels == ("dark", "bright")
     assert (found.folder / "labels.txt").read_text() == "dark\nbright\n"
     assert golden.replay(found.folder).passed
-    assert found.facts["size_bytes"] == (found.folder / "model.onnx").stat().st_size
-    assert 0.0 <= found.facts["max_abs_error"] <= 1e-5 * found.facts["output_span"]
-    assert "of the outputs' range from torch" in STAGE.summary(found.facts)
+    assert found.manifest.facts["size_bytes"] == (found.folder / "model.onnx").stat().st_size
+    assert (
+        0.0 <= found.manifest.facts["max_abs_error"] <= 1e-5 * found.manifest.facts["output_span"]
+    )
+    assert "of the outputs' range from torch" in STAGE.summarise(found)
 
 
 def test_golden_samples_are_images_of_the_validation_split(
@@ -187,12 +189,12 @@ def test_exported_detector_gives_boxes_and_scores_apart(bench: Any, detector: De
         ("scores", (1, locations, 2)),
     ]
     assert golden.replay(found.folder).passed
-    assert found.facts["output_span"] == 1.0
-    assert found.facts["max_abs_error"] < 1e-3
+    assert found.manifest.facts["output_span"] == 1.0
+    assert found.manifest.facts["max_abs_error"] < 1e-3
     assert contract.nms is not None
-    assert found.facts["nms"] == dataclasses.asdict(contract.nms)
+    assert found.manifest.facts["nms"] == dataclasses.asdict(contract.nms)
     score = contract.nms.score_threshold
-    assert STAGE.summary(found.facts).endswith(f"finds what scores {score:g}")
+    assert STAGE.summarise(found).endswith(f"detects from a score of {score:g}")
 
 
 def test_suppression_of_the_recipe_enters_the_settings_of_a_detector_alone(bench: Any) -> None:

@@ -118,7 +118,7 @@ def test_images_that_are_not_augmented_have_one_view(
     artifact = bench.run(node, {"dataset": bench.dataset()})
 
     assert np.load(artifact.file("features-train.npy")).shape[0] == 1
-    assert artifact.facts["mirrored"] is False
+    assert artifact.manifest.facts["mirrored"] is False
 
 
 def test_rerun_gives_the_same_bytes_and_a_line_for_people(
@@ -132,5 +132,5 @@ def test_rerun_gives_the_same_bytes_and_a_line_for_people(
     second = bench.run(node, {"dataset": dataset}, "2")
 
     assert first.manifest.digest == second.manifest.digest
-    assert STAGE.summary(first.facts) == "32 images through the frozen backbone, mirrored too"
+    assert STAGE.summarise(first) == "32 images through the frozen backbone, mirrored too"
     assert bench.told.steps[-1] == (56, 56, "images through the backbone")

@@ -9,9 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgetl.data.augment import Level
 from edgetl.data.boxes_augment import VARIATIONS
 from edgetl.data.dataset import Dataset
+from edgetl.data.levels import Level
+from edgetl.facts.scores import Score
+from edgetl.facts.training import TrainingFacts, WeightsFacts
 from edgetl.models import FAMILIES, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Node
@@ -61,8 +63,8 @@ def test_linear_probe_changes_the_head_alone(bench: Any, weights: Callable[..., 
     assert all(torch.equal(found[name], stored[name]) for name in stored if name not in head)
     untrained = FAMILIES.load("mobilenet_v3_small").build(width=0.35, num_classes=2, seed=0)
     assert all(not torch.equal(found[name], untrained.state_dict()[name]) for name in head)
-    assert list(artifact.facts["phases"]) == ["probe"]
-    assert artifact.facts["weights"]["source"] == "file"
+    assert list(artifact.manifest.facts["phases"]) == ["probe"]
+    assert artifact.manifest.facts["weights"]["source"] == "file"
 
 
 def test_probe_then_full_trains_both_and_starts_from_the_probe(
@@ -77,7 +79,7 @@ def test_probe_then_full_trains_both_and_starts_from_the_probe(
     )
     probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
 
-    assert list(artifact.facts["phases"]) == ["probe", "full"]
+    assert list(artifact.manifest.facts["phases"]) == ["probe", "full"]
     # At a learning rate of nothing the head stays what the probe made it.
     heads = [load_model(made.folder)[1].state_dict() for made in (artifact, probe)]
     torch.testing.assert_close(
@@ -97,7 +99,7 @@ def test_probe_is_kept_when_training_on_makes_it_worse(
     )
     probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
 
-    assert artifact.facts["phases"]["full"]["best_epoch"] == 0
+    assert artifact.manifest.facts["phases"]["full"]["best_epoch"] == 0
     kept, expected = (load_model(made.folder)[1].state_dict() for made in (artifact, probe))
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
 
@@ -116,8 +118,8 @@ def test_answers_to_validation_and_test_are_those_of_the_saved_model(bench: Any)
         logits = arrays["val_logits"]
     dataset = Dataset.open(bench.dataset().folder)
     right = (chosen == dataset.labels(Split.TEST)).mean()
-    assert artifact.facts["test"]["value"] == pytest.approx(right)
-    assert artifact.facts["test"]["metric"] == "top1"
+    assert artifact.manifest.facts["test"]["value"] == pytest.approx(right)
+    assert artifact.manifest.facts["test"]["metric"] == "top1"
     assert np.array_equal(read_predictions(artifact.folder, Split.VAL)["logits"], logits)
     network = RawPixels(module, spec.mean, spec.std)
     images = dataset.images(Split.VAL).astype(np.float32)
@@ -195,15 +197,23 @@ def test_data_without_validation_and_test_are_trained_to_the_last_epoch(bench: A
 
     artifact = bench.run(node, {"dataset": dataset})
 
-    assert artifact.facts["phases"] == {"full": {"epochs": 2, "best_epoch": 2}}
-    assert artifact.facts["val"] is None
-    assert artifact.facts["test"] is None
-    assert STAGE.summary(artifact.facts) == "mobilenet_v3_small x0.35"
+    assert artifact.manifest.facts["phases"] == {"full": {"epochs": 2, "best_epoch": 2}}
+    assert artifact.manifest.facts["val"] is None
+    assert artifact.manifest.facts["test"] is None
+    assert STAGE.summarise(artifact) == "mobilenet_v3_small x0.35"
 
 
 def test_summary_has_network_accuracy_and_interval() -> None:
-    found = {"title": "top-1", "value": 0.9909, "low": 0.978, "high": 0.9961, "images": 440}
-    facts = {"family": "mobilenet_v3_large", "width": 1.0, "test": found, "val": None}
+    facts = TrainingFacts(
+        model="teacher",
+        family="mobilenet_v3_large",
+        width=1.0,
+        parameters=1,
+        weights=WeightsFacts(source="imagenet", loaded=1),
+        phases={},
+        val=None,
+        test=Score(metric="top1", title="top-1", value=0.9909, low=0.978, high=0.9961, images=440),
+    )
 
     assert STAGE.summary(facts) == "mobilenet_v3_large  top-1 0.991 [0.978, 0.996]"
 
@@ -328,13 +338,13 @@ def test_detector_is_trained_by_the_same_stage_and_a_rerun_gives_the_same_bytes(
     second = bench.run(node, {"dataset": dataset}, "2")
 
     assert first.manifest.digest == second.manifest.digest
-    assert first.facts["test"]["metric"] == "map"
+    assert first.manifest.facts["test"]["metric"] == "map"
     predictions = read_predictions(first.folder, Split.TEST)
     assert set(predictions) == {"boxes", "scores", "labels", "offsets"}
     assert len(predictions["offsets"]) == 9
     lines = first.file("results.csv").read_text("utf-8").splitlines()
     assert lines[0] == "phase,epoch,lr,train_loss,val_loss,val_map"
-    assert STAGE.summary(first.facts).startswith("yolox_nano x0.25  mAP 0.")
+    assert STAGE.summarise(first).startswith("yolox_nano x0.25  mAP 0.")
 
 
 def test_head_of_a_detector_is_trained_first_without_cached_features(bench: Any) -> None:
@@ -345,7 +355,7 @@ def test_head_of_a_detector_is_trained_first_without_cached_features(bench: Any)
 
     artifact = bench.run(node, {"dataset": bench.boxes()})
 
-    assert list(artifact.facts["phases"]) == ["probe", "full"]
+    assert list(artifact.manifest.facts["phases"]) == ["probe", "full"]
     assert "features" not in node.inputs
     assert bench.problems("finetune", job) == ""
 

@@ -17,6 +17,7 @@ from edgetl.config.recipe import Recipe
 from edgetl.data.dataset import Dataset
 from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.errors import DataError
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file, digest_folder
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.stages import Job, Node, Workspace
@@ -75,17 +76,16 @@ def plan(job: Job) -> Node:
     return node
 
 
-def run(job: Job, work: Path) -> tuple[Facts, Dataset, Listener]:
+def run(job: Job, work: Path) -> tuple[DatasetFacts, Dataset, Listener]:
     listener = Listener()
     space = Workspace(work / "out", work / "scratch", work / "logs", listener)
     for folder in (space.out, space.scratch, space.logs):
         folder.mkdir(parents=True)
     index = plan(job)
     facts = STAGE.run(index.settings, {}, space)
-    json.dumps(facts)
     (view,) = VIEW.plan(job, {"dataset": [index]})
     (work / "view").mkdir()
-    made = shelved(space.out, facts)
+    made = shelved(space.out, facts.model_dump(mode="json"))
     VIEW.run(
         view.settings, {"index": made}, Workspace(work / "view", work / "view", work, listener)
     )
@@ -157,8 +157,8 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(
                 image, fit_image(read_image(flat / name), dataset.preprocess)
             )
-    assert facts["counts"]["val"]["nut"] == 2
-    assert facts["other_files"] == 2
+    assert facts.counts[Split.VAL]["nut"] == 2
+    assert facts.other_files == 2
     assert listener.notes == ["2 files that are no images: notes.txt, recipe.md"]
     assert listener.steps[-1] == (60, 60)
     assert STAGE.summary(facts) == "60 images, 6 classes (train 36, val 12, test 12)"
@@ -190,7 +190,7 @@ def test_drawn_images_need_no_files(tmp_path: Path) -> None:
     facts, dataset, _ = run(
         make_job(tmp_path, {"synthetic": {"images": 60, "seed": 3}}), tmp_path / "work"
     )
-    assert sum(facts["counts"]["train"].values()) == 36
+    assert sum(facts.counts[Split.TRAIN].values()) == 36
     name = dataset.names(Split.TEST)[0]
     expected = fit_image(make_part_image(int(name.split("-")[0]), 3).pixels, dataset.preprocess)
     np.testing.assert_array_equal(dataset.images(Split.TEST)[0], expected)
@@ -261,10 +261,10 @@ def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Pa
     assert dataset.classes == ("gear", "nut")
     assert [len(dataset.names(split)) for split in Split] == [10, 9, 10]
     assert len(dataset.images(Split.TEST)) == 10
-    assert facts["dropped"] == {
-        "unreadable": ["train/gear/cut.jpg", "train/gear/text.jpg", "train/nut/empty.jpg"],
-        "duplicates": ["train/nut/same.png", "train/gear/other.png", "val/nut/1.png"],
-        "empty-classes": ["bolt"],
+    assert facts.dropped == {
+        "unreadable": ("train/gear/cut.jpg", "train/gear/text.jpg", "train/nut/empty.jpg"),
+        "duplicates": ("train/nut/same.png", "train/gear/other.png", "val/nut/1.png"),
+        "empty-classes": ("bolt",),
     }
     assert STAGE.summary(facts) == (
         "29 images, 2 classes (train 10, val 9, test 10); "
@@ -287,7 +287,7 @@ def test_excluded_files_do_not_matter(dirty: Path, tmp_path: Path) -> None:
     (dirty / "train/gear/another.jpg").write_bytes(b"")
     assert key(job) == before
     facts, _, _ = run(job, tmp_path / "work")
-    assert facts["dropped"] == {}
+    assert facts.dropped == {}
 
 
 def test_data_that_change_while_they_are_read_are_refused(flat: Path, tmp_path: Path) -> None:

@@ -121,8 +121,9 @@ def test_boxes_image_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> 
         "1 file that is no image: notes.md",
         "501 of 513 boxes are under 2 px at input 32: raise `input.size`",
     ]
-    assert STAGE.summary(facts) == "9 images, 513 boxes, 2 classes (train 5, val 2, test 2)"
-    assert VIEW.summary(view.manifest.facts) == (
+    summary = STAGE.summary(STAGE.facts.model_validate(facts))
+    assert summary == "9 images, 513 boxes, 2 classes (train 5, val 2, test 2)"
+    assert VIEW.summarise(view) == (
         "9 images at 32 px, letterbox, 0.0 MiB; 501 of 513 boxes too small to be learnt"
     )
 
@@ -237,7 +238,7 @@ def test_what_the_recipe_allows_is_left_out_repaired_and_counted(
     }
     assert facts["repaired"] == {"clip-boxes": 1}
     assert facts["backgrounds"]["train"] == 1
-    assert STAGE.summary(facts).endswith(
+    assert STAGE.summary(STAGE.facts.model_validate(facts)).endswith(
         "1 unreadable left out; 1 stray-labels left out; 2 bad-labels left out; 2 bad-boxes left "
         "out; 1 repeated-boxes left out; 1 repaired by clip-boxes"
     )
@@ -256,7 +257,10 @@ def test_one_class_is_enough_and_none_is_refused(bench: Any, tmp_path: Path) -> 
         write(root, {f"images/{k}.png": image(k), f"labels/{k}.txt": "0 0.5 0.5 0.5 0.5\n"})
     write(root, {"data.yaml": "names: [nut]\n"})
     facts = make(bench, val=0.2, test=0.2).manifest.facts
-    assert STAGE.summary(facts) == "6 images, 6 boxes, 1 class (train 4, val 1, test 1)"
+    assert (
+        STAGE.summary(STAGE.facts.model_validate(facts))
+        == "6 images, 6 boxes, 1 class (train 4, val 1, test 1)"
+    )
 
 
 def test_classes_that_a_split_lacks_are_refused_or_accepted(bench: Any, tmp_path: Path) -> None:

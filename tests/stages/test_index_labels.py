@@ -129,7 +129,9 @@ def test_boxes_too_small_to_be_learnt_are_counted_and_told(bench: Any, parts: Pa
     assert facts["too_small"] == {"train": 1, "val": 0, "test": 0}
     assert facts["cropped"] == {"train": 0, "val": 0, "test": 0}
     assert bench.told.notes == ["1 of 14 boxes is under 2 px at input 32: raise `input.size`"]
-    assert VIEW.summary(facts).endswith("; 1 of 14 boxes too small to be learnt")
+    assert VIEW.summary(VIEW.facts.model_validate(facts)).endswith(
+        "; 1 of 14 boxes too small to be learnt"
+    )
 
 
 def test_boxes_that_a_crop_cuts_off_are_counted_and_told(bench: Any, parts: Path) -> None:

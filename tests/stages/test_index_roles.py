@@ -94,7 +94,7 @@ def test_each_role_has_an_index_and_a_view_of_its_own(bench: Any, roots: Path) -
     assert camera.labels(Split.TRAIN).tolist() == [2] * 4
     facts = made["index unlabelled"].manifest.facts
     assert (facts["transductive"], facts["shared_with_evaluation"]) == (False, 0)
-    assert STAGE.summary(facts) == "4 images without labels"
+    assert STAGE.summary(STAGE.facts.model_validate(facts)) == "4 images without labels"
     image_input = job.recipe.input.model_copy()
     assert view_node({"view": views}, image_input, role=Role.UNLABELLED) is views[2]
 
@@ -137,7 +137,9 @@ def test_transductive_allows_the_evaluation_but_never_the_test_of_the_data(
     made = index_all(bench, job_of(bench, **tables))
     facts = made["index unlabelled"].manifest.facts
     assert (facts["transductive"], facts["shared_with_evaluation"]) == (True, 1)
-    assert STAGE.summary(facts) == ("5 images without labels; transductive, 1 are also measured on")
+    assert STAGE.summary(STAGE.facts.model_validate(facts)) == (
+        "5 images without labels; transductive, 1 are also measured on"
+    )
     tested = DatasetIndex.read(made["index"].folder).items[Split.TEST][0].name
     shutil.copy(roots / "images" / tested, roots / "camera/a.png")
     with pytest.raises(DataError, match="6 images of `unlabelled` is also in other") as caught:

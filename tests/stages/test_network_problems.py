@@ -201,9 +201,9 @@ def test_published_weights_enter_the_settings_by_name_and_files_by_digest(tmp_pa
     assert (filed.weights, filed.weights_file) == (digest_file(path), str(path))
 
 
-def test_result_names_the_network_and_its_figure() -> None:
-    figure = {"metric": "map", "title": "mAP", "value": 0.4567, "low": 0.4, "high": 0.5}
-    facts = {"family": "yolox_nano", "width": 0.5, "test": None, "val": figure}
+def test_result_names_the_network_and_its_figure(examples: Any) -> None:
+    figure = examples.score(0.4567, metric="map", title="mAP", low=0.4, high=0.5)
+    facts = examples.training("teacher", 0.5, family="yolox_nano", test=None, val=figure)
 
     assert result_sentence(facts) == ("yolox_nano x0.5  mAP of validation 0.457 [0.400, 0.500]")
-    assert result_sentence({**facts, "val": None}) == "yolox_nano x0.5"
+    assert result_sentence(facts.model_copy(update={"val": None})) == "yolox_nano x0.5"

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgetl.config.candidate import Candidate
 from edgetl.config.target import Target
+from edgetl.facts import FactsModel
+from edgetl.facts.package import PackageFacts, Part
 from edgetl.runtime.bundle import check_files, runtime_files
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Node, NoOptions, Workspace
+from edgetl.stages._candidates import Timing
 from edgetl.stages.package import STAGE, Settings, _inputs
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision
@@ -26,18 +30,18 @@ _DETECTED: Facts = {
     "metric": "map",
     "title": "mAP",
     "value": 0.6,
-    "map50": 0.85,
+    "figures": {"map50": 0.85},
     "num_predictions": 900,
 }
 _FIGURES: Figures = {"onnx fp32": (0.0, 2.0), "onnx int8": (0.4, 1.0)}
 
 
 def test_bundle_holds_model_runtime_and_the_digest_of_every_file(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
-    facts = STAGE.run(_settings(), _artifacts(tmp_path, shelve, _FIGURES), work)
-    assert (facts["verdict"], facts["chosen"]) == ("held", "onnx int8")
+    facts = STAGE.run(_settings(), _artifacts(tmp_path, shelve, examples, _FIGURES), work)
+    assert (facts.verdict, facts.chosen) == ("held", examples.candidate("onnx int8"))
     bundle = work.out / "bundle"
     files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
     assert files == {"model.onnx", "contract.json", "manifest.json", *runtime_files()}
@@ -46,10 +50,10 @@ def test_bundle_holds_model_runtime_and_the_digest_of_every_file(
 
 
 def test_manifest_tells_where_the_model_comes_from(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
-    artifacts = _artifacts(tmp_path, shelve, _FIGURES)
+    artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES)
     STAGE.run(_settings(), artifacts, work)
     manifest = json.loads((work.out / "bundle" / "manifest.json").read_text())
     lineage = manifest["lineage"]
@@ -58,25 +62,33 @@ def test_manifest_tells_where_the_model_comes_from(
         "teacher",
         "student",
         "file",
-        "verification",
         "float",
+        "verification",
         "latency",
     ]
     assert lineage["file"] == {
         "stage": "quantize",
-        "key": artifacts["onnx int8 file"].manifest.key,
-        "digest": artifacts["onnx int8 file"].manifest.digest,
+        "key": artifacts[_file("onnx int8")].manifest.key,
+        "digest": artifacts[_file("onnx int8")].manifest.digest,
     }
     assert manifest["name"] == "parts"
-    assert manifest["candidate"] == "onnx int8"
+    assert manifest["candidate"] == {
+        "model": "student",
+        "format": "onnx",
+        "precision": "int8",
+        "provider": "cpu",
+    }
+    assert manifest["model_files"] == ["model.onnx"]
     assert manifest["target"]["name"] == "board"
     assert manifest["target"]["limits"]["drop_pp"] == 1.0
     assert manifest["verdict"] == "held"
     assert set(manifest["made_with"]) == {"onnxruntime", "numpy", "pillow"}
 
 
-def test_rerun_gives_equal_bytes(tmp_path: Path, shelve: Shelve, workspace: Make) -> None:
-    artifacts = _artifacts(tmp_path, shelve, _FIGURES)
+def test_rerun_gives_equal_bytes(
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
+) -> None:
+    artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES)
     first, second = workspace("first"), workspace("second")
     assert STAGE.run(_settings(), artifacts, first) == STAGE.run(_settings(), artifacts, second)
     for path in sorted(first.out.rglob("*")):
@@ -85,48 +97,50 @@ def test_rerun_gives_equal_bytes(tmp_path: Path, shelve: Shelve, workspace: Make
 
 
 def test_every_candidate_has_a_row_with_its_reason(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
-    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (0.0, 2.0), "onnx int8": (14.2, 1.0)})
+    artifacts = _artifacts(
+        tmp_path, shelve, examples, {"onnx fp32": (0.0, 2.0), "onnx int8": (14.2, 1.0)}
+    )
     facts = STAGE.run(_settings(), artifacts, workspace("package"))
-    assert [
-        (row["candidate"], row["verdict"], row["reason"], row["p95_ms"]) for row in facts["rows"]
-    ] == [
+    assert [(row.candidate.name, row.verdict, row.reason, row.p95_ms) for row in facts.rows] == [
         ("onnx fp32", "chosen", "fastest within limits", 2.0),
         ("onnx int8", "rejected", "drop 14.2 > 1 pp (top-1)", 1.0),
     ]
-    assert facts["rows"][0]["provenance"] == "measured"
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert facts.rows[0].provenance == "measured"
+    assert PackageFacts.model_validate_json(facts.model_dump_json()) == facts
     assert STAGE.summary(facts) == "held by onnx fp32: p95 2.00 ms, drop 0.0 pp, 4.0 MiB"
 
 
 def test_missed_target_says_which_limit_and_has_no_bundle(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
-    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (3.0, 2.0), "onnx int8": (14.2, 1.0)})
+    artifacts = _artifacts(
+        tmp_path, shelve, examples, {"onnx fp32": (3.0, 2.0), "onnx int8": (14.2, 1.0)}
+    )
     facts = STAGE.run(_settings(), artifacts, work)
     why = "no candidate holds drop_pp; nearest is onnx fp32: drop 3 > 1 pp (top-1)"
-    assert (facts["verdict"], facts["chosen"], facts["why"]) == ("missed", None, why)
+    assert (facts.verdict, facts.chosen, facts.why) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
     assert STAGE.summary(facts) == f"missed: {why}"
 
 
 def test_model_that_guesses_is_missed_with_the_words_of_its_verification(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
     reason = "top-1 0.542 is no better than always answering 'bees' (0.542)"
-    artifacts = _artifacts(tmp_path, shelve, _FIGURES, value=0.541667, at_chance=reason)
+    artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, value=0.541667, at_chance=reason)
     facts = STAGE.run(_settings(), artifacts, work)
-    assert [row["reason"] for row in facts["rows"]] == [reason, reason]
+    assert [row.reason for row in facts.rows] == [reason, reason]
     why = f"no candidate holds better_than_guessing; nearest is onnx fp32: {reason}"
-    assert (facts["verdict"], facts["chosen"], facts["why"]) == ("missed", None, why)
+    assert (facts.verdict, facts.chosen, facts.why) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
 
 
 def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     nothing = {
         **_DETECTED,
@@ -134,24 +148,28 @@ def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
         "num_predictions": 0,
         "at_chance": "finds nothing on any of 72",
     }
-    artifacts = _artifacts(tmp_path, shelve, _FIGURES, **nothing)
+    artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, **nothing)
     target = _target("local", better_than_guessing=False, drop_pp=None)
     facts = STAGE.run(
-        Settings(recipe="cells", target=target, runtime="0" * 64), artifacts, workspace("package")
+        Settings(recipe="cells", model="student", target=target, runtime="0" * 64),
+        artifacts,
+        workspace("package"),
     )
-    assert facts["verdict"] == "missed"
-    assert [row["reason"] for row in facts["rows"]] == ["finds nothing on any of 72"] * 2
+    assert facts.verdict == "missed"
+    assert [row.reason for row in facts.rows] == ["finds nothing on any of 72"] * 2
 
 
-def test_detector_is_judged_by_its_map(tmp_path: Path, shelve: Shelve, workspace: Make) -> None:
-    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (0.0, 2.0)}, **_DETECTED)
+def test_detector_is_judged_by_its_map(
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
+) -> None:
+    artifacts = _artifacts(tmp_path, shelve, examples, {"onnx fp32": (0.0, 2.0)}, **_DETECTED)
     target = _target("local", "fp32", map50=0.9)
-    settings = Settings(recipe="cells", target=target, runtime="0" * 64)
+    settings = Settings(recipe="cells", model="student", target=target, runtime="0" * 64)
     facts = STAGE.run(settings, artifacts, workspace("package"))
-    (row,) = facts["rows"]
-    assert (row["metric"], row["title"], row["value"]) == ("map", "mAP", 0.6)
-    assert row["others"] == {"mAP50": 0.85}
-    assert row["reason"] == "mAP50 0.85 < 0.9"
+    (row,) = facts.rows
+    assert (row.metric, row.title, row.value) == ("map", "mAP", 0.6)
+    assert row.others == {"mAP50": 0.85}
+    assert row.reason == "mAP50 0.85 < 0.9"
 
 
 @pytest.mark.parametrize(
@@ -174,43 +192,49 @@ def test_limit_of_the_task_is_accepted(bench: Any, task: str, limit: str) -> Non
 
 
 def test_target_without_a_device_gets_a_bundle_marked_unverified(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
-    artifacts = _artifacts(tmp_path, shelve, {"onnx fp32": (0.0, None), "onnx int8": (0.4, None)})
+    artifacts = _artifacts(
+        tmp_path, shelve, examples, {"onnx fp32": (0.0, None), "onnx int8": (0.4, None)}
+    )
     facts = STAGE.run(_settings(device=None), artifacts, work)
-    assert (facts["verdict"], facts["why"]) == ("unverified", "no device")
+    assert (facts.verdict, facts.why) == ("unverified", "no device")
     manifest = json.loads((work.out / "bundle" / "manifest.json").read_text())
     assert (manifest["verdict"], manifest["latency"]) == ("unverified", None)
-    assert facts["rows"][0]["p95_ms"] is None
+    assert facts.rows[0].p95_ms is None
     assert STAGE.summary(facts) == "unverified, no device; onnx fp32: drop 0.0 pp, 4.0 MiB"
 
 
 def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
+    target = _target("local")
+    candidates = [variant.of("student") for variant in target.variants()]
+    fp32, int8 = candidates
+    keys: dict[str, list[Hashable]] = {
+        "teacher": ["teacher"],
+        "student": ["control", "student"],
+        "float": [fp32.file],
+        "quantized": [int8.file],
+        "verification": [int8.file, fp32.file],
+        "latency": [Timing.on(target, each) for each in candidates],
+    }
     made = {
-        kind: [Node(label.partition(" ")[0], label, NoOptions()) for label in labels]
-        for kind, labels in {
-            "teacher": ["finetune"],
-            "student": ["distill", "control"],
-            "float": ["export onnx"],
-            "quantized": ["quantize onnx int8"],
-            "verification": ["verify onnx fp32", "verify onnx int8"],
-            "latency": ["benchmark onnx fp32 local x1", "benchmark onnx int8 local x1"],
-        }.items()
+        kind: [Node(kind, f"{kind} {key}", NoOptions(), key=key) for key in each]
+        for kind, each in keys.items()
     }
     view = Node("view", "view", NoOptions())
-    found = {name: node.label for name, node in _inputs(_target("local"), made, view).items()}
-    assert found == {
-        "dataset": "view",
-        "teacher": "finetune",
-        "student": "distill",
-        "onnx fp32 file": "export onnx",
-        "onnx fp32 verification": "verify onnx fp32",
-        "onnx fp32 latency": "benchmark onnx fp32 local x1",
-        "onnx int8 file": "quantize onnx int8",
-        "onnx int8 verification": "verify onnx int8",
-        "onnx int8 float": "export onnx",
-        "onnx int8 latency": "benchmark onnx int8 local x1",
+    nodes = _inputs(target, candidates, made, view)
+    assert {name: (node.stage, node.key) for name, node in nodes.items()} == {
+        "dataset": ("view", None),
+        "teacher": ("teacher", "teacher"),
+        "student": ("student", "student"),
+        "file/student/onnx/fp32/cpu": ("float", fp32.file),
+        "verification/student/onnx/fp32/cpu": ("verification", fp32.file),
+        "latency/student/onnx/fp32/cpu": ("latency", Timing(fp32, "local", 1)),
+        "file/student/onnx/int8/cpu": ("quantized", int8.file),
+        "verification/student/onnx/int8/cpu": ("verification", int8.file),
+        "float/student/onnx/int8/cpu": ("float", fp32.file),
+        "latency/student/onnx/int8/cpu": ("latency", Timing(int8, "local", 1)),
     }
 
 
@@ -221,15 +245,16 @@ def test_key_changes_with_target_and_runtime(change: str) -> None:
 
 
 def _on_cuda(
-    root: Path, shelve: Shelve, *, broken: list[str]
+    root: Path, shelve: Shelve, examples: Any, *, broken: list[str]
 ) -> tuple[Settings, dict[str, Artifact]]:
     """Return a target with fp32 on CPU and GPU, the GPU twice as fast, and what was made for it."""
     target = _target("local").model_copy(
         update={"candidates": {"onnx": (Precision.FP32,), "onnx@cuda": (Precision.FP32,)}}
     )
-    artifacts = _artifacts(root, shelve, {"onnx fp32": (0.0, 2.0)})
-    for part in ("file", "verification"):
-        artifacts[f"onnx fp32 cuda {part}"] = artifacts[f"onnx fp32 {part}"]
+    artifacts = _artifacts(root, shelve, examples, {"onnx fp32": (0.0, 2.0)})
+    cpu, cuda = (variant.of("student") for variant in target.variants())
+    for part in (Part.FILE, Part.VERIFICATION):
+        artifacts[part.of(cuda)] = artifacts[part.of(cpu)]
     Contract(
         task="classification",
         labels=("red",),
@@ -239,57 +264,59 @@ def _on_cuda(
         input=InputSpec("image", 32, 32),
         preprocess=Preprocess(32, 32, "stretch", "bilinear", 0),
         outputs=(OutputSpec("logits", "logits", (1, 1)),),
-    ).save(artifacts["onnx fp32 file"].folder)
+    ).save(artifacts[_file("onnx fp32")].folder)
     timed = root / "timed"
     timed.mkdir()
-    facts = _timed(1.0) | {"provider": "cuda", "broken": broken}
-    artifacts["onnx fp32 cuda latency"] = shelve(timed, "benchmark cuda", "latency", facts)
-    return Settings(recipe="parts", target=target, runtime="0" * 64), artifacts
+    facts = examples.latency(1.0, provider="cuda", broken=broken).model_dump(mode="json")
+    artifacts[Part.LATENCY.of(cuda)] = shelve(timed, "benchmark cuda", "latency", facts)
+    return Settings(recipe="parts", model="student", target=target, runtime="0" * 64), artifacts
 
 
 def test_bundle_asks_for_the_provider_that_was_chosen(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
-    settings, artifacts = _on_cuda(tmp_path, shelve, broken=[])
+    settings, artifacts = _on_cuda(tmp_path, shelve, examples, broken=[])
     work = workspace("package")
     facts = STAGE.run(settings, artifacts, work)
-    assert facts["chosen"] == "onnx fp32 cuda"
-    assert [(row["candidate"], row["provider"]) for row in facts["rows"]] == [
+    assert facts.chosen == examples.candidate("onnx fp32 cuda")
+    assert [(row.candidate.name, row.candidate.provider) for row in facts.rows] == [
         ("onnx fp32", "cpu"),
         ("onnx fp32 cuda", "cuda"),
     ]
-    assert facts["rows"][0]["reason"] == ""
-    assert facts["rows"][1]["reason"] == (
+    assert facts.rows[0].reason == ""
+    assert facts.rows[1].reason == (
         "fastest within limits; accuracy is the file's on the CPU, cuda answers the golden samples "
         "alike"
     )
     bundle = work.out / "bundle"
     assert Contract.load(bundle).provider == "cuda"
-    assert Contract.load(artifacts["onnx fp32 file"].folder).provider == "cpu"
+    assert Contract.load(artifacts[_file("onnx fp32")].folder).provider == "cpu"
     assert check_files(bundle) > 0
-    assert json.loads((bundle / "manifest.json").read_text())["candidate"] == "onnx fp32 cuda"
+    assert json.loads((bundle / "manifest.json").read_text())["candidate"]["provider"] == "cuda"
 
 
 def test_provider_that_answers_otherwise_is_not_chosen(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
-    settings, artifacts = _on_cuda(tmp_path, shelve, broken=["logits: worst 3, 0.01 allowed"])
+    settings, artifacts = _on_cuda(
+        tmp_path, shelve, examples, broken=["logits: worst 3, 0.01 allowed"]
+    )
     facts = STAGE.run(settings, artifacts, workspace("package"))
-    assert facts["chosen"] == "onnx fp32"
-    assert (facts["rows"][1]["verdict"], facts["rows"][1]["reason"]) == (
+    assert facts.chosen == examples.candidate("onnx fp32")
+    assert (facts.rows[1].verdict, facts.rows[1].reason) == (
         "rejected",
         "logits: worst 3, 0.01 allowed",
     )
 
 
 def test_provider_that_was_not_tried_is_told(
-    tmp_path: Path, shelve: Shelve, workspace: Make
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
-    settings, artifacts = _on_cuda(tmp_path, shelve, broken=[])
+    settings, artifacts = _on_cuda(tmp_path, shelve, examples, broken=[])
     target = settings.target.model_copy(update={"device": None})
-    untimed = {name: made for name, made in artifacts.items() if not name.endswith("latency")}
+    untimed = {name: made for name, made in artifacts.items() if not name.startswith("latency/")}
     facts = STAGE.run(settings.model_copy(update={"target": target}), untimed, workspace("package"))
-    assert facts["rows"][1]["reason"] == (
+    assert facts.rows[1].reason == (
         "no device; accuracy is the file's on the CPU, cuda was not tried"
     )
 
@@ -312,63 +339,44 @@ def _target(device: str | None, precisions: str = "fp32 int8", **limits: Any) ->
 
 
 def _settings(*, device: str | None = "local", runtime: str = "0" * 64) -> Settings:
-    return Settings(recipe="parts", target=_target(device), runtime=runtime)
+    return Settings(recipe="parts", model="student", target=_target(device), runtime=runtime)
+
+
+def _file(name: str) -> str:
+    """Return the name of the input that is the file of a candidate on the CPU."""
+    format_name, precision = name.split()
+    return Part.FILE.of(Candidate("student", format_name, Precision(precision), "cpu"))
 
 
 def _artifacts(
-    root: Path, shelve: Shelve, figures: Figures, **verified: object
+    root: Path, shelve: Shelve, examples: Any, candidates: Figures, **verified: object
 ) -> dict[str, Artifact]:
     """Return artifacts with the facts that earlier stages leave, and model files of a few bytes."""
 
-    def put(label: str, kind: str, facts: dict[str, Any], **files: str) -> Artifact:
+    def put(label: str, kind: str, facts: FactsModel | None = None, **files: str) -> Artifact:
         folder = root / "artifacts" / label
         folder.mkdir(parents=True)
         for name, text in files.items():
             (folder / name.replace("_", ".")).write_text(text)
-        return shelve(folder, label, kind, facts)
+        return shelve(folder, label, kind, facts.model_dump(mode="json") if facts else {})
 
-    found = {
-        "dataset": put("index", "dataset", {}),
-        "teacher": put("finetune", "teacher", {}),
-        "student": put("distill", "student", {}),
+    artifacts = {
+        "dataset": put("index", "dataset"),
+        "teacher": put("finetune", "teacher"),
+        "student": put("distill", "student"),
     }
-    for name, (drop_pp, p95_ms) in figures.items():
-        float_label = f"export {name.partition(' ')[0]}"
-        label = float_label if name.endswith("fp32") else f"quantize {name}"
-        kind = "float" if label == float_label else "quantized"
-        found[f"{name} file"] = put(label, kind, {}, model_onnx=name, contract_json="{}")
-        found[f"{name} verification"] = put(
-            f"verify {name}", "verification", _verified(name, drop_pp) | verified
-        )
-        if kind == "quantized":
-            found[f"{name} float"] = found["onnx fp32 file"]
+    for name, (drop_pp, p95_ms) in candidates.items():
+        candidate = examples.candidate(name)
+        is_float = candidate.precision is Precision.FP32
+        label = f"export {candidate.format}" if is_float else f"quantize {name}"
+        kind = "float" if is_float else "quantized"
+        file = put(label, kind, model_onnx=name, contract_json="{}")
+        artifacts[Part.FILE.of(candidate)] = file
+        facts = examples.verification(name, **{"drop": examples.drop(drop_pp), **verified})
+        artifacts[Part.VERIFICATION.of(candidate)] = put(f"verify {name}", "verification", facts)
+        if not is_float:
+            artifacts[Part.FLOAT.of(candidate)] = artifacts[_file("onnx fp32")]
         if p95_ms is not None:
-            found[f"{name} latency"] = put(f"benchmark {name}", "latency", _timed(p95_ms))
-    return found
-
-
-def _verified(name: str, drop_pp: float) -> Facts:
-    return {
-        "format": name.partition(" ")[0],
-        "precision": name.partition(" ")[2],
-        "metric": "top1",
-        "title": "top-1",
-        "value": 0.9,
-        "low": 0.85,
-        "high": 0.94,
-        "num_predictions": 48,
-        "at_chance": None,
-        "drop": {"pp": drop_pp, "low_pp": drop_pp - 1, "high_pp": drop_pp + 1},
-        "breaks_at": None,
-        "size_bytes": 4 << 20,
-    }
-
-
-def _timed(p95_ms: float) -> Facts:
-    return {
-        "model_ms": {"p95": {"value": p95_ms, "low": p95_ms - 0.1, "high": p95_ms + 0.1}},
-        "peak_memory_bytes": 80 << 20,
-        "interfered": False,
-        "broken": None,
-        "provenance": "measured",
-    }
+            timed = put(f"benchmark {name}", "latency", examples.latency(p95_ms))
+            artifacts[Part.LATENCY.of(candidate)] = timed
+    return artifacts

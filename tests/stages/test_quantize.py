@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from edgetl.config.calibration import Calibration, Int8Table, RangeTable
+from edgetl.config.candidate import ModelFile
 from edgetl.config.target import Target
 from edgetl.data.dataset import INDEX_FILE, Dataset
 from edgetl.errors import DataError, MissingPackage
@@ -57,7 +58,12 @@ def job(
 
 def planned(bench: Any, wanted: Job) -> list[Node]:
     floats = [
-        Node("export", f"export {name}", bench.job().tables["finetune"])
+        Node(
+            "export",
+            f"export {name}",
+            bench.job().tables["finetune"],
+            key=ModelFile("teacher", name, Precision.FP32),
+        )
         for name in EXPORTERS.names()
     ]
     nodes: list[Node] = bench.plan("quantize", wanted, float=floats)
@@ -111,6 +117,7 @@ def test_int8_depends_on_the_images_and_the_estimator_but_not_on_the_recipes_nam
     settings = planned_settings(bench, Precision.INT8)
 
     assert settings == {
+        "model": "teacher",
         "format": "onnx",
         "precision": "int8",
         "quantizer": "onnxruntime",
@@ -198,24 +205,24 @@ def test_int8_folder_answers_and_tells_what_calibrated_it(
 
     assert Predictor.open(found.folder).contract.precision == "int8"
     assert golden.replay(found.folder).passed
-    facts = found.facts
+    facts = found.manifest.facts
     assert facts["size_bytes"] == (found.folder / "model.onnx").stat().st_size
     assert facts["float_size_bytes"] == inputs["float"].file("model.onnx").stat().st_size
     # All 24 training images; the fixture calls their contents 0 to 23.
     assert facts["calibration_images"] == 24
     assert facts["calibration_digest"] == digest_value(sorted(f"{row:064x}" for row in range(24)))
     assert facts["float_operations"]["Sub"] == 1
-    assert facts["calibration_digest"][:12] in STAGE.summary(facts)
+    assert facts["calibration_digest"][:12] in STAGE.summary(STAGE.facts.model_validate(facts))
     assert again.manifest.digest == found.manifest.digest
 
 
 def test_fp16_folder_has_no_calibration(bench: Any, inputs: dict[str, Artifact]) -> None:
     [node] = planned(bench, job(bench, {"onnx": (Precision.FP16,)}))
 
-    facts = bench.run(node, inputs).facts
+    facts = bench.run(node, inputs).manifest.facts
 
     assert (facts["calibration_images"], facts["calibration_digest"]) == (0, None)
-    assert "images" not in STAGE.summary(facts)
+    assert "images" not in STAGE.summary(STAGE.facts.model_validate(facts))
 
 
 def test_calibration_image_with_the_content_of_a_test_image_is_refused(
@@ -251,7 +258,7 @@ def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Art
     found = bench.run(node, inputs)
     again = bench.run(node, inputs, name="again")
 
-    facts = found.facts
+    facts = found.manifest.facts
     # Six of 24 images judge; the linear layer is the tail, and int8 does not harm the convolution.
     assert facts["held_out"] == 6
     assert facts["convolutions"] == []
@@ -259,6 +266,6 @@ def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Art
     best = min(facts["estimators"], key=lambda row: row["error"])
     assert facts["range"]["estimator"] == best["estimator"]
     said = f"ranges by {best['estimator']}, error {best['error']:.3f} on held-out images"
-    assert said in STAGE.summary(facts)
+    assert said in STAGE.summary(STAGE.facts.model_validate(facts))
     assert again.manifest.digest == found.manifest.digest
     assert golden.replay(found.folder).passed

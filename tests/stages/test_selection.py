@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from edgetl.config.limits import Figures
 from edgetl.config.target import Target
-from edgetl.stages._selection import Measured, Outcome, Selection, Verdict, choose
+from edgetl.facts.package import Outcome, Verdict
+from edgetl.stages._selection import Measured, Selection, choose
 
 
 def board(*, device: str | None = "local", **limits: float | bool | None) -> Target:
@@ -21,11 +23,12 @@ def board(*, device: str | None = "local", **limits: float | bool | None) -> Tar
     )
 
 
-def top1(value: float) -> dict[str, tuple[str, float]]:
-    return {"top1": ("top-1", value)}
+def top1(value: float) -> dict[str, float]:
+    return {"top1": value}
 
 
 def figures(name: str, **changed: Any) -> Measured:
+    broken = changed.pop("broken", "")
     values: dict[str, Any] = {
         "title": "top-1",
         "accuracies": top1(0.95),
@@ -37,7 +40,7 @@ def figures(name: str, **changed: Any) -> Measured:
         "memory_bytes": 80 << 20,
         "interfered": False,
     }
-    return Measured(name, **(values | changed))
+    return Measured(name, Figures(**(values | changed)), broken)
 
 
 def told(selection: Selection) -> list[tuple[str, str]]:
@@ -106,9 +109,7 @@ def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise() -> No
 
 def test_model_that_answers_nothing_is_rejected_whatever_the_limits() -> None:
     nothing = "finds nothing on any of 72 images"
-    no_predictions = figures(
-        "a", accuracies={"map": ("mAP", 0.0)}, at_chance=nothing, no_predictions=True
-    )
+    no_predictions = figures("a", accuracies={"map": 0.0}, at_chance=nothing, no_predictions=True)
     limits = board(better_than_guessing=False, drop_pp=None)
     found = choose(limits, [no_predictions])
     assert told(found) == [("rejected", nothing)]
@@ -145,9 +146,7 @@ def test_without_a_device_a_guess_is_missed() -> None:
     [("map", "mAP 0.55 < 0.6"), ("map50", "mAP50 0.8 < 0.9")],
 )
 def test_detector_has_limits_of_its_own(limit: str, reason: str) -> None:
-    detector = figures(
-        "a", title="mAP", accuracies={"map": ("mAP", 0.55), "map50": ("mAP50", 0.8)}, drop_pp=3.0
-    )
+    detector = figures("a", title="mAP", accuracies={"map": 0.55, "map50": 0.8}, drop_pp=3.0)
     limits: dict[str, Any] = {limit: {"map": 0.6, "map50": 0.9}[limit]}
     assert told(choose(board(**limits), [detector])) == [("rejected", reason)]
     assert told(choose(board(), [detector])) == [("rejected", "drop 3 > 1 pp (mAP)")]

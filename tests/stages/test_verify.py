@@ -17,6 +17,7 @@ from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images,
 from edgetl.errors import DataError
 from edgetl.evaluation import EVALUATIONS
 from edgetl.exporters import EXPORTERS
+from edgetl.facts.verification import VerificationFacts
 from edgetl.models import deployable, load_model
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
@@ -76,19 +77,19 @@ def boxed(
 
 def test_float_file_agrees_with_torch(inputs: dict[str, Artifact], workspace: Make) -> None:
     facts = STAGE.run(_settings(Precision.FP32), inputs, workspace("fp32"))
-    steps = [step["step"] for step in facts["ladder"]]
+    steps = [step.step for step in facts.ladder]
     assert steps == ["torch as trained to torch as deployed", "torch as deployed to onnx fp32"]
-    for step in facts["ladder"]:
-        assert step["images"] == 6
-        assert step["snr_db"] > 60
-        assert step["agreement"] == 1.0
-    assert facts["breaks_at"] is None
-    assert facts["drop"]["pp"] == 0.0
-    assert facts["drop"]["low_pp"] < 0 < facts["drop"]["high_pp"]
-    assert facts["drop"]["against"] == "distill"
-    assert facts["teacher_drop"]["against"] == "finetune"
-    assert facts["images"] == 6
-    assert facts["size_bytes"] == inputs["float"].file("model.onnx").stat().st_size
+    for step in facts.ladder:
+        assert step.images == 6
+        assert step.snr_db > 60
+        assert step.agreement == 1.0
+    assert facts.breaks_at is None
+    assert facts.drop.pp == 0.0
+    assert facts.drop.low_pp < 0 < facts.drop.high_pp
+    assert facts.drop.against == "student"
+    assert facts.teacher_drop.against == "teacher"
+    assert facts.images == 6
+    assert facts.size_bytes == inputs["float"].file("model.onnx").stat().st_size
 
 
 def test_rerun_gives_equal_bytes(inputs: dict[str, Artifact], workspace: Make) -> None:
@@ -106,25 +107,25 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     candidate = shelve(broken, "quantize onnx int8", "quantized", {})
     work = workspace("int8")
     facts = STAGE.run(_settings(Precision.INT8), {**inputs, "candidate": candidate}, work)
-    assert [step["step"] for step in facts["ladder"]] == [
+    assert [step.step for step in facts.ladder] == [
         "torch as trained to torch as deployed",
         "torch as deployed to onnx fp32",
         "onnx fp32 to onnx int8",
     ]
-    assert [step["holds"] for step in facts["ladder"]] == [True, True, False]
-    assert facts["breaks_at"] == "onnx fp32 to onnx int8"
-    assert facts["metric"] == "top1"
-    assert facts["value"] == 0.5  # three of six are of the first class
+    assert [step.holds for step in facts.ladder] == [True, True, False]
+    assert facts.breaks_at == "onnx fp32 to onnx int8"
+    assert facts.metric == "top1"
+    assert facts.value == 0.5  # three of six are of the first class
     words = "top-1 0.500 is no better than always answering 'nut' (0.500)"
-    assert facts["at_chance"] == words
-    assert facts["classes"] == [
-        {"label": "nut", "support": 3, "recall": 1.0, "precision": 0.5},
-        {"label": "bolt", "support": 2, "recall": 0.0, "precision": None},
-        {"label": "gear", "support": 1, "recall": 0.0, "precision": None},
+    assert facts.at_chance == words
+    assert [(row.label, row.support, row.figures) for row in facts.classes] == [
+        ("nut", 3, {"recall": 1.0, "precision": 0.5}),
+        ("bolt", 2, {"recall": 0.0, "precision": None}),
+        ("gear", 1, {"recall": 0.0, "precision": None}),
     ]
     written = json.loads((work.out / "verification.json").read_text())
     assert written["confusion"] == [[3, 0, 0], [2, 0, 0], [1, 0, 0]]
-    assert facts["drop"]["pp"] == pytest.approx(100 * (facts["drop"]["value"] - 0.5), abs=1e-3)
+    assert facts.drop.pp == pytest.approx(100 * (facts.drop.value - 0.5), abs=1e-3)
     assert "; breaks at onnx fp32 to onnx int8" in STAGE.summary(facts)
 
 
@@ -147,8 +148,8 @@ def test_fault_of_the_deployed_network_is_named_although_its_file_repeats_it(
 
     facts = STAGE.run(_settings(Precision.FP32), {**boxed, "float": file}, workspace("fp32"))
 
-    assert [step["holds"] for step in facts["ladder"]] == [False, True]
-    assert facts["breaks_at"] == "torch as trained to torch as deployed"
+    assert [step.holds for step in facts.ladder] == [False, True]
+    assert facts.breaks_at == "torch as trained to torch as deployed"
 
 
 def test_answers_are_kept(inputs: dict[str, Artifact], workspace: Make) -> None:
@@ -162,8 +163,8 @@ def test_answers_are_kept(inputs: dict[str, Artifact], workspace: Make) -> None:
 def test_wrong_answers_are_drawn(inputs: dict[str, Artifact], workspace: Make) -> None:
     work = workspace("fp32")
     facts = STAGE.run(_settings(Precision.FP32), inputs, work)
-    assert facts["value"] < 1.0
-    assert facts["worst_errors"] == "worst-errors.png"
+    assert facts.value < 1.0
+    assert facts.worst_errors == "worst-errors.png"
     with Image.open(work.out / "worst-errors.png") as picture:
         assert picture.mode == "RGB"
 
@@ -173,7 +174,7 @@ def test_without_a_student_the_teacher_is_the_model(
 ) -> None:
     alone = {name: artifact for name, artifact in inputs.items() if name != "teacher"}
     facts = STAGE.run(_settings(Precision.FP32), alone, workspace("fp32"))
-    assert facts["teacher_drop"] == facts["drop"]
+    assert facts.teacher_drop == facts.drop
 
 
 def test_empty_test_split_is_refused(
@@ -190,22 +191,22 @@ def test_empty_test_split_is_refused(
 def test_detector_file_agrees_with_torch(boxed: dict[str, Artifact], workspace: Make) -> None:
     work = workspace("fp32")
     facts = STAGE.run(_settings(Precision.FP32), boxed, work)
-    assert len(facts["ladder"]) == 2
-    for step in facts["ladder"]:
-        assert step["holds"]
+    assert len(facts.ladder) == 2
+    for step in facts.ladder:
+        assert step.holds
         # Sizes of boxes are exponentials of raw outputs, so rounding grows with them.
-        assert step["max_error"] < 5e-3
+        assert step.max_error < 5e-3
         # The scores of an untrained network lie close to the threshold.
-        assert step["agreement"] > 0.9
-    assert facts["metric"] == "map"
-    assert facts["at_chance"] is None
-    assert facts["value"] == pytest.approx(facts["drop"]["value"], abs=0.01)
-    assert facts["images"] == 6
-    assert [row["label"] for row in facts["classes"]] == list(_CLASSES)
-    assert STAGE.summary(facts).startswith(f"mAP {facts['value']:.3f} [")
+        assert step.agreement > 0.9
+    assert facts.metric == "map"
+    assert facts.at_chance is None
+    assert facts.value == pytest.approx(facts.drop.value, abs=0.01)
+    assert facts.images == 6
+    assert [row.label for row in facts.classes] == list(_CLASSES)
+    assert STAGE.summary(facts).startswith(f"mAP {facts.value:.3f} [")
     written = json.loads((work.out / "verification.json").read_text())
     assert written["curves"]["recall"][-1] == 1.0
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert VerificationFacts.model_validate_json(facts.model_dump_json()) == facts
 
 
 def test_answers_of_a_detector_do_not_depend_on_how_many_are_held_at_once(
@@ -215,7 +216,7 @@ def test_answers_of_a_detector_do_not_depend_on_how_many_are_held_at_once(
     STAGE.run(_settings(Precision.FP32), boxed, whole)
     monkeypatch.setattr(type(EVALUATIONS.load("detection")), "images_per_chunk", 4)
     facts = STAGE.run(_settings(Precision.FP32), boxed, parts)
-    assert facts["ladder"][0]["images"] == 4
+    assert facts.ladder[0].images == 4
     for name in ("predictions.npz", "worst-errors.png"):
         assert (whole.out / name).read_bytes() == (parts.out / name).read_bytes()
 
@@ -227,10 +228,10 @@ def test_detector_that_finds_nothing_is_told_so(
     candidate = shelve(no_predictions, "quantize onnx int8", "quantized", {})
     work = workspace("int8")
     facts = STAGE.run(_settings(Precision.INT8), {**boxed, "candidate": candidate}, work)
-    assert facts["at_chance"] == "finds nothing on any of 6 images"
-    assert (facts["detections"], facts["value"]) == (0, 0.0)
-    assert facts["breaks_at"] == "onnx fp32 to onnx int8"
-    assert facts["drop"]["pp"] == pytest.approx(100 * facts["drop"]["value"], abs=1e-3)
+    assert facts.at_chance == "finds nothing on any of 6 images"
+    assert (facts.figures["detections"], facts.value) == (0, 0.0)
+    assert facts.breaks_at == "onnx fp32 to onnx int8"
+    assert facts.drop.pp == pytest.approx(100 * facts.drop.value, abs=1e-3)
     assert (work.out / "worst-errors.png").is_file()
 
 
@@ -249,7 +250,7 @@ def test_test_split_without_objects_is_refused(
 
 
 def _settings(precision: Precision) -> Settings:
-    return Settings(format="onnx", precision=precision, runtime="0" * 64)
+    return Settings(model="student", format="onnx", precision=precision, runtime="0" * 64)
 
 
 def _write_dataset(

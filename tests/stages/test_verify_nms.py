@@ -11,6 +11,7 @@ import pytest
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.evaluation import EVALUATIONS
+from edgetl.facts.verification import VerificationFacts
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace, export
@@ -26,7 +27,7 @@ _SEEN = 5
 
 Shelve = Callable[[Path, str, str, Facts], Artifact]
 Make = Callable[[str], Workspace]
-Verify = Callable[..., tuple[Facts, Path, Path]]
+Verify = Callable[..., tuple[VerificationFacts, Path, Path]]
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +58,16 @@ def trained(
 def verify(trained: dict[str, Artifact], shelve: Shelve, workspace: Make) -> Verify:
     """Return what exports by a table of the recipe, and verifies; facts, and both folders."""
 
-    def run(name: str, wanted: NmsTable) -> tuple[Facts, Path, Path]:
+    def run(name: str, wanted: NmsTable) -> tuple[VerificationFacts, Path, Path]:
         exported, verified = workspace(f"{name} export"), workspace(f"{name} verify")
         export.STAGE.run(export.Settings(format="onnx", nms=wanted), trained, exported)
         inputs = {**trained, "float": shelve(exported.out, "export onnx", "float", {})}
-        settings = Settings(format="onnx", precision=Precision.FP32, runtime="0" * 64)
-        return STAGE.run(settings, inputs, verified), exported.out, verified.out
+        settings = Settings(
+            model="teacher", format="onnx", precision=Precision.FP32, runtime="0" * 64
+        )
+        facts = STAGE.run(settings, inputs, verified)
+        assert isinstance(facts, VerificationFacts)
+        return facts, exported.out, verified.out
 
     return run
 
@@ -74,9 +79,9 @@ def test_figures_of_a_detector_are_those_of_the_rule_in_its_contract(
 
     facts, model, out = verify("few", NmsTable(mode="class-agnostic", max_detections=2))
 
-    assert 0.0 < facts["value"] < usual["value"]
+    assert 0.0 < facts.value < usual.value
     # The torch model answers by the same rule, so nothing is lost to the file.
-    assert facts["drop"]["value"] == pytest.approx(facts["value"], abs=0.01)
+    assert facts.drop.value == pytest.approx(facts.value, abs=0.01)
     dataset = Dataset.open(trained["dataset"].folder)
     predictor = Predictor.open(model).with_threshold(0.001)
     with np.load(out / "predictions.npz") as file:
@@ -89,7 +94,7 @@ def test_figures_of_a_detector_are_those_of_the_rule_in_its_contract(
         assert np.array_equal(kept["scores"][rows], found.scores)
         assert np.array_equal(kept["labels"][rows], found.labels)
     value = EVALUATIONS.load("detection").value(kept, dataset, Split.TEST)
-    assert facts["value"] == pytest.approx(value, abs=1e-6)
+    assert facts.value == pytest.approx(value, abs=1e-6)
 
 
 def test_images_with_more_objects_than_are_answered_are_told(
@@ -103,14 +108,14 @@ def test_images_with_more_objects_than_are_answered_are_told(
         f"{counts.count(_SEEN)} of 6 test images have up to 5 objects, more than "
         "nms.max_detections allows (4)"
     )
-    assert facts["truncated"] == words
+    assert facts.truncated == words
     assert STAGE.summary(facts).endswith(f" pp; {words}")
 
 
 def test_nothing_is_told_where_every_object_can_be_answered(verify: Verify) -> None:
     facts, _, _ = verify("enough", NmsTable(max_detections=_SEEN))
 
-    assert facts["truncated"] is None
+    assert facts.truncated is None
     assert STAGE.summary(facts).endswith(" pp")
 
 

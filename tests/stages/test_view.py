@@ -166,12 +166,6 @@ def test_view_larger_than_the_free_disk_is_refused_before_an_image_is_decoded(
         bench.run(view, {"index": indexed})
 
 
-def test_distillation_between_two_inputs_is_refused(bench: Any) -> None:
-    assert "student.input: differs from the teacher's" in bench.problems(
-        "distill", two_inputs(bench, size=64)
-    )
-
-
 def test_size_of_each_network_is_checked(bench: Any) -> None:
     job = bench.job(
         task="detection",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.errors import StoreError
+from edgetl.facts import FactsModel
 from edgetl.hashing import digest_file, digest_value
 from edgetl.store.store import Artifact, Request, Store
 
@@ -46,7 +47,7 @@ def test_artifact_is_found_by_an_equal_request(tmp_path: Path) -> None:
     committed = _commit(Store(tmp_path))
     artifact = Store(tmp_path).find(replace(_REQUEST))
     assert artifact == committed
-    assert artifact.facts == {"n": 1}
+    assert artifact.manifest.facts == {"n": 1}
     assert artifact.file("sub/labels.txt").read_text() == "a\nb\n"
     assert artifact.manifest.digest == digest_value(
         {"kind": "float", "files": artifact.manifest.files, "facts": {"n": 1}}
@@ -249,3 +250,28 @@ def test_damage_reads_files_again_with_digest_file(tmp_path: Path) -> None:
     committed = _commit(store)
     assert store.damage(committed, digest_file) == ""
     assert [artifact for _, artifact in store.artifacts()] == [committed]
+
+
+class _Counted(FactsModel):
+    n: int
+
+
+class _Other(FactsModel):
+    share: float
+
+
+def test_facts_are_read_as_their_model(tmp_path: Path) -> None:
+    assert _commit(Store(tmp_path)).read(_Counted) == _Counted(n=1)
+
+
+def test_facts_that_do_not_fit_name_the_stage_and_what_to_do(tmp_path: Path) -> None:
+    artifact = _commit(Store(tmp_path))
+    with pytest.raises(StoreError, match="do not fit this edgetl") as caught:
+        artifact.read(_Other)
+    assert caught.value.message == (
+        f"the facts of artifact 'export onnx', made by {_REQUEST.stage} v{_REQUEST.version}, do "
+        "not fit this edgetl: share: field required"
+    )
+    assert caught.value.remedy == (
+        f"run the recipe again; if that reuses it, remove {artifact.folder} first"
+    )

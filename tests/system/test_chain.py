@@ -103,8 +103,8 @@ def test_run_as_json_holds_every_figure_and_nothing_else(finished: Path, edgetl:
     assert list(found["artifacts"]) == list(_LABELS[:-1])
     assert found["targets"]["host"]["verdict"] == "held"
     assert [row["candidate"] for row in found["targets"]["host"]["rows"]] == [
-        "onnx fp32",
-        "onnx int8",
+        {"model": "student", "format": "onnx", "precision": precision, "provider": "cpu"}
+        for precision in ("fp32", "int8")
     ]
 
 

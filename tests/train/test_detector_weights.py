@@ -63,8 +63,8 @@ def test_detector_for_other_classes_keeps_all_but_the_class_predictors(family: F
     for name, value in found.items():
         source = random if name.startswith("head.cls_preds.") else stored
         assert torch.equal(value, source[name])
-    assert report.facts()["reinitialized"] == ["head.cls_preds for 3 classes instead of 80"]
-    assert report.facts()["initialised"] == report.facts()["skipped"] == []
+    assert report.facts().reinitialized == ("head.cls_preds for 3 classes instead of 80",)
+    assert report.facts().initialised == report.facts().skipped == ()
 
 
 def test_classifier_gives_its_blocks_and_the_rest_starts_at_random() -> None:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+from edgetl.facts.training import WeightsFacts
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES
 from edgetl.train.options import NetworkSettings
@@ -81,14 +82,14 @@ def test_facts_of_a_load_count_what_is_as_expected_and_name_what_is_not() -> Non
 
     facts = load_into(network(), stored, CLASSIFIER, "imagenet").facts()
 
-    assert facts == {
-        "source": "imagenet",
-        "loaded": len(stored) - 3,
-        "skipped": ["extra: not in the network"],
-        "initialised": [],
-        "backbone_share": 1.0,
-        "reinitialized": [f"{HEAD} for 2 classes instead of 7"],
-    }
+    assert facts == WeightsFacts(
+        source="imagenet",
+        loaded=len(stored) - 3,
+        skipped=("extra: not in the network",),
+        initialised=(),
+        backbone_share=1.0,
+        reinitialized=(f"{HEAD} for 2 classes instead of 7",),
+    )
 
 
 def test_backbone_alone_leaves_the_head_at_random_and_says_so() -> None:
@@ -103,7 +104,7 @@ def test_backbone_alone_leaves_the_head_at_random_and_says_so() -> None:
 def test_random_start_is_reported_as_such() -> None:
     _, module, report = build_network(settings("none"), 2)
 
-    assert report.facts() == {"source": "none", "loaded": 0}
+    assert report.facts() == WeightsFacts(source="none", loaded=0)
     assert report.sentence() == "all weights start at random"
     assert all(torch.equal(value, state(seed=0)[name]) for name, value in module.named_parameters())
 

@@ -32,6 +32,10 @@ class TeacherSignal:
     module: nn.Module
     """In evaluation mode, on the device that trains."""
     loss: DistillLoss
+    dataset: Dataset | None = None
+    """The images as the teacher sees them; None if the student sees them alike."""
+    outputs: Path | None = None
+    """Folder with its outputs for all views of the training images; None if it computes them."""
 
 
 class TrainingTask(Protocol):
@@ -40,6 +44,10 @@ class TrainingTask(Protocol):
     @property
     def caches_features(self) -> bool:
         """Whether the head alone is trained on cached features of the frozen rest."""
+
+    @property
+    def compares_maps(self) -> bool:
+        """Whether students follow maps of their teacher: too large to keep, and of one input."""
 
     @property
     def tools(self) -> tuple[str, ...]:

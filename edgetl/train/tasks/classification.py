@@ -42,6 +42,7 @@ _PROBE_BATCH = 256
 
 class _Classification:
     caches_features = True
+    compares_maps = False
     tools: tuple[str, ...] = ("numpy", "torch", "torchvision")
 
     def problems(self, table: TrainingTable) -> Iterator[tuple[str, str]]:

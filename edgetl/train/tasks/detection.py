@@ -43,6 +43,7 @@ thousands, after which the averages of `adamw` stand still for an epoch."""
 
 class _Detection:
     caches_features = False
+    compares_maps = True
     tools: tuple[str, ...] = ("numpy", "pillow", "pycocotools", "torch", "torchvision")
 
     def problems(self, table: TrainingTable) -> Iterator[tuple[str, str]]:

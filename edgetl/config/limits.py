@@ -1,0 +1,232 @@
+"""The limits that a target sets: one entry for each, read by run, gate and report alike.
+
+An entry is a field of `Limits` whose annotation says how it is judged and worded; `LIMITS` lists
+them. A figure is judged by its value (`point`), not by an end of its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from edgetl.config.table import Table
+from edgetl.types import MIB, Task
+
+
+class Direction(StrEnum):
+    """On which side of its limit a figure must be."""
+
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+
+
+class Source(StrEnum):
+    """Where a figure comes from."""
+
+    PREDICTIONS = "predictions"
+    """For the test images."""
+    FILE = "file"
+    TIMING = "timing"
+    """On the device; what disturbs it only makes times longer."""
+    PROCESS = "process"
+    """That is timed on the device."""
+
+    @property
+    def on_device(self) -> bool:
+        """Whether only the device can give the figure."""
+        return self in {Source.TIMING, Source.PROCESS}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What limits judge of one candidate."""
+
+    title: str
+    """What people call the metric: ``top-1``."""
+    accuracies: Mapping[str, float | None]
+    """The metric first, then what the task reports besides, by name."""
+    at_chance: str | None
+    """Why it is no better than guessing, in words; None if it is better."""
+    no_predictions: bool
+    """Whether it predicts nothing at all, which no limit makes a result."""
+    drop_pp: float
+    """Of the metric."""
+    size_bytes: int
+    p95_ms: float | None
+    """None where no device measured it."""
+    memory_bytes: int | None
+    interfered: bool
+    """Other programs disturbed the timing, which can only have made it longer."""
+
+    @property
+    def metric(self) -> float:
+        """The value of the leading figure."""
+        return next(iter(self.accuracies.values())) or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How one limit is judged and worded; its bound is a field of `Limits`.
+
+    Attributes:
+        case: The test case of a check that it belongs to; limits of accuracy share one.
+        title: What people call the figure.
+        unit: Empty for a fraction.
+        direction: On which side the figure must be.
+        source: Where the figure comes from.
+        figure: The figure in that unit; None where it is not known.
+        unknown: Why a device reported no figure, in words.
+        task: The only task that has the figure; None where every task has it.
+        of_metric: Whether a miss names the metric, because the title does not.
+    """
+
+    case: str
+    title: str
+    unit: str
+    direction: Direction
+    source: Source
+    figure: Callable[[Figures], float | None]
+    unknown: str = ""
+    task: Task | None = None
+    of_metric: bool = False
+
+    def excess(self, value: float, bound: float) -> float:
+        """Return how far `value` is on the wrong side of `bound`; holds up to 0."""
+        return bound - value if self.direction is Direction.AT_LEAST else value - bound
+
+    def compared(self, value: float, bound: float) -> str:
+        """Return figure and bound: ``2 > 1.5 ms``."""
+        is_missed = self.excess(value, bound) > 0
+        at_least = self.direction is Direction.AT_LEAST
+        sign = ("<" if at_least else ">") if is_missed else (">=" if at_least else "<=")
+        return self._with_unit(f"{value:.4g} {sign} {bound:g}")
+
+    def miss(self, figures: Figures, value: float, bound: float) -> str:
+        """Return a miss in words: ``p95 2 > 1.5 ms``."""
+        text = f"{self.title} {self.compared(value, bound)}"
+        return f"{text} ({figures.title})" if self.of_metric else text
+
+    def required(self, bound: float) -> str:
+        """Return the requirement in words: ``at most 3 ms``."""
+        return self._with_unit(f"{self.direction} {bound:g}")
+
+    def _with_unit(self, text: str) -> str:
+        return f"{text} {self.unit}" if self.unit else text
+
+
+def _accuracy(name: str, title: str, task: Task) -> Limit:
+    return Limit(
+        case="accuracy",
+        title=title,
+        unit="",
+        direction=Direction.AT_LEAST,
+        source=Source.PREDICTIONS,
+        figure=lambda figures: figures.accuracies.get(name),
+        task=task,
+    )
+
+
+_DROP = Limit(
+    case="accuracy drop",
+    title="drop",
+    unit="pp",
+    direction=Direction.AT_MOST,
+    source=Source.PREDICTIONS,
+    figure=lambda figures: figures.drop_pp,
+    of_metric=True,
+)
+_P95 = Limit(
+    case="latency",
+    title="p95",
+    unit="ms",
+    direction=Direction.AT_MOST,
+    source=Source.TIMING,
+    figure=lambda figures: figures.p95_ms,
+    unknown="too few times were taken for a p95",
+)
+_SIZE = Limit(
+    case="size",
+    title="size",
+    unit="MiB",
+    direction=Direction.AT_MOST,
+    source=Source.FILE,
+    figure=lambda figures: figures.size_bytes / MIB,
+)
+_MEMORY = Limit(
+    case="memory",
+    title="memory",
+    unit="MiB",
+    direction=Direction.AT_MOST,
+    source=Source.PROCESS,
+    figure=lambda figures: None if figures.memory_bytes is None else figures.memory_bytes / MIB,
+    unknown="the device does not report its peak memory",
+)
+
+
+class Limits(Table):
+    """Limits for a candidate on a target; null or false disables a limit."""
+
+    better_than_guessing: bool = True
+    """Reject a classifier that is no better than always predicting the most frequent class of the
+    test split, and a detector whose detections fit other images equally well. A detector without
+    any detection is always rejected."""
+    top1: Annotated[float | None, _accuracy("top1", "top-1", Task.CLASSIFICATION)] = Field(
+        default=None, ge=0.0, le=1.0
+    )
+    """Lowest top-1 accuracy of a classifier on the test split, fraction."""
+    map: Annotated[float | None, _accuracy("map", "mAP", Task.DETECTION)] = Field(
+        default=None, ge=0.0, le=1.0
+    )
+    """Lowest mean average precision of a detector on the test split, fraction; COCO's mean over
+    IoU thresholds from .5 to .95."""
+    map50: Annotated[float | None, _accuracy("map50", "mAP50", Task.DETECTION)] = Field(
+        default=None, ge=0.0, le=1.0
+    )
+    """Lowest mean average precision at an IoU threshold of .5, fraction."""
+    drop_pp: Annotated[float | None, _DROP] = Field(default=1.0, ge=0.0)
+    """Largest drop against the float model, percentage points of top-1 or mAP."""
+    p95_ms: Annotated[float | None, _P95] = Field(default=None, gt=0.0)
+    """Largest 95th percentile of the latency of the model alone, milliseconds."""
+    size_mib: Annotated[float | None, _SIZE] = Field(default=None, gt=0.0)
+    """Largest model file, MiB."""
+    memory_mib: Annotated[float | None, _MEMORY] = Field(default=None, gt=0.0)
+    """Largest peak resident memory of the inference process, MiB."""
+
+    def bound(self, name: str) -> float | None:
+        """Return the bound of the limit called `name`; None if it is not set."""
+        bound: float | None = getattr(self, name)
+        return bound
+
+    def chance_problem(self, figures: Figures) -> str:
+        """Return why `figures` are no better than guessing if that is refused, else nothing."""
+        is_refused = self.better_than_guessing or figures.no_predictions
+        return (is_refused and figures.at_chance) or ""
+
+    def in_words(self) -> dict[str, str]:
+        """Return the limits that are set, as people read them, by name."""
+        words = (
+            {"better_than_guessing": "better than guessing"} if self.better_than_guessing else {}
+        )
+        for name, limit in LIMITS.items():
+            bound = self.bound(name)
+            if bound is not None:
+                words[name] = f"{limit.title} {limit.required(bound)}"
+        return words
+
+
+LIMITS: Mapping[str, Limit] = {
+    name: entry
+    for name, field in Limits.model_fields.items()
+    for entry in field.metadata
+    if isinstance(entry, Limit)
+}
+"""Every limit with a bound by its name in the target file."""
+
+
+def accuracy_limits(task: Task) -> dict[str, Limit]:
+    """Return the limits that only `task` has, its metric first."""
+    return {name: limit for name, limit in LIMITS.items() if limit.task is task}

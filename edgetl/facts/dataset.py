@@ -1,0 +1,56 @@
+"""Facts of the stages that index and fit images."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from edgetl.config.recipe import InputTable
+from edgetl.facts import FactsModel
+from edgetl.types import Role, Split, Task
+
+
+class DatasetFacts(FactsModel):
+    """What is known of the images of one role."""
+
+    role: Role
+    task: Task
+    classes: tuple[str, ...]
+    images: dict[Split, int]
+    """Images used of each split."""
+    dropped: dict[str, tuple[str, ...]]
+    """Names of the images that are not used, by the reason."""
+    duplicates: int
+    """Images whose content was there before; they stay in one split."""
+    other_files: int
+    """Files in the folder that are no images."""
+    counts: dict[Split, dict[str, int]] = Field(default_factory=dict)
+    """Images of each class by split, where an image has one label."""
+    boxes: dict[Split, dict[str, int]] | None = None
+    """Boxes of each class by split, crowds not counted; None where labels are no boxes."""
+    backgrounds: dict[Split, int] = Field(default_factory=dict)
+    """Images without a box."""
+    crowds: int = 0
+    difficult: int = 0
+    repaired: dict[str, int] = Field(default_factory=dict)
+    """Repaired boxes by the kind of repair."""
+    unlisted: int = 0
+    """Images that belong to no split."""
+    transductive: bool = False
+    """Whether unlabelled images may be those of the evaluation."""
+    shared_with_evaluation: int = 0
+    """Unlabelled images that are also measured on."""
+
+
+class ViewFacts(FactsModel):
+    """Facts of the view stage: a dataset as one network sees it."""
+
+    role: Role
+    input: InputTable
+    images: int
+    size_bytes: int
+    boxes: int = 0
+    """Labelled boxes of all splits; 0 where labels are no boxes."""
+    too_small: dict[Split, int] = Field(default_factory=dict)
+    """Boxes that training does not see because they are too small at the input's size."""
+    cropped: dict[Split, int] = Field(default_factory=dict)
+    """Boxes that training does not see because the fit cuts them off."""

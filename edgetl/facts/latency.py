@@ -1,0 +1,115 @@
+"""Facts of the benchmark stage, and of every other timing by the runtime."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from edgetl.facts import FactsModel
+from edgetl.types import Provenance
+
+Host = dict[str, str | int | float | None]
+"""Fingerprint of a machine; see `edgetl.runtime.host.fingerprint`."""
+
+
+class Quantile(FactsModel):
+    """A quantile of times with its 95 % interval, milliseconds."""
+
+    value: float = Field(gt=0.0)
+    low: float = Field(gt=0.0)
+    high: float = Field(gt=0.0)
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"value {self.value:g} is not between low {self.low:g} and high {self.high:g}"
+            )
+        return self
+
+
+Quantiles = dict[str, Quantile | None]
+"""By name, ``p50``; None where there were too few times."""
+
+
+class RunsFacts(FactsModel):
+    """The runs of a timing."""
+
+    asked: int
+    taken: int
+    undisturbed: int
+    p50_ms: tuple[float, ...]
+    """Median of each run, the disturbed ones included."""
+    disturbances: tuple[tuple[str, ...], ...]
+    """What disturbed each run, in words."""
+
+
+class SustainedFacts(FactsModel):
+    """What became of the times when the model ran for minutes without a pause."""
+
+    p50_ms_by_minute: tuple[float, ...]
+    p95_ms_by_minute: tuple[float, ...]
+    slowdown: float
+    """The last minute's median over the first's."""
+    hottest_c: float | None
+    median_frequency_mhz: float | None
+    slowest_frequency_mhz: float | None
+    throttled_from_s: float | None
+    throttled_by: tuple[str, ...]
+
+
+class TimingFacts(FactsModel):
+    """The figures of `edgetl.runtime.latency.Latency.summary`."""
+
+    engine: str
+    """Package and version."""
+    provider: str
+    threads: int
+    load_ms: float
+    first_ms: float
+    """The first inference."""
+    count: int
+    """Inferences that the figures come from."""
+    model_ms: Quantiles
+    end_to_end_ms: Quantiles
+    """From image to prediction."""
+    pre_ms: Quantiles
+    post_ms: Quantiles
+    peak_memory_bytes: int | None
+    energy_j: float | None
+    """Of one inference."""
+    hottest_c: float | None
+    warm_up_count: int
+    stable: bool
+    """Whether the warm-up settled."""
+    interfered: bool
+    """Whether too few runs were undisturbed, so the times can only be too long."""
+    runs: RunsFacts
+    sustained: SustainedFacts | None
+
+    @property
+    def p50(self) -> Quantile | None:
+        """The median of the model alone."""
+        return self.model_ms.get("p50")
+
+    @property
+    def p95(self) -> Quantile | None:
+        """The 95th percentile of the model alone."""
+        return self.model_ms.get("p95")
+
+
+class LatencyFacts(TimingFacts):
+    """Facts of the benchmark stage."""
+
+    device: str
+    """Address."""
+    provenance: Provenance
+    host: Host
+    broken: tuple[str, ...] | None
+    """Golden samples that the device answers otherwise, in words; None where the CPU runs them."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether the times mean anything as speed."""
+        return self.provenance is Provenance.MEASURED

@@ -1,0 +1,92 @@
+"""Facts of the package stage: the verdict of a target, and one row per candidate."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from edgetl.config.candidate import Candidate
+from edgetl.config.limits import Limits
+from edgetl.facts import FactsModel
+from edgetl.types import Provenance
+
+
+class Verdict(StrEnum):
+    """What is known of one candidate."""
+
+    CHOSEN = "chosen"
+    HOLDS = "holds"
+    REJECTED = "rejected"
+    UNVERIFIED = "unverified"
+    """Breaks no limit that could be checked, but not all could be."""
+
+
+class Outcome(StrEnum):
+    """What is known of a target."""
+
+    HELD = "held"
+    MISSED = "missed"
+    UNVERIFIED = "unverified"
+
+
+class Part(StrEnum):
+    """What a package reads of each candidate."""
+
+    FILE = "file"
+    FLOAT = "float"
+    """The file that it was quantized from."""
+    VERIFICATION = "verification"
+    LATENCY = "latency"
+
+    def of(self, candidate: Candidate) -> str:
+        """Return the name of the package's input that is this part of `candidate`."""
+        key = (candidate.model, candidate.format, candidate.precision.value, candidate.provider)
+        return f"{self.value}/{'/'.join(key)}"
+
+
+class CandidateRow(FactsModel):
+    """One line of a target's table: raw figures, and the verdict in words."""
+
+    candidate: Candidate
+    metric: str
+    title: str
+    value: float
+    low: float
+    high: float
+    others: dict[str, float | None]
+    """Other figures that a limit can be set on, by title."""
+    drop_pp: float
+    drop_low_pp: float
+    drop_high_pp: float
+    breaks_at: str | None
+    """The first step of the parity ladder that does not hold."""
+    size_bytes: int
+    p95_ms: float | None
+    """None where no device measured it."""
+    p95_low_ms: float | None
+    p95_high_ms: float | None
+    provenance: Provenance | None
+    interfered: bool
+    memory_bytes: int | None
+    verdict: Verdict
+    reason: str
+
+
+class PackageFacts(FactsModel):
+    """Facts of the package stage."""
+
+    target: str
+    device: str | None
+    """Address."""
+    threads: int
+    limits: Limits
+    verdict: Outcome
+    why: str
+    """Of a target that is not held: which limit none holds, or what is missing."""
+    chosen: Candidate | None
+    rows: tuple[CandidateRow, ...]
+    """At least one."""
+
+    @property
+    def chosen_row(self) -> CandidateRow | None:
+        """The row of the chosen candidate."""
+        return next((row for row in self.rows if row.candidate == self.chosen), None)

@@ -1,0 +1,70 @@
+"""Facts of the verify stage."""
+
+from __future__ import annotations
+
+from edgetl.config.candidate import ModelFile
+from edgetl.facts import FactsModel
+from edgetl.facts.scores import Agreement, Difference, Score
+from edgetl.types import Precision
+
+
+class ClassFigures(FactsModel):
+    """One class on the test split."""
+
+    label: str
+    support: int
+    """Images or objects of the class."""
+    figures: dict[str, float | None]
+    """What the task measures per class, by name; None where there was nothing to measure."""
+
+
+class Drop(Difference):
+    """What a file lost against a trained model, percentage points of the metric."""
+
+    against: str
+    """Name of the trained model in the recipe."""
+    value: float
+    """The trained model's metric, by the same non-maximum suppression."""
+
+
+class LadderStep(Agreement):
+    """One step from the trained model to the file."""
+
+    step: str
+    images: int
+    lowest_snr_db: float
+    """Below this the step is broken."""
+    holds: bool
+
+
+class VerificationFacts(Score):
+    """Accuracy of a model file through the runtime that ships, and its parity with torch."""
+
+    model: str
+    """Name of the network in the recipe."""
+    format: str
+    precision: Precision
+    engine: str
+    """Package and version."""
+    num_predictions: int
+    """0 of a detector without detections; a classifier always predicts."""
+    at_chance: str | None
+    """Why the predictions are no better than guessing, in words; None if they are better."""
+    truncated: str | None
+    """What the limit of detections cuts off, in words; None if nothing."""
+    drop: Drop
+    """Against the model that was exported."""
+    teacher_drop: Drop
+    ladder: tuple[LadderStep, ...]
+    breaks_at: str | None
+    """The first step of the ladder that does not hold."""
+    classes: tuple[ClassFigures, ...]
+    """In the order of the model's outputs."""
+    worst_errors: str | None
+    """Name of the picture of the worst errors; None if there is none."""
+    size_bytes: int
+
+    @property
+    def file(self) -> ModelFile:
+        """The model file that was verified."""
+        return ModelFile(self.model, self.format, self.precision)

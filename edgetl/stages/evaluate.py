@@ -1,0 +1,136 @@
+"""Measure what each step of a model chain brings, where the model will work if that is known.
+
+The control of a refining step is the model that it refines: both predict the same images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgetl.config.table import Table
+from edgetl.evaluation import EVALUATIONS
+from edgetl.facts.training import ChainFacts, ChainStep
+from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._candidates import TEACHER, student_node
+from edgetl.stages._model_chain import chain_of, model_table
+from edgetl.stages._views import network_input, view_node
+from edgetl.store.store import Artifact
+from edgetl.types import Role, Split
+
+if TYPE_CHECKING:  # planning must not wait for numpy
+    from edgetl.data.dataset import Dataset
+    from edgetl.evaluation import Predictions
+
+
+class Settings(Table):
+    """What the figures depend on besides the models and the images."""
+
+    model: str
+    role: Role
+    """Of the dataset that is measured on."""
+    steps: tuple[str, ...]
+    """Name of the stage of each step, for reports."""
+    transductive: bool
+    """Whether a step may have adapted to the very images that are measured on."""
+
+
+def _plan(job: Job, made: Planned) -> Sequence[Node]:
+    return list(_nodes(job, made))
+
+
+def _nodes(job: Job, made: Planned) -> Iterator[Node]:
+    models = {TEACHER: made["teacher"][0]}
+    student = student_node(made)
+    if student is not None:
+        models[str(student.key)] = student
+    unlabelled = job.recipe.unlabelled
+    transductive = unlabelled is not None and unlabelled.transductive
+    for name, model in models.items():
+        chain = chain_of(model)
+        if job.recipe.evaluation is not None:
+            role = Role.EVALUATION
+        elif len(chain) > 1:
+            role = Role.DATA
+        else:
+            continue
+        settings = Settings(
+            model=name,
+            role=role,
+            steps=tuple(node.stage for node in chain),
+            transductive=transductive and len(chain) > 1 and role is Role.EVALUATION,
+        )
+        view = view_node(made, network_input(job, model_table(job, name)), role=role)
+        inputs = {"dataset": view, **{f"model {i}": node for i, node in enumerate(chain)}}
+        yield Node("evaluate", f"evaluate {name}", settings, inputs, key=name)
+
+
+def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> ChainFacts:
+    from edgetl.data.dataset import Dataset
+
+    dataset = Dataset.open(inputs["dataset"].folder)
+    evaluation = EVALUATIONS.load(dataset.task.value)
+    steps: list[ChainStep] = []
+    before: Predictions | None = None
+    for position, stage in enumerate(settings.steps):
+        work.progress.step(position, len(settings.steps), f"images through {stage}")
+        after = _predictions(inputs[f"model {position}"], dataset)
+        gain = None
+        if before is not None:
+            gain = evaluation.difference(after, before, dataset, Split.TEST)
+        score = evaluation.score(after, dataset, Split.TEST)
+        steps.append(ChainStep(stage=stage, score=score, gain=gain))
+        before = after
+    return ChainFacts(
+        model=settings.model,
+        role=settings.role,
+        images=len(dataset.items(Split.TEST)),
+        transductive=settings.transductive,
+        steps=tuple(steps),
+    )
+
+
+def _predictions(model: Artifact, dataset: Dataset) -> Predictions:
+    from edgetl.models import load_model
+    from edgetl.train.training_artifacts import split_predictions
+
+    spec, module = load_model(model.folder)
+    return split_predictions(spec, module, dataset, Split.TEST)
+
+
+def _summary(facts: ChainFacts) -> str:
+    """Return for example ``top-1 0.581 [0.537, 0.624]; adapt 0.624 [...], gain +4.2 pp [...]``."""
+    first = facts.steps[0].score
+    parts = [f"{first.title} {_interval(facts.steps[0])} on {facts.images:,} images"]
+    for step in facts.steps[1:]:
+        text = f"{step.stage} {_interval(step)}"
+        if step.gain is not None:
+            gain = step.gain
+            text += f", gain {gain.pp:+.1f} pp [{gain.low_pp:+.1f}, {gain.high_pp:+.1f}]"
+        parts.append(text)
+    if facts.transductive:
+        parts.append("transductive: adapted to images that are measured on")
+    return "; ".join(parts)
+
+
+def _interval(step: ChainStep) -> str:
+    return f"{step.score.value:.3f} [{step.score.low:.3f}, {step.score.high:.3f}]"
+
+
+def _tools(settings: Settings) -> tuple[str, ...]:
+    del settings
+    return ("numpy", "pycocotools", "torch", "torchvision")
+
+
+STAGE = Stage(
+    name="evaluate",
+    version=1,
+    needs=("view", "teacher", "student"),
+    makes="evaluation",
+    options=NoOptions,
+    plan=_plan,
+    tools=_tools,
+    facts=ChainFacts,
+    run=_run,
+    summary=_summary,
+)

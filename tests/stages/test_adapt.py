@@ -1,0 +1,179 @@
+"""A model is adapted to unlabelled images, and what that brings is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgetl.config.recipe import InputTable
+from edgetl.config.refinement import Refinement
+from edgetl.data.dataset import Dataset
+from edgetl.errors import DataError
+from edgetl.facts.training import AdaptationFacts, ChainFacts
+from edgetl.models import load_model
+from edgetl.nn.layers import RawPixels
+from edgetl.stages import STAGES, Job, Node, Refining
+from edgetl.stages.view import Settings as ViewSettings
+from edgetl.store.store import Artifact, Request, Store
+from edgetl.types import Role, Split
+
+STAGE = STAGES.load("adapt")
+UNLABELLED = {"path": "there"}
+
+
+def _view(job: Job, role: Role) -> Node:
+    image_input = job.recipe.input
+    settings = ViewSettings(role=role, input=image_input, path=None, synthetic=None, exclude=())
+    return Node("view", f"view {role}", settings)
+
+
+def _job(bench: Any, **fields: Any) -> Job:
+    job: Job = bench.job(input={"size": 32, "fit": "stretch", "pad": 0}, **fields)
+    entry = Refinement("adapt", STAGE.options(), "teacher.refine.0.adapt")
+    return dataclasses.replace(job, refinements={"teacher": (entry,)})
+
+
+def _step(job: Job) -> tuple[Node, Node]:
+    """Return the root of the teacher and the step that adapts it."""
+    root = Node("finetune", "finetune", InputTable(), key="teacher")
+    made = {"view": [_view(job, Role.DATA), _view(job, Role.UNLABELLED)]}
+    assert STAGE.refine is not None
+    return root, STAGE.refine(job, Refining("teacher", 1, STAGE.options(), root), made)
+
+
+def _teacher(bench: Any, untrained: Callable[..., Path], dataset: Artifact) -> Artifact:
+    store = Store(bench.root / "store")
+    request = Request("finetune", 1, {}, {}, {})
+    out, _, _ = store.folders(request)
+    out.rmdir()
+    untrained(out, dataset.folder, "mobilenet_v3_small", width=0.35, seed=0)
+    return store.commit(request, kind="teacher", label="finetune", facts={}, seconds=0.0)
+
+
+def test_statistics_become_those_of_the_unlabelled_images(
+    bench: Any, untrained: Callable[..., Path]
+) -> None:
+    job = _job(bench, unlabelled=UNLABELLED)
+    _, node = _step(job)
+    dataset, unlabelled = bench.dataset(), bench.dataset(seed=5)
+    teacher = _teacher(bench, untrained, dataset)
+
+    artifact = bench.run(node, {"model": teacher, "dataset": dataset, "unlabelled": unlabelled})
+
+    facts = artifact.read(AdaptationFacts)
+    assert (facts.model, facts.images, facts.method) == ("teacher", 24, "bn-statistics")
+    spec, adapted = load_model(artifact.folder)
+    _, before = load_model(teacher.folder)
+    first = next(name for name in adapted.state_dict() if name.endswith("running_mean"))
+    images = Dataset.open(unlabelled.folder).images(Split.TRAIN)
+    normalise = RawPixels(torch.nn.Identity(), spec.mean, spec.std)
+    pixels = normalise(torch.from_numpy(np.array(images)).float())
+    stem = adapted.get_submodule(first.rpartition(".")[0].rpartition(".")[0] + ".0")
+    expected = stem(pixels).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(adapted.state_dict()[first], expected, atol=1e-5, rtol=1e-4)
+    for name, value in adapted.state_dict().items():
+        if "running" not in name:
+            torch.testing.assert_close(value, before.state_dict()[name], atol=0, rtol=0)
+    assert (artifact.folder / "predictions.npz").is_file()
+    assert STAGE.summarise(artifact).startswith(f"{facts.norms} batch norms adapted to 24 ")
+
+
+def test_recipe_without_unlabelled_images_is_refused(bench: Any) -> None:
+    assert bench.problems("adapt", _job(bench)) == (
+        "recipe.yaml: teacher.refine.0.adapt: needs unlabelled images from where the model will "
+        "work; add `unlabelled: {path: FOLDER}` to the recipe"
+    )
+    assert bench.problems("adapt", _job(bench, unlabelled=UNLABELLED)) == ""
+
+
+def test_one_image_has_no_statistics(bench: Any, untrained: Callable[..., Path]) -> None:
+    _, node = _step(_job(bench, unlabelled=UNLABELLED))
+    dataset = bench.dataset()
+    one = bench.dataset({Split.TRAIN: 1, Split.VAL: 0, Split.TEST: 0})
+    inputs = {
+        "model": _teacher(bench, untrained, dataset), "dataset": dataset, "unlabelled": one,
+    }  # fmt: skip
+    with pytest.raises(DataError, match="`unlabelled` has 1 image, but statistics need at least 2"):
+        bench.run(node, inputs)
+
+
+def _evaluated(job: Job) -> list[Node]:
+    _, node = _step(job)
+    views = [_view(job, role) for role in (Role.DATA, Role.UNLABELLED, Role.EVALUATION)]
+    return list(
+        STAGES.load("evaluate").plan(job, {"view": views, "teacher": [node], "student": []})
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "role", "transductive"),
+    [
+        pytest.param({}, Role.DATA, False, id="test split"),
+        pytest.param({"evaluation": {"path": "e"}}, Role.EVALUATION, False, id="evaluation"),
+        pytest.param(
+            {"evaluation": {"path": "e"}, "unlabelled": {"path": "there", "transductive": True}},
+            Role.EVALUATION,
+            True,
+            id="transductive",
+        ),
+    ],
+)
+def test_chain_is_measured_where_the_model_will_work(
+    bench: Any, fields: dict[str, Any], role: Role, *, transductive: bool
+) -> None:
+    job = _job(bench, **{"unlabelled": UNLABELLED, **fields})
+    [node] = _evaluated(job)
+    assert node.label == "evaluate teacher"
+    settings = node.settings.model_dump()
+    assert (settings["role"], settings["transductive"]) == (role, transductive)
+    assert settings["steps"] == ("finetune", "adapt")
+    assert node.inputs["dataset"].label == f"view {role}"
+    assert node.inputs["model 1"].inputs["model"] is node.inputs["model 0"]
+
+
+def test_recipe_without_refinement_and_evaluation_measures_nothing_more(bench: Any) -> None:
+    job = dataclasses.replace(_job(bench), refinements={})
+    root = Node("finetune", "finetune", InputTable(), key="teacher")
+    made = {"view": [_view(job, Role.DATA)], "teacher": [root], "student": []}
+    assert list(STAGES.load("evaluate").plan(job, made)) == []
+
+
+def test_gain_is_that_of_each_step_over_the_one_before(
+    bench: Any, untrained: Callable[..., Path]
+) -> None:
+    job = _job(bench, unlabelled=UNLABELLED)
+    [node] = _evaluated(job)
+    dataset = bench.dataset()
+    teacher = _teacher(bench, untrained, dataset)
+
+    artifact = bench.run(node, {"dataset": dataset, "model 0": teacher, "model 1": teacher})
+
+    facts = artifact.read(ChainFacts)
+    first, second = facts.steps
+    assert (first.stage, first.gain, second.stage) == ("finetune", None, "adapt")
+    # The same model twice: no image is predicted differently.
+    assert first.score == second.score
+    assert second.gain is not None
+    assert (second.gain.pp, facts.images) == (0.0, 8)
+    summary = STAGES.load("evaluate").summarise(artifact)
+    assert summary.startswith(f"top-1 {first.score.value:.3f} [")
+    assert " on 8 images; adapt " in summary
+    assert ", gain +0.0 pp [" in summary
+    assert "transductive" not in summary
+
+
+def test_transductive_figure_is_marked_as_such(bench: Any, untrained: Callable[..., Path]) -> None:
+    fields = {"evaluation": {"path": "e"}, "unlabelled": {"path": "there", "transductive": True}}
+    [node] = _evaluated(_job(bench, **fields))
+    dataset = bench.dataset()
+    teacher = _teacher(bench, untrained, dataset)
+    artifact = bench.run(node, {"dataset": dataset, "model 0": teacher, "model 1": teacher})
+    assert artifact.read(ChainFacts).transductive
+    summary = STAGES.load("evaluate").summarise(artifact)
+    assert summary.endswith("; transductive: adapted to images that are measured on")
