@@ -15,7 +15,7 @@ _FIRST_SILENCE_S = 30.0
 
 
 class GoneError(Exception):
-    """The client has disconnected, or the system has told the agent to stop."""
+    """The client has disconnected, or the system wants the agent to stop."""
 
 
 class Link:
