@@ -235,9 +235,9 @@ def test_tools_are_what_runs_there(settings: Settings) -> None:
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the runtime that travels take the CPU for the GPU that it is asked for."""
-    files, name = runtime_files(), "edgetl/runtime/engines/onnx.py"
-    text = files[name].read_text(encoding="utf-8")
+    """Make the runtime that is sent use the CPU where it is asked for the GPU."""
+    real, name = runtime_files, "edgetl/runtime/engines/onnx.py"
+    text = real()[name].read_text(encoding="utf-8")
     for old, new in (
         ("CUDAExecutionProvider", "CPUExecutionProvider"),
         ('{"use_tf32": "0"}', "{}"),
@@ -247,7 +247,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         text = text.replace(old, new)
     played = tmp_path / "onnx.py"
     played.write_text(text, encoding="utf-8")
-    monkeypatch.setattr(bundle, "runtime_files", lambda: files | {name: played})
+    monkeypatch.setattr(bundle, "runtime_files", lambda *formats: real(*formats) | {name: played})
 
 
 @pytest.mark.usefixtures("gpu")
