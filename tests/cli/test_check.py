@@ -121,7 +121,7 @@ def test_device_that_cannot_be_reached_is_an_error_in_the_files_of_a_server(dama
 def test_recipe_that_was_never_run_has_no_bundle(damaged: Path) -> None:
     del damaged
     done = CliRunner().invoke(edgetl, ["check", "parts", "--target", "board"])
-    assert str(done.exception) == "parts was never run to its end here\n  edgetl run parts"
+    assert str(done.exception) == "parts has no complete run here\n  edgetl run parts"
 
 
 def test_baseline_that_is_missing_is_a_mistake_of_the_caller(damaged: Path) -> None:

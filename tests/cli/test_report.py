@@ -77,7 +77,7 @@ def _report(store: Path, *words: str) -> Result:
     return CliRunner().invoke(edgetl, ["report", "parts", "--store", str(store), *words])
 
 
-def test_page_is_written_where_it_is_wanted(store: Path, tmp_path: Path) -> None:
+def test_page_is_written_to_the_given_path(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "page.html"
     done = _report(store, "--out", str(out))
     assert done.exit_code == 0, done.output
@@ -85,7 +85,7 @@ def test_page_is_written_where_it_is_wanted(store: Path, tmp_path: Path) -> None
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_run_of_another_recipe_is_told(store: Path, tmp_path: Path) -> None:
+def test_run_of_a_changed_recipe_has_a_notice(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     done = _report(store, "--out", str(out))
     notice = (
@@ -96,7 +96,7 @@ def test_run_of_another_recipe_is_told(store: Path, tmp_path: Path) -> None:
     assert notice.replace("'", "&#39;") in out.read_text(encoding="utf-8")
 
 
-def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, package: Facts) -> None:
+def test_run_that_is_up_to_date_has_no_notice(tmp_path: Path, package: Facts) -> None:
     spec = ModelSpec.of(
         "mobilenet_v2", width=1.0, classes=("nut", "screw"), image_input=InputTable(size=32)
     )
@@ -124,7 +124,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, pack
     assert "(finetune); 'edgetl run parts'" in json.loads(changed.stdout)["notice"]
 
 
-def test_device_that_is_away_keeps_no_report_back(
+def test_report_does_not_need_the_device(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("asyncssh")
@@ -134,9 +134,7 @@ def test_device_that_is_away_keeps_no_report_back(
     (tmp_path / "targets" / "far.yaml").write_text(f"{target}candidates: {{onnx: [fp32]}}\n")
     done = _report(store, "--json", "--set", "targets=[far]")
     notice = json.loads(done.stdout)["notice"]
-    assert notice.startswith(
-        "Whether the recipe still asks for what this run made could not be found out: "
-    )
+    assert notice.startswith("It could not be checked whether this run is up to date: ")
     assert "127.0.0.1" in notice
 
 
@@ -150,9 +148,7 @@ def test_markdown_alone_writes_no_file(
     assert not (tmp_path / "report.html").exists()
 
 
-def test_json_tells_targets_and_lineage_and_the_page_if_it_is_wanted(
-    store: Path, tmp_path: Path
-) -> None:
+def test_json_has_targets_lineage_and_the_page_if_requested(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     found = json.loads(_report(store, "--json", "--out", str(out)).stdout)
     assert found["html"] == str(out)
@@ -163,7 +159,7 @@ def test_json_tells_targets_and_lineage_and_the_page_if_it_is_wanted(
     assert found["artifacts"]["package board"]["stage"] == "package"
 
 
-def test_page_goes_to_the_working_folder_by_default(
+def test_page_is_written_to_the_working_folder_by_default(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -173,10 +169,12 @@ def test_page_goes_to_the_working_folder_by_default(
     assert (tmp_path / "report.html").read_bytes() == first
 
 
-def test_markdown_and_json_do_not_go_together(store: Path) -> None:
+def test_markdown_and_json_cannot_be_combined(store: Path) -> None:
     done = _report(store, "--markdown", "--json")
     assert isinstance(done.exception, UsageError)
-    assert done.exception.message == "--markdown and --json both want standard output"
+    assert done.exception.message == (
+        "--markdown and --json cannot be combined, as both print to standard output"
+    )
 
 
 def test_recipe_that_never_ran_says_what_to_run(tmp_path: Path) -> None:
