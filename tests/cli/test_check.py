@@ -99,9 +99,9 @@ def test_manifest_is_no_baseline(damaged: Path) -> None:
         text=True,
         check=False,
     )
-    *said, remedy = done.stderr.splitlines()
-    assert (done.returncode, len(said)) == (3, 5)
-    assert said[0] == "edgetl: dist/board/manifest.json: is no baseline"
+    *lines, remedy = done.stderr.splitlines()
+    assert (done.returncode, len(lines)) == (3, 5)
+    assert lines[0] == "edgetl: dist/board/manifest.json: is no baseline"
     assert remedy.strip() == "give a file that this wrote: edgetl baseline update dist/board"
 
 
@@ -185,7 +185,7 @@ def test_example_workflow_calls_commands_as_they_are() -> None:
         if line.startswith("edgetl ")
     ]
     assert [words[1] for words in lines] == ["run", "prune", "check", "check"]
-    # Only of a recipe, whose store is there, does a board answer the test images itself.
+    # The board predicts on the test images only for a recipe, which has a store.
     *_, measured = lines
     assert measured[2] == "$RECIPE"
     upload, download = (
@@ -196,10 +196,10 @@ def test_example_workflow_calls_commands_as_they_are() -> None:
     assert upload["include-hidden-files"] is True
     assert download == {"name": upload["name"]}
     for _, name, *words in lines:
-        found = edgetl.get_command(click.Context(edgetl), name)
-        assert found is not None
+        command = edgetl.get_command(click.Context(edgetl), name)
+        assert command is not None
         # An option that the command does not know raises an error here.
-        found.make_context(name, [word for word in words if word != "$BASELINE"])
+        command.make_context(name, [word for word in words if word != "$BASELINE"])
 
 
 @pytest.mark.parametrize(

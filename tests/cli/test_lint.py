@@ -51,15 +51,15 @@ def test_joined_output_is_reported_with_its_branches_and_a_remedy(model: Path) -
 def test_json_holds_the_same(model: Path) -> None:
     done = lint("joined.onnx", "--json", "--pixels", "0..1", cwd=model)
 
-    found = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     assert done.returncode == 5
-    join = next(each for each in found["findings"] if each["what"] == "Concat 'join'")
+    join = next(each for each in result["findings"] if each["what"] == "Concat 'join'")
     assert (join["place"], join["tensor"]) == ("output", "dets")
     assert [part["name"] for part in join["parts"]] == ["image", "scores"]
     assert join["parts"][0]["highest"] <= 1
 
 
-def test_clean_model_says_so_and_ends_with_0(model: Path) -> None:
+def test_clean_model_ends_with_0(model: Path) -> None:
     graph = onnx.load(model / "joined.onnx")
     graph.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.float32(0.5), "scale"))
     onnx.save(graph, model / "clean.onnx")
@@ -70,7 +70,7 @@ def test_clean_model_says_so_and_ends_with_0(model: Path) -> None:
     assert done.stdout == ("clean.onnx: no joined parts differ more than 16-fold in range\n")
 
 
-def test_dead_part_of_a_quantized_file_is_told_with_its_step(model: Path) -> None:
+def test_lost_part_of_a_quantized_file_is_reported_with_its_step(model: Path) -> None:
     helper = onnx.helper
     graph = onnx.load(model / "joined.onnx")
     graph.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(8), "step"))
@@ -92,7 +92,7 @@ def test_dead_part_of_a_quantized_file_is_told_with_its_step(model: Path) -> Non
     assert "  one step of the tensor is 8 in this file\n" in done.stdout
 
 
-def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
+def test_placeholders_and_unexamined_parts_are_reported(model: Path) -> None:
     helper = onnx.helper
     branches = {
         name: helper.make_graph(
@@ -118,7 +118,7 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
     done = lint("if.onnx", cwd=model)
     kept = json.loads(lint("if.onnx", "--json", cwd=model).stdout)
 
-    told = [
+    fed = [
         "every image was fed 2 times, the batch that the file fixes",
         "input 'flag' was fed with 1; if it needs something else, make it a constant in the file",
     ]
@@ -129,12 +129,12 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
     remedy = "export the model without control flow, or with its constant conditions folded"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        *told,
+        *fed,
         f"not examined: {what}",
         f"  {remedy}",
         "if.onnx: no examined parts differ more than 16-fold in range",
     ]
-    assert kept == {"findings": [], "fed": told, "unseen": [{"what": what, "remedy": remedy}]}
+    assert kept == {"findings": [], "fed": fed, "unseen": [{"what": what, "remedy": remedy}]}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``edgetl report`` writes the page, or prints Markdown or JSON, or says what to run."""
+"""``edgetl report`` writes the page, prints Markdown or JSON, or names the missing run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def package(examples: Any) -> Facts:
         provenance=None,
         memory_bytes=None,
     )
-    made = examples.package(
+    example = examples.package(
         "board",
         row,
         device=None,
@@ -50,26 +50,26 @@ def package(examples: Any) -> Facts:
         verdict="unverified",
         why="no device",
     )
-    facts: Facts = made.model_dump(mode="json")
+    facts: Facts = example.model_dump(mode="json")
     return facts
 
 
 @pytest.fixture
 def store(tmp_path: Path, examples: Any, package: Facts) -> Path:
-    """A store in which the embedded recipe ran, with one target that no device timed."""
-    found = Store(tmp_path / "store")
+    """A store in which the built-in recipe ran, with one target without a device."""
+    store = Store(tmp_path / "store")
 
     def put(label: str, kind: str, facts: Facts, **inputs: str) -> Artifact:
         request = Request(label.partition(" ")[0], 1, {}, inputs, {})
-        out, _, _ = found.folders(request)
+        out, _, _ = store.folders(request)
         (out / "verification.json").write_text(json.dumps(_DETAILS))
-        return found.commit(request, kind=kind, label=label, facts=facts, seconds=0.0)
+        return store.commit(request, kind=kind, label=label, facts=facts, seconds=0.0)
 
     facts = examples.verification("onnx fp32").model_dump(mode="json")
     verification = put("verify onnx fp32", "verification", facts)
     name = Part.VERIFICATION.of(examples.candidate("onnx fp32"))
     bundle = put("package board", "bundle", package, **{name: verification.manifest.digest})
-    found.record_run("parts", {"verify onnx fp32": verification, "package board": bundle})
+    store.record_run("parts", {"verify onnx fp32": verification, "package board": bundle})
     return tmp_path / "store"
 
 
@@ -150,13 +150,13 @@ def test_markdown_alone_writes_no_file(
 
 def test_json_has_targets_lineage_and_the_page_if_requested(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    found = json.loads(_report(store, "--json", "--out", str(out)).stdout)
-    assert found["html"] == str(out)
+    data = json.loads(_report(store, "--json", "--out", str(out)).stdout)
+    assert data["html"] == str(out)
     assert out.is_file()
-    assert found["targets"]["board"]["reason"] == "no device"
-    assert found["targets"]["board"]["limits_in_words"] == ["better than guessing"]
-    assert list(found["artifacts"]) == ["verify onnx fp32", "package board"]
-    assert found["artifacts"]["package board"]["stage"] == "package"
+    assert data["targets"]["board"]["reason"] == "no device"
+    assert data["targets"]["board"]["limits_in_words"] == ["better than guessing"]
+    assert list(data["artifacts"]) == ["verify onnx fp32", "package board"]
+    assert data["artifacts"]["package board"]["stage"] == "package"
 
 
 def test_page_is_written_to_the_working_folder_by_default(
@@ -177,7 +177,7 @@ def test_markdown_and_json_cannot_be_combined(store: Path) -> None:
     )
 
 
-def test_recipe_that_never_ran_says_what_to_run(tmp_path: Path) -> None:
+def test_recipe_without_a_run_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edgetl", "report", "parts", "--store", str(tmp_path / "empty")],
         capture_output=True,

@@ -60,8 +60,8 @@ def test_failure_leaves_no_folder(tmp_path: Path) -> None:
         cache.keep("debian", REQUEST, what="it", make=fail)
 
     assert not [path for path in cache.root.iterdir() if path.is_dir()]
-    made = cache.keep("debian", REQUEST, what="it", make=write_one)
-    assert [path.name for path in made.tree.iterdir()] == ["file"]
+    kept = cache.keep("debian", REQUEST, what="it", make=write_one)
+    assert [path.name for path in kept.tree.iterdir()] == ["file"]
 
 
 def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     (tmp_path / name).rename(tmp_path / f".{name}.part")
     (tmp_path / f".{name}.part" / "tree" / "half").touch()
 
-    made = cache.keep("debian", REQUEST, what="it", make=write_one)
+    kept = cache.keep("debian", REQUEST, what="it", make=write_one)
 
-    assert [path.name for path in made.tree.iterdir()] == ["file"]
+    assert [path.name for path in kept.tree.iterdir()] == ["file"]
     assert not (tmp_path / f".{name}.part").exists()
 
 

@@ -1,4 +1,4 @@
-"""Packages are made here by hand: an ``ar`` archive with a tar in it."""
+"""Debian packages are written by the tests: an ``ar`` archive that contains a tar archive."""
 
 from __future__ import annotations
 

@@ -104,9 +104,9 @@ def test_emulator_for_plugins_includes_its_libraries_and_loader(
 
     monkeypatch.setattr(_rootfs, "fetch", fetch)
 
-    made = make_plugin_emulator("amd64", ARCHIVE, tmp_path)
+    packages = make_plugin_emulator("amd64", ARCHIVE, tmp_path)
 
-    assert list(made) == ["qemu-user_7.2_amd64"]
+    assert list(packages) == ["qemu-user_7.2_amd64"]
     assert calls == ["qemu-user", "bookworm"]
     expected = [PLUGIN_EMULATOR, f"usr/lib/{loader}", f"usr/lib/{library}"]
     assert files(tmp_path / "usr") == [path.removeprefix("usr/") for path in expected]
