@@ -54,7 +54,7 @@ def main() -> None:
     careful = load_calibration("detection-100").int8
     with (
         tempfile.TemporaryDirectory() as place,
-        open_images(given.data, None, (), Task.DETECTION) as images,
+        open_images(given.data, None, (), TASKS.load("detection").data) as images,
     ):
         spec = ModelSpec.of(
             given.family,

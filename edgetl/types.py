@@ -24,6 +24,20 @@ class Task(StrEnum):
     """Where on an image which objects are."""
 
 
+class LabelKind(StrEnum):
+    """What the labels of images are."""
+
+    CLASSES = "classes"
+    """One class for each image."""
+    BOXES = "boxes"
+    """Boxes around objects, each with a class."""
+
+    @property
+    def noun(self) -> str:
+        """Name of such data in messages."""
+        return "labelled boxes" if self is LabelKind.BOXES else "labelled images"
+
+
 class Split(StrEnum):
     """Disjoint parts of the labelled data."""
 

@@ -12,7 +12,7 @@ from edgetl.data.box_lint import BoxLint
 from edgetl.data.findings import FIX_FOLDERS, Allowed, DroppedItem, Finding, refuse
 from edgetl.data.sources import Listing, Sample
 from edgetl.data.splits import SplitPolicy, divide
-from edgetl.types import Split, Task
+from edgetl.types import LabelKind, Split
 
 _MIN_CLASSES = 2
 """Minimum for classification; detection needs only one."""
@@ -95,7 +95,7 @@ def examine(
             for title, examples in groups.items()
             if examples
         )
-    if listing.task is Task.DETECTION:
+    if listing.label_kind is LabelKind.BOXES:
         # A synthetic scene has the label of its first part before its boxes are known.
         labels = rarest(samples, listing.classes)
         samples = [replace(one, label=one.label or labels[one.name]) for one in samples]
@@ -120,7 +120,7 @@ def _check_names(listing: Listing) -> list[Finding]:
     """Return the problems of class names."""
     findings = []
     fix_names = FIX_FOLDERS
-    if listing.task is Task.DETECTION:
+    if listing.label_kind is LabelKind.BOXES:
         fix_names = f"fix the class names in {listing.named_in}"
     alike: dict[str, list[str]] = defaultdict(list)
     spellings: dict[str, list[str]] = defaultdict(list)
@@ -226,7 +226,7 @@ def rarest(samples: Sequence[Sample], classes: Sequence[str]) -> dict[str, str]:
 
 def _classes_of(sample: Sample) -> frozenset[str]:
     """Return the classes in an image, without crowds."""
-    if sample.label and not sample.boxes:  # the task is classification
+    if sample.label and not sample.boxes:  # one class for the whole image
         return frozenset({sample.label})
     return frozenset(box.label for box in sample.boxes if not box.crowd)
 
@@ -249,7 +249,7 @@ def _settle_classes(
     allowed: Allowed,
 ) -> tuple[tuple[str, ...], list[DroppedItem], list[Finding]]:
     """Return the model's classes, the dropped classes, and findings about missing classes."""
-    of_boxes = listing.task is Task.DETECTION
+    of_boxes = listing.label_kind is LabelKind.BOXES
     present = {
         split: {name for sample in members for name in _classes_of(sample)}
         for split, members in placed.items()

@@ -28,7 +28,7 @@ ANNOTATIONS_FILE = "annotations.npz"
 INDEX_FILES = (INDEX_FILE, ANNOTATIONS_FILE)
 IMAGES_FILE = "images.npy"
 VIEW_FILE = "view.json"
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class DatasetIndex:
 
     task: Task
     role: Role
+    has_boxes: bool
+    """Whether objects are labelled; not with images of other tasks, or without labels."""
     classes: tuple[str, ...]
     items: Mapping[Split, tuple[Item, ...]]
     annotations: Annotations
@@ -86,7 +88,12 @@ class DatasetIndex:
                 f"{ANNOTATIONS_FILE} {len(annotations.sizes)}"
             )
         return cls(
-            Task(index["task"]), Role(index["role"]), tuple(index["classes"]), items, annotations
+            task=Task(index["task"]),
+            role=Role(index["role"]),
+            has_boxes=index["boxes"],
+            classes=tuple(index["classes"]),
+            items=items,
+            annotations=annotations,
         )
 
     def rows(self, split: Split) -> range:
@@ -107,9 +114,9 @@ class DatasetIndex:
         """Return what is labelled on each image of a split.
 
         Raises:
-            ValueError: If the task is not detection, or the images are not labelled.
+            ValueError: If no objects are labelled.
         """
-        if self.task is not Task.DETECTION or self.role is Role.UNLABELLED:
+        if not self.has_boxes:
             raise ValueError(f"a dataset for {self.task} with role {self.role} holds no boxes")
         return tuple(Truth(*self.annotations.row(row)) for row in self.rows(split))
 
@@ -130,6 +137,7 @@ class Dataset:
     ) -> None:
         self.task = index.task
         self.role = index.role
+        self.has_boxes = index.has_boxes
         self.classes = index.classes
         self.preprocess = preprocess
         self._index = index
@@ -186,7 +194,7 @@ class Dataset:
         """Return what is labelled on each image of a split, in the order of `images`.
 
         Raises:
-            ValueError: If the task is not detection, or the images are not labelled.
+            ValueError: If no objects are labelled.
         """
         return self._index.truths(split)
 
@@ -221,7 +229,7 @@ def write_index(  # noqa: PLR0913 - one keyword for each part of the files
         classes: Their names, by label.
         items: The images of each split in the order of `images.npy`.
         dropped: What was left out, and why.
-        truths: For detection, what is labelled on each of them.
+        truths: The boxes labelled on each of them; None if no objects are labelled.
         image_sizes: Height and width of each of them, upright, pixels; may be left out where all
             have the size of the input.
         preprocess: How the images were fitted, where `folder` is to be a view at once.
@@ -252,6 +260,7 @@ def write_index(  # noqa: PLR0913 - one keyword for each part of the files
         "schema": _SCHEMA,
         "task": task.value,
         "role": role.value,
+        "boxes": truths is not None,
         "classes": list(classes),
         "splits": {
             split.value: [[item.name, item.label, item.sha256] for item in items[split]]

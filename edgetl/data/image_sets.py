@@ -1,4 +1,4 @@
-"""Images that a recipe names: stored in a folder or zip, or drawn by edgetl."""
+"""Images that a recipe names: stored in a folder or zip, or synthetic."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgetl.config.recipe import SyntheticData
 from edgetl.data.container import Container, open_container
-from edgetl.data.sources import Box, Listing, Sample, guess_task, list_samples, list_unlabelled
-from edgetl.data.synthetic.parts import CLASSES, SCENE_VERSION, VERSION, class_of, main_class
+from edgetl.data.sources import Box, Listing, guess_label_kind, list_samples, list_unlabelled
+from edgetl.data.task_data import TaskData
 from edgetl.hashing import digest_value
-from edgetl.types import Role, Task
+from edgetl.types import LabelKind, Role
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -71,7 +71,7 @@ class Images(Protocol):
 class StoredImages:
     """The images of a folder or zip; labels are read when they are asked for."""
 
-    def __init__(self, container: Container, called: str, task: Task, role: Role) -> None:
+    def __init__(self, container: Container, called: str, task: TaskData, role: Role) -> None:
         self._container = container
         self._called = called
         self._task = task
@@ -125,125 +125,15 @@ class StoredImages:
         return self._boxes[name]
 
 
-class SyntheticImages:
-    """Images drawn on demand; no two are equal."""
-
-    def __init__(self, synthetic: SyntheticData) -> None:
-        self._drawn = synthetic
-        self._indices = {
-            f"{index:06d}-{class_of(index)}": index for index in range(synthetic.images)
-        }
-        self.listing = Listing(
-            samples=tuple(
-                Sample(name, class_of(index), None) for name, index in self._indices.items()
-            ),
-            classes=tuple(sorted(CLASSES)),
-            given=frozenset(),
-            unlabelled=(),
-            others=(),
-        )
-
-    def digest(self, digest_file: Callable[[Path], str]) -> str:
-        """Return the digest of what is drawn: count, seed and version of the drawing."""
-        del digest_file
-        return digest_value(["drawn", VERSION, self._drawn.images, self._drawn.seed])
-
-    def content(self, name: str) -> str:
-        """Return the digest of the order to draw, which fixes the pixels."""
-        return digest_value(["drawn", VERSION, self._indices[name], self._drawn.seed])
-
-    def decode(self, name: str) -> NDArray[np.uint8]:
-        """Draw the image."""
-        from edgetl.data.synthetic.part_images import make_part_image
-
-        return make_part_image(self._indices[name], self._drawn.seed).pixels
-
-    def size(self, name: str) -> tuple[int, int]:
-        """Return the size that all have."""
-        from edgetl.data.synthetic.part_images import SIZE
-
-        del name
-        return SIZE, SIZE
-
-    def check(self, name: str) -> tuple[int, int]:
-        """Return the size: there is nothing to go wrong."""
-        return self.size(name)
-
-    def boxes(self, name: str) -> tuple[Box, ...]:
-        """Return nothing: the image as a whole is labelled."""
-        del name
-        return ()
-
-
-class SyntheticScenes:
-    """Scenes of several parts drawn on demand; no two are equal.
-
-    Planning does not draw, so the listing has no boxes, and labels that stand for them when the
-    scenes are divided among splits: the class of the first part, none for an empty belt.
-    """
-
-    def __init__(self, synthetic: SyntheticData) -> None:
-        self._drawn = synthetic
-        self._indices = {f"{index:06d}": index for index in range(synthetic.images)}
-        self.listing = Listing(
-            samples=tuple(
-                Sample(name, main_class(index) or "", None) for name, index in self._indices.items()
-            ),
-            classes=CLASSES,
-            given=frozenset(),
-            unlabelled=(),
-            others=(),
-            task=Task.DETECTION,
-        )
-
-    def digest(self, digest_file: Callable[[Path], str]) -> str:
-        """Return the digest of what is drawn: count, seed and version of the drawing."""
-        del digest_file
-        return digest_value(["scenes", SCENE_VERSION, self._drawn.images, self._drawn.seed])
-
-    def content(self, name: str) -> str:
-        """Return the digest of the order to draw, which fixes pixels and boxes."""
-        return digest_value(["scene", SCENE_VERSION, self._indices[name], self._drawn.seed])
-
-    def decode(self, name: str) -> NDArray[np.uint8]:
-        """Draw the scene."""
-        from edgetl.data.synthetic.scenes import make_scene
-
-        return make_scene(self._indices[name], self._drawn.seed).pixels
-
-    def size(self, name: str) -> tuple[int, int]:
-        """Return the size that all have."""
-        from edgetl.data.synthetic.scenes import SIZE
-
-        del name
-        return SIZE, SIZE
-
-    def check(self, name: str) -> tuple[int, int]:
-        """Return the size: there is nothing to go wrong."""
-        return self.size(name)
-
-    def boxes(self, name: str) -> tuple[Box, ...]:
-        """Return the boxes, which are found without drawing."""
-        from edgetl.data.synthetic.scenes import scene_boxes
-
-        found, labels = scene_boxes(self._indices[name], self._drawn.seed)
-        return tuple(
-            Box(CLASSES[label], (left, top, right, bottom), f"{name}, part {number}")
-            for number, (label, (left, top, right, bottom)) in enumerate(
-                zip(labels.tolist(), found.tolist(), strict=True), start=1
-            )
-        )
-
-
-def find_task(path: Path) -> Task:
-    """Return what the images in a folder or zip seem to be labelled for.
+def find_label_kind(path: Path) -> LabelKind:
+    """Return the kind of labels that the images in a folder or zip have.
 
     Raises:
         DataError: If there is no such folder or zip.
     """
     container = open_container(path)
     try:
-        return guess_task(container)
+        return guess_label_kind(container)
     finally:
         container.close()
 
@@ -253,25 +143,24 @@ def open_images(
     path: Path | None,
     synthetic: SyntheticData | None,
     exclude: tuple[str, ...],
-    task: Task,
+    task: TaskData,
     *,
     role: Role = Role.DATA,
 ) -> Iterator[Images]:
     """Open images by names; labels are read when the listing is asked for.
 
     Args:
-        path: Folder or zip; None for drawn images.
-        synthetic: What to draw; only read without `path`.
+        path: Folder or zip; None for synthetic images.
+        synthetic: How many to make, and the seed; only read without `path`.
         exclude: Glob patterns of files to leave out, as `open_container` takes them.
-        task: What the images are labelled for.
+        task: Its kind of labels is read, its synthetic images are made.
         role: Names the table of the recipe; no labels are looked for with `unlabelled`.
 
     Raises:
         DataError: If the data cannot be found.
     """
     if path is None:
-        kind = SyntheticImages if task is Task.CLASSIFICATION else SyntheticScenes
-        yield kind(synthetic or SyntheticData())
+        yield task.synthetic(synthetic or SyntheticData())
         return
     container = open_container(path, exclude=exclude, table=role)
     try:

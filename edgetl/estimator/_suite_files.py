@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgetl.config.calibration import Int8Table
-from edgetl.estimator.networks import DETECTIONS, Network, suite
+from edgetl.estimator.networks import Network, suite
 from edgetl.exporters import EXPORTERS
 from edgetl.quantizers import QUANTIZERS, for_format
 from edgetl.quantizers._isolated import IsolatedQuantizer
@@ -28,7 +28,8 @@ from edgetl.runtime.engines import open_session
 from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Precision, Task
+from edgetl.tasks import TASKS
+from edgetl.types import Precision
 
 _INPUT = "image"
 _NUM_IMAGES = 2
@@ -120,11 +121,10 @@ def _complete(  # noqa: PLR0917 - the parts of a model folder
     reference: dict[str, NDArray[np.float32]],
     tensors: dict[str, str],
 ) -> None:
-    detector = network.outputs == DETECTIONS
     exporter = EXPORTERS.load(format_)
     (given,) = open_session(format_, folder / exporter.file, 1).inputs
     contract = Contract(
-        task=Task.DETECTION.value if detector else Task.CLASSIFICATION.value,
+        task=network.task.value,
         labels=tuple(f"class {i}" for i in range(reference[network.outputs[-1]].shape[-1])),
         format=format_,
         files=describe_files(folder, exporter.files),
@@ -134,7 +134,7 @@ def _complete(  # noqa: PLR0917 - the parts of a model folder
             OutputSpec(name, tensors[name], (1, *reference[name].shape[1:]), name)
             for name in network.outputs
         ),
-        nms=NmsSettings(0.9, 0.5, 100, "class-aware") if detector else None,
+        nms=NmsSettings(0.9, 0.5, 100, "class-aware") if TASKS.load(network.task).has_nms else None,
     )
     contract.save(folder)
     golden.record(folder, {_INPUT: pixels[:1]}, reference, [pixels[0]])

@@ -21,6 +21,7 @@ from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD
 from edgetl.nn import yolox
 from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels
+from edgetl.types import Task
 
 LOGITS = ("logits",)
 DETECTIONS = ("boxes", "scores")
@@ -46,6 +47,7 @@ class Network:
     build: Callable[[], nn.Module]
     """Returns the deployable module in evaluation mode; input: raw pixels ``(1, H, W, 3)``."""
     outputs: tuple[str, ...] = field(default=LOGITS)
+    task: Task = Task.CLASSIFICATION
 
 
 def suite() -> tuple[Network, ...]:
@@ -77,7 +79,8 @@ def suite() -> tuple[Network, ...]:
         for seed, (name, size, build, normalised) in enumerate(classifiers)
     ]
     for name, size, convs in (("detector-relu", 160, _DENSE_RELU), ("detector-silu", 192, _SILU)):
-        networks.append(Network(name, size, partial(_detector, size, convs), DETECTIONS))
+        build = partial(_detector, size, convs)
+        networks.append(Network(name, size, build, DETECTIONS, task=Task.DETECTION))
     return tuple(networks)
 
 

@@ -15,7 +15,7 @@ from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.runtime.bundle import MANIFEST_FILE
 from edgetl.runtime.errors import BundleError
 from edgetl.store.store import Artifact, Store
-from edgetl.types import Facts, Split, Task
+from edgetl.types import Facts, Split
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.data.dataset import Dataset
@@ -161,7 +161,7 @@ def _digest(dataset: Dataset) -> str:
         "classes": list(dataset.classes),
         "images": [[item.sha256, item.label] for item in dataset.items(Split.TEST)],
     }
-    if dataset.task is Task.DETECTION:
+    if dataset.has_boxes:
         split["objects"] = [
             [truth.boxes.tolist(), truth.labels.tolist(), truth.crowd.tolist()]
             for truth in dataset.truths(Split.TEST)

@@ -16,7 +16,7 @@ from edgetl.data.prefetch import prefetched
 from edgetl.data.sources import Box, Listing
 from edgetl.runtime.errors import ImageError
 from edgetl.stages import Progress
-from edgetl.types import Task
+from edgetl.types import LabelKind
 
 _PREFETCH_PER_CORE = 4
 """Images per core that are read before they are asked for."""
@@ -36,7 +36,7 @@ class Seen:
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Height and width, upright."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
-    """For detection only."""
+    """Where objects are labelled."""
     dropped: Sequence[DroppedItem] = ()
     """Images that another role holds."""
 
@@ -62,7 +62,7 @@ def reading_pool() -> Iterator[ThreadPoolExecutor]:
 def look(images: Images, pool: ThreadPoolExecutor) -> Seen:
     """Look at every image without decoding it."""
     seen = Seen()
-    wants_boxes = images.listing.task is Task.DETECTION
+    wants_boxes = images.listing.label_kind is LabelKind.BOXES
 
     def read(name: str) -> tuple[str, str | ImageError]:
         try:

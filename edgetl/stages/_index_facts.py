@@ -10,7 +10,7 @@ from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
-from edgetl.types import Facts, Role, Split, Task
+from edgetl.types import Facts, LabelKind, Role, Split, Task
 
 _MAX_SHOWN = 3
 
@@ -69,7 +69,7 @@ def facts_of(
     dropped: dict[str, list[str]] = {}
     for dropped_item in audit.dropped:
         dropped.setdefault(dropped_item.kind.value, []).append(dropped_item.name)
-    if task is Task.CLASSIFICATION:
+    if images.listing.label_kind is LabelKind.CLASSES:
         of_labels: Facts = {"counts": _counts(audit, lambda sample: [sample.label])}
     else:
         of_labels = _box_facts(audit, images, progress)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from edgetl.data.audit import Audit, rarest
 from edgetl.data.sources import Sample
-from edgetl.types import Split, Task
+from edgetl.types import LabelKind, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Item, Truth
 
 
 def items_of(
-    task: Task, audit: Audit, contents: Mapping[str, str], *, classes: Sequence[str]
+    kind: LabelKind, audit: Audit, contents: Mapping[str, str], *, classes: Sequence[str]
 ) -> dict[Split, list[Item]]:
     """Return names, labels and digests by split.
 
     Args:
-        task: What the images are labelled for.
+        kind: Of the labels.
         audit: Which images are used.
         contents: Image name to digest.
         classes: Their positions are the labels.
@@ -27,7 +27,7 @@ def items_of(
     from edgetl.data.dataset import Item
 
     labels = {one.name: one.label for samples in audit.placed.values() for one in samples}
-    if task is Task.DETECTION:
+    if kind is LabelKind.BOXES:
         used = [sample for samples in audit.placed.values() for sample in samples]
         labels = rarest(used, audit.classes)
     numbers = {name: number for number, name in enumerate((*classes, ""))}

@@ -27,6 +27,7 @@ from edgetl.data.findings import Allowed
 from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import SOURCES
 from edgetl.data.splits import SplitPolicy, choose_split_policy
+from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError, Problem
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
@@ -37,7 +38,8 @@ from edgetl.stages._index_items import items_of, truths_of
 from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_classes
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
-from edgetl.types import Role, Split, Task
+from edgetl.tasks import TASKS
+from edgetl.types import LabelKind, Role, Split, Task
 
 _LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
 
@@ -75,7 +77,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     del made
     data = job.recipe.data
     path = _path(job)
-    with open_images(path, data.synthetic, data.exclude, job.recipe.task) as images:
+    with open_images(path, data.synthetic, data.exclude, _task_data(job)) as images:
         policy = _split_policy(data, images)
         settings = Settings(
             role=Role.DATA,
@@ -118,7 +120,7 @@ def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
 
 def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTable) -> Settings:
     path = job.folder / Path(table.path).expanduser()
-    with open_images(path, None, table.exclude, job.recipe.task, role=role) as images:
+    with open_images(path, None, table.exclude, _task_data(job), role=role) as images:
         return Settings(
             role=role,
             task=job.recipe.task,
@@ -140,17 +142,18 @@ def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTabl
 def _check(job: Job) -> Iterator[Problem]:
     """Yield what is wrong with labels, and whether there are enough images to calibrate with."""
     data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
-    yield from _box_words(data, Role.DATA, task)
-    if job.recipe.evaluation is not None:
-        yield from _box_words(job.recipe.evaluation, Role.EVALUATION, task)
-    with open_images(_path(job), data.synthetic, data.exclude, task) as images:
+    if _task_data(job).label_kind is LabelKind.CLASSES:
+        yield from _box_words(data, Role.DATA, task)
+        if job.recipe.evaluation is not None:
+            yield from _box_words(job.recipe.evaluation, Role.EVALUATION, task)
+    with open_images(_path(job), data.synthetic, data.exclude, _task_data(job)) as images:
         # How many images a split gets depends on names and labels, as long as no image is left out
         # for what is in it.
         names = {sample.name: sample.name for sample in images.listing.samples}
         boxes = {sample.name: sample.boxes for sample in images.listing.samples}
         yield from memory_problems(job, len(names))
         audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
-        if audit.findings and task is Task.DETECTION:
+        if audit.findings and images.listing.label_kind is LabelKind.BOXES:
             yield from _wrong_labels(job, images)
     available = len(audit.placed[Split(wanted.split)])
     if wanted.count > available:
@@ -162,9 +165,7 @@ def _check(job: Job) -> Iterator[Problem]:
 
 
 def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
-    """Yield what a table allows that only labelled boxes can have."""
-    if task is Task.DETECTION:
-        return
+    """Yield what a table of a task without boxes allows that only labelled boxes can have."""
     accept = list(table.accept)
     if role is Role.EVALUATION:
         accept = [kind for kind in accept if kind is not Accept.MISSING_CLASSES]
@@ -194,12 +195,14 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
     called = str(settings.path or "drawn images")
     others = [DatasetIndex.read(artifact.folder) for artifact in inputs.values()]
+    task = TASKS.load(settings.task)
+    kind = task.data.label_kind
     with (
         open_images(
             settings.path,
             settings.synthetic,
             settings.exclude,
-            settings.task,
+            task.data,
             role=settings.role,
         ) as images,
         reading_pool() as pool,
@@ -231,9 +234,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         task=settings.task,
         role=settings.role,
         classes=classes,
-        items=items_of(settings.task, audit, seen.contents, classes=classes),
+        items=items_of(kind, audit, seen.contents, classes=classes),
         dropped=audit.dropped,
-        truths=truths_of(audit, classes) if settings.task is Task.DETECTION else None,
+        truths=truths_of(audit, classes) if kind is LabelKind.BOXES else None,
         image_sizes={
             split: [seen.sizes[sample.name] for sample in samples]
             for split, samples in audit.placed.items()
@@ -244,6 +247,10 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy",) if settings.path is None else ("pillow",)
+
+
+def _task_data(job: Job) -> TaskData:
+    return TASKS.load(job.recipe.task).data
 
 
 def _path(job: Job) -> Path | None:
@@ -263,7 +270,7 @@ def _split_policy(data: DataTable, images: Images) -> SplitPolicy:
 def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: SplitPolicy) -> Audit:
     listing, lint = seen.used(images.listing), None
     allowed = Allowed(frozenset(data.drop), frozenset(data.repair), frozenset(data.accept))
-    if listing.task is Task.DETECTION:
+    if listing.label_kind is LabelKind.BOXES:
         samples = tuple(
             replace(sample, boxes=seen.boxes.get(sample.name, ())) for sample in listing.samples
         )
@@ -283,12 +290,13 @@ def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: Spl
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
     del inputs
-    return SOURCES.stamp(settings.layout) if settings.layout else {}
+    layout = SOURCES.stamp(settings.layout) if settings.layout else {}
+    return TASKS.stamp(settings.task) | layout
 
 
 STAGE = Stage(
     name="index",
-    version=5,
+    version=6,
     needs=(),
     makes="dataset",
     options=NoOptions,

@@ -28,6 +28,7 @@ from edgetl.stages._unseen_boxes import unseen_boxes
 from edgetl.stages._views import inputs_of
 from edgetl.stages.index import Settings as IndexSettings
 from edgetl.store.store import Artifact
+from edgetl.tasks import TASKS
 from edgetl.types import MIB, Role, Split, Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -43,6 +44,8 @@ class Settings(Table):
 
     role: Role
     input: InputTable
+    task: Task = Field(exclude=True)
+    """Of the index, which is in the key."""
     path: Path | None = Field(exclude=True)
     """Where the images are; the index says what they must be. None for drawn images."""
     synthetic: SyntheticData | None = Field(exclude=True)
@@ -75,6 +78,7 @@ def _node(
     settings = Settings(
         role=indexed.role,
         input=image_input,
+        task=indexed.task,
         path=indexed.path,
         synthetic=indexed.synthetic,
         exclude=indexed.exclude,
@@ -96,7 +100,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         images=num_images,
         size_bytes=view_bytes(settings.input, num_images),
     )
-    if index.task is Task.DETECTION and settings.role is not Role.UNLABELLED:
+    if index.has_boxes:
         unseen = unseen_boxes(index, preprocess, work.progress)
         boxes = {
             "boxes": sum(each.total for each in unseen.values()),
@@ -142,8 +146,9 @@ def _store(
             )
         return fit_image(image, preprocess)
 
+    task = TASKS.load(settings.task).data
     with (
-        open_images(settings.path, settings.synthetic, settings.exclude, index.task) as images,
+        open_images(settings.path, settings.synthetic, settings.exclude, task) as images,
         reading_pool() as pool,
         (work.out / IMAGES_FILE).open("wb") as file,
     ):
@@ -169,6 +174,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy", "pillow")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del inputs
+    return TASKS.stamp(settings.task)
+
+
 STAGE = Stage(
     name="view",
     version=2,
@@ -180,4 +190,5 @@ STAGE = Stage(
     facts=ViewFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

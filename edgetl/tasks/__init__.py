@@ -7,13 +7,27 @@ is in `edgetl.runtime.tasks`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edgetl.plugins import Slot
+from edgetl.types import LabelKind
 
 if TYPE_CHECKING:
+    from edgetl.data.task_data import TaskData
     from edgetl.evaluation import Evaluation
     from edgetl.train.task_training import TaskTraining
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeTemplate:
+    """What a new recipe of a task says about networks and their training."""
+
+    body: str
+    """YAML with comments: keys of `data` as comments, `input`, `teacher`, `student` and methods."""
+    calibration: Callable[[float], str]
+    """Returns the calibration recipe for about so many training images."""
 
 
 class TaskPlugin(Protocol):
@@ -32,6 +46,14 @@ class TaskPlugin(Protocol):
         """Whether predictions are subject to non-maximum suppression, which a recipe may set."""
 
     @property
+    def data(self) -> TaskData:
+        """The labels that it needs; imports no framework."""
+
+    @property
+    def recipe(self) -> RecipeTemplate:
+        """What `edgetl init` writes into a recipe."""
+
+    @property
     def training(self) -> TaskTraining:
         """How networks are trained; imports no framework before `TaskTraining.train`."""
 
@@ -41,3 +63,8 @@ class TaskPlugin(Protocol):
 
 
 TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "edgetl.tasks")
+
+
+def tasks_with(kind: LabelKind) -> list[str]:
+    """Return the names of the tasks whose labels are of `kind`."""
+    return [name for name in TASKS.names() if TASKS.load(name).data.label_kind is kind]

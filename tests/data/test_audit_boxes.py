@@ -13,7 +13,7 @@ from edgetl.data.findings import Allowed
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.splits import SplitPolicy
 from edgetl.errors import DataError
-from edgetl.types import Split, Task
+from edgetl.types import LabelKind, Split
 
 GIVEN = SplitPolicy(test_is_val=False, split_off={})
 FLAT = SplitPolicy(test_is_val=False, split_off={Split.TEST: 0.2, Split.VAL: 0.2})
@@ -47,7 +47,7 @@ def audit(
         unlabelled=(),
         others=(),
         problems=problems,
-        task=Task.DETECTION,
+        label_kind=LabelKind.BOXES,
         named_in="data.yaml",
     )
     allowed = Allowed(drop=drop, accept=accept)

@@ -10,7 +10,7 @@ from edgetl.data.box_lint import BoxLint, lint_boxes
 from edgetl.data.findings import Allowed, refuse
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.errors import DataError
-from edgetl.types import Task
+from edgetl.types import LabelKind
 
 NO_AREA = "box without area:\n    a.xml, object 2: nut at 5 5 5 9 of 64 x 48"
 REPEATED = "box that repeats another:\n    a.xml, object 2 = a.xml, object 1: nut at 10 10 50 40"
@@ -28,7 +28,7 @@ def lint(
     **allowed: frozenset[str],
 ) -> BoxLint:  # fmt: skip
     listing = Listing(
-        samples, ("nut",), frozenset(), (), (), problems=problems, task=Task.DETECTION
+        samples, ("nut",), frozenset(), (), (), problems=problems, label_kind=LabelKind.BOXES
     )
     sizes = {one.name: size for one in samples}
     return lint_boxes(listing, sizes, Allowed(**allowed))  # type: ignore[arg-type]  # one key each

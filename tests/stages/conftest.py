@@ -163,7 +163,14 @@ class Bench:
             Node(
                 "view",
                 f"view {each.size}",
-                ViewSettings(role=Role.DATA, input=each, path=None, synthetic=None, exclude=()),
+                ViewSettings(
+                    role=Role.DATA,
+                    input=each,
+                    task=job.recipe.task,
+                    path=None,
+                    synthetic=None,
+                    exclude=(),
+                ),
             )
             for each in inputs_of(job)
         ]

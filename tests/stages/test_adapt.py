@@ -21,7 +21,7 @@ from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Job, Node, Refining
 from edgetl.stages.view import Settings as ViewSettings
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Role, Split
+from edgetl.types import Role, Split, Task
 
 STAGE = STAGES.load("adapt")
 UNLABELLED = {"path": "there"}
@@ -29,7 +29,14 @@ UNLABELLED = {"path": "there"}
 
 def _view(job: Job, role: Role) -> Node:
     image_input = job.recipe.input
-    settings = ViewSettings(role=role, input=image_input, path=None, synthetic=None, exclude=())
+    settings = ViewSettings(
+        role=role,
+        input=image_input,
+        task=Task.CLASSIFICATION,
+        path=None,
+        synthetic=None,
+        exclude=(),
+    )
     return Node("view", f"view {role}", settings)
 
 

@@ -367,7 +367,7 @@ from edgetl.config.recipe import DataTable
 from edgetl.data.image_sets import open_images
 from edgetl.types import Task
 import edgetl.stages.index
-with open_images(Path({str(flat)!r}), None, (), Task.CLASSIFICATION) as images:
+with open_images(Path({str(flat)!r}), None, (), TASKS.load("classification").data) as images:
     images.digest(lambda path: "0")
 print("numpy" in sys.modules, "PIL" in sys.modules)
 """

@@ -353,7 +353,7 @@ from edgetl.data.image_sets import open_images
 from edgetl.types import Task
 import edgetl.stages.index
 for path in (Path({str(root)!r}), None):
-    with open_images(path, SyntheticData(), (), Task.DETECTION) as images:
+    with open_images(path, SyntheticData(), (), TASKS.load("detection").data) as images:
         images.digest(lambda path: "0")
 print([name for name in ("numpy", "PIL", "pycocotools", "torch") if name in sys.modules])
 """

@@ -13,9 +13,10 @@ from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
 from edgetl.data.sources._files import is_hidden, is_image
 from edgetl.data.sources._yaml import read_table
+from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
 from edgetl.plugins import Slot
-from edgetl.types import Split, Task
+from edgetl.types import LabelKind, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Listing:
     unlisted: tuple[str, ...] = ()
     """Images missing from all splits that the layout lists."""
     problems: tuple[LabelProblem, ...] = ()
-    task: Task = Task.CLASSIFICATION
+    label_kind: LabelKind = LabelKind.CLASSES
     layout: str = ""
     """Name of the data layout, set by `list_samples`; empty for synthetic images."""
     named_in: str = "the folders"
@@ -100,8 +101,8 @@ class Source(Protocol):
 
     version: int
     """Raised whenever the same files give other samples, labels or splits than before."""
-    task: Task
-    """Task of the labels."""
+    label_kind: LabelKind
+    """What its labels are."""
     expects: str
     """Expected files, for messages."""
 
@@ -122,34 +123,35 @@ _RECIPE_KEYS = frozenset({"name", "task", "data", "teacher"})
 SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", "edgetl.sources")
 
 
-def guess_task(container: Container) -> Task:
-    """Return the task that matches the layout of the files: detection if there are boxes."""
-    tasks = {
-        source.task for source in map(SOURCES.load, SOURCES.names()) if source.recognises(container)
-    }
-    return Task.DETECTION if Task.DETECTION in tasks else Task.CLASSIFICATION
+def guess_label_kind(container: Container) -> LabelKind:
+    """Return the kind of labels that the layout of the files has: boxes if there are any."""
+    sources = map(SOURCES.load, SOURCES.names())
+    kinds = {source.label_kind for source in sources if source.recognises(container)}
+    return LabelKind.BOXES if LabelKind.BOXES in kinds else LabelKind.CLASSES
 
 
-def list_samples(container: Container, path: str, task: Task) -> Listing:
+def list_samples(container: Container, path: str, task: TaskData) -> Listing:
     """Return the contents of `container`, read by the layout that recognises it.
 
     Args:
         container: The files.
         path: Name of the data in messages.
-        task: Only layouts of this task are tried.
+        task: Only layouts with its kind of labels are tried.
 
     Raises:
-        DataError: If no layout or several layouts of the task recognise the files, or if files
-            for classification contain labelled boxes.
+        DataError: If no layout or several layouts of the kind recognise the files, or if files
+            for a task without boxes contain labelled boxes.
     """
     layouts = {name: SOURCES.load(name) for name in SOURCES.names()}
     recognised = [name for name, source in layouts.items() if source.recognises(container)]
-    fitting = [name for name in recognised if layouts[name].task is task]
-    if task is Task.CLASSIFICATION and len(recognised) > len(fitting):
+    kind = task.label_kind
+    fitting = [name for name in recognised if layouts[name].label_kind is kind]
+    if kind is LabelKind.CLASSES and len(recognised) > len(fitting):
         others = ", ".join(name for name in recognised if name not in fitting)
         raise DataError(
-            f"the data in '{path}' have labelled boxes ({others}), but the task is {task}",
-            remedy="write `task: detection`, or exclude the labels with `data: {exclude: [...]}`",
+            f"the data in '{path}' have labelled boxes ({others}), but the task is {task.task}",
+            remedy=f"write {_tasks_with(LabelKind.BOXES, task)}, or exclude the labels with "
+            "`data: {exclude: [...]}`",
         )
     if len(fitting) > 1:
         raise DataError(
@@ -159,12 +161,18 @@ def list_samples(container: Container, path: str, task: Task) -> Listing:
     if fitting:
         name = fitting[0]
         return replace(_trimmed(layouts[name].list(container), container), layout=name)
-    what = "labelled images" if task is Task.CLASSIFICATION else "labelled boxes"
-    expected = "; or ".join(source.expects for source in layouts.values() if source.task is task)
+    expected = "; or ".join(
+        source.expects for source in layouts.values() if source.label_kind is kind
+    )
     remedy = f"expected {expected}"
     if recognised:
-        remedy += "; or write `task: classification` if the folders are class names"
-    raise DataError(f"no {what} in '{path}'", remedy=remedy)
+        classes = _tasks_with(LabelKind.CLASSES, task)
+        remedy += f"; or write {classes} if the folders are class names"
+    raise DataError(f"no {kind.noun} in '{path}'", remedy=remedy)
+
+
+def _tasks_with(kind: LabelKind, task: TaskData) -> str:
+    return " or ".join(f"`task: {name}`" for name in task.tasks_with(kind))
 
 
 def list_unlabelled(container: Container, path: str) -> Listing:

@@ -27,7 +27,7 @@ from edgetl.data.sources._files import (
 )
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
-from edgetl.types import Fact, Split, Task
+from edgetl.types import Fact, LabelKind, Split
 
 _MARKS = (b'"images"', b'"annotations"', b'"categories"')
 _BROKEN = "annotation that cannot be read"
@@ -41,7 +41,7 @@ class CocoSource:
     """COCO JSON files."""
 
     version = 1
-    task = Task.DETECTION
+    label_kind = LabelKind.BOXES
     expects = "COCO, a JSON file with images, annotations and categories"
 
     def recognises(self, container: Container) -> bool:
@@ -78,7 +78,7 @@ class CocoSource:
             labels=files,
             unlisted=tuple(sorted({*images} - {sample.name for sample in samples})),
             problems=tuple(reading.problems),
-            task=self.task,
+            label_kind=self.label_kind,
             named_in=f"`categories` of {', '.join(files)}",
         )
 

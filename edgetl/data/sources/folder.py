@@ -10,14 +10,14 @@ from edgetl.data.container import Container
 from edgetl.data.sources import Listing, Sample
 from edgetl.data.sources._files import SPLIT_NAMES, is_hidden, is_image
 from edgetl.errors import DataError
-from edgetl.types import Split, Task
+from edgetl.types import LabelKind, Split
 
 
 class FolderSource:
     """One folder per class, with or without splits."""
 
     version = 1
-    task = Task.CLASSIFICATION
+    label_kind = LabelKind.CLASSES
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
 
     def recognises(self, container: Container) -> bool:

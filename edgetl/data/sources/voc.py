@@ -33,7 +33,7 @@ from edgetl.data.sources._files import (
 )
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
-from edgetl.types import Split, Task
+from edgetl.types import LabelKind, Split
 
 if TYPE_CHECKING:  # planning other layouts must not wait for a parser
     from xml.etree.ElementTree import Element
@@ -63,7 +63,7 @@ class VocSource:
     """One XML file per image."""
 
     version = 1
-    task = Task.DETECTION
+    label_kind = LabelKind.BOXES
     expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the images"
 
     def recognises(self, container: Container) -> bool:
@@ -116,7 +116,7 @@ class VocSource:
             labels=(*files, *lists),
             unlisted=tuple(name for name in images if name not in splits),
             problems=tuple(problems),
-            task=self.task,
+            label_kind=self.label_kind,
             named_in="<name> of the XML files",
         )
 

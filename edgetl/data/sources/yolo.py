@@ -24,7 +24,7 @@ from edgetl.data.sources._files import (
     with_suffix,
 )
 from edgetl.data.sources._yolo_names import find_names, is_plain, names_files
-from edgetl.types import Task
+from edgetl.types import LabelKind
 
 _IMAGE_FOLDER, _LABEL_FOLDER = "images", "labels"
 _COLUMNS = 5
@@ -44,7 +44,7 @@ class YoloSource:
     """One text file per image."""
 
     version = 1
-    task = Task.DETECTION
+    label_kind = LabelKind.BOXES
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 
     def recognises(self, container: Container) -> bool:
@@ -100,7 +100,7 @@ class YoloSource:
             labels=(*files, *stray, *names.files),
             unlisted=tuple(name for name in images if name not in splits),
             problems=tuple(problems),
-            task=self.task,
+            label_kind=self.label_kind,
             named_in=names.files[0],
         )
 

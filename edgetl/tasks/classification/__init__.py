@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgetl.data.task_data import TaskData
     from edgetl.evaluation import Evaluation
+    from edgetl.tasks import RecipeTemplate
     from edgetl.train.task_training import TaskTraining
 
 
@@ -13,6 +15,18 @@ class _Classification:
     version = 1
     limits = ("top1",)
     has_nms = False
+
+    @property
+    def data(self) -> TaskData:
+        from edgetl.tasks.classification.data import DATA
+
+        return DATA
+
+    @property
+    def recipe(self) -> RecipeTemplate:
+        from edgetl.tasks.classification.recipe import RECIPE
+
+        return RECIPE
 
     @property
     def training(self) -> TaskTraining:

@@ -11,7 +11,8 @@ from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
-from edgetl.types import Split, Task
+from edgetl.tasks import TASKS
+from edgetl.types import Split
 
 Tree = dict[str, bytes | None]
 Write = Callable[[Tree], Path]
@@ -34,7 +35,9 @@ def coco(images: list[Any], annotations: list[Any], categories: Any = CATEGORIES
 
 
 def listing(root: Path, *exclude: str) -> Listing:
-    return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
+    return list_samples(
+        open_container(root, exclude=exclude), "images", TASKS.load("detection").data
+    )
 
 
 def problems(listed: Listing) -> list[tuple[str, Drop | None, str]]:

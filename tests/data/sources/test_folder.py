@@ -9,7 +9,8 @@ import pytest
 from edgetl.data.container import Container, open_container
 from edgetl.data.sources import SOURCES, Listing, list_samples
 from edgetl.errors import DataError
-from edgetl.types import Split, Task
+from edgetl.tasks import TASKS
+from edgetl.types import Split
 
 
 def listing(tmp_path: Path, names: Sequence[str]) -> Listing:
@@ -18,7 +19,7 @@ def listing(tmp_path: Path, names: Sequence[str]) -> Listing:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(exist_ok=True) if name.endswith("/") else path.touch()
-    return list_samples(open_container(tmp_path), "images", Task.CLASSIFICATION)
+    return list_samples(open_container(tmp_path), "images", TASKS.load("classification").data)
 
 
 def rows(listed: Listing) -> list[tuple[str, str, Split | None]]:

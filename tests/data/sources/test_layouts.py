@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.container import open_container
 from edgetl.data.findings import Allowed
-from edgetl.data.sources import SOURCES, Listing, guess_task, list_samples
+from edgetl.data.sources import SOURCES, Listing, guess_label_kind, list_samples
 from edgetl.errors import DataError
-from edgetl.types import Split, Task
+from edgetl.tasks import TASKS, tasks_with
+from edgetl.types import LabelKind, Split
 
 Tree = dict[str, bytes | None]
 Write = Callable[[Tree], Path]
@@ -97,7 +98,7 @@ def listed(tree: Mapping[str, bytes | None], folder: Path) -> Listing:
     (folder / "images.zip").write_bytes(stream.getvalue())
     container = open_container(folder / "images.zip")
     try:
-        return list_samples(container, "images", Task.DETECTION)
+        return list_samples(container, "images", TASKS.load("detection").data)
     finally:
         container.close()
 
@@ -208,13 +209,12 @@ def test_different_names_that_look_the_same_keep_their_labels(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("files", "task"), [(YOLO, "detection"), (VOC, "detection"), (COCO, "detection"),
-                        (FOLDERS, "classification"),
-                        ({**FOLDERS, "classes.txt": b"nut"}, "classification")],
+    ("files", "kind"), [(YOLO, "boxes"), (VOC, "boxes"), (COCO, "boxes"), (FOLDERS, "classes"),
+                        ({**FOLDERS, "classes.txt": b"nut"}, "classes")],
     ids=["yolo", "voc", "coco", "folders", "folders with a list of classes"],
 )  # fmt: skip
-def test_task_is_guessed_from_the_labels(tree: Write, files: Tree, task: str) -> None:
-    assert guess_task(open_container(tree(files))) == task
+def test_kind_of_labels_is_guessed_from_the_files(tree: Write, files: Tree, kind: str) -> None:
+    assert guess_label_kind(open_container(tree(files))) == kind
 
 
 @pytest.mark.parametrize(
@@ -223,34 +223,34 @@ def test_task_is_guessed_from_the_labels(tree: Write, files: Tree, task: str) ->
 def test_boxes_are_refused_for_classification(tree: Write, files: Tree, name: str) -> None:
     what = rf"'images' have labelled boxes \({name}\), but the task is classification\n  write `tas"
     with pytest.raises(DataError, match=what):
-        list_samples(open_container(tree(files)), "images", Task.CLASSIFICATION)
+        list_samples(open_container(tree(files)), "images", TASKS.load("classification").data)
 
 
 def test_folders_are_refused_for_detection(tree: Write) -> None:
     with pytest.raises(DataError, match="no labelled boxes in 'images'") as caught:
-        list_samples(open_container(tree(FOLDERS)), "images", Task.DETECTION)
+        list_samples(open_container(tree(FOLDERS)), "images", TASKS.load("detection").data)
     for part in ("COCO, a JSON", "Pascal VOC, Annot", "YOLO, data.yaml", "`task: classification`"):
         assert part in caught.value.remedy
 
 
 def test_empty_data_are_refused_without_a_suggestion(tree: Write) -> None:
     with pytest.raises(DataError, match="no labelled boxes") as caught:
-        list_samples(open_container(tree({"a.jpg": b""})), "images", Task.DETECTION)
+        list_samples(open_container(tree({"a.jpg": b""})), "images", TASKS.load("detection").data)
     assert "classification" not in caught.value.remedy
 
 
 def test_several_layouts_are_refused_until_one_is_excluded(tree: Write) -> None:
     root = tree({**YOLO, **COCO})
     with pytest.raises(DataError, match=r"have several layouts: coco, yolo\n  exclude the lab"):
-        list_samples(open_container(root), "images", Task.DETECTION)
+        list_samples(open_container(root), "images", TASKS.load("detection").data)
     container = open_container(root, exclude=("labels.json",))
-    assert list_samples(container, "images", Task.DETECTION).classes == ("nut",)
+    assert list_samples(container, "images", TASKS.load("detection").data).classes == ("nut",)
 
 
 @pytest.mark.parametrize("name", SOURCES.names())
 def test_every_layout_describes_the_files_it_expects(name: str) -> None:
     source = SOURCES.load(name)
-    assert isinstance(source.task, Task)
+    assert isinstance(source.label_kind, LabelKind)
     assert len(source.expects) > 10
 
 
@@ -268,5 +268,6 @@ def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> 
         ".git/config": b"",
     }
     container = open_container(tree({**layout, **files}))
-    listing = list_samples(container, "images", guess_task(container))
+    task = TASKS.load(tasks_with(guess_label_kind(container))[0])
+    listing = list_samples(container, "images", task.data)
     assert listing.others == ("broken.yaml", "list.yaml", "other.yaml")

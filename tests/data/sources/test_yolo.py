@@ -9,7 +9,8 @@ from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
-from edgetl.types import Split, Task
+from edgetl.tasks import TASKS
+from edgetl.types import Split
 
 Tree = dict[str, bytes | None]
 Write = Callable[[Tree], Path]
@@ -19,7 +20,9 @@ LINE = b"1 0.5 0.25 0.2 0.1\n"
 
 
 def listing(root: Path, *exclude: str) -> Listing:
-    return list_samples(open_container(root, exclude=exclude), "images", Task.DETECTION)
+    return list_samples(
+        open_container(root, exclude=exclude), "images", TASKS.load("detection").data
+    )
 
 
 def problems(listed: Listing) -> list[tuple[str, Drop | None, str]]:

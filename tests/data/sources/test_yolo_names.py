@@ -11,7 +11,8 @@ from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
-from edgetl.types import Split, Task
+from edgetl.tasks import TASKS
+from edgetl.types import Split
 
 Tree = dict[str, bytes | None]
 Write = Callable[[Tree], Path]
@@ -21,7 +22,7 @@ IMAGE: Tree = {"images/a.jpg": b"", "labels/a.txt": f"0 {BOX}".encode()}
 
 
 def listing(root: Path) -> Listing:
-    return list_samples(open_container(root), "images", Task.DETECTION)
+    return list_samples(open_container(root), "images", TASKS.load("detection").data)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from edgetl.data.sources import list_samples
 from edgetl.data.synthetic.parts import CLASSES, SCENE_VERSION, main_class
 from edgetl.data.synthetic.rng import Rng
 from edgetl.data.synthetic.scenes import make_scene, scene_boxes, write_scene_folder
-from edgetl.types import Task
+from edgetl.tasks import TASKS
 
 
 def test_every_machine_renders_the_same_scenes() -> None:
@@ -94,7 +94,9 @@ def test_generators_of_different_purposes_differ() -> None:
 
 def test_written_folder_is_a_valid_yolo_layout(tmp_path: Path) -> None:
     write_scene_folder(tmp_path / "scenes", 20, 0)
-    listing = list_samples(open_container(tmp_path / "scenes"), "scenes", Task.DETECTION)
+    listing = list_samples(
+        open_container(tmp_path / "scenes"), "scenes", TASKS.load("detection").data
+    )
     assert listing.classes == CLASSES
     assert (listing.problems, listing.others, listing.unlisted) == ((), (), ())
     assert [sample.name for sample in listing.samples] == [f"images/{k:06d}.jpg" for k in range(20)]

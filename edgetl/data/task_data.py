@@ -1,0 +1,27 @@
+"""What a task states about its data, for the rooms below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.types import LabelKind, Task
+
+if TYPE_CHECKING:
+    from edgetl.config.recipe import SyntheticData
+    from edgetl.data.image_sets import Images
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """The labels that a task needs, and the synthetic images that have them."""
+
+    task: Task
+    label_kind: LabelKind
+    tasks_with: Callable[[LabelKind], Sequence[str]]
+    """Returns the names of the tasks that need labels of a kind, for messages."""
+    synthetic: Callable[[SyntheticData], Images]
+    write_synthetic: Callable[[Path, int, int], None]
+    """Writes so many synthetic images, made from a seed, with their labels into a folder."""
