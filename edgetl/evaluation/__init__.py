@@ -96,6 +96,9 @@ class Evaluation(Protocol):
             Figures rounded to digits that other machines repeat.
         """
 
+    def shown(self, dataset: Dataset, split: Split) -> NDArray[np.bool_]:
+        """Return which images of a split show anything to predict, shape `(N,)`."""
+
     def span(self, outputs: Outputs) -> float:
         """Return the scale of the outputs, above zero, for relative errors."""
 

@@ -183,9 +183,8 @@ def _golden(
 
     split = Split.VAL if dataset.names(Split.VAL) else Split.TRAIN
     fitted = dataset.images(split)
-    # An image without boxes has a label beyond the classes.
-    seen = np.flatnonzero(dataset.labels(split) < len(dataset.classes))
-    candidates = seen if len(seen) else np.arange(len(fitted))
+    shown = np.flatnonzero(evaluation.shown(dataset, split))
+    candidates = shown if len(shown) else np.arange(len(fitted))
     first = outputs_of(network, {_INPUT: fitted[candidates[:1]]}, evaluation.outputs)
     affordable = _GOLDEN_BYTES // sum(values.nbytes for values in first.values())
     count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(candidates))

@@ -132,8 +132,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     from edgetl.runtime.predictor import Predictor
 
     dataset = Dataset.open(inputs["dataset"].folder)
-    _check_images(dataset)
     evaluation = TASKS.load(dataset.task).evaluation
+    _check_images(dataset, evaluation)
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
     predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
@@ -178,17 +178,16 @@ def _class_figures(row: Facts) -> ClassFigures:
     return ClassFigures(label=row["label"], support=row["support"], figures=figures)
 
 
-def _check_images(dataset: Dataset) -> None:
-    labels = dataset.labels(Split.TEST)
-    # An image without boxes has a label beyond the classes.
-    if not len(labels):
+def _check_images(dataset: Dataset, evaluation: Evaluation) -> None:
+    shown = evaluation.shown(dataset, Split.TEST)
+    if not len(shown):
         raise DataError(
             "the test split has no images, so no accuracy can be measured",
             remedy="set data.test above 0, or give the images a test/ folder",
         )
-    if not (labels < len(dataset.classes)).any():
+    if not shown.any():
         raise DataError(
-            f"none of the {len(labels):,} images of the test split has a box, so no accuracy can "
+            f"none of the {len(shown):,} images of the test split has a box, so no accuracy can "
             "be measured",
             remedy="label what the test images show, or move images with boxes into the test split",
         )

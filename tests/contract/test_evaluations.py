@@ -118,6 +118,14 @@ def test_outputs_are_named(evaluation: Evaluation, task: Task) -> None:
     assert tuple(PERFECT[task]()) == evaluation.outputs
 
 
+def test_images_with_a_class_or_a_box_show_something(
+    evaluation: Evaluation, dataset: Dataset
+) -> None:
+    shown = evaluation.shown(dataset, TEST)
+    assert shown.dtype == np.bool_
+    assert shown.tolist() == [True] * COUNT
+
+
 def test_perfect_answers_score_one(
     evaluation: Evaluation, dataset: Dataset, perfect: Predictions
 ) -> None:

@@ -163,6 +163,11 @@ class _DetectionEvaluation:
             figures={"max_box_error": box_error},
         )
 
+    def shown(self, dataset: Dataset, split: Split) -> NDArray[np.bool_]:
+        """Return which images have boxes; others have a label beyond the classes."""
+        shown: NDArray[np.bool_] = dataset.labels(split) < len(dataset.classes)
+        return shown
+
     def span(self, outputs: Outputs) -> float:
         """Return 1: boxes are shares of the input and scores probabilities."""
         del outputs

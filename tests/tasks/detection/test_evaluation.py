@@ -287,3 +287,8 @@ def test_nothing_is_printed(
 ) -> None:
     DETECTION.score(predictions([(*A, 0, 0.9)]), boxed([(*A, 0)]), TEST)
     assert capfd.readouterr() == ("", "")
+
+
+def test_images_without_boxes_show_nothing(boxed: Data) -> None:
+    dataset = boxed([(8, 8, 24, 24, 0)], [], [(8, 8, 24, 24, 2)])
+    assert DETECTION.shown(dataset, TEST).tolist() == [True, False, True]
