@@ -25,6 +25,7 @@ data: {path: images, val: 0.2, test: 0.3, seed: 0}
 input: {size: 32, fit: stretch}
 teacher: {family: patch_mean, weights: none}
 finetune: {strategy: full, epochs: 2}
+tally: {times: 3}
 benchmark: {seconds: 0.02, count: 20}
 calibration: tiny
 targets: [host]
@@ -84,6 +85,7 @@ def test_recipe_runs_with_the_plugins_of_the_package(ran: tuple[Path, Done]) -> 
     _, done = ran
     assert "export npz" in done.stdout
     assert "held by npz fp32" in done.stdout
+    assert "6 classes" in done.stdout
 
 
 def test_nodes_record_the_plugins_that_they_load_with_the_package(ran: tuple[Path, Done]) -> None:
@@ -93,6 +95,7 @@ def test_nodes_record_the_plugins_that_they_load_with_the_package(ran: tuple[Pat
     assert plugins == {
         "index": {"data layout label_table": f"1, {_OWNER}"},
         "view": {},
+        "tally": {},
         "finetune": family,
         "export npz": {"exporter npz": f"1, {_OWNER}"} | engine | family,
         "verify npz fp32": engine | family,
@@ -130,7 +133,7 @@ def test_second_run_reuses_everything_and_a_new_version_remakes_what_loads_it(
     done = edgetl(folder, "why", "recipe.yaml", "--json", **_path(package))
     why = {row["label"]: row for row in json.loads(done.stdout)}
     reused = [label for label, row in why.items() if row["text"] == "reused"]
-    assert reused == ["index", "view", "finetune"]
+    assert set(reused) == {"index", "view", "finetune", "tally"}
     assert why["export npz"]["changes"] == [
         {"field": "plugins.exporter npz", "before": f"1, {_OWNER}", "now": f"2, {_OWNER}"}
     ]
@@ -144,6 +147,11 @@ def test_recipe_without_the_package_names_what_is_unknown(
     ran: tuple[Path, Done], edgetl: Edgetl
 ) -> None:
     done = edgetl(ran[0], "plan", "recipe.yaml")
+    assert done.returncode == 3
+    assert "recipe.yaml:7: tally: unknown key" in done.stderr
+    text = _RECIPE.replace("tally: {times: 3}\n", "")
+    (ran[0] / "plain.yaml").write_text(text, encoding="utf-8")
+    done = edgetl(ran[0], "plan", "plain.yaml")
     assert done.returncode == 3
     assert "unknown format 'npz'" in done.stderr
 
