@@ -30,8 +30,8 @@ from edgetl.pipeline.planner import all_stages, plan_round
 from edgetl.store.store import Store
 from edgetl.train.features import write_features
 from edgetl.train.interfaces import RunContext
-from edgetl.train.options import FinetuneTable, Training
-from edgetl.train.tasks import TASKS
+from edgetl.train.strategies import EVERYTHING, Part, Phase
+from edgetl.train.tasks import TASKS, Start
 from edgetl.types import Split
 
 _PROBE_EPOCHS = 40
@@ -85,15 +85,15 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
     computed = time.perf_counter() - started
 
     task = TASKS.load(dataset.task)
-    started = time.perf_counter()
-    task.train_probe(
-        module,
-        family,
-        _found(task.probe(FinetuneTable(probe_epochs=_PROBE_EPOCHS), seed=0)),
-        dataset=dataset,
-        features=folder,
-        run_context=run_context,
+    table = task.table(epochs=1, augment="none", warmup_epochs=0.0)
+    probe = Phase(
+        name="probe",
+        learns=(Part(module=family.head),),
+        training=task.head_training(table, epochs=_PROBE_EPOCHS, lr=None, seed=0),
+        cached_features=True,
     )
+    started = time.perf_counter()
+    task.train(module, family, probe, dataset=dataset, features=folder, run_context=run_context)
     seconds["probe epoch, cached features"] = (time.perf_counter() - started) / _PROBE_EPOCHS
 
     started = time.perf_counter()
@@ -101,18 +101,15 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
     seconds["probe epoch, through the backbone"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    table = FinetuneTable(strategy="full", epochs=1, augment="none", warmup_epochs=0.0)
-    whole = _found(task.whole(table, seed=0, pretrained=True))
-    task.train_whole(module, family, whole, dataset=dataset, run_context=run_context)
+    full = Phase(
+        name="full",
+        learns=(EVERYTHING,),
+        training=task.training(table, start=Start.PRETRAINED, seed=0),
+    )
+    task.train(module, family, full, dataset=dataset, run_context=run_context)
     seconds["epoch of the whole network"] = time.perf_counter() - started
     seconds["features, computed once"] = computed
     return seconds
-
-
-def _found(training: Training | None) -> Training:
-    if training is None:
-        raise ValueError("this strategy leaves the phase out")
-    return training
 
 
 def _epoch_through_backbone(module: nn.Module, dataset: Dataset) -> None:

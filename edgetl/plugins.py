@@ -54,12 +54,15 @@ class Slot(Generic[Contract]):
         noun: What a plug-in is called in messages, for example ``exporter``.
         group: Group of entry points, for example ``edgetl.exporters``; empty if installed packages
             cannot add to the folder.
+        hyphens: Whether the names of built-in plug-ins have hyphens, as in recipes, where their
+            files have underscores.
     """
 
     package: str
     attribute: str
     noun: str
     group: str = ""
+    hyphens: bool = False
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all plug-ins without importing any: built-in ones first, sorted."""
@@ -87,7 +90,7 @@ class Slot(Generic[Contract]):
         if plugin is not None:
             return self._load_installed(plugin)
         try:
-            module = importlib.import_module(f"{self.package}.{name}")
+            module = importlib.import_module(self._module(name))
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] == "edgetl":
                 raise
@@ -122,7 +125,7 @@ class Slot(Generic[Contract]):
         plugin = self._find(name)
         if plugin is not None:
             return next(iter(plugin.extras), "")
-        spec = importlib.util.find_spec(f"{self.package}.{name}")
+        spec = importlib.util.find_spec(self._module(name))
         return _constant(Path(spec.origin), "EXTRA") if spec and spec.origin else ""
 
     def missing(self, name: str, module: str) -> MissingPackage:
@@ -138,7 +141,12 @@ class Slot(Generic[Contract]):
     def _built_in(self) -> tuple[str, ...]:
         path = importlib.import_module(self.package).__path__
         modules = (module.name for module in pkgutil.iter_modules(path))
-        return tuple(sorted(name for name in modules if name[0] != "_"))
+        names = (name for name in modules if name[0] != "_")
+        return tuple(sorted(name.replace("_", "-") if self.hyphens else name for name in names))
+
+    def _module(self, name: str) -> str:
+        """Return the dotted name of a built-in plug-in's file."""
+        return f"{self.package}.{name.replace('-', '_') if self.hyphens else name}"
 
     def _find(self, name: str) -> InstalledPlugin | None:
         """Return the entry point called `name`; None if the plug-in is built in.

@@ -42,6 +42,23 @@ def test_load_returns_what_the_file_defines(slot: Slot[str]) -> None:
     assert slot.load("alpha") == "alpha thing"
 
 
+def test_names_with_hyphens_are_those_of_files_with_underscores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hyphen_folder_for_test"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "two_words.py").write_text("THING = 'two'\nEXTRA = 'tau'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    slot: Slot[str] = Slot(folder.name, "THING", "thing", hyphens=True)
+
+    assert slot.names() == ("two-words",)
+    assert slot.load("two-words") == "two"
+    assert slot.extra_of("two-words") == "tau"
+    with pytest.raises(UsageError, match="unknown thing 'two_words'"):
+        slot.load("two_words")
+
+
 def test_unknown_name_is_refused_with_the_closest_one(slot: Slot[str]) -> None:
     with pytest.raises(UsageError, match="unknown thing 'alpa'") as caught:
         slot.load("alpa")

@@ -55,13 +55,12 @@ def find_bundle(given: str, target: str, store: Store) -> tuple[Bundle, bool]:
 
 def _of_recipe(recipe: str, target: str, store: Store) -> Path:
     """Return the folder of the bundle that the last run of `recipe` made for `target`."""
-    from edgetl.config.load import load_recipe
     from edgetl.facts.package import PackageFacts
+    from edgetl.pipeline.job import recipe_of
     from edgetl.pipeline.planner import all_stages
 
     stages = all_stages()
-    tables = {name: stage.options for name, stage in stages.items()}
-    name = load_recipe(recipe, (), tables).recipe.name
+    name = recipe_of(recipe, (), stages).recipe.name
     packagers = {stage.name for stage in stages.values() if stage.makes == "bundle"}
     places = {
         place

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from operator import or_
+from typing import Any
 
 import click
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.method_keys import every_table
 from edgetl.config.recipe import Recipe
 from edgetl.config.target import Target
 from edgetl.pipeline.planner import all_stages
@@ -26,12 +30,15 @@ def command(kind: str) -> None:
     elif kind == "calibration":
         model = Calibration
     else:
-        tables = {
-            name: (stage.options, stage.options())
-            for name, stage in all_stages().items()
-            if stage.options.model_fields
-        }
-        model = create_model("Recipe", __base__=Recipe, **tables)  # type: ignore[call-overload]
+        tables: dict[str, Any] = {}
+        for name, stage in all_stages().items():
+            if stage.methods:
+                # One table per method and task: another method's keys are wrong here, too.
+                each: Any = reduce(or_, every_table(stage.options, stage.methods))
+                tables[name] = (each, Field(default_factory=dict))
+            elif stage.options.model_fields:
+                tables[name] = (stage.options, stage.options())
+        model = create_model("Recipe", __base__=Recipe, **tables)
     schema = model.model_json_schema()  # type: ignore[attr-defined]
     click.echo(
         json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema, indent=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -48,7 +48,7 @@ def check_table(
     data: object,
     *,
     above: Place = (),
-    beside: Mapping[str, type[Table]] | None = None,
+    beside: Callable[[], Mapping[str, type[Table]]] = dict,
 ) -> tuple[AnyTable | None, list[Problem]]:
     """Return the validated table, or None and all of its problems.
 
@@ -57,8 +57,8 @@ def check_table(
         document: The document with `data`, for line numbers.
         data: The part of the document to check.
         above: Path of `data` in the document.
-        beside: Other tables of the same file by name; an unknown key that belongs to one of them
-            gets a hint.
+        beside: Returns other tables of the same file by name; called if there is an unknown key,
+            which gets a hint if it belongs to one of them.
     """
     try:
         return model.model_validate(data), []
@@ -70,7 +70,7 @@ def check_table(
         problems = [
             Problem(
                 dotted(place),
-                _describe(model, place, details, beside or {}, depth=len(above)),
+                _describe(model, place, details, beside, depth=len(above)),
                 document.line(place),
             )
             for place, details in by_place.items()
@@ -104,7 +104,7 @@ def _describe(
     model: type[BaseModel],
     place: Place,
     errors: Sequence[ErrorDetails],
-    beside: Mapping[str, type[Table]],
+    beside: Callable[[], Mapping[str, type[Table]]],
     *,
     depth: int,
 ) -> str:
@@ -112,7 +112,7 @@ def _describe(
     kind = first["type"]
     if kind == "extra_forbidden":
         table = _inner(model, first["loc"][:-1])
-        return _unknown(str(place[-1]), table, beside, is_top=depth == 0 and len(place) == 1)
+        return _unknown(str(place[-1]), table, beside(), is_top=depth == 0 and len(place) == 1)
     if kind == "missing":
         return "is missing"
     if kind == "value_error" and "ctx" in first:
@@ -151,10 +151,10 @@ def _unknown(
     elsewhere = [name for name, other in beside.items() if key in other.model_fields]
     if _RENAMED.get(key) in allowed:
         hint = f"; it was renamed to '{_RENAMED[key]}'"
-    elif close:
-        hint = f"; did you mean '{close[0]}'?"
     elif elsewhere:
         hint = f"; '{key}' belongs to {' or '.join(f'`{name}`' for name in elsewhere)}"
+    elif close:
+        hint = f"; did you mean '{close[0]}'?"
     else:
         hint = ""
     return f"unknown key{hint} (allowed: {', '.join(allowed)})"

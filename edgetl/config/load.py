@@ -5,17 +5,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.check import check_table
+from edgetl.config.method_keys import MethodKeys, Selection, select
 from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
 from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
-from edgetl.config.yaml_file import Document, override, parse_override, read_document
+from edgetl.config.yaml_file import Document, dotted, override, parse_override, read_document
 from edgetl.errors import ConfigError, Problem
+from edgetl.types import Task
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ENDINGS = {".yaml", ".yml"}
@@ -43,6 +46,7 @@ def load_recipe(
     overrides: Sequence[str],
     stage_tables: Mapping[str, type[Table]],
     refining_tables: Mapping[str, type[Table]] | None = None,
+    methods: Mapping[str, MethodKeys] | None = None,
 ) -> LoadedRecipe:
     """Return a recipe by path or by the name of a ready-made one.
 
@@ -52,6 +56,7 @@ def load_recipe(
         stage_tables: The table of every stage by stage name; a stage missing from the recipe gets
             its defaults.
         refining_tables: The options of every refining stage by name.
+        methods: By stage name, for tables with further keys that depend on a method they name.
 
     Raises:
         ConfigError: With all problems of the file.
@@ -62,11 +67,18 @@ def load_recipe(
         override(document, *parse_override(text))
     known = {stage: table for stage, table in stage_tables.items() if table.model_fields}
     fixed = {key: value for key, value in document.data.items() if key not in known}
-    recipe, problems = check_table(Recipe, document, fixed, beside=known)
+    recipe, problems = check_table(Recipe, document, fixed, beside=lambda: known)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
         data = document.data.get(stage, {}) if stage in known else {}
-        table, errors = check_table(model, document, data, above=(stage,), beside=known)
+        selection = Selection(model)
+        if methods and stage in methods:
+            selection = select(model, methods[stage], _task(document), data)
+            if selection.problem:
+                place = (stage, methods[stage].key)
+                problems.append(Problem(dotted(place), selection.problem, document.line(place)))
+        beside = partial(_others, stage, known, selection)
+        table, errors = check_table(selection.table, document, data, above=(stage,), beside=beside)
         problems += errors
         if table is not None:
             tables[stage] = table
@@ -115,6 +127,19 @@ def known_files(folder: str) -> dict[str, Path]:
         for path in sorted(place.glob("*.yaml")):
             files.setdefault(path.stem, path)
     return files
+
+
+def _task(document: Document) -> Task | None:
+    given = document.data.get("task")
+    return next((task for task in Task if task == given), None)
+
+
+def _others(
+    name: str, known: Mapping[str, type[Table]], selection: Selection
+) -> dict[str, type[Table]]:
+    """Return the tables that an unknown key of table `name` may have been meant for."""
+    others = {other: table for other, table in known.items() if other != name}
+    return {**selection.elsewhere(), **others}
 
 
 def _models(recipe: Recipe | None) -> Iterator[tuple[str, TeacherTable | StudentTable]]:

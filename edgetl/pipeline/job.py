@@ -24,12 +24,7 @@ def load_job(
     Raises:
         ConfigError: With all problems of the recipe, or of the first broken target or calibration.
     """
-    loaded = load_recipe(
-        given,
-        overrides,
-        {name: stage.options for name, stage in stages.items() if stage.refine is None},
-        {name: stage.options for name, stage in stages.items() if stage.refine is not None},
-    )
+    loaded = recipe_of(given, overrides, stages)
     job = Job(
         recipe=loaded.recipe,
         tables=loaded.tables,
@@ -47,6 +42,21 @@ def load_job(
             remedy=f"edit {loaded.source}, or the file that it names, and run again",
         )
     return job
+
+
+def recipe_of(given: str, overrides: Sequence[str], stages: Mapping[str, Stage]) -> LoadedRecipe:
+    """Return the recipe `given` with the tables of `stages`.
+
+    Raises:
+        ConfigError: With all problems of the file.
+    """
+    return load_recipe(
+        given,
+        overrides,
+        {name: stage.options for name, stage in stages.items() if stage.refine is None},
+        {name: stage.options for name, stage in stages.items() if stage.refine is not None},
+        {name: stage.methods for name, stage in stages.items() if stage.methods},
+    )
 
 
 def _once(loaded: LoadedRecipe) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol
 from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from Python 3.13 on
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.method_keys import MethodKeys
 from edgetl.config.recipe import Recipe
 from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
@@ -158,6 +159,7 @@ class Stage(Generic[StageFacts]):
         plan: The nodes that a job wants from this stage; none if it wants none.
         plugins: Every plug-in that `run` loads and that can change its result, with its version,
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
+        methods: Where further keys of the table come from, if they depend on a method it names.
         check: Every reason why the plan could not be carried through, found before the first epoch.
         refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
             then those of the entry, and it has no recipe table of its own.
@@ -182,6 +184,7 @@ class Stage(Generic[StageFacts]):
     refine: Callable[[Job, Refining, Planned], Node] | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
+    methods: MethodKeys | None = None
 
     def summarise(self, artifact: Artifact) -> str:
         """Return the summary of what the stage made."""

@@ -1,11 +1,10 @@
-"""Teach a small network what the teacher knows: the student, and its control."""
+"""Train a small network with its teacher, and once more without: the student and its control."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
@@ -13,6 +12,7 @@ from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import CONTROL, STUDENT
+from edgetl.stages._student import METHOD_KEYS, student_table, student_training
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
@@ -23,22 +23,23 @@ from edgetl.stages._training import (
 )
 from edgetl.stages._views import deployed_view, network_input, teacher_view
 from edgetl.store.store import Artifact
-from edgetl.train.options import (
-    NO_WEIGHTS,
-    DistillLoss,
-    DistillTable,
-    NetworkSettings,
-    Training,
-)
-from edgetl.train.tasks import TASKS, TeacherSignal
+from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
+from edgetl.train.options import DistillTable, NetworkSettings, Training
+from edgetl.train.strategies import EVERYTHING, Phase
+from edgetl.train.tasks import TASKS
+
+LABELS = "labels"
+"""The method in the facts of a control, which has none."""
 
 
 class Settings(Table):
     """What a student depends on."""
 
     network: NetworkSettings
-    training: Training
-    loss: DistillLoss
+    training: SerializeAsAny[Training]
+    label_weight: float
+    method: MethodSettings | None
+    """None for a control, which is trained on labels alone."""
     model: str
     """Name of the network: `STUDENT` or `CONTROL`."""
     device: str = Field(exclude=True)
@@ -48,12 +49,12 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     student = job.recipe.student
     if student is None:
         return []
-    table = cast("DistillTable", job.tables["distill"])
-    task, seed = TASKS.load(job.recipe.task), job.recipe.seed
+    table = student_table(job)
     settings = Settings(
-        network=network_settings(job, student, seed=seed),
-        training=task.student(table, seed=seed, pretrained=student.weights != NO_WEIGHTS),
-        loss=task.distillation(table),
+        network=network_settings(job, student, seed=job.recipe.seed),
+        training=student_training(job, student),
+        label_weight=table.label_weight,
+        method=method_settings(table.method, table),
         model=STUDENT,
         device=job.recipe.device,
     )
@@ -65,8 +66,8 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         inputs["teacher dataset"] = teacher_view(job, made)
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
-        # Alone with the labels; the same in everything else.
-        alone = {"loss": DistillLoss(method="labels"), "model": CONTROL}
+        # On labels alone, the same in everything else.
+        alone = {"method": None, "label_weight": 1.0, "model": CONTROL}
         control = settings.model_copy(update=alone)
         nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
     return nodes
@@ -76,17 +77,14 @@ def _check(job: Job) -> Iterator[Problem]:
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
-    task = TASKS.load(job.recipe.task)
+    method = student_table(job).method
     inputs = (network_input(job, table) for table in (job.recipe.student, job.recipe.teacher))
-    if task.compares_maps and len(set(inputs)) > 1:
+    if not METHODS.load(method).follows_logits_alone and len(set(inputs)) > 1:
         yield Problem(
             "student.input",
-            f"differs from the teacher's; for `task: {job.recipe.task}` a student follows maps of "
-            "its teacher, so both need one input",
+            f"differs from the teacher's; with `method: {method}` a student follows maps of its "
+            "teacher, so both need one input",
         )
-    table = cast("DistillTable", job.tables["distill"])
-    for name, why in task.problems(table):
-        yield Problem(f"distill.{name}", why)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -101,23 +99,25 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     family, module, report = build_network(settings.network, len(dataset.classes))
     work.progress.note(f"{settings.network.family}: {report.sentence()}")
     teacher_signal = None
-    if "teacher" in inputs:
+    if settings.method is not None:
         spec, network = load_model(inputs["teacher"].folder)
         fabric = open_fabric(settings.device, mixed_precision=settings.training.mixed_precision)
         own, outputs = inputs.get("teacher dataset"), inputs.get("teacher outputs")
         teacher_signal = TeacherSignal(
             spec,
             network.to(fabric.device),
-            settings.loss,
+            settings.method,
+            settings.label_weight,
             dataset=Dataset.open(own.folder) if own else None,
             outputs=outputs.folder if outputs else None,
         )
-    fitted = task.train_whole(
+    phase = Phase(name="student", learns=(EVERYTHING,), training=settings.training)
+    fitted = task.train(
         module,
         family,
-        settings.training,
+        phase,
         dataset=dataset,
-        run_context=run_context(work, "student", settings.device, resumes=True),
+        run_context=run_context(work, phase.name, settings.device, resumes=True),
         teacher_signal=teacher_signal,
     )
     facts = write_training_artifacts(
@@ -126,14 +126,15 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         network=settings.network,
         dataset=dataset,
         report=report,
-        phases={"student": fitted},
+        phases={phase.name: fitted},
         model=settings.model,
     )
-    return facts.model_copy(update={"method": settings.loss.method})
+    method = settings.method.name if settings.method else LABELS
+    return facts.model_copy(update={"method": method})
 
 
 def _summary(facts: TrainingFacts) -> str:
-    alone = ", on labels alone" if facts.method == "labels" else ""
+    alone = ", on labels alone" if facts.method == LABELS else ""
     return f"{result_sentence(facts)}{alone}"
 
 
@@ -142,8 +143,10 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    families = FAMILIES.stamp(settings.network.family)
-    return families | family_of(inputs["teacher"]) if "teacher" in inputs else families
+    plugins = FAMILIES.stamp(settings.network.family)
+    if settings.method is not None:
+        plugins |= METHODS.stamp(settings.method.name) | family_of(inputs["teacher"])
+    return plugins
 
 
 STAGE = Stage(
@@ -160,4 +163,5 @@ STAGE = Stage(
     check=_check,
     missing=missing_for_training,
     plugins=_plugins,
+    methods=METHOD_KEYS,
 )

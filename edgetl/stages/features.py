@@ -1,12 +1,11 @@
-"""Compute what the frozen backbone sees of every image, once, for linear probes.
+"""Compute the features of every image once, for phases that train the head on them.
 
-The test images are left out: the finished network answers them itself.
+The test images are left out: only the finished network predicts them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from pydantic import Field
 
@@ -14,11 +13,11 @@ from edgetl.config.table import Table
 from edgetl.facts.training import FeaturesFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._phases import finetune_phases
 from edgetl.stages._training import network_settings
 from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
-from edgetl.train.options import FinetuneTable, NetworkSettings
-from edgetl.train.tasks import TASKS
+from edgetl.train.options import NetworkSettings
 from edgetl.types import Split
 
 
@@ -32,14 +31,13 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    table = cast("FinetuneTable", job.tables["finetune"])
-    task = TASKS.load(job.recipe.task)
-    if not (task.caches_features and task.probe(table, seed=0)):
+    cached = [phase for phase in finetune_phases(job) if phase.cached_features]
+    if not cached:
         return []
     settings = Settings(
-        # The seed draws the head alone, which no feature depends on.
+        # Only the head starts at random, and no feature depends on it.
         network=network_settings(job, job.recipe.teacher, seed=0),
-        mirrored=table.augment != "none",
+        mirrored=any(phase.training.augment != "none" for phase in cached),
         device=job.recipe.device,
     )
     return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]

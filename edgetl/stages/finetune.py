@@ -1,12 +1,12 @@
-"""Teach a pretrained network what is labelled on the images: the teacher."""
+"""Fine-tune a pretrained network on the labelled images: the teacher."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
 from edgetl.errors import Problem
@@ -14,6 +14,12 @@ from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import TEACHER
+from edgetl.stages._phases import (
+    STRATEGY_KEYS,
+    finetune_phases,
+    finetune_table,
+    strategies_from_scratch,
+)
 from edgetl.stages._training import (
     missing_for_training,
     network_problems,
@@ -23,32 +29,37 @@ from edgetl.stages._training import (
 )
 from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
-from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings, Training
+from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
+from edgetl.train.strategies import STRATEGIES, Phase
 from edgetl.train.tasks import TASKS
 
 if TYPE_CHECKING:
     from edgetl.train.fit import Fitted
+    from edgetl.train.interfaces import Validation
 
 
 class Settings(Table):
     """What the teacher depends on."""
 
     network: NetworkSettings
-    probe: Training | None
-    """Of the head alone; None where the strategy has no probe."""
-    full: Training | None
-    """Of the whole network; None where the strategy ends with the probe."""
+    strategy: str
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    """In the order in which they are run."""
     device: str = Field(exclude=True)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"strategy '{self.strategy}' has phases of one name: {names}")
+        return self
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    table = cast("FinetuneTable", job.tables["finetune"])
-    task, seed = TASKS.load(job.recipe.task), job.recipe.seed
-    pretrained = job.recipe.teacher.weights != NO_WEIGHTS
     settings = Settings(
-        network=network_settings(job, job.recipe.teacher, seed=seed),
-        probe=task.probe(table, seed=seed),
-        full=task.whole(table, seed=seed, pretrained=pretrained),
+        network=network_settings(job, job.recipe.teacher, seed=job.recipe.seed),
+        strategy=finetune_table(job).strategy,
+        phases=finetune_phases(job),
         device=job.recipe.device,
     )
     inputs = {"dataset": teacher_view(job, made)}
@@ -58,17 +69,18 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    table = cast("FinetuneTable", job.tables["finetune"])
-    yield from network_problems(job, job.recipe.teacher, "teacher")
-    task = TASKS.load(job.recipe.task)
-    for name, why in task.problems(table):
-        yield Problem(f"finetune.{name}", why)
-    if job.recipe.teacher.weights == NO_WEIGHTS and task.probe(table, seed=0):
-        strategy = table.strategy or "probe-then-full"
+    problems = list(network_problems(job, job.recipe.teacher, "teacher"))
+    yield from problems
+    if problems or job.recipe.teacher.weights != NO_WEIGHTS:
+        return
+    head = FAMILIES.load(job.recipe.teacher.family).head
+    if finetune_phases(job)[0].trains_only(head):
+        fitting = " or ".join(f"`strategy: {name}`" for name in strategies_from_scratch(job))
         yield Problem(
             "finetune.strategy",
-            f"`{strategy}` trains the head on what the rest of the network has learned, but with "
-            "`teacher.weights: none` it has learned nothing; set `strategy: full`, or give weights",
+            f"`{finetune_table(job).strategy}` trains the head on what the rest of the network has "
+            f"learned, but with `teacher.weights: none` it has learned nothing; set {fitting}, or "
+            "give weights",
         )
 
 
@@ -82,30 +94,30 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     family, module, report = build_network(settings.network, len(dataset.classes))
     work.progress.note(f"{settings.network.family}: {report.sentence()}")
     phases: dict[str, Fitted] = {}
-    if settings.probe:
-        phases["probe"] = task.train_probe(
+    kept: Validation | None = None
+    for phase in settings.phases:
+        before = {}
+        if phase.revert_if_worse:
+            before = {name: value.clone() for name, value in module.state_dict().items()}
+        fitted = task.train(
             module,
             family,
-            settings.probe,
+            phase,
             dataset=dataset,
             features=inputs["features"].folder if "features" in inputs else None,
             run_context=run_context(
-                work, "probe", settings.device, resumes=not task.caches_features
+                work, phase.name, settings.device, resumes=not phase.cached_features
             ),
         )
-    if settings.full:
-        before = {name: value.clone() for name, value in module.state_dict().items()}
-        phases["full"] = task.train_whole(
-            module,
-            family,
-            settings.full,
-            dataset=dataset,
-            run_context=run_context(work, "full", settings.device, resumes=True),
-        )
-        if _is_worse(phases["full"], phases.get("probe")):
-            work.progress.note("training the whole network made it worse; the probe is kept")
+        if phase.revert_if_worse and _is_worse(fitted.validation, kept):
+            work.progress.note(
+                f"phase `{phase.name}` made the network worse; its weights from before are kept"
+            )
             module.load_state_dict(before)
-            phases["full"] = dataclasses.replace(phases["full"], best_epoch=0)
+            fitted = dataclasses.replace(fitted, best_epoch=0)
+        else:
+            kept = fitted.validation
+        phases[phase.name] = fitted
     return write_training_artifacts(
         work.out,
         module.eval(),
@@ -117,8 +129,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
 
 
-def _is_worse(full: Fitted, probe: Fitted | None) -> bool:
-    after, before = full.validation, probe.validation if probe else None
+def _is_worse(after: Validation | None, before: Validation | None) -> bool:
     return bool(after and before and after.selection_key("metric") < before.selection_key("metric"))
 
 
@@ -128,7 +139,7 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
     del inputs
-    return FAMILIES.stamp(settings.network.family)
+    return {**FAMILIES.stamp(settings.network.family), **STRATEGIES.stamp(settings.strategy)}
 
 
 STAGE = Stage(
@@ -145,4 +156,5 @@ STAGE = Stage(
     check=_check,
     missing=missing_for_training,
     plugins=_plugins,
+    methods=STRATEGY_KEYS,
 )

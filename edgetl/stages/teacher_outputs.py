@@ -7,7 +7,6 @@ and whatever else learns from the teacher share the result.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from pydantic import Field
 
@@ -15,11 +14,11 @@ from edgetl.config.table import Table
 from edgetl.data.levels import Level, num_views
 from edgetl.facts.training import TeacherOutputsFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._student import student_table, student_training
 from edgetl.stages._training import family_of
 from edgetl.stages._views import teacher_view
 from edgetl.store.store import Artifact
-from edgetl.train.options import NO_WEIGHTS, DistillTable
-from edgetl.train.tasks import TASKS
+from edgetl.train.distillation import METHODS
 from edgetl.types import Split
 
 
@@ -34,11 +33,10 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    student, task = job.recipe.student, TASKS.load(job.recipe.task)
-    if student is None or task.compares_maps:
+    student = job.recipe.student
+    if student is None or not METHODS.load(student_table(job).method).follows_logits_alone:
         return []
-    table = cast("DistillTable", job.tables["distill"])
-    training = task.student(table, seed=job.recipe.seed, pretrained=student.weights != NO_WEIGHTS)
+    training = student_training(job, student)
     level = Level(training.augment)
     count = num_views(level, training.views)
     if count is None or count > training.epochs:

@@ -1,4 +1,4 @@
-"""How detectors are taught: augmented images with boxes, the detection loss, mAP as the exam.
+"""Training of detectors: augmented images with boxes, the detection loss, validation by mAP.
 
 Letters: N batch, H, W of the input, M locations, T boxes, C channels.
 """
@@ -6,8 +6,9 @@ Letters: N batch, H, W of the input, M locations, T boxes, C channels.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,7 +26,6 @@ from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
 from edgetl.train.interfaces import (
-    EVERYTHING,
     LABELLED,
     Loss,
     Supervised,
@@ -33,7 +33,8 @@ from edgetl.train.interfaces import (
     Validation,
     Validator,
 )
-from edgetl.train.options import Training
+from edgetl.train.strategies import Phase
+from edgetl.train.tasks.detection import DetectorTraining
 from edgetl.types import Split, Task
 
 _STEP = 32
@@ -43,17 +44,17 @@ _MOST_STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class TeacherOutputs:
-    """What a teacher says to a batch."""
+    """What a teacher computes for a batch."""
 
     raw: RawDetections
     maps: tuple[Tensor, ...]
-    """Of its neck, each `(N, C, H / stride, W / stride)`."""
+    """Of its neck, each `(N, C, H / stride, W / stride)`; empty if the method needs none."""
 
     def to(self, device: torch.device) -> TeacherOutputs:
         """Return the same with all tensors on `device`."""
         return TeacherOutputs(
             RawDetections(*(part.to(device) for part in self.raw)),
-            tuple(found.to(device) for found in self.maps),
+            tuple(map_.to(device) for map_ in self.maps),
         )
 
 
@@ -68,7 +69,7 @@ class DetectorBatch:
     labels: Tensor
     """Shape `(N, T)`, int64; -1 where an image has no further box."""
     no_aug: bool
-    """Whether this is one of the closing epochs."""
+    """Whether this is one of the last epochs, without mosaic and mixup."""
     teacher_outputs: TeacherOutputs | None = None
     """None where there is no teacher."""
 
@@ -89,7 +90,7 @@ Teacher = Callable[[Tensor], TeacherOutputs]
 
 @dataclass(frozen=True, slots=True)
 class DetectorBatches:
-    """Training images with boxes, normalised, in `fit`'s terms; with a teacher's answers if any."""
+    """Training images with boxes, normalised, as `fit` takes them; with teacher outputs if any."""
 
     source: BoxBatches
     normalise: nn.Module
@@ -136,20 +137,19 @@ class DetectorBatches:
 def setup(
     dataset: Dataset,
     family: DetectorFamily,
-    training: Training,
+    phase: Phase,
     *,
     teacher: Teacher | None = None,
-    learns: Mapping[str, float] = EVERYTHING,
 ) -> TrainingSetup[DetectorBatch]:
     """Return the training of a detector on labelled boxes.
 
     Args:
         dataset: With training images, and validation images that choose the best epoch.
         family: Of the network.
-        training: Batches and augmentation.
+        phase: What learns, and how.
         teacher: Adds its outputs to every batch.
-        learns: As in `TrainingSetup`.
     """
+    training = cast("DetectorTraining", phase.training)
     variation = replace(VARIATIONS[training.augment], mosaic=training.mosaic, mixup=training.mixup)
     source = BoxBatches(
         dataset,
@@ -173,12 +173,12 @@ def setup(
         {LABELLED: batches},
         Supervised(box_loss(family)),
         detector_validator(dataset, family),
-        learns,
+        phase.rates,
     )
 
 
 def box_loss(family: DetectorFamily) -> Loss[RawDetections, DetectorBatch]:
-    """Return the loss on labelled boxes; the closing epochs also count plain distances."""
+    """Return the loss on labelled boxes; without augmentation it also counts plain distances."""
     grids = Grids(family)
 
     def loss(raw: RawDetections, batch: DetectorBatch) -> Tensor:
@@ -205,10 +205,10 @@ class Grids:
 
 
 def detector_validator(dataset: Dataset, family: DetectorFamily) -> Validator | None:
-    """Return what examines a detector on the validation images; None if there are none.
+    """Return the validator of a detector on the validation images; None if there are none.
 
-    Boxes go through the decoding and suppression of every other evaluation, by the usual rule: what
-    a recipe asks for can be changed without another training.
+    Boxes go through the decoding and NMS of every other evaluation, with the default settings: the
+    recipe's can be changed without another training.
     """
     count = len(dataset.items(Split.VAL))
     if not count:
@@ -218,7 +218,7 @@ def detector_validator(dataset: Dataset, family: DetectorFamily) -> Validator | 
     loss = box_loss(family)
     normalise = RawPixels(nn.Identity(), family.mean, family.std)
     size = dataset.size
-    # Decodes what the network has said already, so that one pass gives loss and answers.
+    # Decodes outputs that are there already, so that one pass gives loss and predictions.
     decode = DecodedDetector(nn.Identity(), height=size, width=size, strides=family.strides)
 
     def take(module: nn.Module) -> Validation:

@@ -1,10 +1,10 @@
-"""Distillation of detectors: a student that also imitates its teacher's answers and neck maps."""
+"""Distillation of detectors: a student that also follows its teacher's outputs and neck maps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from edgetl.models import FAMILIES, DetectorFamily, as_detector
-from edgetl.nn.detection_distillation import (
-    FeatureAdapter,
-    channel_loss,
-    correlation_loss,
-    prediction_loss,
-)
+from edgetl.nn.detection_distillation import FeatureAdapter
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
 from edgetl.train.detectors import DetectorBatch, Grids, Teacher, TeacherOutputs, box_loss, setup
-from edgetl.train.fit import Fitted, fit
-from edgetl.train.interfaces import LABELLED, Loss, RunContext
-from edgetl.train.options import DistillLoss, Training
-from edgetl.train.tasks import TeacherSignal
+from edgetl.train.distillation import (
+    DistillationLoss,
+    LocatedDetections,
+    Outputs,
+    Signal,
+    TeacherSignal,
+)
+from edgetl.train.interfaces import LABELLED, TrainingSetup
+from edgetl.train.strategies import Phase
 
 if TYPE_CHECKING:
     from edgetl.data.dataset import Dataset
@@ -33,137 +33,104 @@ _PROBE_SIDE = 64
 """Of a blank image that shows how many channels the maps have, pixels."""
 
 
-@dataclass(frozen=True, slots=True)
-class StudentOutputs:
-    """What a student computes for a batch."""
-
-    raw: RawDetections
-    maps: tuple[Tensor, ...]
-    """Of its neck, brought to the teacher's channels."""
-
-
-class DistillationObjective:
-    """Labels, and the outputs and neck maps of a teacher; owns the adapter between the maps."""
+class DetectorDistillation:
+    """The objective of a student that follows the outputs and maps of its teacher."""
 
     def __init__(
         self,
+        distillation: DistillationLoss,
+        family: DetectorFamily,
         student: nn.Module,
-        feature_layers: Sequence[str],
-        adapter: nn.Module,
-        criterion: Loss[StudentOutputs, DetectorBatch],
+        adapter: nn.Module | None,
     ) -> None:
         """Describe the objective.
 
         Args:
+            distillation: Loss on labels and on the teacher's outputs.
+            family: Of the student.
             student: The network that is trained, not copied.
-            feature_layers: Names of its submodules that give the maps.
-            adapter: From these maps to maps with the teacher's channels.
-            criterion: The loss on what both make of the student.
+            adapter: From the maps of its feature layers to maps with the teacher's channels; None
+                for methods that need no maps.
         """
-        self.modules = (adapter,)
+        self.modules = () if adapter is None else (adapter,)
+        self._distillation = distillation
         self._student = student
-        self._feature_layers = tuple(feature_layers)
-        self._criterion = criterion
+        self._adapter = adapter
+        self._feature_layers = () if adapter is None else family.feature_layers
+        self._box_loss = box_loss(family)
+        self._grids = Grids(family)
 
     def loss(self, network: nn.Module, samples: Mapping[str, DetectorBatch]) -> Tensor:
         """Return the loss of one batch that a teacher has seen."""
         batch = samples[LABELLED]
-        with capturing(self._student, self._feature_layers) as maps:
+        if batch.teacher_outputs is None:
+            raise ValueError("distillation needs batches with teacher_outputs")
+        with _capturing(self._student, self._feature_layers) as maps:
             raw: RawDetections = network(batch.inputs)
-        # In mixed precision the maps are of 16 bits, the adapter is not.
-        [adapter] = self.modules
-        adapted = adapter([maps[name].float() for name in self._feature_layers])
-        return self._criterion(StudentOutputs(raw, adapted), batch)
+        features: tuple[Tensor, ...] = ()
+        if self._adapter is not None:
+            # In mixed precision the maps are of 16 bits, the adapter is not.
+            features = self._adapter([maps[name].float() for name in self._feature_layers])
+        grid, teacher = self._grids.of(batch.inputs), batch.teacher_outputs
+        return self._distillation.total(
+            self._box_loss(raw, batch),
+            batch.labels,
+            student=Outputs(
+                {Signal.DETECTIONS: LocatedDetections(raw, grid), Signal.FEATURES: features}
+            ),
+            teacher=Outputs(
+                {
+                    Signal.DETECTIONS: LocatedDetections(teacher.raw, grid),
+                    Signal.FEATURES: teacher.maps,
+                }
+            ),
+        )
 
 
-def train_with_features(
+def setup_with_teacher(
     student: nn.Module,
     family: DetectorFamily,
-    training: Training,
+    phase: Phase,
     *,
     dataset: Dataset,
-    run_context: RunContext,
     teacher_signal: TeacherSignal,
-) -> Fitted:
-    """Train a student on labels and on what its teacher says to the same augmented images.
+) -> TrainingSetup[DetectorBatch]:
+    """Return the training of a student on labels and on its teacher's view of the same images.
 
     Args:
-        student: Changed in place.
+        student: The network that will be trained.
         family: Of the student.
-        training: How.
+        phase: What learns, and how.
         dataset: With training images, and validation images that choose the best epoch.
-        run_context: Where to train.
         teacher_signal: The teacher: any detector with as many classes, and the same strides.
-
-    Returns:
-        The student alone, and its history.
     """
+    distillation = DistillationLoss(teacher_signal)
     teacher = as_detector(FAMILIES.load(teacher_signal.spec.family))
-    adapter = FeatureAdapter(
-        _channels(student, family.feature_layers),
-        _channels(teacher_signal.module, teacher.feature_layers),
-        seed=training.seed,
-    )
-    objective = DistillationObjective(
-        student,
-        family.feature_layers,
-        adapter,
-        feature_distillation_loss(teacher_signal.loss, family),
-    )
-    plain = setup(dataset, family, training, teacher=_predictions_of(teacher_signal))
-    return fit(
-        student,
-        replace(plain, objective=objective),
-        training=training,
-        run_context=run_context,
-    )
-
-
-def feature_distillation_loss(
-    settings: DistillLoss, family: DetectorFamily
-) -> Loss[StudentOutputs, DetectorBatch]:
-    """Return the loss of an apprentice: labels, soft answers, boxes and maps by their weights."""
-    on_labels = box_loss(family)
-    grids = Grids(family)
-    if settings.method == "pkd":
-        distance = correlation_loss
-    else:
-        distance = partial(channel_loss, temperature=settings.temperature)
-
-    def loss(found: StudentOutputs, batch: DetectorBatch) -> Tensor:
-        if batch.teacher_outputs is None:
-            raise ValueError(f"method '{settings.method}' needs batches that a teacher answered")
-        total = settings.label_weight * on_labels(found.raw, batch)
-        # What counts nothing is not computed: even its zeros would change the last bits.
-        if settings.soft_weight or settings.box_weight:
-            soft, box = prediction_loss(
-                found.raw,
-                batch.teacher_outputs.raw,
-                grids.of(batch.inputs),
-                temperature=settings.temperature,
-            )
-            total = total + settings.soft_weight * soft + settings.box_weight * box
-        if settings.feature_weight:
-            pairs = zip(found.maps, batch.teacher_outputs.maps, strict=True)
-            maps = torch.stack([distance(own, given) for own, given in pairs]).mean()
-            total = total + settings.feature_weight * maps
-        return total
-
-    return loss
+    with_maps = Signal.FEATURES in distillation.signals
+    adapter = None
+    if with_maps:
+        adapter = FeatureAdapter(
+            _channels(student, family.feature_layers),
+            _channels(teacher_signal.module, teacher.feature_layers),
+            seed=phase.training.seed,
+        )
+    feature_layers = teacher.feature_layers if with_maps else ()
+    plain = setup(dataset, family, phase, teacher=_predictions_of(teacher_signal, feature_layers))
+    objective = DetectorDistillation(distillation, family, student, adapter)
+    return replace(plain, objective=objective)
 
 
 def forward_with_features(
     module: nn.Module, feature_layers: Sequence[str], images: Tensor
 ) -> tuple[RawDetections, tuple[Tensor, ...]]:
     """Return the raw outputs of a detector and the maps of its submodules `feature_layers`."""
-    with capturing(module, feature_layers) as captured:
+    with _capturing(module, feature_layers) as captured:
         raw: RawDetections = module(images)
     return raw, tuple(captured[name] for name in feature_layers)
 
 
 @contextmanager
-def capturing(module: nn.Module, feature_layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Yield a dictionary that passes through `module` fill with the maps of `feature_layers`."""
+def _capturing(module: nn.Module, feature_layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     captured: dict[str, Tensor] = {}
 
     def capture(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -181,9 +148,8 @@ def capturing(module: nn.Module, feature_layers: Sequence[str]) -> Iterator[dict
             handle.remove()
 
 
-def _predictions_of(teacher_signal: TeacherSignal) -> Teacher:
-    """Return the teacher as batches ask it: raw pixels in, answers and maps out."""
-    feature_layers = as_detector(FAMILIES.load(teacher_signal.spec.family)).feature_layers
+def _predictions_of(teacher_signal: TeacherSignal, feature_layers: Sequence[str]) -> Teacher:
+    """Return the teacher as batches use it: raw pixels in, raw outputs and maps out."""
     device = next(teacher_signal.module.parameters()).device
     normalise = RawPixels(nn.Identity(), teacher_signal.spec.mean, teacher_signal.spec.std).to(
         device
@@ -205,4 +171,4 @@ def _channels(module: nn.Module, feature_layers: Sequence[str]) -> list[int]:
         blank = torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE, device=device)
         _, maps = forward_with_features(module.eval(), feature_layers, blank)
     module.train(was_training)
-    return [found.shape[1] for found in maps]
+    return [each.shape[1] for each in maps]

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from edgetl.data import loaders
 from edgetl.data.levels import Level
-from edgetl.nn.distillation import decoupled_loss, soft_target_loss
-from edgetl.train.image_batches import LabelledBatch, Normalised, Teacher, raw_pixels
-from edgetl.train.interfaces import Loss
-from edgetl.train.options import DistillLoss, Training
-from edgetl.train.tasks import TeacherSignal
+from edgetl.train.distillation import TeacherSignal
+from edgetl.train.image_batches import Normalised, Teacher, raw_pixels
+from edgetl.train.options import Training
 from edgetl.types import Split
 
 LOGITS_FILE = "logits.npy"
@@ -78,40 +76,6 @@ def write_logits(
                 file.write(logits.astype("<f4", copy=False).tobytes())
                 done += len(indices)
                 progress(done, total, "views through the teacher")
-
-
-def distillation_loss(
-    settings: DistillLoss, label_loss: Loss[Tensor, LabelledBatch]
-) -> Loss[Tensor, LabelledBatch]:
-    """Return the loss of a student: on labels and on what its teacher says, by their weights."""
-    distance = _distance(settings)
-    if distance is None:
-        return label_loss
-
-    def loss(logits: Tensor, batch: LabelledBatch) -> Tensor:
-        if batch.teacher_logits is None:
-            raise ValueError(f"method '{settings.method}' needs batches with teacher_logits")
-        distilled = distance(logits, batch.teacher_logits, batch.labels)
-        return settings.label_weight * label_loss(logits, batch) + distilled
-
-    return loss
-
-
-def _distance(settings: DistillLoss) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
-    if settings.method == "labels":
-        return None
-    if settings.method == "soft-targets":
-        return lambda student, teacher, _labels: (
-            settings.soft_weight * soft_target_loss(student, teacher, settings.temperature)
-        )
-    return lambda student, teacher, labels: decoupled_loss(
-        student,
-        teacher,
-        labels,
-        temperature=settings.temperature,
-        alpha=settings.alpha,
-        beta=settings.beta,
-    )
 
 
 class _LiveTeacher:

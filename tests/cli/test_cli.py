@@ -87,6 +87,37 @@ def test_schema_of_a_recipe_accepts_the_ready_made_one_and_refuses_a_typo() -> N
         jsonschema.validate(recipe | {"finetune": {"epocs": 3}}, schema)
 
 
+def test_schema_of_a_recipe_has_the_keys_of_every_method_and_keeps_them_apart() -> None:
+    schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
+    ready = Path(__file__).parents[2] / "edgetl" / "recipes" / "parts.yaml"
+    recipe = yaml.safe_load(ready.read_text(encoding="utf-8"))
+
+    for right in (
+        "finetune: {strategy: linear-probe, probe_epochs: 3}",
+        "finetune: {probe_epochs: 3}",
+        "distill: {method: soft-targets, soft_weight: 0.5}",
+        "distill: {method: cwd, feature_weight: 0.5, mosaic: 0.5}",
+    ):
+        jsonschema.validate(recipe | yaml.safe_load(right), schema)
+    for wrong in (
+        "finetune: {strategy: full, probe_epochs: 3}",
+        "distill: {method: soft-targets, alpha: 0.5}",
+        "distill: {method: kd}",
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(recipe | yaml.safe_load(wrong), schema)
+    documented = [
+        key
+        for table in schema["$defs"].values()
+        for key, described in table.get("properties", {}).items()
+        if key in {"probe_epochs", "soft_weight", "box_weight", "mosaic", "label_smoothing"}
+        and described["description"]
+    ]
+    assert set(documented) == {
+        "probe_epochs", "soft_weight", "box_weight", "mosaic", "label_smoothing"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["target", "calibration"])
 def test_schema_of_the_other_files_is_printed(kind: str) -> None:
     done = CliRunner().invoke(edgetl, ["schema", kind])

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.method_keys import select
 from edgetl.config.recipe import Recipe
+from edgetl.config.table import Table
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.errors import ConfigError
 from edgetl.hashing import digest_file, digest_folder
@@ -41,6 +43,15 @@ class Told:
         self.notes.append(text)
 
 
+def _table(name: str, task: Task, given: Mapping[str, object]) -> Table:
+    """Return the table of a stage as a recipe would have it."""
+    stage = STAGES.load(name)
+    assert stage.methods
+    selection = select(stage.options, stage.methods, task, given)
+    assert not selection.problem
+    return selection.table.model_validate(given)
+
+
 @dataclass
 class Bench:
     """Plans and runs single stages below one folder."""
@@ -61,7 +72,7 @@ class Bench:
         return Job(
             recipe=Recipe.model_validate({**recipe, **fields}),
             tables={
-                name: STAGES.load(name).options.model_validate(given.get(name, {}))
+                name: _table(name, Task(fields.get("task", "classification")), given.get(name, {}))
                 for name in ("finetune", "distill")
             },
             targets=(),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from edgetl.data.boxes_augment import VARIATIONS
@@ -18,6 +20,7 @@ from edgetl.models import FAMILIES, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
+from edgetl.train.strategies import Part
 from edgetl.train.training_artifacts import read_predictions
 from edgetl.types import Split
 
@@ -100,6 +103,9 @@ def test_probe_is_kept_when_training_on_makes_it_worse(
     probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
 
     assert artifact.manifest.facts["phases"]["full"]["best_epoch"] == 0
+    assert (
+        "phase `full` made the network worse; its weights from before are kept" in bench.told.notes
+    )
     kept, expected = (load_model(made.folder)[1].state_dict() for made in (artifact, probe))
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
 
@@ -218,24 +224,15 @@ def test_summary_has_network_accuracy_and_interval() -> None:
     assert STAGE.summary(facts) == "mobilenet_v3_large  top-1 0.991 [0.978, 0.996]"
 
 
-@pytest.mark.parametrize(
-    ("options", "other"),
-    [
-        ({"strategy": "linear-probe"}, {"strategy": "linear-probe", "epochs": 99, "lr": 0.5}),
-        (FULL, {**FULL, "probe_epochs": 9, "probe_lr": 0.5}),
-    ],
-    ids=["probe", "full"],
-)
-def test_fields_that_a_strategy_does_not_read_change_nothing(
-    bench: Any,
-    weights: Callable[..., Path],
-    options: dict[str, object],
-    other: dict[str, object],
+def test_epochs_and_rate_of_the_whole_network_change_nothing_for_the_head_alone(
+    bench: Any, weights: Callable[..., Path]
 ) -> None:
     weights()
     dumps = [
-        settings_of(bench, given, teacher=pretrained()).model_dump(mode="json")
-        for given in (options, other)
+        settings_of(bench, {"strategy": "linear-probe", **given}, teacher=pretrained()).model_dump(
+            mode="json"
+        )
+        for given in ({}, {"epochs": 99, "lr": 0.5})
     ]
 
     assert dumps[0] == dumps[1]
@@ -259,8 +256,8 @@ def test_learning_rate_left_out_suits_strategy_and_optimizer(
     weights()
 
     def rate(**options: object) -> float:
-        found: float = settings_of(bench, options, teacher=pretrained()).full.lr
-        return found
+        lr: float = settings_of(bench, options, teacher=pretrained()).phases[-1].training.lr
+        return lr
 
     assert rate(lr=0.123) == 0.123
     assert rate(strategy="full") > rate(strategy="probe-then-full")
@@ -308,10 +305,16 @@ def test_teacher_that_cannot_be_built_is_refused_before_training(
     assert problem in bench.problems("finetune", job)
 
 
+def _augment(bench: Any, level: str) -> str:
+    [phase] = settings_of(bench, {**FULL, "augment": level}).phases
+    augment: str = phase.training.augment
+    return augment
+
+
 def test_augmentation_levels_of_the_table_are_those_of_the_loader(bench: Any) -> None:
     assert list(Level) == list(VARIATIONS)
     for level in Level:
-        assert settings_of(bench, {**FULL, "augment": level.value}).full.augment == level.value
+        assert _augment(bench, level.value) == level.value
 
 
 DETECTOR: dict[str, Any] = {
@@ -378,14 +381,60 @@ def test_head_alone_leaves_the_rest_of_a_detector_as_it_was(bench: Any) -> None:
     assert all(name.startswith("head.") for name in changed)
 
 
-def test_fields_of_the_other_task_are_refused_before_training(bench: Any) -> None:
-    boxes = bench.job({"finetune": {"label_smoothing": 0.2}}, **DETECTOR)
-    images = bench.job({"finetune": {"strategy": "full", "mosaic": 0.5}})
+def test_phases_and_the_version_of_the_strategy_are_in_the_key(
+    bench: Any, weights: Callable[..., Path]
+) -> None:
+    weights()
+    settings = settings_of(bench, {"epochs": 7, "probe_lr": 0.5}, teacher=pretrained())
 
-    assert bench.problems("finetune", boxes) == (
-        "recipe.yaml: finetune.label_smoothing: is only read for `task: classification`; "
-        "leave it out"
+    dump = settings.model_dump(mode="json")
+
+    assert dump["strategy"] == "probe-then-full"
+    probe, full = dump["phases"]
+    assert (probe["name"], probe["learns"], probe["cached_features"]) == (
+        "probe",
+        [{"module": "classifier.3", "rate": 1.0}],
+        True,
     )
-    assert bench.problems("finetune", images) == (
-        "recipe.yaml: finetune.mosaic: is only read for `task: detection`; leave it out"
+    assert (full["name"], full["learns"], full["revert_if_worse"]) == (
+        "full",
+        [{"module": "", "rate": 1.0}],
+        True,
     )
+    assert (probe["training"]["lr"], full["training"]["epochs"]) == (0.5, 7)
+    # What only this task has is in the key, too.
+    assert full["training"]["label_smoothing"] == 0.1
+    assert STAGE.plugins(settings, {})["strategy probe-then-full"] == "1"
+
+
+def test_phases_of_one_name_are_an_error(bench: Any, weights: Callable[..., Path]) -> None:
+    weights()
+    settings = settings_of(bench, {}, teacher=pretrained())
+    probe, _ = settings.phases
+
+    with pytest.raises(ValidationError, match="strategy 'x' has phases of one name"):
+        type(settings)(network=settings.network, strategy="x", phases=(probe, probe), device="cpu")
+
+
+def test_parts_of_a_network_learn_at_their_own_rates_in_the_phases_of_any_strategy(
+    bench: Any,
+) -> None:
+    [node] = bench.plan("finetune", bench.job({"finetune": FULL}))
+    [full] = node.settings.phases
+    names = {"stem": "features.0", "head": "classifier"}
+    phases = tuple(
+        full.model_copy(update={"name": name, "learns": (Part(module=module),)})
+        for name, module in names.items()
+    )
+    settings = node.settings.model_copy(update={"phases": phases})
+
+    artifact = bench.run(dataclasses.replace(node, settings=settings), {"dataset": bench.dataset()})
+
+    assert list(artifact.manifest.facts["phases"]) == ["stem", "head"]
+    untrained = FAMILIES.load("mobilenet_v3_small").build(width=0.35, num_classes=2, seed=0)
+    after = load_model(artifact.folder)[1].state_dict()
+    before = untrained.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert {".".join(name.split(".")[:2]) for name in changed} == {
+        "features.0", "classifier.0", "classifier.3"
+    }  # fmt: skip

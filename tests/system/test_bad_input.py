@@ -114,6 +114,21 @@ def test_all_problems_of_a_recipe_are_told_at_once(project: Path, edgetl: Edgetl
             ["recipe.yaml", "--set", "finetune.strategy=linear-probe"],
             ["finetune.strategy", "set `strategy: full`, or give weights"],
         ),
+        (
+            ["recipe.yaml", "--set", "finetune.strategy=ful"],
+            [
+                "finetune.strategy: unknown strategy 'ful'; did you mean 'full'?",
+                "known for `task: classification`: full, linear-probe, probe-then-full",
+            ],
+        ),
+        (
+            ["recipe.yaml", "--set", "finetune.probe_epochs=3"],
+            ["finetune.probe_epochs: unknown key", "belongs to `strategy: linear-probe` or"],
+        ),
+        (
+            ["recipe.yaml", "--set", "distill.method=pkd"],
+            ["distill.method: distillation method 'pkd' is for `task: detection`; known for"],
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused_before_anything_runs(

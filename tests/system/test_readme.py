@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from edgetl.config.load import load_recipe
+from edgetl.pipeline.job import recipe_of
 from edgetl.pipeline.planner import all_stages
 
 _README = Path(__file__).parents[2] / "README.md"
@@ -55,11 +55,10 @@ def test_recipes_of_the_readme_are_valid(tmp_path: Path) -> None:
     blocks = {text: yaml.safe_load(text) for text in _blocks("yaml")}
     recipes = {block["name"]: text for text, block in blocks.items() if "task" in block}
     assert list(recipes) == ["cells", "parts"]
-    tables = {name: stage.options for name, stage in all_stages().items()}
     for name, text in recipes.items():
         path = tmp_path / f"{name}.yaml"
         path.write_text(text, encoding="utf-8")
-        assert load_recipe(str(path), (), tables).recipe.name == name
+        assert recipe_of(str(path), (), all_stages()).recipe.name == name
 
 
 def test_commands_of_the_pipeline_example_are_known() -> None:

@@ -16,7 +16,8 @@ from edgetl.nn.yolox import RawDetections
 from edgetl.train.detectors import DetectorBatch, box_loss, detector_validator, setup
 from edgetl.train.fit import Fitted, fit
 from edgetl.train.interfaces import LABELLED, RunContext
-from edgetl.train.options import Training
+from edgetl.train.strategies import EVERYTHING, Part, Phase
+from edgetl.train.tasks.detection import DetectorTraining
 from edgetl.types import Split
 
 FAMILY = as_detector(FAMILIES.load("yolox_nano"))
@@ -54,9 +55,13 @@ class Oracle(nn.Module):
         return RawDetections(self.offsets, torch.full_like(self.logits[..., :1], 20.0), self.logits)
 
 
-def training(**fields: object) -> Training:
+def training(**fields: object) -> DetectorTraining:
     given: dict[str, object] = {"epochs": 3, "batch_size": 4, "lr": 0.01, "weight_decay": 0.05}
-    return Training.model_validate({**given, "seed": 3, "augment": "light", **fields})
+    return DetectorTraining.model_validate({**given, "seed": 3, "augment": "light", **fields})
+
+
+def phase(options: DetectorTraining, learns: Part = EVERYTHING) -> Phase:
+    return Phase(name="full", learns=(learns,), training=options)
 
 
 def run_context(
@@ -71,10 +76,10 @@ def run_context(
     return RunContext(device="cpu", step=step, note=said.append, checkpoint=checkpoint)
 
 
-def fitted(dataset: Dataset, options: Training, where: RunContext | None = None) -> Fitted:
+def fitted(dataset: Dataset, options: DetectorTraining, where: RunContext | None = None) -> Fitted:
     return fit(
         network(),
-        setup(dataset, FAMILY, options),
+        setup(dataset, FAMILY, phase(options)),
         training=options,
         run_context=where or run_context(),
     )
@@ -86,7 +91,7 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
 
 
 def batches_of(dataset: Dataset, **fields: object) -> list[DetectorBatch]:
-    return list(setup(dataset, FAMILY, training(**fields)).streams[LABELLED].epoch(1))
+    return list(setup(dataset, FAMILY, phase(training(**fields))).streams[LABELLED].epoch(1))
 
 
 def test_batches_are_normalised_images_with_centre_boxes(squares: Dataset) -> None:
@@ -110,7 +115,7 @@ def test_sizes_change_with_their_boxes_where_that_is_wanted(squares: Dataset) ->
     found = [
         batch
         for number in range(1, 9)
-        for batch in setup(squares, FAMILY, training(augment="none", multi_scale=True))
+        for batch in setup(squares, FAMILY, phase(training(augment="none", multi_scale=True)))
         .streams[LABELLED]
         .epoch(number)
     ]
@@ -195,7 +200,7 @@ def test_head_alone_learns_where_the_rest_is_frozen(squares: Dataset) -> None:
 
     fit(
         module,
-        setup(squares, FAMILY, options, learns={FAMILY.head: 1.0}),
+        setup(squares, FAMILY, phase(options, Part(module=FAMILY.head))),
         training=options,
         run_context=run_context(),
     )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,31 +13,46 @@ from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
 from edgetl.models import FAMILIES, ModelSpec, as_detector
 from edgetl.nn.boxes import Grid
-from edgetl.nn.detection_distillation import channel_loss, correlation_loss, prediction_loss
+from edgetl.nn.detection_distillation import (
+    FeatureAdapter,
+    channel_loss,
+    correlation_loss,
+    prediction_loss,
+)
 from edgetl.nn.yolox import RawDetections
 from edgetl.train.detectors import DetectorBatch, TeacherOutputs, box_loss, setup
+from edgetl.train.distillation import (
+    METHODS,
+    DistillationLoss,
+    MethodSettings,
+    Outputs,
+    Signal,
+    TeacherSignal,
+)
 from edgetl.train.feature_distillation import (
-    StudentOutputs,
-    feature_distillation_loss,
+    DetectorDistillation,
     forward_with_features,
-    train_with_features,
+    setup_with_teacher,
 )
 from edgetl.train.fit import Fitted, fit
-from edgetl.train.interfaces import RunContext
-from edgetl.train.options import DistillLoss, Training
-from edgetl.train.tasks import TeacherSignal
+from edgetl.train.interfaces import LABELLED, RunContext
+from edgetl.train.strategies import EVERYTHING, Phase
+from edgetl.train.tasks.detection import DetectorTraining
 
 FAMILY = as_detector(FAMILIES.load("mobilenet_v3_small_yolox"))
 TEACHER = as_detector(FAMILIES.load("yolox_nano"))
 GRID = Grid.of(64, 64, FAMILY.strides)
-ALL = {"label_weight": 1.0, "soft_weight": 1.0, "box_weight": 1.0, "feature_weight": 1.0}
+WEIGHTS = ("soft_weight", "box_weight", "feature_weight")
+LABELS_ALONE = dict.fromkeys(WEIGHTS, 0.0)
 
 
 def student() -> nn.Module:
     return FAMILY.build(width=0.25, num_classes=2, seed=0)
 
 
-def teacher_signal(method: str = "pkd", weights: Mapping[str, float] = ALL) -> TeacherSignal:
+def teacher_signal(
+    method: str = "pkd", options: Mapping[str, float] | None = None, label_weight: float = 1.0
+) -> TeacherSignal:
     """Return a teacher of another family, with other channels and another normalisation."""
     spec = ModelSpec.of(
         "yolox_nano",
@@ -44,13 +61,14 @@ def teacher_signal(method: str = "pkd", weights: Mapping[str, float] = ALL) -> T
         image_input=InputTable(size=64, fit="stretch"),
     )
     module = TEACHER.build(width=0.25, num_classes=2, seed=1).eval()
-    given = {"method": method, "temperature": 1.0, **weights}
-    return TeacherSignal(spec, module, DistillLoss.model_validate(given))
+    own = METHODS.load(method).options.model_validate(options or {})
+    return TeacherSignal(spec, module, MethodSettings(name=method, options=own), label_weight)
 
 
-def training(**fields: object) -> Training:
+def phase(**fields: object) -> Phase:
     given: dict[str, object] = {"epochs": 2, "batch_size": 4, "lr": 0.001, "weight_decay": 0.05}
-    return Training.model_validate({**given, "seed": 3, **fields})
+    training = DetectorTraining.model_validate({**given, "seed": 3, **fields})
+    return Phase(name="student", learns=(EVERYTHING,), training=training)
 
 
 def run_context(checkpoint: Path | None = None, *, stop_at: int = 0) -> RunContext:
@@ -62,16 +80,15 @@ def run_context(checkpoint: Path | None = None, *, stop_at: int = 0) -> RunConte
     return RunContext(device="cpu", step=step, note=lambda _: None, checkpoint=checkpoint)
 
 
-def teacher_outputs(
+def distilled(
     dataset: Dataset, given: TeacherSignal, where: RunContext | None = None, **fields: object
 ) -> Fitted:
-    return train_with_features(
-        student(),
-        FAMILY,
-        training(**fields),
-        dataset=dataset,
-        run_context=where or run_context(),
-        teacher_signal=given,
+    module, one_phase = student(), phase(**fields)
+    with_teacher = setup_with_teacher(
+        module, FAMILY, one_phase, dataset=dataset, teacher_signal=given
+    )
+    return fit(
+        module, with_teacher, training=one_phase.training, run_context=where or run_context()
     )
 
 
@@ -105,43 +122,83 @@ def batch(*, with_teacher: bool = True) -> DetectorBatch:
     )
 
 
+class Answering(nn.Module):
+    """A student that computes given outputs, its maps in a submodule."""
+
+    def __init__(self, raw: RawDetections, maps: tuple[Tensor, ...]) -> None:
+        super().__init__()
+        self.raw, self.maps = raw, maps
+        layers = {name.replace(".", "_"): nn.Identity() for name in FAMILY.feature_layers}
+        self.layers = nn.ModuleDict(layers)
+
+    def get_submodule(self, target: str) -> nn.Module:
+        return self.layers[target.replace(".", "_")] if target else self
+
+    def forward(self, images: Tensor) -> RawDetections:
+        del images
+        for layer, map_ in zip(self.layers.values(), self.maps, strict=True):
+            layer(map_)
+        return self.raw
+
+
 @pytest.mark.parametrize("method", ["pkd", "cwd"])
-def test_loss_weighs_labels_answers_boxes_and_maps(method: str) -> None:
+def test_loss_weighs_labels_scores_boxes_and_maps(method: str) -> None:
     raw, maps = predictions(0)
     given = batch()
     assert given.teacher_outputs is not None
-    settings = DistillLoss.model_validate(
-        {
-            "method": method,
-            "temperature": 2.0,
-            "label_weight": 0.3,
-            "soft_weight": 0.5,
-            "box_weight": 0.7,
-            "feature_weight": 0.9,
-        }
+    options = {"temperature": 2.0, "soft_weight": 0.5, "box_weight": 0.7, "feature_weight": 0.9}
+    module = Answering(raw, maps)
+    adapter = FeatureAdapter([6, 6, 6], [6, 6, 6], seed=0)
+    objective = DetectorDistillation(
+        DistillationLoss(teacher_signal(method, options, label_weight=0.3)), FAMILY, module, adapter
     )
 
-    found = feature_distillation_loss(settings, FAMILY)(StudentOutputs(raw, maps), given)
+    loss = objective.loss(module, {LABELLED: given})
 
     soft, box = prediction_loss(raw, given.teacher_outputs.raw, GRID, temperature=2.0)
     pairs = list(zip(maps, given.teacher_outputs.maps, strict=True))
-    imitated = [
+    distances = [
         correlation_loss(*pair) if method == "pkd" else channel_loss(*pair, 2.0) for pair in pairs
     ]
-    expected = 0.3 * box_loss(FAMILY)(raw, given) + 0.5 * soft + 0.7 * box + 0.9 * sum(imitated) / 3
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    labels = box_loss(FAMILY)(raw, given)
+    expected = 0.3 * labels + 0.5 * soft + 0.7 * box + 0.9 * sum(distances) / 3
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_loss_without_a_teacher_in_the_batch_is_an_error() -> None:
-    raw, maps = predictions(0)
+    objective = DetectorDistillation(
+        DistillationLoss(teacher_signal()), FAMILY, student(), adapter=None
+    )
 
-    with pytest.raises(ValueError, match="method 'pkd' needs batches that a teacher answered"):
-        feature_distillation_loss(teacher_signal().loss, FAMILY)(
-            StudentOutputs(raw, maps), batch(with_teacher=False)
-        )
+    with pytest.raises(ValueError, match="distillation needs batches with teacher_outputs"):
+        objective.loss(student(), {LABELLED: batch(with_teacher=False)})
 
 
-def test_tapped_module_answers_as_ever_and_keeps_no_hooks() -> None:
+def test_method_without_maps_needs_no_adapter_and_no_maps_of_the_teacher(
+    squares: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scores_alone(
+        options: object, own: Outputs, teacher: Outputs, labels: Tensor
+    ) -> Iterator[Tensor]:
+        del options, labels
+        soft, _ = prediction_loss(own.detections.raw, teacher.detections.raw, own.detections.grid)
+        yield soft
+
+    plain = replace(METHODS.load("pkd"), signals=frozenset({Signal.DETECTIONS}), terms=scores_alone)
+    signal = teacher_signal()
+    known = SimpleNamespace(load=lambda _name: plain)
+    monkeypatch.setattr("edgetl.train.distillation.METHODS", known)
+    setup = setup_with_teacher(student(), FAMILY, phase(), dataset=squares, teacher_signal=signal)
+
+    [first, *_] = setup.streams[LABELLED].epoch(1)
+
+    assert setup.objective.modules == ()
+    assert first.teacher_outputs is not None
+    assert first.teacher_outputs.maps == ()
+    assert torch.isfinite(setup.objective.loss(student(), {LABELLED: first}))
+
+
+def test_capturing_changes_no_output_and_leaves_no_hooks() -> None:
     module = student().eval()
     images = torch.rand(1, 3, 64, 64)
 
@@ -153,56 +210,52 @@ def test_tapped_module_answers_as_ever_and_keeps_no_hooks() -> None:
 
 
 def test_student_that_ignores_its_teacher_is_its_own_control(squares: Dataset) -> None:
-    ignoring = teacher_signal(weights={**dict.fromkeys(ALL, 0.0), "label_weight": 1.0})
+    one_phase = phase()
     alone = fit(
         student(),
-        setup(squares, FAMILY, training()),
-        training=training(),
+        setup(squares, FAMILY, one_phase),
+        training=one_phase.training,
         run_context=run_context(),
     )
 
-    found = teacher_outputs(squares, ignoring)
+    ignoring = distilled(squares, teacher_signal(options=LABELS_ALONE))
 
-    assert same_weights(found.module, alone.module)
-    assert [row.val_metric for row in found.rows] == [row.val_metric for row in alone.rows]
+    assert same_weights(ignoring.module, alone.module)
+    assert [row.val_metric for row in ignoring.rows] == [row.val_metric for row in alone.rows]
 
 
-@pytest.mark.parametrize("part", ["soft_weight", "box_weight", "feature_weight"])
-def test_each_part_of_the_lesson_changes_the_student_and_not_the_teacher(
+@pytest.mark.parametrize("part", WEIGHTS)
+def test_each_part_of_the_loss_changes_the_student_and_not_the_teacher(
     squares: Dataset, part: str
 ) -> None:
-    labels_alone = {**dict.fromkeys(ALL, 0.0), "label_weight": 1.0}
-    given = teacher_signal(weights={**labels_alone, part: 1.0})
+    given = teacher_signal(options={**LABELS_ALONE, part: 1.0})
     if part == "box_weight":
-        # A fresh teacher is confident nowhere.
+        # An untrained teacher is confident nowhere.
         for name in ("head.obj_preds", "head.cls_preds"):
             for predictor in given.module.get_submodule(name).children():
                 nn.init.constant_(predictor.get_parameter("bias"), 5.0)
     before = {name: value.clone() for name, value in given.module.state_dict().items()}
 
-    found = teacher_outputs(squares, given, epochs=1)
+    result = distilled(squares, given, epochs=1)
 
-    assert isinstance(found.module, type(student()))
-    untaught = teacher_outputs(squares, teacher_signal(weights=labels_alone), epochs=1)
-    assert not same_weights(found.module, untaught.module)
+    assert isinstance(result.module, type(student()))
+    # The adapter is no part of the student.
+    assert list(result.module.state_dict()) == list(student().state_dict())
+    ignoring = distilled(squares, teacher_signal(options=LABELS_ALONE), epochs=1)
+    assert not same_weights(result.module, ignoring.module)
     after = given.module.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_interrupted_apprentice_ends_with_the_same_bits(squares: Dataset, tmp_path: Path) -> None:
-    whole = teacher_outputs(squares, teacher_signal(), augment="strong", mosaic=0.5)
+def test_interrupted_distillation_ends_with_the_same_bits(squares: Dataset, tmp_path: Path) -> None:
+    def attempt(where: RunContext | None = None) -> Fitted:
+        return distilled(squares, teacher_signal(), where, augment="strong", mosaic=0.5)
+
+    whole = attempt()
 
     with pytest.raises(KeyboardInterrupt):
-        teacher_outputs(
-            squares,
-            teacher_signal(),
-            run_context(tmp_path / "last.pt", stop_at=4),
-            augment="strong",
-            mosaic=0.5,
-        )
-    resumed = teacher_outputs(
-        squares, teacher_signal(), run_context(tmp_path / "last.pt"), augment="strong", mosaic=0.5
-    )
+        attempt(run_context(tmp_path / "last.pt", stop_at=4))
+    resumed = attempt(run_context(tmp_path / "last.pt"))
 
     assert same_weights(whole.module, resumed.module)
     assert resumed.rows == whole.rows

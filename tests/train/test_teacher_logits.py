@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, write_images, write_index
 from edgetl.data.levels import Level
 from edgetl.data.loaders import AugmentedImages, TrainBatches
-from edgetl.nn.distillation import decoupled_loss, soft_target_loss
-from edgetl.nn.losses import label_loss
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.train.image_batches import LabelledBatch, raw_pixels
-from edgetl.train.options import DistillLoss, Training
-from edgetl.train.tasks import TeacherSignal
-from edgetl.train.teacher_logits import distillation_loss, make_teacher, write_logits
+from edgetl.train.distillation import MethodSettings, TeacherSignal
+from edgetl.train.distillation.dkd import Options
+from edgetl.train.image_batches import raw_pixels
+from edgetl.train.options import Training
+from edgetl.train.teacher_logits import make_teacher, write_logits
 from edgetl.types import Split, Task
 
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ def signal(
     module: nn.Module, dataset: Dataset | None = None, outputs: Path | None = None
 ) -> TeacherSignal:
     spec = cast("ModelSpec", Plain())
-    return TeacherSignal(spec, module, DistillLoss(method="dkd"), dataset=dataset, outputs=outputs)
+    method = MethodSettings(name="dkd", options=Options())
+    return TeacherSignal(spec, module, method, 1.0, dataset=dataset, outputs=outputs)
 
 
 def training(level: Level, views: int | None = None) -> Training:
@@ -160,54 +160,3 @@ def test_teacher_of_another_input_sees_the_same_views_its_own_way(
     for batch in source.epoch(0):
         torch.testing.assert_close(own.logits(batch), alike.logits(batch), atol=1e-4, rtol=1e-4)
     assert set(module.sides) == {SIZE, 2 * SIZE}
-
-
-def drawn_batch() -> tuple[Tensor, LabelledBatch]:
-    generator = torch.Generator().manual_seed(0)
-    student, teacher = (torch.randn(6, 3, generator=generator) for _ in range(2))
-    labels = torch.randint(3, (6,), generator=generator)
-    return student, LabelledBatch(torch.zeros(6, 1), labels, teacher)
-
-
-def on_labels(logits: Tensor, batch: LabelledBatch) -> Tensor:
-    return label_loss(logits, batch.labels)
-
-
-def test_loss_of_soft_targets_weighs_labels_and_teacher() -> None:
-    student, batch = drawn_batch()
-    settings = DistillLoss(
-        method="soft-targets", temperature=2.0, label_weight=0.3, soft_weight=0.7
-    )
-
-    found = distillation_loss(settings, on_labels)(student, batch)
-
-    assert batch.teacher_logits is not None
-    expected = 0.3 * on_labels(student, batch) + 0.7 * soft_target_loss(
-        student, batch.teacher_logits, 2.0
-    )
-    assert found.item() == pytest.approx(expected.item())
-
-
-def test_loss_of_dkd_weighs_labels_and_both_parts() -> None:
-    student, batch = drawn_batch()
-    settings = DistillLoss(method="dkd", temperature=2.0, label_weight=0.3, alpha=0.5, beta=4.0)
-
-    found = distillation_loss(settings, on_labels)(student, batch)
-
-    assert batch.teacher_logits is not None
-    distilled = decoupled_loss(
-        student, batch.teacher_logits, batch.labels, temperature=2.0, alpha=0.5, beta=4.0
-    )
-    assert found.item() == pytest.approx((0.3 * on_labels(student, batch) + distilled).item())
-
-
-def test_loss_on_labels_is_the_one_that_was_given() -> None:
-    assert distillation_loss(DistillLoss(method="labels"), on_labels) is on_labels
-
-
-def test_distillation_without_a_teacher_in_the_batch_is_an_error() -> None:
-    student, batch = drawn_batch()
-    settings = DistillLoss(method="dkd", temperature=2.0)
-
-    with pytest.raises(ValueError, match="method 'dkd' needs batches with teacher_logits"):
-        distillation_loss(settings, on_labels)(student, LabelledBatch(batch.inputs, batch.labels))

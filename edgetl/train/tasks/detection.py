@@ -1,23 +1,16 @@
-"""Training of detectors: labelled boxes, a head on a frozen rest, soft answers and neck maps."""
+"""Training of detectors: labelled boxes, and the outputs and neck maps of a teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field, model_validator
+
 from edgetl.models import as_detector
-from edgetl.train.options import (
-    WEIGHT_DECAY,
-    DistillLoss,
-    DistillTable,
-    FinetuneTable,
-    Training,
-    TrainingTable,
-    filled_in,
-    resolve,
-)
-from edgetl.train.tasks import TeacherSignal, unread
+from edgetl.train.distillation import Signal, TeacherSignal
+from edgetl.train.options import WEIGHT_DECAY, Training, TrainingTable, resolve
+from edgetl.train.tasks import Start
 
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import nn
@@ -26,48 +19,82 @@ if TYPE_CHECKING:  # planning must not wait for torch
     from edgetl.models import Family
     from edgetl.train.fit import Fitted
     from edgetl.train.interfaces import RunContext
+    from edgetl.train.strategies import Phase
 
 _FROM_SCRATCH = {"adamw": 0.01, "sgd": 0.01}
 _PRETRAINED = {"adamw": 1e-3, "sgd": 0.005}
 
-_METHODS = ("pkd", "cwd")
-_OF_CLASSIFICATION = ("label_smoothing", "class_weights")
 _BATCH = 8
+_PROBE_EPOCHS = 3
+_PROBE_LR = 1e-3
 _NO_AUG_SHARE = 5
-"""The last one of so many epochs close the training."""
+"""The last one of so many epochs is without mosaic and mixup."""
 _MOSAIC = 0.5
 _CLIP_NORM = 10.0
 """Above what a training that runs well has: the first steps of a new network have gradients of some
 thousands, after which the averages of `adamw` stand still for an epoch."""
 
 
+class DetectorTable(TrainingTable):
+    """The keys of trainings of detectors."""
+
+    mosaic: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Probability that four images share the input; left out, 0.5 for `augment: strong`, else 0."""
+    mixup: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability that a second image shines through."""
+    no_aug_epochs: int | None = Field(default=None, ge=0)
+    """Last epochs without mosaic and mixup, and with the plain distance of the boxes in the loss;
+    left out, a fifth of `epochs`."""
+    multi_scale: bool = False
+    """Train at sizes up to two steps of 32 pixels below and above the input's."""
+
+    @model_validator(mode="after")
+    def _no_aug_epochs_fit(self) -> DetectorTable:
+        if self.no_aug_epochs is not None and self.no_aug_epochs > self.epochs:
+            raise ValueError(
+                f"no_aug_epochs is {self.no_aug_epochs}; must not be more than epochs "
+                f"({self.epochs})"
+            )
+        return self
+
+
+class DetectorTraining(Training):
+    """Everything that the training of a detector depends on, apart from network, data and loss."""
+
+    mosaic: float = 0.0
+    mixup: float = 0.0
+    no_aug_epochs: int = 0
+    multi_scale: bool = False
+
+
 class _Detection:
+    table: type[TrainingTable] = DetectorTable
+    strategy = "full"
+    method = "pkd"
+    signals = frozenset({Signal.DETECTIONS, Signal.FEATURES})
     caches_features = False
-    compares_maps = True
+    """Maps of augmented images never come back."""
     tools: tuple[str, ...] = ("numpy", "pillow", "pycocotools", "torch", "torchvision")
 
-    def problems(self, table: TrainingTable) -> Iterator[tuple[str, str]]:
-        yield from unread(table, _OF_CLASSIFICATION, "classification")
-        if isinstance(table, DistillTable):
-            for name in ("alpha", "beta"):
-                if name in table.model_fields_set:
-                    yield name, "is only read for `task: classification`; leave it out"
-            if table.method not in (None, *_METHODS):
-                wrong = (
-                    f"is '{table.method}', which needs one answer per image; for "
-                    f"`task: detection` it must be one of: {', '.join(_METHODS)}"
-                )
-                yield "method", wrong
+    def training(self, table: TrainingTable, *, start: Start, seed: int) -> DetectorTraining:
+        rates = _FROM_SCRATCH if start is Start.RANDOM else _PRETRAINED
+        defaults: dict[str, object] = {
+            "batch_size": _BATCH,
+            "lr": rates[table.optimizer],
+            "weight_decay": WEIGHT_DECAY[table.optimizer],
+            "clip_norm": _CLIP_NORM,
+            "mosaic": _MOSAIC if table.augment == "strong" else 0.0,
+            "no_aug_epochs": table.epochs // _NO_AUG_SHARE,
+        }
+        return resolve(DetectorTraining, table, defaults, seed=seed)
 
-    def probe(self, table: FinetuneTable, *, seed: int) -> Training | None:
-        if table.strategy in (None, "full"):
-            return None
-        own = filled_in(table, {"probe_epochs": 3, "probe_lr": 1e-3})
-        shared = _resolved(table, _PRETRAINED, seed)
-        return shared.model_copy(
+    def head_training(
+        self, table: TrainingTable, *, epochs: int | None, lr: float | None, seed: int
+    ) -> DetectorTraining:
+        return self.training(table, start=Start.PRETRAINED, seed=seed).model_copy(
             update={
-                "epochs": own["probe_epochs"],
-                "lr": own["probe_lr"],
+                "epochs": _PROBE_EPOCHS if epochs is None else epochs,
+                "lr": _PROBE_LR if lr is None else lr,
                 "optimizer": "adamw",
                 "weight_decay": WEIGHT_DECAY["adamw"],
                 "warmup_epochs": 0.0,
@@ -76,78 +103,35 @@ class _Detection:
             }
         )
 
-    def whole(self, table: FinetuneTable, *, seed: int, pretrained: bool) -> Training | None:
-        if table.strategy == "linear-probe":
-            return None
-        return _resolved(table, _PRETRAINED if pretrained else _FROM_SCRATCH, seed)
-
-    def student(self, table: DistillTable, *, seed: int, pretrained: bool) -> Training:
-        return _resolved(table, _PRETRAINED if pretrained else _FROM_SCRATCH, seed)
-
-    def distillation(self, table: DistillTable) -> DistillLoss:
-        own = filled_in(table, {"method": "pkd", "temperature": 1.0})
-        weights = ("label_weight", "soft_weight", "box_weight", "feature_weight")
-        return DistillLoss.model_validate(
-            {**own, **{name: getattr(table, name) for name in weights}}
-        )
-
-    def train_probe(
+    def train(
         self,
         module: nn.Module,
         family: Family,
-        training: Training,
-        *,
-        dataset: Dataset,
-        features: Path | None,
-        run_context: RunContext,
-    ) -> Fitted:
-        from edgetl.train.detectors import setup
-        from edgetl.train.fit import fit
-
-        del features  # maps of augmented images never come back, so there is nothing to cache
-        head_setup = setup(dataset, as_detector(family), training, learns={family.head: 1.0})
-        return fit(module, head_setup, training=training, run_context=run_context)
-
-    def train_whole(
-        self,
-        module: nn.Module,
-        family: Family,
-        training: Training,
+        phase: Phase,
         *,
         dataset: Dataset,
         run_context: RunContext,
+        features: Path | None = None,
         teacher_signal: TeacherSignal | None = None,
     ) -> Fitted:
         from edgetl.train.detectors import setup
+        from edgetl.train.feature_distillation import setup_with_teacher
         from edgetl.train.fit import fit
 
-        if teacher_signal is not None:
-            from edgetl.train.feature_distillation import train_with_features
-
-            return train_with_features(
+        del features
+        if phase.cached_features:
+            raise ValueError(f"phase '{phase.name}': detectors have no cached features")
+        if teacher_signal is None:
+            detector_setup = setup(dataset, as_detector(family), phase)
+        else:
+            detector_setup = setup_with_teacher(
                 module,
                 as_detector(family),
-                training,
+                phase,
                 dataset=dataset,
-                run_context=run_context,
                 teacher_signal=teacher_signal,
             )
-        whole_setup = setup(dataset, as_detector(family), training)
-        return fit(module, whole_setup, training=training, run_context=run_context)
-
-
-def _resolved(table: TrainingTable, rates: Mapping[str, float], seed: int) -> Training:
-    defaults: dict[str, object] = {
-        "batch_size": _BATCH,
-        "lr": rates[table.optimizer],
-        "weight_decay": WEIGHT_DECAY[table.optimizer],
-        "clip_norm": _CLIP_NORM,
-        "mosaic": _MOSAIC if table.augment == "strong" else 0.0,
-        "mixup": 0.0,
-        "no_aug_epochs": table.epochs // _NO_AUG_SHARE,
-        "multi_scale": False,
-    }
-    return resolve(table, defaults, seed=seed)
+        return fit(module, detector_setup, training=phase.training, run_context=run_context)
 
 
 TASK = _Detection()

@@ -1,0 +1,54 @@
+"""The phases of a fine-tuning, as the recipe's strategy plans them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from edgetl.config.method_keys import MethodKeys
+from edgetl.models import FAMILIES
+from edgetl.stages import Job
+from edgetl.train.options import NO_WEIGHTS, FinetuneTable
+from edgetl.train.strategies import STRATEGIES, Phase, StrategyContext
+from edgetl.train.tasks import TASKS
+
+STRATEGY_KEYS = MethodKeys(
+    key="strategy",
+    noun=STRATEGIES.noun,
+    names=STRATEGIES.names,
+    load=STRATEGIES.load,
+    task_table=lambda task: TASKS.load(task).table,
+    default=lambda task: TASKS.load(task).strategy,
+)
+
+
+def finetune_table(job: Job) -> FinetuneTable:
+    """Return the recipe's table for the fine-tuning, with the keys of its strategy."""
+    return cast("FinetuneTable", job.tables["finetune"])
+
+
+def finetune_phases(job: Job) -> tuple[Phase, ...]:
+    """Return the phases in which the teacher of `job`, whose family exists, is trained."""
+    table = finetune_table(job)
+    return STRATEGIES.load(table.strategy).phases(table, _context(job))
+
+
+def strategies_from_scratch(job: Job) -> list[str]:
+    """Return the strategies that do not begin with the head alone, for the task of `job`."""
+    context = _context(job)
+    head = context.family.head
+    strategies = {name: STRATEGIES.load(name) for name in STRATEGY_KEYS.names_for(job.recipe.task)}
+    return [
+        name
+        for name, strategy in strategies.items()
+        if not strategy.phases(strategy.options(), context)[0].trains_only(head)
+    ]
+
+
+def _context(job: Job) -> StrategyContext:
+    return StrategyContext(
+        table=finetune_table(job),
+        task=TASKS.load(job.recipe.task),
+        family=FAMILIES.load(job.recipe.teacher.family),
+        pretrained=job.recipe.teacher.weights != NO_WEIGHTS,
+        seed=job.recipe.seed,
+    )

@@ -1,0 +1,33 @@
+"""How the student is trained, as the recipe's distillation method and task have it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from edgetl.config.method_keys import MethodKeys
+from edgetl.config.recipe import StudentTable
+from edgetl.stages import Job
+from edgetl.train.distillation import METHODS
+from edgetl.train.options import NO_WEIGHTS, DistillTable, Training
+from edgetl.train.tasks import TASKS, Start
+
+METHOD_KEYS = MethodKeys(
+    key="method",
+    noun=METHODS.noun,
+    names=METHODS.names,
+    load=METHODS.load,
+    task_table=lambda task: TASKS.load(task).table,
+    default=lambda task: TASKS.load(task).method,
+)
+
+
+def student_table(job: Job) -> DistillTable:
+    """Return the recipe's table for the distillation, with the keys of its method."""
+    return cast("DistillTable", job.tables["distill"])
+
+
+def student_training(job: Job, student: StudentTable) -> Training:
+    """Return how `student`, and its control, is trained."""
+    start = Start.RANDOM if student.weights == NO_WEIGHTS else Start.STUDENT
+    task = TASKS.load(job.recipe.task)
+    return task.training(student_table(job), start=start, seed=job.recipe.seed)
