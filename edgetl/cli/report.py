@@ -141,6 +141,7 @@ def _as_json(run: Run, written: Path | None) -> dict[str, object]:
             for package in packages
         },
         "comparison": None if comparison is None else comparison.model_dump(mode="json"),
+        "chains": [chain.model_dump(mode="json") for chain in run.chains],
         "artifacts": {
             label: {
                 "stage": artifact.manifest.stage,
