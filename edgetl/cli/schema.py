@@ -36,7 +36,7 @@ def command(kind: str) -> None:
                 # One table per method and task: another method's keys are wrong here, too.
                 each: Any = reduce(or_, every_table(stage.options, stage.methods))
                 tables[name] = (each, Field(default_factory=dict))
-            elif stage.options.model_fields:
+            elif stage.options.model_fields and stage.refine is None:
                 tables[name] = (stage.options, stage.options())
         model = create_model("Recipe", __base__=Recipe, **tables)
     schema = model.model_json_schema()  # type: ignore[attr-defined]

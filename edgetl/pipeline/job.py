@@ -5,11 +5,36 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
+from edgetl.config.load import (
+    LoadedRecipe,
+    load_calibration,
+    load_recipe,
+    load_target,
+    stage_names,
+)
 from edgetl.config.yaml_file import Document
 from edgetl.errors import ConfigError, Problem
-from edgetl.stages import Job, Stage
+from edgetl.pipeline.planner import in_order
+from edgetl.stages import STAGES, Job, Stage
 from edgetl.store.store import Store
+
+
+def recipe_stages(given: str, overrides: Sequence[str]) -> Mapping[str, Stage]:
+    """Return the stages of recipe `given` by name, in order.
+
+    These are the built-in ones, and those of installed packages that the recipe uses by a table or
+    an entry of a `refine` list. No other package is imported.
+
+    Raises:
+        ConfigError: If there is no such recipe, or it is not a YAML table.
+        PluginError: If a stage that it uses cannot be loaded.
+        MissingPackageError: If a stage that it uses needs a package that is not installed.
+    """
+    used = stage_names(given, overrides)
+    built_in = STAGES.built_in()
+    return in_order(
+        STAGES.load(name) for name in STAGES.names() if name in built_in or name in used
+    )
 
 
 def load_job(
@@ -56,6 +81,7 @@ def recipe_of(given: str, overrides: Sequence[str], stages: Mapping[str, Stage])
         {name: stage.options for name, stage in stages.items() if stage.refine is None},
         {name: stage.options for name, stage in stages.items() if stage.refine is not None},
         {name: stage.methods for name, stage in stages.items() if stage.methods},
+        [name for name in STAGES.names() if name not in stages],
     )
 
 

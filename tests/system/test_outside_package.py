@@ -23,8 +23,10 @@ name: colours
 task: classification
 data: {path: images, val: 0.2, test: 0.3, seed: 0}
 input: {size: 32, fit: stretch}
-teacher: {family: patch_mean, weights: none}
-finetune: {strategy: full, epochs: 2}
+teacher: {family: patch_mean, weights: none, refine: [{sharpen: {factor: 3}}]}
+finetune: {strategy: slow-stem, epochs: 2, stem_rate: 0.5}
+student: {family: patch_mean, width: 0.5}
+distill: {method: logit-distance, epochs: 1, distance_weight: 0.5, control: false}
 tally: {times: 3}
 benchmark: {seconds: 0.02, count: 20}
 calibration: tiny

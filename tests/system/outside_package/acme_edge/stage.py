@@ -6,27 +6,26 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from acme_edge.tally import TallyFacts
 from edgetl.config.table import Table
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
 
 
 class TallyTable(Table):
-    times: int = 0
-    """What the number of classes is multiplied by; with 0 nothing is counted."""
+    times: int = 1
+    """What the number of classes is multiplied by."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
     table = cast("TallyTable", job.tables["tally"])
-    inputs = {"dataset": made["dataset"][0]}
-    return [Node("tally", "tally", table, inputs)] if table.times else []
+    return [Node("tally", "tally", table, {"dataset": made["dataset"][0]})]
 
 
-def _run(settings: TallyTable, inputs: Mapping[str, Artifact], work: Workspace) -> Facts:
+def _run(settings: TallyTable, inputs: Mapping[str, Artifact], work: Workspace) -> TallyFacts:
     del work
     index = json.loads(inputs["dataset"].file("index.json").read_text(encoding="utf-8"))
-    return {"classes": settings.times * len(index["classes"])}
+    return TallyFacts(classes=settings.times * len(index["classes"]))
 
 
 def _tools(settings: TallyTable) -> tuple[str, ...]:
@@ -34,8 +33,8 @@ def _tools(settings: TallyTable) -> tuple[str, ...]:
     return ()
 
 
-def _summary(facts: Facts) -> str:
-    return f"{facts['classes']} classes"
+def _summary(facts: TallyFacts) -> str:
+    return f"{facts.classes} classes"
 
 
 STAGE = Stage(
@@ -46,6 +45,7 @@ STAGE = Stage(
     options=TallyTable,
     plan=_plan,
     tools=_tools,
+    facts=TallyFacts,
     run=_run,
     summary=_summary,
 )
