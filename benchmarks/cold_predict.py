@@ -99,7 +99,9 @@ def _make_model(folder: Path) -> None:
 
     from edgetl.exporters import EXPORTERS
     from edgetl.nn.layers import RawPixels
-    from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+    from edgetl.runtime.contract import Contract, OutputSpec
+    from edgetl.runtime.inputs import ImageInput
+    from edgetl.runtime.model_files import describe_files
     from edgetl.runtime.preprocess import Preprocess
 
     torch.manual_seed(0)
@@ -107,16 +109,19 @@ def _make_model(folder: Path) -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     module = RawPixels(network, mean, std, row=_SIZE).eval()
     exporter = EXPORTERS.load("onnx")
-    tensors = exporter.export(module, torch.zeros(1, _SIZE, _SIZE, 3), ("logits",), folder)
+    tensors = exporter.export(
+        module, {"image": torch.zeros(1, _SIZE, _SIZE, 3)}, ("logits",), folder
+    )
     Contract(
         task="classification",
         labels=tuple(f"class {index}" for index in range(10)),
         format="onnx",
-        file=exporter.file,
+        files=describe_files(folder, exporter.files),
         precision="fp32",
-        input=InputSpec("image", _SIZE, _SIZE),
-        preprocess=Preprocess(_SIZE, _SIZE, "letterbox", "bilinear", 114),
-        outputs=(OutputSpec("logits", tensors["logits"], (1, 10)),),
+        inputs=(
+            ImageInput("image", "image", Preprocess(_SIZE, _SIZE, "letterbox", "bilinear", 114)),
+        ),
+        outputs=(OutputSpec("logits", tensors["logits"], (1, 10), "logits"),),
     ).save(folder)
 
 

@@ -30,7 +30,9 @@ from edgetl.evaluation import EVALUATIONS
 from edgetl.exporters import EXPORTERS
 from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.quantizers import QUANTIZERS, for_format
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import ModelFile, describe_files
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.train.weights import load_into, read_weights
@@ -86,20 +88,25 @@ def _compare(source: Path, name: str, case: _Case) -> None:
     exporter, quantizer = EXPORTERS.load(name), QUANTIZERS.load(for_format(name) or "")
     source.mkdir()
     size = case.spec.input.size
-    example = torch.zeros((1, size, size, 3))
-    tensors = exporter.export(case.network, example, _EVALUATION.outputs, source)
-    contract = _contract(case, name, exporter.file, tensors)
+    examples = {"image": torch.zeros((1, size, size, 3))}
+    tensors = exporter.export(case.network, examples, _EVALUATION.outputs, source)
+    contract = _contract(case, name, describe_files(source, exporter.files), tensors)
     contract.save(source)
     before = _measure(source, f"{name} fp32", case.dataset, None)
     for how, settings in (("as it comes", Int8Table()), ("detection-100", case.careful)):
         out = source / how
         out.mkdir()
-        quantizer.quantize(source / exporter.file, case.chosen, Precision.INT8, settings, out)
-        dataclasses.replace(contract, precision="int8").save(out)
+        quantizer.quantize(
+            source / exporter.file, {"image": case.chosen}, Precision.INT8, settings, out
+        )
+        files = describe_files(out, exporter.files)
+        dataclasses.replace(contract, precision="int8", files=files).save(out)
         _measure(out, f"{name} int8, {how}", case.dataset, before)
 
 
-def _contract(case: _Case, name: str, file: str, tensors: Mapping[str, str]) -> Contract:
+def _contract(
+    case: _Case, name: str, files: tuple[ModelFile, ...], tensors: Mapping[str, str]
+) -> Contract:
     spec = case.spec
     with torch.inference_mode():
         predictions = case.network(torch.zeros((1, spec.input.size, spec.input.size, 3)))
@@ -107,12 +114,11 @@ def _contract(case: _Case, name: str, file: str, tensors: Mapping[str, str]) -> 
         task=spec.task.value,
         labels=spec.classes,
         format=name,
-        file=file,
+        files=files,
         precision="fp32",
-        input=InputSpec("image", spec.input.size, spec.input.size),
-        preprocess=spec.preprocess,
+        inputs=(ImageInput("image", "image", spec.preprocess),),
         outputs=tuple(
-            OutputSpec(each, tensors[each], tuple(answer.shape))
+            OutputSpec(each, tensors[each], tuple(answer.shape), each)
             for each, answer in zip(_EVALUATION.outputs, predictions, strict=True)
         ),
         nms=_EVALUATION.nms(case.dataset),
@@ -123,7 +129,9 @@ def _measure(folder: Path, called: str, dataset: Dataset, before: float | None) 
     predictor, images = Predictor.open(folder), dataset.images(Split.TEST)
     nms = predictor.contract.nms
     parts = [
-        _EVALUATION.collect(predictor.run(images[i : i + 1]), dataset, Split.TEST, i, nms)
+        _EVALUATION.collect(
+            predictor.run({"image": images[i : i + 1]}), dataset, Split.TEST, i, nms
+        )
         for i in range(len(images))
     ]
     score = _EVALUATION.score(_EVALUATION.join(parts), dataset, Split.TEST)

@@ -120,7 +120,7 @@ def _bare_onnxruntime(model: Path, golden: Path) -> Infer:
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     (entry,) = session.get_inputs()
     dtype = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}[entry.type]
-    feed = {entry.name: np.load(golden)["pixels"][:1].astype(dtype)}
+    feed = {entry.name: np.load(golden)["input.image"][:1].astype(dtype)}
     return lambda: session.run(None, feed)
 
 
@@ -130,7 +130,7 @@ def _bare_openvino(model: Path, golden: Path) -> Infer:
 
     config = {"PERFORMANCE_HINT": "LATENCY", **_OPENVINO}
     request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
-    request.get_input_tensor().data[...] = np.load(golden)["pixels"][:1]
+    request.get_input_tensor().data[...] = np.load(golden)["input.image"][:1]
     infer: Infer = request.infer
     return infer
 
@@ -169,7 +169,9 @@ def _make_models(root: Path) -> list[Path]:
     from edgetl.exporters import EXPORTERS
     from edgetl.nn.layers import RawPixels
     from edgetl.runtime import golden
-    from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+    from edgetl.runtime.contract import Contract, OutputSpec
+    from edgetl.runtime.inputs import ImageInput
+    from edgetl.runtime.model_files import describe_files
     from edgetl.runtime.preprocess import Preprocess
 
     torch.manual_seed(0)
@@ -184,18 +186,21 @@ def _make_models(root: Path) -> list[Path]:
         folder = root / name
         folder.mkdir()
         exporter = EXPORTERS.load(name)
-        tensors = exporter.export(module, torch.zeros(1, _SIZE, _SIZE, 3), ("logits",), folder)
+        tensors = exporter.export(
+            module, {"image": torch.zeros(1, _SIZE, _SIZE, 3)}, ("logits",), folder
+        )
         Contract(
             task="classification",
             labels=tuple(f"class {index}" for index in range(10)),
             format=name,
-            file=exporter.file,
+            files=describe_files(folder, exporter.files),
             precision="fp32",
-            input=InputSpec("image", _SIZE, _SIZE),
-            preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
-            outputs=(OutputSpec("logits", tensors["logits"], (1, 10)),),
+            inputs=(
+                ImageInput("image", "image", Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0)),
+            ),
+            outputs=(OutputSpec("logits", tensors["logits"], (1, 10), "logits"),),
         ).save(folder)
-        golden.record(folder, pixels, {"logits": np.concatenate(logits)}, [pixels[0]])
+        golden.record(folder, {"image": pixels}, {"logits": np.concatenate(logits)}, [pixels[0]])
         folders.append(folder)
     return folders
 

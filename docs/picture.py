@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.data.synthetic.parts import class_of
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image
+from edgetl.runtime.tasks.classification import ClassPrediction
 
 _SEED = 1000
 _COLUMNS, _ROWS = 6, 2
@@ -31,7 +31,9 @@ def main(bundle: Path, output: Path) -> None:
     draw = ImageDraw.Draw(sheet)
     for index in range(_COLUMNS * _ROWS):
         image = make_part_image(index, _SEED).pixels
-        prediction = predictor.classify(fit_image(image, predictor.contract.preprocess))
+        prediction = predictor.predict_array(image)
+        if not isinstance(prediction, ClassPrediction):
+            raise TypeError(f"{bundle} is not a classifier")
         resized = Image.fromarray(image).resize((_WIDTH, _WIDTH))
         left = index % _COLUMNS * _WIDTH
         top = index // _COLUMNS * (resized.height + _BAR)

@@ -109,7 +109,7 @@ write instead."""
 _ALLOWED: Mapping[tuple[str, str], str] = {
     ("edgetl/config/check.py", "photo"): "a former key, for which the error names the new one",
     ("edgetl/config/check.py", "suppression"): "a former key",
-    ("edgetl/runtime/contract.py", "suppression"): "the key in contracts of schema 1",
+    ("edgetl/runtime/contract_schema1.py", "suppression"): "the key in contracts of schema 1",
     ("edgetl/data/synthetic/__init__.py", "belt"): "a conveyor belt",
     ("edgetl/data/image_sets.py", "belt"): "a conveyor belt",
     ("edgetl/nn", "clamp"): "torch's function",

@@ -52,12 +52,13 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 from edgetl.runtime.engines import open_session
 session = open_session(sys.argv[1], Path(sys.argv[2]), 1)
-shape = session.input.shape
-pixels = (np.arange(np.prod(shape)) % 251).astype(np.uint8).reshape(shape)
-session.run(pixels)
+(image,) = session.inputs
+pixels = (np.arange(np.prod(image.shape)) % 251).astype(np.uint8).reshape(image.shape)
+inputs = {image.name: pixels}
+session.run(inputs)
 for _ in range(2):
     os.getpriority(os.PRIO_PROCESS, 0)
-    session.run(pixels)
+    session.run(inputs)
 os.getpriority(os.PRIO_PROCESS, 0)
 """
 

@@ -9,7 +9,7 @@ import importlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,15 @@ from edgetl.exporters import EXPORTERS
 from edgetl.quantizers import QUANTIZERS, for_format
 from edgetl.quantizers._isolated import IsolatedQuantizer
 from edgetl.runtime import golden
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import NmsSettings
+from edgetl.runtime.engines import open_session
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Precision, Task
 
+_INPUT = "image"
 _NUM_IMAGES = 2
 """To calibrate with: ranges change no times."""
 
@@ -72,14 +76,17 @@ def _export(
     reference = {
         name: each.numpy() for name, each in zip(network.outputs, predictions, strict=True)
     }
-    example = torch.zeros(1, *pixels.shape[1:])
+    examples = {_INPUT: torch.zeros(1, *pixels.shape[1:])}
     if format_ == "tflite":
-        return reference, _export_tflite(module, example, network.outputs, folder)
-    return reference, EXPORTERS.load(format_).export(module, example, network.outputs, folder)
+        return reference, _export_tflite(module, examples, network.outputs, folder)
+    return reference, EXPORTERS.load(format_).export(module, examples, network.outputs, folder)
 
 
 def _export_tflite(
-    module: torch.nn.Module, example: torch.Tensor, outputs: tuple[str, ...], folder: Path
+    module: torch.nn.Module,
+    examples: Mapping[str, torch.Tensor],
+    outputs: tuple[str, ...],
+    folder: Path,
 ) -> dict[str, str]:
     # The exporter starts a process for each file, most of whose time goes into imports.
     from edgetl.exporters import _litert_worker
@@ -87,7 +94,7 @@ def _export_tflite(
 
     with tempfile.TemporaryDirectory(prefix="edgetl-tflite-") as name:
         program = Path(name) / "program.pt2"
-        torch.export.save(trace(module, example, outputs), program)
+        torch.export.save(trace(module, examples, outputs), program)
         _litert_worker.main(program, folder / EXPORTERS.load("tflite").file)
     return {name: name for name in outputs}
 
@@ -100,7 +107,7 @@ def _quantize(
     if not isinstance(quantizer, IsolatedQuantizer):
         raise TypeError(f"quantizer '{name}' has no module to run in this process")
     importlib.import_module(quantizer.module).quantize(
-        source / EXPORTERS.load(format_).file, pixels, precision, Int8Table(), folder
+        source / EXPORTERS.load(format_).file, {_INPUT: pixels}, precision, Int8Table(), folder
     )
 
 
@@ -114,22 +121,27 @@ def _complete(  # noqa: PLR0917 - what a model folder holds
     tensors: dict[str, str],
 ) -> None:
     detector = network.outputs == DETECTIONS
+    exporter = EXPORTERS.load(format_)
+    (given,) = open_session(format_, folder / exporter.file, 1).inputs
     contract = Contract(
         task=Task.DETECTION.value if detector else Task.CLASSIFICATION.value,
         labels=tuple(f"class {i}" for i in range(reference[network.outputs[-1]].shape[-1])),
         format=format_,
-        file=EXPORTERS.load(format_).file,
+        files=describe_files(folder, exporter.files),
         precision=precision.value,
-        input=InputSpec("image", network.size, network.size),
-        preprocess=Preprocess(network.size, network.size, "stretch", "bilinear", 0),
+        inputs=(ImageInput(_INPUT, given.name, _fit(network.size), given.dtype),),
         outputs=tuple(
-            OutputSpec(name, tensors[name], (1, *reference[name].shape[1:]))
+            OutputSpec(name, tensors[name], (1, *reference[name].shape[1:]), name)
             for name in network.outputs
         ),
         nms=NmsSettings(0.9, 0.5, 100, "class-aware") if detector else None,
     )
     contract.save(folder)
-    golden.record(folder, pixels[:1], reference, [pixels[0]])
+    golden.record(folder, {_INPUT: pixels[:1]}, reference, [pixels[0]])
+
+
+def _fit(size: int) -> Preprocess:
+    return Preprocess(size, size, "stretch", "bilinear", 0)
 
 
 def _images(size: int) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ imported inside `Exporter.export`, so that a plan can be checked without them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,23 +45,28 @@ class Exporter(Protocol):
         """Return the distributions whose version may change the bytes."""
 
     def export(
-        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+        self,
+        module: nn.Module,
+        examples: Mapping[str, Tensor],
+        outputs: tuple[str, ...],
+        out: Path,
     ) -> dict[str, str]:
         """Write `module` into the folder `out`.
 
         The same module gives the same bytes in every process and folder: no time, path, host or
-        stack trace is stored. Nothing is printed. The weights stay float32. The file's input is
-        called ``image`` where the format has a name for it.
+        stack trace is stored. Nothing is printed. The weights stay float32. The file's inputs keep
+        the names of `examples` where the format has names.
 
         Args:
-            module: In evaluation mode; takes raw pixels as `example` and returns one tensor, or a
-                tuple with one tensor per name in `outputs`. Left as it is.
-            example: Shape ``(1, H, W, 3)``, float32 in 0..255, RGB.
-            outputs: Our names of the outputs, in the order that `module` returns them.
+            module: In evaluation mode; takes one positional argument per example and returns one
+                tensor, or a tuple with one tensor per name in `outputs`. Left as it is.
+            examples: An input by name, in the order of the module's arguments, each with a batch of
+                1: an image float32 ``(1, H, W, 3)`` in 0..255, RGB; token ids int32 or int64.
+            outputs: Names of the outputs, in the order that `module` returns them.
             out: An existing folder.
 
         Returns:
-            Our output name to the tensor's name in the file.
+            The tensor's name in the file by output name.
 
         Raises:
             EdgetlError: If the format cannot hold the module.

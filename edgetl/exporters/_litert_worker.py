@@ -8,16 +8,12 @@ from pathlib import Path
 import litert_torch
 import torch
 
-from edgetl.exporters._program import INPUT_NAME
-
 
 def main(source: Path, target: Path) -> None:
-    """Convert the program in `source`, which takes `INPUT_NAME` alone, to the file `target`."""
+    """Convert the program in `source`, whose inputs are all named, to the file `target`."""
     program = torch.export.load(source)
     _, examples = program.example_inputs
-    converted = litert_torch.convert(
-        program.module(), sample_kwargs={INPUT_NAME: examples[INPUT_NAME]}
-    )
+    converted = litert_torch.convert(program.module(), sample_kwargs=dict(examples))
     converted.export(str(target))
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-INPUT_NAME = "image"
-"""What every exported file calls its input where the format has names."""
 
-
-def trace(module: nn.Module, example: Tensor, outputs: tuple[str, ...]) -> ExportedProgram:
-    """Return `module` as one graph that takes ``image`` and returns a dictionary by output name.
+def trace(
+    module: nn.Module, examples: Mapping[str, Tensor], outputs: tuple[str, ...]
+) -> ExportedProgram:
+    """Return `module` as one graph with named inputs that returns a dictionary by output name.
 
     Args:
         module: In evaluation mode; returns one tensor or a tuple of ``len(outputs)``.
-        example: Shape ``(1, H, W, 3)``, float32.
+        examples: By name, in the order of the module's arguments.
         outputs: Names of the outputs.
 
     Raises:
@@ -23,9 +24,9 @@ def trace(module: nn.Module, example: Tensor, outputs: tuple[str, ...]) -> Expor
     """
     if module.training:
         raise ValueError("module must be in evaluation mode; call module.eval() first")
-    named = _NamedOutputs(module, outputs).eval()
+    named = _NamedOutputs(module, tuple(examples), outputs).eval()
     with torch.no_grad():
-        program = torch.export.export(named, (), {INPUT_NAME: example}, strict=False)
+        program = torch.export.export(named, (), dict(examples), strict=False)
     _pool_by_mean(program.graph)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
@@ -34,16 +35,19 @@ def trace(module: nn.Module, example: Tensor, outputs: tuple[str, ...]) -> Expor
 
 
 class _NamedOutputs(nn.Module):
-    """Gives the outputs of a module their names."""
+    """Gives inputs and outputs of a module their names."""
 
-    def __init__(self, module: nn.Module, outputs: tuple[str, ...]) -> None:
+    def __init__(
+        self, module: nn.Module, inputs: tuple[str, ...], outputs: tuple[str, ...]
+    ) -> None:
         super().__init__()
         self.module = module
+        self.inputs = inputs
         self.outputs = outputs
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        found = self.module(image)
-        tensors = found if isinstance(found, tuple) else (found,)
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        result = self.module(*(inputs[name] for name in self.inputs))
+        tensors = result if isinstance(result, tuple) else (result,)
         return dict(zip(self.outputs, tensors, strict=True))
 
 

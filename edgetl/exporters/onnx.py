@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import onnx
     from torch import Tensor, nn
@@ -31,25 +31,29 @@ class OnnxExporter:
     tools: tuple[str, ...] = ("torch", "onnx", "onnxscript")
 
     def export(
-        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+        self,
+        module: nn.Module,
+        examples: Mapping[str, Tensor],
+        outputs: tuple[str, ...],
+        out: Path,
     ) -> dict[str, str]:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
         import onnx
         import torch
 
-        from edgetl.exporters._program import INPUT_NAME, trace
+        from edgetl.exporters._program import trace
 
-        program = trace(module, example, outputs)
+        program = trace(module, examples, outputs)
         with warnings.catch_warnings():
             # torch.onnx 2.14 warns about its own use of deprecated functions of others.
             warnings.simplefilter("ignore")
             exported = torch.onnx.export(
                 program,
-                kwargs={INPUT_NAME: example},
+                kwargs=dict(examples),
                 dynamo=True,
                 opset_version=_OPSET,
                 external_data=False,
-                input_names=[INPUT_NAME],
+                input_names=list(examples),
                 output_names=list(outputs),
                 verbose=False,
             )

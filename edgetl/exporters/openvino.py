@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import openvino
     from torch import Tensor, nn
 
@@ -25,19 +27,23 @@ class OpenvinoExporter:
     tools: tuple[str, ...] = ("torch", "openvino")
 
     def export(
-        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+        self,
+        module: nn.Module,
+        examples: Mapping[str, Tensor],
+        outputs: tuple[str, ...],
+        out: Path,
     ) -> dict[str, str]:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
         import openvino
 
-        from edgetl.exporters._program import INPUT_NAME, trace
+        from edgetl.exporters._program import trace
 
-        program = trace(module, example, outputs)
-        model = openvino.convert_model(program, input=[list(example.shape)])
+        program = trace(module, examples, outputs)
+        shapes = [list(example.shape) for example in examples.values()]
+        model = openvino.convert_model(program, input=shapes)
         _rename(model)
-        model.inputs[0].get_tensor().set_names({INPUT_NAME})
-        for found, name in zip(model.outputs, outputs, strict=True):
-            found.get_tensor().set_names({name})
+        for port, name in zip((*model.inputs, *model.outputs), (*examples, *outputs), strict=True):
+            port.get_tensor().set_names({name})
         openvino.save_model(model, out / self.file, compress_to_fp16=False)
         return {name: name for name in outputs}
 

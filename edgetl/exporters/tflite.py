@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from edgetl.worker import run_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
 EXTRA = "tflite"
@@ -27,14 +29,18 @@ class TfliteExporter:
     tools: tuple[str, ...] = ("torch", "litert-torch", "litert-converter")
 
     def export(
-        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+        self,
+        module: nn.Module,
+        examples: Mapping[str, Tensor],
+        outputs: tuple[str, ...],
+        out: Path,
     ) -> dict[str, str]:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
         import torch
 
         from edgetl.exporters._program import trace
 
-        program = trace(module, example, outputs)
+        program = trace(module, examples, outputs)
         with tempfile.TemporaryDirectory(prefix="edgetl-tflite-") as folder:
             source = Path(folder) / "program.pt2"
             torch.export.save(program, source)

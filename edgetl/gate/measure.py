@@ -42,7 +42,7 @@ import numpy as np
 from edgetl.runtime.predictor import Predictor
 predictor = Predictor.open(pathlib.Path("."), int(sys.argv[1]))
 for i in range(int(sys.argv[2])):
-    outputs = predictor.run(np.load(f"images-{i}.npy"))
+    outputs = predictor.run(dict(np.load(f"inputs-{i}.npz")))
     np.savez(f"outputs-{i}.npz", **outputs)
 """
 
@@ -174,8 +174,9 @@ def _predictions(
     with tempfile.TemporaryDirectory(prefix="edgetl-check-") as name:
         folder = Path(name)
         for i, start in enumerate(starts):
-            path = folder / f"images-{i}.npy"
-            np.save(path, images[start : start + chunk])
+            path = folder / f"inputs-{i}.npz"
+            inputs = {contract.image.name: images[start : start + chunk]}
+            np.savez(path, allow_pickle=False, **inputs)
             connection.put({path.name: path})
             path.unlink()
         command = ["-c", _ANSWER, str(threads), str(len(starts))]

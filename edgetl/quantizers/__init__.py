@@ -7,15 +7,15 @@ numpy are not imported until `Quantizer.quantize` runs, so a plan can be checked
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgetl.config.calibration import Int8Table
 from edgetl.plugins import Slot
 from edgetl.types import Facts, Precision
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 CALIBRATED = frozenset({Precision.INT8, Precision.W8A16})
@@ -55,7 +55,7 @@ class Quantizer(Protocol):
     def quantize(
         self,
         model: Path,
-        images: NDArray[np.uint8],
+        samples: Mapping[str, NDArray[Any]],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -63,11 +63,12 @@ class Quantizer(Protocol):
         """Write the model in `precision` to the folder `out`, keeping the file names.
 
         Equal arguments give equal bytes. Names and shapes of inputs and outputs do not change. The
-        input range is 0..255, independent of the images. Nothing is printed.
+        range of an image is 0..255, independent of the samples. Nothing is printed.
 
         Args:
             model: The file written by the format's exporter, next to its companion files.
-            images: Calibration images, shape ``(N, H, W, 3)``, RGB; unused for fp16.
+            samples: Calibration samples by input name in the file: an image uint8
+                ``(N, H, W, 3)``, RGB; tokens ``(N, ...)`` of the file's dtype. Unused for fp16.
             precision: One of `precisions`.
             settings: Settings for int8; the wider precisions ignore them.
             out: An existing folder.

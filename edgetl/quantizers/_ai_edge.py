@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from edgetl.quantizers._ranges import (
     pixel_ranges,
     without_closed_gates,
 )
+from edgetl.quantizers._samples import Feed, Samples, image_inputs
 from edgetl.quantizers._search import search
 from edgetl.types import Facts, Precision
 
@@ -44,7 +45,7 @@ _LEAST_REACH = 2.0**-16
 
 def quantize(
     model: Path,
-    images: NDArray[np.uint8],
+    samples: Samples,
     precision: Precision,
     settings: Int8Table,
     out: Path,
@@ -60,11 +61,11 @@ def quantize(
         return {"float_operations": {}}
     backend = _Backend(model)
     if precision is Precision.INT8:
-        result = search(backend, images, settings)
-        backend.write(images, result.range, result.left, out)
+        result = search(backend, samples, settings)
+        backend.write(samples, result.range, result.left, out)
         tried = result.facts
     else:
-        backend.write(images, RangeTable(), frozenset(), out, precision=precision)
+        backend.write(samples, RangeTable(), frozenset(), out, precision=precision)
         tried = {}
     return {"float_operations": _float_operations(target), **tried}
 
@@ -83,12 +84,12 @@ class _Backend:
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         self._interpreter.allocate_tensors()
-        (self._image,) = self._interpreter.get_input_details()
+        self._inputs = _inputs(self._interpreter)
         self._activations = _activations(self._interpreter)
         names = _names(self._interpreter)
         self._scopes: dict[str, str] = {}
         self.operations: list[Operation] = []
-        changing = {self._image["index"], *self._activations}
+        changing = {*self._inputs.values(), *self._activations}
         for number, details in enumerate(_operations(self._interpreter)):
             # Tensor names are too long to show: they spell the path through the torch modules.
             name = f"{details['op_name']} {number}"
@@ -99,16 +100,17 @@ class _Backend:
         self.outputs = [details["name"] for details in self._interpreter.get_output_details()]
         self._statistics: Statistics | None = None
 
-    def observe(self, image: Floats) -> Iterator[tuple[str, Floats]]:
+    def observe(self, feed: Feed) -> Iterator[tuple[str, Floats]]:
         """Yield every float activation."""
-        self._interpreter.set_tensor(self._image["index"], image)
+        for name, index in self._inputs.items():
+            self._interpreter.set_tensor(index, feed[name])
         self._interpreter.invoke()
         for index, name in self._activations.items():
             yield name, self._interpreter.get_tensor(index)
 
     def write(
         self,
-        images: NDArray[np.uint8],
+        samples: Samples,
         settings: RangeTable,
         left: frozenset[str],
         out: Path,
@@ -123,27 +125,27 @@ class _Backend:
                 self._scopes[name], "*", algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
             )
         target = out / self.model.name
-        _write(static, self._ranges(images, settings, precision), target)
+        _write(static, self._ranges(samples, settings, precision), target)
         return target
 
     def _ranges(
-        self, images: NDArray[np.uint8], settings: RangeTable, precision: Precision
+        self, samples: Samples, settings: RangeTable, precision: Precision
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
         """Return ranges in the layout of ai_edge_quantizer's calibration result.
 
         Its own calibration uses a moving average of the extremes with a decay of 0.95, so the
         result would depend on the order of the images and reach neither extreme.
         """
-        if self._statistics is None or self._statistics.images is not images:
-            self._statistics = Statistics(self.observe, images)
-        image = self._image["name"]
+        if self._statistics is None or self._statistics.samples is not samples:
+            self._statistics = Statistics(self.observe, samples)
+        names = _names(self._interpreter)
+        images = [names[self._inputs[name]] for name in image_inputs(samples)]
         ranges = self._statistics.ranges(settings)
         if precision is Precision.INT8:
             ranges = without_closed_gates(ranges, gated(self.operations, self.outputs))
-        ranges |= {
-            **pixel_ranges(self.observe, _head(self._interpreter, image), images.shape[1:]),
-            image: _PIXELS[precision],
-        }
+        head = _head(self._interpreter, images)
+        ranges |= pixel_ranges(self.observe, head, samples)
+        ranges |= dict.fromkeys(images, _PIXELS[precision])
         result = {
             name: {
                 "min": np.array([[lowest]], np.float32),
@@ -180,7 +182,13 @@ def _activations(interpreter: Any) -> dict[int, str]:  # noqa: ANN401 - LiteRT h
     }
 
 
-def _head(interpreter: Any, image: str) -> frozenset[str]:  # noqa: ANN401 - LiteRT has no types
+def _inputs(interpreter: Any) -> dict[str, int]:  # noqa: ANN401 - LiteRT has no types
+    """Return the index of each input tensor by its name in the only signature, as engines do."""
+    runner = interpreter.get_signature_runner()
+    return {name: details["index"] for name, details in runner.get_input_details().items()}
+
+
+def _head(interpreter: Any, images: Sequence[str]) -> frozenset[str]:  # noqa: ANN401
     names = _names(interpreter)
     operations = [
         (
@@ -190,8 +198,9 @@ def _head(interpreter: Any, image: str) -> frozenset[str]:  # noqa: ANN401 - Lit
         )
         for details in _operations(interpreter)
     ]
-    computed = {image, *(name for _, _, outputs in operations for name in outputs)}
-    return pixel_head(operations, image, set(names.values()) - computed)
+    inputs = {names[index] for index in _inputs(interpreter).values()}
+    changing = inputs.union(*(outputs for _, _, outputs in operations))
+    return pixel_head(operations, images, set(names.values()) - changing)
 
 
 def _weight_ranges(

@@ -10,16 +10,16 @@ import importlib
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from edgetl.config.calibration import Int8Table
 from edgetl.types import Facts, Precision
 from edgetl.worker import run_worker
 
 if TYPE_CHECKING:  # planning must not wait for numpy
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -29,7 +29,7 @@ class QuantizerModule(Protocol):
     def quantize(
         self,
         model: Path,
-        images: NDArray[np.uint8],
+        samples: Mapping[str, NDArray[Any]],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -53,7 +53,7 @@ class IsolatedQuantizer:
     def quantize(
         self,
         model: Path,
-        images: NDArray[np.uint8],
+        samples: Mapping[str, NDArray[Any]],
         precision: Precision,
         settings: Int8Table,
         out: Path,
@@ -63,12 +63,14 @@ class IsolatedQuantizer:
 
         with tempfile.TemporaryDirectory(prefix="edgetl-quantize-") as folder:
             request, response = Path(folder) / "request.json", Path(folder) / "response.json"
-            stored = Path(folder) / "images.npy"
-            np.save(stored, images)
+            stored = {}
+            for number, (name, values) in enumerate(samples.items()):
+                stored[name] = str(Path(folder) / f"samples-{number}.npy")
+                np.save(stored[name], values)
             content = {
                 "module": self.module,
                 "model": str(model.resolve()),
-                "images": str(stored),
+                "samples": stored,
                 "precision": precision.value,
                 "settings": settings.model_dump(mode="json"),
                 "out": str(out.resolve()),
@@ -93,7 +95,7 @@ def main(request: Path) -> None:
     module = cast("QuantizerModule", importlib.import_module(content["module"]))
     facts = module.quantize(
         Path(content["model"]),
-        np.load(content["images"], mmap_mode="r"),
+        {name: np.load(path, mmap_mode="r") for name, path in content["samples"].items()},
         Precision(content["precision"]),
         Int8Table.model_validate(content["settings"]),
         Path(content["out"]),

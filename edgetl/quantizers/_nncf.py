@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,16 @@ from numpy.typing import NDArray
 
 from edgetl.config.calibration import Int8Table, RangeTable
 from edgetl.quantizers._graph import Operation
+from edgetl.quantizers._samples import (
+    Feed,
+    Samples,
+    as_feed,
+    each_sample,
+    extreme_pixels,
+    feeds,
+    image_inputs,
+    num_samples,
+)
 from edgetl.quantizers._search import search
 from edgetl.types import Facts, Precision
 
@@ -28,7 +38,7 @@ _ELEMENTWISE = frozenset(
 
 def quantize(
     model: Path,
-    images: NDArray[np.uint8],
+    samples: Samples,
     precision: Precision,
     settings: Int8Table,
     out: Path,
@@ -39,8 +49,8 @@ def quantize(
         openvino.save_model(network, out / model.name, compress_to_fp16=True)
         return {"float_operations": {}}
     backend = _Backend(model)
-    result = search(backend, images, settings)
-    target = backend.write(images, result.range, result.left, out)
+    result = search(backend, samples, settings)
+    target = backend.write(samples, result.range, result.left, out)
     kinds = _float_operations(openvino.Core().read_model(target))
     return {"float_operations": kinds, **result.facts}
 
@@ -68,12 +78,12 @@ class _Backend:
         """Return the operations that compute the outputs; tensors share the operation's name."""
         return [_source(result) for result in self._float.get_results()]
 
-    def observe(self, image: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def observe(self, feed: Feed) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Yield inputs and outputs of the weighted operations."""
         names, compiled = self._watched
-        predictions = compiled([image])
+        activations = compiled(feed)
         for number, name in enumerate(names):
-            yield name, predictions[number]
+            yield name, activations[number]
 
     @cached_property
     def _watched(self) -> tuple[list[str], Any]:
@@ -90,13 +100,13 @@ class _Backend:
         return [node.get_friendly_name() for node in nodes], compiled
 
     def write(
-        self, images: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
+        self, samples: Samples, settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
         """Write ``model.xml`` and ``model.bin``, keeping the operations `left` in float."""
         network = openvino.Core().read_model(self.model)
         known = frozenset(node.get_friendly_name() for node in network.get_ops())
-        quantized = _quantized(network, images, settings, left)
-        _widen_to_all_pixels(quantized)
+        quantized = _quantized(network, samples, settings, left)
+        _widen_to_all_pixels(quantized, samples)
         _renumber(quantized, known)
         target = out / self.model.name
         openvino.save_model(quantized, target, compress_to_fp16=False)
@@ -109,7 +119,7 @@ def _source(node: Any, index: int = 0) -> str:  # noqa: ANN401 - openvino is not
 
 
 def _operations(model: Any) -> list[Operation]:  # noqa: ANN401
-    """Return the operations that depend on the image; tensors share the operation's name."""
+    """Return the operations that depend on an input; tensors share the operation's name."""
     changing, operations = set(), []
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
@@ -124,7 +134,7 @@ def _operations(model: Any) -> list[Operation]:  # noqa: ANN401
 
 def _quantized(
     model: Any,  # noqa: ANN401
-    images: NDArray[np.uint8],
+    samples: Samples,
     settings: RangeTable,
     left: frozenset[str],
 ) -> Any:  # noqa: ANN401
@@ -134,8 +144,8 @@ def _quantized(
 
     return nncf.quantize(
         model,
-        nncf.Dataset(images, lambda image: image[np.newaxis].astype(np.float32)),
-        subset_size=len(images),
+        nncf.Dataset(list(each_sample(samples)), as_feed),
+        subset_size=num_samples(samples),
         # Symmetric activations would waste half of the steps after ReLU6 and hard-swish.
         preset=nncf.QuantizationPreset.MIXED,
         fast_bias_correction=True,
@@ -174,17 +184,18 @@ def _range_estimator(settings: RangeTable) -> Any:  # noqa: ANN401 - nncf is not
     )
 
 
-def _widen_to_all_pixels(model: Any) -> None:  # noqa: ANN401 - openvino is not followed by mypy
-    """Widen the first quantizer to the values that pixels 0 and 255 reach at its input.
+def _widen_to_all_pixels(model: Any, samples: Samples) -> None:  # noqa: ANN401 - as above
+    """Widen the first quantizer after each image to what pixels 0 and 255 reach at its input.
 
     Its range comes from the calibration images; a darker or brighter image must not be clipped.
     Only the normalisation, which is monotonic in every pixel, precedes the quantizer.
     """
-    for quantizer in _first_quantizers(model):
+    images = image_inputs(samples)
+    parameters = [port.get_node() for port in model.inputs if port.get_any_name() in images]
+    for quantizer in _first_quantizers(parameters):
         head = openvino.Model([quantizer.input_value(0)], model.get_parameters(), "head")
         compiled = openvino.compile_model(head.clone(), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        shape = tuple(model.inputs[0].get_shape())
-        ends = [compiled([np.full(shape, pixel, np.float32)])[0] for pixel in (0.0, 255.0)]
+        ends = [compiled(feed)[0] for feed in feeds(extreme_pixels(samples))]
         low, high = _aligned(float(np.min(ends)), float(np.max(ends)))
         for index, end in enumerate((low, high, low, high), start=1):
             old = quantizer.input_value(index).get_node()
@@ -216,10 +227,10 @@ def _aligned(low: float, high: float) -> tuple[float, float]:
     return -zero * step, (_LEVELS - 1 - zero) * step
 
 
-def _first_quantizers(model: Any) -> list[Any]:  # noqa: ANN401 - openvino is not followed by mypy
+def _first_quantizers(parameters: Sequence[Any]) -> list[Any]:
     """Return every FakeQuantize reachable from the input without passing another one."""
     quantizers, seen = [], set()
-    waiting = [parameter.output(0) for parameter in model.get_parameters()]
+    waiting = [parameter.output(0) for parameter in parameters]
     while waiting:
         for target in waiting.pop().get_target_inputs():
             node = target.get_node()

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData, save_tensors_data
@@ -31,6 +30,7 @@ from edgetl.quantizers._ranges import (
     pixel_ranges,
     without_closed_gates,
 )
+from edgetl.quantizers._samples import Feed, Samples, image_inputs
 from edgetl.quantizers._search import search
 from edgetl.types import Facts, Precision
 
@@ -42,7 +42,7 @@ _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 def quantize(
     model: Path,
-    images: NDArray[np.uint8],
+    samples: Samples,
     precision: Precision,
     settings: Int8Table,
     out: Path,
@@ -55,11 +55,11 @@ def quantize(
     with tempfile.TemporaryDirectory(prefix="edgetl-onnx-") as folder:
         backend = _Backend(model, Path(folder))
         if precision is Precision.INT8:
-            result = search(backend, images, settings)
-            backend.write(images, result.range, result.left, out)
+            result = search(backend, samples, settings)
+            backend.write(samples, result.range, result.left, out)
             tried = result.facts
         else:
-            backend.write(images, RangeTable(), frozenset(), out, activations=QuantType.QUInt16)
+            backend.write(samples, RangeTable(), frozenset(), out, activations=QuantType.QUInt16)
             tried = {}
     return {"float_operations": _float_operations(target), **tried}
 
@@ -87,23 +87,19 @@ class _Backend:
             for node in graph.node
         ]
         self.outputs = [output.name for output in graph.output]
-        self._image = graph.input[0].name
-        self._head = pixel_head(
-            [(node.op_type, node.input, node.output) for node in graph.node],
-            self._image,
-            constants,
-        )
+        self._constants = constants
+        self._nodes = [(node.op_type, node.input, node.output) for node in graph.node]
         self._session, self._watched = _watch(self._prepared)
         self._statistics: Statistics | None = None
 
-    def observe(self, image: Floats) -> Iterator[tuple[str, Floats]]:
+    def observe(self, feed: Feed) -> Iterator[tuple[str, Floats]]:
         """Yield every float activation."""
-        values = self._session.run(self._watched, {self._image: image})
+        values = self._session.run(self._watched, feed)
         yield from zip(self._watched, values, strict=True)
 
     def write(
         self,
-        images: NDArray[np.uint8],
+        samples: Samples,
         settings: RangeTable,
         left: frozenset[str],
         out: Path,
@@ -111,18 +107,17 @@ class _Backend:
         activations: QuantType = QuantType.QUInt8,
     ) -> Path:
         """Write ``out/model.onnx``, keeping the operations `left` in float."""
-        if self._statistics is None or self._statistics.images is not images:
-            self._statistics = Statistics(self.observe, images)
+        if self._statistics is None or self._statistics.samples is not samples:
+            self._statistics = Statistics(self.observe, samples)
         ranges = self._statistics.ranges(settings)
         if activations is QuantType.QUInt8:
             ranges = without_closed_gates(ranges, gated(self.operations, self.outputs))
-        ranges |= {
-            **pixel_ranges(self.observe, self._head, images.shape[1:]),
-            self._image: (0.0, 255.0),
-        }
+        images = image_inputs(samples)
+        head = pixel_head(self._nodes, images, self._constants)
+        ranges |= pixel_ranges(self.observe, head, samples) | dict.fromkeys(images, (0.0, 255.0))
         _save_ranges(ranges, self._range_file)
         # In float32 a normalised pixel is rounded once, quantized after every operation.
-        pixels = {each.name for each in self.operations if set(each.outputs) <= self._head}
+        pixels = {each.name for each in self.operations if set(each.outputs) <= head}
         target = out / self.model.name
         quantize_static(
             self._prepared,

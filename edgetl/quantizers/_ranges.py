@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgetl.config.calibration import RangeTable
 from edgetl.quantizers._graph import Gate
+from edgetl.quantizers._samples import Feed, Samples, extreme_pixels, feeds
 
 NUM_BINS = 2048
 """Bins of a histogram; ranges end at bin borders."""
@@ -33,8 +34,8 @@ nine tenths of the range to preserve its shape: MobileNetV3 then predicts at ran
 
 Floats = NDArray[np.float32]
 Range = tuple[float, float]
-Observe = Callable[[Floats], Iterable[tuple[str, Floats]]]
-"""Run a model on one image and yield its activations by name."""
+Observe = Callable[[Feed], Iterable[tuple[str, Floats]]]
+"""Run a model on one sample and yield its activations by name."""
 Operation = tuple[str, Sequence[str], Sequence[str]]
 """Kind, names of inputs, names of outputs."""
 _Cost = Callable[[NDArray[np.float64], int, int], float]
@@ -42,7 +43,7 @@ _Cost = Callable[[NDArray[np.float64], int, int], float]
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Value counts of one activation over all calibration images."""
+    """Value counts of one activation over all calibration samples."""
 
     lowest: float
     highest: float
@@ -51,19 +52,19 @@ class Histogram:
 
 
 class Statistics:
-    """Statistics of every activation over the calibration images, computed on demand."""
+    """Statistics of every activation over the calibration samples, computed on demand."""
 
-    def __init__(self, observe: Observe, images: NDArray[np.uint8]) -> None:
-        self.images = images
+    def __init__(self, observe: Observe, samples: Samples) -> None:
+        self.samples = samples
         self._observe = observe
 
     @cached_property
     def _extremes(self) -> dict[str, Range]:
-        return _extremes(self._observe, self.images)
+        return _extremes(self._observe, self.samples)
 
     @cached_property
     def _histograms(self) -> dict[str, Histogram]:
-        return _histograms(self._observe, self.images, self._extremes)
+        return _histograms(self._observe, self.samples, self._extremes)
 
     def ranges(self, settings: RangeTable) -> dict[str, Range]:
         """Return the range of every activation, (lowest, highest).
@@ -95,16 +96,16 @@ class Statistics:
 
 
 def pixel_head(
-    operations: Iterable[Operation], image: str, constants: Container[str]
+    operations: Iterable[Operation], images: Iterable[str], constants: Container[str]
 ) -> frozenset[str]:
-    """Return the activations that depend on one pixel each: the image and its normalisation.
+    """Return the activations that depend on one pixel each: images and their normalisation.
 
     Args:
         operations: In topological order.
-        image: Name of the input.
-        constants: Names of the tensors that do not depend on the image.
+        images: Names of the inputs that are images.
+        constants: Names of the tensors that do not depend on an input.
     """
-    head = {image}
+    head = set(images)
     for kind, inputs, outputs in operations:
         changing = [name for name in inputs if name not in constants]
         if kind.lower() in _PIXELWISE and len(changing) == 1 and changing[0] in head:
@@ -112,16 +113,14 @@ def pixel_head(
     return frozenset(head)
 
 
-def pixel_ranges(
-    observe: Observe, head: Container[str], shape: tuple[int, ...]
-) -> dict[str, Range]:
+def pixel_ranges(observe: Observe, head: Container[str], samples: Samples) -> dict[str, Range]:
     """Return the range of every activation in `head` over all pixels from 0 to 255.
 
     These ranges are known and must not depend on the brightness of the calibration images. Every
     value in the head is monotonic in one pixel, so black and white images reach both ends.
     """
-    ends = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
-    return {name: span for name, span in _extremes(observe, ends).items() if name in head}
+    extremes = _extremes(observe, extreme_pixels(samples))
+    return {name: span for name, span in extremes.items() if name in head}
 
 
 def without_closed_gates(
@@ -229,25 +228,25 @@ def _borders(histogram: Histogram, start: int, stop: int) -> Range:
     return histogram.lowest + start * width, highest
 
 
-def _extremes(observe: Observe, images: NDArray[np.uint8]) -> dict[str, Range]:
+def _extremes(observe: Observe, samples: Samples) -> dict[str, Range]:
     """Return the lowest and highest value of each activation; the range always contains zero.
 
     Every integer format needs a step at zero for padding.
     """
     extremes: dict[str, Range] = {}
-    for image in images:
-        for name, values in observe(image[np.newaxis].astype(np.float32)):
+    for feed in feeds(samples):
+        for name, values in observe(feed):
             lowest, highest = extremes.get(name, (0.0, 0.0))
             extremes[name] = (min(lowest, float(values.min())), max(highest, float(values.max())))
     return extremes
 
 
 def _histograms(
-    observe: Observe, images: NDArray[np.uint8], extremes: Mapping[str, Range]
+    observe: Observe, samples: Samples, extremes: Mapping[str, Range]
 ) -> dict[str, Histogram]:
     counts = {name: np.zeros(NUM_BINS) for name in extremes}
-    for image in images:
-        for name, values in observe(image[np.newaxis].astype(np.float32)):
+    for feed in feeds(samples):
+        for name, values in observe(feed):
             lowest, highest = extremes[name]
             bins_per_unit = NUM_BINS / (highest - lowest) if highest > lowest else 0.0
             bins = ((values.ravel() - np.float32(lowest)) * np.float32(bins_per_unit)).astype(

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _EXIT_MISSING_PACKAGE,
         )
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. Python would complain again at its exit.
+        # The reader, such as `head`, has closed the pipe. Python would complain again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -63,14 +63,14 @@ def _predict(given: argparse.Namespace) -> int:
     from edgetl.runtime.predictor import Predictor
 
     check_place(given.bundle)
-    found = predictions(
+    predicted = predictions(
         Predictor.open(given.bundle, given.threads),
         given.images,
         top=given.top,
         threshold=given.threshold,
         folder=given.draw,
     )
-    for text in texts(found, as_json=given.json):
+    for text in texts(predicted, as_json=given.json):
         print(text)
     return 0
 
@@ -81,19 +81,19 @@ def _check(given: argparse.Namespace) -> int:
 
     check_place(given.bundle)
     count = check_files(given.bundle)
-    print(f"files      {count} as the manifest says")
-    found = replay(given.bundle, given.threads)
-    for row in found.rows:
-        allowed = "told only" if row.tolerance is None else f"{row.tolerance:.3g} allowed"
+    print(f"files      {count} match the manifest")
+    replayed = replay(given.bundle, given.threads)
+    for row in replayed.rows:
+        allowed = "not judged" if row.tolerance is None else f"{row.tolerance:.3g} allowed"
         verdict = "ok" if row.passed else "FAILED"
         print(f"{row.name:<14} {row.what}: worst {row.worst:.3g}, {allowed}: {verdict}")
-    if not found.passed:
+    if not replayed.passed:
         return _fail(
-            f"bundle {given.bundle} does not answer here as it did where it was made",
-            "compare the versions of engine, numpy and pillow with the manifest's",
+            f"bundle {given.bundle} does not reproduce its golden samples here",
+            "compare the versions of engine, numpy and pillow with those in the manifest",
             _EXIT_DAMAGED,
         )
-    print("the bundle answers as it did where it was made")
+    print("the bundle reproduces its golden samples")
     return 0
 
 
@@ -125,17 +125,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    predict = _command(commands, "predict", "Say what is on images.", "predict . image.jpg --top 3")
+    predict = _command(
+        commands, "predict", "Print predictions for images.", "predict . image.jpg --top 3"
+    )
     predict.set_defaults(command=_predict)
     predict.add_argument("images", type=_path, nargs="+", metavar="IMAGE", help="image files")
+    predict.add_argument("--top", type=_count, help="at most how many classes (1) or objects (all)")
     predict.add_argument(
-        "--top", type=_count, help="how many classes to say (1), or at most how many objects (all)"
+        "--threshold", type=_score, help="score threshold of a detector, 0 to 1 (the contract's)"
     )
     predict.add_argument(
-        "--threshold", type=_score, help="least score of an object, 0 to 1 (the contract's)"
-    )
-    predict.add_argument(
-        "--draw", type=_path, metavar="FOLDER", help="draw each image with its answer there"
+        "--draw", type=_path, metavar="FOLDER", help="draw each image with its predictions there"
     )
     check = _command(
         commands, "check", "Check digests and replay the golden samples.", "check dist/host"
@@ -205,7 +205,7 @@ def _seconds(text: str) -> float:
 
 
 def _number(text: str) -> float:
-    """Return what `text` says; NaN, which is in no range, if that is no number."""
+    """Return the number in `text`; NaN, which is in no range, if there is none."""
     try:
         return float(text)
     except ValueError:

@@ -1,15 +1,15 @@
-"""Whether two answers of a detector come to the same objects.
+"""Whether two outputs of a detector give the same detections.
 
 Letters: G images, M locations, K classes, D and E detections.
 
 Two detections are the same object if they have one class and overlap by `SAME_IOU`, or if their
 boxes differ by no more than the boxes of all locations may: a step of an 8-bit box is a large part
 of a small object. An object whose score lies so close to the threshold that the allowed difference
-of scores carries it over is not missed.
+of scores carries it over does not count as lost.
 
 How many objects may differ: one in a hundred for fp32 files, where suppression has to choose
 between two candidates that are all but equal; one in ten, and always one, for the other files,
-whose answers may differ by a step.
+whose outputs may differ by a step.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Comparison:
     """How detections of the same images are compared.
 
     Attributes:
-        nms: Which answers are detections.
+        nms: Which predictions are detections.
         score_slack: By how much scores may differ.
         box_slack: By how much coordinates may differ, in 0..1 of the input.
         precision: Of the file, as its contract says.
@@ -64,7 +64,7 @@ class Comparison:
         """Return the comparison for a detector's `contract`.
 
         Args:
-            contract: With a suppression.
+            contract: With NMS settings.
             allowed: By how much `scores` and `boxes` may differ.
 
         Raises:
@@ -83,18 +83,18 @@ class Comparison:
     def count(
         self,
         expected: Mapping[str, NDArray[np.float32]],
-        found: Mapping[str, NDArray[np.float32]],
+        outputs: Mapping[str, NDArray[np.float32]],
     ) -> Tally:
         """Return how many objects are in `expected`, and how many are in one of the two only.
 
         Args:
             expected: ``boxes`` `(G, M, 4)` in 0..1 of the input and ``scores`` `(G, M, K)`.
-            found: The same of another run.
+            outputs: The same of another run.
         """
         total = lost = 0
         for i in range(len(expected["boxes"])):
             first = expected["boxes"][i], expected["scores"][i]
-            second = found["boxes"][i], found["scores"][i]
+            second = outputs["boxes"][i], outputs["scores"][i]
             total += len(non_maximum_suppression(*first, self.nms))
             lost += self._missing(first, second) + self._missing(second, first)
         return Tally(total, lost)

@@ -1,6 +1,6 @@
-"""From what a detector answers to the objects that are left: thresholds and suppression, in numpy.
+"""From a detector's outputs to detections: score threshold and non-maximum suppression, in numpy.
 
-Letters: M locations at which the detector answers, K classes, D detections.
+Letters: M locations at which the detector predicts, K classes, D detections.
 
 Suppression is greedy and exact. Candidates are taken best first; ties go to the lower location,
 then to the lower class, because an 8-bit file has only 256 different scores. One that is taken
@@ -18,6 +18,8 @@ import numpy as np
 from edgetl.runtime.preprocess import place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from edgetl.runtime.preprocess import Preprocess
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 MODES = ("class-aware", "per-class", "class-agnostic")
 
 MAX_CANDIDATES = 3000
-"""Most candidates that are looked at, the best, so that a threshold of next to nothing cannot make
-suppression take longer than the network. What is lost is noise: a COCO detector with a threshold of
+"""Only so many candidates, the best, enter suppression, so that with a threshold near zero it does
+not take longer than the network. What is lost is noise: a COCO detector with a threshold of
 0.001 has the same mAP, to four decimals, with ten times as many."""
 
 
@@ -62,7 +64,7 @@ class NmsSettings:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Objects that were found, best first."""
+    """The objects on one image, best first."""
 
     boxes: NDArray[np.float32]
     """Shape `(D, 4)`, xyxy."""
@@ -75,11 +77,42 @@ class Detections:
         """Return how many there are."""
         return len(self.scores)
 
+    def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
+        """Return a line per detection, or one that there is none; see `tasks.Prediction`."""
+        lines = [
+            f"{labels[label]} {score:.4f} at {' '.join(f'{value:.1f}' for value in box)}"
+            for label, score, box in self._best(top)
+        ]
+        return lines or ["no detections"]
+
+    def row(self, labels: Sequence[str], top: int | None) -> dict[str, object]:
+        """Return the same as plain JSON."""
+        objects = [
+            {"label": labels[label], "score": score, "box": box}
+            for label, score, box in self._best(top)
+        ]
+        return {"objects": objects}
+
+    def draw(
+        self, image: NDArray[np.uint8], labels: Sequence[str], top: int | None
+    ) -> NDArray[np.uint8]:
+        """Return a copy of `image` with the detections, which are in its pixels."""
+        # Here, because Pillow's drawing takes long to import.
+        from edgetl.runtime.draw import draw_detections
+
+        shown = Detections(self.boxes[:top], self.scores[:top], self.labels[:top])
+        return draw_detections(image, shown, labels)
+
+    def _best(self, top: int | None) -> Iterator[tuple[int, float, list[float]]]:
+        return zip(
+            self.labels[:top].tolist(), self.scores[:top].tolist(), self.boxes[:top].tolist()
+        )
+
 
 def non_maximum_suppression(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], nms: NmsSettings
 ) -> Detections:
-    """Return the detections among the answers at all locations.
+    """Return the detections among the predictions at all locations.
 
     Args:
         boxes: Shape `(M, 4)`, xyxy, in any unit; finite.
@@ -95,14 +128,14 @@ def non_maximum_suppression(
     if boxes.ndim != 2 or scores.ndim != 2 or boxes.shape != (len(scores), 4):  # noqa: PLR2004
         raise ValueError(f"boxes {boxes.shape} and scores {scores.shape} are not (M, 4) and (M, K)")
     locations, labels = _candidates(scores, nms)
-    found = scores[locations, labels]
-    order = np.argsort(-found, kind="stable")
-    locations, labels, found = locations[order], labels[order], found[order]
+    values = scores[locations, labels]
+    order = np.argsort(-values, kind="stable")
+    locations, labels, values = locations[order], labels[order], values[order]
     groups = np.zeros_like(labels) if nms.mode == "class-agnostic" else labels
     kept = _greedy(boxes[locations].astype(np.float64), groups, nms)
     return Detections(
         boxes[locations[kept]].astype(np.float32, copy=False),
-        found[kept].astype(np.float32, copy=False),
+        values[kept].astype(np.float32, copy=False),
         labels[kept].astype(np.int64, copy=False),
     )
 
@@ -122,21 +155,21 @@ def detect(
         scores: Shape `(M, K)`, in 0..1; finite.
         image_size: Height and width of the image before it was fitted.
         preprocess: How the image was fitted.
-        nms: Which answers become detections.
+        nms: Which predictions become detections.
 
     Returns:
-        Boxes clipped to the image. What lies in the border around it, or has no area, is left out.
+        Boxes clipped to the image. What lies in the border around it, or has no area, is dropped.
 
     Raises:
         ValueError: If the shapes do not belong together.
     """
     height, width = image_size
-    found = non_maximum_suppression(boxes, scores, nms)
-    in_input = found.boxes * np.array([preprocess.width, preprocess.height] * 2, np.float32)
+    kept = non_maximum_suppression(boxes, scores, nms)
+    in_input = kept.boxes * np.array([preprocess.width, preprocess.height] * 2, np.float32)
     in_image = place(height, width, preprocess).to_image(in_input)
     clipped = np.clip(in_image, 0, np.array([width, height] * 2, np.float32))
     seen = (clipped[:, 0] < clipped[:, 2]) & (clipped[:, 1] < clipped[:, 3])
-    return Detections(clipped[seen], found.scores[seen], found.labels[seen])
+    return Detections(clipped[seen], kept.scores[seen], kept.labels[seen])
 
 
 def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -161,7 +194,7 @@ def _candidates(
     if not scores.size:
         nothing = np.zeros(0, np.int64)
         return nothing, nothing
-    # Most locations see nothing; their best class needs not be looked for.
+    # Most locations are below the threshold; their best class is not needed.
     best = scores.max(axis=1)
     locations = np.flatnonzero(best >= nms.score_threshold)
     if nms.mode == "per-class":

@@ -2,14 +2,15 @@
 
 ``golden.npz`` holds
 
-- ``pixels``: network inputs, uint8 ``(G, H, W, 3)``;
-- ``reference.<output>``: what the float model in torch answers to them;
-- ``recorded.<output>``: what this very file answered where it was made;
-- ``fitted``: the network inputs that the images ``golden-<i>.png`` must become, ``(P, H, W, 3)``.
+- ``input.<name>``: what the model is given, by the contract's names, ``(G, ...)``;
+- ``reference.<output>``: what the float model in torch gives for it;
+- ``recorded.<output>``: what this very file gave where it was made;
+- ``fitted``: for a model with an image, the fitted pixels that the images ``golden-<i>.png`` must
+  become, uint8 ``(P, H, W, 3)``.
 
-So a replay proves decoding and resizing apart from the model. The archive is compressed. What a
-detector answers is stored to the nearest `STORED_STEP`: nearly all scores are far below it, so the
-millions of digits that say nothing take no space.
+So a replay checks decoding and resizing apart from the model. The archive is compressed, and a task
+may round what is stored, by at most `STORED_STEP`. Archives from before there were several inputs
+call the only one ``pixels``; they are read too.
 
 Tolerances, none below `STORED_STEP`, and why:
 
@@ -20,22 +21,24 @@ Tolerances, none below `STORED_STEP`, and why:
   Integer kernels give the same bits everywhere but for the rounding of a last float operation.
 - float outputs of other files: 1/255 of the range, an 8-bit step over it: on another processor an
   inner value may round to the neighbouring step, or 16-bit floats may be computed as such.
-- detections after suppression: see `edgetl.runtime.agreement`.
+- predictions: the task's own, see `edgetl.runtime.tasks`.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgetl.runtime.contract import DETECTION, Contract
+from edgetl.runtime import tasks
+from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import TensorInfo
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.predictor import Predictor
@@ -46,8 +49,9 @@ MAX_SIDE = 640
 """Longest side of a golden image, pixels; keeps bundles small."""
 
 STORED_STEP = 2.0**-20
-"""What the stored boxes and scores of a detector, both in 0..1, are multiples of."""
+"""Stored boxes and scores of a detector, both in 0..1, are multiples of it."""
 
+_OLD_INPUT = "pixels"
 _PIXEL_LEVELS = 1.0
 _FLOAT_SHARE = 1e-4
 _STEP_SHARE = 1 / 255
@@ -57,8 +61,9 @@ _STEP_SHARE = 1 / 255
 class Golden:
     """The content of ``golden.npz``."""
 
-    pixels: NDArray[np.uint8]
+    inputs: dict[str, NDArray[Any]]
     fitted: NDArray[np.uint8]
+    """Empty if the model takes no image."""
     reference: dict[str, NDArray[np.float32]]
     recorded: dict[str, NDArray[np.float32]]
 
@@ -73,7 +78,7 @@ class ReplayRow:
     worst: float
     """Largest absolute difference; pixel levels for images, a count for detections."""
     tolerance: float | None
-    """None where the difference is only told, not judged."""
+    """None where the difference is shown only, not judged."""
 
     @property
     def passed(self) -> bool:
@@ -83,7 +88,7 @@ class ReplayRow:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found."""
+    """The comparisons of one replay."""
 
     rows: tuple[ReplayRow, ...]
 
@@ -100,45 +105,46 @@ def image_file(index: int) -> str:
 
 def record(
     folder: Path,
-    pixels: NDArray[np.uint8],
+    inputs: Mapping[str, NDArray[Any]],
     reference: Mapping[str, NDArray[np.float32]],
     images: Sequence[NDArray[np.uint8]],
 ) -> None:
     """Write golden files into the model folder `folder`, running its model once.
 
     Args:
-        folder: Holds the model file and its contract.
-        pixels: Network inputs, shape ``(G, H, W, 3)``, G at least 1.
-        reference: The float model's outputs for `pixels` by output name, shape ``(G, ...)``.
-        images: Source images, each ``(h, w, 3)`` uint8 RGB with sides up to `MAX_SIDE`, at least 1.
+        folder: Holds the model files and their contract.
+        inputs: As `Predictor.run` takes them, at least one sample.
+        reference: The float model's outputs for `inputs` by output name, shape ``(G, ...)``.
+        images: Source images, each ``(h, w, 3)`` uint8 RGB with sides up to `MAX_SIDE`; at least
+            one if the model takes an image, else none.
 
     Raises:
-        ValueError: If there are no samples, an image is too large, or `reference` does not fit.
+        ValueError: If there are no samples, an image is too large, or `reference` or the number of
+            images does not fit.
     """
     predictor = Predictor.open(folder)
-    recorded = predictor.run(pixels)
+    contract = predictor.contract
+    recorded = predictor.run(inputs)
     shapes = {name: values.shape for name, values in recorded.items()}
-    if {name: values.shape for name, values in reference.items()} != shapes or not len(pixels):
+    given = {name: values.shape for name, values in reference.items()}
+    if given != shapes or not all(shape[0] for shape in shapes.values()):
         raise ValueError(f"reference must hold {shapes} for at least one sample")
-    if not images or max(max(image.shape[:2]) for image in images) > MAX_SIDE:
-        raise ValueError(f"images must be at least one, with sides up to {MAX_SIDE}")
-    arrays: dict[str, NDArray[np.uint8] | NDArray[np.float32]] = {"pixels": pixels}
-    for index, image in enumerate(images):
-        Image.fromarray(image).save(folder / image_file(index))
-    arrays["fitted"] = np.stack(
-        [fit_image(image, predictor.contract.preprocess) for image in images]
-    )
-    kept = _stored if predictor.contract.task == DETECTION else np.asarray
+    arrays: dict[str, NDArray[Any]] = {f"input.{name}": each for name, each in inputs.items()}
+    if contract.images:
+        arrays["fitted"] = _fitted(folder, contract, images)
+    elif images:
+        raise ValueError("the model takes no image")
+    stored = tasks.load(contract.task).stored
     for name, values in recorded.items():
-        arrays[f"reference.{name}"] = kept(reference[name].astype(np.float32))
-        arrays[f"recorded.{name}"] = kept(values)
+        arrays[f"reference.{name}"] = stored(reference[name].astype(np.float32))
+        arrays[f"recorded.{name}"] = stored(values)
     # numpy dates the members of the archive 1980, so equal arrays give equal bytes.
     with (folder / GOLDEN_FILE).open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load(folder: Path, outputs: Sequence[str]) -> Golden:
-    """Return the golden samples of `folder`.
+def load(folder: Path, contract: Contract) -> Golden:
+    """Return the golden samples of `folder`, which belong to `contract`.
 
     Raises:
         BundleError: If they are missing or cannot be read.
@@ -147,11 +153,15 @@ def load(folder: Path, outputs: Sequence[str]) -> Golden:
     try:
         # Opened here: numpy 2.4 leaves the file of a torn archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            keys = {spec.name: f"input.{spec.name}" for spec in contract.inputs}
+            if _OLD_INPUT in arrays.files:
+                keys = {contract.inputs[0].name: _OLD_INPUT}
+            names = [output.name for output in contract.outputs]
             return Golden(
-                pixels=arrays["pixels"],
-                fitted=arrays["fitted"],
-                reference={name: arrays[f"reference.{name}"] for name in outputs},
-                recorded={name: arrays[f"recorded.{name}"] for name in outputs},
+                inputs={name: arrays[key] for name, key in keys.items()},
+                fitted=arrays["fitted"] if contract.images else np.empty((0, 0, 0, 3), np.uint8),
+                reference={name: arrays[f"reference.{name}"] for name in names},
+                recorded={name: arrays[f"recorded.{name}"] for name in names},
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(
@@ -167,64 +177,46 @@ def replay(folder: Path, threads: int = 1) -> Replay:
         EdgetlRuntimeError: If the model or the samples cannot be opened; a difference is a row.
     """
     predictor = Predictor.open(folder, threads)
-    golden = load(folder, [output.name for output in predictor.contract.outputs])
+    contract = predictor.contract
+    golden = load(folder, contract)
     rows: list[ReplayRow] = []
     for index, expected in enumerate(golden.fitted):
         name = image_file(index)
-        image = fit_image(read_image(folder / name), predictor.contract.preprocess)
+        image = fit_image(read_image(folder / name), contract.images[0].preprocess)
         rows.append(ReplayRow(name, "fitted pixels", _worst(image, expected), _PIXEL_LEVELS))
-    found = predictor.run(golden.pixels)
+    outputs = predictor.run(golden.inputs)
     infos = {info.name: info for info in predictor.session.outputs}
     allowed: dict[str, float] = {}
-    for output in predictor.contract.outputs:
-        name, values, recorded = output.name, found[output.name], golden.recorded[output.name]
-        allowed[name] = _tolerance(predictor.contract.precision, infos[output.tensor], recorded)
+    for output in contract.outputs:
+        name, values, recorded = output.name, outputs[output.name], golden.recorded[output.name]
+        allowed[name] = _tolerance(contract.precision, infos[output.tensor], recorded)
         reference = golden.reference[name]
         rows += [
-            ReplayRow(name, "answers as recorded", _worst(values, recorded), allowed[name]),
-            ReplayRow(name, "distance to the float model", _worst(values, reference), None),
+            ReplayRow(
+                name, "against the recorded outputs", _worst(values, recorded), allowed[name]
+            ),
+            ReplayRow(name, "against the float model", _worst(values, reference), None),
         ]
-    if predictor.contract.nms is not None:
-        rows += _detection_rows(predictor.contract, golden, found, allowed)
+    rows += tasks.load(contract.task).replay_rows(contract, golden, outputs, allowed)
     return Replay(tuple(rows))
 
 
-def _detection_rows(
-    contract: Contract,
-    golden: Golden,
-    found: Mapping[str, NDArray[np.float32]],
-    allowed: Mapping[str, float],
-) -> Iterator[ReplayRow]:
-    """Yield whether the same objects are found as recorded, and as by the float model."""
-    from edgetl.runtime.agreement import Comparison
-
-    comparison = Comparison.of(contract, allowed)
-    recorded = comparison.count(golden.recorded, found)
-    yield ReplayRow(
-        "detections",
-        f"{recorded.total} recorded, not found again or new",
-        float(recorded.lost),
-        comparison.tolerance(recorded.total),
-    )
-    reference = comparison.count(golden.reference, found)
-    yield ReplayRow(
-        "detections",
-        f"{reference.total} of the float model, not found or new",
-        float(reference.lost),
-        None,
-    )
-
-
-def _stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    steps: NDArray[np.float32] = np.rint(values / np.float32(STORED_STEP))
-    return steps * np.float32(STORED_STEP)
+def _fitted(
+    folder: Path, contract: Contract, images: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Write `images` into `folder` and return them as the model's first image is fitted."""
+    if not images or max(max(image.shape[:2]) for image in images) > MAX_SIDE:
+        raise ValueError(f"images must be at least one, with sides up to {MAX_SIDE}")
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / image_file(index))
+    return np.stack([fit_image(image, contract.images[0].preprocess) for image in images])
 
 
 def _worst(
-    found: NDArray[np.uint8] | NDArray[np.float32],
+    values: NDArray[np.uint8] | NDArray[np.float32],
     expected: NDArray[np.uint8] | NDArray[np.float32],
 ) -> float:
-    difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    difference = np.abs(values.astype(np.float64) - expected.astype(np.float64))
     # A NaN compares as neither small nor large, so it must not slip through.
     return float(np.nan_to_num(difference, nan=np.inf).max())
 

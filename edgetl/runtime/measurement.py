@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edgetl.runtime import golden, host
 from edgetl.runtime.closed_loop import Now, Run, take_runs, warm_up
@@ -21,7 +22,9 @@ from edgetl.runtime.sustained import sustain
 from edgetl.runtime.timing_plan import TimingPlan
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
+    from typing import Any
+
     from numpy.typing import NDArray
 
     from edgetl.runtime.engines import Session, TensorInfo
@@ -84,9 +87,10 @@ class PredictorWork:
     """Predicts the golden samples of a model folder in a cycle."""
 
     def __init__(self, predictor: Predictor, now: Now) -> None:
-        names = [output.name for output in predictor.contract.outputs]
-        samples = golden.load(predictor.folder, names)
-        if not len(samples.pixels) or not len(samples.fitted):
+        contract = predictor.contract
+        samples = golden.load(predictor.folder, contract)
+        count = min(len(values) for values in samples.inputs.values())
+        if not count or (contract.images and not len(samples.fitted)):
             raise BundleError(
                 f"{predictor.folder} has no golden samples to time", remedy="export the model again"
             )
@@ -94,28 +98,37 @@ class PredictorWork:
         self._predictor = replace(predictor, session=self._session)
         self._model = predictor.session
         self._now = now
-        self._inputs: Iterator[NDArray[np.uint8]] = itertools.cycle(
-            [samples.pixels[i : i + 1] for i in range(len(samples.pixels))]
+        self._takes_image = len(contract.inputs) == 1 and bool(contract.images)
+        rows = [
+            {name: values[i : i + 1] for name, values in samples.inputs.items()}
+            for i in range(count)
+        ]
+        self._rows = itertools.cycle(rows)
+        self._tensor_rows = itertools.cycle(
+            [{spec.tensor: row[spec.name] for spec in contract.inputs} for row in rows]
         )
         self._images = itertools.cycle(
             [predictor.folder / golden.image_file(i) for i in range(len(samples.fitted))]
         )
 
     def model(self) -> None:
-        """Run the model on the next input."""
-        self._model.run(next(self._inputs))
+        """Run the model on the next sample."""
+        self._model.run(next(self._tensor_rows))
 
     def end_to_end(self) -> tuple[int, int]:
-        """Predict the next image; return the nanoseconds before and after the model."""
+        """Predict the next sample; return the nanoseconds before and after the model."""
         predictor = self._predictor
+        size = None
         started = self._now()
-        image = read_image(next(self._images))
-        pixels = fit_image(image, predictor.contract.preprocess)
-        fitted = self._now()
-        if predictor.contract.nms is None:
-            predictor.classify(pixels)
+        if self._takes_image:
+            spec = predictor.contract.image
+            image = read_image(next(self._images))
+            inputs = {spec.name: fit_image(image, spec.preprocess)[np.newaxis]}
+            size = (image.shape[0], image.shape[1])
         else:
-            predictor.detect(pixels, (image.shape[0], image.shape[1]))
+            inputs = next(self._rows)
+        fitted = self._now()
+        predictor.predict_inputs(inputs, size)
         return fitted - started, self._now() - fitted - self._session.last_ns
 
 
@@ -128,9 +141,9 @@ class _TimedSession:
         self.last_ns = 0
 
     @property
-    def input(self) -> TensorInfo:
-        """The only input."""
-        return self._session.input
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The inputs in the order of the file."""
+        return self._session.inputs
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
@@ -142,10 +155,10 @@ class _TimedSession:
         """Package and version."""
         return self._session.engine
 
-    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name; see `Session.run`."""
         started = self._now()
-        outputs = self._session.run(pixels)
+        outputs = self._session.run(inputs)
         self.last_ns = self._now() - started
         return outputs
 

@@ -1,4 +1,4 @@
-"""What a command says of images: lines for people, rows for programs, pictures for both."""
+"""What a command prints for images: lines for people, rows for programs, pictures for both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgetl.runtime.errors import EdgetlRuntimeError, EdgetlUsageError
-from edgetl.runtime.predictor import Prediction, Predictor
+from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import read_image
 
 if TYPE_CHECKING:
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgetl.runtime.detections import Detections
-
 _SUFFIX = ".drawn"
 _QUALITY = 92
 
 
 @dataclass(frozen=True)
 class PredictionText:
-    """What is said of one image."""
+    """What is printed for one image."""
 
     lines: tuple[str, ...]
     row: dict[str, object]
@@ -40,53 +38,50 @@ def predictions(
     threshold: float | None = None,
     folder: Path | None = None,
 ) -> Iterator[PredictionText]:
-    """Answer image after image.
+    """Predict image after image.
 
     Args:
-        predictor: Of either task.
+        predictor: Of a model that takes one image.
         images: Image files.
-        top: How many classes, 1 if None; or at most how many objects, all if None.
-        threshold: The score that an object has at least; the contract's if None.
-        folder: Where each image is drawn with its answer; made if it is missing.
+        top: At most how many classes or objects; None for what is usual in the task.
+        threshold: Score threshold; the contract's if None.
+        folder: Where each image is drawn with its prediction; made if it is missing.
 
     Raises:
         ImageError: If an image cannot be read.
-        BundleError: If the model answers with something that is no number.
-        EdgetlUsageError: If a classifier gets a threshold, or a picture cannot be written.
+        BundleError: If the model's outputs are not finite.
+        EdgetlUsageError: If the model does not take one image, its task has no threshold, or a
+            picture cannot be written.
     """
-    asked = predictor if threshold is None else predictor.with_threshold(threshold)
+    used = predictor if threshold is None else predictor.with_threshold(threshold)
+    labels = used.contract.labels
     files = [None] * len(images) if folder is None else drawn_files(images, folder)
     for path, file in zip(images, files):
         image = read_image(path)
-        found = asked.predict_array(image)
-        labels = asked.contract.labels
-        if isinstance(found, Prediction):
-            lines, row = _classes(found, labels, top or 1)
-        else:
-            lines, row = _objects(found, labels, len(found) if top is None else top)
-        row = {"image": str(path), **row}
-        lines = [f"{path}: {line}" for line in lines]
+        prediction = used.predict_array(image)
+        row = {"image": str(path), **prediction.row(labels, top)}
+        lines = [f"{path}: {line}" for line in prediction.lines(labels, top)]
         if file is not None:
-            _save(_picture(image, found, labels, top), file)
+            _save(prediction.draw(image, labels, top), file)
             row["drawn"] = str(file)
             lines.append(f"{path}: drawn in {file}")
         yield PredictionText(tuple(lines), row)
 
 
-def texts(found: Iterable[PredictionText], *, as_json: bool) -> Iterator[str]:
-    """Yield what a command prints: the lines of each answer, or the rows of all as one JSON list.
+def texts(predicted: Iterable[PredictionText], *, as_json: bool) -> Iterator[str]:
+    """Yield what a command prints: the lines of each image, or the rows of all as one JSON list.
 
-    If an image cannot be answered, the list holds those before it.
+    If an image fails, the list holds those before it.
 
     Raises:
-        EdgetlRuntimeError: As `found` does, after the rows that it had yielded.
+        EdgetlRuntimeError: As `predicted` does, after the rows that it had yielded.
     """
     rows: list[dict[str, object]] = []
     try:
-        for predict_array in found:
-            rows.append(predict_array.row)
+        for text in predicted:
+            rows.append(text.row)
             if not as_json:
-                yield "\n".join(predict_array.lines)
+                yield "\n".join(text.lines)
     except EdgetlRuntimeError:
         if as_json and rows:
             yield _listed(rows)
@@ -116,45 +111,6 @@ def drawn_files(images: Sequence[Path], folder: Path) -> list[Path]:
 
 def _listed(rows: list[dict[str, object]]) -> str:
     return json.dumps(rows, indent=2, ensure_ascii=False)
-
-
-def _classes(
-    found: Prediction, labels: Sequence[str], count: int
-) -> tuple[list[str], dict[str, object]]:
-    best = found.top(count)
-    line = ", ".join(f"{labels[index]} {found.probabilities[index]:.4f}" for index in best)
-    rows = [{"label": labels[i], "probability": found.probabilities[i]} for i in best]
-    return [line], {"label": found.label, "top": rows}
-
-
-def _objects(
-    found: Detections, labels: Sequence[str], count: int
-) -> tuple[list[str], dict[str, object]]:
-    lines: list[str] = []
-    rows: list[dict[str, object]] = []
-    for label, score, box in zip(
-        found.labels[:count].tolist(), found.scores[:count].tolist(), found.boxes[:count].tolist()
-    ):
-        corners = " ".join(f"{value:.1f}" for value in box)
-        lines.append(f"{labels[label]} {score:.4f} at {corners}")
-        rows.append({"label": labels[label], "score": score, "box": box})
-    return lines or ["nothing found"], {"objects": rows}
-
-
-def _picture(
-    image: NDArray[np.uint8], found: Prediction | Detections, labels: Sequence[str], top: int | None
-) -> NDArray[np.uint8]:
-    # Here, because Pillow's drawing takes long to import.
-    from edgetl.runtime.detections import Detections
-    from edgetl.runtime.draw import draw_detections, draw_label
-
-    if isinstance(found, Prediction):
-        text = "\n".join(
-            f"{labels[index]} {found.probabilities[index]:.2f}" for index in found.top(top or 1)
-        )
-        return draw_label(image, text)
-    shown = Detections(found.boxes[:top], found.scores[:top], found.labels[:top])
-    return draw_detections(image, shown, labels)
 
 
 def _save(picture: NDArray[np.uint8], file: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model folder, opened and ready to answer."""
+"""A model folder, opened and ready to predict."""
 
 from __future__ import annotations
 
@@ -8,30 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgetl.runtime import tasks
 from edgetl.runtime.contract import Contract
-from edgetl.runtime.decode import softmax, top_k
 from edgetl.runtime.engines import Session, open_session
-from edgetl.runtime.errors import BundleError, ContractError, EdgetlUsageError
+from edgetl.runtime.errors import BundleError, ContractError
+from edgetl.runtime.model_files import check_sizes
 from edgetl.runtime.preprocess import fit_image, read_image
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from numpy.typing import NDArray
-
-    from edgetl.runtime.detections import Detections
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a classifier says of one image."""
-
-    label: str
-    index: int
-    probabilities: tuple[float, ...]
-    """One per class, in the order of the contract's labels; they add up to 1."""
-
-    def top(self, count: int) -> list[int]:
-        """Return the indices of the `count` likeliest classes, likeliest first."""
-        return top_k(np.asarray(self.probabilities, np.float32), count)
 
 
 @dataclass(frozen=True)
@@ -47,147 +35,145 @@ class Predictor:
         """Load the model of `folder`.
 
         Raises:
-            ContractError: If the contract cannot be read or the model file says otherwise.
-            BundleError: If the model file is missing or damaged.
+            ContractError: If the contract cannot be read or contradicts the model file.
+            BundleError: If a model file is missing or damaged.
             EngineError: If the engine's package is not installed, or the contract's provider does
                 not run all of it.
         """
         contract = Contract.load(folder)
+        check_sizes(folder, contract.files)
         file = folder / contract.file
         session = open_session(contract.format, file, threads, contract.provider)
-        _agree(folder, contract, session)
+        _check_inputs(file, contract, session)
+        _check_outputs(file, contract, session)
         return cls(folder, contract, session)
 
-    def with_threshold(self, score: float) -> Predictor:
-        """Return the same detector with another score that an object has at least.
+    def with_threshold(self, threshold: float) -> Predictor:
+        """Return the same model with another score threshold.
 
         Raises:
-            EdgetlUsageError: If the model is a classifier.
-            ValueError: If `score` is not in 0..1.
+            EdgetlUsageError: If the task has no threshold.
+            ValueError: If `threshold` is not in 0..1.
         """
-        nms = self.contract.nms
-        if nms is None:
-            raise EdgetlUsageError(
-                f"{self.folder} is a classifier, which has no threshold",
-                remedy="leave out --threshold; --top says how many classes are told",
-            )
-        contract = replace(self.contract, nms=replace(nms, score_threshold=score))
-        return replace(self, contract=contract)
+        task = tasks.load(self.contract.task)
+        return replace(self, contract=task.with_threshold(self.contract, threshold))
 
-    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs for fitted images, by the contract's names.
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs for some samples, by the contract's names.
 
         Args:
-            pixels: Shape ``(N, H, W, 3)``, RGB, in the contract's size; run one by one.
+            inputs: Fitted samples by the contract's names, each ``(N, ...)`` in the input's shape
+                and `array_dtype`; run one by one.
 
         Returns:
             Arrays of shape ``(N, ...)``.
 
         Raises:
-            ValueError: If `pixels` have another shape or type.
+            ValueError: If `inputs` have other names, shapes or dtypes.
         """
-        size = (self.contract.input.height, self.contract.input.width, 3)
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != size:
-            raise ValueError(
-                f"pixels are {pixels.dtype} {pixels.shape}; "
-                f"the model takes uint8 (N, {', '.join(map(str, size))})"
-            )
-        found = {
-            output.name: np.empty((len(pixels), *output.shape[1:]), np.float32)
+        self._check_arrays(inputs)
+        specs = self.contract.inputs
+        count = len(inputs[specs[0].name])
+        outputs = {
+            output.name: np.empty((count, *output.shape[1:]), np.float32)
             for output in self.contract.outputs
         }
-        for i in range(len(pixels)):
-            predictions = self.session.run(pixels[i : i + 1])
+        for i in range(count):
+            row = self.session.run({spec.tensor: inputs[spec.name][i : i + 1] for spec in specs})
             for output in self.contract.outputs:
-                found[output.name][i] = predictions[output.tensor][0]
-        return found
+                outputs[output.name][i] = row[output.tensor][0]
+        return outputs
 
-    def predict(self, image: Path) -> Prediction | Detections:
-        """Return what the model says of the image file `image`; see `predict_array`.
+    def predict(self, image: Path) -> tasks.Prediction:
+        """Return the prediction for the image file `image`; see `predict_array`.
 
         Raises:
             ImageError: If the image cannot be read.
-            BundleError: If the model answers with something that is no number.
+            BundleError: If the model's outputs are not finite.
+            EdgetlUsageError: If the model does not take one image.
         """
         return self.predict_array(read_image(image))
 
-    def predict_array(self, image: NDArray[np.uint8]) -> Prediction | Detections:
-        """Return what the model says of an upright RGB image of any shape ``(h, w, 3)``.
+    def predict_array(self, image: NDArray[np.uint8]) -> tasks.Prediction:
+        """Return the prediction for an upright RGB image of any shape ``(h, w, 3)``.
 
-        A classifier gives a `Prediction`, a detector `Detections` in pixels of the image.
-        """
-        pixels = fit_image(image, self.contract.preprocess)
-        if self.contract.nms is None:
-            return self.classify(pixels)
-        return self.detect(pixels, (image.shape[0], image.shape[1]))
-
-    def classify(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """Return what the model says of one fitted image of shape ``(H, W, 3)``.
+        A classifier gives `edgetl.runtime.tasks.classification.ClassPrediction`, a detector
+        `edgetl.runtime.detections.Detections` in pixels of the image.
 
         Raises:
-            BundleError: If the model answers with something that is no number.
-            ValueError: If the model is no classifier.
+            BundleError: If the model's outputs are not finite.
+            EdgetlUsageError: If the model does not take one image.
         """
-        if self.contract.nms is not None:
-            raise ValueError(f"the task of {self.folder} is {self.contract.task}; it has no logits")
-        logits = self._numbers(pixels)["logits"]
-        probabilities = softmax(logits)
-        (index,) = top_k(probabilities, 1)
-        return Prediction(
-            self.contract.labels[index], index, tuple(float(value) for value in probabilities)
-        )
+        spec = self.contract.image
+        pixels = fit_image(image, spec.preprocess)
+        size = (image.shape[0], image.shape[1])
+        return self.predict_inputs({spec.name: pixels[np.newaxis]}, size)
 
-    def detect(self, pixels: NDArray[np.uint8], image_size: tuple[int, int]) -> Detections:
-        """Return what the model finds on one fitted image.
+    def predict_inputs(
+        self, inputs: Mapping[str, NDArray[Any]], image_size: tuple[int, int] | None = None
+    ) -> tasks.Prediction:
+        """Return the prediction for one sample.
 
         Args:
-            pixels: Shape ``(H, W, 3)``, RGB, in the contract's size.
-            image_size: Height and width that the image had before it was fitted; the boxes are in
-                its pixels.
+            inputs: As `run` takes them, with one sample each.
+            image_size: Height and width that the image had before it was fitted; boxes are in its
+                pixels. None if there is no image.
 
         Raises:
-            BundleError: If the model answers with something that is no number.
-            ValueError: If the model is no detector.
+            BundleError: If the model's outputs are not finite.
+            ValueError: If `inputs` have other names, shapes or dtypes, or the task needs the size.
         """
-        # Here, because a classifier does not need it.
-        from edgetl.runtime.detections import detect
-
-        nms = self.contract.nms
-        if nms is None:
-            raise ValueError(f"the task of {self.folder} is {self.contract.task}; it has no boxes")
-        found = self._numbers(pixels)
-        return detect(
-            found["boxes"],
-            found["scores"],
-            image_size=image_size,
-            preprocess=self.contract.preprocess,
-            nms=nms,
-        )
-
-    def _numbers(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs for one fitted image, without the batch, all finite."""
-        found = {name: values[0] for name, values in self.run(pixels[np.newaxis]).items()}
-        if not all(np.isfinite(values).all() for values in found.values()):
+        outputs = {name: values[0] for name, values in self.run(inputs).items()}
+        if not all(np.isfinite(values).all() for values in outputs.values()):
             raise BundleError(
-                f"the model in {self.folder} answers with values that are no numbers",
+                f"the model in {self.folder} gives outputs that are not finite",
                 remedy=f"python -m edgetl.runtime check {self.folder}",
             )
-        return found
+        return tasks.load(self.contract.task).predict(outputs, self.contract, image_size)
 
-
-def _agree(folder: Path, contract: Contract, session: Session) -> None:
-    file = folder / contract.file
-    remedy = "export the model again; its contract.json belongs to another file"
-    size = (1, contract.input.height, contract.input.width, 3)
-    if session.input.shape != size:
-        raise ContractError(
-            f"{file} takes {session.input.shape}, but its contract says {size}", remedy=remedy
+    def _check_arrays(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        specs = self.contract.inputs
+        fitting = len(inputs) == len(specs) and all(
+            spec.name in inputs
+            and inputs[spec.name].dtype == spec.array_dtype
+            and inputs[spec.name].shape[1:] == spec.shape[1:]
+            for spec in specs
         )
-    found = {info.name: info.shape for info in session.outputs}
-    for output in contract.outputs:
-        if found.get(output.tensor) != output.shape:
+        if not fitting or len({len(values) for values in inputs.values()}) != 1:
+            given = ", ".join(f"{name} {each.dtype} {each.shape}" for name, each in inputs.items())
+            wanted = ", ".join(
+                f"{spec.name} {spec.array_dtype} (N, {', '.join(map(str, spec.shape[1:]))})"
+                for spec in specs
+            )
+            raise ValueError(f"inputs are {given}; the model takes {wanted}")
+
+
+_REMEDY = "export the model again; its contract.json belongs to another file"
+
+
+def _check_inputs(file: Path, contract: Contract, session: Session) -> None:
+    infos = {info.name: info for info in session.inputs}
+    for spec in contract.inputs:
+        info = infos.pop(spec.tensor, None)
+        if info is None or info.shape != spec.shape or spec.dtype not in (None, info.dtype):
+            given = "no such input" if info is None else f"{info.dtype} {info.shape}"
             raise ContractError(
-                f"{file} has the outputs {found}, but its contract says "
+                f"input '{spec.tensor}' of {file} is {given}, but its contract states "
+                f"{spec.dtype or 'any dtype'} {spec.shape}",
+                remedy=_REMEDY,
+            )
+    if infos:
+        raise ContractError(
+            f"{file} has an input '{min(infos)}' that its contract does not name", remedy=_REMEDY
+        )
+
+
+def _check_outputs(file: Path, contract: Contract, session: Session) -> None:
+    shapes = {info.name: info.shape for info in session.outputs}
+    for output in contract.outputs:
+        if shapes.get(output.tensor) != output.shape:
+            raise ContractError(
+                f"{file} has the outputs {shapes}, but its contract states "
                 f"'{output.tensor}' {output.shape}",
-                remedy=remedy,
+                remedy=_REMEDY,
             )

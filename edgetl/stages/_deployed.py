@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetl.evaluation import EVALUATIONS
 from edgetl.store.store import Artifact
@@ -25,16 +25,17 @@ _WHITE = 255.0
 
 
 def outputs_of(
-    network: Callable[[Tensor], Tensor | tuple[Tensor, ...]],
-    pixels: NDArray[np.uint8],
+    network: Callable[..., Tensor | tuple[Tensor, ...]],
+    inputs: Mapping[str, NDArray[Any]],
     names: tuple[str, ...],
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the outputs of `network`, computed one image at a time, as on a device.
+    """Return the outputs of `network`, computed one sample at a time, as on a device.
 
     Args:
-        network: From raw pixels ``(1, H, W, 3)`` to the outputs of the model contract, such as
+        network: From raw inputs to the outputs of the model contract, such as
             `edgetl.models.deployable` returns.
-        pixels: Shape ``(N, H, W, 3)``, N at least 1.
+        inputs: In the order of its arguments, each ``(N, ...)`` with N at least 1: images uint8,
+            given as float32; tokens int32 or int64.
         names: Of its outputs, in their order.
 
     Returns:
@@ -44,8 +45,11 @@ def outputs_of(
 
     rows = []
     with torch.inference_mode():
-        for image in pixels:
-            output = network(torch.from_numpy(image[None].astype("float32")))
+        for sample in zip(*inputs.values(), strict=True):
+            tensors = (torch.tensor(values[None]) for values in sample)
+            output = network(
+                *(each.float() if each.dtype is torch.uint8 else each for each in tensors)
+            )
             rows.append((output,) if isinstance(output, torch.Tensor) else output)
     return {
         name: torch.cat([row[position] for row in rows]).numpy()
@@ -83,7 +87,7 @@ def trained_outputs(
         )
         return outputs
 
-    return outputs_of(normalised, pixels, names)
+    return outputs_of(normalised, {"image": pixels}, names)
 
 
 def predictions_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetl.types import MIB
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 def complete(
     folder: Path,
     contract: Contract,
-    pixels: NDArray[np.uint8],
+    inputs: Mapping[str, NDArray[Any]],
     reference: Mapping[str, NDArray[np.float32]],
     images: Sequence[NDArray[np.uint8]],
 ) -> float:
-    """Write contract, labels and golden samples beside the model file in `folder`.
+    """Write contract, labels and golden samples beside the model files in `folder`.
 
     Args:
-        folder: Holds the model file that `contract` names.
-        contract: Of that file.
-        pixels: Network inputs of the golden samples, shape ``(G, H, W, 3)``.
-        reference: What the torch model answers to them, by output name, shape ``(G, ...)``.
-        images: Source images, each ``(h, w, 3)``, RGB.
+        folder: Holds the files that `contract` names.
+        contract: Of these files.
+        inputs: Of the golden samples, by the contract's names, shape ``(G, ...)``.
+        reference: The torch model's outputs for them, by output name, shape ``(G, ...)``.
+        images: Source images, each ``(h, w, 3)``, RGB; none if the model takes no image.
 
     Returns:
-        The largest absolute difference between the file's answers and `reference`.
+        The largest absolute difference between the file's outputs and `reference`.
     """
     import numpy as np
 
     from edgetl.runtime import golden
 
     contract.save(folder)
-    golden.record(folder, pixels, reference, images)
-    recorded = golden.load(folder, list(reference)).recorded
+    golden.record(folder, inputs, reference, images)
+    recorded = golden.load(folder, contract).recorded
     return max(float(np.abs(recorded[name] - reference[name]).max()) for name in reference)
 
 

@@ -1,4 +1,4 @@
-"""Export the model to every format that a target asks for, and prove that it still answers."""
+"""Export the model to every format that a target asks for, and compare the files with torch."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.detections import NmsSettings
 
+_INPUT = "image"
 _MOST_GOLDEN = 8
 _LEAST_GOLDEN = 2
 _GOLDEN_BYTES = 1 << 19
-"""Of the answers to all golden samples; a classifier's are a few bytes, a detector's a megabyte."""
+"""Of the outputs for all golden samples: a classifier has a few bytes, a detector a megabyte."""
 _LARGEST_ERROR = 1e-3
 """Of the range of the outputs, 1 for boxes and scores. Rounding stays near 1e-6; a wrong layout or
 mean is near 1."""
@@ -111,7 +112,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
     from edgetl.data.dataset import Dataset
     from edgetl.models import deployable, load_model
-    from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+    from edgetl.runtime.contract import Contract, OutputSpec
+    from edgetl.runtime.inputs import ImageInput
+    from edgetl.runtime.model_files import describe_files
 
     spec, module = load_model(inputs["model"].folder)
     dataset = Dataset.open(inputs["dataset"].folder)
@@ -119,30 +122,30 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     network = deployable(spec, module)
     pixels, reference = _golden(dataset, network, evaluation)
     exporter = EXPORTERS.load(settings.format)
-    example = torch.zeros((1, *pixels.shape[1:]))
-    tensors = exporter.export(network, example, evaluation.outputs, work.out)
+    examples = {_INPUT: torch.zeros((1, *pixels.shape[1:]))}
+    tensors = exporter.export(network, examples, evaluation.outputs, work.out)
     nms = _nms_settings(evaluation, dataset, inputs["model"], settings.nms)
     contract = Contract(
         task=spec.task.value,
         labels=spec.classes,
         format=settings.format,
-        file=exporter.file,
+        files=describe_files(work.out, exporter.files),
         precision="fp32",
-        input=InputSpec("image", spec.preprocess.height, spec.preprocess.width),
-        preprocess=spec.preprocess,
+        inputs=(ImageInput(_INPUT, _INPUT, spec.preprocess, "float32"),),
+        # An evaluation names outputs for what they are.
         outputs=tuple(
-            OutputSpec(name, tensor, (1, *reference[name].shape[1:]))
+            OutputSpec(name, tensor, (1, *reference[name].shape[1:]), name)
             for name, tensor in tensors.items()
         ),
         nms=nms,
     )
-    error = complete(work.out, contract, pixels, reference, _synthetic_images())
+    error = complete(work.out, contract, {_INPUT: pixels}, reference, _synthetic_images())
     span = evaluation.span(reference)
     # Written so that a NaN is refused too.
     if not error <= _LARGEST_ERROR * span:
         raise EdgetlError(
-            f"the {settings.format} file answers otherwise than torch: {error:.3g} off where the "
-            f"outputs span {span:.3g}; allowed is {_LARGEST_ERROR:g} of that",
+            f"outputs of the {settings.format} file differ from torch's by {error:.3g}, and their "
+            f"range is {span:.3g}; allowed is {_LARGEST_ERROR:g} of that",
             remedy=f"take '{settings.format}' out of the targets' candidates and report the family",
         )
     return ExportFacts(
@@ -170,10 +173,9 @@ def _nms_settings(
 def _golden(
     dataset: Dataset, network: nn.Module, evaluation: Evaluation
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
-    """Return samples and what `network` answers to them, fewer the larger the answers are.
+    """Return samples and the outputs of `network` for them, fewer the larger the outputs are.
 
-    They are spread evenly over the images of the validation split, or the training split, on which
-    there is something to be found.
+    They are spread evenly over the labelled images of the validation split, or the training split.
     """
     import numpy as np
 
@@ -182,11 +184,11 @@ def _golden(
     # An image without boxes has a label beyond the classes.
     seen = np.flatnonzero(dataset.labels(split) < len(dataset.classes))
     candidates = seen if len(seen) else np.arange(len(fitted))
-    first = outputs_of(network, fitted[candidates[:1]], evaluation.outputs)
+    first = outputs_of(network, {_INPUT: fitted[candidates[:1]]}, evaluation.outputs)
     affordable = _GOLDEN_BYTES // sum(values.nbytes for values in first.values())
     count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(candidates))
     pixels = np.array(fitted[candidates[[i * len(candidates) // count for i in range(count)]]])
-    return pixels, outputs_of(network, pixels, evaluation.outputs)
+    return pixels, outputs_of(network, {_INPUT: pixels}, evaluation.outputs)
 
 
 def _synthetic_images() -> list[NDArray[np.uint8]]:
@@ -227,7 +229,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="export",
-    version=6,
+    version=7,
     needs=("view", "teacher", "student"),
     makes="float",
     options=NoOptions,

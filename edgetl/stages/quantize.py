@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgetl.runtime.contract import Contract
+    from edgetl.runtime.inputs import InputSpec
+
 _CALIBRATION_DIGEST_DIGITS = 12
 
 
@@ -149,26 +152,33 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> QuantizationFacts:
     from edgetl.runtime import golden
     from edgetl.runtime.contract import Contract
+    from edgetl.runtime.model_files import describe_files
     from edgetl.runtime.preprocess import read_image
 
     source = inputs["float"].folder
     contract = Contract.load(source)
-    chosen, digests = _calibration(settings, inputs["dataset"].folder)
+    images, digests = _calibration(settings, inputs["dataset"].folder)
     tried = QUANTIZERS.load(settings.quantizer).quantize(
         inputs["float"].file(contract.file),
-        chosen,
+        {contract.image.tensor: images},
         settings.precision,
         settings.int8 or Int8Table(),
         work.out,
     )
-    samples = golden.load(source, [output.name for output in contract.outputs])
-    images = [read_image(source / golden.image_file(i)) for i in range(len(samples.fitted))]
+    samples = golden.load(source, contract)
+    files = [file.name for file in contract.files]
+    quantized = dataclasses.replace(
+        contract,
+        precision=settings.precision.value,
+        files=describe_files(work.out, files),
+        inputs=_inputs(contract, work.out),
+    )
     error = complete(
         work.out,
-        dataclasses.replace(contract, precision=settings.precision.value),
-        samples.pixels,
+        quantized,
+        samples.inputs,
         samples.reference,
-        images,
+        [read_image(source / golden.image_file(i)) for i in range(len(samples.fitted))],
     )
     return QuantizationFacts(
         model=settings.model,
@@ -181,6 +191,15 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         calibration_images=len(digests),
         calibration_digest=digest_value(sorted(digests)) if digests else None,
     )
+
+
+def _inputs(contract: Contract, folder: Path) -> tuple[InputSpec, ...]:
+    """Return the inputs of `contract` with the dtypes that they have in the file in `folder`."""
+    from edgetl.runtime.engines import open_session
+
+    session = open_session(contract.format, folder / contract.file, 1)
+    dtypes = {info.name: info.dtype for info in session.inputs}
+    return tuple(dataclasses.replace(spec, dtype=dtypes[spec.tensor]) for spec in contract.inputs)
 
 
 def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], list[str]]:
@@ -230,7 +249,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="quantize",
-    version=5,
+    version=6,
     needs=("view", "float"),
     makes="quantized",
     options=NoOptions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
@@ -32,7 +32,6 @@ from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
-    import numpy as np
     from numpy.typing import NDArray
 
     from edgetl.data.dataset import Dataset
@@ -137,9 +136,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
     predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
-    ladder = _ladder(
-        settings, inputs, dataset.images(Split.TEST)[: evaluation.images_per_chunk], first
-    )
+    images = dataset.images(Split.TEST)[: evaluation.images_per_chunk]
+    ladder = _ladder(settings, inputs, {predictor.contract.image.name: images}, first)
     details = evaluation.details(predictions, dataset, Split.TEST)
     nms = predictor.contract.nms
     drop = _drop(inputs["model"], predictions, dataset, nms, against=settings.model)
@@ -205,11 +203,12 @@ def _predictions(
     """
     images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
     nms = predictor.contract.nms
-    first = predictor.run(images[:chunk])
+    name = predictor.contract.image.name
+    first = predictor.run({name: images[:chunk]})
     parts = [evaluation.collect(first, dataset, Split.TEST, 0, nms)]
     for start in range(chunk, len(images), chunk):
         progress.step(start, len(images), "test images")
-        outputs = predictor.run(images[start : start + chunk])
+        outputs = predictor.run({name: images[start : start + chunk]})
         parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, nms))
     return evaluation.join(parts), first
 
@@ -217,10 +216,10 @@ def _predictions(
 def _ladder(
     settings: Settings,
     inputs: Mapping[str, Artifact],
-    images: NDArray[np.uint8],
+    samples: Mapping[str, NDArray[Any]],
     outputs: Outputs,
 ) -> list[LadderStep]:
-    """Return the steps from the model as it was trained to the candidate, compared on `images`.
+    """Return the steps from the model as it was trained to the candidate, compared on `samples`.
 
     They are: as trained to as deployed (folded, normalisation in the graph), as deployed to float
     file, float file to quantized file.
@@ -228,8 +227,8 @@ def _ladder(
     Args:
         settings: Of the candidate.
         inputs: Of the stage.
-        images: Shape `(N, H, W, 3)`.
-        outputs: Of the candidate for `images`.
+        samples: By the names of the contract, each `(N, ...)`.
+        outputs: Of the candidate for `samples`.
     """
     from edgetl.models import deployable, load_model
     from edgetl.runtime.predictor import Predictor
@@ -237,10 +236,11 @@ def _ladder(
     name = settings.format
     spec, module = load_model(inputs["model"].folder)
     evaluation = EVALUATIONS.load(spec.task.value)
-    trained = trained_outputs(spec, module, images, evaluation.outputs)
-    deployed = outputs_of(deployable(spec, module), images, evaluation.outputs)
     exporter = Predictor.open(inputs["float"].folder)
-    exported = outputs if settings.precision is Precision.FP32 else exporter.run(images)
+    images = samples[exporter.contract.image.name]
+    trained = trained_outputs(spec, module, images, evaluation.outputs)
+    deployed = outputs_of(deployable(spec, module), samples, evaluation.outputs)
+    exported = outputs if settings.precision is Precision.FP32 else exporter.run(samples)
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> LadderStep:
         agreement = evaluation.compare(before, after, exporter.contract.nms)

@@ -16,9 +16,11 @@ from PIL import Image
 
 from edgetl.cli import edgetl
 from edgetl.runtime.__main__ import main
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.errors import EdgetlUsageError
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 
 _SIZE = 16
@@ -52,13 +54,12 @@ def bundle(tmp_path: Path) -> Path:
         task="detection",
         labels=("rote Öse", "green nut", "blue screw"),
         format="onnx",
-        file="model.onnx",
+        files=describe_files(folder, ("model.onnx",)),
         precision="fp32",
-        input=InputSpec("image", _SIZE, _SIZE),
-        preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
+        inputs=(ImageInput("image", "image", Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0)),),
         outputs=(
-            OutputSpec("boxes", "boxes", (1, 1, 4)),
-            OutputSpec("scores", "scores", (1, 1, 3)),
+            OutputSpec("boxes", "boxes", (1, 1, 4), "boxes"),
+            OutputSpec("scores", "scores", (1, 1, 3), "scores"),
         ),
         nms=NmsSettings(0.3, 0.5, 10, "per-class"),
     ).save(folder)
@@ -76,7 +77,7 @@ def image(tmp_path: Path) -> Path:
     [
         pytest.param([], id="plain"),
         pytest.param(["--top", "1"], id="top"),
-        pytest.param(["--threshold", "0.9"], id="nothing found"),
+        pytest.param(["--threshold", "0.9"], id="no detections"),
         pytest.param(["--json"], id="json"),
     ],
 )

@@ -91,7 +91,7 @@ def exported(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
             if missing:
                 pytest.skip(f"edgetl[{EXPORTERS.extra_of(name) or missing[0]}] is not installed")
             folder = tmp_path_factory.mktemp(f"exported-{name}")
-            tensors = exporter.export(tiny.module, tiny.example, tiny.names, folder)
+            tensors = exporter.export(tiny.module, {"image": tiny.example}, tiny.names, folder)
             made[name] = Exported(folder, tensors)
         return made[name]
 

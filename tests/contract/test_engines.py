@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edgetl.exporters import EXPORTERS
 from edgetl.runtime import engines
 from edgetl.runtime.engines import TensorInfo, open_session
-from edgetl.runtime.engines._pixels import decoder, encoder
+from edgetl.runtime.engines._arrays import decoder, encoder
 from edgetl.runtime.errors import BundleError, ContractError, EngineError
 
 _SHAPE = (1, 32, 32, 3)
@@ -39,7 +39,8 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> _Written:
             pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
         if key not in folders:
             folder = tmp_path_factory.mktemp(f"mean-{name}")
-            exporter.export(_ColourMeans().eval(), torch.zeros(*shape), ("logits",), folder)
+            examples = {"image": torch.zeros(*shape)}
+            exporter.export(_ColourMeans().eval(), examples, ("logits",), folder)
             folders[key] = folder
         shutil.copytree(folders[key], out, dirs_exist_ok=True)
         return out / exporter.file
@@ -60,14 +61,14 @@ def model(request: pytest.FixtureRequest, write: _Written, tmp_path: Path) -> tu
 
 def test_input_and_output_are_what_the_file_says(model: tuple[str, Path]) -> None:
     session = open_session(*model, threads=1)
-    assert session.input == TensorInfo("image", _SHAPE, "float32", None, None)
+    assert session.inputs == (TensorInfo("image", _SHAPE, "float32", None, None),)
     assert session.outputs == (TensorInfo("logits", (1, 3), "float32", None, None),)
 
 
 def test_raw_pixels_give_the_known_answer(model: tuple[str, Path]) -> None:
     pixels = np.zeros(_SHAPE, np.uint8)
     pixels[:, :16] = (200, 100, 255)
-    found = open_session(*model, threads=1).run(pixels)
+    found = open_session(*model, threads=1).run({"image": pixels})
     assert set(found) == {"logits"}
     assert found["logits"].dtype == np.float32
     assert found["logits"] == pytest.approx(np.array([[100.0, 50.0, 127.5]]), abs=1e-4)
@@ -75,14 +76,14 @@ def test_raw_pixels_give_the_known_answer(model: tuple[str, Path]) -> None:
 
 def test_an_answer_stays_as_it_was_when_the_next_is_asked(model: tuple[str, Path]) -> None:
     session = open_session(*model, threads=1)
-    first = session.run(np.full(_SHAPE, 10, np.uint8))["logits"]
-    session.run(np.full(_SHAPE, 99, np.uint8))
+    first = session.run({"image": np.full(_SHAPE, 10, np.uint8)})["logits"]
+    session.run({"image": np.full(_SHAPE, 99, np.uint8)})
     assert first == pytest.approx(np.full((1, 3), 10.0), abs=1e-4)
 
 
 def test_more_threads_give_the_same_answer(model: tuple[str, Path]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, _SHAPE, np.uint8)
-    one, two = (open_session(*model, threads=threads).run(pixels) for threads in (1, 2))
+    one, two = (open_session(*model, threads=threads).run({"image": pixels}) for threads in (1, 2))
     assert one["logits"] == pytest.approx(two["logits"], abs=1e-4)
 
 
@@ -93,7 +94,7 @@ def test_engine_says_its_version(model: tuple[str, Path]) -> None:
 
 
 def test_loading_prints_nothing(model: tuple[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
-    open_session(*model, threads=1).run(np.zeros(_SHAPE, np.uint8))
+    open_session(*model, threads=1).run({"image": np.zeros(_SHAPE, np.uint8)})
     assert capfd.readouterr() == ("", "")
 
 
@@ -158,18 +159,18 @@ def test_provider_that_an_engine_does_not_have_is_refused(model: tuple[str, Path
 def test_int8_tflite_takes_pixels_minus_128_and_gives_real_numbers(tmp_path: Path) -> None:
     file = _write_tflite(tmp_path, _SHAPE, given=("INT8", (1.0, -128)), answer=(2.0, -128))
     session = open_session("tflite", file, threads=1)
-    assert session.input == TensorInfo("image", _SHAPE, "int8", 1.0, -128)
+    assert session.inputs == (TensorInfo("image", _SHAPE, "int8", 1.0, -128),)
     assert session.outputs == (TensorInfo("logits", (1, 3), "int8", 2.0, -128),)
     pixels = np.full(_SHAPE, (200, 0, 255), np.uint8)
     # In steps of 2: 100, 0, and 127.5 rounded to the even 128.
-    assert session.run(pixels)["logits"].tolist() == [[200.0, 0.0, 256.0]]
+    assert session.run({"image": pixels})["logits"].tolist() == [[200.0, 0.0, 256.0]]
 
 
 def test_uint8_tflite_takes_pixels_as_they_are(tmp_path: Path) -> None:
     scale = (1 / 128, 128)
     file = _write_tflite(tmp_path, _SHAPE, given=("UINT8", scale), answer=scale)
     pixels = np.full(_SHAPE, (192, 0, 255), np.uint8)
-    found = open_session("tflite", file, threads=1).run(pixels)
+    found = open_session("tflite", file, threads=1).run({"image": pixels})
     # Each pixel less 128, divided by 128.
     assert found["logits"].tolist() == [[0.5, -1.0, 0.9921875]]
 
@@ -177,7 +178,7 @@ def test_uint8_tflite_takes_pixels_as_they_are(tmp_path: Path) -> None:
 def test_tflite_without_signature_goes_by_tensor_names(tmp_path: Path) -> None:
     file = _write_tflite(tmp_path, _SHAPE, signature=False)
     session = open_session("tflite", file, threads=1)
-    assert (session.input.name, session.outputs[0].name) == ("tensor_0", "tensor_1")
+    assert (session.inputs[0].name, session.outputs[0].name) == ("tensor_0", "tensor_1")
 
 
 @pytest.mark.parametrize("scale", [0.37, 0.5, 0.8, 1.0, 2.0, 3.0])
@@ -208,7 +209,7 @@ def test_16_bit_input_and_output_use_their_scale() -> None:
     ("dtype", "message"),
     [
         pytest.param("int8", "is int8 but states no scale", id="no scale"),
-        pytest.param("int64", "is int64; known: float32, float16, int8", id="type"),
+        pytest.param("float64", "is float64; known: float32, float16, int8", id="type"),
     ],
 )
 def test_input_that_cannot_hold_pixels_is_refused(dtype: str, message: str) -> None:

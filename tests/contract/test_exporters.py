@@ -12,7 +12,7 @@ import pytest
 
 from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_folder
-from edgetl.runtime.engines import formats, open_session
+from edgetl.runtime.engines import TensorInfo, formats, open_session
 
 NAMES = EXPORTERS.names()
 
@@ -27,7 +27,7 @@ torch.manual_seed(0)
 network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.Hardswish(), nn.Flatten(), nn.Linear(8 * 9, 3))
 module = RawPixels(network, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)).eval()
 exporter = EXPORTERS.load(sys.argv[1])
-exporter.export(module, torch.zeros(1, 8, 8, 3), ("logits",), Path(sys.argv[2]))
+exporter.export(module, {"image": torch.zeros(1, 8, 8, 3)}, ("logits",), Path(sys.argv[2]))
 """
 
 
@@ -50,7 +50,7 @@ def test_exported_file_agrees_with_torch(
     found = exported(name)
     session = open_session(name, found.folder / EXPORTERS.load(name).file, 1)
 
-    predictions = [session.run(image[np.newaxis]) for image in tiny.images]
+    predictions = [session.run({"image": image[np.newaxis]}) for image in tiny.images]
 
     assert tuple(found.tensors) == ("logits", "features")
     for output, tensor in found.tensors.items():
@@ -64,8 +64,7 @@ def test_exported_input_takes_float_pixels_and_is_called_image(
 ) -> None:
     session = open_session(name, exported(name).folder / EXPORTERS.load(name).file, 1)
 
-    assert (session.input.name, session.input.dtype) == ("image", "float32")
-    assert session.input.shape == (1, 32, 32, 3)
+    assert session.inputs == (TensorInfo("image", (1, 32, 32, 3), "float32", None, None),)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,5 +108,5 @@ def test_module_in_training_mode_is_refused(name: str, tiny: Any, tmp_path: Path
     module = type(tiny.module)(tiny.module.module, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)).train()
 
     with pytest.raises(ValueError, match=r"must be in evaluation mode; call module\.eval"):
-        EXPORTERS.load(name).export(module, tiny.example, tiny.names, tmp_path)
+        EXPORTERS.load(name).export(module, {"image": tiny.example}, tiny.names, tmp_path)
     module.eval()

@@ -48,7 +48,11 @@ def quantized(
             model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
             images = tiny.images if precision in CALIBRATED else tiny.images[:0]
             quantizer.quantize(
-                model, images, precision, Int8Table(range=RangeTable(estimator=estimator)), out
+                model,
+                {"image": images},
+                precision,
+                Int8Table(range=RangeTable(estimator=estimator)),
+                out,
             )
             folders[key] = out
         return folders[key]
@@ -65,7 +69,7 @@ def again(
     def quantize(name: str) -> tuple[Path, tuple[str, str]]:
         quantizer = QUANTIZERS.load(name)
         model = exported(quantizer.reads).folder / EXPORTERS.load(quantizer.reads).file
-        quantizer.quantize(model, tiny.images, Precision.INT8, Int8Table(), tmp_path)
+        quantizer.quantize(model, {"image": tiny.images}, Precision.INT8, Int8Table(), tmp_path)
         return tmp_path, capfd.readouterr()
 
     return quantize
@@ -74,7 +78,7 @@ def again(
 def predictions(name: str, folder: Path, images: Any) -> dict[str, Any]:
     reads = QUANTIZERS.load(name).reads
     session = open_session(reads, folder / EXPORTERS.load(reads).file, 1)
-    rows = [session.run(image[np.newaxis]) for image in images]
+    rows = [session.run({"image": image[np.newaxis]}) for image in images]
     return {tensor: np.concatenate([row[tensor] for row in rows]) for tensor in rows[0]}
 
 

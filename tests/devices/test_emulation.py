@@ -47,7 +47,7 @@ import numpy as np
 from pathlib import Path
 from edgetl.runtime.engines import open_session
 session = open_session(sys.argv[1], Path(sys.argv[2]), 1)
-rows = [session.run(image[None]) for image in np.load("images.npy")]
+rows = [session.run({"image": image[None]}) for image in np.load("images.npy")]
 np.save("answers.npy", np.concatenate([next(iter(row.values())) for row in rows]))
 """
 
@@ -79,9 +79,9 @@ def models(
     for name in sorted({name for names in BOARDS.values() for name in names}):
         exporter, quantizer = EXPORTERS.load(name), QUANTIZERS.load(for_format(name) or "")
         folders = {each: tmp_path_factory.mktemp(f"{name}-{each}") for each in ALLOWED}
-        exporter.export(module, torch.zeros(1, 64, 64, 3), ("logits",), folders["fp32"])
+        exporter.export(module, {"image": torch.zeros(1, 64, 64, 3)}, ("logits",), folders["fp32"])
         model = folders["fp32"] / exporter.file
-        quantizer.quantize(model, images, Precision.INT8, Int8Table(), folders["int8"])
+        quantizer.quantize(model, {"image": images}, Precision.INT8, Int8Table(), folders["int8"])
         found |= {(name, each): folder / exporter.file for each, folder in folders.items()}
     return found
 

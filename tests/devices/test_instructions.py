@@ -240,10 +240,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     module = RawPixels(network, (0.5, 0.4, 0.3), (0.2, 0.2, 0.25)).eval()
     exporter, quantizer = EXPORTERS.load("tflite"), QUANTIZERS.load(for_format("tflite") or "")
     folders = {name: tmp_path_factory.mktemp(name) for name in ("fp32", "int8")}
-    exporter.export(module, torch.zeros(1, 64, 64, 3), ("logits",), folders["fp32"])
+    exporter.export(module, {"image": torch.zeros(1, 64, 64, 3)}, ("logits",), folders["fp32"])
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     model = folders["fp32"] / exporter.file
-    quantizer.quantize(model, images, Precision.INT8, Int8Table(), folders["int8"])
+    quantizer.quantize(model, {"image": images}, Precision.INT8, Int8Table(), folders["int8"])
     return {name: folder / exporter.file for name, folder in folders.items()}
 
 

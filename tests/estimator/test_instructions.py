@@ -24,8 +24,10 @@ from edgetl.estimator.instructions import (
     estimate_by_instructions,
     rate_of,
 )
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.errors import ContractError
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 
 COUNTED = Instructions(integer=10, vector=60, dot=20, load=70, store=20, branch=20)
@@ -148,11 +150,10 @@ def test_folder_is_counted_by_its_contract(
         task="classification",
         labels=("a", "b"),
         format="openvino",
-        file="model.xml",
+        files=describe_files(tmp_path, ("model.xml", "model.bin")),
         precision="fp32",
-        input=InputSpec("image", 32, 32),
-        preprocess=Preprocess(32, 32, "stretch", "bilinear", 0),
-        outputs=(OutputSpec("logits", "logits", (1, 2)),),
+        inputs=(ImageInput("image", "image", Preprocess(32, 32, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 2), "logits"),),
     ).save(tmp_path)
 
     estimate_by_instructions(tmp_path, a_target("Cortex-A76"))

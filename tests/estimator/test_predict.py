@@ -11,7 +11,9 @@ from edgetl.errors import ConfigError, UsageError
 from edgetl.estimator.cost_profile import CostProfile
 from edgetl.estimator.graph import Graph, Kind, Operation
 from edgetl.estimator.predict import METHOD, estimate_by_profile, find_model
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import ModelFile
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.types import Precision
 
@@ -111,11 +113,10 @@ def contract(**given: str) -> Contract:
         task="classification",
         labels=("a", "b"),
         format="onnx",
-        file="model.onnx",
+        files=(ModelFile("model.onnx", 1, "0" * 64),),
         precision="fp32",
-        input=InputSpec("image", 8, 8),
-        preprocess=Preprocess(8, 8, "stretch", "bilinear", 0),
-        outputs=(OutputSpec("logits", "logits", (1, 2)),),
+        inputs=(ImageInput("image", "image", Preprocess(8, 8, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 2), "logits"),),
         **given,  # type: ignore[arg-type] # only texts
     )
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgetl.exporters._program import INPUT_NAME, trace
+from edgetl.exporters._program import trace
 
 
 class Pooled(nn.Module):
@@ -16,10 +16,11 @@ class Pooled(nn.Module):
 
 
 EXAMPLE = torch.arange(48.0).reshape(1, 4, 4, 3)
+EXAMPLES = {"image": EXAMPLE}
 
 
 def targets(module: nn.Module, *outputs: str) -> list[str]:
-    program = trace(module.eval(), EXAMPLE, outputs).run_decompositions()
+    program = trace(module.eval(), EXAMPLES, outputs).run_decompositions()
     return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
 
 
@@ -34,7 +35,7 @@ def test_pool_to_one_pixel_is_a_mean_and_nothing_else() -> None:
 def test_outputs_carry_their_names_and_values() -> None:
     module = Pooled().eval()
 
-    found = trace(module, EXAMPLE, ("once", "halves")).module()(**{INPUT_NAME: EXAMPLE})
+    found = trace(module, EXAMPLES, ("once", "halves")).module()(image=EXAMPLE)
 
     once, halves = module(EXAMPLE)
     assert list(found) == ["once", "halves"]
@@ -42,12 +43,28 @@ def test_outputs_carry_their_names_and_values() -> None:
     assert torch.allclose(found["halves"], halves), "a pool to more pixels stays a pool"
 
 
+def test_inputs_are_named_in_the_order_of_the_arguments() -> None:
+    class Difference(nn.Module):
+        def forward(self, minuend: Tensor, subtrahend: Tensor) -> Tensor:
+            return minuend - subtrahend
+
+    # Alphabetical order would swap them.
+    examples = {"words": torch.zeros(1, 2, dtype=torch.int32), "types": torch.ones(1, 2)}
+    program = trace(Difference().eval(), examples, ("difference",))
+
+    assert program.graph_signature.user_inputs == ("words", "types")
+    outputs = program.module()(
+        words=torch.full((1, 2), 5, dtype=torch.int32), types=torch.full((1, 2), 3.0)
+    )
+    assert outputs["difference"].tolist() == [[2.0, 2.0]]
+
+
 def test_program_remembers_no_source_line() -> None:
-    program = trace(Pooled().eval(), EXAMPLE, ("once", "halves"))
+    program = trace(Pooled().eval(), EXAMPLES, ("once", "halves"))
 
     assert all("stack_trace" not in node.meta for node in program.graph.nodes)
 
 
 def test_wrong_number_of_names_is_refused() -> None:
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is longer"):
-        trace(Pooled().eval(), EXAMPLE, ("once",))
+        trace(Pooled().eval(), EXAMPLES, ("once",))

@@ -21,7 +21,9 @@ from edgetl.facts.verification import ClassFigures, VerificationFacts
 from edgetl.hashing import digest_folder
 from edgetl.runtime import golden
 from edgetl.runtime.bundle import runtime_files
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts, Split, Task
@@ -95,15 +97,14 @@ class QuantizationBackend:
             task="classification",
             labels=CLASSES,
             format="onnx",
-            file="model.onnx",
+            files=describe_files(folder, ("model.onnx",)),
             precision="fp32",
-            input=InputSpec("image", SIZE, SIZE),
-            preprocess=PREPROCESS,
-            outputs=(OutputSpec("logits", "logits", (1, 3)),),
+            inputs=(ImageInput("image", "image", PREPROCESS),),
+            outputs=(OutputSpec("logits", "logits", (1, 3), "logits"),),
         ).save(folder)
         images, labels = draw(seed)
         logits = images[:4].mean(axis=(1, 2), dtype=np.float32)
-        golden.record(folder, images[:4], {"logits": logits}, list(images[:2]))
+        golden.record(folder, {"image": images[:4]}, {"logits": logits}, list(images[:2]))
         artifacts = {
             "dataset": self._dataset(images, labels),
             "verification": self._verification(images, order, seed),

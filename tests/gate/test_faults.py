@@ -128,8 +128,12 @@ def test_truncated_file_is_damage_and_nothing_else_is_run(good: Path, check: Che
 @pytest.mark.parametrize(
     ("order", "gain", "reason"),
     [
-        pytest.param((2, 1, 0), 1.0, r"logits answers as recorded: worst \d+, ", id="channels"),
-        pytest.param((0, 1, 2), 0.0, r"logits answers as recorded: worst \d+, ", id="zeroed"),
+        pytest.param(
+            (2, 1, 0), 1.0, r"logits against the recorded outputs: worst \d+, ", id="channels"
+        ),
+        pytest.param(
+            (0, 1, 2), 0.0, r"logits against the recorded outputs: worst \d+, ", id="zeroed"
+        ),
         pytest.param((0, 1, 2), float("nan"), "that are no numbers", id="no numbers"),
     ],
 )
@@ -145,10 +149,20 @@ def test_model_that_answers_otherwise_fails_its_golden_samples(
     assert exit_code(cases, Required.MEASURED) is ExitCode.LIMIT_MISSED
 
 
+def test_truncated_model_fails_its_golden_samples(backend: Any, good: Path, check: Check) -> None:
+    (good / "model.onnx").write_bytes(b"torn")
+    backend.seal(good)
+    cases = check(good)
+    assert _red(cases) == ["golden samples"]
+    assert "model.onnx has 4 bytes, but contract.json" in _reason(cases, "golden samples")
+
+
 def test_model_that_no_engine_opens_fails_its_golden_samples(
     backend: Any, good: Path, check: Check
 ) -> None:
-    (good / "model.onnx").write_bytes(b"torn")
+    # As large as the contract states, so that an engine sees it.
+    size_bytes = (good / "model.onnx").stat().st_size
+    (good / "model.onnx").write_bytes(b"torn".ljust(size_bytes))
     backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["golden samples"]
@@ -228,7 +242,7 @@ def test_missing_class_fails_the_labels(backend: Any, good: Path, check: Check) 
     backend.seal(good)
     cases = check(good)
     assert _red(cases) == ["labels"]
-    assert "classification has {'logits': (1, 2)}" in _reason(cases, "labels")
+    assert "a classifier has logits or probabilities of shape (1, 2)" in _reason(cases, "labels")
     assert _reason(cases, "latency") == "not run: the contract cannot be read"
     assert exit_code(cases, Required.MEASURED) is ExitCode.DAMAGED
 

@@ -65,7 +65,7 @@ def head_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             module = RawPixels(Head(joined=joined), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()
             folder = tmp_path_factory.mktemp(f"head-{name}")
             outputs = ("found",) if joined else ("boxes", "scores")
-            exporter.export(module, torch.zeros(1, SIZE, SIZE, 3), outputs, folder)
+            exporter.export(module, {"image": torch.zeros(1, SIZE, SIZE, 3)}, outputs, folder)
             made[name, joined] = folder / FILES[name]
         return made[name, joined]
 

@@ -22,14 +22,14 @@ HeadFile = Callable[..., Path]
 
 def int8(source: Path, images: NDArray[np.uint8], out: Path) -> Path:
     quantizer = QUANTIZERS.load(str(for_format(source.suffix[1:])))
-    quantizer.quantize(source, images, Precision.INT8, Int8Table(), out)
+    quantizer.quantize(source, {"image": images}, Precision.INT8, Int8Table(), out)
     return out / source.name
 
 
 def scores(file: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the scores of all images, whatever the form, `(N, 64, 3)`."""
     session = open_session(file.suffix[1:], file, 1)
-    rows = [session.run(image[np.newaxis]) for image in images]
+    rows = [session.run({"image": image[np.newaxis]}) for image in images]
     return np.concatenate([list(row.values())[-1][..., -3:] for row in rows])
 
 

@@ -56,7 +56,7 @@ def float_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
             pytest.skip(f"edgetl[{EXPORTERS.extra_of(name)}] is not installed")
         if name not in files:
             folder = tmp_path_factory.mktemp(f"float-{name}")
-            exporter.export(network(), torch.zeros(1, 16, 16, 3), ("logits",), folder)
+            exporter.export(network(), {"image": torch.zeros(1, 16, 16, 3)}, ("logits",), folder)
             files[name] = folder / exporter.file
         return files[name]
 

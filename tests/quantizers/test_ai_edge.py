@@ -24,13 +24,15 @@ def int8_file(
     float_file: FloatFile, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("ai-edge")
-    facts = QUANTIZER.quantize(float_file("tflite"), images, Precision.INT8, Int8Table(), out)
+    facts = QUANTIZER.quantize(
+        float_file("tflite"), {"image": images}, Precision.INT8, Int8Table(), out
+    )
     assert facts["float_operations"] == {}
     return out / "model.tflite"
 
 
 def test_int8_input_is_the_pixel_minus_128_for_any_calibration_images(int8_file: Path) -> None:
-    image = open_session("tflite", int8_file, 1).input
+    image = open_session("tflite", int8_file, 1).inputs[0]
 
     assert (image.name, image.dtype, image.scale, image.zero_point) == ("image", "int8", 1.0, -128)
 
@@ -45,9 +47,11 @@ def test_normalised_pixels_cover_black_to_white_for_any_calibration_images(int8_
 def test_w8a16_input_counts_pixels_in_128ths(
     float_file: FloatFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    QUANTIZER.quantize(float_file("tflite"), images, Precision.W8A16, Int8Table(), tmp_path)
+    QUANTIZER.quantize(
+        float_file("tflite"), {"image": images}, Precision.W8A16, Int8Table(), tmp_path
+    )
 
-    image = open_session("tflite", tmp_path / "model.tflite", 1).input
+    image = open_session("tflite", tmp_path / "model.tflite", 1).inputs[0]
     assert (image.dtype, image.scale, image.zero_point) == ("int16", 1 / 128, 0)
 
 

@@ -30,7 +30,9 @@ def int8_file(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     out = tmp_path_factory.mktemp("nncf")
-    facts = QUANTIZER.quantize(float_file("openvino"), images, Precision.INT8, Int8Table(), out)
+    facts = QUANTIZER.quantize(
+        float_file("openvino"), {"image": images}, Precision.INT8, Int8Table(), out
+    )
     assert facts["float_operations"] == {}
     return out / "model.xml"
 
@@ -63,7 +65,9 @@ def test_no_activation_has_a_range_per_channel(int8_file: Path) -> None:
 
 def test_fp16_stores_weights_in_half_precision(float_file: FloatFile, tmp_path: Path) -> None:
     none = np.empty((0, 16, 16, 3), np.uint8)
-    QUANTIZER.quantize(float_file("openvino"), none, Precision.FP16, Int8Table(), tmp_path)
+    QUANTIZER.quantize(
+        float_file("openvino"), {"image": none}, Precision.FP16, Int8Table(), tmp_path
+    )
 
     model = openvino.Core().read_model(tmp_path / "model.xml")
     halves = [node for node in model.get_ops() if node.get_element_type() == openvino.Type.f16]

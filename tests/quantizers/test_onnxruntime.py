@@ -42,7 +42,7 @@ def test_first_quantizer_covers_black_to_white_for_any_calibration_images(
     images: NDArray[np.uint8],
     tmp_path: Path,
 ) -> None:
-    QUANTIZER.quantize(float_file("onnx"), images, precision, Int8Table(), tmp_path)
+    QUANTIZER.quantize(float_file("onnx"), {"image": images}, precision, Int8Table(), tmp_path)
 
     scale, zero_point = first_quantizer(tmp_path / "model.onnx")
     assert scale == pytest.approx(5.5 / steps)
@@ -52,14 +52,16 @@ def test_first_quantizer_covers_black_to_white_for_any_calibration_images(
 def test_int8_reports_the_operations_that_stay_in_float(
     float_file: FloatFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    facts = QUANTIZER.quantize(float_file("onnx"), images, Precision.INT8, Int8Table(), tmp_path)
+    facts = QUANTIZER.quantize(
+        float_file("onnx"), {"image": images}, Precision.INT8, Int8Table(), tmp_path
+    )
 
     assert facts["float_operations"] == {"HardSigmoid": 1, "Mul": 1, "ReduceMean": 1, "Sub": 1}
 
 
 def test_fp16_halves_matrices_and_keeps_vectors(float_file: FloatFile, tmp_path: Path) -> None:
     none = np.empty((0, 16, 16, 3), np.uint8)
-    QUANTIZER.quantize(float_file("onnx"), none, Precision.FP16, Int8Table(), tmp_path)
+    QUANTIZER.quantize(float_file("onnx"), {"image": none}, Precision.FP16, Int8Table(), tmp_path)
 
     dtypes = {
         str(values.dtype)
@@ -79,10 +81,12 @@ def test_fp16_keeps_the_constants_of_a_row_of_pixels(tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
     module = RawPixels(network, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), row=16).eval()
-    EXPORTERS.load("onnx").export(module, torch.zeros(1, 16, 16, 3), ("logits",), tmp_path)
+    EXPORTERS.load("onnx").export(
+        module, {"image": torch.zeros(1, 16, 16, 3)}, ("logits",), tmp_path
+    )
     none = np.empty((0, 16, 16, 3), np.uint8)
     QUANTIZER.quantize(
-        tmp_path / "model.onnx", none, Precision.FP16, Int8Table(), tmp_path / "half"
+        tmp_path / "model.onnx", {"image": none}, Precision.FP16, Int8Table(), tmp_path / "half"
     )
 
     tensors = initializers(tmp_path / "half" / "model.onnx").values()
@@ -107,7 +111,7 @@ def test_weight_too_large_for_fp16_is_refused_by_name(
     ):
         QUANTIZER.quantize(
             tmp_path / "model.onnx",
-            np.empty((0, 16, 16, 3), np.uint8),
+            {"image": np.empty((0, 16, 16, 3), np.uint8)},
             Precision.FP16,
             Int8Table(),
             out,

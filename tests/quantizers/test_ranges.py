@@ -24,8 +24,9 @@ from edgetl.quantizers._ranges import (
     squared_error,
     without_closed_gates,
 )
+from edgetl.quantizers._samples import Feed, Samples
 
-IMAGES = np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)
+SAMPLES: Samples = {"image": np.array([[[[0]]], [[[100]]], [[[200]]]], np.uint8)}
 
 
 def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.0) -> Histogram:
@@ -36,24 +37,24 @@ def spread(counts: dict[int, float], lowest: float = 0.0, highest: float = 2048.
     return Histogram(lowest, highest, bins)
 
 
-def observe(image: Floats) -> Iterator[tuple[str, Floats]]:
-    yield "shifted", image - 50
-    yield "doubled", image * 2
+def observe(feed: Feed) -> Iterator[tuple[str, Floats]]:
+    yield "shifted", feed["image"] - 50
+    yield "doubled", feed["image"] * 2
 
 
 def test_minmax_covers_every_value_of_every_image() -> None:
-    assert Statistics(observe, IMAGES).ranges(RangeTable()) == {
+    assert Statistics(observe, SAMPLES).ranges(RangeTable()) == {
         "shifted": (-50.0, 150.0),
         "doubled": (0.0, 400.0),
     }
 
 
 def test_range_contains_zero_even_if_no_value_is_near_it() -> None:
-    def far(image: Floats) -> Iterator[tuple[str, Floats]]:
-        yield "above", image + 10
-        yield "below", -image - 10
+    def far(feed: Feed) -> Iterator[tuple[str, Floats]]:
+        yield "above", feed["image"] + 10
+        yield "below", -feed["image"] - 10
 
-    assert Statistics(far, IMAGES).ranges(RangeTable()) == {
+    assert Statistics(far, SAMPLES).ranges(RangeTable()) == {
         "above": (0.0, 210.0),
         "below": (-210.0, 0.0),
     }
@@ -62,7 +63,10 @@ def test_range_contains_zero_even_if_no_value_is_near_it() -> None:
 def test_order_of_images_does_not_matter() -> None:
     settings = RangeTable(estimator="mse")
 
-    forwards, backwards = Statistics(observe, IMAGES), Statistics(observe, IMAGES[::-1])
+    forwards, backwards = (
+        Statistics(observe, SAMPLES),
+        Statistics(observe, {"image": SAMPLES["image"][::-1]}),
+    )
     assert forwards.ranges(settings) == backwards.ranges(settings)
 
 
@@ -70,10 +74,10 @@ def test_order_of_images_does_not_matter() -> None:
 def test_activation_that_is_always_zero_keeps_its_range(
     estimator: Literal["percentile", "entropy", "mse"],
 ) -> None:
-    def nothing(image: Floats) -> Iterator[tuple[str, Floats]]:
-        yield "dead", image * 0
+    def nothing(feed: Feed) -> Iterator[tuple[str, Floats]]:
+        yield "dead", feed["image"] * 0
 
-    assert Statistics(nothing, IMAGES).ranges(RangeTable(estimator=estimator)) == {
+    assert Statistics(nothing, SAMPLES).ranges(RangeTable(estimator=estimator)) == {
         "dead": (0.0, 0.0)
     }
 
@@ -129,11 +133,13 @@ def test_entropy_clips_at_most_half_of_the_range() -> None:
     counts = np.where(positions < 400, 5000 * np.exp(-positions / 40), 0).astype(int)
     counts[-1] = 1
 
-    def lonely(image: Floats) -> Iterator[tuple[str, Floats]]:
-        del image
+    def lonely(feed: Feed) -> Iterator[tuple[str, Floats]]:
+        del feed
         yield "lonely", np.repeat(positions, counts).astype(np.float32)
 
-    ranges = Statistics(lonely, IMAGES[:1]).ranges(RangeTable(estimator="entropy"))
+    ranges = Statistics(lonely, {"image": SAMPLES["image"][:1]}).ranges(
+        RangeTable(estimator="entropy")
+    )
 
     assert 2047 / 2 <= ranges["lonely"][1] < 2047
 
@@ -148,16 +154,29 @@ def test_pixel_head_ends_at_the_first_operation_that_mixes_pixels() -> None:
     ]
     constants = {"mean", "scale", "weights", "bias"}
 
-    assert pixel_head(operations, "image", constants) == {"image", "centred", "normalised"}
+    assert pixel_head(operations, ["image"], constants) == {"image", "centred", "normalised"}
 
 
 def test_pixel_head_covers_black_to_white_for_any_calibration_images() -> None:
-    assert pixel_ranges(observe, {"shifted"}, (1, 1, 3)) == {"shifted": (-50.0, 205.0)}
+    assert pixel_ranges(observe, {"shifted"}, SAMPLES) == {"shifted": (-50.0, 205.0)}
+
+
+def test_pixel_head_of_several_inputs_covers_images_alone() -> None:
+    samples: Samples = {"tokens": np.array([[7, 8]], np.int32), "image": SAMPLES["image"][:1]}
+
+    def both(feed: Feed) -> Iterator[tuple[str, Floats]]:
+        assert feed["tokens"].tolist() == [[7, 8]], "tokens stay as they are"
+        yield "shifted", feed["image"] + feed["tokens"].sum()
+
+    assert pixel_ranges(both, {"shifted"}, samples) == {"shifted": (0.0, 270.0)}
+    tokens: Samples = {"tokens": samples["tokens"]}
+    assert pixel_head([("Add", ("tokens", "bias"), ("sum",))], [], {"bias"}) == frozenset()
+    assert pixel_ranges(lambda feed: [("sum", feed["tokens"])], frozenset(), tokens) == {}
 
 
 def test_best_is_refused_as_an_estimator() -> None:
     with pytest.raises(ValueError, match="'best' is not an estimator"):
-        Statistics(observe, IMAGES).ranges(RangeTable(estimator="best"))
+        Statistics(observe, SAMPLES).ranges(RangeTable(estimator="best"))
 
 
 @pytest.mark.parametrize(

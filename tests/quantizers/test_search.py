@@ -18,6 +18,7 @@ from edgetl.exporters import EXPORTERS
 from edgetl.nn.layers import RawPixels
 from edgetl.quantizers import QUANTIZERS
 from edgetl.quantizers._graph import Operation
+from edgetl.quantizers._samples import Feed, Samples
 from edgetl.quantizers._search import ESTIMATORS, ChannelNoise, output_error, search
 from edgetl.runtime.engines import open_session
 from edgetl.types import Facts, Precision
@@ -65,7 +66,9 @@ def stretched(tmp_path_factory: pytest.TempPathFactory) -> FloatFile:
             torch.manual_seed(0)
             module = RawPixels(Stretched(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()
             folder = tmp_path_factory.mktemp(f"stretched-{name}")
-            exporter.export(module, torch.zeros(1, 16, 16, 3), ("boxes", "scores"), folder)
+            exporter.export(
+                module, {"image": torch.zeros(1, 16, 16, 3)}, ("boxes", "scores"), folder
+            )
             files[name] = folder / exporter.file
         return files[name]
 
@@ -83,9 +86,10 @@ def quantize(
     """Return the quantizer's facts and the file's error on the first image."""
     out.mkdir()
     quantizer = QUANTIZERS.load(name)
-    facts = quantizer.quantize(file, images, Precision.INT8, settings, out)
+    facts = quantizer.quantize(file, {"image": images}, Precision.INT8, settings, out)
     before, after = (
-        open_session(quantizer.reads, each, 1).run(images[:1]) for each in (file, out / file.name)
+        open_session(quantizer.reads, each, 1).run({"image": images[:1]})
+        for each in (file, out / file.name)
     )
     return facts, output_error(before, after)
 
@@ -141,15 +145,15 @@ class RecordingBackend:
     def __init__(self, model: Path, *, writes: Path | None = None) -> None:
         self.model = model
         self.writes = writes or model
-        self.calls: list[tuple[NDArray[np.uint8], RangeTable, frozenset[str]]] = []
+        self.calls: list[tuple[Samples, RangeTable, frozenset[str]]] = []
 
-    def observe(self, image: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        yield "image", image.transpose(0, 3, 1, 2)
+    def observe(self, feed: Feed) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        yield "image", feed["image"].transpose(0, 3, 1, 2)
 
     def write(
-        self, images: NDArray[np.uint8], settings: RangeTable, left: frozenset[str], out: Path
+        self, samples: Samples, settings: RangeTable, left: frozenset[str], out: Path
     ) -> Path:
-        self.calls.append((images, settings, left))
+        self.calls.append((samples, settings, left))
         return Path(shutil.copy(self.writes, out))
 
 
@@ -160,11 +164,11 @@ def test_held_out_images_do_not_calibrate(
     quantize("onnxruntime", file, noise, tmp_path / "harmed", Int8Table())
     backend = RecordingBackend(file, writes=tmp_path / "harmed" / file.name)
 
-    result = search(backend, noise[:8], Int8Table(range=BEST))
+    result = search(backend, {"image": noise[:8]}, Int8Table(range=BEST))
 
     # The first and the fifth of eight are held out.
     for calibration, _, _ in backend.calls:
-        np.testing.assert_array_equal(calibration, noise[[1, 2, 3, 5, 6, 7]])
+        np.testing.assert_array_equal(calibration["image"], noise[[1, 2, 3, 5, 6, 7]])
     assert [settings for _, settings, _ in backend.calls] == list(ESTIMATORS)
     assert result.facts["held_out"] == 2
     # On equal errors the first one wins.
@@ -176,7 +180,7 @@ def test_harmless_estimator_ends_the_search(
 ) -> None:
     backend = RecordingBackend(float_file("onnx"))
 
-    result = search(backend, images, Int8Table(range=BEST))
+    result = search(backend, {"image": images}, Int8Table(range=BEST))
 
     assert [settings for _, settings, _ in backend.calls] == [ESTIMATORS[0]]
     assert result.range == ESTIMATORS[0]
@@ -190,7 +194,7 @@ def test_without_a_choice_nothing_is_tried(
 ) -> None:
     backend = RecordingBackend(float_file("onnx"))
 
-    result = search(backend, images, Int8Table(float_layers=FloatTable(tail=True)))
+    result = search(backend, {"image": images}, Int8Table(float_layers=FloatTable(tail=True)))
 
     assert backend.calls == []
     assert (result.range, result.left) == (RangeTable(), frozenset({"conv"}))
@@ -201,7 +205,7 @@ def test_no_convolution_stays_in_float_where_int8_changes_nothing(
 ) -> None:
     backend = RecordingBackend(float_file("onnx"))
 
-    result = search(backend, images, Int8Table(float_layers=FloatTable(convolutions=1)))
+    result = search(backend, {"image": images}, Int8Table(float_layers=FloatTable(convolutions=1)))
 
     # One trial with everything in int8, whose outputs equal the float file's: it is a copy.
     assert [left for _, _, left in backend.calls] == [frozenset()]

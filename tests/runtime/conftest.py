@@ -6,6 +6,8 @@ boxes; two overlapping ones react to red, one to blue. Scores are shares of that
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetl.runtime import golden
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import NmsSettings
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import ModelFile, describe_files
 from edgetl.runtime.preprocess import Preprocess
 
 SIZE = 32
@@ -23,22 +27,27 @@ CONTRACT = Contract(
     task="classification",
     labels=("red", "green", "blue"),
     format="onnx",
-    file="model.onnx",
+    files=(ModelFile("model.onnx", 1, "0" * 64),),
     precision="fp32",
-    input=InputSpec("image", SIZE, SIZE),
-    preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 0),
-    outputs=(OutputSpec("logits", "logits", (1, 3)),),
+    inputs=(ImageInput("image", "image", Preprocess(SIZE, SIZE, "letterbox", "bilinear", 0)),),
+    outputs=(OutputSpec("logits", "logits", (1, 3), "logits"),),
 )
 
 DETECTOR = Contract(
     task="detection",
     labels=("rote Öse", "blue screw"),
     format="onnx",
-    file="model.onnx",
+    files=(ModelFile("model.onnx", 1, "0" * 64),),
     precision="fp32",
-    input=InputSpec("image", SIZE, SIZE),
-    preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 0, "top-left"),
-    outputs=(OutputSpec("boxes", "boxes", (1, 3, 4)), OutputSpec("scores", "scores", (1, 3, 2))),
+    inputs=(
+        ImageInput(
+            "image", "image", Preprocess(SIZE, SIZE, "letterbox", "bilinear", 0, "top-left")
+        ),
+    ),
+    outputs=(
+        OutputSpec("boxes", "boxes", (1, 3, 4), "boxes"),
+        OutputSpec("scores", "scores", (1, 3, 2), "scores"),
+    ),
     nms=NmsSettings(0.3, 0.5, 10, "class-aware"),
 )
 BOXES = np.array(
@@ -57,6 +66,12 @@ def detector_contract() -> Contract:
 
 
 @pytest.fixture
+def state_files() -> Callable[[Path, Contract], None]:
+    """Return a function that writes a contract as it suits the model in a folder."""
+    return state
+
+
+@pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
     """Contract, model and golden samples: one image, and two inputs of one colour each."""
     folder = tmp_path / "model"
@@ -71,10 +86,10 @@ def model_folder(tmp_path: Path) -> Path:
     graph = helper.make_graph(nodes, "colours", [image], [logits], [share])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
-    CONTRACT.save(folder)
+    state(folder, CONTRACT)
     pixels = np.stack([coloured(200, 100, 50), coloured(0, 50, 250)])
     reference = np.array([[2.0, 1.0, 0.5], [0.0, 0.5, 2.5]], np.float32)
-    golden.record(folder, pixels, {"logits": reference}, [coloured(10, 20, 30)[:20]])
+    golden.record(folder, {"image": pixels}, {"logits": reference}, [coloured(10, 20, 30)[:20]])
     return folder
 
 
@@ -105,14 +120,20 @@ def detector_folder(tmp_path: Path) -> Path:
     graph = helper.make_graph(nodes, "objects", [image], predictions, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
-    DETECTOR.save(folder)
+    state(folder, DETECTOR)
     pixels = np.stack([coloured(255, 0, 102), coloured(0, 0, 255)])
     reference = {
         "boxes": np.repeat(BOXES, 2, axis=0),
         "scores": np.array([[[0.8, 0], [1, 0], [0, 0.4]], [[0, 0], [0, 0], [0, 1]]], np.float32),
     }
-    golden.record(folder, pixels, reference, [coloured(10, 20, 30)[:20]])
+    golden.record(folder, {"image": pixels}, reference, [coloured(10, 20, 30)[:20]])
     return folder
+
+
+def state(folder: Path, contract: Contract) -> None:
+    """Write `contract` with size and digest of the model that lies in `folder`."""
+    files = describe_files(folder, [file.name for file in contract.files])
+    dataclasses.replace(contract, files=files).save(folder)
 
 
 def coloured(red: int, green: int, blue: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgetl.runtime import golden
+from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import TensorInfo
 from edgetl.runtime.errors import BundleError, ImageError
 
@@ -17,17 +19,17 @@ def test_replay_of_untouched_folder_passes(model_folder: Path) -> None:
     assert found.passed
     assert [(row.name, row.what) for row in found.rows] == [
         ("golden-0.png", "fitted pixels"),
-        ("logits", "answers as recorded"),
-        ("logits", "distance to the float model"),
+        ("logits", "against the recorded outputs"),
+        ("logits", "against the float model"),
     ]
     assert max(row.worst for row in found.rows) < 1e-6
 
 
 def test_recording_again_gives_equal_bytes(model_folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in model_folder.iterdir()}
-    samples = golden.load(model_folder, ["logits"])
+    samples = golden.load(model_folder, Contract.load(model_folder))
     image = np.asarray(Image.open(model_folder / "golden-0.png"))
-    golden.record(model_folder, samples.pixels, samples.reference, [image])
+    golden.record(model_folder, samples.inputs, samples.reference, [image])
     assert {path.name: path.read_bytes() for path in model_folder.iterdir()} == before
 
 
@@ -80,16 +82,18 @@ def test_tolerance_by_precision_and_output(
 
 
 def test_too_large_image_is_refused(model_folder: Path) -> None:
-    samples = golden.load(model_folder, ["logits"])
+    samples = golden.load(model_folder, Contract.load(model_folder))
     image = np.zeros((641, 10, 3), np.uint8)
     with pytest.raises(ValueError, match="sides up to 640"):
-        golden.record(model_folder, samples.pixels, samples.reference, [image])
+        golden.record(model_folder, samples.inputs, samples.reference, [image])
 
 
 def test_reference_of_another_shape_is_refused(model_folder: Path) -> None:
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     with pytest.raises(ValueError, match="reference must hold"):
-        golden.record(model_folder, pixels, {"logits": np.zeros((2, 4), np.float32)}, [pixels[0]])
+        golden.record(
+            model_folder, {"image": pixels}, {"logits": np.zeros((2, 4), np.float32)}, [pixels[0]]
+        )
 
 
 def test_torn_samples_are_refused(model_folder: Path) -> None:
@@ -99,7 +103,7 @@ def test_torn_samples_are_refused(model_folder: Path) -> None:
         golden.replay(model_folder)
 
 
-@pytest.mark.parametrize("place", [60, 80, 120])
+@pytest.mark.parametrize("place", [65, 80, 120])
 def test_samples_with_a_turned_byte_are_refused(model_folder: Path, place: int) -> None:
     path = model_folder / "golden.npz"
     content = bytearray(path.read_bytes())
@@ -110,8 +114,28 @@ def test_samples_with_a_turned_byte_are_refused(model_folder: Path, place: int) 
 
 
 def test_pickled_samples_are_refused(model_folder: Path) -> None:
-    np.savez(model_folder / "golden.npz", pixels=np.array([{}], dtype=object))
+    held: dict[str, NDArray[Any]] = {"input.image": np.array([{}], dtype=object)}
+    np.savez(model_folder / "golden.npz", allow_pickle=True, **held)
     with pytest.raises(BundleError, match=r"golden\.npz cannot be read: .*allow_pickle"):
+        golden.replay(model_folder)
+
+
+def test_samples_from_before_inputs_had_names_are_replayed(model_folder: Path) -> None:
+    with np.load(model_folder / "golden.npz") as arrays:
+        held = dict(arrays)
+    held["pixels"] = held.pop("input.image")
+    np.savez(model_folder / "golden.npz", **held)
+    replayed = golden.replay(model_folder)
+    assert replayed.passed
+    assert len(replayed.rows) == 3
+
+
+def test_samples_without_an_input_of_the_contract_are_refused(model_folder: Path) -> None:
+    with np.load(model_folder / "golden.npz") as arrays:
+        held = dict(arrays)
+    held["input.other"] = held.pop("input.image")
+    np.savez(model_folder / "golden.npz", **held)
+    with pytest.raises(BundleError, match=r"golden\.npz cannot be read: .*input\.image"):
         golden.replay(model_folder)
 
 
@@ -126,8 +150,8 @@ def test_replay_of_a_detector_counts_its_objects(detector_folder: Path) -> None:
     assert found.passed
     # 255 * 0.8 * 1/255 and 0.4 are above 0.3; of the two red ones the better is left.
     assert [(row.name, row.what, row.tolerance) for row in found.rows[5:]] == [
-        ("detections", "3 recorded, not found again or new", 0),
-        ("detections", "3 of the float model, not found or new", None),
+        ("detections", "3 recorded, missing or new", 0),
+        ("detections", "3 of the float model, missing or new", None),
     ]
     assert [row.name for row in found.rows[1:5]] == ["boxes", "boxes", "scores", "scores"]
     assert max(row.worst for row in found.rows) < 1e-6
@@ -147,30 +171,30 @@ def test_object_that_is_not_found_again_fails_the_replay(detector_folder: Path) 
 
 def test_recording_a_detector_again_gives_equal_bytes(detector_folder: Path) -> None:
     before = (detector_folder / "golden.npz").read_bytes()
-    samples = golden.load(detector_folder, ["boxes", "scores"])
+    samples = golden.load(detector_folder, Contract.load(detector_folder))
     image = np.asarray(Image.open(detector_folder / "golden-0.png"))
-    golden.record(detector_folder, samples.pixels, samples.reference, [image])
+    golden.record(detector_folder, samples.inputs, samples.reference, [image])
     assert (detector_folder / "golden.npz").read_bytes() == before
 
 
 def test_detector_with_scores_below_the_step_passes_its_replay(detector_folder: Path) -> None:
-    samples = golden.load(detector_folder, ["boxes", "scores"])
+    samples = golden.load(detector_folder, Contract.load(detector_folder))
     faint = np.array([[0, 0, 1], [0, 0, 2]], np.uint8)[:, np.newaxis, np.newaxis]
-    pixels = np.zeros_like(samples.pixels)
+    pixels = np.zeros_like(samples.inputs["image"])
     pixels[:, :1, :1] = faint  # 1 / 255 / 1024 = 3.8e-6, stored as 4 steps
     reference = {**samples.reference, "scores": np.zeros((2, 3, 2), np.float32)}
-    golden.record(detector_folder, pixels, reference, [pixels[0]])
+    golden.record(detector_folder, {"image": pixels}, reference, [pixels[0]])
     found = golden.replay(detector_folder)
     assert found.passed
     assert found.rows[3].tolerance == golden.STORED_STEP
 
 
 def test_answers_of_a_detector_are_stored_to_the_step(detector_folder: Path) -> None:
-    samples = golden.load(detector_folder, ["boxes", "scores"])
+    samples = golden.load(detector_folder, Contract.load(detector_folder))
     reference = {name: values + np.float32(1e-8) for name, values in samples.reference.items()}
     reference["scores"][0, 0, 0] = 0.123456789
-    golden.record(detector_folder, samples.pixels, reference, [samples.pixels[0]])
-    kept = golden.load(detector_folder, ["boxes", "scores"]).reference["scores"]
+    golden.record(detector_folder, samples.inputs, reference, [samples.inputs["image"][0]])
+    kept = golden.load(detector_folder, Contract.load(detector_folder)).reference["scores"]
     # 0.123456789 * 2**20 = 129453.83
     assert kept[0, 0, 0] == 129454 / 2**20
     assert kept[1, 0].tolist() == [0.0, 0.0]

@@ -80,7 +80,7 @@ def test_predict_of_a_detector_has_a_line_for_each_object(
     assert capsys.readouterr().out == (
         f"{pink}: rote Öse 1.0000 at 16.0 16.0 32.0 34.0\n"
         f"{pink}: blue screw 0.6000 at 32.0 0.0 64.0 32.0\n"
-        f"{black}: nothing found\n"
+        f"{black}: no detections\n"
     )
 
 
@@ -108,7 +108,7 @@ def test_check_of_a_detector_tells_what_became_of_its_objects(
     (detector_folder / "manifest.json").write_text(manifest)
     assert main(["check", str(detector_folder)]) == 0
     assert (
-        "detections     3 recorded, not found again or new: worst 0, 0 allowed: ok\n"
+        "detections     3 recorded, missing or new: worst 0, 0 allowed: ok\n"
         in capsys.readouterr().out
     )
 
@@ -116,10 +116,12 @@ def test_check_of_a_detector_tells_what_became_of_its_objects(
 def test_check_tells_each_step(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(bundle)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["files", "5", "as", "the", "manifest", "says"]
+    assert lines[0].split() == ["files", "5", "match", "the", "manifest"]
     assert lines[1].startswith("golden-0.png   fitted pixels: worst 0, 1 allowed: ok")
-    assert lines[2].startswith("logits         answers as recorded: worst 0, 0.00025 allowed: ok")
-    assert lines[-1] == "the bundle answers as it did where it was made"
+    assert lines[2].startswith(
+        "logits         against the recorded outputs: worst 0, 0.00025 allowed: ok"
+    )
+    assert lines[-1] == "the bundle reproduces its golden samples"
 
 
 def test_check_of_a_tampered_bundle_names_the_file(
@@ -138,7 +140,7 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
     assert main(["check", str(bundle)]) == 6
     said = capsys.readouterr()
     assert "worst 69, 1 allowed: FAILED" in said.out
-    assert "does not answer here as it did where it was made" in said.err
+    assert "does not reproduce its golden samples here" in said.err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import onnx
 import pytest
 
 from edgetl.runtime import golden
+from edgetl.runtime.contract import Contract
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.measurement import measure
 from edgetl.runtime.timing_plan import TimingPlan
@@ -39,8 +41,10 @@ def test_end_to_end_takes_longer_than_pre_and_postprocessing(model_folder: Path)
         assert before + after < whole
 
 
-def test_end_to_end_of_a_detector_includes_decoding_the_detections(detector_folder: Path) -> None:
-    samples = golden.load(detector_folder, ["boxes", "scores"])
+def test_end_to_end_of_a_detector_includes_decoding_the_detections(
+    detector_folder: Path, state_files: Callable[[Path, Contract], None]
+) -> None:
+    samples = golden.load(detector_folder, Contract.load(detector_folder))
     latency = measure(detector_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
     assert len(latency.runs[0].end_to_end_ns) == 20
     # NaN outputs are refused when detections are decoded, not before.
@@ -48,7 +52,8 @@ def test_end_to_end_of_a_detector_includes_decoding_the_detections(detector_fold
     fixed = next(each for each in model.graph.initializer if each.name == "fixed")
     fixed.CopyFrom(onnx.numpy_helper.from_array(samples.reference["boxes"][:1] * np.nan, "fixed"))
     onnx.save(model, detector_folder / "model.onnx")
-    with pytest.raises(BundleError, match="answers with values that are no numbers"):
+    state_files(detector_folder, Contract.load(detector_folder))
+    with pytest.raises(BundleError, match="gives outputs that are not finite"):
         measure(detector_folder, threads=1, plan=TimingPlan(0.0, 20, 1))
 
 

@@ -40,7 +40,7 @@ def test_row_is_the_same_as_json(detector_folder: Path, pink: Path) -> None:
 def test_image_without_an_object_says_so(detector_folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "black.png")
     (predict_array,) = predictions(Predictor.open(detector_folder), [tmp_path / "black.png"])
-    assert predict_array.lines == (f"{tmp_path / 'black.png'}: nothing found",)
+    assert predict_array.lines == (f"{tmp_path / 'black.png'}: no detections",)
     assert predict_array.row["objects"] == []
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +15,25 @@ from PIL import Image
 from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import Detections
 from edgetl.runtime.errors import BundleError, ContractError, EdgetlUsageError
-from edgetl.runtime.predictor import Prediction, Predictor
+from edgetl.runtime.inputs import ImageInput, InputSpec, TokensInput
+from edgetl.runtime.predictor import Predictor
+from edgetl.runtime.preprocess import Preprocess
+from edgetl.runtime.tasks.classification import ClassPrediction
+
+StateFiles = Callable[[Path, Contract], None]
+_LABELS = ("rote Öse", "blue screw")
 
 
 def test_rows_are_answered_one_by_one(model_folder: Path) -> None:
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     pixels[1] = (100, 200, 255)
-    found = Predictor.open(model_folder).run(pixels)
+    found = Predictor.open(model_folder).run({"image": pixels})
     assert found["logits"] == pytest.approx(np.array([[0, 0, 0], [1.0, 2.0, 2.55]]), abs=1e-6)
     assert found["logits"].dtype == np.float32
 
 
 def test_no_rows_give_no_answers(model_folder: Path) -> None:
-    found = Predictor.open(model_folder).run(np.zeros((0, 32, 32, 3), np.uint8))
+    found = Predictor.open(model_folder).run({"image": np.zeros((0, 32, 32, 3), np.uint8)})
     assert found["logits"].shape == (0, 3)
 
 
@@ -40,15 +48,15 @@ def test_no_rows_give_no_answers(model_folder: Path) -> None:
 def test_other_pixels_are_refused(
     model_folder: Path, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> None:
-    with pytest.raises(ValueError, match=r"the model takes uint8 \(N, 32, 32, 3\)"):
-        Predictor.open(model_folder).run(pixels)
+    with pytest.raises(ValueError, match=r"the model takes image uint8 \(N, 32, 32, 3\)"):
+        Predictor.open(model_folder).run({"image": pixels})
 
 
 def test_image_of_another_shape_is_fitted_and_named(model_folder: Path, tmp_path: Path) -> None:
     # Half of the square is the black border, so the mean of blue is 127.5.
     Image.new("RGB", (64, 32), (0, 0, 255)).save(tmp_path / "blue.png")
     prediction = Predictor.open(model_folder).predict(tmp_path / "blue.png")
-    assert isinstance(prediction, Prediction)
+    assert isinstance(prediction, ClassPrediction)
     assert prediction.label == "blue"
     assert prediction.index == 2
     # exp(0) + exp(0) + exp(1.275) = 5.578700
@@ -56,28 +64,75 @@ def test_image_of_another_shape_is_fitted_and_named(model_folder: Path, tmp_path
 
 
 def test_top_is_likeliest_first() -> None:
-    assert Prediction("b", 1, (0.2, 0.5, 0.3)).top(2) == [1, 2]
+    assert ClassPrediction("b", 1, (0.2, 0.5, 0.3)).top(2) == [1, 2]
 
 
-def test_contract_of_another_file_is_refused(model_folder: Path, contract: Contract) -> None:
-    other = OutputSpec("logits", "scores", (1, 3))
-    dataclasses.replace(contract, outputs=(other,)).save(model_folder)
-    with pytest.raises(ContractError, match=r"has the outputs .*, but its contract says 'scores'"):
+def test_contract_of_another_file_is_refused(
+    model_folder: Path, contract: Contract, state_files: StateFiles
+) -> None:
+    other = OutputSpec("logits", "scores", (1, 3), "logits")
+    state_files(model_folder, dataclasses.replace(contract, outputs=(other,)))
+    with pytest.raises(
+        ContractError, match=r"has the outputs .*, but its contract states 'scores'"
+    ):
         Predictor.open(model_folder)
 
 
-def test_contract_of_another_size_is_refused(model_folder: Path, contract: Contract) -> None:
-    dataclasses.replace(
-        contract,
-        input=dataclasses.replace(contract.input, height=64),
-        preprocess=dataclasses.replace(contract.preprocess, height=64),
-    ).save(model_folder)
-    with pytest.raises(ContractError, match=r"takes \(1, 32, 32, 3\), but its contract says"):
+_FIT = Preprocess(32, 32, "stretch", "bilinear", 0)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        pytest.param(
+            (ImageInput("image", "image", dataclasses.replace(_FIT, height=64)),),
+            "input 'image' of .* is float32 (1, 32, 32, 3), but its contract states any dtype "
+            "(1, 64, 32, 3)",
+            id="size",
+        ),
+        pytest.param(
+            (ImageInput("image", "image", _FIT, "int8"),),
+            "is float32 (1, 32, 32, 3), but its contract states int8 (1, 32, 32, 3)",
+            id="dtype",
+        ),
+        pytest.param(
+            (ImageInput("image", "pixels", _FIT),), "input 'pixels' of .* is no such", id="name"
+        ),
+        pytest.param(
+            (ImageInput("image", "image", _FIT), TokensInput("tokens", "tokens", 4)),
+            "input 'tokens' of .* is no such input, but its contract states any dtype (1, 4)",
+            id="one more",
+        ),
+    ],
+)
+def test_contract_of_other_inputs_is_refused(
+    model_folder: Path,
+    contract: Contract,
+    state_files: StateFiles,
+    inputs: tuple[InputSpec, ...],
+    message: str,
+) -> None:
+    state_files(model_folder, dataclasses.replace(contract, inputs=inputs))
+    pattern = re.escape(message).replace(r"\.\*", ".*")
+    with pytest.raises(ContractError, match=pattern):
         Predictor.open(model_folder)
 
 
-def test_unknown_format_is_refused(model_folder: Path, contract: Contract) -> None:
-    dataclasses.replace(contract, format="ncnn").save(model_folder)
+def test_truncated_file_is_refused_before_an_engine_opens_it(model_folder: Path) -> None:
+    path = model_folder / "model.onnx"
+    size_bytes = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-9])
+    message = rf"model\.onnx has {size_bytes - 9} bytes, but contract\.json states {size_bytes}"
+    with pytest.raises(BundleError, match=message) as caught:
+        Predictor.open(model_folder)
+    assert caught.value.remedy == "copy the whole folder again from where it was made"
+    assert caught.value.exit_code == 6
+
+
+def test_unknown_format_is_refused(
+    model_folder: Path, contract: Contract, state_files: StateFiles
+) -> None:
+    state_files(model_folder, dataclasses.replace(contract, format="ncnn"))
     with pytest.raises(ContractError, match="no engine for format 'ncnn'; known: onnx, openvino"):
         Predictor.open(model_folder)
 
@@ -88,13 +143,14 @@ def test_missing_model_file_is_named(model_folder: Path) -> None:
         Predictor.open(model_folder)
 
 
-def test_answer_that_is_no_number_is_refused(model_folder: Path) -> None:
+def test_output_that_is_not_finite_is_refused(model_folder: Path, state_files: StateFiles) -> None:
     model = onnx.load(model_folder / "model.onnx")
     share = onnx.numpy_helper.from_array(np.array([np.nan], np.float32), "share")
     model.graph.initializer[0].CopyFrom(share)
     onnx.save(model, model_folder / "model.onnx")
-    with pytest.raises(BundleError, match="answers with values that are no numbers"):
-        Predictor.open(model_folder).classify(np.zeros((32, 32, 3), np.uint8))
+    state_files(model_folder, Contract.load(model_folder))
+    with pytest.raises(BundleError, match="gives outputs that are not finite"):
+        Predictor.open(model_folder).predict_array(np.zeros((32, 32, 3), np.uint8))
 
 
 def test_objects_of_a_image_come_in_its_own_pixels(detector_folder: Path, tmp_path: Path) -> None:
@@ -111,8 +167,12 @@ def test_fitted_image_needs_the_size_that_it_had(detector_folder: Path) -> None:
     pixels = np.full((32, 32, 3), (0, 0, 255), np.uint8)
     # Letterboxed at the top left from 100 x 200, of which the box shows the upper right quarter
     # of the 200 x 200 that the input stands for, as far as the image goes.
-    found = Predictor.open(detector_folder).detect(pixels, (100, 200))
+    predictor = Predictor.open(detector_folder)
+    found = predictor.predict_inputs({"image": pixels[np.newaxis]}, (100, 200))
+    assert isinstance(found, Detections)
     assert found.boxes.tolist() == [[100, 0, 200, 100]]
+    with pytest.raises(ValueError, match="a detector needs the size of the image"):
+        predictor.predict_inputs({"image": pixels[np.newaxis]})
 
 
 def test_image_without_an_object_has_no_detections(detector_folder: Path, tmp_path: Path) -> None:
@@ -137,8 +197,9 @@ def test_image_of_a_line_is_answered(
 def test_other_threshold_leaves_the_first_predictor_as_it_was(detector_folder: Path) -> None:
     predictor = Predictor.open(detector_folder)
     pixels = np.full((32, 32, 3), (0, 0, 60), np.uint8)  # 60 / 255 = 0.235
-    assert len(predictor.with_threshold(0.2).detect(pixels, (32, 32))) == 1
-    assert len(predictor.detect(pixels, (32, 32))) == 0
+    (line,) = predictor.with_threshold(0.2).predict_array(pixels).lines(_LABELS, None)
+    assert line == "blue screw 0.2353 at 16.0 0.0 32.0 16.0"
+    assert predictor.predict_array(pixels).lines(_LABELS, None) == ["no detections"]
 
 
 def test_classifier_has_no_threshold(model_folder: Path) -> None:
@@ -147,18 +208,10 @@ def test_classifier_has_no_threshold(model_folder: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_task_of_the_other_kind_is_refused(model_folder: Path, detector_folder: Path) -> None:
-    pixels = np.zeros((32, 32, 3), np.uint8)
-    with pytest.raises(ValueError, match="is classification; it has no boxes"):
-        Predictor.open(model_folder).detect(pixels, (32, 32))
-    with pytest.raises(ValueError, match="is detection; it has no logits"):
-        Predictor.open(detector_folder).classify(pixels)
-
-
 @pytest.mark.parametrize("name", ["fixed", "shares"], ids=["boxes", "scores"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_objects_that_are_no_numbers_are_refused(
-    detector_folder: Path, name: str, value: float
+    detector_folder: Path, state_files: StateFiles, name: str, value: float
 ) -> None:
     model = onnx.load(detector_folder / "model.onnx")
     for initializer in model.graph.initializer:
@@ -167,8 +220,9 @@ def test_objects_that_are_no_numbers_are_refused(
             values.flat[0] = value
             initializer.CopyFrom(onnx.numpy_helper.from_array(values, name))
     onnx.save(model, detector_folder / "model.onnx")
-    with pytest.raises(BundleError, match="answers with values that are no numbers"):
-        Predictor.open(detector_folder).detect(np.ones((32, 32, 3), np.uint8), (32, 32))
+    state_files(detector_folder, Contract.load(detector_folder))
+    with pytest.raises(BundleError, match="gives outputs that are not finite"):
+        Predictor.open(detector_folder).predict_array(np.ones((32, 32, 3), np.uint8))
 
 
 def test_classifier_imports_nothing_of_detection(model_folder: Path, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from edgetl.facts.latency import LatencyFacts, Quantile
 from edgetl.hashing import digest_folder
 from edgetl.runtime import bundle, golden
 from edgetl.runtime.bundle import runtime_files
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.latency import load_latency
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace, benchmark
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
@@ -44,14 +46,13 @@ def candidate(tmp_path: Path, shelve: Callable[[Path, str, str, Facts], Artifact
         task="classification",
         labels=("red", "green", "blue"),
         format="onnx",
-        file="model.onnx",
+        files=describe_files(folder, ("model.onnx",)),
         precision="fp32",
-        input=InputSpec("image", _SIZE, _SIZE),
-        preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
-        outputs=(OutputSpec("logits", "logits", (1, 3)),),
+        inputs=(ImageInput("image", "image", Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 3), "logits"),),
     ).save(folder)
     pixels = np.zeros((1, _SIZE, _SIZE, 3), np.uint8)
-    golden.record(folder, pixels, {"logits": np.zeros((1, 3), np.float32)}, [pixels[0]])
+    golden.record(folder, {"image": pixels}, {"logits": np.zeros((1, 3), np.float32)}, [pixels[0]])
     return shelve(folder, "export onnx", "float", {})
 
 
@@ -140,7 +141,10 @@ def test_failure_on_the_device_ends_with_its_reason(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:
     (candidate.folder / "model.onnx").write_bytes(b"torn")
-    with pytest.raises(DeviceError, match=r"ended with 6: edgetl\.runtime: onnxruntime .* cannot"):
+    message = (
+        r"ended with 6: edgetl\.runtime: model/model\.onnx has 4 bytes, but contract\.json states"
+    )
+    with pytest.raises(DeviceError, match=message):
         STAGE.run(settings, {"candidate": candidate}, workspace("benchmark"))
 
 
@@ -264,7 +268,7 @@ def test_gpu_is_timed_after_it_answered_the_golden_samples(
 def test_gpu_that_answers_otherwise_is_told(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:
-    names = ("pixels", "fitted", "reference.logits", "recorded.logits")
+    names = ("input.image", "fitted", "reference.logits", "recorded.logits")
     with np.load(candidate.folder / "golden.npz") as kept:
         arrays = {name: kept[name] for name in names}
     arrays["recorded.logits"] = arrays["recorded.logits"] + np.float32(3)
@@ -273,7 +277,7 @@ def test_gpu_that_answers_otherwise_is_told(
     facts = STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
     assert facts.broken is not None
     (told,) = facts.broken
-    assert told.startswith("logits answers as recorded: worst 3, ")
+    assert told.startswith("logits against the recorded outputs: worst 3, ")
     assert "; answers otherwise on cuda" in STAGE.summary(facts)
 
 

@@ -17,6 +17,7 @@ from edgetl.evaluation import EVALUATIONS
 from edgetl.models import deployable, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.runtime import golden
+from edgetl.runtime.contract import Contract
 from edgetl.runtime.detections import NmsSettings
 from edgetl.runtime.predictor import Predictor
 from edgetl.stages import STAGES, Job, Node, export
@@ -146,13 +147,15 @@ def test_golden_samples_are_images_of_the_validation_split(
 ) -> None:
     found = bench.run(onnx_node(bench, inputs), inputs)
 
-    samples = golden.load(found.folder, ["logits"])
+    samples = golden.load(found.folder, Contract.load(found.folder))
     images = Dataset.open(inputs["dataset"].folder).images(Split.VAL)
-    assert np.array_equal(samples.pixels, images), "all eight of eight"
+    assert np.array_equal(samples.inputs["image"], images), "all eight of eight"
     assert samples.fitted.shape == (2, SIZE, SIZE, 3)
     spec, module = load_model(inputs["model"].folder)
     with torch.no_grad():
-        predictions = RawPixels(module, spec.mean, spec.std)(torch.tensor(samples.pixels).float())
+        predictions = RawPixels(module, spec.mean, spec.std)(
+            torch.tensor(samples.inputs["image"]).float()
+        )
     np.testing.assert_allclose(samples.reference["logits"], predictions.numpy(), atol=1e-6)
 
 
@@ -172,7 +175,7 @@ def test_file_that_answers_otherwise_than_torch_is_refused(
     monkeypatch.setattr(export, "_LARGEST_ERROR", -1.0)
 
     with pytest.raises(
-        EdgetlError, match=r"onnx file answers otherwise than torch: .* outputs span"
+        EdgetlError, match=r"outputs of the onnx file differ from torch's by .*, and their range"
     ):
         bench.run(onnx_node(bench, inputs), inputs)
 

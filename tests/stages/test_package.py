@@ -13,7 +13,9 @@ from edgetl.config.target import Target
 from edgetl.facts import FactsModel
 from edgetl.facts.package import PackageFacts, Part
 from edgetl.runtime.bundle import check_files, runtime_files
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import ModelFile
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Node, NoOptions, Workspace
 from edgetl.stages._candidates import Timing
@@ -259,11 +261,10 @@ def _on_cuda(
         task="classification",
         labels=("red",),
         format="onnx",
-        file="model.onnx",
+        files=(ModelFile("model.onnx", 1, "0" * 64),),
         precision="fp32",
-        input=InputSpec("image", 32, 32),
-        preprocess=Preprocess(32, 32, "stretch", "bilinear", 0),
-        outputs=(OutputSpec("logits", "logits", (1, 1)),),
+        inputs=(ImageInput("image", "image", Preprocess(32, 32, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 1), "logits"),),
     ).save(artifacts[_file("onnx fp32")].folder)
     timed = root / "timed"
     timed.mkdir()

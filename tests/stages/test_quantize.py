@@ -20,7 +20,9 @@ from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_value
 from edgetl.nn.layers import RawPixels
 from edgetl.runtime import golden
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import STAGES, Job, Node, quantize
@@ -89,21 +91,20 @@ def inputs(bench: Any, shelve: Callable[..., Artifact], tmp_path: Path) -> dict[
     pixels = Dataset.open(dataset.folder).images(Split.VAL)
     folder = tmp_path / "float"
     folder.mkdir()
-    example = torch.zeros(1, SIZE, SIZE, 3)
-    EXPORTERS.load("onnx").export(module, example, ("logits",), folder)
+    examples = {"image": torch.zeros(1, SIZE, SIZE, 3)}
+    EXPORTERS.load("onnx").export(module, examples, ("logits",), folder)
     contract = Contract(
         task="classification",
         labels=("dark", "bright"),
         format="onnx",
-        file="model.onnx",
+        files=describe_files(folder, ("model.onnx",)),
         precision="fp32",
-        input=InputSpec("image", SIZE, SIZE),
-        preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
-        outputs=(OutputSpec("logits", "logits", (1, 2)),),
+        inputs=(ImageInput("image", "image", Preprocess(SIZE, SIZE, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 2), "logits"),),
     )
     with torch.no_grad():
         reference = {"logits": module(torch.tensor(pixels).float()).numpy()}
-    complete(folder, contract, pixels, reference, [pixels[0]])
+    complete(folder, contract, {"image": pixels}, reference, [pixels[0]])
     return {"dataset": dataset, "float": shelve(folder, "export onnx", "float", {})}
 
 

@@ -216,7 +216,7 @@ def test_candidate_shown_to_hold_goes_before_a_faster_doubtful_one() -> None:
 
 
 def test_candidate_that_answers_otherwise_on_the_device_is_rejected_whatever_the_limits() -> None:
-    why = "logits answers as recorded: worst 3, 0.01 allowed"
+    why = "logits against the recorded outputs: worst 3, 0.01 allowed"
     found = choose(
         board(), [figures("onnx fp32 cuda", p95_ms=0.5, broken=why), figures("onnx fp32")]
     )

@@ -20,8 +20,10 @@ from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import VerificationFacts
 from edgetl.models import deployable, load_model
 from edgetl.runtime import golden
-from edgetl.runtime.contract import Contract, InputSpec, OutputSpec
+from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import NmsSettings
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace
 from edgetl.stages._deployed import outputs_of
@@ -314,22 +316,21 @@ def _export(model: Path, folder: Path, images: NDArray[np.uint8]) -> Path:
     network = deployable(spec, module)
     names = EVALUATIONS.load(spec.task.value).outputs
     exporter = EXPORTERS.load("onnx")
-    tensors = exporter.export(network, torch.zeros(1, _SIZE, _SIZE, 3), names, folder)
-    reference = outputs_of(network, images, names)
+    tensors = exporter.export(network, {"image": torch.zeros(1, _SIZE, _SIZE, 3)}, names, folder)
+    reference = outputs_of(network, {"image": images}, names)
     Contract(
         task=spec.task.value,
         labels=_CLASSES,
         format="onnx",
-        file=exporter.file,
+        files=describe_files(folder, exporter.files),
         precision="fp32",
-        input=InputSpec("image", _SIZE, _SIZE),
-        preprocess=_PREPROCESS,
+        inputs=(ImageInput("image", "image", _PREPROCESS),),
         outputs=tuple(
-            OutputSpec(name, tensors[name], (1, *reference[name].shape[1:])) for name in names
+            OutputSpec(name, tensors[name], (1, *reference[name].shape[1:]), name) for name in names
         ),
         nms=_NMS if spec.task == "detection" else None,
     ).save(folder)
-    golden.record(folder, images, reference, [images[0]])
+    golden.record(folder, {"image": images}, reference, [images[0]])
     return folder
 
 

@@ -12,6 +12,7 @@ from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.verification import VerificationFacts
+from edgetl.runtime.detections import Detections
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Workspace, export
@@ -87,7 +88,8 @@ def test_figures_of_a_detector_are_those_of_the_rule_in_its_contract(
     with np.load(out / "predictions.npz") as file:
         kept = {name: file[name] for name in file.files}
     for i, pixels in enumerate(dataset.images(Split.TEST)):
-        found = predictor.detect(pixels, (_SIZE, _SIZE))
+        found = predictor.predict_inputs({"image": pixels[np.newaxis]}, (_SIZE, _SIZE))
+        assert isinstance(found, Detections)
         rows = slice(kept["offsets"][i], kept["offsets"][i + 1])
         assert len(found) <= 2
         assert np.array_equal(kept["boxes"][rows], found.boxes)

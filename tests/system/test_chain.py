@@ -58,7 +58,7 @@ def test_bundle_is_complete_and_answers_as_it_did_here(chain: tuple[Path, Done])
     assert names >= expected | {"edgetl"}
     done = _runtime(bundle, "check", ".")
     assert done.returncode == 0, done.stderr
-    assert "answers as it did where it was made" in done.stdout
+    assert "reproduces its golden samples" in done.stdout
 
 
 def test_bundle_predicts_what_was_verified(chain: tuple[Path, Done], edgetl: Edgetl) -> None:

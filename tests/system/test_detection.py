@@ -64,7 +64,7 @@ def test_labelled_boxes_become_a_bundle(project: Path, ran: Done) -> None:
         "boxes": [1, locations, 4],
         "scores": [1, locations, 6],
     }
-    nms = contract["nms"]
+    nms = contract["operating_point"]["nms"]
     assert (nms["mode"], nms["iou"], nms["max_detections"]) == ("class-agnostic", 0.6, 100)
 
 
@@ -110,8 +110,8 @@ def test_bundle_checks_itself_without_edgetl(project: Path, tmp_path: Path) -> N
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"boxes +answers as recorded.*ok", done.stdout)
-    assert re.search(r"scores +answers as recorded.*ok", done.stdout)
+    assert re.search(r"boxes +against the recorded outputs.*ok", done.stdout)
+    assert re.search(r"scores +against the recorded outputs.*ok", done.stdout)
 
 
 def _zeroed_scores(graph: onnx.GraphProto) -> None:
@@ -143,7 +143,7 @@ def test_file_that_answers_otherwise_fails_its_golden_samples_alone(
     assert [name for name, case in cases.items() if case["status"] == "failed"] == [
         "golden samples"
     ]
-    assert "scores answers as recorded: worst 0." in cases["golden samples"]["reason"]
+    assert "scores against the recorded outputs: worst 0." in cases["golden samples"]["reason"]
 
 
 def test_classifier_is_no_detector(project: Path, edgetl: Callable[..., Done]) -> None:

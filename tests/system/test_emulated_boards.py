@@ -92,7 +92,7 @@ import numpy as np
 from edgetl.runtime.predictor import Predictor
 images = np.load("images.npy")
 for name in sys.argv[1:]:
-    np.savez(f"{name}.npz", **Predictor.open(Path(name)).run(images))
+    np.savez(f"{name}.npz", **Predictor.open(Path(name)).run({"image": images}))
 """
 
 
@@ -149,7 +149,7 @@ class Boards:
 
         for name in TARGETS:
             predictor = Predictor.open(project / "dist" / name)
-            here, contract = predictor.run(images), predictor.contract
+            here, contract = predictor.run({"image": images}), predictor.contract
             allowed = _allowed(predictor, here)
             if contract.nms is None:
                 _same_classes(contract, here["logits"], there[name]["logits"], allowed["logits"])

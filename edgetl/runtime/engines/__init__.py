@@ -5,7 +5,7 @@ than before, and ``PROVIDERS``: what can do an engine's arithmetic, `CPU` first,
 distributions of which any one brings it, best first. And ``open_session(file, threads, provider) ->
 Session``, which imports what it needs, numpy included: a plan asks for the packages of a format and
 must not wait for them. It runs the whole model on that provider or raises `EngineError`: times and
-answers of another are not what was asked for.
+outputs of another are not those that were asked for.
 
 An engine of an installed package imports nothing else of its package than what it lists in
 ``FILES``: modules that lie beside it and whose names start with an underscore. They travel with it
@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 from edgetl.runtime.errors import BundleError, ContractError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from typing import Any
 
     import numpy as np
     from numpy.typing import NDArray
@@ -50,8 +51,8 @@ class Session(Protocol):
     """A loaded model. Not safe to call from two threads at once."""
 
     @property
-    def input(self) -> TensorInfo:
-        """The only input."""
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The inputs in the order of the file."""
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
@@ -61,11 +62,15 @@ class Session(Protocol):
     def engine(self) -> str:
         """Package and version, for example ``onnxruntime 1.31.1``."""
 
-    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by their names in the file, as real numbers.
 
         Args:
-            pixels: Shape ``(1, H, W, 3)``, RGB; quantised the way the file states.
+            inputs: One sample, by the inputs' names in the file. An image is uint8 RGB
+                ``(1, H, W, 3)``, quantised the way the file states; tokens have the file's dtype.
+
+        Raises:
+            ValueError: If `inputs` have other names, shapes or dtypes.
         """
 
 
@@ -126,7 +131,7 @@ def package(format: str, provider: str = CPU) -> str:  # noqa: A002
         EngineError: If none is installed.
         ContractError: If there is no engine for `format`, or it has no such provider.
     """
-    # Here, because it costs a tenth of a cold answer, which does not need it.
+    # Here, because it costs a tenth of a cold prediction, which does not need it.
     from importlib import metadata
 
     for name in packages(format, provider):
@@ -155,8 +160,8 @@ def open_session(
     Raises:
         EngineError: If the engine's package cannot be imported, has no such provider, or would run
             the model elsewhere, even if only a part of it.
-        ContractError: If there is no engine for `format`, it has no such provider, or the file's
-            input is not pixels.
+        ContractError: If there is no engine for `format`, it has no such provider, or an input of
+            the file is neither an image nor tokens.
         BundleError: If the file is missing, damaged, or nothing that the engine can run.
     """
     packages(format, provider)
@@ -168,16 +173,6 @@ def open_session(
         return _engine(format).open_session(file, threads, provider)
     except ImportError as error:
         raise _missing(format, provider, str(error)) from error
-
-
-def one_input(inputs: Sequence[TensorInfo]) -> TensorInfo:
-    """Return the only input; raises ContractError if there are several or none."""
-    if len(inputs) != 1:
-        raise ContractError(
-            f"the model has {len(inputs)} inputs; the runtime feeds one image",
-            remedy="export the model with edgetl",
-        )
-    return inputs[0]
 
 
 def unloadable(file: Path, engine: str, error: Exception) -> BundleError:

@@ -1,21 +1,22 @@
 """ONNX files through ONNX Runtime, on the CPU or all of it on an NVIDIA GPU.
 
-ONNX Runtime falls back in four ways, of which none is said by an exception: it leaves out a
-provider that it was not built with; one whose libraries do not load; it gives single operations to
-the CPU; and its Python class prints a text and tries again on the CPU. Each is an error here.
+ONNX Runtime falls back in four ways, none of which raises an exception: it drops a provider that it
+was not built with; one whose libraries do not load; it gives single operations to the CPU; and its
+Python class prints a text and tries again on the CPU. Each is an error here.
 
-``tensorrt`` does not fall back to ``cuda`` either: how much of a model ran on which could not be
-told from outside. Who can do with CUDA asks for it.
+``tensorrt`` does not fall back to ``cuda`` either: how much of a model ran on which would not be
+known. A target that accepts CUDA names it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.engines import CPU, TensorInfo, one_input, unloadable
+from edgetl.runtime.engines import CPU, TensorInfo, unloadable
 from edgetl.runtime.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -34,7 +35,7 @@ _OFFICIAL = {
 _OPTIONS: dict[str, dict[str, str]] = {
     # Left alone, it computes fp32 with 10 bits of mantissa where the GPU can (since 1.18).
     "cuda": {"use_tf32": "0"},
-    # Has no such option; see that its fp32 answers hold the golden samples' tolerance.
+    # Has no such option; check that its fp32 outputs hold the golden samples' tolerance.
     "tensorrt": {},
 }
 _DTYPES = {
@@ -42,30 +43,36 @@ _DTYPES = {
     "tensor(float16)": "float16",
     "tensor(uint8)": "uint8",
     "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
 }
 _ERRORS_ONLY = 3
-"""ONNX Runtime's log level that leaves out warnings."""
+"""ONNX Runtime's log level without warnings."""
 
 
 class OnnxSession:
     """One ONNX Runtime session."""
 
     def __init__(self, session: Any, engine: str) -> None:  # noqa: ANN401 - onnxruntime has no types
-        from edgetl.runtime.engines._pixels import decoder, encoder
+        from edgetl.runtime.engines._arrays import check_arrays, decoder, encoder
 
         self.engine = engine
-        self.input = one_input([_info(given) for given in session.get_inputs()])
+        self.inputs = tuple(_info(node) for node in session.get_inputs())
         self.outputs = tuple(_info(output) for output in session.get_outputs())
+        self._check_arrays = check_arrays
         self._session = session
         self._names = [output.name for output in self.outputs]
-        self._encode = encoder(self.input)
+        self._encoders = [(info.name, encoder(info)) for info in self.inputs]
         self._decoders = [decoder(info) for info in self.outputs]
 
-    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name; see `Session.run`."""
-        found = self._session.run(self._names, {self.input.name: self._encode(pixels)})
+        self._check_arrays(inputs, self.inputs)
+        feed = {name: encode(inputs[name]) for name, encode in self._encoders}
+        outputs = self._session.run(self._names, feed)
         return {
-            name: decode(values) for name, decode, values in zip(self._names, self._decoders, found)
+            name: decode(values)
+            for name, decode, values in zip(self._names, self._decoders, outputs)
         }
 
 
@@ -121,11 +128,11 @@ def _on_gpu(file: Path, threads: int, provider: str, engine: str) -> Any:  # noq
             remedy=f"see that the libraries of '{provider}' are there and fit this onnxruntime, or "
             f"take 'onnx@{provider}' out of the target's candidates",
         ) from error
-    found = session.get_providers()
-    if found[0] != asked:
+    used = session.get_providers()[0]
+    if used != asked:
         raise EngineError(
-            f"{asked} was asked for, but {engine} runs {file} on {found[0]}, whose times and "
-            "answers are not those",
+            f"{asked} was asked for, but {engine} runs {file} on {used}, whose times and outputs "
+            "are not those",
             remedy=f"see that the libraries of '{provider}' are there and fit this onnxruntime",
         )
     return session

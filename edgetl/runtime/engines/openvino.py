@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.engines import CPU, TensorInfo, one_input, unloadable
+from edgetl.runtime.engines import CPU, TensorInfo, unloadable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -19,24 +20,31 @@ PROVIDERS = {CPU: ("openvino",)}
 class OpenvinoSession:
     """One compiled model with one infer request."""
 
-    def __init__(self, compiled: Any, given: TensorInfo, engine: str) -> None:  # noqa: ANN401 - openvino is not followed
+    def __init__(self, compiled: Any, inputs: tuple[TensorInfo, ...], engine: str) -> None:  # noqa: ANN401 - openvino is not followed
         import numpy as np
         import openvino
 
-        from edgetl.runtime.engines._pixels import decoder
+        from edgetl.runtime.engines._arrays import check_arrays, decoder, is_tokens
 
         self.engine = engine
-        self.input = given
+        self.inputs = inputs
         self.outputs = tuple(_info(output) for output in compiled.outputs)
+        self._check_arrays = check_arrays
         self._decoders = [decoder(info) for info in self.outputs]
         self._request = compiled.create_infer_request()
-        # Bound once: OpenVINO reads the input from this array, so a call need not look for it.
-        self._held = np.zeros(self.input.shape, np.uint8)
-        self._request.set_input_tensor(openvino.Tensor(self._held, shared_memory=True))
+        # Bound once: OpenVINO reads the inputs from these arrays, so a call need not look for them.
+        self._held = {
+            info.name: np.zeros(info.shape, info.dtype if is_tokens(info) else "uint8")
+            for info in inputs
+        }
+        for index, array in enumerate(self._held.values()):
+            self._request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
 
-    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name; see `Session.run`."""
-        self._held[...] = pixels
+        self._check_arrays(inputs, self.inputs)
+        for name, array in self._held.items():
+            array[...] = inputs[name]
         # Copied here, because the next call writes to the same memory; not also by OpenVINO.
         self._request.infer(share_outputs=True)
         return {
@@ -50,7 +58,7 @@ def open_session(file: Path, threads: int, provider: str) -> OpenvinoSession:
     del provider  # there is but one
     import openvino
 
-    from edgetl.runtime.engines._pixels import check_input
+    from edgetl.runtime.engines._arrays import check_input, is_tokens
 
     engine = f"openvino {openvino.__version__.partition('-')[0]}"
     core = openvino.Core()
@@ -58,12 +66,14 @@ def open_session(file: Path, threads: int, provider: str) -> OpenvinoSession:
         model = core.read_model(file)
     except RuntimeError as error:
         raise unloadable(file, engine, error) from error
-    given = one_input([_info(port) for port in model.inputs])
-    check_input(given)
+    inputs = tuple(_info(port) for port in model.inputs)
     # OpenVINO turns pixels into the file's type on its own: the same numbers, and a quarter of the
     # bytes to write.
     pixels = openvino.preprocess.PrePostProcessor(model)
-    pixels.input().tensor().set_element_type(openvino.Type.u8)
+    for index, info in enumerate(inputs):
+        check_input(info)
+        if not is_tokens(info):
+            pixels.input(index).tensor().set_element_type(openvino.Type.u8)
     try:
         config = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -75,7 +85,7 @@ def open_session(file: Path, threads: int, provider: str) -> OpenvinoSession:
         compiled = core.compile_model(pixels.build(), "CPU", config)
     except RuntimeError as error:
         raise unloadable(file, engine, error) from error
-    return OpenvinoSession(compiled, given, engine)
+    return OpenvinoSession(compiled, inputs, engine)
 
 
 def _info(port: Any) -> TensorInfo:  # noqa: ANN401 - openvino is not followed

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.engines import CPU, TensorInfo, one_input, unloadable
+from edgetl.runtime.engines import CPU, TensorInfo, unloadable
 from edgetl.runtime.silence import silenced
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -21,30 +22,35 @@ class TfliteSession:
     """One interpreter with its tensors allocated."""
 
     def __init__(self, interpreter: Any, package: str) -> None:  # noqa: ANN401 - LiteRT has no types
-        from edgetl.runtime.engines._pixels import decoder, encoder
+        from edgetl.runtime.engines._arrays import check_arrays, decoder, encoder
 
         inputs, outputs = _tensors(interpreter)
         self._package = package
-        self.input = one_input([_info(name, details) for name, details in inputs.items()])
+        self.inputs = tuple(_info(name, details) for name, details in inputs.items())
         self.outputs = tuple(_info(name, details) for name, details in outputs.items())
-        self._encode = encoder(self.input)
-        self._decoders = [decoder(info) for info in self.outputs]
+        self._check_arrays = check_arrays
+        self._encoders = [
+            (info.name, inputs[info.name]["index"], encoder(info)) for info in self.inputs
+        ]
+        self._decoders = [
+            (info.name, outputs[info.name]["index"], decoder(info)) for info in self.outputs
+        ]
         self._interpreter = interpreter
-        self._given = inputs[self.input.name]["index"]
-        self._found = [details["index"] for details in outputs.values()]
 
     @property
     def engine(self) -> str:
         """Package and version."""
         return _called(self._package)
 
-    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name; see `Session.run`."""
-        self._interpreter.set_tensor(self._given, self._encode(pixels))
+        self._check_arrays(inputs, self.inputs)
+        for name, index, encode in self._encoders:
+            self._interpreter.set_tensor(index, encode(inputs[name]))
         self._interpreter.invoke()
         return {
-            info.name: decode(self._interpreter.get_tensor(index))
-            for info, decode, index in zip(self.outputs, self._decoders, self._found)
+            name: decode(self._interpreter.get_tensor(index))
+            for name, index, decode in self._decoders
         }
 
 

@@ -114,7 +114,7 @@ def test_provider_is_asked_for_alone_and_without_a_way_back(
     session = open_session("onnx", file, 1, provider)
     assert session.engine == "onnxruntime 1.23.0"
     pixels = np.full((1, 32, 32, 3), 100, np.uint8)
-    assert session.run(pixels)["logits"] == pytest.approx(np.ones((1, 3)), abs=1e-5)
+    assert session.run({"image": pixels})["logits"] == pytest.approx(np.ones((1, 3)), abs=1e-5)
     (given,) = made
     assert [name for name, _ in given["providers"]] == [official]
     assert given["enable_fallback"] == 0
@@ -139,7 +139,7 @@ def test_session_that_says_it_runs_elsewhere_is_refused(
     with pytest.raises(
         EngineError,
         match=rf"^{asked} was asked for, but onnxruntime 1\.23\.0 runs \S+ on {runs_on[0]}, whose "
-        "times and answers are not those",
+        "times and outputs are not those",
     ):
         open_session("onnx", file, 1, provider)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, unloadable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -24,14 +25,14 @@ class NpzSession:
         self._weights = weights
         height, width = (int(side) for side in weights["size"])
         self.engine = f"numpy {np.__version__}"
-        self.input = TensorInfo("image", (1, height, width, 3), "float32", None, None)
+        self.inputs = (TensorInfo("image", (1, height, width, 3), "float32", None, None),)
         shape = (1, len(weights["head.bias"]))
         self.outputs = (TensorInfo("logits", shape, "float32", None, None),)
 
-    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         from ._patch_mean import predict
 
-        return {"logits": predict(self._weights, pixels)}
+        return {"logits": predict(self._weights, inputs["image"])}
 
 
 def open_session(file: Path, threads: int, provider: str) -> NpzSession:

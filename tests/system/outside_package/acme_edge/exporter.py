@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +21,15 @@ class NpzExporter:
     tools: tuple[str, ...] = ("torch", "numpy")
 
     def export(
-        self, module: nn.Module, example: Tensor, outputs: tuple[str, ...], out: Path
+        self,
+        module: nn.Module,
+        examples: Mapping[str, Tensor],
+        outputs: tuple[str, ...],
+        out: Path,
     ) -> dict[str, str]:
         import numpy as np
 
-        (output,) = outputs
+        (example,), (output,) = examples.values(), outputs
         weights = {
             name: module.get_parameter(f"module.{name}").detach().numpy()
             for name in ("stem.weight", "stem.bias", "head.weight", "head.bias")

@@ -1,0 +1,52 @@
+"""The files of a model: names, sizes and digests, as the contract states them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgetl.runtime.bundle import digest_file
+from edgetl.runtime.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_REMEDY = "copy the whole folder again from where it was made"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a model, in the contract's folder."""
+
+    name: str
+    size_bytes: int | None
+    """None in contracts of schema 1, which do not state it."""
+    sha256: str | None
+    """64 hex digits; None in contracts of schema 1."""
+
+
+def describe_files(folder: Path, names: Iterable[str]) -> tuple[ModelFile, ...]:
+    """Return the files `names` of `folder` with their sizes and digests, in this order."""
+    return tuple(
+        ModelFile(name, (folder / name).stat().st_size, digest_file(folder / name))
+        for name in names
+    )
+
+
+def check_sizes(folder: Path, files: Iterable[ModelFile]) -> None:
+    """See that the files are there and as large as stated: some engines crash on a truncated one.
+
+    Raises:
+        BundleError: If a file is missing or of another size.
+    """
+    for file in files:
+        path = folder / file.name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing", remedy=_REMEDY)
+        size_bytes = path.stat().st_size
+        if file.size_bytes not in (None, size_bytes):
+            raise BundleError(
+                f"{path} has {size_bytes} bytes, but contract.json states {file.size_bytes}",
+                remedy=_REMEDY,
+            )

@@ -1,0 +1,93 @@
+"""The contract of a task on the device: one file per task, found by the task's name.
+
+A task file defines the functions of `Task`. It needs the standard library, numpy and Pillow alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgetl.runtime.contract import Contract
+    from edgetl.runtime.golden import Golden, ReplayRow
+
+    Outputs = Mapping[str, NDArray[np.float32]]
+
+
+class Prediction(Protocol):
+    """What a model predicts for one sample."""
+
+    def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
+        """Return it for people, at least one line.
+
+        Args:
+            labels: Class names of the contract.
+            top: Show at most so many classes or objects; None for what is usual.
+        """
+
+    def row(self, labels: Sequence[str], top: int | None) -> dict[str, object]:
+        """Return the same as plain JSON."""
+
+    def draw(
+        self, image: NDArray[np.uint8], labels: Sequence[str], top: int | None
+    ) -> NDArray[np.uint8]:
+        """Return a copy of the upright RGB image ``(h, w, 3)`` with the prediction drawn on it."""
+
+
+class Task(Protocol):
+    """The functions of a task file."""
+
+    def problems(self, contract: Contract) -> Iterator[tuple[str, str]]:
+        """Yield key and reason of whatever this task cannot use in `contract`."""
+
+    def predict(
+        self, outputs: Outputs, contract: Contract, image_size: tuple[int, int] | None
+    ) -> Prediction:
+        """Return the prediction for one sample.
+
+        Args:
+            outputs: Finite values by output name, without the batch axis.
+            contract: Of the model.
+            image_size: Height and width of the image before it was fitted; None if there is none.
+        """
+
+    def with_threshold(self, contract: Contract, threshold: float) -> Contract:
+        """Return `contract` with another score threshold.
+
+        Raises:
+            EdgetlUsageError: If the task has no threshold.
+            ValueError: If `threshold` is not in 0..1.
+        """
+
+    def stored(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return outputs as golden samples keep them, within `golden.STORED_STEP` of `values`."""
+
+    def replay_rows(
+        self, contract: Contract, golden: Golden, outputs: Outputs, allowed: Mapping[str, float]
+    ) -> Iterator[ReplayRow]:
+        """Yield comparisons of predictions, beyond those of single outputs.
+
+        Args:
+            contract: Of the model.
+            golden: The samples.
+            outputs: Of the model for all samples, by output name.
+            allowed: By how much each output may differ.
+        """
+
+
+def names() -> tuple[str, ...]:
+    """Return the tasks that have a file, sorted, without importing any."""
+    modules = pkgutil.iter_modules(__path__)
+    return tuple(sorted(module.name for module in modules if module.name[0] != "_"))
+
+
+def load(name: str) -> Task:
+    """Return the task `name`, which is one of `names`."""
+    return cast("Task", importlib.import_module(f"{__name__}.{name}"))

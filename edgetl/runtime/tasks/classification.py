@@ -1,0 +1,109 @@
+"""Classification: one label of several for a whole sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgetl.runtime.decode import softmax, top_k
+from edgetl.runtime.errors import EdgetlUsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from edgetl.runtime.contract import Contract
+    from edgetl.runtime.golden import Golden, ReplayRow
+    from edgetl.runtime.tasks import Outputs
+
+_LOGITS = "logits"
+_PROBABILITIES = "probabilities"
+
+
+@dataclass(frozen=True)
+class ClassPrediction:
+    """The classes of one sample."""
+
+    label: str
+    index: int
+    probabilities: tuple[float, ...]
+    """One per class, in the order of the contract's labels; they add up to 1."""
+
+    def top(self, count: int) -> list[int]:
+        """Return the indices of the `count` likeliest classes, likeliest first."""
+        return top_k(np.asarray(self.probabilities, np.float32), count)
+
+    def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
+        """Return the likeliest classes in one line; see `edgetl.runtime.tasks.Prediction`."""
+        best = self.top(top or 1)
+        return [", ".join(f"{labels[index]} {self.probabilities[index]:.4f}" for index in best)]
+
+    def row(self, labels: Sequence[str], top: int | None) -> dict[str, object]:
+        """Return the same as plain JSON."""
+        best = self.top(top or 1)
+        rows = [{"label": labels[i], "probability": self.probabilities[i]} for i in best]
+        return {"label": self.label, "top": rows}
+
+    def draw(
+        self, image: NDArray[np.uint8], labels: Sequence[str], top: int | None
+    ) -> NDArray[np.uint8]:
+        """Return a copy of `image` with the likeliest classes in its upper left corner."""
+        # Here, because Pillow's drawing takes long to import.
+        from edgetl.runtime.draw import draw_label
+
+        best = self.top(top or 1)
+        text = "\n".join(f"{labels[index]} {self.probabilities[index]:.2f}" for index in best)
+        return draw_label(image, text)
+
+
+def problems(contract: Contract) -> Iterator[tuple[str, str]]:
+    """Yield what a classifier cannot use; see `edgetl.runtime.tasks.Task`."""
+    if contract.nms is not None:
+        yield "operating_point.nms", "is only for detectors; the model is a classifier"
+    shapes = {output.kind: output.shape for output in contract.outputs}
+    expected = (1, len(contract.labels))
+    if len(contract.outputs) != 1 or shapes not in (
+        {_LOGITS: expected},
+        {_PROBABILITIES: expected},
+    ):
+        what = f"are {shapes}; a classifier has {_LOGITS} or {_PROBABILITIES} of shape {expected}"
+        yield "outputs", what
+
+
+def predict(
+    outputs: Outputs, contract: Contract, image_size: tuple[int, int] | None
+) -> ClassPrediction:
+    """Return the classes of one sample; see `edgetl.runtime.tasks.Task`."""
+    del image_size  # a class has no place in the image
+    (output,) = contract.outputs
+    values = outputs[output.name]
+    probabilities = softmax(values) if output.kind == _LOGITS else values
+    (index,) = top_k(probabilities, 1)
+    return ClassPrediction(
+        contract.labels[index], index, tuple(float(value) for value in probabilities)
+    )
+
+
+def with_threshold(contract: Contract, threshold: float) -> Contract:
+    """Refuse: a classifier has no threshold."""
+    del contract, threshold
+    raise EdgetlUsageError(
+        "the model is a classifier, which has no threshold",
+        remedy="drop --threshold; --top sets how many classes are printed",
+    )
+
+
+def stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `values`: logits take little space."""
+    return values
+
+
+def replay_rows(
+    contract: Contract, golden: Golden, outputs: Outputs, allowed: Mapping[str, float]
+) -> Iterator[ReplayRow]:
+    """Yield nothing: logits within their tolerance give the same classes, but for ties."""
+    del contract, golden, outputs, allowed
+    return iter(())
