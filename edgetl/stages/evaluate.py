@@ -14,6 +14,7 @@ from edgetl.facts.training import ChainFacts, ChainStep
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import TEACHER, student_node
 from edgetl.stages._model_chain import chain_of, model_table
+from edgetl.stages._training import family_of
 from edgetl.stages._views import network_input, view_node
 from edgetl.store.store import Artifact
 from edgetl.types import Role, Split
@@ -134,6 +135,13 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy", "pycocotools", "torch", "torchvision")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    plugins: dict[str, str] = {}
+    for position in range(len(settings.steps)):
+        plugins |= family_of(inputs[f"model {position}"])
+    return plugins
+
+
 STAGE = Stage(
     name="evaluate",
     version=2,
@@ -145,4 +153,5 @@ STAGE = Stage(
     facts=ChainFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

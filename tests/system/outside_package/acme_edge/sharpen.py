@@ -8,6 +8,7 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.facts import FactsModel
+from edgetl.models import FAMILIES, load_model, read_spec, save_model
 from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, Workspace, no_nodes
 from edgetl.store.store import Artifact
 
@@ -30,8 +31,6 @@ def _refine(job: Job, step: Refining, made: Planned) -> Node:
 def _run(settings: SharpenTable, inputs: Mapping[str, Artifact], work: Workspace) -> SharpenFacts:
     import torch
 
-    from edgetl.models import FAMILIES, load_model, save_model
-
     spec, module = load_model(inputs["model"].folder)
     head = module.get_submodule(FAMILIES.load(spec.family).head)
     with torch.no_grad():
@@ -50,6 +49,11 @@ def _summary(facts: SharpenFacts) -> str:
     return f"logits times {facts.factor:g}"
 
 
+def _plugins(settings: SharpenTable, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del settings
+    return FAMILIES.stamp(read_spec(inputs["model"].folder).family)
+
+
 STAGE = Stage(
     name="sharpen",
     version=1,
@@ -62,4 +66,5 @@ STAGE = Stage(
     facts=SharpenFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )
