@@ -46,6 +46,7 @@ def load_recipe(
     overrides: Sequence[str],
     stage_tables: Mapping[str, type[Table]],
     refining_tables: Mapping[str, type[Table]] | None = None,
+    *,
     methods: Mapping[str, MethodKeys] | None = None,
     others: Collection[str] = (),
 ) -> LoadedRecipe:
@@ -67,7 +68,7 @@ def load_recipe(
     document = _read(path, source, overrides)
     known = {stage: table for stage, table in stage_tables.items() if table.model_fields}
     fixed = {key: value for key, value in document.data.items() if key not in known}
-    unused = dict.fromkeys(others, Table)
+    unused: dict[str, type[Table]] = dict.fromkeys(others, Table)
     recipe, problems = check_table(Recipe, document, fixed, beside=lambda: known | unused)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():

@@ -80,8 +80,8 @@ def recipe_of(given: str, overrides: Sequence[str], stages: Mapping[str, Stage])
         overrides,
         {name: stage.options for name, stage in stages.items() if stage.refine is None},
         {name: stage.options for name, stage in stages.items() if stage.refine is not None},
-        {name: stage.methods for name, stage in stages.items() if stage.methods},
-        [name for name in STAGES.names() if name not in stages],
+        methods={name: stage.methods for name, stage in stages.items() if stage.methods},
+        others=[name for name in STAGES.names() if name not in stages],
     )
 
 

@@ -87,6 +87,12 @@ def test_schema_of_a_recipe_accepts_the_ready_made_one_and_refuses_a_typo() -> N
         jsonschema.validate(recipe | {"finetune": {"epocs": 3}}, schema)
 
 
+def test_schema_has_no_table_for_a_refining_stage() -> None:
+    schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
+    assert "adapt" not in schema["properties"]
+    assert {"finetune", "distill", "benchmark"} <= set(schema["properties"])
+
+
 def test_schema_of_a_recipe_has_the_keys_of_every_method_and_keeps_them_apart() -> None:
     schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
     ready = Path(__file__).parents[2] / "edgetl" / "recipes" / "parts.yaml"

@@ -216,6 +216,12 @@ def test_recipe_without_the_package_names_what_is_unknown(
             id="broken",
         ),
         pytest.param(
+            {"acme_edge/stage.py": "1 / 0\n"},
+            3,
+            "stage 'tally' of package 'acme-edge 0.1' cannot be imported: ZeroDivisionError",
+            id="broken stage",
+        ),
+        pytest.param(
             {"acme_edge-0.1.dist-info/entry_points.txt": "[edgetl.engines]\nonnx = acme_edge\n"},
             3,
             "engine 'onnx' is defined by edgetl and by acme-edge 0.1\n  a name belongs to one "
@@ -236,6 +242,8 @@ def test_package_that_cannot_be_used_is_an_error_of_one_paragraph_for_those_who_
         done = edgetl(project, "plan", "recipe.yaml", **_path(package))
         assert done.returncode == 0, done.stderr
         target.write_text(target.read_text().replace("onnx: [fp32, int8]", "npz: [fp32]"))
+        with (project / "recipe.yaml").open("a", encoding="utf-8") as recipe:
+            recipe.write("tally: {times: 3}\n" if "stage" in message else "")
     done = edgetl(project, "plan", "recipe.yaml", **_path(package))
     assert done.returncode == code, done.stderr
     assert message in done.stderr

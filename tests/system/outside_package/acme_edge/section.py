@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from acme_edge.tally import TallyFacts
 from edgetl.report.record import Run
 from edgetl.report.sections import Section
+
+from .tally import TallyFacts
 
 
 def _render(run: Run) -> str | None:

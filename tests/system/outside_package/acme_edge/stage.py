@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from acme_edge.tally import TallyFacts
 from edgetl.config.table import Table
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact
+
+from .tally import TallyFacts
 
 
 class TallyTable(Table):
