@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
@@ -55,6 +55,8 @@ class Problem:
     """Dotted key, or a file below the data folder."""
     what: str
     line: int | None = None
+    source: str = ""
+    """The file, where an error is about several; empty for that of the error."""
 
 
 class ConfigError(EdgetlError):
@@ -66,11 +68,24 @@ class ConfigError(EdgetlError):
         self.source = source
         self.problems = tuple(problems)
         lines = [
-            f"{source}{f':{problem.line}' if problem.line else ''}: "
+            f"{problem.source or source}{f':{problem.line}' if problem.line else ''}: "
             f"{f'{problem.where}: ' if problem.where else ''}{problem.what}"
             for problem in self.problems
         ]
         super().__init__("\n".join(lines), remedy=remedy or f"edit {source} and run again")
+
+
+def join_errors(errors: Sequence[ConfigError]) -> ConfigError:
+    """Return one error with the problems and the remedies of `errors`, at least one."""
+    if len(errors) == 1:
+        return errors[0]
+    problems = [
+        replace(problem, source=problem.source or error.source)
+        for error in errors
+        for problem in error.problems
+    ]
+    remedies = dict.fromkeys(error.remedy for error in errors)
+    return ConfigError(errors[0].source, problems, remedy="\n  ".join(remedies))
 
 
 class DataError(EdgetlError):

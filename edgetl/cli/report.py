@@ -30,7 +30,7 @@ _DEFAULT_OUT = Path("report.html")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=f"HTML file to write; {_DEFAULT_OUT} unless Markdown or JSON is asked for.",
+    help=f"HTML file to write; default: {_DEFAULT_OUT}, but none with --markdown or --json.",
 )
 @click.option("--markdown", is_flag=True, help="Print a Markdown summary, for a CI job summary.")
 @options.as_json
@@ -43,17 +43,20 @@ def command(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Report the last finished run of RECIPE: verdicts, figures, curves, misses, lineage.
+    """Report the last complete run of RECIPE: verdicts, figures, curves, worst errors, lineage.
 
-    The HTML file holds everything itself: it loads nothing and runs no script. It can be read on a
-    phone, printed, and kept with the bundle.
+    The HTML file is self-contained, without scripts. It can be read on a phone, printed, and kept
+    with the bundle.
 
     \b
     edgetl report images/recipe.yaml
     edgetl report images/recipe.yaml --out dist/report.html --markdown >> "$GITHUB_STEP_SUMMARY"
     """
     if markdown and as_json:
-        raise UsageError("--markdown and --json both want standard output", remedy="give one")
+        raise UsageError(
+            "--markdown and --json cannot be combined, as both print to standard output",
+            remedy="use one of them",
+        )
     store = Store(store_root)
     stages = recipe_stages(recipe, overrides)
     job = load_job(recipe, overrides, store, stages)
@@ -100,27 +103,24 @@ def _notice(
     stages: Mapping[str, Stage],
     artifacts: Mapping[str, Artifact],
 ) -> str:
-    """Return what makes the recipe of now another one than that of the run; empty if nothing."""
+    """Return a notice if a run of the recipe would now have other results; empty otherwise."""
     try:
         steps = survey(job, store, stages).steps
     except EdgetlError as error:
-        # The figures are there even if the data or the device of the run are not any more.
-        return (
-            "Whether the recipe still asks for what this run made could not be found out: "
-            f"{error.message}."
-        )
+        # The report does not need the data or the device, which may be unavailable by now.
+        return f"It could not be checked whether this run is up to date: {error.message}."
     used = {label: artifact.manifest.key for label, artifact in artifacts.items()}
     changed = [
         step.node.label
         for step in steps
         if step.request is not None and step.request.key != used.get(step.node.label)
     ]
-    gone = sorted(set(used) - {step.node.label for step in steps})
-    if not changed and not gone:
+    removed = sorted(set(used) - {step.node.label for step in steps})
+    if not changed and not removed:
         return ""
     return (
         "The recipe, the data, edgetl or a package changed after this run"
-        f" ({_some([*changed, *gone])}); 'edgetl run {recipe}' brings it up to date."
+        f" ({_some([*changed, *removed])}); 'edgetl run {recipe}' brings it up to date."
     )
 
 

@@ -1,8 +1,9 @@
-"""``edgetl schema``: what an editor needs to complete and check the files that users write."""
+"""``edgetl schema``: JSON schemas with which an editor completes and checks recipes and targets."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -12,7 +13,8 @@ from pydantic import Field, create_model
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.method_keys import every_table
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
+from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.pipeline.planner import all_stages
 
@@ -31,15 +33,32 @@ def command(kind: str) -> None:
         model = Calibration
     else:
         tables: dict[str, Any] = {}
-        for name, stage in all_stages().items():
+        stages = all_stages()
+        refined = _refined({name: each.options for name, each in stages.items() if each.refine})
+        tables["teacher"] = (create_model("TeacherTable", __base__=TeacherTable, **refined), ...)
+        student = create_model("StudentTable", __base__=StudentTable, **refined)
+        tables["student"] = (student | None, None)
+        for name, stage in stages.items():
+            if stage.refine:
+                continue
             if stage.methods:
                 # One table per method and task: another method's keys are wrong here, too.
                 each: Any = reduce(or_, every_table(stage.options, stage.methods))
                 tables[name] = (each, Field(default_factory=dict))
-            elif stage.options.model_fields and stage.refine is None:
+            elif stage.options.model_fields:
                 tables[name] = (stage.options, stage.options())
         model = create_model("Recipe", __base__=Recipe, **tables)
     schema = model.model_json_schema()  # type: ignore[attr-defined]
     click.echo(
         json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema, indent=2)
     )
+
+
+def _refined(options: Mapping[str, type[Table]]) -> dict[str, Any]:
+    """Return the field of a `refine` list whose entries are the refining stages."""
+    entries: list[Any] = []
+    for name, table in options.items():
+        fields: dict[str, Any] = {name: (table | None, ...)}
+        entries.append(create_model(f"{name}-entry", __base__=Table, **fields))
+    entry: Any = reduce(or_, entries)
+    return {"refine": (tuple[entry, ...], ())}

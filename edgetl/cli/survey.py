@@ -1,4 +1,4 @@
-"""What plan, why and show look at: a recipe's steps, and one of them by its label."""
+"""The steps of a recipe, shared by plan, why and show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgetl.store.store import Store
 def survey_recipe(
     recipe: str, overrides: Sequence[str], store: Store, stages: Mapping[str, Stage]
 ) -> Survey:
-    """Return what of `recipe` exists and what is to be made; errors as the pipeline's."""
+    """Return the existing and missing steps of `recipe`; raises the errors of the pipeline."""
     job = load_job(recipe, overrides, store, stages)
     return survey(job, store, stages)
 

@@ -1,4 +1,4 @@
-"""``edgetl why``: which field changed since a stage last ran."""
+"""``edgetl why``: explain which fields changed since a stage last ran."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Explain why stages of RECIPE would run, or only the one called LABEL.
+    """Explain why the stages of RECIPE would run, or only the one called LABEL.
 
     \b
     edgetl why images/recipe.yaml

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from edgetl.config.load import (
     LoadedRecipe,
@@ -13,10 +14,12 @@ from edgetl.config.load import (
     stage_names,
 )
 from edgetl.config.yaml_file import Document
-from edgetl.errors import ConfigError, Problem
+from edgetl.errors import ConfigError, Problem, join_errors
 from edgetl.pipeline.planner import in_order
 from edgetl.stages import STAGES, Job, Stage
 from edgetl.store.store import Store
+
+Named = TypeVar("Named")
 
 
 def recipe_stages(given: str, overrides: Sequence[str]) -> Mapping[str, Stage]:
@@ -47,26 +50,41 @@ def load_job(
     the test.
 
     Raises:
-        ConfigError: With all problems of the recipe, or of the first broken target or calibration.
+        ConfigError: With all problems of the recipe, its targets and its calibration.
     """
     loaded = recipe_of(given, overrides, stages)
+    errors: list[ConfigError] = []
+    targets = [_loaded(load_target, name, errors) for name in _once(loaded)]
+    calibration = _loaded(load_calibration, loaded.recipe.calibration, errors)
+    if calibration is None:
+        raise join_errors(errors)
     job = Job(
         recipe=loaded.recipe,
         tables=loaded.tables,
-        targets=tuple(load_target(name) for name in _once(loaded)),
-        calibration=load_calibration(loaded.recipe.calibration),
+        # What is wrong elsewhere is found even if a target is broken.
+        targets=tuple(target for target in targets if target is not None),
+        calibration=calibration,
         folder=loaded.folder,
         digest=store.memory.digest,
         refinements=loaded.refinements,
     )
     problems = [problem for stage in stages.values() for problem in stage.check(job)]
     if problems:
-        raise ConfigError(
-            loaded.source,
-            list(_with_lines(problems, loaded.lines)),
-            remedy=f"edit {loaded.source}, or the file that it names, and run again",
-        )
+        remedy = f"edit {loaded.source}, or the file that it names, and run again"
+        named = list(_with_lines(problems, loaded.lines))
+        errors.insert(0, ConfigError(loaded.source, named, remedy=remedy))
+    if errors:
+        raise join_errors(errors)
     return job
+
+
+def _loaded(load: Callable[[str], Named], name: str, errors: list[ConfigError]) -> Named | None:
+    """Return what `load` reads; if it is wrong, add the error to `errors` and return None."""
+    try:
+        return load(name)
+    except ConfigError as error:
+        errors.append(error)
+        return None
 
 
 def recipe_of(given: str, overrides: Sequence[str], stages: Mapping[str, Stage]) -> LoadedRecipe:

@@ -1,0 +1,57 @@
+"""All problems of a recipe and of the files that it names come in one message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgetl.errors import ConfigError
+from edgetl.pipeline.job import load_job
+from edgetl.pipeline.planner import all_stages
+from edgetl.store.store import Store
+
+_RECIPE = """\
+name: tiny
+task: classification
+data: {synthetic: {images: 60}}
+teacher: {family: mobilenet_v9, weights: none}
+finetune: {strategy: full}
+calibration: few
+targets: [odd, host]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a recipe in the working directory that names an unknown family."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("targets", "calibration"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "recipe.yaml").write_text(_RECIPE, encoding="utf-8")
+    few = "name: few\nsplit: train\ncount: 8\nsampling: random\n"
+    (tmp_path / "calibration/few.yaml").write_text(few, encoding="utf-8")
+    (tmp_path / "targets/odd.yaml").write_text("name: odd\nthreads: none\n", encoding="utf-8")
+    return "recipe.yaml"
+
+
+def _message(recipe: str, tmp_path: Path) -> ConfigError:
+    with pytest.raises(ConfigError, match="odd") as caught:
+        load_job(recipe, (), Store(tmp_path / "store"), all_stages())
+    return caught.value
+
+
+def test_broken_target_does_not_hide_the_problems_of_stages(recipe: str, tmp_path: Path) -> None:
+    error = _message(recipe, tmp_path)
+    assert "recipe.yaml:4: teacher.family: unknown model family 'mobilenet_v9'" in error.message
+    assert "targets/odd.yaml:2: threads: is 'none'; must be a whole number" in error.message
+    assert "edit recipe.yaml, or the file that it names" in error.remedy
+    assert "edit targets/odd.yaml and run again" in error.remedy
+    assert error.exit_code == 3
+
+
+def test_broken_calibration_and_target_come_together(recipe: str, tmp_path: Path) -> None:
+    (tmp_path / "calibration/few.yaml").write_text("name: few\n", encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert "calibration/few.yaml: split: is missing" in error.message
+    assert "targets/odd.yaml:2: threads" in error.message
