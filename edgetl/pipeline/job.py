@@ -14,7 +14,7 @@ from edgetl.config.load import (
     stage_names,
 )
 from edgetl.config.yaml_file import Document
-from edgetl.errors import ConfigError, Problem, join_errors
+from edgetl.errors import ConfigError, EdgetlError, Problem, join_errors
 from edgetl.pipeline.planner import in_order
 from edgetl.stages import STAGES, Job, Stage
 from edgetl.store.store import Store
@@ -51,6 +51,7 @@ def load_job(
 
     Raises:
         ConfigError: With all problems of the recipe, its targets and its calibration.
+        EdgetlError: If a check finds the data or a package unusable, and no target is wrong.
     """
     loaded = recipe_of(given, overrides, stages)
     errors: list[ConfigError] = []
@@ -68,7 +69,12 @@ def load_job(
         digest=store.memory.digest,
         refinements=loaded.refinements,
     )
-    problems = [problem for stage in stages.values() for problem in stage.check(job)]
+    try:
+        problems = [problem for stage in stages.values() for problem in stage.check(job)]
+    except EdgetlError as error:
+        if errors:  # of files that the recipe names; without them a check may not get this far
+            raise join_errors(errors) from error
+        raise
     if problems:
         remedy = f"edit {loaded.source}, or the file that it names, and run again"
         named = list(_with_lines(problems, loaded.lines))
