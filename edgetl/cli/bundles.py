@@ -56,10 +56,9 @@ def find_bundle(name: str, target: str, store: Store) -> tuple[Bundle, bool]:
 def _of_recipe(recipe: str, target: str, store: Store) -> Path:
     """Return the folder of the bundle that the last run of `recipe` made for `target`."""
     from edgetl.facts.package import PackageFacts
-    from edgetl.pipeline.job import recipe_of
-    from edgetl.pipeline.planner import all_stages
+    from edgetl.pipeline.job import recipe_of, recipe_stages
 
-    stages = all_stages()
+    stages = recipe_stages(recipe, ())
     name = recipe_of(recipe, (), stages).recipe.name
     packagers = {stage.name for stage in stages.values() if stage.makes == "bundle"}
     places = {

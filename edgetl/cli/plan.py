@@ -10,7 +10,7 @@ import click
 from edgetl.cli import options
 from edgetl.cli.survey import survey_recipe
 from edgetl.errors import MissingPackageError
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import recipe_stages
 from edgetl.store.store import Store
 
 
@@ -29,8 +29,8 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
     edgetl plan images/recipe.yaml
     edgetl plan parts --set student.width=0.35
     """
-    stages = all_stages()
-    survey = survey_recipe(recipe, overrides, Store(store_root))
+    stages = recipe_stages(recipe, overrides)
+    survey = survey_recipe(recipe, overrides, Store(store_root), stages)
     steps = survey.steps
     if as_json:
         rows = [

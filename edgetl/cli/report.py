@@ -12,12 +12,11 @@ from edgetl.cli import options
 from edgetl.errors import EdgetlError, UsageError
 from edgetl.facts.package import PackageFacts
 from edgetl.pipeline.execute import survey
-from edgetl.pipeline.job import load_job
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.report.html import page
 from edgetl.report.markdown import summary
 from edgetl.report.record import Run, last_run, reason_of
-from edgetl.stages import Job
+from edgetl.stages import Job, Stage
 from edgetl.store.store import Artifact, Store
 from edgetl.types import MIB, Fact
 
@@ -59,14 +58,14 @@ def command(
             remedy="use one of them",
         )
     store = Store(store_root)
-    stages = all_stages()
+    stages = recipe_stages(recipe, overrides)
     job = load_job(recipe, overrides, store, stages)
     artifacts = last_run(store, job.recipe.name, f"edgetl run {recipe}")
     run = Run(
         name=job.recipe.name,
         recipe=_resolved(job),
         artifacts=artifacts,
-        notice=_notice(recipe, job, store, artifacts),
+        notice=_notice(recipe, job, store, stages, artifacts),
     )
     wanted = out or (None if markdown or as_json else _DEFAULT_OUT)
     if wanted is not None:
@@ -97,9 +96,14 @@ def _resolved(job: Job) -> dict[str, Fact]:
     }
 
 
-def _notice(recipe: str, job: Job, store: Store, artifacts: Mapping[str, Artifact]) -> str:
+def _notice(
+    recipe: str,
+    job: Job,
+    store: Store,
+    stages: Mapping[str, Stage],
+    artifacts: Mapping[str, Artifact],
+) -> str:
     """Return a notice if a run of the recipe would now have other results; empty otherwise."""
-    stages = all_stages()
     try:
         steps = survey(job, store, stages).steps
     except EdgetlError as error:
@@ -141,6 +145,7 @@ def _as_json(run: Run, written: Path | None) -> dict[str, object]:
             for package in packages
         },
         "comparison": None if comparison is None else comparison.model_dump(mode="json"),
+        "chains": [chain.model_dump(mode="json") for chain in run.chains],
         "artifacts": {
             label: {
                 "stage": artifact.manifest.stage,

@@ -15,8 +15,7 @@ from edgetl.errors import ExitCode
 from edgetl.facts.package import Outcome, PackageFacts
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
-from edgetl.pipeline.job import load_job
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.store.store import Artifact, Store
 
@@ -46,7 +45,7 @@ def command(
     edgetl run images/recipe.yaml --set distill.epochs=40
     """
     store = Store(store_root)
-    stages = all_stages()
+    stages = recipe_stages(recipe, overrides)
     job = load_job(recipe, overrides, store, stages)
     with Console(stages, quiet=as_json) as console:
         artifacts = run(job, store, stages, console)

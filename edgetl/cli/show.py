@@ -13,7 +13,7 @@ from edgetl.cli.survey import survey_recipe, unknown_label
 from edgetl.errors import UsageError
 from edgetl.facts.verification import VerificationFacts
 from edgetl.pipeline.execute import Step
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import recipe_stages
 from edgetl.store.store import Artifact, Store
 
 
@@ -37,7 +37,8 @@ def command(
     edgetl show images/recipe.yaml
     edgetl show images/recipe.yaml "verify onnx int8"
     """
-    steps = survey_recipe(recipe, overrides, Store(store_root)).steps
+    stages = recipe_stages(recipe, overrides)
+    steps = survey_recipe(recipe, overrides, Store(store_root), stages).steps
     if label is not None:
         artifact = _named(steps, label, recipe)
         click.echo(f"# {artifact.folder}", err=True)
@@ -51,7 +52,6 @@ def command(
         }
         click.echo(json.dumps(rows, indent=2))
         return
-    stages = all_stages()
     for node, artifact in existing:
         click.echo(f"{node.label:<28} {stages[node.stage].summarise(artifact)}")
         click.echo(f"{'':<28} {artifact.folder}")

@@ -10,6 +10,7 @@ import click
 
 from edgetl.cli import options
 from edgetl.cli.survey import survey_recipe, unknown_label
+from edgetl.pipeline.job import recipe_stages
 from edgetl.pipeline.why import explain
 from edgetl.store.store import Store
 
@@ -35,7 +36,8 @@ def command(
     edgetl why images/recipe.yaml "quantize onnx int8"
     """
     store = Store(store_root)
-    steps = survey_recipe(recipe, overrides, store).steps
+    stages = recipe_stages(recipe, overrides)
+    steps = survey_recipe(recipe, overrides, store, stages).steps
     reasons = explain(steps, store)
     if label is not None:
         reasons = tuple(reason for reason in reasons if reason.label == label)

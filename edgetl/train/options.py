@@ -1,6 +1,6 @@
 """The options of trainings. Imports no framework: recipes and plans are checked with these.
 
-What only one task reads is in `edgetl.train.tasks`, what only one method reads beside the method.
+What only one task reads is in `edgetl.tasks`, what only one method reads beside the method.
 Fields whose default depends on the task are None where the recipe gives no value.
 """
 

@@ -104,7 +104,7 @@ def test_run_that_is_up_to_date_has_no_notice(tmp_path: Path, package: Facts) ->
     store = Store(tmp_path / "store")
     while missing := [
         (step.node, step.request)
-        for step in survey_recipe("parts", (), store).steps
+        for step in survey_recipe("parts", (), store, all_stages()).steps
         if step.request is not None and step.artifact is None
     ]:
         for node, request in missing:
@@ -114,7 +114,7 @@ def test_run_that_is_up_to_date_has_no_notice(tmp_path: Path, package: Facts) ->
                 (out / SPEC_FILE).write_text(spec.model_dump_json())
             facts = known.get(kind, {"label": node.label})
             store.commit(request, kind=kind, label=node.label, facts=facts, seconds=0.0)
-    steps = survey_recipe("parts", (), store).steps
+    steps = survey_recipe("parts", (), store, all_stages()).steps
     used = {step.node.label: step.artifact for step in steps if step.artifact is not None}
     store.record_run("parts", used)
     done = _report(store.root, "--json")

@@ -365,7 +365,7 @@ import sys
 from pathlib import Path
 from edgetl.config.recipe import DataTable
 from edgetl.data.image_sets import open_images
-from edgetl.types import Task
+from edgetl.tasks import TASKS
 import edgetl.stages.index
 with open_images(Path({str(flat)!r}), None, (), TASKS.load("classification").data) as images:
     images.digest(lambda path: "0")

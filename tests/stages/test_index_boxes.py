@@ -350,7 +350,7 @@ import sys
 from pathlib import Path
 from edgetl.config.recipe import SyntheticData
 from edgetl.data.image_sets import open_images
-from edgetl.types import Task
+from edgetl.tasks import TASKS
 import edgetl.stages.index
 for path in (Path({str(root)!r}), None):
     with open_images(path, SyntheticData(), (), TASKS.load("detection").data) as images:
