@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from edgetl.data.container import Container
 from edgetl.data.sources import Listing, Sample
-from edgetl.types import Task
+from edgetl.types import LabelKind
 
 _TABLE = "labels.csv"
 
 
 class LabelTable:
     version = 1
-    task = Task.CLASSIFICATION
+    label_kind = LabelKind.CLASSES
     expects = f"images beside {_TABLE}, with a line `file,class` for each"
 
     def recognises(self, container: Container) -> bool:
