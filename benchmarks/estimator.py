@@ -30,7 +30,7 @@ from edgetl.devices import open_device
 from edgetl.estimator.cost_profile import CostProfile, save_profile
 from edgetl.estimator.graph import Graph, read_graph
 from edgetl.estimator.predict import estimate_by_profile
-from edgetl.estimator.profiling import Made, fit_pair, folders, make_suite
+from edgetl.estimator.profiling import SuiteModel, fit_pair, folders, make_suite
 from edgetl.estimator.timing import Timed, time_folders
 from edgetl.exporters import EXPORTERS
 from edgetl.types import Precision
@@ -80,7 +80,9 @@ def main() -> None:
         _report(work, pairs, suite, held_out, _time(work, [*suite, *held_out]))
 
 
-def _make(work: Path, pairs: Sequence[tuple[str, Precision]]) -> tuple[list[Made], list[Made]]:
+def _make(
+    work: Path, pairs: Sequence[tuple[str, Precision]]
+) -> tuple[list[SuiteModel], list[SuiteModel]]:
     suite, held_out = work / "suite", work / "held-out"
     for folder in (suite, held_out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +118,7 @@ def _build(family: str, width: float, size: int) -> nn.Module:
     return deployable(spec, module)
 
 
-def _time(work: Path, made: Sequence[Made]) -> dict[Path, Timed]:
+def _time(work: Path, made: Sequence[SuiteModel]) -> dict[Path, Timed]:
     """Return the lowest time of each model folder, of this call and of those before."""
     kept = work / "times.json"
     stored = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
@@ -142,8 +144,8 @@ def _time(work: Path, made: Sequence[Made]) -> dict[Path, Timed]:
 def _report(
     work: Path,
     pairs: Sequence[tuple[str, Precision]],
-    suite: Sequence[Made],
-    held_out: Sequence[Made],
+    suite: Sequence[SuiteModel],
+    held_out: Sequence[SuiteModel],
     times: dict[Path, Timed],
 ) -> None:
     graphs = {each: _graph(each) for each in (*suite, *held_out)}
@@ -191,7 +193,7 @@ def _line(name: str, errors: Sequence[float], inside: int) -> str:
     return f"{name:<16}{len(errors):>7}{median:>8.1%}{worst:>7.0%}  {share}{missed}"
 
 
-def _graph(made: Made) -> Graph:
+def _graph(made: SuiteModel) -> Graph:
     return read_graph(made.folder / EXPORTERS.load(made.format).file)
 
 

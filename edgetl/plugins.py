@@ -67,7 +67,14 @@ class Slot(Generic[Contract]):
     def names(self) -> tuple[str, ...]:
         """Return the names of all plug-ins without importing any: built-in ones first, sorted."""
         installed = (plugin.name for plugin in installed_plugins(self.group))
-        return tuple(dict.fromkeys((*self._built_in(), *installed)))
+        return tuple(dict.fromkeys((*self.built_in(), *installed)))
+
+    def built_in(self) -> tuple[str, ...]:
+        """Return the names of the plug-ins that are files of the folder, sorted."""
+        path = importlib.import_module(self.package).__path__
+        modules = (module.name for module in pkgutil.iter_modules(path))
+        names = (name for name in modules if name[0] != "_")
+        return tuple(sorted(name.replace("_", "-") if self.hyphens else name for name in names))
 
     def check(self, name: str) -> None:
         """Raise the error that `load` would raise for a name that is unknown or taken twice.
@@ -138,12 +145,6 @@ class Slot(Generic[Contract]):
             f"{distribution}[{extra}]" if extra else module,
         )
 
-    def _built_in(self) -> tuple[str, ...]:
-        path = importlib.import_module(self.package).__path__
-        modules = (module.name for module in pkgutil.iter_modules(path))
-        names = (name for name in modules if name[0] != "_")
-        return tuple(sorted(name.replace("_", "-") if self.hyphens else name for name in names))
-
     def _module(self, name: str) -> str:
         """Return the dotted name of a built-in plug-in's file."""
         return f"{self.package}.{name.replace('-', '_') if self.hyphens else name}"
@@ -156,7 +157,7 @@ class Slot(Generic[Contract]):
             PluginError: If there are several.
         """
         plugins = [plugin for plugin in installed_plugins(self.group) if plugin.name == name]
-        built_in = name in self._built_in()
+        built_in = name in self.built_in()
         if len(plugins) + built_in > 1:
             raise self._shared(name, plugins, built_in=built_in)
         if plugins:

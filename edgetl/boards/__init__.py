@@ -1,4 +1,4 @@
-"""Compare a live machine with a target's profile: is it that board, and can it run the models."""
+"""Compare a device with a target's profile: whether it is that board and can run the models."""
 
 from __future__ import annotations
 
@@ -25,55 +25,55 @@ from edgetl.types import Facts, Provenance
 _PROBE = Path(__file__).with_name("_probe.py")
 _PROBE_TIMEOUT_S = 120.0
 _IMAGES = ("numpy", "pillow")
-"""What the runtime needs besides an engine."""
+"""Packages that the runtime needs besides an engine."""
 _OTHER_PYTHON = "ssh://user@host?python=/path/to/python"
 _MEMORY_SHARE = 0.75
-"""Firmware, GPU and kernel keep up to a quarter of a small board's memory from Linux."""
+"""Firmware, GPU and kernel reserve up to a quarter of a small board's memory."""
 _FLAGS: Mapping[Feature, frozenset[str]] = {
     Feature.DOTPROD: frozenset({"asimddp"}),
     Feature.I8MM: frozenset({"i8mm"}),
     Feature.AVX2: frozenset({"avx2"}),
     Feature.VNNI: frozenset({"avx_vnni", "avx512_vnni"}),
 }
-"""Any of which ``/proc/cpuinfo`` shows where the feature is there."""
+"""CPU flags in ``/proc/cpuinfo``; any one of them indicates the feature."""
 
 
-class Ground(StrEnum):
-    """What a difference means."""
+class Aspect(StrEnum):
+    """Part of a device that a line of the comparison is about."""
 
     MACHINE = "machine"
-    """It is another machine."""
+    """A mismatch means a different machine."""
     PYTHON = "python"
-    """It is the machine, with a Python that is not meant."""
+    """A mismatch means the right machine with an unsupported system or Python."""
     PACKAGE = "package"
-    """A package is missing or too old."""
+    """A mismatch means that a package is missing or too old."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One property of a profile compared with the device."""
+    """One property of a device compared with the profile."""
 
-    what: str
+    name: str
     expected: str
-    found: str
+    actual: str
     ok: bool | None
-    """None: an emulation cannot show it, so it is not compared."""
-    ground: Ground
-    wanted: str = ""
-    """For pip, where `ground` is a package."""
-    proves: bool = False
-    """Whether hardly another kind of machine has this, as its model and CPU part."""
+    """None if not compared, because an emulation cannot show it."""
+    aspect: Aspect
+    requirement: str = ""
+    """Requirement for pip, where `aspect` is a package."""
+    identifies: bool = False
+    """Whether the property is specific to the board, such as its model or CPU part."""
 
     def __str__(self) -> str:
-        """Return what differs, for messages."""
-        return f"{self.what} {self.found} (expected {self.expected})"
+        """Return name, actual and expected value, for messages."""
+        return f"{self.name} {self.actual} (expected {self.expected})"
 
 
 def probe(device: Device, *targets: Target) -> Facts:
-    """Return what `device` says of itself, and of what `targets` need; see `edgetl.boards._probe`.
+    """Return facts about `device` and the packages that `targets` need; see `edgetl.boards._probe`.
 
     Raises:
-        DeviceError: If it cannot be reached, is in use for too long, or its Python does not run.
+        DeviceError: If it cannot be reached, stays in use for too long, or its Python fails.
     """
     engines = (engine for target in targets for engine in target.format_providers())
     names = dict.fromkeys((*_IMAGES, *(name for engine in engines for name in packages(*engine))))
@@ -83,25 +83,25 @@ def probe(device: Device, *targets: Target) -> Facts:
             connection,
             device.address,
             [_PROBE.name, *names],
-            what="what it is",
+            what="a description of the machine",
             timeout_s=_PROBE_TIMEOUT_S,
         )
 
 
 def compare(target: Target, facts: Facts, *, emulated: bool = False) -> tuple[Line, ...]:
-    """Return every property of the profile compared with `facts`.
+    """Return the comparison of `facts` with every property of the profile.
 
-    More than the profile states is as good: cores, memory, features, newer versions.
+    More cores, memory or features and newer versions than the profile states also match.
 
     Args:
         target: The profile; without a board only Python and packages are compared.
-        facts: The result of `probe`.
-        emulated: Whether it is an emulation, which shows this machine's memory and another model.
+        facts: Result of `probe`.
+        emulated: Whether the device is emulated: it reports the host's memory and another model.
     """
     if target.board is None:
         oldest = ".".join(str(number) for number in OLDEST_PYTHON)
         is_new = parse_version(facts["python"]) >= OLDEST_PYTHON
-        python = Line("Python", f"{oldest} or newer", facts["python"], is_new, Ground.PYTHON)
+        python = Line("Python", f"{oldest} or newer", facts["python"], is_new, Aspect.PYTHON)
         return python, *_packages(target, None, facts)
     system = _system(target.board, facts)
     return (
@@ -113,77 +113,77 @@ def compare(target: Target, facts: Facts, *, emulated: bool = False) -> tuple[Li
 
 
 def require(target: Target, device: Device, facts: Facts, lines: Sequence[Line]) -> None:
-    """Raise what is wrong, if anything is.
+    """Raise an error if the device does not match the target.
 
     Raises:
-        ConfigError: If a line differs; with the remedy for the first kind of difference, because a
-            package for another machine is of no use.
+        ConfigError: If a line does not match. Only the first mismatched aspect is reported, since
+            installing packages on the wrong machine would be useless.
     """
     wrong = [line for line in lines if line.ok is False]
     if not wrong:
         return
-    grounds = {line.ground for line in wrong}
-    ground = next(ground for ground in Ground if ground in grounds)
-    said = {
-        Ground.MACHINE: "is another machine",
-        Ground.PYTHON: "has another system or Python",
-        Ground.PACKAGE: "lacks packages",
-    }[ground]
-    named = [line for line in wrong if line.ground is ground]
+    aspects = {line.aspect for line in wrong}
+    aspect = next(aspect for aspect in Aspect if aspect in aspects)
+    summary = {
+        Aspect.MACHINE: "is a different machine",
+        Aspect.PYTHON: "has a different system or Python",
+        Aspect.PACKAGE: "lacks packages",
+    }[aspect]
+    reported = [line for line in wrong if line.aspect is aspect]
     raise ConfigError(
         f"targets/{target.name}.yaml",
-        [Problem("", f"device '{device.address}' {said}: {', '.join(map(str, named))}")],
-        remedy=_remedy(target, device, facts, named),
+        [Problem("", f"device '{device.address}' {summary}: {', '.join(map(str, reported))}")],
+        remedy=_remedy(target, device, facts, reported),
     )
 
 
 def require_machine(target: Target, device: Device) -> None:
-    """Raise if `device` is another machine than the target's board.
+    """Raise an error if `device` is a different machine than the target's board.
 
-    What it answers and how fast it is would else be said of that board. Its Python and packages may
-    be any that run the models; a target without a board is whatever machine it is run on.
+    Otherwise its predictions and latencies would be attributed to that board. Python and packages
+    are not checked. A target without a board matches any machine.
 
     Raises:
         DeviceError: If it cannot be reached.
-        ConfigError: If it is another machine.
+        ConfigError: If it is a different machine.
     """
     if target.board is None:
         return
     facts = probe(device, target)
     emulated = device.provenance == Provenance.EMULATED
     lines = compare(target, facts, emulated=emulated)
-    require(target, device, facts, [line for line in lines if line.ground is Ground.MACHINE])
+    require(target, device, facts, [line for line in lines if line.aspect is Aspect.MACHINE])
 
 
 def _remedy(target: Target, device: Device, facts: Facts, wrong: Sequence[Line]) -> str:
-    ground = wrong[0].ground
-    if ground is Ground.MACHINE:
+    aspect = wrong[0].aspect
+    if aspect is Aspect.MACHINE:
         return (
-            "name the device that it is, or write a profile of this one: "
-            f"'edgetl targets show {target.name}' is an example"
+            "name the right device, or write a profile of this one; for an example see "
+            f"'edgetl targets show {target.name}'"
         )
     if device.provenance == Provenance.EMULATED:
-        return "name the emulation with that system and engine, or take the format out"
-    if ground is Ground.PYTHON:
+        return "name an emulation with that system and engine, or remove the format from the target"
+    if aspect is Aspect.PYTHON:
         return (
-            f"name a Python there that fits ({_OTHER_PYTHON}), or add this system to "
+            f"name a supported Python on the device ({_OTHER_PYTHON}), or add this system to "
             f"targets/{target.name}.yaml in your folder"
         )
     python = shlex.quote(facts["executable"])
-    install = f"-m pip install {shlex.join(line.wanted for line in wrong)}"
+    install = f"-m pip install {shlex.join(line.requirement for line in wrong)}"
     if facts["pip_is_refused"]:
         return (
-            f"there: {python} -m venv ~/edgetl && ~/edgetl/bin/python {install}; then name it "
-            f"({_OTHER_PYTHON})"
+            f"on the device: {python} -m venv ~/edgetl && ~/edgetl/bin/python {install}; then name "
+            f"that Python ({_OTHER_PYTHON})"
         )
-    return f"there: {python} {install}"
+    return f"on the device: {python} {install}"
 
 
 def _identity(board: Board, facts: Facts, *, emulated: bool) -> Iterator[Line]:
     identity = board.identity
 
-    def line(what: str, expected: str, told: str | None, *, ok: bool | None) -> Line:
-        return Line(what, expected, _told(told), ok, Ground.MACHINE, proves=True)
+    def line(name: str, expected: str, actual: str | None, *, ok: bool | None) -> Line:
+        return Line(name, expected, _or_missing(actual), ok, Aspect.MACHINE, identifies=True)
 
     if identity.device_tree_model:
         model = facts["device_tree_model"]
@@ -194,8 +194,8 @@ def _identity(board: Board, facts: Facts, *, emulated: bool) -> Iterator[Line]:
     if identity.tegra_release is not None:
         release = facts["tegra_release"]
         ok = (release or "").startswith(identity.tegra_release)
-        told = release and release.partition(",")[0]
-        yield line("Tegra release", identity.tegra_release, told, ok=None if emulated else ok)
+        short = release and release.partition(",")[0]
+        yield line("Tegra release", identity.tegra_release, short, ok=None if emulated else ok)
     if identity.model_name is not None:
         ok = (facts["model_name"] or "").startswith(identity.model_name)
         yield line("model name", identity.model_name, facts["model_name"], ok=ok)
@@ -206,54 +206,60 @@ def _identity(board: Board, facts: Facts, *, emulated: bool) -> Iterator[Line]:
 
 
 def _processor(board: Board, facts: Facts, *, emulated: bool) -> Iterator[Line]:
-    machine = Ground.MACHINE
+    machine = Aspect.MACHINE
     same = facts["machine"] == board.architecture
     yield Line("architecture", board.architecture, facts["machine"], same, machine)
     enough = facts["cores"] >= board.cores
     yield Line("cores", str(board.cores), str(facts["cores"]), enough, machine)
-    there = [name for name, flags in _FLAGS.items() if flags & set(facts["flags"])]
+    features = [name for name, flags in _FLAGS.items() if flags & set(facts["flags"])]
     yield Line(
         "features",
         ", ".join(board.features) or "none needed",
-        ", ".join(there) or "none",
-        set(board.features) <= set(there),
+        ", ".join(features) or "none",
+        set(board.features) <= set(features),
         machine,
     )
     memory = facts["memory_mib"]
     fits = memory is not None and memory >= _MEMORY_SHARE * board.memory_mib
     yield Line(
         "memory",
-        f"{board.memory_mib} MiB fitted",
-        _told(memory and f"{memory} MiB usable"),
+        f"{board.memory_mib} MiB installed",
+        _or_missing(memory and f"{memory} MiB usable"),
         None if emulated else fits,
         machine,
     )
 
 
 def _system(board: Board, facts: Facts) -> System:
-    """Return the system of the profile that is most like the machine's; ties go to the first."""
+    """Return the profile's system most similar to the machine's; the first one on a tie."""
     python, glibc = parse_version(facts["python"])[:2], parse_version(facts["glibc"] or "")
 
-    def likeness(system: System) -> tuple[bool, bool]:
+    def similarity(system: System) -> tuple[bool, bool]:
         return parse_version(system.python)[:2] == python, parse_version(system.glibc) <= glibc
 
-    return max(board.systems, key=likeness)
+    return max(board.systems, key=similarity)
 
 
 def _python(board: Board, system: System, facts: Facts) -> Iterator[Line]:
     pythons = list(dict.fromkeys(system.python for system in board.systems))
     ok = parse_version(facts["python"])[:2] == parse_version(system.python)[:2]
-    yield Line("Python", " or ".join(pythons), facts["python"], ok, Ground.PYTHON)
+    yield Line("Python", " or ".join(pythons), facts["python"], ok, Aspect.PYTHON)
     glibc = facts["glibc"]
     new = glibc is not None and parse_version(glibc) >= parse_version(system.glibc)
-    yield Line("glibc", f"{system.glibc} ({system.os})", _told(glibc), new, Ground.PYTHON)
+    yield Line("glibc", f"{system.glibc} ({system.os})", _or_missing(glibc), new, Aspect.PYTHON)
 
 
 def _packages(target: Target, system: System | None, facts: Facts) -> Iterator[Line]:
     installed: Mapping[str, str | None] = facts["packages"]
     for name in _IMAGES:
-        there = installed[name] is not None
-        yield Line(name, "any", _told(installed[name]), there, Ground.PACKAGE, wanted=name)
+        yield Line(
+            name,
+            "any",
+            _or_missing(installed[name]),
+            installed[name] is not None,
+            Aspect.PACKAGE,
+            requirement=name,
+        )
     for key, (kind, provider) in zip(target.candidates, target.format_providers(), strict=True):
         yield _engine(key, packages(kind, provider), system, installed)
 
@@ -262,8 +268,8 @@ def _engine(
     key: str, names: Sequence[str], system: System | None, installed: Mapping[str, str | None]
 ) -> Line:
     stated = {name: system.engines[name] for name in names if system and name in system.engines}
-    # The runtime takes the first that is there; of one that the profile does not state, built by
-    # whoever installed it, any version will do.
+    # The runtime uses the first installed one. Any version passes of a package that the profile
+    # does not state, such as a vendor's own build.
     first = next((name for name in names if installed[name]), None)
     version = installed[first] if first else None
     ok = version is not None and (
@@ -275,10 +281,10 @@ def _engine(
         f"{best} {stated[best]}" if best in stated else " or ".join(names),
         f"{first} {version}" if first else "not found",
         ok,
-        Ground.PACKAGE,
-        wanted=f"{best}=={stated[best]}" if best in stated else best,
+        Aspect.PACKAGE,
+        requirement=f"{best}=={stated[best]}" if best in stated else best,
     )
 
 
-def _told(value: str | None) -> str:
+def _or_missing(value: str | None) -> str:
     return value or "not found"

@@ -1,6 +1,6 @@
-"""Runs on a device by itself: print what the machine is, and what its Python has, as JSON.
+"""Describe the machine and its Python packages as JSON; a script that runs on the device.
 
-Standard library of Python 3.9 and nothing of edgetl. What a system does not say is null.
+Uses only the standard library of Python 3.9. A fact that the system does not provide is null.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def probe(packages: list[str], root: Path) -> dict[str, object]:
     """Return the facts.
 
     Args:
-        packages: Distributions whose versions are asked for.
-        root: Where the system's files are: ``/``.
+        packages: Distributions whose versions to report.
+        root: Root of the file system; another folder than ``/`` in tests.
     """
     cpu = _cpuinfo(root)
     release = dict(
@@ -46,13 +46,13 @@ def probe(packages: list[str], root: Path) -> dict[str, object]:
 
 
 def _cpuinfo(root: Path) -> dict[str, list[str]]:
-    """Return every value of ``/proc/cpuinfo`` by its key, in the order of the cores."""
-    fields: dict[str, list[str]] = {}
+    """Return all values in ``/proc/cpuinfo`` by key, in the order of the cores."""
+    values: dict[str, list[str]] = {}
     for line in _read(root / "proc/cpuinfo").splitlines():
         key, colon, value = line.partition(":")
         if colon:
-            fields.setdefault(key.strip(), []).append(value.strip())
-    return fields
+            values.setdefault(key.strip(), []).append(value.strip())
+    return values
 
 
 def _memory_mib(root: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""What is asked of Python on a device, and answered as JSON."""
+"""Run Python on a device and read its results as JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.runtime.golden import ReplayRow
 
 BUILD_S = 1200.0
-"""TensorRT builds a program for this very GPU each time that a file is opened: minutes on a small
-board."""
+"""TensorRT builds a program for the device's GPU whenever a file is opened, which takes minutes on
+a small board."""
 
-# An engine that is missing or runs the model elsewhere is the device's fault and ends the process;
-# the other faults are the model's.
+# A missing engine, or one that runs the model elsewhere, is an error of the device and ends the
+# process; all other errors are the model's.
 _REPLAY = """\
 import json, pathlib, sys
 from edgetl.runtime.errors import EngineError, EdgetlRuntimeError
@@ -27,36 +27,36 @@ from edgetl.runtime.golden import replay
 try:
     rows = replay(pathlib.Path(sys.argv[1]), int(sys.argv[2])).rows
     print(json.dumps({"rows": [[r.name, r.what, r.worst, r.tolerance] for r in rows]}))
-except EngineError as fault:
-    sys.exit(str(fault))
-except EdgetlRuntimeError as fault:
-    print(json.dumps({"fault": fault.message}))
+except EngineError as error:
+    sys.exit(str(error))
+except EdgetlRuntimeError as error:
+    print(json.dumps({"error": error.message}))
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """What became of the golden samples on a device."""
+class ReplayResult:
+    """Result of replaying the golden samples on a device."""
 
     rows: tuple[ReplayRow, ...]
     error: str
-    """Why the model could not answer them; empty if it could."""
+    """Why the model failed; empty if it ran."""
 
 
 def run_json(
     connection: Connection, address: str, arguments: Sequence[str], *, what: str, timeout_s: float
 ) -> Facts:
-    """Return what Python prints on the device, which is one JSON object.
+    """Run Python on the device and return the JSON object that it prints.
 
     Args:
-        connection: To the device.
-        address: What the device is called in messages.
+        connection: Connection to the device.
+        address: Name of the device in messages.
         arguments: See `edgetl.devices.Connection.run`.
-        what: What it answers, in a word.
-        timeout_s: Likewise.
+        what: Short description of the expected output, for messages.
+        timeout_s: See `edgetl.devices.Connection.run`.
 
     Raises:
-        DeviceError: If it fails there, or prints something else.
+        DeviceError: If Python fails, or does not print one JSON object.
     """
     printed = connection.run(arguments, timeout_s=timeout_s)
     try:
@@ -65,24 +65,24 @@ def run_json(
         data = None
     if not isinstance(data, dict):
         raise DeviceError(
-            f"device '{address}' answered {printed[:80]!r} instead of {what}",
-            remedy="run Python there and see; besides the answer it must print nothing",
+            f"device '{address}' printed {printed[:80]!r} instead of {what}",
+            remedy="run Python on the device: it must print nothing but the output of its program",
         )
     return data
 
 
 def replay_golden(
     connection: Connection, address: str, folder: str, *, threads: int, timeout_s: float
-) -> Replayed:
-    """Let the runtime that lies in the device's folder replay the golden samples of `folder`.
+) -> ReplayResult:
+    """Replay the golden samples of `folder` with the runtime in the device's folder.
 
     Raises:
-        DeviceError: If an engine is missing there or would run the model elsewhere, or
-            Python fails.
+        DeviceError: If an engine is missing or would not run the model on the intended hardware,
+            or Python fails.
     """
     from edgetl.runtime.golden import ReplayRow
 
     command = ["-c", _REPLAY, folder, str(threads)]
     data = run_json(connection, address, command, what="figures", timeout_s=timeout_s)
     rows = tuple(ReplayRow(*row) for row in data.get("rows", ()))
-    return Replayed(rows, str(data.get("fault", "")))
+    return ReplayResult(rows, str(data.get("error", "")))

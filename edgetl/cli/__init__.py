@@ -1,6 +1,6 @@
 """Thin click commands; the only place that prints.
 
-A command's file is imported when the command is called, so that ``edgetl --help`` starts at once.
+A command's module is imported when the command is called, so that ``edgetl --help`` is fast.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ COMMANDS: Final = {
     "why": "Explain what changed since a stage last ran.",
     "predict": "Predict on images with a bundle, and draw the predictions.",
     "check": "Check a bundle on a device: limits, parity, regressions; for CI.",
-    "baseline": "Keep the figures of a good bundle for later checks.",
-    "show": "Show what a recipe's artifacts hold.",
+    "baseline": "Record the figures of a good bundle for later checks.",
+    "show": "Show a recipe's artifacts.",
     "report": "Write the results of a run as one HTML file, Markdown or JSON.",
-    "lint": "Name what in a model file will not survive int8.",
+    "lint": "Find tensors in a model file that will not survive int8.",
     "targets": "List or show the targets, or compare a device with one.",
-    "profile": "Time a suite on a device and keep what operations cost there.",
-    "estimate": "Predict how long models take on a device that is not at hand.",
+    "profile": "Time a suite on a device and derive the cost of operations.",
+    "estimate": "Estimate the latency of models on a device that is not available.",
     "schema": "Print the JSON schema of a recipe, target or calibration recipe.",
-    "generate": "Write synthetic images of small parts into a folder, to try edgetl on.",
+    "generate": "Write synthetic images of small parts into a folder, to try edgetl.",
     "prune": "Remove artifacts that no recipe's last run used.",
-    "verify-store": "Read every artifact again and name the damaged ones.",
+    "verify-store": "Check every artifact and name the damaged ones.",
 }
 
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 class _Commands(click.Group):
-    """Finds a command's file by the command's name."""
+    """Imports a command's module by the command's name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -54,7 +54,7 @@ class _Commands(click.Group):
         return cast("click.Command", module.command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # Click would import every command to ask it for its short help.
+        # Click would import every command for its short help.
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -66,17 +66,17 @@ def edgetl() -> None:
     """Turn labelled images into small, verified models for edge devices.
 
     \b
-    edgetl run parts                 the embedded example, no download
-    edgetl init images               a recipe for your own folder
+    edgetl run parts                 the built-in example, without downloads
+    edgetl init images               a recipe for your own images
     edgetl run images/recipe.yaml    make, verify, time, choose
 
-    Exit codes: 0 done, 1 bug, 2 usage, 3 recipe, target or data wrong, 4 missing package,
-    5 a limit missed, 6 store or bundle damaged, 7 device unreachable.
+    Exit codes: 0 success, 1 bug, 2 usage, 3 invalid recipe, target or data, 4 missing package,
+    5 limit missed, 6 store or bundle damaged, 7 device unreachable.
     """
 
 
 def main() -> None:
-    """Run the command line; expected errors end in one paragraph and an exit code."""
+    """Run the command line; expected errors print one paragraph and set the exit code."""
     try:
         edgetl.main(standalone_mode=False)
     except (EdgetlError, EdgetlRuntimeError) as error:
@@ -89,23 +89,22 @@ def main() -> None:
         error.show()
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
-        fail("stopped", "run the same command again to go on where it was", 130)
+        fail("stopped", "run the same command again to continue", 130)
 
 
 def _fail_for_files(error: OSError) -> None:
-    """Say what the machine forbids; any other reason is a bug, and its traceback is kept."""
+    """Report a refusal by the operating system; re-raise other errors, which are bugs."""
     place = error.filename2 or error.filename
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         fail(
-            f"no space left on the disk{f', at {place}' if place else ''}; "
-            "what was finished is kept",
+            f"no space left on the disk{f', at {place}' if place else ''}; finished work is kept",
             "free some space and run again",
             ExitCode.DAMAGED,
         )
     if error.errno in _FORBIDDEN and place:
         fail(
             f"cannot use '{place}': {error.strerror}",
-            "check its owner and mode, or give other folders with --store and --dist",
+            "check its owner and mode, or name other folders with --store and --dist",
             ExitCode.USAGE,
         )
     raise error

@@ -1,4 +1,4 @@
-"""``edgetl baseline``: keep the figures of a good bundle, for later checks to compare with."""
+"""``edgetl baseline``: record the figures of a good bundle, to compare later ones with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgetl.store.store import Store
 
 @click.group()
 def command() -> None:
-    """Keep the figures of a good bundle in a file, for 'edgetl check' to compare with.
+    """Record the figures of a good bundle in a file, for 'edgetl check' to compare with.
 
     \b
     edgetl baseline update dist/host --out baseline.json
@@ -31,7 +31,7 @@ def command() -> None:
     help="The file to write; keep it in git.",
 )
 @click.option(
-    "--target", default="", metavar="NAME", help="Whose bundle, where a recipe has several."
+    "--target", default="", metavar="NAME", help="Target of the bundle, if a recipe has several."
 )
 @bundles.device
 @bundles.seconds
@@ -47,9 +47,9 @@ def update(
     store_root: Path,
     as_json: bool,
 ) -> None:
-    """Write what later checks compare with: accuracy and answers, latency, size.
+    """Write the figures that later checks compare with: accuracy, predictions, latency and size.
 
-    Without a device the figures are those of the bundle's manifest.
+    Without a device, the figures are those in the bundle's manifest.
 
     \b
     edgetl baseline update dist/host --out baseline.json
@@ -65,23 +65,23 @@ def update(
     from edgetl.gate.measure import measure
 
     store = Store(store_root)
-    found, is_recipe = bundles.find_bundle(bundle, target, store)
-    files = files_case(found)
+    opened, is_recipe = bundles.find_bundle(bundle, target, store)
+    files = files_case(opened)
     if files.status is Status.FAILED:
         raise StoreError(files.reason, remedy="copy the whole folder again from where it was made")
-    images = find_images(found, store)
+    images = find_images(opened, store)
     measurements = None
     if device is not None:
-        reached = open_device(device)
-        require_machine(load_target(found.manifest.target.name), reached)
+        machine = open_device(device)
+        require_machine(load_target(opened.manifest.target.name), machine)
         measurements = measure(
-            found,
-            reached,
-            threads=found.manifest.target.threads,
+            opened,
+            machine,
+            threads=opened.manifest.target.threads,
             seconds=seconds,
             dataset=images.dataset if is_recipe and images else None,
         )
-    baseline = make_baseline(found, images, measurements)
+    baseline = make_baseline(opened, images, measurements)
     write_baseline(baseline, out)
     facts = {
         "out": str(out),
@@ -102,12 +102,12 @@ def update(
     )
     if baseline.accuracy.predictions is None:
         click.echo(
-            "  no answers to the test images: they lie in the store of the run (--store), "
+            "  no predictions on the test images, which only the store of the run has (--store), "
             "so accuracy will not be compared",
             err=True,
         )
     if baseline.latency is None:
-        remedy = "give --device" if device is None else "run again when the device is quiet"
+        remedy = "use --device" if device is None else "run again when the device is idle"
         click.echo(
             f"  no undisturbed measured times, so latency will not be compared; {remedy}", err=True
         )

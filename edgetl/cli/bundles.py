@@ -1,4 +1,4 @@
-"""What check and baseline look at: a bundle by its folder, or the one that a recipe's run made."""
+"""The bundle argument of check and baseline: a bundle's folder, or a recipe whose run made one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # help must not wait for numpy
 device = click.option(
     "--device",
     metavar="ADDRESS",
-    help="Where to run it, such as ssh://pi@rpi4 or emulated:cortex-a72.",
+    help="Device to run it on, such as ssh://pi@rpi4 or emulated:cortex-a72.",
 )
 
 seconds = click.option(
@@ -24,17 +24,17 @@ seconds = click.option(
     type=click.FloatRange(min=0.0, max=600.0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Each of the five runs of a timing takes at least this long.",
+    help="Minimum duration of each of the five runs of a timing.",
 )
 
 
-def find_bundle(given: str, target: str, store: Store) -> tuple[Bundle, bool]:
-    """Return the bundle that `given` names, and whether `given` is a recipe.
+def find_bundle(name: str, target: str, store: Store) -> tuple[Bundle, bool]:
+    """Return the bundle that `name` refers to, and whether `name` is a recipe.
 
     Args:
-        given: A bundle's folder, or a recipe.
-        target: What it must have been made for; empty if that does not matter.
-        store: Where a recipe's artifacts are.
+        name: A bundle's folder, or a recipe.
+        target: The target that it must have been made for; empty for any.
+        store: The store with the recipe's artifacts.
 
     Raises:
         UsageError: If it is neither, or the recipe has no such bundle.
@@ -42,24 +42,23 @@ def find_bundle(given: str, target: str, store: Store) -> tuple[Bundle, bool]:
     from edgetl.config.load import known_files
     from edgetl.gate.bundle import open_bundle
 
-    path = Path(given)
+    path = Path(name)
     if path.is_dir():
         return open_bundle(path, target), False
-    if path.is_file() or given in known_files("recipes"):
-        return open_bundle(_of_recipe(given, target, store), target), True
+    if path.is_file() or name in known_files("recipes"):
+        return open_bundle(_of_recipe(name, target, store), target), True
     raise UsageError(
-        f"'{given}' is neither the folder of a bundle nor a recipe",
-        remedy="name a folder that edgetl handed over, such as dist/host, or a recipe that was run",
+        f"'{name}' is neither the folder of a bundle nor a recipe",
+        remedy="name a folder that edgetl packaged, such as dist/host, or a recipe that was run",
     )
 
 
 def _of_recipe(recipe: str, target: str, store: Store) -> Path:
     """Return the folder of the bundle that the last run of `recipe` made for `target`."""
     from edgetl.facts.package import PackageFacts
-    from edgetl.pipeline.job import recipe_of
-    from edgetl.pipeline.planner import all_stages
+    from edgetl.pipeline.job import recipe_of, recipe_stages
 
-    stages = all_stages()
+    stages = recipe_stages(recipe, ())
     name = recipe_of(recipe, (), stages).recipe.name
     packagers = {stage.name for stage in stages.values() if stage.makes == "bundle"}
     places = {
@@ -68,7 +67,7 @@ def _of_recipe(recipe: str, target: str, store: Store) -> Path:
         if place.partition("/")[0] in packagers
     }
     if not places:
-        raise UsageError(f"{recipe} was never run to its end here", remedy=f"edgetl run {recipe}")
+        raise UsageError(f"{recipe} has no complete run here", remedy=f"edgetl run {recipe}")
     packages = [
         artifact
         for folder, artifact in store.artifacts()
@@ -78,18 +77,18 @@ def _of_recipe(recipe: str, target: str, store: Store) -> Path:
         raise StoreError(
             f"the store {store.root} has lost a bundle of {recipe}", remedy=f"edgetl run {recipe}"
         )
-    made = {package.read(PackageFacts).target: package for package in packages}
-    wanted = target or (next(iter(made)) if len(made) == 1 else "")
-    if wanted not in made:
-        asked = f"no target '{target}'" if target else "several targets"
+    by_target = {package.read(PackageFacts).target: package for package in packages}
+    selected = target or (next(iter(by_target)) if len(by_target) == 1 else "")
+    if selected not in by_target:
+        problem = f"no target '{target}'" if target else "several targets"
         raise UsageError(
-            f"the last run of {recipe} had {asked}",
-            remedy=f"--target with one of: {', '.join(made)}",
+            f"the last run of {recipe} had {problem}",
+            remedy=f"use --target with one of: {', '.join(by_target)}",
         )
-    facts = made[wanted].read(PackageFacts)
+    facts = by_target[selected].read(PackageFacts)
     if facts.chosen is None:
         raise UsageError(
-            f"the last run of {recipe} has no bundle for '{wanted}': {facts.why}",
+            f"the last run of {recipe} has no bundle for '{selected}': {facts.why}",
             remedy=f"edgetl run {recipe} shows every candidate",
         )
-    return made[wanted].folder / "bundle"
+    return by_target[selected].folder / "bundle"

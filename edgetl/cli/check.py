@@ -1,4 +1,4 @@
-"""``edgetl check``: is a bundle whole, right and fast enough on its device; for CI."""
+"""``edgetl check``: check a bundle on its device, for CI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @click.argument("bundle", metavar="BUNDLE|RECIPE")
-@click.option("--target", required=True, metavar="NAME", help="Whose limits must hold.")
+@click.option("--target", required=True, metavar="NAME", help="Target whose limits must hold.")
 @bundles.device
 @click.option("--baseline", type=_FILE, help="Compare with this file of 'edgetl baseline update'.")
 @click.option(
@@ -31,22 +31,21 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     type=click.Choice([Provenance.MEASURED.value, Provenance.EMULATED.value]),
     default=Provenance.MEASURED.value,
     show_default=True,
-    help="Whether predictions of an emulated board suffice; its times never do and are not waited "
-    "for.",
+    help="Whether predictions on an emulated board suffice; times there are never taken.",
 )
 @click.option(
     "--max-drop-pp",
     type=click.FloatRange(0.0, 100.0),
     default=0.5,
     show_default=True,
-    help="What accuracy may lose against the baseline.",
+    help="Largest allowed loss of accuracy against the baseline.",
 )
 @click.option(
     "--max-ratio",
     type=click.FloatRange(min=1.0),
     default=1.1,
     show_default=True,
-    help="What latency and size may grow to, as a multiple of the baseline's.",
+    help="Largest allowed latency and size, as a multiple of the baseline's.",
 )
 @bundles.seconds
 @options.store
@@ -70,16 +69,16 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Check a bundle on a device against its target's limits, and against a baseline.
 
-    Every case is red or green on its own. Of a RECIPE the bundle of its last run is checked, and
-    the device predicts on all its test images. Ends with 0 if no case is red, 5 if a limit is
-    missed, the bundle is worse than the baseline, or --require measured demands a value that could
-    not be measured well enough, 6 if it is damaged, 7 if the device cannot be reached, and 3 if it
-    is another machine than the target's board.
+    Each case is red or green by itself. For a RECIPE, the bundle of its last run is checked, and
+    the device predicts on all of its test images. Exits with 0 if no case is red, with 5 if a limit
+    is missed, the bundle is worse than the baseline, or --require measured demands a value that
+    could not be measured well enough, with 6 if the bundle is damaged, with 7 if the device cannot
+    be reached, and with 3 if it is a different machine than the target's board.
 
-    A case against the baseline is red only if the loss is shown to be more than allowed, so a build
-    that is within that is red in at most 1 % of checks. Times that would be red are taken again,
-    three times in all, and are red if none of them is green; times that other programs disturbed
-    can hold a limit, but are never red.
+    A case against the baseline is red only if the loss is significantly larger than allowed, so an
+    acceptable build is red in at most 1 % of checks. Times that would be red are taken up to three
+    times and are red if none of them is green. Times that other programs disturbed can meet a
+    limit, but are never red.
 
     \b
     edgetl check dist/host --target host
@@ -99,18 +98,18 @@ def command(  # noqa: PLR0913 - one for each option
     for stale in (junit, markdown):
         if stale is not None:
             stale.unlink(missing_ok=True)
-    found, is_recipe = bundles.find_bundle(bundle, target, store)
+    opened, is_recipe = bundles.find_bundle(bundle, target, store)
     options = CheckOptions(
         target=profile,
         required=Required(require),
         baseline=baseline,
         allowed=Allowed(max_drop_pp, max_ratio),
         seconds=seconds,
-        images=find_images(found, store) if is_recipe or baseline else None,
+        images=find_images(opened, store) if is_recipe or baseline else None,
         predict=is_recipe,
     )
     try:
-        checked = _check(found, options, device)
+        checked = _check(opened, options, device)
     except DeviceError as error:
         where = {"bundle": bundle, "target": target, "device": device or profile.device or ""}
         _write(junit, error_xml(where, str(error)))

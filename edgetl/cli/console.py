@@ -1,4 +1,4 @@
-"""How a run looks: a progress bar on a terminal, plain lines in a log."""
+"""Progress of a run: a progress bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _LABEL_WIDTH = 28
 
 
 class Console:
-    """Tells a person what a run does; a `pipeline.execute.Listener`.
+    """Shows the progress of a run; a `pipeline.execute.Listener`.
 
-    Lines go to `sys.stdout`, or nowhere if `quiet`, so that ``--json`` prints nothing else.
+    Lines go to `sys.stdout`, or nowhere if `quiet`, so that ``--json`` prints only JSON.
     """
 
     def __init__(self, stages: Mapping[str, Stage], *, quiet: bool) -> None:
@@ -37,7 +37,7 @@ class Console:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        """Return itself; the progress bar opens with the first stage that runs."""
+        """Return self; the progress bar opens with the first stage that runs."""
         return self
 
     def __exit__(
@@ -46,7 +46,7 @@ class Console:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the progress bar, so that a message after it starts on a clean line."""
+        """Close the progress bar, so that the next message starts on a new line."""
         del kind, error, traceback
         self._close_bar()
 
@@ -58,16 +58,16 @@ class Console:
             self._open_bar()
 
     def ends(self, node: Node, artifact: Artifact, *, reused: bool) -> None:
-        """Print the line of `node`: its result, and how long it took or that it was reused."""
+        """Print the line of `node`: its result, and its duration unless it was reused."""
         self._close_bar()
         if self._quiet:
             return
         summary = self._stages[node.stage].summarise(artifact)
-        took = "reused" if reused else f"{artifact.manifest.seconds:.0f} s"
-        click.echo(f"{node.label:<{_LABEL_WIDTH}} {summary}  [{took}]")
+        duration = "reused" if reused else f"{artifact.manifest.seconds:.0f} s"
+        click.echo(f"{node.label:<{_LABEL_WIDTH}} {summary}  [{duration}]")
 
     def step(self, done: int, total: int, text: str) -> None:
-        """Move the bar; in a log, print a line every ten seconds."""
+        """Advance the bar; in a log, print a line every ten seconds."""
         if self._quiet:
             return
         if self._bar is not None and self._task is not None:
@@ -80,7 +80,7 @@ class Console:
             click.echo(f"  {self._label}: {done}/{total}  {text}  about {left:.0f} s left")
 
     def note(self, text: str) -> None:
-        """Print one line that the reader must know, on standard error."""
+        """Print an important line on standard error."""
         if self._bar is not None:
             self._bar.console.print(f"  {text}", markup=False, highlight=False)
         else:

@@ -1,4 +1,4 @@
-"""``edgetl estimate``: how long a model would take on a device that is not at hand."""
+"""``edgetl estimate``: estimate a model's latency on a device that is not available."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _GAP = 2
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One model and what was found."""
+    """One model and its prediction."""
 
-    given: Path
+    path: Path
     graph: Graph
     prediction: Prediction
 
     def as_json(self, warnings: Sequence[str]) -> Facts:
         """Return plain JSON."""
         return {
-            "model": str(self.given),
+            "model": str(self.path),
             "format": self.graph.format,
             "precision": self.graph.precision.value,
             "provenance": Provenance.ESTIMATED.value,
@@ -54,24 +54,24 @@ class _Row:
     "--target",
     "name",
     metavar="NAME",
-    help="Take profiles/NAME.json; without it, count instructions on the emulated board.",
+    help="Use profiles/NAME.json or, without this file, count instructions on the emulated board.",
 )
 @click.option(
     "--profile",
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="A file of 'edgetl profile'.",
+    help="A file written by 'edgetl profile'.",
 )
 @options.as_json
 def command(
     models: tuple[Path, ...], *, name: str | None, path: Path | None, as_json: bool
 ) -> None:
-    """Predict how long one inference of each MODEL takes, fastest first.
+    """Estimate the latency of each MODEL, fastest first.
 
     A MODEL is a file (.onnx, .tflite, or OpenVINO's .xml), a model folder or a bundle. The figure
-    is the median of single inferences, model only, with a band. An estimate ranks and warns; it
-    holds no limit, so this ends with 0 unless something cannot be read.
+    is the median of single inferences, model only, with a band. Estimates rank models and cause
+    warnings, but never meet or miss a limit: the exit code is 0 unless something cannot be read.
 
     \b
     edgetl estimate dist/host --target host
@@ -80,8 +80,8 @@ def command(
     """
     if name is None and path is None:
         raise UsageError(
-            "estimate for what? Neither a target nor a profile was given",
-            remedy="edgetl estimate MODEL --target NAME; 'edgetl targets' lists them",
+            "neither a target nor a profile was given",
+            remedy="edgetl estimate MODEL --target NAME; 'edgetl targets' lists the targets",
         )
     from edgetl.devices import check_address
     from edgetl.estimator.cost_profile import FOLDER, load_profile
@@ -90,32 +90,32 @@ def command(
     kept = path or FOLDER / f"{name}.json"
     profile = load_profile(kept) if path or kept.is_file() else None
     rows = sorted(
-        (_row(given, profile, target) for given in models),
+        (_row(each, profile, target) for each in models),
         key=lambda row: row.prediction.estimate.ms,
     )
-    warned = [tuple(_warnings(row, profile, target)) for row in rows]
+    warnings = [tuple(_warnings(row, profile, target)) for row in rows]
     if as_json:
-        told = [row.as_json(words) for row, words in zip(rows, warned, strict=True)]
-        click.echo(json.dumps(told, indent=2))
+        data = [row.as_json(lines) for row, lines in zip(rows, warnings, strict=True)]
+        click.echo(json.dumps(data, indent=2))
         return
-    _tell(rows, warned)
+    _print(rows, warnings)
 
 
-def _row(given: Path, profile: CostProfile | None, target: Target | None) -> _Row:
+def _row(path: Path, profile: CostProfile | None, target: Target | None) -> _Row:
     from edgetl.estimator.graph import read_graph
     from edgetl.estimator.predict import Prediction, estimate_by_profile, find_model
 
-    model = find_model(given)
+    model = find_model(path)
     graph = read_graph(model)
     if target is not None and graph.format not in target.files():
         raise UsageError(
-            f"{given} is for '{graph.format}', which target '{target.name}' does not offer; it "
+            f"{path} is for '{graph.format}', which target '{target.name}' does not offer; it "
             f"offers {', '.join(sorted(target.files()))}",
-            remedy="estimate a file of one of these, or list it under `candidates` of "
+            remedy="use a file of one of these formats, or add the format to `candidates` in "
             f"targets/{target.name}.yaml",
         )
     if profile is not None:
-        return _Row(given, graph, estimate_by_profile(graph, profile))
+        return _Row(path, graph, estimate_by_profile(graph, profile))
     if target is None:
         raise TypeError("neither a profile nor a target")
     from edgetl.estimator.instructions import estimate_by_instructions
@@ -124,21 +124,21 @@ def _row(given: Path, profile: CostProfile | None, target: Target | None) -> _Ro
         estimate = estimate_by_instructions(model, target)
     except UsageError as error:
         raise UsageError(
-            f"there is no profiles/{target.name}.json, and instructions cannot stand in for it: "
+            f"profiles/{target.name}.json does not exist, and instructions cannot replace it: "
             f"{error.message}",
             remedy=f"edgetl profile --target {target.name} --device "
             f"{target.device or 'ssh://user@host'}",
         ) from error
-    return _Row(given, graph, Prediction(estimate, ()))
+    return _Row(path, graph, Prediction(estimate, ()))
 
 
 def _warnings(row: _Row, profile: CostProfile | None, target: Target | None) -> Iterator[str]:
-    """Yield what speaks against trusting the estimate, or against the model."""
+    """Yield reasons to distrust the estimate, or to expect a missed limit."""
     if target is None:
         return
     if profile is not None and profile.threads != target.threads:
         yield (
-            f"the profile is of {profile.threads} thread(s), but {target.name} runs "
+            f"the profile was made with {profile.threads} thread(s), but {target.name} uses "
             f"{target.threads}"
         )
     if profile is not None and target.board is not None:
@@ -146,10 +146,10 @@ def _warnings(row: _Row, profile: CostProfile | None, target: Target | None) -> 
     limit = target.limits.p95_ms
     estimate = row.prediction.estimate
     if limit is not None and estimate.high_ms >= limit:
-        reached = "lies above" if estimate.low_ms > limit else "touches"
+        relation = "lies above" if estimate.low_ms > limit else "reaches"
         yield (
-            f"the band {reached} the limit p95_ms {limit:g} of {target.name}; an estimate holds "
-            "no limit, so measure: edgetl check BUNDLE --target "
+            f"the band {relation} the limit p95_ms {limit:g} of {target.name}; only a measurement "
+            "can decide: edgetl check BUNDLE --target "
             f"{target.name} --device {target.device or 'ssh://user@host'}"
         )
 
@@ -168,13 +168,13 @@ def _other_engine(row: _Row, profile: CostProfile, target: Target) -> Iterator[s
         )
 
 
-def _tell(rows: Sequence[_Row], warned: Sequence[Sequence[str]]) -> None:
+def _print(rows: Sequence[_Row], warnings: Sequence[Sequence[str]]) -> None:
     table = [("model", "format", "median ms", "band", "provenance")]
     for row in rows:
         estimate = row.prediction.estimate
         table.append(
             (
-                str(row.given),
+                str(row.path),
                 f"{row.graph.format} {row.graph.precision}",
                 f"{estimate.ms:.2f}",
                 f"{estimate.low_ms:.2f} to {estimate.high_ms:.2f}",
@@ -187,8 +187,8 @@ def _tell(rows: Sequence[_Row], warned: Sequence[Sequence[str]]) -> None:
         click.echo("".join(cells).rstrip())
     for basis in dict.fromkeys(row.prediction.estimate.basis for row in rows):
         click.echo(f"  by {basis}")
-    for row, warnings in zip(rows, warned, strict=True):
+    for row, lines in zip(rows, warnings, strict=True):
         for note in row.prediction.notes:
-            click.echo(f"  {row.given}: {note}")
-        for warning in warnings:
-            click.echo(f"  {row.given}: warning: {warning}")
+            click.echo(f"  {row.path}: {note}")
+        for warning in lines:
+            click.echo(f"  {row.path}: warning: {warning}")

@@ -1,4 +1,4 @@
-"""``edgetl lint``: tensors of a model file that will not survive int8."""
+"""``edgetl lint``: find tensors of a model file that will not survive int8."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 60
 _WHY = {
-    "output": "one int8 scale has 256 steps for all of them: the small part falls into few or none",
+    "output": "all parts share the 256 steps of one int8 scale, of which the small part uses few",
     "inside": "inside the network; if the file is quantized, the small part loses most of its bits",
 }
 _REMEDY = {
-    "output": "give each part an output of its own, for example boxes (1, M, 4) and scores "
-    "(1, M, K); or bring them to one unit in the graph, boxes to 0..1",
-    "inside": "leave this operation in float, or train with activations that stay alike in size",
+    "output": "give each part a separate output, for example boxes (1, M, 4) and scores "
+    "(1, M, K); or scale them to a common range in the graph, boxes to 0..1",
+    "inside": "keep this operation in float, or train with activations of similar ranges",
 }
 
 
@@ -36,7 +36,7 @@ _REMEDY = {
     "images",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Run the model on this image, not on synthetic images; may be repeated.",
+    help="Run the model on this image instead of synthetic ones; may be repeated.",
 )
 @click.option(
     "--pixels",
@@ -49,7 +49,7 @@ _REMEDY = {
 def command(model: Path, *, images: tuple[Path, ...], pixels: str, as_json: bool) -> None:
     """Report tensors of the ONNX or TFLite file MODEL whose parts share a scale but not a range.
 
-    Ends with 0 if there are none, with 5 if there are. Inputs other than the image get
+    Exits with 0 if there are none and with 5 otherwise. Inputs other than the image are fed with
     placeholders; these, and parts that could not be examined, are reported.
 
     \b
@@ -73,22 +73,20 @@ def _print(model: Path, result: Lint) -> None:
             f"{finding.what}: parts differ {finding.ratio:,.0f}-fold in range ({finding.place})"
         )
         for part in finding.parts:
-            lost = (
-                ", nothing is left of it" if finding.step and part.reach < finding.step / 2 else ""
-            )
+            lost = ", lost completely" if finding.step and part.reach < finding.step / 2 else ""
             click.echo(f"  {_short(part.name)}: {part.lowest:.4g} to {part.highest:.4g}{lost}")
         if finding.step:
             click.echo(f"  one step of the tensor is {finding.step:.4g} in this file")
         click.echo(f"  {_WHY[finding.place]}")
         click.echo(f"  {_REMEDY[finding.place]}")
     for unseen in result.unseen:
-        click.echo(f"not looked at: {unseen.what}")
+        click.echo(f"not examined: {unseen.what}")
         click.echo(f"  {unseen.remedy}")
     if not result.findings:
-        what = "was looked at" if result.unseen else "is joined"
-        click.echo(f"{model}: nothing that {what} differs more than {LIMIT:.0f}-fold in range")
+        scope = "examined parts" if result.unseen else "joined parts"
+        click.echo(f"{model}: no {scope} differ more than {LIMIT:.0f}-fold in range")
 
 
 def _short(name: str) -> str:
-    """Return the end of a long name, which is more specific than its beginning."""
+    """Return the end of a long name, which is more specific than its start."""
     return name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}"

@@ -22,7 +22,7 @@ store = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".edgetl"),
     show_default=True,
-    help="Folder that keeps finished artifacts.",
+    help="Folder of finished artifacts.",
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

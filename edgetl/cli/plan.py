@@ -1,4 +1,4 @@
-"""``edgetl plan``: what would run and what would be reused, checked before the first epoch."""
+"""``edgetl plan``: check everything and show what would run and what would be reused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from edgetl.cli import options
 from edgetl.cli.survey import survey_recipe
 from edgetl.errors import MissingPackageError
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import recipe_stages
 from edgetl.store.store import Store
 
 
@@ -22,15 +22,15 @@ from edgetl.store.store import Store
 def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_json: bool) -> None:
     """Show what a run of RECIPE would make and what it would reuse.
 
-    Checks files, plug-ins and every combination of format and precision, and makes nothing. Lists
-    the packages that a run needs and that are not installed.
+    Checks files, plug-ins and every combination of format and precision without making anything.
+    Lists missing packages that a run needs.
 
     \b
     edgetl plan images/recipe.yaml
     edgetl plan parts --set student.width=0.35
     """
-    stages = all_stages()
-    survey = survey_recipe(recipe, overrides, Store(store_root))
+    stages = recipe_stages(recipe, overrides)
+    survey = survey_recipe(recipe, overrides, Store(store_root), stages)
     steps = survey.steps
     if as_json:
         rows = [
@@ -54,6 +54,6 @@ def command(recipe: str, overrides: tuple[str, ...], store_root: Path, *, as_jso
         click.echo(f"{to_run} to run, {len(steps) - to_run} to reuse; no problems found")
         if survey.undecided:
             labels = ", ".join(node.label for node in survey.undecided)
-            click.echo(f"more is planned once this is decided: {labels}")
+            click.echo(f"further steps depend on the result of: {labels}")
     if survey.missing:
         click.echo(f"for a run: {MissingPackageError.of(survey.missing)}", err=as_json)

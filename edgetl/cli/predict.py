@@ -11,7 +11,7 @@ from edgetl.cli import options
 
 
 class _Named(click.Path):
-    """A path; an empty text names nothing, but pathlib takes it for the working directory."""
+    """A path that must not be empty, since pathlib takes an empty one for the working directory."""
 
     def convert(
         self,
@@ -33,19 +33,19 @@ _PATH = _Named(path_type=Path)
 @click.option(
     "--top",
     type=click.IntRange(min=1),
-    help="How many classes, or at most how many objects.  [default: 1 class, all objects]",
+    help="Number of classes, or maximum number of objects.  [default: 1 class, all objects]",
 )
 @click.option(
     "--threshold",
     type=click.FloatRange(0.0, 1.0),
-    help="Least score of an object.  [default: the model's]",
+    help="Minimum score of an object.  [default: the model's]",
 )
 @click.option(
     "--draw",
     "folder",
     type=_PATH,
     metavar="FOLDER",
-    help="Draw each image with its predictions there.",
+    help="Write each image with its predictions into this folder.",
 )
 @click.option(
     "--threads",
@@ -65,10 +65,10 @@ def command(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Print the predictions of BUNDLE on images, as the bundle's own command does.
+    """Print the predictions of BUNDLE on images, like the bundle's own command.
 
-    A classifier prints classes and their probabilities, a detector one object a line: class,
-    score, and the corners of its box in pixels of the image, left, top, right, bottom.
+    A classifier prints classes and their probabilities; a detector prints one object per line:
+    class, score, and left, top, right and bottom of its box in pixels of the image.
 
     \b
     edgetl predict dist/host image.jpg --top 3

@@ -1,4 +1,4 @@
-"""``edgetl profile``: what operations cost on a device, for estimates."""
+"""``edgetl profile``: measure the cost of operations on a device, for estimates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HOST = "host"
     "--target",
     "name",
     metavar="NAME",
-    help="Which board the device is: its candidates and threads are timed. Default: host.",
+    help="The device's target, whose candidates and threads are timed. Default: host.",
 )
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the target's.")
 @click.option(
@@ -39,7 +39,7 @@ _HOST = "host"
     "formats",
     multiple=True,
     type=click.Choice(engines.formats()),
-    help="Time this format only; may be repeated.",
+    help="Time only this format; may be repeated.",
 )
 @click.option(
     "--out",
@@ -57,11 +57,11 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Time a suite of small networks on a device, and keep what operations cost there.
+    """Time a suite of small networks on a device and derive the cost of operations there.
 
-    Networks of the blocks that real students are made of are exported and quantized here, timed
-    there, one inference at a time, and prices are fitted to the times. Nothing else should run on
-    the device meanwhile. An emulated device is refused: its times mean nothing.
+    Networks of the blocks that real students consist of are exported and quantized on this machine
+    and timed on the device, one inference at a time; prices are fitted to the times. Nothing else
+    should run on the device meanwhile. Emulated devices are refused: their times mean nothing.
 
     \b
     edgetl profile
@@ -83,17 +83,17 @@ def command(
     if as_json:
         click.echo(json.dumps(profile.model_dump(mode="json"), indent=2))
     else:
-        _tell(profile, path)
+        _print(profile, path)
 
 
 def _which(
     address: str | None, name: str | None, formats: Sequence[str], *, has_out: bool
 ) -> tuple[Target, Device]:
-    """Return the target and the device that it is."""
-    given = open_device(address) if address else None
+    """Return the target and the device."""
+    named = open_device(address) if address else None
     if name is None and address not in {None, _LOCAL} and not has_out:
         raise UsageError(
-            f"which board is '{address}'? Its prices are kept by the name of its target",
+            f"the target of device '{address}' is unknown, and profiles are named after targets",
             remedy=f"edgetl profile --device {address} --target NAME; 'edgetl targets' lists them",
         )
     target = load_target(name or _HOST, check_address=check_address)
@@ -104,10 +104,10 @@ def _which(
         if each not in offered:
             raise UsageError(
                 f"target '{target.name}' does not offer '{each}'; it offers {', '.join(offered)}",
-                remedy="time one of these, or list it under `candidates` of "
+                remedy="use one of these formats, or add it to `candidates` in "
                 f"targets/{target.name}.yaml",
             )
-    device = given or (open_device(target.device) if target.device else None)
+    device = named or (open_device(target.device) if target.device else None)
     if device is None:
         raise UsageError(
             f"targets/{target.name}.yaml names no device",
@@ -128,33 +128,33 @@ def _profile(
     from edgetl.estimator.profiling import PRECISIONS, profile_device
     from edgetl.estimator.timing import refuse_emulated
 
-    def tell(line: str) -> None:
+    def log(line: str) -> None:
         if not quiet:
             click.echo(line)
 
     refuse_emulated(device)
     if target.board is not None:
-        found = probe(device, target)
-        require(target, device, found, compare(target, found))
-    wanted = [pair for pair in pairs if pair[1] in PRECISIONS]
+        facts = probe(device, target)
+        require(target, device, facts, compare(target, facts))
+    timed = [pair for pair in pairs if pair[1] in PRECISIONS]
     with tempfile.TemporaryDirectory(prefix="edgetl-profile-") as folder:
-        return profile_device(device, wanted, threads=threads, work=Path(folder), tell=tell)
+        return profile_device(device, timed, threads=threads, work=Path(folder), log=log)
 
 
-def _tell(profile: CostProfile, path: Path) -> None:
+def _print(profile: CostProfile, path: Path) -> None:
     click.echo(f"{path}: {profile.host.get('processor') or profile.device}, ", nl=False)
     click.echo(f"{profile.threads} thread(s)")
     for fit in profile.fits:
         percent = 100 * (fit.band - 1)
         click.echo(
             f"  {fit.format:<9}{fit.precision:<5} {len(fit.networks)} networks, {fit.engine}; "
-            f"{fit.coverage:.0%} of those left out of the fit within +{percent:.0f} %"
+            f"{fit.coverage:.0%} of them, when held out, within +{percent:.0f} %"
         )
     disturbed = list(profile.disturbed())
     if disturbed:
         total = sum(len(fit.networks) for fit in profile.fits)
         click.echo(
-            f"other programs disturbed {len(disturbed)} of {total} timings in every round, which "
-            "makes estimates high; the file names them. Stop the programs and run again"
+            f"other programs disturbed {len(disturbed)} of {total} timings in every round, so "
+            "estimates will be too high; the file names them. Stop the programs and run again"
         )
-    click.echo(f"estimate with it: edgetl estimate MODEL --profile {path}")
+    click.echo(f"to use it: edgetl estimate MODEL --profile {path}")

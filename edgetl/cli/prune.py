@@ -1,4 +1,4 @@
-"""``edgetl prune``: remove what no recipe's last run used."""
+"""``edgetl prune``: remove artifacts that no recipe's last run used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgetl.types import MIB
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @options.store
 @options.as_json
 def command(store_root: Path, *, dry_run: bool, as_json: bool) -> None:

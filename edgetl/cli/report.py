@@ -12,12 +12,11 @@ from edgetl.cli import options
 from edgetl.errors import EdgetlError, UsageError
 from edgetl.facts.package import PackageFacts
 from edgetl.pipeline.execute import survey
-from edgetl.pipeline.job import load_job
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.report.html import page
 from edgetl.report.markdown import summary
 from edgetl.report.record import Run, last_run, reason_of
-from edgetl.stages import Job
+from edgetl.stages import Job, Stage
 from edgetl.store.store import Artifact, Store
 from edgetl.types import MIB, Fact
 
@@ -31,7 +30,7 @@ _DEFAULT_OUT = Path("report.html")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=f"HTML file to write; {_DEFAULT_OUT} unless Markdown or JSON is asked for.",
+    help=f"HTML file to write; default: {_DEFAULT_OUT}, but none with --markdown or --json.",
 )
 @click.option("--markdown", is_flag=True, help="Print a Markdown summary, for a CI job summary.")
 @options.as_json
@@ -44,26 +43,29 @@ def command(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Report the last finished run of RECIPE: verdicts, figures, curves, misses, lineage.
+    """Report the last complete run of RECIPE: verdicts, figures, curves, worst errors, lineage.
 
-    The HTML file holds everything itself: it loads nothing and runs no script. It can be read on a
-    phone, printed, and kept with the bundle.
+    The HTML file is self-contained, without scripts. It can be read on a phone, printed, and kept
+    with the bundle.
 
     \b
     edgetl report images/recipe.yaml
     edgetl report images/recipe.yaml --out dist/report.html --markdown >> "$GITHUB_STEP_SUMMARY"
     """
     if markdown and as_json:
-        raise UsageError("--markdown and --json both want standard output", remedy="give one")
+        raise UsageError(
+            "--markdown and --json cannot be combined, as both print to standard output",
+            remedy="use one of them",
+        )
     store = Store(store_root)
-    stages = all_stages()
+    stages = recipe_stages(recipe, overrides)
     job = load_job(recipe, overrides, store, stages)
     artifacts = last_run(store, job.recipe.name, f"edgetl run {recipe}")
     run = Run(
         name=job.recipe.name,
         recipe=_resolved(job),
         artifacts=artifacts,
-        notice=_notice(recipe, job, store, artifacts),
+        notice=_notice(recipe, job, store, stages, artifacts),
     )
     wanted = out or (None if markdown or as_json else _DEFAULT_OUT)
     if wanted is not None:
@@ -94,29 +96,31 @@ def _resolved(job: Job) -> dict[str, Fact]:
     }
 
 
-def _notice(recipe: str, job: Job, store: Store, artifacts: Mapping[str, Artifact]) -> str:
-    """Return what makes the recipe of now another one than that of the run; empty if nothing."""
-    stages = all_stages()
+def _notice(
+    recipe: str,
+    job: Job,
+    store: Store,
+    stages: Mapping[str, Stage],
+    artifacts: Mapping[str, Artifact],
+) -> str:
+    """Return a notice if a run of the recipe would now have other results; empty otherwise."""
     try:
         steps = survey(job, store, stages).steps
     except EdgetlError as error:
-        # The figures are there even if the data or the device of the run are not any more.
-        return (
-            "Whether the recipe still asks for what this run made could not be found out: "
-            f"{error.message}."
-        )
+        # The report does not need the data or the device, which may be unavailable by now.
+        return f"It could not be checked whether this run is up to date: {error.message}."
     used = {label: artifact.manifest.key for label, artifact in artifacts.items()}
     changed = [
         step.node.label
         for step in steps
         if step.request is not None and step.request.key != used.get(step.node.label)
     ]
-    gone = sorted(set(used) - {step.node.label for step in steps})
-    if not changed and not gone:
+    removed = sorted(set(used) - {step.node.label for step in steps})
+    if not changed and not removed:
         return ""
     return (
         "The recipe, the data, edgetl or a package changed after this run"
-        f" ({_some([*changed, *gone])}); 'edgetl run {recipe}' brings it up to date."
+        f" ({_some([*changed, *removed])}); 'edgetl run {recipe}' brings it up to date."
     )
 
 
@@ -141,6 +145,7 @@ def _as_json(run: Run, written: Path | None) -> dict[str, object]:
             for package in packages
         },
         "comparison": None if comparison is None else comparison.model_dump(mode="json"),
+        "chains": [chain.model_dump(mode="json") for chain in run.chains],
         "artifacts": {
             label: {
                 "stage": artifact.manifest.stage,

@@ -1,4 +1,4 @@
-"""``edgetl run``: make, verify, time and choose; package what holds the limits."""
+"""``edgetl run``: make, verify, time and choose models; package those that meet the limits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from edgetl.errors import ExitCode
 from edgetl.facts.package import Outcome, PackageFacts
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
-from edgetl.pipeline.job import load_job
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.store.store import Artifact, Store
 
@@ -30,23 +29,23 @@ from edgetl.store.store import Artifact, Store
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("dist"),
     show_default=True,
-    help="Folder that gets one bundle per target.",
+    help="Folder for the bundles, one per target.",
 )
 @options.as_json
 def command(
     recipe: str, overrides: tuple[str, ...], store_root: Path, dist: Path, *, as_json: bool
 ) -> None:
-    """Make, verify, time and choose the models of RECIPE, a file or the name of a ready-made one.
+    """Make, verify, time and choose the models of RECIPE, a file or the name of a built-in one.
 
-    Whatever is already there is reused; running again goes on after a failure. Ends with exit code
-    5 if a target's limits are not shown to hold.
+    Existing artifacts are reused, so a failed run can be continued. Exits with 5 if a target's
+    limits are not proved to hold.
 
     \b
     edgetl run parts
     edgetl run images/recipe.yaml --set distill.epochs=40
     """
     store = Store(store_root)
-    stages = all_stages()
+    stages = recipe_stages(recipe, overrides)
     job = load_job(recipe, overrides, store, stages)
     with Console(stages, quiet=as_json) as console:
         artifacts = run(job, store, stages, console)

@@ -1,4 +1,4 @@
-"""``edgetl schema``: what an editor needs to complete and check the files that users write."""
+"""``edgetl schema``: JSON schemas with which an editor completes and checks recipes and targets."""
 
 from __future__ import annotations
 

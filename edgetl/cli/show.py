@@ -1,4 +1,4 @@
-"""``edgetl show``: what a recipe's artifacts hold."""
+"""``edgetl show``: list a recipe's artifacts, or show one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgetl.cli.survey import survey_recipe, unknown_label
 from edgetl.errors import UsageError
 from edgetl.facts.verification import VerificationFacts
 from edgetl.pipeline.execute import Step
-from edgetl.pipeline.planner import all_stages
+from edgetl.pipeline.job import recipe_stages
 from edgetl.store.store import Artifact, Store
 
 
@@ -31,36 +31,36 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """List the artifacts of RECIPE that are there, or show the one called LABEL whole.
+    """List the existing artifacts of RECIPE, or show everything about the one called LABEL.
 
     \b
     edgetl show images/recipe.yaml
     edgetl show images/recipe.yaml "verify onnx int8"
     """
-    steps = survey_recipe(recipe, overrides, Store(store_root)).steps
+    stages = recipe_stages(recipe, overrides)
+    steps = survey_recipe(recipe, overrides, Store(store_root), stages).steps
     if label is not None:
         artifact = _named(steps, label, recipe)
         click.echo(f"# {artifact.folder}", err=True)
         click.echo(json.dumps(artifact.manifest.model_dump(mode="json"), indent=2))
         return
-    there = [(step.node, step.artifact) for step in steps if step.artifact is not None]
+    existing = [(step.node, step.artifact) for step in steps if step.artifact is not None]
     if as_json:
         rows = {
             node.label: {"folder": str(artifact.folder), "facts": artifact.manifest.facts}
-            for node, artifact in there
+            for node, artifact in existing
         }
         click.echo(json.dumps(rows, indent=2))
         return
-    stages = all_stages()
-    for node, artifact in there:
+    for node, artifact in existing:
         click.echo(f"{node.label:<28} {stages[node.stage].summarise(artifact)}")
         click.echo(f"{'':<28} {artifact.folder}")
         facts = artifact.read(stages[node.stage].facts)
         if isinstance(facts, VerificationFacts) and facts.worst_errors is not None:
             click.echo(f"{'':<28} {artifact.file(facts.worst_errors)}")
-    missing = len(steps) - len(there)
+    missing = len(steps) - len(existing)
     if missing:
-        click.echo(f"{missing} more are to be made: edgetl run {recipe}")
+        click.echo(f"{missing} do not exist yet: edgetl run {recipe}")
 
 
 def _named(steps: Sequence[Step], label: str, recipe: str) -> Artifact:
@@ -69,5 +69,5 @@ def _named(steps: Sequence[Step], label: str, recipe: str) -> Artifact:
         raise unknown_label(label, recipe, by_label)
     artifact = by_label[label]
     if artifact is None:
-        raise UsageError(f"'{label}' is not made yet", remedy=f"edgetl run {recipe}")
+        raise UsageError(f"'{label}' does not exist yet", remedy=f"edgetl run {recipe}")
     return artifact

@@ -1,19 +1,20 @@
-"""What plan, why and show look at: a recipe's steps, and one of them by its label."""
+"""The steps of a recipe, shared by plan, why and show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from edgetl.errors import UsageError
 from edgetl.pipeline.execute import Survey, survey
 from edgetl.pipeline.job import load_job
-from edgetl.pipeline.planner import all_stages
+from edgetl.stages import Stage
 from edgetl.store.store import Store
 
 
-def survey_recipe(recipe: str, overrides: Sequence[str], store: Store) -> Survey:
-    """Return what of `recipe` exists and what is to be made; errors as the pipeline's."""
-    stages = all_stages()
+def survey_recipe(
+    recipe: str, overrides: Sequence[str], store: Store, stages: Mapping[str, Stage]
+) -> Survey:
+    """Return the existing and missing steps of `recipe`; raises the errors of the pipeline."""
     job = load_job(recipe, overrides, store, stages)
     return survey(job, store, stages)
 

@@ -1,4 +1,4 @@
-"""``edgetl targets``: the device profiles that recipes can name, and whether a device fits one."""
+"""``edgetl targets``: list and show the targets of recipes, and compare devices with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERDICTS = {True: "ok", False: "no", None: "not compared"}
 
 
 class _Targets(click.Group):
-    """Says what is meant where a target stands in the place of a subcommand."""
+    """Explains the usage if a target is given in place of a subcommand."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in known_files("targets"):
@@ -35,7 +35,7 @@ class _Targets(click.Group):
             )
         if cmd_name in _LISTING:
             raise UsageError(
-                f"there is no subcommand '{cmd_name}'", remedy="'edgetl targets' alone lists them"
+                f"there is no subcommand '{cmd_name}'", remedy="'edgetl targets' lists the targets"
             )
         return super().get_command(ctx, cmd_name)
 
@@ -44,7 +44,7 @@ class _Targets(click.Group):
 @options.as_json
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    """List the targets; show one; compare a device with one.
+    """List the targets, show one, or compare a device with one.
 
     \b
     edgetl targets
@@ -55,15 +55,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         if as_json:
             word = ctx.invoked_subcommand
             raise UsageError(
-                f"--json stands before '{word}'", remedy=f"edgetl targets {word} ... --json"
+                f"--json must follow '{word}'", remedy=f"edgetl targets {word} ... --json"
             )
         return
-    found, broken = _all()
+    known, broken = _all()
     if as_json:
-        click.echo(json.dumps([target.model_dump(mode="json") for target in found], indent=2))
+        click.echo(json.dumps([target.model_dump(mode="json") for target in known], indent=2))
     else:
         header = ("target", "processor", "memory", "systems", "formats", "reached by")
-        _table([header, *(_row(target) for target in found)])
+        _table([header, *(_row(target) for target in known)])
     _refuse(broken)
 
 
@@ -71,7 +71,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @click.argument("name")
 @options.as_json
 def show(name: str, *, as_json: bool) -> None:
-    """Show the target NAME whole.
+    """Show everything about the target NAME.
 
     \b
     edgetl targets show rpi4
@@ -85,7 +85,7 @@ def show(name: str, *, as_json: bool) -> None:
     names = ", ".join(each.name for each in target.variants())
     _table(
         [
-            ("  reached by", target.device or "nothing: it will be unverified"),
+            ("  reached by", target.device or "nothing: its models stay unverified"),
             ("  threads", str(target.threads)),
             ("  candidates", names),
             *(("  limit", f"{key} {json.dumps(value)}") for key, value in limits.items()),
@@ -106,63 +106,63 @@ def show(name: str, *, as_json: bool) -> None:
 def check(name: str | None, address: str | None, *, as_json: bool) -> None:
     """Compare a device with the target NAME: is it that board, and can it run the models?
 
-    Without NAME the device is asked which target's board it is. Ends with 0 if it is and can, with
-    3 if not, with 7 if it cannot be reached.
+    Without NAME, the target is identified from the device. Exits with 0 if both hold, with 3 if
+    not, and with 7 if the device cannot be reached.
 
     \b
     edgetl targets check --device ssh://pi@raspberrypi
     edgetl targets check rpi4 --device ssh://pi@raspberrypi
     edgetl targets check rpi5 --device emulated:cortex-a76
     """
-    given = open_device(address) if address else None
+    named = open_device(address) if address else None
     if name is not None:
         target = load_target(name, check_address=check_address)
-        device = given or _own_device(target)
-        found = probe(device, target)
-    elif given is None:
+        device = named or _own_device(target)
+        facts = probe(device, target)
+    elif named is None:
         raise UsageError(
-            "check what? Neither a target nor a device was given",
+            "neither a target nor a device was given",
             remedy="edgetl targets check --device ssh://user@host",
         )
     else:
-        device = given
+        device = named
         known, broken = _all()
         _refuse(broken)
-        found = probe(device, *known)
-        target = identify(known, device, found)
+        facts = probe(device, *known)
+        target = identify(known, device, facts)
     emulated = device.provenance == Provenance.EMULATED
-    lines = compare(target, found, emulated=emulated)
+    lines = compare(target, facts, emulated=emulated)
     if as_json:
-        told = {
+        result = {
             "target": target.name,
             "device": device.address,
             "provenance": device.provenance,
             "lines": [dataclasses.asdict(line) for line in lines],
-            "found": found,
+            "facts": facts,
         }
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(result, indent=2))
     else:
         # An emulation has no /etc/os-release and would show this machine's.
-        system = "emulated" if emulated else found["os"] or "a system without a name"
+        system = "emulated" if emulated else facts["os"] or "unknown system"
         click.echo(f"{device.address} ({system}) as {target.name}:")
-        header = ("  line", "expected", "found", "")
+        header = ("  property", "expected", "actual", "")
         _table([header, *(_compared(line) for line in lines)])
-    require(target, device, found, lines)
+    require(target, device, facts, lines)
 
 
 def _all() -> tuple[list[Target], list[ConfigError]]:
-    """Return all targets that are right, and what is wrong with the others."""
-    found, broken = [], []
+    """Return all valid targets, and the errors of the others."""
+    valid, broken = [], []
     for name in sorted(known_files("targets")):
         try:
-            found.append(load_target(name, check_address=check_address))
+            valid.append(load_target(name, check_address=check_address))
         except ConfigError as error:
             broken.append(error)
-    return found, broken
+    return valid, broken
 
 
 def _refuse(broken: Sequence[ConfigError]) -> None:
-    """Raise the last error, after the others were printed as it will be."""
+    """Print all errors but the last, which is raised and printed by the caller."""
     for error in broken[:-1]:
         click.echo(f"edgetl: {error}", err=True)
     if broken:
@@ -180,24 +180,24 @@ def _own_device(target: Target) -> Device:
 
 def _row(target: Target) -> tuple[str, ...]:
     board = target.board
-    known = ("-", "-", "-")
+    hardware = ("-", "-", "-")
     if board is not None:
-        known = (
+        hardware = (
             f"{board.cores} x {board.processor}",
             _memory(board.memory_mib),
             ", ".join(system.os for system in board.systems),
         )
-    return target.name, *known, ", ".join(target.candidates), target.device or "-"
+    return target.name, *hardware, ", ".join(target.candidates), target.device or "-"
 
 
 def _board_rows(target: Target) -> list[tuple[str, ...]]:
     board = target.board
     if board is None:
         return []
-    proofs = board.identity.model_dump(exclude_defaults=True)
+    identity = board.identity.model_dump(exclude_defaults=True)
     return [
         ("  board", f"{board.soc}, {board.cores} x {board.processor}, {board.architecture}"),
-        ("  features", ", ".join(board.features) or "none of those that speed int8 up"),
+        ("  features", ", ".join(board.features) or "none that speeds up int8"),
         ("  memory", f"{_memory(board.memory_mib)} or more"),
         *(
             (
@@ -208,20 +208,20 @@ def _board_rows(target: Target) -> list[tuple[str, ...]]:
             for system in board.systems
         ),
         *(
-            ("  proof", f"{key} {proof if isinstance(proof, str) else ' or '.join(proof)}")
-            for key, proof in {**_always(board), **proofs}.items()
+            ("  identity", f"{key} {value if isinstance(value, str) else ' or '.join(value)}")
+            for key, value in {**_always(board), **identity}.items()
         ),
     ]
 
 
 def _always(board: Board) -> dict[str, str]:
-    """Return what is compared whatever the profile states under `identity`."""
+    """Return the properties that are compared in addition to those under `identity`."""
     features = {"features": " and ".join(board.features)} if board.features else {}
     return {"architecture": board.architecture, **features}
 
 
 def _compared(line: Line) -> tuple[str, ...]:
-    return f"  {line.what}", line.expected, line.found, _VERDICTS[line.ok]
+    return f"  {line.name}", line.expected, line.actual, _VERDICTS[line.ok]
 
 
 def _memory(mib: int) -> str:

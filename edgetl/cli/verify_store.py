@@ -1,4 +1,4 @@
-"""``edgetl verify-store``: read every artifact again and name the damaged ones."""
+"""``edgetl verify-store``: check every artifact and name the damaged ones."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from edgetl.store.store import Store
 @options.store
 @options.as_json
 def command(store_root: Path, *, repair: bool, as_json: bool) -> None:
-    """Read every file of every artifact again and compare it with its manifest.
+    """Compare every file of every artifact with its manifest.
 
-    Ends with exit code 6 if anything is damaged and was not removed.
+    Exits with 6 if anything is damaged and was not removed.
 
     \b
     edgetl verify-store --repair
     """
     store = Store(store_root)
     damaged: dict[Path, str] = {}
-    sound = 0
+    intact = 0
     for folder, artifact in store.artifacts():
-        what = store.damage(artifact, digest_file) if artifact else "its manifest cannot be read"
-        if what:
-            damaged[folder] = what
+        damage = store.damage(artifact, digest_file) if artifact else "its manifest cannot be read"
+        if damage:
+            damaged[folder] = damage
         else:
-            sound += 1
+            intact += 1
     if repair:
         for folder in damaged:
             shutil.rmtree(folder)
     if as_json:
-        rows = {str(folder): what for folder, what in damaged.items()}
-        click.echo(json.dumps({"sound": sound, "damaged": rows, "removed": repair}, indent=2))
+        rows = {str(folder): damage for folder, damage in damaged.items()}
+        click.echo(json.dumps({"intact": intact, "damaged": rows, "removed": repair}, indent=2))
     else:
-        for folder, what in damaged.items():
-            click.echo(f"{folder}: {what}{' (removed)' if repair else ''}")
-        click.echo(f"{sound} artifacts sound, {len(damaged)} damaged")
+        for folder, damage in damaged.items():
+            click.echo(f"{folder}: {damage}{' (removed)' if repair else ''}")
+        click.echo(f"{intact} artifacts intact, {len(damaged)} damaged")
     if damaged and not repair:
         raise StoreError(
-            f"{len(damaged)} of {sound + len(damaged)} artifacts are damaged",
+            f"{len(damaged)} of {intact + len(damaged)} artifacts are damaged",
             remedy="'edgetl verify-store --repair' removes them; the next run makes them again",
         )

@@ -1,4 +1,4 @@
-"""``edgetl why``: which field changed since a stage last ran."""
+"""``edgetl why``: explain which fields changed since a stage last ran."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from edgetl.cli import options
 from edgetl.cli.survey import survey_recipe, unknown_label
+from edgetl.pipeline.job import recipe_stages
 from edgetl.pipeline.why import explain
 from edgetl.store.store import Store
 
@@ -28,14 +29,15 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Explain why stages of RECIPE would run, or only the one called LABEL.
+    """Explain why the stages of RECIPE would run, or only the one called LABEL.
 
     \b
     edgetl why images/recipe.yaml
     edgetl why images/recipe.yaml "quantize onnx int8"
     """
     store = Store(store_root)
-    steps = survey_recipe(recipe, overrides, store).steps
+    stages = recipe_stages(recipe, overrides)
+    steps = survey_recipe(recipe, overrides, store, stages).steps
     reasons = explain(steps, store)
     if label is not None:
         reasons = tuple(reason for reason in reasons if reason.label == label)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,9 @@ def load_recipe(
     overrides: Sequence[str],
     stage_tables: Mapping[str, type[Table]],
     refining_tables: Mapping[str, type[Table]] | None = None,
+    *,
     methods: Mapping[str, MethodKeys] | None = None,
+    others: Collection[str] = (),
 ) -> LoadedRecipe:
     """Return a recipe by path or by the name of a ready-made one.
 
@@ -57,17 +59,17 @@ def load_recipe(
             its defaults.
         refining_tables: The options of every refining stage by name.
         methods: By stage name, for tables with further keys that depend on a method they name.
+        others: Names of stages that the recipe does not use; suggested for names like them.
 
     Raises:
         ConfigError: With all problems of the file.
     """
     path, source = _recipe_path(name)
-    document = read_document(path, source)
-    for text in overrides:
-        override(document, *parse_override(text))
+    document = _read(path, source, overrides)
     known = {stage: table for stage, table in stage_tables.items() if table.model_fields}
     fixed = {key: value for key, value in document.data.items() if key not in known}
-    recipe, problems = check_table(Recipe, document, fixed, beside=lambda: known)
+    unused: dict[str, type[Table]] = dict.fromkeys(others, Table)
+    recipe, problems = check_table(Recipe, document, fixed, beside=lambda: known | unused)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
         data = document.data.get(stage, {}) if stage in known else {}
@@ -86,13 +88,33 @@ def load_recipe(
     for key, model_table in _models(recipe):
         place = (key, "refine")
         entries = model_table.refine
-        refinements[key], wrong = check_refinements(document, place, entries, refining_tables or {})
+        refining = {**(refining_tables or {}), **unused}
+        refinements[key], wrong = check_refinements(document, place, entries, refining)
         problems += wrong
     if recipe is None or problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
     is_file = Path(name).is_file()
     folder = path.resolve().parent if is_file else Path.cwd()
     return LoadedRecipe(source, folder, recipe, tables, refinements, document)
+
+
+def stage_names(name: str, overrides: Sequence[str]) -> frozenset[str]:
+    """Return every name in a recipe that may be that of a stage: of its tables and refinements.
+
+    Args:
+        name: As for `load_recipe`.
+        overrides: As for `load_recipe`.
+
+    Raises:
+        ConfigError: If there is no such file, or it is not a YAML table.
+    """
+    data = _read(*_recipe_path(name), overrides).data
+    names = set(data)
+    for table in data.values():
+        entries = table.get("refine") if isinstance(table, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            names.update(entry if isinstance(entry, dict) else ())
+    return frozenset(names)
 
 
 def load_target(name: str, *, check_address: Callable[[str], str | None] | None = None) -> Target:
@@ -127,6 +149,14 @@ def known_files(folder: str) -> dict[str, Path]:
         for path in sorted(place.glob("*.yaml")):
             files.setdefault(path.stem, path)
     return files
+
+
+def _read(path: Path, source: str, overrides: Sequence[str]) -> Document:
+    """Return a recipe as it is written, with overrides applied."""
+    document = read_document(path, source)
+    for text in overrides:
+        override(document, *parse_override(text))
+    return document
 
 
 def _task(document: Document) -> Task | None:

@@ -1,9 +1,9 @@
-"""The contract of a device: how files get there, how the runtime is run there, what it is.
+"""The contract of a device: transfer files to it, run Python there, and describe the machine.
 
 A file in this folder is one way to reach devices. It defines ``parse``, which takes an address that
-begins with the file's name (``local``, ``ssh://pi@rpi4``) and returns the device, connected to
-nothing yet. Everything measured on a device is measured by ``edgetl.runtime`` running there; a
-device only carries files and starts Python.
+begins with the file's name (``local``, ``ssh://pi@rpi4``) and returns a device without connecting
+to it. All measurements on a device are taken by ``edgetl.runtime`` running there; the device only
+transfers files and starts Python.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from edgetl.types import Facts
 
 
 class Connection(Protocol):
-    """An empty folder on a device, and its Python started in that folder."""
+    """An initially empty folder on a device, in which the device's Python runs."""
 
     def put(self, files: Mapping[str, Path]) -> None:
         """Copy `files`, by POSIX path below the device's folder.
 
         Raises:
-            DeviceError: If they cannot be brought there, or one of them is larger than the memory
-                that is free there; then nothing is sent.
+            DeviceError: If they cannot be transferred, or one of them is larger than the device's
+                free memory; then nothing is sent.
         """
 
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
-        """Run the device's Python with `arguments` in its folder; return what it prints.
+        """Run the device's Python with `arguments` in its folder and return its standard output.
 
-        Nothing of this process reaches it but the files: no environment, no installed edgetl.
+        It does not inherit this process's environment or installed edgetl, only the files.
 
         Raises:
             DeviceError: If it cannot be started, takes longer than `timeout_s` seconds, or fails;
-                with the last lines of its standard error.
+                the message quotes the last lines of its standard error.
         """
 
     def get(self, names: Sequence[str], folder: Path) -> None:
         """Copy files of the device's folder, by POSIX path, to the same paths below `folder`.
 
         Raises:
-            DeviceError: If one is not there.
+            DeviceError: If a file does not exist.
         """
 
 
@@ -54,51 +54,51 @@ class Device(Protocol):
 
     @property
     def address(self) -> str:
-        """What it is called in messages."""
+        """Name of the device in messages."""
 
     @property
     def provenance(self) -> str:
-        """What a time taken there is: ``measured``, or ``emulated`` and without meaning."""
+        """Provenance of times taken there: ``measured``, or ``emulated`` if they mean nothing."""
 
     def describe(self) -> Facts:
-        """Return the fingerprint of the machine: what a timing depends on, as plain JSON.
+        """Return the machine's fingerprint: the facts that a timing depends on, as plain JSON.
 
         Raises:
             DeviceError: If the device cannot be reached.
         """
 
     def connect(self) -> AbstractContextManager[Connection]:
-        """Open an empty folder on the device; it goes when the context ends.
+        """Open an empty folder on the device, which is removed at the end of the context.
 
-        One client at a time: where others can reach the device too, it is theirs or ours.
+        Only one client uses a shared device at a time.
 
         Raises:
-            DeviceError: If the device cannot be reached, or is in use for too long.
+            DeviceError: If the device cannot be reached, or stays in use for too long.
         """
 
 
 _SSH = "ssh"
 _PASSWORD = re.compile(r"(?<=[^:/@]):[^:/@]+@")
-"""Of a user: passwords are never used, and never repeated."""
+"""Password in an address; removed from messages, as passwords are never used."""
 
 DEVICES: Slot[Callable[[str], Device]] = Slot("edgetl.devices", "parse", "device", "edgetl.devices")
 
 
 def open_device(address: str) -> Device:
-    """Return the device at `address`; nothing is connected yet.
+    """Return the device at `address` without connecting to it.
 
     Raises:
-        UsageError: If there is no such way to reach a device, or the address is not of its form.
+        UsageError: If the kind of device is unknown or the address is malformed.
         MissingPackageError: If it needs a package that is not installed.
     """
-    way, known = address.partition(":")[0], DEVICES.names()
-    if way not in known:
+    kind, known = address.partition(":")[0], DEVICES.names()
+    if kind not in known:
         raise _unknown(address, known)
-    return DEVICES.load(way)(address)
+    return DEVICES.load(kind)(address)
 
 
 def check_device(address: str) -> str | None:
-    """Return why `open_device` would refuse `address`, in words, or None; connects to nothing."""
+    """Return the reason why `open_device` refuses `address`, or None; does not connect."""
     try:
         open_device(address)
     except EdgetlError as error:
@@ -107,9 +107,9 @@ def check_device(address: str) -> str | None:
 
 
 def check_address(address: str) -> str | None:
-    """Return what is wrong with the form of `address`, in words, or None.
+    """Return the error in the syntax of `address`, or None.
 
-    Unlike `check_device` it does not ask for the packages that the device needs.
+    Unlike `check_device`, this ignores missing packages.
     """
     try:
         open_device(address)
@@ -121,21 +121,21 @@ def check_address(address: str) -> str | None:
 
 
 def missing_package(name: str, module: str) -> MissingPackageError:
-    """Return the error that says which extra brings `module` for the file `name`."""
+    """Return the error that names the extra with `module` for the file `name`."""
     return MissingPackageError.of([DEVICES.missing(name, module)])
 
 
 def _unknown(address: str, known: Sequence[str]) -> UsageError:
-    """Return the error of an address that begins with no way to reach devices."""
-    way, colon, place = address.partition(":")
-    close = difflib.get_close_matches(way.lower(), known, n=1)
+    """Return the error for an address of an unknown kind of device."""
+    kind, colon, place = address.partition(":")
+    close = difflib.get_close_matches(kind.lower(), known, n=1)
     if close:
         place = _PASSWORD.sub("@", place)
-        written, meant = f"{way}{colon}{place}", f"{close[0]}{colon}{place}"
+        shown, suggestion = f"{kind}{colon}{place}", f"{close[0]}{colon}{place}"
         if close[0] == _SSH:
-            meant = f"{_SSH}://{place.lstrip('/') or 'user@host'}"
+            suggestion = f"{_SSH}://{place.lstrip('/') or 'user@host'}"
     else:
-        written = _PASSWORD.sub("@", address)
-        meant = f"{_SSH}://{written}" if "@" in written and "/" not in written else ""
-    hint = f"Did you mean '{meant}'? " if meant else ""
-    return UsageError(f"unknown device '{written}'", remedy=f"{hint}Known: {', '.join(known)}.")
+        shown = _PASSWORD.sub("@", address)
+        suggestion = f"{_SSH}://{shown}" if "@" in shown and "/" not in shown else ""
+    hint = f"Did you mean '{suggestion}'? " if suggestion else ""
+    return UsageError(f"unknown device '{shown}'", remedy=f"{hint}Known: {', '.join(known)}.")

@@ -27,30 +27,30 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may follow the ``?`` of an address."""
+    """Settings after the ``?`` of an address."""
 
     python: str = PYTHON
-    """The device's Python, by name or path there; one of an environment that has the engine."""
+    """Name or path of the device's Python, in an environment that has the engine."""
     identity: Path | None = None
-    """The only key file to offer; None: the agent's keys and those that ssh would take."""
+    """The only key file to offer; None for the agent's keys and ssh's default ones."""
     known_hosts: Path | None = None
-    """The only file with host keys to trust; None: the ones that ssh reads."""
+    """The only file of trusted host keys; None for ssh's default files."""
     cache: str = CACHE_FOLDER
-    """Folder on the device that keeps what was sent."""
+    """Folder on the device for files that were sent."""
     wait: float = WAIT_S
     """How long to wait while another client uses the device, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class SshAddress:
-    """A place that an ssh client can go to."""
+    """Destination of an ssh client, and settings."""
 
     host: str
-    """A name, an IP address without brackets, or an alias of the user's ssh config."""
+    """A name, an IP address without brackets, or an alias in the user's ssh config."""
     user: str | None
-    """None: the ssh config's, or the name of who runs this."""
+    """None for the ssh config's user or the current user."""
     port: int | None
-    """None: the ssh config's, or 22."""
+    """None for the ssh config's port or 22."""
     settings: Settings
 
     def __str__(self) -> str:
@@ -61,11 +61,11 @@ class SshAddress:
 
     @property
     def login_prefix(self) -> str:
-        """Return ``user@``, or nothing where the ssh config decides."""
+        """Return ``user@``, or an empty string if the ssh config decides."""
         return f"{self.user}@" if self.user else ""
 
     def command(self, *words: str, program: str = "ssh") -> str:
-        """Return an ssh command line that a person can paste, with `words` to run there."""
+        """Return an ssh command for the user to paste, which runs `words` on the device."""
         parts = [program]
         if self.port:
             parts += ["-p", str(self.port)]
@@ -73,68 +73,74 @@ class SshAddress:
 
 
 def parse_address(address: str) -> SshAddress:
-    """Return the parts of `address`.
+    """Parse `address`.
 
     Raises:
-        UsageError: If it has another form, a password, or a setting that there is not.
+        UsageError: If it is malformed, or contains a password or an unknown setting.
     """
     has_form = address.startswith("ssh://")
     place = address.removeprefix("ssh://") if has_form else address.removeprefix("ssh").lstrip(":/")
-    found = _PLACE.fullmatch(place)
-    if found is not None and found["password"] is not None:
+    match = _PLACE.fullmatch(place)
+    if match is not None and match["password"] is not None:
         raise UsageError(
-            f"the address of '{found['host']}' holds a password; passwords are never used",
-            remedy=f"bring a key there with ssh-copy-id, and write {_FORM}",
+            f"the address of '{match['host']}' contains a password; passwords are never used",
+            remedy=f"install a key there with ssh-copy-id, and write {_FORM}",
         )
-    if found is None or not has_form:
-        meant = f"did you mean 'ssh://{place}'? " if found else ""
-        raise UsageError(f"'{address}' names no ssh device", remedy=f"{meant}write {_FORM}")
-    if found["host"].startswith("-") or (found["user"] or "").startswith("-"):
+    if match is None or not has_form:
+        hint = f"did you mean 'ssh://{place}'? " if match else ""
+        raise UsageError(
+            f"'{address}' is not the address of an ssh device", remedy=f"{hint}write {_FORM}"
+        )
+    if match["host"].startswith("-") or (match["user"] or "").startswith("-"):
         raise UsageError(f"a name in '{address}' begins with '-'", remedy=f"write {_FORM}")
-    port = int(found["port"]) if found["port"] else None
+    port = int(match["port"]) if match["port"] else None
     if port is not None and not 1 <= port <= _MAX_PORT:
-        raise UsageError(f"'{address}' names port {port}", remedy=f"name one from 1 to {_MAX_PORT}")
-    settings = _settings(found["query"] or "", address)
-    return SshAddress(found["host"].strip("[]"), found["user"], port, settings)
+        raise UsageError(
+            f"'{address}' has port {port}", remedy=f"write a port from 1 to {_MAX_PORT}"
+        )
+    settings = _settings(match["query"] or "", address)
+    return SshAddress(match["host"].strip("[]"), match["user"], port, settings)
 
 
 def _settings(query: str, address: str) -> Settings:
     known = [field.name for field in fields(Settings)]
-    given: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, text in parse_qsl(query, keep_blank_values=True):
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
-            meant = f"Did you mean '{close[0]}'? " if close else ""
+            hint = f"Did you mean '{close[0]}'? " if close else ""
             raise UsageError(
                 f"unknown setting '{key}' in '{address}'",
-                remedy=f"{meant}Known: {', '.join(known)}.",
+                remedy=f"{hint}Known: {', '.join(known)}.",
             )
-        if key in given or not text:
+        if key in texts or not text:
             raise UsageError(
-                f"setting '{key}' in '{address}' has no value or two", remedy=f"write {key}=VALUE"
+                f"setting '{key}' in '{address}' needs exactly one value",
+                remedy=f"write {key}=VALUE",
             )
-        given[key] = text
-    wait = given.get("wait", str(WAIT_S))
+        texts[key] = text
+    wait = texts.get("wait", str(WAIT_S))
     if _SECONDS.fullmatch(wait) is None:
         raise UsageError(
-            f"setting 'wait' in '{address}' is '{wait}'", remedy="write seconds, such as wait=600"
+            f"setting 'wait' in '{address}' is not a number of seconds: '{wait}'",
+            remedy="write seconds, such as wait=600",
         )
     return Settings(
-        python=given.get("python", PYTHON),
-        identity=_file(given, "identity", address),
-        known_hosts=_file(given, "known_hosts", address),
-        cache=given.get("cache", CACHE_FOLDER),
+        python=texts.get("python", PYTHON),
+        identity=_file(texts, "identity", address),
+        known_hosts=_file(texts, "known_hosts", address),
+        cache=texts.get("cache", CACHE_FOLDER),
         wait=float(wait),
     )
 
 
-def _file(given: dict[str, str], key: str, address: str) -> Path | None:
-    if key not in given:
+def _file(texts: dict[str, str], key: str, address: str) -> Path | None:
+    if key not in texts:
         return None
-    path = Path(given[key]).expanduser()
+    path = Path(texts[key]).expanduser()
     if not path.is_file():
         raise UsageError(
-            f"setting '{key}' in '{address}' names {path}, which is no file here",
-            remedy="name one of this machine, or leave it out for what ssh would take",
+            f"setting '{key}' in '{address}' names {path}, which is not a file on this machine",
+            remedy="name a file on this machine, or omit the setting to use ssh's default",
         )
     return path

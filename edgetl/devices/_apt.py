@@ -1,9 +1,9 @@
-"""Fetch packages of another Debian system or architecture with this machine's apt, apart from it.
+"""Download packages of another Debian release or architecture with this machine's apt.
 
-apt works in a folder of its own: nothing is installed, and the machine's package lists stay as they
-are. apt checks the archive's signature with Debian's keys, follows dependencies, and compares each
-file with the digest in the signed index. Of the machine's own configuration it takes how the
-network is reached (proxies, certificates), and from where Debian is fetched.
+apt works in a separate folder: nothing is installed, and the machine's package lists do not change.
+apt checks the archive's signature with Debian's keys, resolves dependencies, and compares each file
+with the digest in the signed index. From the machine's own configuration it takes only the network
+settings (proxies, certificates) and the Debian mirror.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _TAIL_LINES = 3
 _MIRROR = re.compile(r"^'(\S+/debian)/+dists/", re.MULTILINE)
 _OUT_OF_REACH = ("Could not connect", "Could not resolve", "Temporary failure", "timed out")
 _DEBIANS_OWN = "http://deb.debian.org/debian"
-"""Where the machine's sources name no mirror of Debian, as on Ubuntu; the signature is checked."""
-_MIRROR_REMEDY = "name one in the device's address: emulated:cortex-a72?mirror=http://..."
+"""For machines whose sources name no Debian mirror, such as Ubuntu; the signature is checked."""
+_MIRROR_REMEDY = "name it in the device's address: emulated:cortex-a72?mirror=http://..."
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Where Debian's packages come from and whose signature they bear."""
+    """Where Debian packages come from, and the keys that must have signed them."""
 
     mirror: str
-    """Address of the folder that holds ``dists`` and ``pool``."""
+    """URL of the folder with ``dists`` and ``pool``."""
     keyring: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A fetched package; apt has compared it with the signed index."""
+    """A downloaded package, already compared with the signed index by apt."""
 
     file: Path
     sha256: str
@@ -59,16 +59,16 @@ class Package:
 
 
 def find_archive(mirror: str | None) -> Archive:
-    """Return the archive at `mirror`, else at the mirror that this machine uses, else Debian's own.
+    """Return the archive at `mirror`, or by default at this machine's mirror or Debian's own.
 
     Raises:
-        DeviceError: If Debian's keys are not here, or there is no apt.
+        DeviceError: If Debian's keys or apt are missing.
     """
     keyring = next((path for path in _KEYRINGS if path.is_file()), None)
     if keyring is None:
         raise DeviceError(
-            f"Debian's keys are not on this machine ({_KEYRINGS[0]}), so its packages cannot be "
-            "trusted",
+            f"Debian's keys are missing on this machine ({_KEYRINGS[0]}), so its packages cannot "
+            "be verified",
             remedy="apt-get install debian-archive-keyring",
         )
     return Archive(mirror or _own_mirror(), keyring)
@@ -77,22 +77,22 @@ def find_archive(mirror: str | None) -> Archive:
 def fetch(
     packages: Sequence[str], *, suite: str, architecture: str, archive: Archive, folder: Path
 ) -> tuple[Package, ...]:
-    """Fetch `packages` and what they depend on into `folder`, sorted by name.
+    """Download `packages` and their dependencies into `folder`; returned sorted by name.
 
-    Recommended packages are left out. Versions are those that the suite holds today.
+    Recommended packages are excluded. Versions are the suite's current ones.
 
     Args:
-        packages: Debian's names.
+        packages: Debian package names.
         suite: For example ``bookworm``.
-        architecture: Debian's name: ``amd64``, ``arm64``.
-        archive: Where from.
+        architecture: Debian's name, ``amd64`` or ``arm64``.
+        archive: Source of the packages.
         folder: An existing folder.
 
     Raises:
-        DeviceError: If there is no apt, the network is out of reach, the signature or a digest is
-            wrong, or a package is unknown; with what apt says.
+        DeviceError: If apt is missing, the network is unreachable, the signature or a digest is
+            wrong, or a package is unknown; with apt's message.
     """
-    # Not below `folder`: apt drops root's rights for the network and must still get here.
+    # Not below `folder`: apt drops root's privileges to download and must still have access.
     with tempfile.TemporaryDirectory(prefix="edgetl-apt-") as name:
         state = Path(name)
         state.chmod(0o755)
@@ -108,19 +108,19 @@ def fetch(
 
 
 def _own_mirror() -> str:
-    """Return a mirror of Debian that the machine's own sources name, fetched from or not."""
-    # It prints what an update would fetch, and fetches nothing.
+    """Return a Debian mirror that the machine's own sources name, or the default mirror."""
+    # Prints what an update would download, without downloading it.
     command = ["apt-get", "--option", "Debug::NoLocking=1", "--print-uris", "update"]
     mirrors = _MIRROR.findall(_apt(command, "the list of mirrors", None))
     return str(mirrors[0]) if mirrors else _DEBIANS_OWN
 
 
 def _prepare(state: Path, suite: str, architecture: str, archive: Archive) -> None:
-    """Write what apt needs to work in `state` alone."""
+    """Write the configuration and folders that confine apt to `state`."""
     for folder in ("lists/partial", "cache/archives/partial", "empty"):
         (state / folder).mkdir(parents=True)
     (state / "status").touch()
-    # From a `file:` apt would install without a copy, and there would be nothing to unpack.
+    # apt does not copy packages from a `file:` mirror, so there would be nothing to unpack.
     mirror = re.sub("^file:", "copy:", archive.mirror)
     (state / "sources.list").write_text(
         f"deb [arch={architecture} signed-by={archive.keyring}] {mirror} {suite} main\n",
@@ -130,7 +130,7 @@ def _prepare(state: Path, suite: str, architecture: str, archive: Archive) -> No
     settings = {
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
-        "APT::Update::Error-Mode": "any",  # else it goes on with an index that it could not fetch
+        "APT::Update::Error-Mode": "any",  # by default it ignores an index that fails to download
         "Acquire::Languages": "none",
         "Acquire::Retries": _RETRIES,
         "Dir::State": state,
@@ -141,7 +141,7 @@ def _prepare(state: Path, suite: str, architecture: str, archive: Archive) -> No
         "Dir::Etc::sourceparts": state / "empty",
         "Dir::Etc::preferences": state / "empty" / "preferences",
         "Dir::Etc::preferencesparts": state / "empty",
-        # The machine's own files: hooks that run after an update are not ours to run.
+        # Excludes the machine's own files, whose hooks would run after an update.
         "Dir::Etc::main": state / "empty" / "apt.conf",
         "Dir::Etc::parts": state / "empty",
     }
@@ -151,18 +151,18 @@ def _prepare(state: Path, suite: str, architecture: str, archive: Archive) -> No
 
 
 def _apt(command: Sequence[str], what: str, config: Path | None) -> str:
-    """Run apt and return what it prints.
+    """Run apt and return its output.
 
     Args:
         command: Program and arguments.
-        what: What is asked of it, for messages.
-        config: The file to be read before all others, None for the machine's own settings alone.
+        what: Description of the requested data, for messages.
+        config: Configuration file to read before all others; None for the machine's own settings.
     """
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     if config is not None:
         environment["APT_CONFIG"] = str(config)
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed program with arguments apart
+        done = subprocess.run(  # noqa: S603 - a fixed program, no shell
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -174,14 +174,14 @@ def _apt(command: Sequence[str], what: str, config: Path | None) -> str:
         )
     except FileNotFoundError as error:
         raise DeviceError(
-            f"an emulated device is made of Debian packages, and '{command[0]}' is not here to "
-            "fetch them",
+            f"an emulated device is built from Debian packages, and '{command[0]}', which "
+            "downloads them, is not installed",
             remedy="use a machine or a container with Debian or Ubuntu, or an ssh device",
         ) from error
     except subprocess.TimeoutExpired as error:
         raise DeviceError(
             f"apt could not get {what} within {_TIMEOUT_S:g} s",
-            remedy="run again when the network is better; what was finished is kept",
+            remedy="run again with a better connection; finished downloads are kept",
         ) from error
     if done.returncode == 0:
         return done.stdout
@@ -189,16 +189,15 @@ def _apt(command: Sequence[str], what: str, config: Path | None) -> str:
 
 
 def _failed(what: str, text: str) -> DeviceError:
-    """Return the error for what apt wrote to its standard error."""
+    """Return the error for apt's error output."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("E: ") for line in lines if line.startswith("E:")] or lines
-    reasons = " | ".join(list(dict.fromkeys(errors))[:_TAIL_LINES]) or "it said nothing"
+    reasons = " | ".join(list(dict.fromkeys(errors))[:_TAIL_LINES]) or "no error output"
     if any(word in reasons for word in _OUT_OF_REACH):
         remedy = (
-            "an emulated device is fetched once, then kept: connect this machine to the network "
-            "(or set apt's proxy) and run again, or copy the cache folder from a machine that has "
-            "it"
+            "an emulated device is downloaded once, then kept: connect this machine to the network "
+            "(or set apt's proxy) and run again, or copy the cache folder from another machine"
         )
     else:
-        remedy = f"use another mirror of Debian; {_MIRROR_REMEDY}"
+        remedy = f"use another Debian mirror; {_MIRROR_REMEDY}"
     return DeviceError(f"apt could not get {what}: {reasons}", remedy=remedy)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def compile_modules(tree: Path, python: str) -> None:
-    """Compile what lies below `tree` for Python `python`, if this Python is of that version.
+    """Compile the modules below `tree` for Python `python`, if that is this Python's version.
 
-    Another version's byte code would not be read, so then nothing is done and starts stay slow.
-    What is no module of that version, such as a template, is left as it is.
+    Otherwise nothing is compiled, since the device would not read the byte code, and it starts
+    slowly. Files that do not compile, such as templates, are skipped.
 
     Args:
-        tree: A folder that does not change any more; its sources are not looked at again.
+        tree: A folder that no longer changes; Python does not compare the sources again.
         python: For example ``3.11``.
     """
     major, minor = sys.version_info[:2]

@@ -1,13 +1,13 @@
-"""Folders that are made once from the network and then kept: complete or absent, never changed.
+"""Cache of folders that are made once and never changed; each is complete or absent.
 
 Layout below the cache's root::
 
-    <kind>-<key>/tree/           what was made
-    <kind>-<key>/manifest.json   what was asked for, and what it was made of
-    .<kind>-<key>.lock           held while it is made, released by the system at exit
-    .<kind>-<key>.part/          what is being written; belongs to nobody after a crash
+    <kind>-<key>/tree/           content
+    <kind>-<key>/manifest.json   the request, and the sources that the content was made from
+    .<kind>-<key>.lock           held while the folder is made, released by the system at exit
+    .<kind>-<key>.part/          unfinished content; left behind by a crash
 
-The key is a digest of what was asked for, so that a cache can be used without a network.
+The key is a digest of the request, so that a filled cache needs no network.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _KEY_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A folder of the cache."""
+    """A folder in the cache."""
 
     tree: Path
     facts: Facts
-    """What it was made of."""
+    """Description of the sources that it was made from."""
 
     @property
     def digest(self) -> str:
-        """The digest of what it was made of."""
+        """Digest of `facts`."""
         return digest_value(self.facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Kept folders below `root`, safe against crashes and against a second process."""
+    """Cached folders below `root`, safe against crashes and concurrent processes."""
 
     root: Path
     note: Callable[[str], None]
-    """Told one line before something is fetched, or when another process is waited for."""
+    """Receives one line before a folder is made, or when waiting for another process."""
 
     def keep(
         self,
@@ -59,38 +59,38 @@ class Cache:
         make: Callable[[Path], Facts],
         doing: str = "fetching",
     ) -> Kept:
-        """Return the folder that `request` asks for; made first if it is not there.
+        """Return the folder for `request`, making it first if it does not exist.
 
         Args:
-            kind: The first word of the folder's name.
-            request: Everything that decides what is made.
-            what: What it is, in words.
-            make: Fills an empty folder and returns what it was made of.
-            doing: What happens when it is made, in a word for the note.
+            kind: Prefix of the folder's name.
+            request: Everything that determines the content.
+            what: Description of the content, for messages.
+            make: Fills an empty folder and returns a description of its sources.
+            doing: Verb for the note when the folder is made.
 
         Raises:
-            DeviceError: If it cannot be made, or written.
+            DeviceError: If the folder cannot be made or written.
         """
         name = f"{kind}-{digest_value(request)[:_KEY_DIGITS]}"
         try:
-            found = _read(self.root / name, request)
-            if found is not None:
-                return found
+            kept = _read(self.root / name, request)
+            if kept is not None:
+                return kept
             with self._making(name, f"that is {doing} {what}"):
-                found = _read(self.root / name, request)
-                if found is None:
+                kept = _read(self.root / name, request)
+                if kept is None:
                     self.note(f"{doing} {what}; kept in {self.root}")
-                    found = self._make(name, request, make)
+                    kept = self._make(name, request, make)
         except OSError as error:
             raise DeviceError(
                 f"{what} cannot be written to {self.root}: {error.strerror}",
-                remedy="make room there, or let the owner of the folder run this",
+                remedy="free some space there, or run this as the owner of the folder",
             ) from error
-        return found
+        return kept
 
     def _make(self, name: str, request: Facts, make: Callable[[Path], Facts]) -> Kept:
         part = self.root / f".{name}.part"
-        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed here
+        shutil.rmtree(part, ignore_errors=True)  # left by a killed process
         (part / "tree").mkdir(parents=True)
         try:
             facts = make(part / "tree")
@@ -118,10 +118,10 @@ class Cache:
 
 
 def _read(folder: Path, request: Facts) -> Kept | None:
-    """Return the kept folder, None if it was never made.
+    """Return the cached folder; None if it does not exist.
 
     Raises:
-        DeviceError: If its manifest is not the one of `request`.
+        DeviceError: If its manifest is damaged or belongs to a different request.
     """
     path = folder / "manifest.json"
     try:
@@ -129,7 +129,7 @@ def _read(folder: Path, request: Facts) -> Kept | None:
         kept = Kept(folder / "tree", manifest["made_of"])
         if manifest["request"] == request and kept.tree.is_dir():
             return kept
-        reason = "it belongs to another request"
+        reason = "it belongs to a different request"
     except FileNotFoundError:
         if not folder.exists():
             return None

@@ -1,11 +1,11 @@
 /* A plug-in of qemu 7.2 that counts the instructions of an emulated 64-bit ARM program by class.
  *
- * Its only argument, out=FILE, names where a line of six counts is added whenever the program calls
- * getpriority(2), which changes nothing and which Python offers: a mark. Counts run from the start
- * of the program; what lies between two marks is the difference of their lines.
+ * Its only argument, out=FILE, names a file to which a line of six counts, a mark, is appended
+ * whenever the program calls getpriority(2), which has no effect and is available in Python. Counts
+ * start with the program; the count between two marks is the difference of their lines.
  *
- * The declarations below are the part of version 1 of qemu's plug-in interface that is used, and of
- * the C library; so neither's headers are needed, nor a link with either.
+ * The declarations below are the parts of version 1 of qemu's plug-in interface and of the C library
+ * that are used, so that neither headers nor linking are needed.
  */
 
 typedef unsigned long long u64;
@@ -37,8 +37,8 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 static u64 counts[CLASSES];
 static struct file *out;
 
-/* The groups are those of the Arm Architecture Reference Manual, A64 encoding; bit 22 is what tells
- * a load from a store but in plain loads of integers, whose bits 23:22 say how they extend. */
+/* The groups are those of the Arm Architecture Reference Manual, A64 encoding. Bit 22 distinguishes
+ * loads from stores, except in plain loads of integers, whose bits 23:22 encode the extension. */
 static int access(u32 word)
 {
     int literal = (word & 0x3b000000) == 0x18000000;
@@ -76,7 +76,7 @@ static int class_of(u32 word)
 
 static void translated(u64 id, struct tb *block)
 {
-    u64 found[CLASSES] = {0};
+    u64 block_counts[CLASSES] = {0};
     size length = qemu_plugin_tb_n_insns(block);
 
     (void)id;
@@ -84,11 +84,11 @@ static void translated(u64 id, struct tb *block)
         const unsigned char *bytes = qemu_plugin_insn_data(qemu_plugin_tb_get_insn(block, i));
         u32 word = bytes[0] | (u32)bytes[1] << 8 | (u32)bytes[2] << 16 | (u32)bytes[3] << 24;
 
-        found[class_of(word)]++;
+        block_counts[class_of(word)]++;
     }
     for (int i = 0; i < CLASSES; i++)
-        if (found[i])
-            qemu_plugin_register_vcpu_tb_exec_inline(block, ADD_U64, &counts[i], found[i]);
+        if (block_counts[i])
+            qemu_plugin_register_vcpu_tb_exec_inline(block, ADD_U64, &counts[i], block_counts[i]);
 }
 
 static void called(u64 id, u32 cpu, long long number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f,

@@ -1,9 +1,9 @@
-"""What Linux says of a Raspberry Pi's processor, as the files that programs on it read.
+"""Files in ``/proc`` and ``/sys`` that describe a Raspberry Pi's processor to programs.
 
 Inference engines choose their kernels by ``/proc/cpuinfo`` and ``/sys/devices/system/cpu``. In an
-emulation these paths would show the host, and an engine built for ARM that finds an x86 processor
-there crashes. So each emulated core brings its own. The figures are those that Raspberry Pi OS
-shows on the board; features and cache sizes also stand in Arm's technical reference manuals.
+emulation these paths would describe the host, and an engine built for ARM crashes if it reads of an
+x86 processor there. Therefore each emulated core has its own files. The figures are those of
+Raspberry Pi OS on the board; features and cache sizes agree with Arm's technical reference manuals.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ class CpuCache:
 
     @property
     def num_sets(self) -> int:
-        """How many sets of `ways` lines it has."""
+        """Number of sets of `ways` lines each."""
         return self.size_kib * 1024 // (self.ways * _LINE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """A processor core and the board that made it known."""
+    """A processor core and a board that has it."""
 
     name: str
-    """As qemu calls it."""
+    """Name in qemu."""
     board: str
     part: int
     """Arm's part number in the main identification register."""
     variant: int
     revision: int
-    """``r<variant>p<revision>`` is what the board's chip has."""
+    """The board's chip has revision ``r<variant>p<revision>``."""
     features: tuple[str, ...]
     """In the order of ``/proc/cpuinfo``."""
     bogomips: str
@@ -127,8 +127,8 @@ CORES = {
 def write_cpu_files(core: Core, root: Path) -> None:
     """Write ``proc`` and ``sys`` below `root` for a board with `core`.
 
-    The board's own name is left out: ``/proc/device-tree/model`` says that it is an emulation, so
-    that it cannot be taken for the board.
+    ``/proc/device-tree/model`` names the emulation instead of the board, so that it cannot be
+    mistaken for the board.
     """
     for name, text in _files(core):
         path = root / name

@@ -1,7 +1,7 @@
 """Unpack a Debian package into a folder, without dpkg and without trusting its paths.
 
-A package is an ``ar`` archive with a compressed tar in it, ``data.tar.*``; see deb(5). No script of
-the package is run.
+A package is an ``ar`` archive that contains a compressed tar archive, ``data.tar.*``; see deb(5).
+The package's scripts are not run.
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ _MODES: dict[str, Literal["r:", "r:gz", "r:xz"]] = {
 }
 _MODE_BITS = 0o755
 _OWNER_MAY_WRITE = 0o600
-_REMEDY = "run again, so that it is fetched again"
+_REMEDY = "run again to download it again"
 
 
-def unpack(package: Path, root: Path, *, wanted: Callable[[str], bool]) -> None:
+def unpack(package: Path, root: Path, *, select: Callable[[str], bool]) -> None:
     """Write the files of `package` below `root`.
 
-    Symbolic links in `root` are followed as the system that boots from it would follow them, so a
-    package's ``lib/x`` lands in ``usr/lib`` where ``lib`` is a link. Absolute links become relative
-    ones: nothing may lead out of `root`.
+    Symbolic links in `root` are followed as by a system that boots from it, so a package's
+    ``lib/x`` is written to ``usr/lib`` if ``lib`` is a link. Absolute links become relative ones:
+    no path may lead out of `root`.
 
     Args:
         package: The ``.deb`` file.
         root: An existing folder.
-        wanted: Whether to write a file, by its path below the root, without a leading slash.
+        select: Whether to write a file, by its path below the root, without a leading slash.
 
     Raises:
-        DeviceError: If it is no Debian package, is compressed in a way that is not known, or holds
-            a path or a link that leaves `root`, or a device file.
+        DeviceError: If it is not a Debian package, uses an unknown compression, or contains a path
+            or link that leaves `root`, or a device file.
     """
     data, mode = _data(package)
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode=mode) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).as_posix()
-                if wanted(name):
+                if select(name):
                     _write(archive, member, root.resolve(), package.name)
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, KeyError) as error:
         raise DeviceError(f"{package.name} cannot be read: {error}", remedy=_REMEDY) from error
 
 
 def _data(package: Path) -> tuple[bytes, Literal["r:", "r:gz", "r:xz"]]:
-    """Return the packed data archive, and how tarfile opens it."""
+    """Return the compressed data archive and its mode for tarfile."""
     archive = package.read_bytes()
     if not archive.startswith(_AR_MAGIC):
-        raise DeviceError(f"{package.name} is no Debian package", remedy=_REMEDY)
+        raise DeviceError(f"{package.name} is not a Debian package", remedy=_REMEDY)
     position = len(_AR_MAGIC)
     while position < len(archive):
         header = archive[position : position + _HEADER_BYTES]
@@ -77,12 +77,12 @@ def _data(package: Path) -> tuple[bytes, Literal["r:", "r:gz", "r:xz"]]:
         if name.startswith("data.tar"):
             if name not in _MODES:
                 raise DeviceError(
-                    f"{package.name} holds '{name}'; known: {', '.join(_MODES)}",
+                    f"{package.name} contains '{name}'; known: {', '.join(_MODES)}",
                     remedy="use a Debian system whose packages are compressed with xz",
                 )
             return archive[start:end], _MODES[name]
         position = end + end % 2  # members start at even offsets
-    raise DeviceError(f"{package.name} is cut short or has no data", remedy=_REMEDY)
+    raise DeviceError(f"{package.name} is truncated or has no data", remedy=_REMEDY)
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, package: str) -> None:
@@ -100,8 +100,8 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, packag
     content = archive.extractfile(member) if member.isreg() or member.islnk() else None
     if content is None:
         raise DeviceError(
-            f"{package} holds '{member.name}', which is neither file, folder nor link",
-            remedy="name another package",
+            f"{package} contains '{member.name}', which is neither a file, a folder nor a link",
+            remedy="use another package",
         )
     with place.open("wb") as file:
         shutil.copyfileobj(content, file)
@@ -124,16 +124,16 @@ def _link(root: Path, place: Path, member: tarfile.TarInfo, package: str) -> str
     folder = place.parent
     target = PurePosixPath(member.linkname)
     if target.is_absolute():
-        found = os.path.normpath(root / target.relative_to("/"))
+        resolved = os.path.normpath(root / target.relative_to("/"))
     else:
-        found = os.path.normpath(folder / target)
-    if not Path(found).is_relative_to(root):
+        resolved = os.path.normpath(folder / target)
+    if not Path(resolved).is_relative_to(root):
         raise _leaves(package, f"{member.name} -> {member.linkname}")
-    return os.path.relpath(found, folder)
+    return os.path.relpath(resolved, folder)
 
 
 def _leaves(package: str, name: str) -> DeviceError:
     return DeviceError(
-        f"{package} holds '{name}', which leaves the folder it is unpacked into",
+        f"{package} contains '{name}', which leaves the folder that it is unpacked into",
         remedy="do not use this package or the mirror that it came from",
     )

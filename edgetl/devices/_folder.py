@@ -1,4 +1,4 @@
-"""A folder of this machine that stands for a device, and a Python that is started in it."""
+"""Connection to a device that is a folder on this machine, and the Python started there."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from edgetl.errors import DeviceError
 
 @dataclass(frozen=True, slots=True)
 class FolderConnection:
-    """A folder and how Python is started there; see `edgetl.devices.Connection`."""
+    """A folder and the command of its Python; see `edgetl.devices.Connection`."""
 
     device: str
-    """What the device is called in messages."""
+    """Name of the device in messages."""
     folder: Path
     python: tuple[str, ...]
     """Program and first arguments."""
     environment: Mapping[str, str]
     """The whole environment of the process."""
     pip: str
-    """What brings a package that is missing, in words that its name follows."""
+    """Advice for installing a missing package, to be followed by the package's name."""
 
     def put(self, files: Mapping[str, Path]) -> None:
         """Copy `files`; see `edgetl.devices.Connection.put`."""
@@ -39,34 +39,34 @@ class FolderConnection:
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         """Run Python; see `edgetl.devices.Connection.run`.
 
-        When the time is up, everything that it started goes with it.
+        At the time limit, the process is killed together with its children.
         """
         with self._start(arguments) as process:
             try:
-                printed, said = process.communicate(timeout=timeout_s)
+                stdout, stderr = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired as error:
                 raise too_slow(self.device, arguments, timeout_s) from error
             finally:
-                # Not yet waited for, so the number is still this process's, and its group's.
+                # Not reaped yet, so the number is still valid for the process and its group.
                 if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)
         if process.returncode == 0:
-            return printed
-        raise failure(self.device, arguments, code=process.returncode, said=said, pip=self.pip)
+            return stdout
+        raise failure(self.device, arguments, code=process.returncode, stderr=stderr, pip=self.pip)
 
     def get(self, names: Sequence[str], folder: Path) -> None:
         """Copy files back; see `edgetl.devices.Connection.get`."""
         for name in names:
             if not (self.folder / name).is_file():
                 raise DeviceError(
-                    f"device '{self.device}' holds no file '{name}'",
-                    remedy="run what writes it first",
+                    f"device '{self.device}' has no file '{name}'",
+                    remedy="run the program that writes it first",
                 )
             _copy(self.folder / name, folder / name)
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
         try:
-            return subprocess.Popen(  # noqa: S603 - a program that edgetl brought
+            return subprocess.Popen(  # noqa: S603 - edgetl's own or an emulated Python
                 [*self.python, *arguments],
                 cwd=self.folder,
                 env=dict(self.environment),
@@ -75,13 +75,13 @@ class FolderConnection:
                 stderr=subprocess.PIPE,
                 encoding="utf-8",
                 errors="replace",
-                start_new_session=True,  # a group of its own, that can be killed as one
+                start_new_session=True,  # so that the whole process group can be killed
             )
         except OSError as error:
             raise DeviceError(
                 f"Python on device '{self.device}' cannot be started: {error.strerror}: "
                 f"{self.python[0]}",
-                remedy="see that this file is there and that its disk may hold programs",
+                remedy="check that this file exists and that its disk allows programs to run",
             ) from error
 
 

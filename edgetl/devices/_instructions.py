@@ -1,10 +1,10 @@
-"""Instructions that one inference takes on an emulated core, counted by class.
+"""Count the instructions of one inference on an emulated core, by class.
 
-A plug-in of qemu counts what the emulated processor executes. Inference of the same file takes the
-same instructions each time, within 0.1 %: Python's own work around it varies a little. qemu is
-started with an engine in it, the model answers, and the program marks the moments between answers
-with a system call that changes nothing; see ``_count.c``. Counts know nothing of caches, memory or
-of how many instructions a core begins at once.
+A plug-in of qemu counts the instructions that the emulated processor executes. Inference with the
+same file takes the same number each time, within 0.1 %, as Python's own work varies a little. The
+program runs the model in an engine under qemu and marks the moments between inferences with a
+system call that has no effect; see ``_count.c``. Counts do not reflect caches, memory or the number
+of instructions that a core issues at once.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ SOURCE = Path(__file__).with_name("_count.c")
 
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-O2", "-ffreestanding", "-nostdlib", "-shared", "-fPIC")
-"""Without the C library's headers and link: qemu brings its own C library."""
+"""Without the C library's headers and without linking it: qemu includes its own C library."""
 _PLUGIN = "count.so"
 _COUNTS = "counts"
 _COMPILE_TIMEOUT_S = 120.0
 _TIMEOUT_S = 1800.0
 """A detector of 5 billion instructions takes minutes."""
 _RECIPE = 1
-"""To be raised when counts are taken in another way; older ones are then left alone."""
+"""Raise it when the way of counting changes; cached counts are then no longer used."""
 
-# The first answer makes what later ones keep.
-_ANSWER = """\
+# The first inference also allocates memory that later ones reuse.
+_PROGRAM = """\
 import os, sys
 from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -65,14 +65,14 @@ os.getpriority(os.PRIO_PROCESS, 0)
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What one inference takes, by class; the order is that of the plug-in's lines."""
+    """Instructions of one inference by class, in the order of the plug-in's lines."""
 
     integer: int
-    """Integer arithmetic, and what fits no other class."""
+    """Integer arithmetic, and instructions of no other class."""
     vector: int
-    """Floating point and NEON, but for dot products."""
+    """Floating point and NEON, except dot products."""
     dot: int
-    """Dot products of 8-bit integers, which do the work of several others."""
+    """Dot products of 8-bit integers, each of which replaces several other instructions."""
     load: int
     store: int
     branch: int
@@ -86,15 +86,15 @@ class Instructions:
 def count_instructions(
     device: EmulatedDevice, engine_format: str, files: Mapping[str, Path]
 ) -> Instructions:
-    """Count the instructions of one inference, single thread, model only; kept for the next time.
+    """Count the instructions of one inference, single thread, model only; counts are cached.
 
     Args:
-        device: The core, and the engine of `engine_format` among its engines.
-        engine_format: Of the model: ``onnx``, ``openvino`` or ``tflite``.
-        files: The model's files by name; the first is the one to open.
+        device: Device with the core, and with the engine of `engine_format` among its engines.
+        engine_format: Format of the model: ``onnx``, ``openvino`` or ``tflite``.
+        files: The model's files by name, the one to open first.
 
     Raises:
-        DeviceError: If the device cannot be made, or the model does not run there.
+        DeviceError: If the device cannot be set up, or the model does not run there.
         MissingPackageError: If there is no C compiler for the plug-in.
     """
     cache = device.kept()
@@ -114,8 +114,8 @@ def count_instructions(
     first = next(iter(files))
 
     def make(_: Path) -> Facts:
-        found = _count(device, command(qemu, plugin), engine_format, files)
-        return {field.name: getattr(found, field.name) for field in fields(found)}
+        counts = _count(device, command(qemu, plugin), engine_format, files)
+        return {field.name: getattr(counts, field.name) for field in fields(counts)}
 
     kept = cache.keep(
         "instructions",
@@ -128,43 +128,43 @@ def count_instructions(
 
 
 def command(qemu: Kept, plugin: Kept) -> tuple[str, ...]:
-    """Return the emulator and its first arguments; counts go to a file in its folder."""
-    started = plugin_emulator(host_architecture(), qemu.tree)
-    return (*started, "-plugin", f"{plugin.tree / _PLUGIN},out={_COUNTS}")
+    """Return the emulator and its first arguments; counts are written to its working folder."""
+    start = plugin_emulator(host_architecture(), qemu.tree)
+    return (*start, "-plugin", f"{plugin.tree / _PLUGIN},out={_COUNTS}")
 
 
 def parse_counts(text: str) -> Instructions:
     """Return the counts between two marks from the plug-in's lines.
 
-    Of several stretches the one with the fewest instructions: nothing else came in between.
+    Of several intervals, the one with the fewest instructions is the least disturbed.
 
     Raises:
-        ValueError: If there are not two lines of as many counts as there are classes.
+        ValueError: If there are fewer than two lines, or not one count per class in each.
     """
     rows = [[int(word) for word in line.split()] for line in text.splitlines()]
     if len(rows) <= 1 or {len(row) for row in rows} != {len(fields(Instructions))}:
-        raise ValueError(f"these are no marks: {text[:80]!r}")
-    stretches = [
+        raise ValueError(f"not a list of marks: {text[:80]!r}")
+    intervals = [
         [after - before for before, after in zip(*pair, strict=True)] for pair in pairwise(rows)
     ]
-    return Instructions(*min(stretches, key=sum))
+    return Instructions(*min(intervals, key=sum))
 
 
 def compile_plugin(tree: Path) -> Facts:
     """Compile the plug-in for this machine into the empty folder `tree`.
 
     Returns:
-        Its digest.
+        The digest of the plug-in.
 
     Raises:
         MissingPackageError: If there is no C compiler.
-        DeviceError: If the one that is there cannot compile it.
+        DeviceError: If the compiler fails.
     """
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         raise MissingPackageError(
-            f"no C compiler is here ({', '.join(_COMPILERS)}) to make the plug-in that counts "
-            "instructions",
+            f"no C compiler ({', '.join(_COMPILERS)}) is installed to build the plug-in that "
+            "counts instructions",
             remedy="apt-get install gcc",
         )
     place = tree / _PLUGIN
@@ -178,19 +178,18 @@ def compile_plugin(tree: Path) -> Facts:
         check=False,
     )
     if done.returncode != 0:
-        lines: Sequence[str] = done.stderr.strip().splitlines() or ["it said nothing"]
+        lines: Sequence[str] = done.stderr.strip().splitlines() or ["no error output"]
         raise DeviceError(
             f"{compiler} cannot compile the plug-in that counts instructions: {lines[-1]}",
-            remedy="apt-get install gcc, and let it be the first of "
-            f"{', '.join(_COMPILERS)} on the path",
+            remedy="apt-get install gcc, and put it before other compilers on the path",
         )
     return {"plugin": digest_file(place)}
 
 
 def _tools(device: EmulatedDevice, cache: Cache) -> tuple[Kept, Kept]:
-    """Return the qemu that takes plug-ins, and the plug-in."""
+    """Return the qemu that supports plug-ins, and the plug-in."""
     host = host_architecture()
-    # First the plug-in: a missing compiler is told before anything is fetched.
+    # The plug-in first, so that a missing compiler is reported before anything is downloaded.
     plugin = cache.keep(
         "counter",
         {"recipe": _RECIPE, "source": digest_file(SOURCE), "flags": list(_FLAGS), "host": host},
@@ -201,7 +200,7 @@ def _tools(device: EmulatedDevice, cache: Cache) -> tuple[Kept, Kept]:
     qemu = cache.keep(
         "qemu-plugins",
         {"recipe": _RECIPE, "suite": EMULATOR_SUITE, "host": host},
-        what="an emulator that takes plug-ins, Debian packages of 20 MB",
+        what="an emulator that supports plug-ins, Debian packages of 20 MB",
         make=lambda tree: make_plugin_emulator(host, find_archive(device.mirror), tree),
     )
     return qemu, plugin
@@ -218,7 +217,7 @@ def _count(
         device.connect_through(emulator) as connection,
     ):
         connection.put({**runtime_files(), **files})
-        connection.run(["-c", _ANSWER, engine_format, next(iter(files))], timeout_s=_TIMEOUT_S)
+        connection.run(["-c", _PROGRAM, engine_format, next(iter(files))], timeout_s=_TIMEOUT_S)
         connection.get([_COUNTS], Path(name))
         text = (Path(name) / _COUNTS).read_text(encoding="ascii")
     try:

@@ -11,18 +11,18 @@ _BYTES_PER_MIB = 1 << 20
 
 
 def require_memory(device: str, files: Mapping[str, Path], free_bytes: int | None) -> None:
-    """Raise if one of `files` is larger than the memory that a new program can get.
+    """Raise an error if one of `files` is larger than the available memory.
 
-    Every engine reads the whole of a model's file, and needs about as much again while it loads,
-    so this refuses only what cannot run; what is a little too large is known when it is killed.
+    Every engine reads a model's whole file and needs about as much again while it loads it, so this
+    refuses only models that cannot run. A slightly smaller model may still be killed later.
 
     Args:
-        device: What messages call the device.
-        files: What is about to be sent.
-        free_bytes: Of the device; None if it does not say, and nothing is refused.
+        device: Name of the device in messages.
+        files: Files to be sent.
+        free_bytes: Available memory of the device; None if unknown, then nothing is refused.
 
     Raises:
-        DeviceError: If one is.
+        DeviceError: If a file is larger.
     """
     if free_bytes is None:
         return
@@ -30,9 +30,9 @@ def require_memory(device: str, files: Mapping[str, Path], free_bytes: int | Non
         size = path.stat().st_size
         if size > free_bytes:
             raise DeviceError(
-                f"device '{device}' has {free_bytes // _BYTES_PER_MIB} MiB of memory free, swap "
-                f"included, and '{name}' alone is {size // _BYTES_PER_MIB} MiB; nothing of it was "
+                f"device '{device}' has {free_bytes // _BYTES_PER_MIB} MiB of memory free, "
+                f"including swap, and '{name}' alone is {size // _BYTES_PER_MIB} MiB; it was not "
                 "sent",
-                remedy="make a smaller model (int8, a narrower student), end other programs "
-                "there, or take a board with more memory",
+                remedy="use a smaller model (int8, a narrower student), stop other programs "
+                "there, or use a board with more memory",
             )

@@ -1,4 +1,4 @@
-"""An unpacked Debian for arm64, and the emulator that runs its programs on this machine."""
+"""Root file system of Debian for arm64, and the emulator that runs its programs."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from edgetl.types import Facts
 
 EMULATOR = "usr/bin/qemu-aarch64-static"
 PACKAGES = ("python3-minimal", "python3", "libstdc++6", "libgcc-s1")
-"""What Python and the wheels need."""
+"""Packages that Python and the wheels need."""
 EMULATOR_SUITE = "bookworm"
-"""qemu 7.2, whose answers were compared with a host's; see `edgetl.devices.emulated`."""
+"""Has qemu 7.2, whose predictions were compared with a host's; see `edgetl.devices.emulated`."""
 
 PLUGIN_EMULATOR = "usr/bin/qemu-aarch64"
-"""The same with shared libraries, which a static program lacks, plug-ins among them."""
+"""The same emulator, dynamically linked, as a static program cannot load plug-ins."""
 
 _EMULATOR_PACKAGE = "qemu-user-static"
 _PLUGIN_PACKAGE = "qemu-user"
 _MERGED = ("bin", "lib", "sbin")
-"""Folders that are links into ``usr`` on an installed system; the packages count on it."""
+"""Folders that are links into ``usr`` on an installed system, as the packages expect."""
 _DOCUMENTS = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/lintian/")
 _HOSTS = {"x86_64": "amd64", "aarch64": "arm64"}
 _LIBRARIES = {
     "amd64": ("x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
     "arm64": ("aarch64-linux-gnu", "ld-linux-aarch64.so.1"),
 }
-"""Debian's architecture to the folder of its libraries and the name of its loader."""
+"""Maps Debian's architecture to its library folder and the name of its loader."""
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A release of Debian, which Raspberry Pi OS follows."""
+    """A release of Debian, which Raspberry Pi OS is based on."""
 
     suite: str
     python: str
     glibc_minor: int
-    """Its glibc is 2.`glibc_minor`."""
+    """Its glibc has version 2.`glibc_minor`."""
 
 
 SYSTEMS = {
@@ -53,10 +53,10 @@ SYSTEMS = {
 
 
 def host_architecture() -> str:
-    """Return Debian's name of this machine's architecture.
+    """Return Debian's name for this machine's architecture.
 
     Raises:
-        DeviceError: If there is no emulator for it.
+        DeviceError: If there is no emulator for this machine.
     """
     machine = platform.machine()
     if platform.system() != "Linux" or machine not in _HOSTS:
@@ -72,7 +72,7 @@ def make_rootfs(system: System, archive: Archive, tree: Path) -> Facts:
     """Unpack Python and its libraries for arm64 into the empty folder `tree`.
 
     Returns:
-        Package to SHA-256.
+        SHA-256 by package.
 
     Raises:
         DeviceError: See `edgetl.devices._apt.fetch` and `edgetl.devices._deb.unpack`.
@@ -84,31 +84,34 @@ def make_rootfs(system: System, archive: Archive, tree: Path) -> Facts:
         architecture="arm64",
         archive=archive,
         tree=tree,
-        wanted=lambda name: not name.startswith(_DOCUMENTS),
+        select=lambda name: not name.startswith(_DOCUMENTS),
     )
 
 
 def make_emulator(architecture: str, archive: Archive, tree: Path) -> Facts:
-    """Unpack qemu for this machine into the empty folder `tree`; returns and raises likewise."""
+    """Unpack qemu for this machine into the empty folder `tree`.
+
+    Returns and raises as `make_rootfs` does.
+    """
     return _unpacked(
         (_EMULATOR_PACKAGE,),
         suite=EMULATOR_SUITE,
         architecture=architecture,
         archive=archive,
         tree=tree,
-        wanted=lambda name: name == EMULATOR,
+        select=lambda name: name == EMULATOR,
     )
 
 
 def make_plugin_emulator(architecture: str, archive: Archive, tree: Path) -> Facts:
-    """Unpack a qemu for this machine that takes plug-ins, and its libraries, into `tree`.
+    """Unpack a qemu for this machine that supports plug-ins, with its libraries, into `tree`.
 
     Returns and raises as `make_rootfs` does.
     """
     folder, _ = _LIBRARIES[architecture]
     _link_merged(tree, (*_MERGED, "lib64"))
 
-    def wanted(name: str) -> bool:
+    def select(name: str) -> bool:
         path = PurePosixPath(name)
         return name == PLUGIN_EMULATOR or (path.parent.name == folder and ".so" in path.name)
 
@@ -118,12 +121,12 @@ def make_plugin_emulator(architecture: str, archive: Archive, tree: Path) -> Fac
         architecture=architecture,
         archive=archive,
         tree=tree,
-        wanted=wanted,
+        select=select,
     )
 
 
 def plugin_emulator(architecture: str, tree: Path) -> tuple[str, ...]:
-    """Return the command that starts the qemu in `tree` with the libraries in `tree` alone."""
+    """Return the command that starts the qemu in `tree` with only the libraries in `tree`."""
     folder, loader = _LIBRARIES[architecture]
     libraries = tree / "usr" / "lib" / folder
     program = tree / PLUGIN_EMULATOR
@@ -143,7 +146,7 @@ def _unpacked(
     architecture: str,
     archive: Archive,
     tree: Path,
-    wanted: Callable[[str], bool],
+    select: Callable[[str], bool],
 ) -> Facts:
     packages: tuple[Package, ...]
     with tempfile.TemporaryDirectory(dir=tree.parent) as folder:
@@ -151,5 +154,5 @@ def _unpacked(
             names, suite=suite, architecture=architecture, archive=archive, folder=Path(folder)
         )
         for package in packages:
-            unpack(package.file, tree, wanted=wanted)
+            unpack(package.file, tree, select=select)
     return {package.name: package.sha256 for package in packages}

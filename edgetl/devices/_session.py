@@ -1,6 +1,6 @@
-"""A conversation with the agent on a device: one ssh connection, in a thread of its own.
+"""A session with the agent on a device: one ssh connection, in its own thread.
 
-The thread keeps the connection alive while the caller computes; callers block.
+The thread keeps the connection alive while the caller computes; calls block.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from edgetl.types import Fact, Facts
 if TYPE_CHECKING:
     from asyncssh import SSHClientConnection, SSHClientConnectionOptions, SSHClientProcess
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 _OLDEST_PYTHON = (3, 9)
 _GREETING = "edgetl-agent"
 _MAX_GREETING_LINES = 200
-"""A login may print a banner first."""
+"""A login may print a banner before the greeting."""
 _NOT_FOUND = 127
 _NOT_RUNNABLE = 126
 _TAIL_LINES = 3
 
-# Runs on any Python, so that an old one can say that it is old. `-c` puts the login folder on
-# sys.path, where a stray json.py would be taken for Python's own.
+# Runs on any Python 3, so that an old one can report its version. `-c` puts the login folder on
+# sys.path, where a stray json.py would shadow the standard library's.
 _BOOTSTRAP = """\
 import os, sys
 sys.path = [path for path in sys.path if path]
@@ -62,33 +62,33 @@ if text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long each side waits for the other, seconds."""
+class Timeouts:
+    """Time limits of a session, seconds."""
 
     connect: float = 10.0
-    """For the host to answer, and as long again for the login."""
-    answer: float = 300.0
-    """For the agent to answer; it may be checking a large file."""
+    """For the connection to the host, and again for the login."""
+    reply: float = 300.0
+    """For the agent's reply; it may be checking a large file."""
     ping: float = 5.0
-    """Between signs of life."""
+    """Between heartbeats."""
     missed_pings: int = 3
-    """So many without an answer, and the connection counts as cut."""
+    """Number of unanswered heartbeats after which the connection counts as lost."""
     silence: float = 30.0
-    """Without a sign of life the agent counts the client as gone, and cleans up."""
+    """Without a heartbeat for this long, the agent considers the client gone and cleans up."""
     stale: float = 60.0
-    """Without a sign of life an agent counts as frozen, and its lock as free."""
+    """Without a heartbeat for this long, an agent counts as frozen and its lock as free."""
 
 
-class CutError(Exception):
-    """The connection is gone; what the agent had in work went with it."""
+class ConnectionLostError(Exception):
+    """The connection is lost, together with the agent's working folder."""
 
 
 class Session:
     """An agent on a device, from `open` to `close`."""
 
-    def __init__(self, address: SshAddress, patience: Patience) -> None:
+    def __init__(self, address: SshAddress, timeouts: Timeouts) -> None:
         self._address = address
-        self._patience = patience
+        self._timeouts = timeouts
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._connection: SSHClientConnection | None = None
@@ -99,33 +99,33 @@ class Session:
         """Log in and start the agent.
 
         Raises:
-            DeviceError: If that fails; says why and what helps.
-            CutError: If the connection is lost on the way.
+            DeviceError: If that fails, with the reason and a remedy.
+            ConnectionLostError: If the connection is lost meanwhile.
         """
         self._thread.start()
         self._wait(self._open())
 
-    def ask(
+    def request(
         self, name: str, payload: bytes = b"", /, *, within_s: float = 0.0, **fields: Fact
     ) -> tuple[Facts, bytes]:
-        """Send a message to the agent and return its answer.
+        """Send a message to the agent and return its reply.
 
         Args:
             name: A method of `edgetl.devices._agent.serve.Agent`.
-            payload: Bytes that go with it.
-            within_s: How long the work takes at most; comes on top of the usual patience.
+            payload: Bytes to send with it.
+            within_s: Time allowed for the work itself, in addition to the usual time limit.
             fields: The method's other arguments.
 
         Raises:
-            DeviceError: If the agent refuses, or ended by itself.
-            CutError: If the connection is lost.
+            DeviceError: If the agent reports an error or has exited.
+            ConnectionLostError: If the connection is lost.
         """
-        message = {"ask": name, **fields, "bytes": len(payload)}
+        message = {"request": name, **fields, "bytes": len(payload)}
         text = json.dumps(message).encode() + b"\n" + payload
-        answer, data = self._wait(self._ask(text, within_s + self._patience.answer))
-        if "error" in answer:
-            raise self._refused(answer)
-        return answer, data
+        reply, data = self._wait(self._request(text, within_s + self._timeouts.reply))
+        if "error" in reply:
+            raise self._refused(reply)
+        return reply, data
 
     def close(self) -> None:
         """End the agent, wait until it has cleaned up, and close the connection."""
@@ -139,41 +139,41 @@ class Session:
             self._thread.join()
             self._loop.close()
 
-    def _refused(self, answer: Facts) -> DeviceError:
-        """Return the error of what the device's system refused."""
+    def _refused(self, reply: Facts) -> DeviceError:
+        """Return the error for a refusal by the device's operating system."""
         cache = self._address.settings.cache
-        if answer["errno"] in {errno.ENOSPC, errno.EDQUOT}:
+        if reply["errno"] in {errno.ENOSPC, errno.EDQUOT}:
             return DeviceError(
-                f"device '{self._address}' has no space left in {cache}; what was sent of the file "
-                "is removed",
-                remedy="free some there, or name a folder on another disk: "
+                f"device '{self._address}' has no space left in {cache}; the incomplete file was "
+                "removed",
+                remedy="free some space there, or name a folder on another disk: "
                 f"{self._address}?cache=/media/disk/edgetl",
             )
-        if answer["errno"] in {errno.EACCES, errno.EROFS, errno.EPERM}:
+        if reply["errno"] in {errno.EACCES, errno.EROFS, errno.EPERM}:
             return DeviceError(
-                f"device '{self._address}' does not let its user write '{answer['file']}': "
-                f"{answer['error']}",
-                remedy=f"name a folder that may be written: {self._address}?cache=/tmp/edgetl",
+                f"device '{self._address}' denies write access to '{reply['file']}': "
+                f"{reply['error']}",
+                remedy=f"name a writable folder: {self._address}?cache=/tmp/edgetl",
             )
         return DeviceError(
-            f"device '{self._address}' reports: {answer['error']}: '{answer['file']}'",
-            remedy="mend it there and run again",
+            f"device '{self._address}' reports: {reply['error']}: '{reply['file']}'",
+            remedy="fix this on the device and run again",
         )
 
-    def _wait(self, work: Coroutine[None, None, _Answer]) -> _Answer:
+    def _wait(self, work: Coroutine[None, None, _Result]) -> _Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _open(self) -> None:
         import asyncssh
 
-        settings, patience = self._address.settings, self._patience
+        settings, timeouts = self._address.settings, self._timeouts
         try:
             options = self._options()
         except (asyncssh.Error, OSError, ValueError) as error:
             raise DeviceError(
-                f"device '{self._address}' cannot be called with these ssh settings: {error}",
-                remedy=f"mend ~/.ssh/config or the key file {settings.identity or 'it names'}; a "
-                "key with a passphrase goes into the agent: ssh-add",
+                f"device '{self._address}' cannot be contacted with these ssh settings: {error}",
+                remedy=f"fix ~/.ssh/config or the key file {settings.identity or 'it names'}; add "
+                "a key with a passphrase to the ssh agent: ssh-add",
             ) from error
         keys = read_host_keys(self._address, options)
         try:
@@ -188,18 +188,18 @@ class Session:
         except asyncssh.PermissionDenied as error:
             raise not_let_in(self._address, options) from error
         except (asyncssh.Error, OSError) as error:
-            # Servers hang up with a reason, which a reset of the connection may overtake.
+            # Servers disconnect with a reason, but a connection reset may arrive before it.
             cut_short = (asyncssh.DisconnectError, ConnectionResetError, BrokenPipeError)
             if isinstance(error, cut_short) and await shows_another_key(options, keys):
                 raise untrusted(self._address, options, keys) from error
-            raise unreachable(self._address, error, patience.connect) from error
+            raise unreachable(self._address, error, timeouts.connect) from error
         await self._start(self._connection)
         self._pings = asyncio.create_task(self._ping())
 
     def _options(self) -> SSHClientConnectionOptions:
         import asyncssh
 
-        address, patience = self._address, self._patience
+        address, timeouts = self._address, self._timeouts
         return asyncssh.SSHClientConnectionOptions(
             config=(),  # the one in ~/.ssh
             host=address.host,
@@ -214,17 +214,17 @@ class Session:
             gss_kex=False,
             agent_forwarding=False,
             x11_forwarding=False,
-            connect_timeout=patience.connect,
-            login_timeout=patience.connect,
-            keepalive_interval=patience.ping,
-            keepalive_count_max=patience.missed_pings,
+            connect_timeout=timeouts.connect,
+            login_timeout=timeouts.connect,
+            keepalive_interval=timeouts.ping,
+            keepalive_count_max=timeouts.missed_pings,
         )
 
     async def _start(self, connection: SSHClientConnection) -> None:
         import asyncssh
 
         text = json.dumps(sources()).encode()
-        # ssh sends one string, which the login shell there splits: it is quoted for that shell.
+        # ssh sends one string that the login shell splits, so it is quoted for that shell.
         bootstrap = _BOOTSTRAP % (_GREETING, len(text), len(text))
         command = shlex.join([self._address.settings.python, "-Esuc", bootstrap])
         try:
@@ -234,11 +234,11 @@ class Session:
             await self._greet(self._process)
             self._process.stdin.write(text)
         except (asyncssh.Error, OSError) as error:
-            raise CutError(str(error)) from error
+            raise ConnectionLostError(str(error)) from error
 
     async def _greet(self, process: SSHClientProcess[bytes]) -> None:
         for _ in range(_MAX_GREETING_LINES):
-            line = await asyncio.wait_for(process.stdout.readline(), self._patience.answer)
+            line = await asyncio.wait_for(process.stdout.readline(), self._timeouts.reply)
             if not line:
                 await self._ended(process)
             words = line.decode(errors="replace").split()
@@ -246,71 +246,71 @@ class Session:
                 break
         else:
             raise DeviceError(
-                f"the login of device '{self._address}' prints without end",
-                remedy="see what its shell start-up files print to those who have no terminal",
+                f"the login of device '{self._address}' never stops printing",
+                remedy="check what its shell start-up files print in a session without a terminal",
             )
         if tuple(map(int, words[1].split("."))) < _OLDEST_PYTHON:
             raise DeviceError(
                 f"'{self._address.settings.python}' on device '{self._address}' is Python "
                 f"{words[1]}; the runtime needs 3.9 or newer",
-                remedy="install a newer one there and name it: "
+                remedy="install a newer one on the device and name it: "
                 f"{self._address}?python=/usr/bin/python3.9",
             )
 
     async def _ended(self, process: SSHClientProcess[bytes]) -> None:
-        """Raise what the end of the agent's output means."""
+        """Raise the error that explains why the agent's output ended."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait_closed(), self._patience.connect)
+            await asyncio.wait_for(process.wait_closed(), self._timeouts.connect)
         if not process.exit_status and process.exit_signal is None:
-            raise CutError("the connection was cut")
-        said = (await process.stderr.read()).decode(errors="replace")
-        lines = [line for line in said.splitlines() if line.strip()] or ["it said nothing"]
+            raise ConnectionLostError("the connection was lost")
+        stderr = (await process.stderr.read()).decode(errors="replace")
+        lines = [line for line in stderr.splitlines() if line.strip()] or ["no error output"]
         quoted = " | ".join(lines[-_TAIL_LINES:])
         python = self._address.settings.python
         if process.exit_status in {_NOT_FOUND, _NOT_RUNNABLE}:
             raise DeviceError(
                 f"device '{self._address}' cannot start '{python}': {quoted}",
-                remedy="install Python 3.9 or newer there (sudo apt install python3), or name it: "
+                remedy="install Python 3.9 or newer there (sudo apt install python3) or name it: "
                 f"{self._address}?python=/usr/bin/python3",
             )
         if process.exit_signal is not None:
             raise DeviceError(
                 f"edgetl's agent on device '{self._address}' was killed by "
                 f"SIG{process.exit_signal[0]}",
-                remedy="its memory may not be enough, or another client took the device over: see "
-                "what 'dmesg' says there",
+                remedy="it may have run out of memory, or another client took the device over: "
+                "check the output of 'dmesg' there",
             )
         raise DeviceError(
-            f"edgetl's agent on device '{self._address}' ended with {process.exit_status}: "
+            f"edgetl's agent on device '{self._address}' exited with {process.exit_status}: "
             f"{quoted}",
-            remedy=f"make this work first: {self._address.command(python, '-V')}",
+            remedy=f"get this command to work first: {self._address.command(python, '-V')}",
         )
 
-    async def _ask(self, text: bytes, patience_s: float) -> tuple[Facts, bytes]:
+    async def _request(self, text: bytes, timeout_s: float) -> tuple[Facts, bytes]:
         import asyncssh
 
         process = self._process
         if process is None:
-            raise CutError("the connection was cut")
+            raise ConnectionLostError("the connection was lost")
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 process.stdin.write(text)
                 line = await process.stdout.readline()
                 if not line.endswith(b"\n"):
                     await self._ended(process)
-                answer: Facts = json.loads(line)
-                return answer, await process.stdout.readexactly(answer.pop("bytes"))
+                reply: Facts = json.loads(line)
+                return reply, await process.stdout.readexactly(reply.pop("bytes"))
         except (asyncssh.Error, OSError, asyncio.IncompleteReadError) as error:
             if isinstance(error, BrokenPipeError):
                 await self._ended(process)
-            raise CutError(str(error) or type(error).__name__) from error
+            raise ConnectionLostError(str(error) or type(error).__name__) from error
 
     async def _ping(self) -> None:
         process = self._process
-        with contextlib.suppress(OSError):  # whoever asks next hears that it is cut
+        with contextlib.suppress(OSError):  # the next request reports the lost connection
             while process is not None:
-                await asyncio.sleep(self._patience.ping)
-                process.stdin.write(b'{"ask": "ping"}\n')
+                await asyncio.sleep(self._timeouts.ping)
+                process.stdin.write(b'{"request": "ping"}\n')
 
     async def _close(self) -> None:
         import asyncssh
@@ -320,7 +320,7 @@ class Session:
         if self._process is not None:
             with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
                 self._process.stdin.write_eof()
-                await asyncio.wait_for(self._process.wait_closed(), self._patience.connect)
+                await asyncio.wait_for(self._process.wait_closed(), self._timeouts.connect)
         if self._connection is not None:
             self._connection.close()
             with contextlib.suppress(asyncssh.Error, OSError):

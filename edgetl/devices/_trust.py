@@ -1,4 +1,4 @@
-"""Which host keys are trusted, what ssh knows of a host, and why an ssh server let nobody in."""
+"""Trusted host keys, and the errors of hosts that are untrusted, unreachable or deny access."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _SSH_PORT = 22
 
 @dataclass(slots=True)
 class HostKeys:
-    """The host keys that are trusted, and the one that was not."""
+    """The trusted host keys, and a server's key that was refused."""
 
     files: Sequence[Path]
-    """Where they come from; the first one is where a new one belongs."""
+    """Files that were read; new keys belong into the first one."""
     known: SSHKnownHosts
     refused: SSHKey | None = None
-    """What the server showed, if that is not trusted."""
+    """The key that the server presented, if it is not trusted."""
     expected: Sequence[SSHKey] = field(default_factory=list)
-    """What is known for its address instead."""
+    """The known keys of the server's address."""
 
     def client(self) -> SSHClient:
-        """Return a client that remembers a host key that it refuses."""
+        """Return a client that records a host key that it refuses."""
         import asyncssh
 
         keys = self
@@ -45,15 +45,15 @@ class HostKeys:
                 self, host: str, addr: str, port: int, key: SSHKey
             ) -> bool:
                 keys.refused = key
-                found = keys.known.match(host, addr, None if port == _SSH_PORT else port)
-                keys.expected = found[0]
+                matches = keys.known.match(host, addr, None if port == _SSH_PORT else port)
+                keys.expected = matches[0]
                 return False
 
         return Watchful()
 
 
 def read_host_keys(address: SshAddress, options: SSHClientConnectionOptions) -> HostKeys:
-    """Read the files that ssh would read; unlike asyncssh, trust no host because a file is empty.
+    """Read the files that ssh would read; unlike asyncssh, trust no host if they are empty.
 
     Raises:
         DeviceError: If a file cannot be read.
@@ -63,7 +63,7 @@ def read_host_keys(address: SshAddress, options: SSHClientConnectionOptions) -> 
     if address.settings.known_hosts is not None:
         files = [address.settings.known_hosts]
     else:
-        # None: the ssh config turns the check off; here it stays on.
+        # None if the ssh config disables the check, which stays enabled here.
         configured = options.known_hosts
         named = configured if isinstance(configured, list) else []
         files = [Path(str(name)).expanduser() for name in named]
@@ -76,15 +76,16 @@ def read_host_keys(address: SshAddress, options: SSHClientConnectionOptions) -> 
     except (OSError, ValueError) as error:
         raise DeviceError(
             f"the known host keys of device '{address}' cannot be read: {error}",
-            remedy=f"mend {shlex.join(map(str, files))}",
+            remedy=f"fix {shlex.join(map(str, files))}",
         ) from error
     return HostKeys(files, known)
 
 
 async def shows_another_key(options: SSHClientConnectionOptions, keys: HostKeys) -> bool:
-    """Return whether a known server only has host keys of types that are not known of it.
+    """Return whether a known server only has host keys of other types than the known ones.
 
-    The two then find no common type and part without a word about keys. Remembers the key.
+    Client and server then agree on no key type and disconnect without mentioning keys. The
+    server's key is recorded as refused.
     """
     import asyncssh
 
@@ -102,34 +103,34 @@ async def shows_another_key(options: SSHClientConnectionOptions, keys: HostKeys)
 def untrusted(
     address: SshAddress, options: SSHClientConnectionOptions, keys: HostKeys
 ) -> DeviceError:
-    """Return the error of a host key that is not known, or not the one that is known."""
+    """Return the error for a host key that is unknown or differs from the known one."""
     port = _unusual_port(options)
     name = _name(options)
     place = f"[{name}]:{port}" if port else name
     file = shlex.quote(str(keys.files[0]))
     scan = ["ssh-keyscan", *(["-p", str(port)] if port else []), options.host]
     accept = f"{shlex.join(scan)} >> {file}"
-    if name != address.host:  # an alias, perhaps behind another host: only ssh itself gets there
-        accept = f"{address.command('true')}, which asks"
+    if name != address.host:  # an alias, perhaps behind a jump host: only ssh itself can reach it
+        accept = f"{address.command('true')}, which asks for confirmation"
     shown = keys.refused.get_fingerprint() if keys.refused else "none"
     if keys.expected:
         known = " or ".join(dict.fromkeys(key.get_fingerprint() for key in keys.expected))
         return DeviceError(
-            f"the host key of device '{address}' has changed: it shows {shown}, known is {known}; "
-            "either its system was installed anew, or another machine answers in its place and "
-            "would receive what you send; nothing was sent",
-            remedy="ask who runs it, and only if its system is new: "
+            f"the host key of device '{address}' has changed: it presents {shown}, but the known "
+            f"key is {known}; either its system was reinstalled, or another machine responds in "
+            "its place and would receive your files; nothing was sent",
+            remedy="ask its administrator, and only if its system was reinstalled: "
             f"ssh-keygen -R {shlex.quote(place)} -f {file} && {accept}",
         )
     return DeviceError(
-        f"the host key of device '{address}' is not known: it shows {shown}; nothing was sent",
-        remedy="compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on the device "
+        f"the host key of device '{address}' is unknown: it presents {shown}; nothing was sent",
+        remedy="compare it with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on the device "
         f"(or the file of another key type), then: {accept}",
     )
 
 
 def not_let_in(address: SshAddress, options: SSHClientConnectionOptions) -> DeviceError:
-    """Return the error of a user name or key that the server refuses; it does not say which."""
+    """Return the error for a user or key that the server refuses, without telling which."""
     identity = address.settings.identity
     tried = f"the key {identity}" if identity else "the keys of the ssh agent and of ~/.ssh"
     copy = address.command(program="ssh-copy-id")
@@ -138,38 +139,39 @@ def not_let_in(address: SshAddress, options: SSHClientConnectionOptions) -> Devi
     return DeviceError(
         f"device '{address}' refuses user '{options.username}' with {tried}; "
         "passwords are never tried",
-        remedy=f"check the user's name, or bring the key there: {copy}",
+        remedy=f"check the user name, or install the key there: {copy}",
     )
 
 
 def unreachable(address: SshAddress, error: Exception, timeout_s: float) -> DeviceError:
-    """Return the error of a host where no ssh server answers."""
+    """Return the error for a host where no ssh server responds."""
     host = address.host
     if isinstance(error, socket.gaierror):
         return DeviceError(
-            f"device '{address}' is not found: nobody knows the name '{host}'",
-            remedy="mend the name, write the IP address, or add the alias to ~/.ssh/config",
+            f"device '{address}' cannot be reached: the host name '{host}' cannot be resolved",
+            remedy="fix the name, write the IP address, or add the alias to ~/.ssh/config",
         )
     if isinstance(error, ConnectionRefusedError):
         return DeviceError(
-            f"device '{address}' is not reached: '{host}' refuses connections to port "
+            f"device '{address}' cannot be reached: '{host}' refuses connections to port "
             f"{address.port or _SSH_PORT}",
             remedy="start its ssh server (sudo systemctl enable --now ssh), or name its port: "
             "ssh://host:2222",
         )
     if isinstance(error, TimeoutError):
         return DeviceError(
-            f"device '{address}' is not reached: '{host}' did not answer within {timeout_s:g} s",
-            remedy=f"see that it is on and in this network: ping {shlex.quote(host)}",
+            f"device '{address}' cannot be reached: '{host}' did not respond within "
+            f"{timeout_s:g} s",
+            remedy=f"check that it is on and in this network: ping {shlex.quote(host)}",
         )
     return DeviceError(
-        f"device '{address}' is not reached: {error}",
-        remedy=f"make this work first: {address.command('true')}",
+        f"device '{address}' cannot be reached: {error}",
+        remedy=f"get this command to work first: {address.command('true')}",
     )
 
 
 def _name(options: SSHClientConnectionOptions) -> str:
-    """Return what the host is called in lists of known hosts."""
+    """Return the host's name in files of known hosts."""
     return options.host_key_alias or options.host
 
 

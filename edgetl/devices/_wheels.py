@@ -1,7 +1,7 @@
-"""The Python packages of an emulated device: wheels for aarch64, unpacked by pip into a folder.
+"""Python packages of an emulated device: wheels for aarch64, unpacked into a folder by pip.
 
-A device needs numpy, Pillow and one engine. What an engine's wheel lists beyond that serves its
-tools, not inference, and is left out.
+A device needs numpy, Pillow and one engine. Other dependencies of an engine's wheel are for its
+tools, not for inference, and are not installed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from edgetl.errors import DeviceError
 from edgetl.types import Facts
 
 IMAGES = ("numpy==2.4.6", "pillow==13.0.0")
-"""What every device has."""
+"""Packages of every device."""
 ENGINES = {
     "onnxruntime": "onnxruntime==1.31.1",
     "ai-edge-litert": "ai-edge-litert==2.3.0",
     "openvino": "openvino==2026.4.1",
 }
-"""Engine to its wheel, in the versions that the emulation was proved with."""
+"""Wheel of each engine, in the version that the emulation was tested with."""
 
 _OLDEST_GLIBC = 17
-"""Minor version of the oldest glibc that wheels for aarch64 are built for, manylinux2014's."""
+"""Minor version of manylinux2014's glibc, the oldest that wheels for aarch64 are built for."""
 _TIMEOUT_S = 900.0
 _REPORT = "report.json"
 
@@ -35,12 +35,12 @@ def install(requirements: Sequence[str], folder: Path, *, python: str, glibc_min
 
     Args:
         requirements: Exact versions: ``numpy==2.4.6``.
-        folder: An empty folder, to be put on the device's module path.
+        folder: An empty folder that will be on the device's module path.
         python: Version of the device's Python: ``3.11``.
         glibc_minor: The device's glibc is ``2.<glibc_minor>``.
 
     Returns:
-        Wheel file to its SHA-256, as the package index states and pip has checked it.
+        SHA-256 of each wheel file, as stated by the package index and verified by pip.
 
     Raises:
         DeviceError: If there is no pip, no such wheel, or no network.
@@ -66,7 +66,7 @@ def install(requirements: Sequence[str], folder: Path, *, python: str, glibc_min
     except subprocess.TimeoutExpired as error:
         raise DeviceError(
             f"pip could not get {what} within {_TIMEOUT_S:g} s",
-            remedy="run again when the network is better; what was finished is kept",
+            remedy="run again with a better connection; finished downloads are kept",
         ) from error
     if done.returncode != 0:
         raise _failed(what, done.stderr)
@@ -76,38 +76,38 @@ def install(requirements: Sequence[str], folder: Path, *, python: str, glibc_min
 
 
 def _platforms(glibc_minor: int) -> list[str]:
-    """Return the wheel tags that such a system takes, newest first."""
+    """Return the wheel tags that such a system accepts, newest first."""
     minors = range(glibc_minor, _OLDEST_GLIBC - 1, -1)
     return [*(f"manylinux_2_{minor}_aarch64" for minor in minors), "manylinux2014_aarch64"]
 
 
 def _wheels(report: Facts) -> Facts:
-    found: Facts = {}
+    digests: Facts = {}
     for item in report["install"]:
         info = item["download_info"]
         hashes = info["archive_info"]["hashes"]
-        found[info["url"].rpartition("/")[2]] = hashes["sha256"]
-    return dict(sorted(found.items()))
+        digests[info["url"].rpartition("/")[2]] = hashes["sha256"]
+    return dict(sorted(digests.items()))
 
 
 def _failed(what: str, text: str) -> DeviceError:
-    """Return the error for what pip wrote to its standard error."""
+    """Return the error for pip's error output."""
     if "No module named pip" in text:
         return DeviceError(
-            f"pip is not installed for {sys.executable}, which gets {what}",
+            f"pip is not installed for {sys.executable}, but is needed to get {what}",
             remedy=f"{sys.executable} -m ensurepip",
         )
     if "connection broken" in text:
         return DeviceError(
             f"pip could not get {what}: its package index cannot be reached",
-            remedy="an emulated device is fetched once, then kept: connect this machine to the "
+            remedy="an emulated device is downloaded once, then kept: connect this machine to the "
             "network (or set pip's index and proxy) and run again, or copy the cache folder from "
-            "a machine that has it",
+            "another machine",
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
-    reason = (errors or lines or ["it said nothing"])[-1]
+    reason = (errors or lines or ["no error output"])[-1]
     return DeviceError(
         f"pip could not get {what}: {reason}",
-        remedy="let pip use an index that has it: pip config set global.index-url ...",
+        remedy="configure an index that has it: pip config set global.index-url ...",
     )

@@ -1,16 +1,16 @@
-"""A Raspberry Pi that nobody has: its processor emulated by qemu, its system unpacked in a folder.
+"""An emulated Raspberry Pi: qemu emulates the processor, the system is unpacked into a folder.
 
-What it answers is what the board would answer, because the very programs of the board run: Debian's
-Python and the wheels for aarch64, instruction by instruction. What it takes has no meaning: times
-carry the provenance ``emulated`` and pass no limit. Building it needs the network once.
+Its predictions are those of the board, because it runs the board's own programs, Debian's Python
+and the wheels for aarch64, instruction by instruction. Its times mean nothing: they have the
+provenance ``emulated`` and meet no limit. Setting it up needs the network once.
 
-Compared with x86-64 on all three cores, ONNX Runtime 1.31 and LiteRT 2.3: int8 files of MobileNetV2
-and V3 answer bit by bit the same, float32 ones within 2e-6 of the outputs' range. Int8 files with
-float operations in between, such as SiLU or the additions of ONNX Runtime, may differ: a rounding
-tie that falls to the other side in one value of some hundred thousand is carried on by the layers
-behind it.
+Compared with x86-64 on all three cores, with ONNX Runtime 1.31 and LiteRT 2.3: int8 files of
+MobileNetV2 and V3 have bit-identical outputs, float32 files outputs within 2e-6 of their range.
+Int8 files that contain float operations, such as SiLU or ONNX Runtime's additions, may differ: a
+rounding tie resolved differently, in one of some hundred thousand values, propagates through the
+following layers.
 
-It is no sandbox: a program in it may read and write this machine's files.
+It is not a sandbox: a program in it can read and write this machine's files.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ _logger = logging.getLogger(__name__)
 _MIRRORS = ("http://", "https://", "file:/")
 _NOT_IN_MIRRORS = frozenset(" \t\r\n[]")
 _SETTINGS = ("system", "engine", "mirror")
-"""What may follow the ``?`` of an address."""
+"""Settings after the ``?`` of an address."""
 _DESCRIBE_TIMEOUT_S = 120.0
 _FINGERPRINT = "import json, edgetl.runtime.host as h; print(json.dumps(h.fingerprint()))"
 _RECIPE = 1
-"""To be raised when trees are made in another way; older ones are then left alone."""
+"""Raise it when the way trees are made changes; cached trees are then no longer used."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmulatedDevice:
-    """A processor core, a system and engines, made from the network when first used."""
+    """A processor core, a system and engines, downloaded when first used."""
 
     cpu: str = "cortex-a72"
     """A key of `edgetl.devices._cpu_files.CORES`."""
@@ -76,23 +76,23 @@ class EmulatedDevice:
     engines: tuple[str, ...] = _DEFAULT_ENGINES
     """Keys of `edgetl.devices._wheels.ENGINES`.
 
-    OpenVINO, which is the largest and which few profiles offer, must be asked for.
+    OpenVINO is not a default: it is the largest, and few targets use it.
     """
     mirror: str | None = None
-    """Where Debian is fetched from; None: from where this machine's apt does."""
+    """URL of a Debian mirror; None for the one of this machine's apt."""
     cache: Path | None = None
-    """Folder of what was fetched; None: ``~/.cache/edgetl/emulated``."""
+    """Folder for downloads; None for ``~/.cache/edgetl/emulated``."""
     note: Callable[[str], None] = _logger.warning
-    """Told one line before something is fetched."""
+    """Receives one line before each download."""
 
     @property
     def provenance(self) -> str:
-        """What a time taken here is worth: nothing but a proof that it runs."""
+        """Times taken here are emulated; they only prove that a model runs."""
         return PROVENANCE
 
     @property
     def address(self) -> str:
-        """The shortest address that names it, wherever its cache is."""
+        """The shortest address of the device, without its cache."""
         settings = {} if self.system == _DEFAULT_SYSTEM else {"system": self.system}
         if self.engines != _DEFAULT_ENGINES:
             settings["engine"] = ",".join(self.engines)
@@ -102,28 +102,28 @@ class EmulatedDevice:
         return f"{SCHEME}:{self.cpu}{query}"
 
     def describe(self) -> Facts:
-        """Return the fingerprint that the runtime takes there, and what the emulation is made of.
+        """Return the fingerprint taken on the device, and the parts of the emulation.
 
         Raises:
-            DeviceError: If it cannot be made, or does not run.
+            DeviceError: If the device cannot be set up, or does not run.
         """
         parts = self.parts()
         with self.connect() as connection:
             connection.put(runtime_files())
-            printed = connection.run(["-c", _FINGERPRINT], timeout_s=_DESCRIBE_TIMEOUT_S)
+            output = connection.run(["-c", _FINGERPRINT], timeout_s=_DESCRIBE_TIMEOUT_S)
         emulation = {name: kept.digest for name, kept in parts.items()}
         return {
-            **json.loads(printed),
+            **json.loads(output),
             "provenance": self.provenance,
             "emulation": {"cpu": self.cpu, "system": self.system, **emulation},
         }
 
     @contextmanager
     def connect(self) -> Iterator[FolderConnection]:
-        """Open a temporary folder; the device is made first if it never was.
+        """Open a temporary folder; the device is set up first if necessary.
 
         Raises:
-            DeviceError: If it cannot be made: no apt or pip, no network, no room.
+            DeviceError: If it cannot be set up: no apt or pip, no network, no disk space.
         """
         qemu = self.parts()["qemu"].tree / EMULATOR
         with self.connect_through((str(qemu),)) as connection:
@@ -131,52 +131,52 @@ class EmulatedDevice:
 
     @contextmanager
     def connect_through(self, emulator: Sequence[str]) -> Iterator[FolderConnection]:
-        """Open a temporary folder of a device that another qemu emulates.
+        """Open a temporary folder, with Python run by another qemu.
 
         Args:
-            emulator: The program and its first arguments; the processor and the root are added.
+            emulator: The program and its first arguments, without processor and root.
 
         Raises:
             DeviceError: As `connect` does.
         """
         parts = self.parts()
-        sites = [kept.tree for name, kept in parts.items() if name not in {"qemu", "userland"}]
+        sites = [kept.tree for name, kept in parts.items() if name not in {"qemu", "rootfs"}]
         with tempfile.TemporaryDirectory(prefix="edgetl-emulated-") as name:
             root, work = Path(name) / "root", Path(name) / "work"
             work.mkdir()
-            self._make_root(root, parts["userland"].tree)
-            # -S: qemu looks for what its root lacks on this machine, so a Python that searched the
-            # usual places would find this machine's packages.
+            self._make_root(root, parts["rootfs"].tree)
+            # -S: qemu resolves paths that its root lacks on this machine, so Python would otherwise
+            # find this machine's packages in the usual places.
             python = (str(root / "usr/bin/python3"), "-S")
             yield FolderConnection(
                 self.address,
                 work,
-                # Named: what qemu 7.2 emulates by default is wrong, in SVE, without a word.
+                # Explicit, because qemu 7.2's default processor silently miscomputes SVE.
                 (*emulator, "-cpu", self.cpu, "-L", str(root), *python),
                 {
                     **ENVIRONMENT,
                     "PYTHONPATH": os.pathsep.join(str(site) for site in sites),
                     "QEMU_CPU": self.cpu,
                 },
-                f"give --device '{SCHEME}:{self.cpu}?engine=...' with the engine",
+                f"use --device '{SCHEME}:{self.cpu}?engine=...' with the engine",
             )
 
-    def _make_root(self, root: Path, userland: Path) -> None:
-        """Make a root of links to the shared userland, with the core's own files beside them."""
+    def _make_root(self, root: Path, rootfs: Path) -> None:
+        """Make a root of links to the shared rootfs, with the core's own files beside them."""
         root.mkdir()
-        for path in userland.iterdir():
+        for path in rootfs.iterdir():
             (root / path.name).symlink_to(path)
         write_cpu_files(CORES[self.cpu], root)
 
     def kept(self) -> Cache:
-        """Return where everything that is made once is kept."""
+        """Return the cache for the parts of emulated devices."""
         return Cache(self.cache or Path.home() / ".cache" / "edgetl" / SCHEME, self.note)
 
     def parts(self) -> dict[str, Kept]:
-        """Return qemu, the userland and the engines' packages, made where they are missing.
+        """Return qemu, the rootfs and the engines' packages; missing ones are made.
 
         Raises:
-            DeviceError: If they cannot be made: no apt or pip, no network, no room.
+            DeviceError: If they cannot be made: no apt or pip, no network, no disk space.
         """
         system, host, cache = SYSTEMS[self.system], host_architecture(), self.kept()
         parts = {
@@ -186,11 +186,11 @@ class EmulatedDevice:
                 what="an emulator of 64-bit ARM processors, Debian packages of 63 MB",
                 make=lambda tree: make_emulator(host, find_archive(self.mirror), tree),
             ),
-            "userland": cache.keep(
+            "rootfs": cache.keep(
                 f"debian-{system.suite}",
                 {"recipe": _RECIPE, "suite": system.suite, "packages": list(PACKAGES)},
                 what=f"Debian {system.suite} for 64-bit ARM, packages of 17 MB",
-                make=lambda tree: self._userland(system, tree),
+                make=lambda tree: self._rootfs(system, tree),
             ),
         }
         wheels = {"images": IMAGES, **{name: (ENGINES[name],) for name in self.engines}}
@@ -216,7 +216,7 @@ class EmulatedDevice:
             make=make,
         )
 
-    def _userland(self, system: System, tree: Path) -> Facts:
+    def _rootfs(self, system: System, tree: Path) -> Facts:
         packages = make_rootfs(system, find_archive(self.mirror), tree)
         compile_modules(tree, system.python)
         return packages
@@ -225,24 +225,26 @@ class EmulatedDevice:
 def parse(address: str) -> EmulatedDevice:
     """Return the device that ``emulated:<cpu>[?system=...&engine=...&mirror=...]`` names.
 
-    Nothing is fetched before it is used.
+    Nothing is downloaded before the device is used.
 
     Raises:
-        UsageError: If the processor, a setting or its value is unknown; says what is allowed.
+        UsageError: If the processor, a setting or its value is unknown; names the known ones.
     """
     cpu, _, query = address.removeprefix(SCHEME).removeprefix(":").partition("?")
     if not cpu:
         raise UsageError(
-            f"'{address}' does not say which processor",
+            f"'{address}' names no processor",
             remedy=f"name the processor: {SCHEME}:{DEVICE.cpu}; known: {', '.join(CORES)}",
         )
     _check("processor", cpu, CORES, address)
     device = EmulatedDevice(cpu=cpu)
-    given = parse_qsl(query, keep_blank_values=True)
-    for key, value in given:
+    settings = parse_qsl(query, keep_blank_values=True)
+    for key, value in settings:
         _check("setting", key, _SETTINGS, address)
-        if [name for name, _ in given].count(key) > 1:
-            raise UsageError(f"setting '{key}' in '{address}' has two values", remedy="give one")
+        if [name for name, _ in settings].count(key) > 1:
+            raise UsageError(
+                f"setting '{key}' in '{address}' has several values", remedy="write one value"
+            )
         if key == "system":
             _check(key, value, SYSTEMS, address)
             device = replace(device, system=value)
@@ -260,19 +262,19 @@ def _check(what: str, name: str, known: Iterable[str], address: str) -> None:
     names = tuple(known)
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)
-        meant = f"Did you mean '{close[0]}'? " if close else ""
+        hint = f"Did you mean '{close[0]}'? " if close else ""
         raise UsageError(
-            f"unknown {what} '{name}' in '{address}'", remedy=f"{meant}Known: {', '.join(names)}."
+            f"unknown {what} '{name}' in '{address}'", remedy=f"{hint}Known: {', '.join(names)}."
         )
 
 
 def _mirror(text: str, address: str) -> str:
-    # What it may not hold would end the word in apt's list of sources.
+    # The excluded characters would end the word in apt's list of sources.
     if text.startswith(_MIRRORS) and not set(text) & _NOT_IN_MIRRORS:
         return text.rstrip("/")
     raise UsageError(
-        f"'{text}' in '{address}' is no address of a mirror of Debian",
-        remedy="write mirror=http://..., the folder that holds 'dists'",
+        f"'{text}' in '{address}' is not the address of a Debian mirror",
+        remedy="write mirror=http://..., the folder that contains 'dists'",
     )
 
 

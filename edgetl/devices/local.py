@@ -1,4 +1,4 @@
-"""This machine, in a process of its own."""
+"""This machine; Python runs in a separate process."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def parse(address: str) -> LocalDevice:
     """Return this machine.
 
     Raises:
-        UsageError: If anything follows its name.
+        UsageError: If the address is not just ``local``.
     """
     if address != "local":
-        raise UsageError(f"'{address}' says more than which machine", remedy="write 'local'")
+        raise UsageError(f"'{address}' is not a valid address", remedy="write 'local'")
     return LocalDevice()

@@ -1,6 +1,6 @@
-"""Latencies of devices that are not at hand: predicted, with a band, and never a measurement.
+"""Estimate latencies on devices that are not available, with an uncertainty band.
 
-An estimate ranks candidates and warns; it holds no limit.
+Estimates rank candidates and cause warnings. They never count as measurements that meet a limit.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one inference of a model file takes, model only, single stream, batch 1."""
+    """Estimated latency of a model file: one inference, model only, single stream, batch 1."""
 
     ms: float
-    """The median expected, milliseconds."""
+    """Expected median, milliseconds."""
     low_ms: float
     high_ms: float
     """Ends of the band that `basis` explains, milliseconds."""
     method: str
     """``cost profile`` or ``instructions``."""
     basis: str
-    """What the figure and its band rest on, in words for people."""
+    """Explanation of the figure and its band, for users."""

@@ -1,4 +1,4 @@
-"""Read what an ONNX file computes."""
+"""Parse ONNX files."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _BITS = {"float32": 32, "float16": 16, "uint16": 16, "int16": 16, "uint8": 8, "i
 
 
 def parse_graph(model: Path) -> ParsedGraph:
-    """Return what `model` computes.
+    """Parse the graph of `model`.
 
     Raises:
-        ConfigError: If it is no ONNX file.
+        ConfigError: If it is not an ONNX file.
     """
     try:
         loaded = onnx.shape_inference.infer_shapes(onnx.load(model))
@@ -49,7 +49,7 @@ def parse_graph(model: Path) -> ParsedGraph:
         raise not_readable(model, f"cannot be read as ONNX: {error}") from error
     graph = loaded.graph
     if not graph.node:
-        raise not_readable(model, "cannot be read as ONNX: it has no operation")
+        raise not_readable(model, "cannot be read as ONNX: it has no operations")
     constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     bits = {tensor.name: _bits(tensor.data_type) for tensor in graph.initializer}
     shapes = {
@@ -62,7 +62,7 @@ def parse_graph(model: Path) -> ParsedGraph:
     for node in graph.node:
         reads = tuple(name for name in node.input if name and name not in constants)
         if not reads:
-            # Computed once: weights of a quantized file, and constants.
+            # Computed once, when the file is loaded: constants and weights of a quantized file.
             for name in node.output:
                 first = node.input[0] if node.input else ""
                 constants[name] = constants.get(first, ())
@@ -75,11 +75,11 @@ def parse_graph(model: Path) -> ParsedGraph:
             stored.add(bits.get(node.input[1], _BITS["float32"]))
         elif node.op_type == "QuantizeLinear":
             rounded.add(bits.get(node.input[2], _BITS["uint8"]) if len(node.input) > 2 else 8)  # noqa: PLR2004 - the zero point
-        held = tuple(constants[name] for name in node.input if name in constants)
-        nodes.append(Node(node.op_type, kind, reads, tuple(node.output), weights, held))
+        operands = tuple(constants[name] for name in node.input if name in constants)
+        nodes.append(Node(node.op_type, kind, reads, tuple(node.output), weights, operands))
     used = dict.fromkeys(name for node in nodes for name in (*node.reads, *node.writes))
     for name in (name for name in used if name not in shapes):
-        raise not_readable(model, f"does not tell the shape of '{name}'")
+        raise not_readable(model, f"does not state the shape of '{name}'")
     return ParsedGraph(
         nodes=tuple(nodes),
         shapes={name: shapes[name] for name in used},
@@ -97,12 +97,12 @@ def _weights(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> Wei
     shape = shapes[node.input[1]]
     if node.op_type == "Conv":
         channels, fan_in, *kernel = shape
-        feature_layers = 1
+        kernel_area = 1
         for side in kernel:
-            feature_layers *= side
-        return Weights(feature_layers, fan_in, channels)
-    turned = any(each.name == "transB" and each.i for each in node.attribute)
-    fan_in, channels = reversed(shape[-2:]) if turned else shape[-2:]
+            kernel_area *= side
+        return Weights(kernel_area, fan_in, channels)
+    transposed = any(each.name == "transB" and each.i for each in node.attribute)
+    fan_in, channels = reversed(shape[-2:]) if transposed else shape[-2:]
     return Weights(1, fan_in, channels)
 
 

@@ -1,4 +1,4 @@
-"""Read what an OpenVINO file computes."""
+"""Parse OpenVINO files."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _INTEGER_BITS = 8
 
 
 def parse_graph(model: Path) -> ParsedGraph:
-    """Return what `model` computes.
+    """Parse the graph of `model`.
 
     Raises:
-        ConfigError: If it is no OpenVINO file, or its weights are missing.
+        ConfigError: If it is not an OpenVINO file, or its weights are missing.
     """
     try:
-        with silenced():  # its readers of other formats complain first
+        with silenced():  # its readers of other formats print errors first
             loaded = openvino.Core().read_model(model)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].partition(" Available frontends")[0]
@@ -62,7 +62,7 @@ def parse_graph(model: Path) -> ParsedGraph:
         sources = [source.get_source_output() for source in operation.inputs()]
         reads = tuple(_name(source) for source in sources if _name(source) not in bits)
         if not reads and name != "Parameter":
-            # Computed once: weights, and constants.
+            # Computed once, when the file is loaded: constants and weights.
             own = operation.get_element_type().bitwidth if name == "Constant" else _FLOAT_BITS
             before = [bits[_name(source)] for source in sources]
             bits.update(dict.fromkeys(map(_name, operation.outputs()), min([own, *before])))
@@ -74,9 +74,9 @@ def parse_graph(model: Path) -> ParsedGraph:
         if kind is Kind.WEIGHTED:
             weights = _weights(operation, _shape(sources[1]))
             stored.add(bits.get(_name(sources[1]), _FLOAT_BITS))
-        held = tuple(_shape(source) for source in sources if _name(source) in bits)
+        operands = tuple(_shape(source) for source in sources if _name(source) in bits)
         writes = tuple(map(_name, operation.outputs()))
-        nodes.append(Node(name, kind, reads, writes, weights, held))
+        nodes.append(Node(name, kind, reads, writes, weights, operands))
     rounded = {name for node in nodes if node.name == "FakeQuantize" for name in node.writes}
     return ParsedGraph(
         nodes=tuple(node for node in nodes if node.name not in {"Parameter", "Result"}),
@@ -91,7 +91,7 @@ def parse_graph(model: Path) -> ParsedGraph:
     )
 
 
-def _weights(operation: Any, shape: tuple[int, ...]) -> Weights:  # noqa: ANN401 - is not followed
+def _weights(operation: Any, shape: tuple[int, ...]) -> Weights:  # noqa: ANN401 - openvino is not followed
     kind = operation.get_type_name()
     if kind == "GroupConvolution":
         groups, channels, fan_in, *kernel = shape
@@ -99,8 +99,8 @@ def _weights(operation: Any, shape: tuple[int, ...]) -> Weights:  # noqa: ANN401
     if kind == "Convolution":
         channels, fan_in, *kernel = shape
         return Weights(prod(kernel), fan_in, channels)
-    turned = operation.get_attributes()["transpose_b"]
-    fan_in, channels = reversed(shape[-2:]) if turned else shape[-2:]
+    transposed = operation.get_attributes()["transpose_b"]
+    fan_in, channels = reversed(shape[-2:]) if transposed else shape[-2:]
     return Weights(1, fan_in, channels)
 
 

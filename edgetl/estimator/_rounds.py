@@ -1,8 +1,8 @@
-"""Time several model folders by turns: ``python rounds.py THREADS FOLDER...``, on the device.
+"""Time several model folders in turns: ``python rounds.py THREADS FOLDER...``, on the device.
 
-Runs there with nothing but ``edgetl.runtime``, on Python 3.9 and later. All networks are opened
-first. Then each is timed for a moment, again and again in rounds: so what the machine does besides,
-even out of sight of a virtual one, meets a few moments of many networks and not all of one.
+Needs only ``edgetl.runtime``, on Python 3.9 or later. All networks are opened first. Then each is
+timed briefly, in repeated rounds, so that other load on the machine, even if it is invisible inside
+a virtual machine, disturbs a few rounds of many networks instead of all rounds of one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from edgetl.runtime.sensors import Sensors
 
 _ROUNDS = 10
 _MOST_ROUNDS = 20
-"""While some network was disturbed in every round."""
+"""Limit if some network was disturbed in every round so far."""
 _SECONDS = 0.04
 _COUNT = 3
 _WARM_UP_S = 0.1
 
 
 def main(threads: int, folders: list[str]) -> None:
-    """Print the rounds of each folder as JSON: medians and whether each was disturbed."""
+    """Print the rounds of each folder as JSON: medians, and whether each round was disturbed."""
     now, sensors = time.perf_counter_ns, Sensors()
     predictors = {name: Predictor.open(Path(name), threads) for name in folders}
     works = {name: PredictorWork(each, now) for name, each in predictors.items()}
@@ -38,7 +38,7 @@ def main(threads: int, folders: list[str]) -> None:
     medians_ns: dict[str, list[float]] = {name: [] for name in folders}
     disturbed: dict[str, list[bool]] = {name: [] for name in folders}
     for count in range(_MOST_ROUNDS):
-        if count >= _ROUNDS and not any(all(found) for found in disturbed.values()):
+        if count >= _ROUNDS and not any(all(rounds) for rounds in disturbed.values()):
             break
         for name, work in works.items():
             work.model()  # brings its weights back into the caches
@@ -46,13 +46,13 @@ def main(threads: int, folders: list[str]) -> None:
             times = samples(work.model, now, seconds=_SECONDS, count=_COUNT)
             disturbed[name].append(watch.read().interfered)
             medians_ns[name].append(statistics.median(times))
-    told = {
+    result = {
         "engine": {name: each.session.engine for name, each in predictors.items()},
         "host": host.fingerprint(),
         "medians_ns": medians_ns,
         "disturbed": disturbed,
     }
-    print(json.dumps(told))  # noqa: T201 - what the caller reads
+    print(json.dumps(result))  # noqa: T201 - read by the caller
 
 
 if __name__ == "__main__":

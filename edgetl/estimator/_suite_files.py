@@ -1,6 +1,6 @@
 """Make the suite's folders: ``python -m edgetl.estimator._suite_files FORMAT OUT PRECISION...``.
 
-In a process of its own: converters print, and one process imports them once for all networks.
+Runs in a separate process, because converters print; they are imported once for all networks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edgetl.types import Precision, Task
 
 _INPUT = "image"
 _NUM_IMAGES = 2
-"""To calibrate with: ranges change no times."""
+"""Images for calibration; a few suffice, since quantization ranges do not affect times."""
 
 
 def make(
@@ -41,9 +41,9 @@ def make(
     """Write a model folder ``NAME-FORMAT-PRECISION`` of each network into `out`.
 
     Args:
-        networks: What to export, quantize and complete with golden samples.
-        format_: One of the exporters' names.
-        precisions: Of fp32 and what the quantizer of the format makes.
+        networks: Networks to export and quantize.
+        format_: Name of an exporter.
+        precisions: fp32 and the precisions of the format's quantizer.
         out: An existing folder.
 
     Raises:
@@ -62,7 +62,7 @@ def make(
                 _quantize(source, format_, pixels, precision, folder)
             _complete(network, format_, precision, folder, pixels, reference, tensors)
         shutil.rmtree(out / f"{network.name}-{format_}")
-        print(network.name, flush=True)  # noqa: T201 - to whoever started this process
+        print(network.name, flush=True)  # noqa: T201 - read by the parent process
 
 
 def _export(
@@ -71,8 +71,8 @@ def _export(
     folder.mkdir()
     module = network.build()
     with torch.inference_mode():
-        found = module(torch.from_numpy(pixels[:1]).float())
-    predictions = found if isinstance(found, tuple) else (found,)
+        result = module(torch.from_numpy(pixels[:1]).float())
+    predictions = result if isinstance(result, tuple) else (result,)
     reference = {
         name: each.numpy() for name, each in zip(network.outputs, predictions, strict=True)
     }
@@ -88,7 +88,7 @@ def _export_tflite(
     outputs: tuple[str, ...],
     folder: Path,
 ) -> dict[str, str]:
-    # The exporter starts a process for each file, most of whose time goes into imports.
+    # The exporter would start a process for each file, which spends most of its time on imports.
     from edgetl.exporters import _litert_worker
     from edgetl.exporters._program import trace
 
@@ -111,7 +111,7 @@ def _quantize(
     )
 
 
-def _complete(  # noqa: PLR0917 - what a model folder holds
+def _complete(  # noqa: PLR0917 - the parts of a model folder
     network: Network,
     format_: str,
     precision: Precision,

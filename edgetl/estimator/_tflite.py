@@ -1,4 +1,4 @@
-"""Read what a TFLite file computes."""
+"""Parse TFLite files."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ _IDENTIFIER = b"TFL3"
 
 
 def parse_graph(model: Path) -> ParsedGraph:
-    """Return what `model` computes.
+    """Parse the graph of `model`.
 
     Raises:
-        ConfigError: If it is no TFLite file.
+        ConfigError: If it is not a TFLite file.
     """
     content = model.read_bytes()
     if content[4:8] != _IDENTIFIER:
-        raise not_readable(model, "cannot be read as TFLite: it does not begin like one")
+        raise not_readable(model, "cannot be read as TFLite: its identifier is missing")
     try:
         loaded = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         graph = loaded.subgraphs[0]
@@ -67,7 +67,7 @@ def parse_graph(model: Path) -> ParsedGraph:
 
 
 def _parsed(loaded: Any, graph: Any) -> ParsedGraph:  # noqa: ANN401 - LiteRT has no types
-    constant = {index for index, tensor in enumerate(graph.tensors) if _held(loaded, tensor)}
+    constant = {index for index, tensor in enumerate(graph.tensors) if _is_stored(loaded, tensor)}
     nodes: list[Node] = []
     stored: set[int] = set()
     used: set[int] = set()
@@ -85,31 +85,31 @@ def _parsed(loaded: Any, graph: Any) -> ParsedGraph:  # noqa: ANN401 - LiteRT ha
             weights = _weights(name, graph.tensors[inputs[1]], graph.tensors[outputs[0]])
             stored.add(_stored_bits(graph, inputs[1], loaded))
         used.update(reads, outputs)
-        held = tuple(_shape(graph.tensors[index]) for index in inputs if index in constant)
-        nodes.append(Node(name, kind, _words(reads), _words(outputs), weights, held))
+        operands = tuple(_shape(graph.tensors[index]) for index in inputs if index in constant)
+        nodes.append(Node(name, kind, _names(reads), _names(outputs), weights, operands))
     types = {graph.tensors[index].type for index in used} & _INTEGERS
     return ParsedGraph(
         nodes=tuple(nodes),
         shapes={str(index): _shape(graph.tensors[index]) for index in sorted(used)},
-        predictions=frozenset(_words(graph.outputs)),
+        predictions=frozenset(_names(graph.outputs)),
         stored_bits=frozenset(stored),
         activation_bits=max((_BITS[each] for each in types), default=_FLOAT_BITS),
         integers=frozenset(
-            _words([index for index in used if graph.tensors[index].type in _INTEGERS])
+            _names([index for index in used if graph.tensors[index].type in _INTEGERS])
         ),
         rounds=False,
     )
 
 
-def _held(loaded: Any, tensor: Any) -> bool:  # noqa: ANN401 - LiteRT has no types
+def _is_stored(loaded: Any, tensor: Any) -> bool:  # noqa: ANN401 - LiteRT has no types
     buffer = loaded.buffers[tensor.buffer]
     return (buffer.data is not None and len(buffer.data) > 0) or bool(buffer.size)
 
 
 def _stored_bits(graph: Any, index: int, loaded: Any) -> int:  # noqa: ANN401 - LiteRT has no types
-    # Halves are widened by an operator of their own before they are used.
+    # A separate operator converts half-precision weights to float32 before use.
     for operator in graph.operators:
-        if index in operator.outputs and _held(loaded, graph.tensors[operator.inputs[0]]):
+        if index in operator.outputs and _is_stored(loaded, graph.tensors[operator.inputs[0]]):
             index = int(operator.inputs[0])
             break
     return _BITS.get(graph.tensors[index].type, _FLOAT_BITS)
@@ -144,5 +144,5 @@ def _shape(tensor: Any) -> tuple[int, ...]:  # noqa: ANN401 - LiteRT has no type
     return tuple(int(size) for size in sizes) if sizes is not None else ()
 
 
-def _words(indices: Any) -> tuple[str, ...]:  # noqa: ANN401 - LiteRT has no types
+def _names(indices: Any) -> tuple[str, ...]:  # noqa: ANN401 - LiteRT has no types
     return tuple(str(int(index)) for index in indices)

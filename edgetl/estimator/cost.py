@@ -1,7 +1,8 @@
-"""What a network is made of, as amounts that each have a price.
+"""Describe a network by amounts of work, each of which has a price.
 
-The time of a network is taken as a sum: for each kind of operation its multiplications, the values
-it moves and its calls, each times a price that is fitted to the suite.
+The time of a network is modelled as a sum: for each kind of operation the number of its
+multiplications, of the values that it moves and of its calls, each times a price that is fitted to
+the suite.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from edgetl.estimator.graph import Kind, Operation
 
 BASE = "inference"
-"""What every inference costs, however small the network."""
+"""Cost of every inference, however small the network."""
 
 _CONVOLUTIONS = (Kind.DENSE, Kind.POINTWISE, Kind.DEPTHWISE)
 _FEW = 4
-"""Channels of a picture are not padded: engines have kernels of their own for the first layer."""
+"""An image's channels are not padded: engines have special kernels for the first layer."""
 
 USUAL_NS: Mapping[str, float] = {
     "dense multiplications": 0.03,
@@ -26,11 +27,11 @@ USUAL_NS: Mapping[str, float] = {
     "depthwise values": 0.3,
     "convolution weights": 0.1,
     "linear weights": 0.1,
-    "curve values": 0.6,
-    "hard curve values": 0.8,
+    "activation values": 0.6,
+    "hard activation values": 0.8,
     "arithmetic values": 0.4,
-    "short rows values": 6.0,
-    "clamp values": 0.2,
+    "broadcast values": 6.0,
+    "clip values": 0.2,
     "move values": 0.6,
     "pool values": 2.5,
     "reduce values": 0.5,
@@ -39,43 +40,45 @@ USUAL_NS: Mapping[str, float] = {
     "other calls": 700.0,
     BASE: 5000.0,
 }
-"""Terms, and what each costs on a core of a small computer, rather more than less. Only the ratios
-matter: the suite sets the level, and every price for which it has evidence; where it has little, a
-price falls from here to nothing more easily than it rises to several times as much."""
+"""Terms and their typical prices on a core of a small computer, on the high side, nanoseconds.
+
+Only the ratios matter: the suite determines the level, and every price that it has enough data for.
+With little data, a price falls from here to zero more easily than it rises several times over.
+"""
 
 
 def amounts(operations: Iterable[Operation], lane: int) -> dict[str, float]:
-    """Return how much of each term of `USUAL_NS` there is.
+    """Return the amount of each term of `USUAL_NS`.
 
     Args:
-        operations: Of one network.
-        lane: Channels are computed in groups of so many; the rest of the last group is wasted.
+        operations: Operations of one network.
+        lane: Size of the groups in which channels are computed; the last one may be part empty.
     """
-    found = dict.fromkeys(USUAL_NS, 0.0)
-    found[BASE] = 1.0
+    totals = dict.fromkeys(USUAL_NS, 0.0)
+    totals[BASE] = 1.0
     for operation in operations:
         kind = operation.kind
-        found["weighted calls" if operation.macs else "other calls"] += 1
+        totals["weighted calls" if operation.macs else "other calls"] += 1
         if kind in _CONVOLUTIONS:
-            found[f"{kind} multiplications"] += operation.macs * _padding(operation, lane)
-            found[f"{kind} values"] += operation.read + operation.written
-            found["convolution weights"] += operation.weights
+            totals[f"{kind} multiplications"] += operation.macs * _padding(operation, lane)
+            totals[f"{kind} values"] += operation.read + operation.written
+            totals["convolution weights"] += operation.weights
         elif kind is Kind.LINEAR:
-            found["linear weights"] += operation.weights
+            totals["linear weights"] += operation.weights
         elif kind is Kind.REDUCE:
-            found["reduce values"] += operation.read
+            totals["reduce values"] += operation.read
         else:
-            found[f"{kind} values"] += operation.written
-    return found
+            totals[f"{kind} values"] += operation.written
+    return totals
 
 
 def size(operation: Operation) -> int:
-    """Return what is compared to tell an operation larger than all that were timed."""
+    """Return the size by which an operation is compared with those that were timed."""
     return max(operation.macs, operation.read, operation.written)
 
 
 def _padding(operation: Operation, lane: int) -> float:
-    """Return how many times as much is computed because channels come in groups."""
+    """Return the factor by which grouping the channels increases the work."""
     factor = 1.0
     for channels in operation.channels:
         if channels >= _FEW:

@@ -16,7 +16,7 @@ from edgetl.errors import ConfigError, Problem
 from edgetl.types import Precision
 
 FOLDER = Path("profiles")
-"""Where profiles are looked for by the name of their target, in the working directory."""
+"""Folder in the working directory in which profiles are named after their targets."""
 
 
 class NetworkRow(Table):
@@ -26,11 +26,11 @@ class NetworkRow(Table):
     ms: float = Field(gt=0.0)
     """Median of single inferences, model only, milliseconds."""
     fitted_ms: float
-    """What the prices say."""
-    left_out_ms: float
-    """What prices say that this network took no part in."""
+    """Time predicted by the prices."""
+    held_out_ms: float
+    """Time predicted by prices that were fitted without this network."""
     disturbed: bool
-    """Whether other programs disturbed it each time it was timed."""
+    """Whether other programs disturbed every one of its timings."""
 
 
 class Fit(Table):
@@ -39,43 +39,43 @@ class Fit(Table):
     format: str
     precision: Precision
     engine: str
-    """Package and version that was timed."""
+    """Package and version of the timed engine."""
     lane: int = Field(ge=1)
-    """Channels are computed in groups of so many."""
+    """Size of the groups in which channels are computed."""
     ns: dict[str, float]
     """Price of each term of `edgetl.estimator.cost`, nanoseconds."""
     band: float = Field(ge=1.0)
     """Factor around an estimate; see `coverage`."""
     coverage: float = Field(gt=0.0, lt=1.0)
-    """Share of networks that the band is made for."""
+    """Share of networks that the band is meant to contain."""
     largest: dict[str, int]
-    """Kind of operation to the largest that was timed: multiplications or values."""
+    """Size of the largest timed operation of each kind: multiplications or values."""
     networks: tuple[NetworkRow, ...]
 
 
 class CostProfile(Table):
-    """What operations cost on one device."""
+    """Prices of operations on one device."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     edgetl: str
-    """Version that timed the suite."""
+    """Version of edgetl that timed the suite."""
     device: str
-    """Address that was timed."""
+    """Address of the timed device."""
     host: dict[str, str | int | None]
     """Fingerprint of the machine."""
     threads: int = Field(ge=1)
-    """Of one inference."""
+    """Number of threads of one inference."""
     fits: tuple[Fit, ...] = Field(min_length=1)
 
     def fit(self, format_: str, precision: Precision) -> Fit | None:
-        """Return the prices of a format and precision, None if there are none."""
+        """Return the prices of a format and precision, or None."""
         for each in self.fits:
             if (each.format, each.precision) == (format_, precision):
                 return each
         return None
 
     def disturbed(self) -> Iterator[str]:
-        """Yield format, precision and name of what was never timed undisturbed."""
+        """Yield format, precision and name of networks that were disturbed in every timing."""
         for each in self.fits:
             for row in each.networks:
                 if row.disturbed:
@@ -83,7 +83,7 @@ class CostProfile(Table):
 
 
 def save_profile(profile: CostProfile, path: Path) -> None:
-    """Write `profile` to `path` whole or not at all; equal profiles give equal bytes."""
+    """Write `profile` to `path` atomically; equal profiles have equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(profile.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
@@ -99,7 +99,7 @@ def load_profile(path: Path) -> CostProfile:
     """Return the profile in `path`.
 
     Raises:
-        ConfigError: If there is no such file, or it is no cost profile of this schema.
+        ConfigError: If the file does not exist or is not a cost profile of this schema.
     """
     name = path.stem if path.parent == FOLDER else "NAME"
     make = f"edgetl profile --target {name} --out {path}"
@@ -111,4 +111,4 @@ def load_profile(path: Path) -> CostProfile:
         problems = [
             Problem(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()
         ]
-        raise ConfigError(str(path), problems[:5], remedy=f"make it anew: {make}") from error
+        raise ConfigError(str(path), problems[:5], remedy=f"make it again: {make}") from error

@@ -1,4 +1,4 @@
-"""What a model file computes, in words that all formats share: operations and their sizes."""
+"""The operations of a model file and their sizes, in terms that all formats share."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from edgetl.errors import ConfigError, MissingPackageError, Problem
 from edgetl.types import Precision
 
 FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
-"""Ending of a model file to the name of its format."""
+"""Format by the suffix of a model file."""
 _PACKAGES = {"onnx": "onnx", "tflite": "ai_edge_litert", "openvino": "openvino"}
 _BROADCAST_RUN = 4
-"""Values: the colours of a pixel, the sides of a box; no more than a vector register holds."""
+"""Number of values, such as a pixel's colours or a box's sides, that fit into a vector register."""
 _BYTE = 8
 _HALF = 16
 
 
 class Kind(StrEnum):
-    """What an operation costs is a matter of its kind and size."""
+    """Kind of an operation; its cost depends on kind and size."""
 
     DENSE = "dense"
-    """A convolution of several taps over several channels."""
+    """A convolution with a kernel larger than 1 x 1 over several channels."""
     POINTWISE = "pointwise"
-    """A convolution of one tap."""
+    """A convolution with a 1 x 1 kernel."""
     DEPTHWISE = "depthwise"
-    """A convolution of each channel by itself."""
+    """A convolution of each channel separately."""
     LINEAR = "linear"
-    """A matrix product for one location: each weight is used once."""
-    ACTIVATION = "curve"
-    """Sigmoid, swish and the like, of each value."""
-    HARD_ACTIVATION = "hard curve"
-    """Hard sigmoid and hard swish, which few engines have in integers."""
+    """A matrix product for a single location: each weight is used once."""
+    ACTIVATION = "activation"
+    """Sigmoid, swish and similar functions of each value."""
+    HARD_ACTIVATION = "hard activation"
+    """Hard sigmoid and hard swish, which few engines compute in integers."""
     ARITHMETIC = "arithmetic"
-    """Sums and products of values."""
-    BROADCAST = "short rows"
-    """The same where only a few values in a row meet as many of the other side, or the same one:
-    an engine may take them one by one."""
-    CLIP = "clamp"
-    """Cuts values off; usually free, as part of what comes before."""
+    """Elementwise sums and products."""
+    BROADCAST = "broadcast"
+    """Elementwise arithmetic that repeats an operand every few values, so that an engine may
+    process the values one by one."""
+    CLIP = "clip"
+    """Limits values to a range; usually fused into the previous operation and free."""
     MOVE = "move"
-    """Joins, cuts, enlarges or reorders values."""
+    """Concatenates, slices, enlarges or reorders values."""
     POOL = "pool"
-    """The largest value or the mean of each neighbourhood."""
+    """Maximum or mean of each neighbourhood."""
     REDUCE = "reduce"
     """One value for each channel."""
     CONVERT = "convert"
-    """From float to integers or back, where no other operation does it along the way."""
+    """Converts float to integers or back, unless another operation does it."""
     WEIGHTED = "weighted"
-    """Any of the first four, before its shapes are looked at."""
+    """One of the first four kinds, not yet distinguished by shapes."""
     FREE = "free"
-    """Costs nothing: another view of the same values."""
+    """Costs nothing: a different view of the same values."""
 
 
 WEIGHTED = frozenset({Kind.DENSE, Kind.POINTWISE, Kind.DEPTHWISE, Kind.LINEAR})
 """Kinds that multiply with weights."""
-_DOES_MORE = frozenset(
+_FUSES = frozenset(
     {
         Kind.WEIGHTED,
         Kind.ARITHMETIC,
@@ -72,32 +72,32 @@ _DOES_MORE = frozenset(
         Kind.REDUCE,
     }
 )
-"""Kinds that an engine lets clamp and round what they write while they write it."""
+"""Kinds into which engines fuse the clipping and rounding of outputs."""
 _PASSES_ON = frozenset({Kind.MOVE, Kind.POOL, Kind.CLIP, Kind.FREE})
-"""Kinds that write integers if they read integers, whatever the file says."""
+"""Kinds that write integers if they read integers, whatever the file states."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What a convolution or matrix product multiplies with."""
+    """Weights of a convolution or matrix product."""
 
-    feature_layers: int
-    """Of its kernel: 9 for 3 x 3."""
+    kernel_area: int
+    """Elements of the kernel per channel: 9 for 3 x 3."""
     fan_in: int
-    """Channels that each output sees."""
+    """Input channels of each output."""
     channels: int
-    """Of the output."""
+    """Output channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation as its format calls it."""
+    """One operation, named as in its format."""
 
     name: str
     kind: Kind | None
-    """None if the format's word for it is not known here."""
+    """None if the name is unknown."""
     reads: tuple[str, ...]
-    """Tensors that depend on the input; no constants."""
+    """Tensors that depend on the input, without constants."""
     writes: tuple[str, ...]
     weights: Weights | None = None
     constants: tuple[tuple[int, ...], ...] = ()
@@ -106,22 +106,22 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class ParsedGraph:
-    """A model file as its reader finds it."""
+    """A model file as parsed, before simplification."""
 
     nodes: tuple[Node, ...]
-    """In an order of execution, without those that the engine computes once when it loads."""
+    """In an order of execution, without operations that the engine computes once when loading."""
     shapes: Mapping[str, tuple[int, ...]]
-    """Of all tensors that nodes read or write."""
+    """Shapes of all tensors that nodes read or write."""
     predictions: frozenset[str]
     """The model's outputs."""
     stored_bits: frozenset[int]
-    """Of weights."""
+    """Bits of weights."""
     activation_bits: int
-    """32, or of the integers between operations."""
+    """Bits of the integers between operations, or 32."""
     integers: frozenset[str]
-    """Tensors that are integers, or become such, with a scale."""
+    """Tensors that are integers with a scale, or are converted to such."""
     rounds: bool
-    """Whether conversions only state what the operations beside them do; otherwise each is one."""
+    """Whether conversions only annotate adjacent operations; otherwise each one is executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +130,17 @@ class Operation:
 
     kind: Kind
     name: str
-    """The format's own word, for messages."""
+    """Name in the format, for messages."""
     macs: int
-    """Multiplications with an addition each."""
+    """Multiply-accumulate operations."""
     read: int
-    """Values that it reads, weights left out."""
+    """Values that it reads, without weights."""
     written: int
     """Values that it writes."""
     weights: int
-    """Stored values that it multiplies with."""
+    """Number of weights."""
     channels: tuple[int, int]
-    """That each output sees, and of the output; (0, 0) where that is no matter."""
+    """Input channels of each output, and output channels; (0, 0) if irrelevant."""
     integer: bool
     """Whether it can be computed in integers."""
 
@@ -153,21 +153,21 @@ class Graph:
     precision: Precision
     operations: tuple[Operation, ...]
     unknown: Mapping[str, int]
-    """Operations that nothing is known of: the format's word, and how many there are."""
+    """Number of unknown operations by their name in the format."""
 
 
 def read_graph(model: Path) -> Graph:
-    """Return what the file `model` computes.
+    """Return the operations of the file `model`.
 
     Args:
         model: ``.onnx``, ``.tflite``, or the ``.xml`` of OpenVINO.
 
     Raises:
-        ConfigError: If it is no such file, or leaves the size of a tensor open.
-        MissingPackageError: If what reads its format is not installed.
+        ConfigError: If it is not such a file, or the size of a tensor is not fixed.
+        MissingPackageError: If the package that reads its format is not installed.
     """
     if model.suffix not in FORMATS:
-        raise not_readable(model, f"is no model file; it must end with {', '.join(FORMATS)}")
+        raise not_readable(model, f"is not a model file; it must end with {', '.join(FORMATS)}")
     if not model.is_file():
         raise not_readable(model, "no such file")
     format_ = FORMATS[model.suffix]
@@ -180,14 +180,14 @@ def read_graph(model: Path) -> Graph:
     parsed: ParsedGraph = reader.parse_graph(model)
     for name, shape in parsed.shapes.items():
         if min(shape, default=1) < 0:
-            raise not_readable(model, f"leaves the size of '{name}' open: {shape}")
+            raise not_readable(model, f"does not fix the size of '{name}': {shape}")
     return simplify(format_, parsed)
 
 
 def not_readable(model: Path, what: str) -> ConfigError:
-    """Return what is raised for a file that cannot be read."""
+    """Return the error for a file that cannot be read."""
     return ConfigError(
-        str(model), [Problem("", what)], remedy="give a model file or folder that edgetl made"
+        str(model), [Problem("", what)], remedy="name a model file or folder that edgetl made"
     )
 
 
@@ -205,9 +205,9 @@ def simplify(format_: str, parsed: ParsedGraph) -> Graph:
         if node.kind is None or node.kind is Kind.FREE:
             continue
         shared = bool(node.reads) and uses[node.reads[0]] > 1
-        if node.kind is Kind.CLIP and maker and maker.kind in _DOES_MORE and not shared:
+        if node.kind is Kind.CLIP and maker and maker.kind in _FUSES and not shared:
             continue
-        if node.kind is Kind.CONVERT and parsed.rounds and _along_the_way(node, maker, parsed):
+        if node.kind is Kind.CONVERT and parsed.rounds and _is_fused(node, maker, parsed):
             continue
         kept.append(_operation(node, parsed, integer=integer))
     return Graph(
@@ -218,13 +218,13 @@ def simplify(format_: str, parsed: ParsedGraph) -> Graph:
     )
 
 
-def _along_the_way(node: Node, maker: Node | None, parsed: ParsedGraph) -> bool:
-    """Return whether another operation converts while it reads or writes."""
+def _is_fused(node: Node, maker: Node | None, parsed: ParsedGraph) -> bool:
+    """Return whether the conversion is part of an adjacent operation."""
     if maker is None:
         return False
     if maker.kind is Kind.CONVERT:
         return parsed.predictions.isdisjoint(node.writes)
-    return maker.kind in _DOES_MORE
+    return maker.kind in _FUSES
 
 
 def _operation(node: Node, parsed: ParsedGraph, *, integer: bool) -> Operation:
@@ -236,7 +236,7 @@ def _operation(node: Node, parsed: ParsedGraph, *, integer: bool) -> Operation:
     if kind is not Kind.WEIGHTED or node.weights is None:
         return Operation(kind, node.name, 0, read, written, 0, (0, 0), integer)
     weights = node.weights
-    each = weights.feature_layers * weights.fan_in
+    each = weights.kernel_area * weights.fan_in
     return Operation(
         kind=_weighted_kind(weights, written),
         name=node.name,
@@ -256,29 +256,29 @@ def _is_broadcast(node: Node, parsed: ParsedGraph) -> bool:
 
 
 def _run(shape: tuple[int, ...], side: tuple[int, ...]) -> float:
-    """Return how many values of `shape` in a row meet as many values of `side`, or the same one.
+    """Return after how many values of `shape` the operand with shape `side` repeats or advances.
 
-    Infinite where all do.
+    Infinite if it does not change its pattern.
     """
     run, repeats = 1, None
     padded = (1,) * (len(shape) - len(side)) + side
-    for size, given in zip(reversed(shape), reversed(padded), strict=False):
+    for size, other in zip(reversed(shape), reversed(padded), strict=False):
         if size == 1:
             continue
         if repeats is None:
-            repeats = given == 1
-        elif repeats != (given == 1):
+            repeats = other == 1
+        elif repeats != (other == 1):
             return run
         run *= size
     return math.inf
 
 
 def _weighted_kind(weights: Weights, written: int) -> Kind:
-    if weights.fan_in == 1 and weights.feature_layers > 1 and weights.channels > 1:
+    if weights.fan_in == 1 and weights.kernel_area > 1 and weights.channels > 1:
         return Kind.DEPTHWISE
     if written == weights.channels:
         return Kind.LINEAR
-    return Kind.POINTWISE if weights.feature_layers == 1 else Kind.DENSE
+    return Kind.POINTWISE if weights.kernel_area == 1 else Kind.DENSE
 
 
 def _precision(parsed: ParsedGraph) -> Precision:

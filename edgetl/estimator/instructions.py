@@ -1,16 +1,16 @@
-"""Milliseconds of a board that is not at hand, from the instructions that its core would execute.
+"""Estimate latencies on a board from the instructions that its core would execute.
 
-One inference is counted on the emulated core (`edgetl.devices._instructions`) and divided by a
-rate: how many instructions a second such a core gets through. The rate of a core is the geometric
-mean of published single-thread times of well-known detectors on these very boards, set against
-counts of the same networks, built from their papers with random weights and run by LiteRT 2.3. Its
-band is the largest factor between a published time and what the rate gives for it, and never less
-than `LEAST_FACTOR`. That holds LiteRT's older versions, which the times are of, and the suppression
-behind the networks, which was timed but not counted. A time that was left out, of YOLOX-Nano on a
-Raspberry Pi 4, is met within 4 %.
+The instructions of one inference are counted on the emulated core
+(`edgetl.devices._instructions`) and divided by the core's rate, in instructions per second. The
+rate is a geometric mean over published single-thread times of well-known detectors on these boards,
+each compared with the counts of the same network, built from its paper with random weights and run
+by LiteRT 2.3. The band is the largest factor between a published time and the rate's prediction,
+and at least `LEAST_FACTOR`. It covers the older versions of LiteRT in the publications, and
+non-maximum suppression after the networks, which was timed but not counted. A held-out time, of
+YOLOX-Nano on a Raspberry Pi 4, is predicted within 4 %.
 
-No other engine was timed in these sources: for ONNX Runtime and OpenVINO the rate is LiteRT's, and
-the band is wider by `OTHER_ENGINE_FACTOR`. Caches and memory are not seen at all.
+The publications timed no other engines. For ONNX Runtime and OpenVINO the rate is that of LiteRT,
+and the band is wider by `OTHER_ENGINE_FACTOR`. Caches and memory are not modelled.
 """
 
 from __future__ import annotations
@@ -32,24 +32,26 @@ from edgetl.runtime.engines import packages
 
 METHOD = "instructions"
 LEAST_FACTOR = 1.5
-"""The band's ends are at least this far from the middle; there are only a few points."""
+"""Minimum factor between the estimate and the ends of its band, as there are only a few points."""
 OTHER_ENGINE_FACTOR = 1.5
 
 _RATED_FORMAT = "tflite"
-_REMEDY = "time it there: edgetl profile --device ssh://user@board, then estimate with its profile"
+_REMEDY = (
+    "time it on the board: edgetl profile --device ssh://user@board, then estimate with its profile"
+)
 _MILLION = 1e6
 _MS = 1e3
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A published single-thread time, and the instructions of the same network here."""
+    """A published single-thread time, and the instruction count of the same network."""
 
     model: str
     core: str
     published_ms: float
     minstructions: float
-    """Counted, millions."""
+    """Counted instructions, millions."""
     source: str
 
     @property
@@ -60,16 +62,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How fast a core is, and how well that is known."""
+    """Speed of a core and its uncertainty."""
 
     per_second: float
     spread: float
-    """The largest factor between a published time and what `per_second` gives for it."""
+    """Largest factor between a published time and its prediction by `per_second`."""
     points: int
 
     @property
     def factor(self) -> float:
-        """How far the ends of the band are from the middle."""
+        """Factor between the estimate and the ends of its band."""
         return max(LEAST_FACTOR, self.spread)
 
 
@@ -86,15 +88,15 @@ POINTS = (
     Point("EfficientDet-Lite0 320 fp32", "cortex-a76", 104.01, 403.3, _EFFICIENTDET),
     Point("EfficientDet-Lite0 320 int8", "cortex-a76", 44.20, 173.9, _EFFICIENTDET),
 )
-"""Times that their measurer published, of 64-bit systems and one thread, in milliseconds.
+"""Published times on 64-bit systems with one thread.
 
-EfficientDet-Lite on a Raspberry Pi 4 and 5 ran in TensorFlow Lite 2.18, all else in 2.5.
+EfficientDet-Lite on a Raspberry Pi 4 and 5 ran in TensorFlow Lite 2.18, all others in 2.5.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RatedBoard:
-    """The board that a core's published times are of."""
+    """The board on which a core's published times were measured."""
 
     name: str
     ghz: float
@@ -105,38 +107,38 @@ BOARDS = {
     "cortex-a72": RatedBoard("Raspberry Pi 4 Model B Rev 1.2", 1.5),
     "cortex-a76": RatedBoard("Raspberry Pi 5", 2.4),
 }
-"""Core to board, both of the times and of the rate."""
+"""Board of each core, on which its published times were measured."""
 _CLOCKS_GHZ = {"Broadcom BCM2710A1": 1.0}
-"""Chips of targets that run a core slower than the board that it is rated on."""
+"""Clock rates of chips that run a core slower than its rated board."""
 
 
 def estimate_by_instructions(model: Path, target: Target) -> Estimate:
-    """Return what one inference of `model` takes on `target`, single thread, from instructions.
+    """Estimate the latency of `model` on `target`, single thread, from instruction counts.
 
-    Counting takes seconds to minutes, once; the counts are kept.
+    Counting takes seconds to minutes; the counts are cached.
 
     Args:
         model: A model folder or bundle, or a model file that edgetl exported.
-        target: Its board names the core.
+        target: Target whose board has an emulated core.
 
     Raises:
         UsageError: If `model` is neither, or the target's core is not emulated or has no rate.
         ContractError: If the folder's contract is missing or damaged.
-        DeviceError: If the emulated device cannot be made, or the model does not run there.
+        DeviceError: If the emulated device cannot be set up, or the model does not run there.
         MissingPackageError: If there is no C compiler.
     """
     core = _core(target)
     engine_format, files = _files(model)
     device = EmulatedDevice(core, engines=(packages(engine_format)[0],))
-    counted = count_instructions(device, engine_format, files)
-    return _estimate(counted, next(iter(files)), engine_format, target)
+    counts = count_instructions(device, engine_format, files)
+    return _estimate(counts, next(iter(files)), engine_format, target)
 
 
 def rate_of(core: str) -> Rate:
     """Return the rate of `core` from its points.
 
     Raises:
-        KeyError: If there are no points of it.
+        KeyError: If it has no points.
     """
     rates = [point.rate for point in POINTS if point.core == core]
     if not rates:
@@ -150,15 +152,15 @@ def _core(target: Target) -> str:
     known = ", ".join(name.title() for name in BOARDS)
     if target.board is None:
         raise UsageError(
-            f"targets/{target.name}.yaml does not say which processor its board has, so there is "
-            "nothing to count instructions on",
-            remedy=f"add 'board' with a processor among {known}, or {_REMEDY}",
+            f"targets/{target.name}.yaml names no board, so the processor on which to count "
+            "instructions is unknown",
+            remedy=f"add 'board' with one of the processors {known}, or {_REMEDY}",
         )
     core = target.board.processor.lower()
     if core not in BOARDS or core not in CORES:
         raise UsageError(
             f"instructions cannot be counted for targets/{target.name}.yaml: its processor is "
-            f"'{target.board.processor}'; emulated, with a known rate, are {known}",
+            f"'{target.board.processor}'; processors with an emulation and a known rate: {known}",
             remedy=_REMEDY,
         )
     return core
@@ -173,7 +175,7 @@ def _files(model: Path) -> tuple[str, Mapping[str, Path]]:
         engine_format, file = FORMATS.get(model.suffix, ""), model
     if not engine_format or not file.is_file():
         raise UsageError(
-            f"'{model}' is no model file; known are {', '.join(FORMATS)} and folders with "
+            f"'{model}' is not a model file; allowed are {', '.join(FORMATS)} and folders with "
             f"{CONTRACT_FILE}",
             remedy="name a bundle such as dist/rpi4, or a file that edgetl exported",
         )
@@ -183,7 +185,7 @@ def _files(model: Path) -> tuple[str, Mapping[str, Path]]:
     return engine_format, {path.name: path for path in files}
 
 
-def _estimate(counted: Instructions, file: str, engine_format: str, target: Target) -> Estimate:
+def _estimate(counts: Instructions, file: str, engine_format: str, target: Target) -> Estimate:
     core = _core(target)
     rate, board = rate_of(core), BOARDS[core]
     soc = "" if target.board is None else target.board.soc
@@ -193,18 +195,18 @@ def _estimate(counted: Instructions, file: str, engine_format: str, target: Targ
     factor = rate.factor if rated else rate.factor * OTHER_ENGINE_FACTOR
     per_second = rate.per_second * ghz / board.ghz
     basis = (
-        f"{counted.total / _MILLION:.1f} million instructions of {file} on an emulated "
-        f"{core.title()}, {counted.dot / counted.total:.0%} of them dot products, at "
+        f"{counts.total / _MILLION:.1f} million instructions of {file} on an emulated "
+        f"{core.title()}, {counts.dot / counts.total:.0%} of them dot products, at "
         f"{per_second / _MILLION:.0f} million a second ({ghz:g} GHz): {rate.points} published "
         f"times of LiteRT on a {board.name} agree with that within a factor of {rate.spread:.2f}"
     )
     if not rated:
         basis += (
-            f"; {engine} is taken to be as fast an instruction, which widens the "
-            f"band by {OTHER_ENGINE_FACTOR:g}"
+            f"; {engine} is assumed to take as long per instruction, which widens the band by "
+            f"{OTHER_ENGINE_FACTOR:g}"
         )
     basis += f"; the band is a factor of {factor:.2g} both ways; one thread"
     if target.threads > 1:
         basis += f" only, though the target uses {target.threads}"
-    ms = counted.total / per_second * _MS
+    ms = counts.total / per_second * _MS
     return Estimate(ms, ms / factor, ms * factor, METHOD, basis)

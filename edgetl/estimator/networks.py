@@ -1,7 +1,7 @@
-"""The suite: small networks of blocks that real students and detectors are made of.
+"""The suite: small networks of the blocks that real students and detectors consist of.
 
-Each leans on one kind of operation or on one way to combine them, at sizes and widths that such
-networks have. None is a whole network of one of our families.
+Each emphasizes one kind of operation, or one combination, at realistic sizes and widths. None is a
+complete network of a supported family.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Network:
     size: int
     """Height and width of the input, pixels."""
     build: Callable[[], nn.Module]
-    """Returns the deployable module in evaluation mode: raw pixels ``(1, H, W, 3)`` in."""
+    """Returns the deployable module in evaluation mode; input: raw pixels ``(1, H, W, 3)``."""
     outputs: tuple[str, ...] = field(default=LOGITS)
 
 
 def suite() -> tuple[Network, ...]:
-    """Return the networks of the suite; their weights are drawn from fixed seeds."""
-    made: tuple[tuple[str, int, Callable[[], nn.Sequential], bool], ...] = (
+    """Return the networks of the suite; their random weights have fixed seeds."""
+    classifiers: tuple[tuple[str, int, Callable[[], nn.Sequential], bool], ...] = (
         ("pixels", 224, _pixels, True),
         ("dense-relu", 128, _dense_relu, True),
         ("dense-silu", 192, _dense_silu, False),
@@ -74,7 +74,7 @@ def suite() -> tuple[Network, ...]:
     )
     networks = [
         Network(name, size, partial(_classifier, build, size, seed, normalised=normalised))
-        for seed, (name, size, build, normalised) in enumerate(made)
+        for seed, (name, size, build, normalised) in enumerate(classifiers)
     ]
     for name, size, convs in (("detector-relu", 160, _DENSE_RELU), ("detector-silu", 192, _SILU)):
         networks.append(Network(name, size, partial(_detector, size, convs), DETECTIONS))
@@ -108,7 +108,7 @@ def _detector(size: int, convs: yolox.ConvFactory) -> nn.Module:
             yolox.Neck(backbone, channels, 1, convs),
             yolox.Head(channels, 32, _NUM_CLASSES, convs),
         )
-        # As in deployed detectors, whose focus is folded into one convolution.
+        # As in deployed detectors, where the focus layer is folded into one convolution.
         backbone.stem = nn.Sequential(  # type: ignore[assignment]
             nn.Conv2d(3, 8, 6, stride=2, padding=2), nn.SiLU()
         )
@@ -238,15 +238,15 @@ def _many_small() -> nn.Sequential:
 
 
 class _Sum(nn.Module):
-    """A depthwise convolution beside a shortcut, weighted by itself."""
+    """A depthwise convolution with a shortcut, multiplied by the convolution's output."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, maps: Tensor) -> Tensor:
-        found: Tensor = self.convolution(maps)
-        return (found + maps) * found
+        output: Tensor = self.convolution(maps)
+        return (output + maps) * output
 
 
 def _sums() -> nn.Sequential:
@@ -257,7 +257,7 @@ def _sums() -> nn.Sequential:
 
 
 class _Necked(nn.Module):
-    """A backbone and neck whose maps become one map again."""
+    """A backbone and neck whose feature maps are merged into one."""
 
     def __init__(self, convs: yolox.ConvFactory) -> None:
         super().__init__()
@@ -290,7 +290,7 @@ def _neck(convs: yolox.ConvFactory) -> nn.Sequential:
 
 
 def _down(channels: int, times: int) -> list[nn.Module]:
-    """Return what makes `channels` at a size halved so often."""
+    """Return layers that output `channels` and halve the size `times` times."""
     rest = [_RELU6.spatial(16, 16, stride=2) for _ in range(times - 2)]
     return [_RELU6.plain(3, 16, stride=2), *rest, _RELU6.spatial(16, channels, stride=2)]
 

@@ -1,4 +1,4 @@
-"""Make a cost profile of a device: make the suite, time it there, fit prices to the times."""
+"""Make a cost profile of a device: build the suite, time it there, fit prices to the times."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.estimator.graph import Graph
 
 PRECISIONS = (Precision.FP32, Precision.INT8)
-"""What is timed; fp16 files store halves and are computed as fp32 is."""
+"""Precisions that are timed; fp16 files are computed in fp32."""
 
-_AT_ONCE = 2
-"""Processes that make files; each needs a gigabyte or two."""
+_NUM_WORKERS = 2
+"""Parallel processes that make files; each needs one or two gigabytes of memory."""
 
 Pair = tuple[str, Precision]
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-class Made(NamedTuple):
+class SuiteModel(NamedTuple):
     """A model folder of the suite."""
 
     network: str
@@ -43,11 +43,11 @@ class Made(NamedTuple):
 
 
 def check_pairs(pairs: Sequence[Pair]) -> None:
-    """Refuse what cannot be made here, before anything is made.
+    """Check that the suite can be made on this machine.
 
     Raises:
-        UsageError: If there are no pairs.
-        MissingPackageError: If a package that makes the suite is not installed; names all.
+        UsageError: If there are no pairs, or a format has no quantizer.
+        MissingPackageError: If packages that make the suite are not installed; names all.
     """
     if not pairs:
         raise UsageError(
@@ -56,13 +56,15 @@ def check_pairs(pairs: Sequence[Pair]) -> None:
         )
     for name in sorted({name for name, precision in pairs if precision is not Precision.FP32}):
         if for_format(name) is None:
-            raise UsageError(f"nothing quantizes '{name}'", remedy="take its int8 out")
+            raise UsageError(
+                f"there is no quantizer for '{name}'", remedy="remove its int8 candidates"
+            )
     missing = tuple(_missing(pairs))
     if missing:
         raise MissingPackageError.of(missing)
 
 
-def make_suite(pairs: Sequence[Pair], out: Path, tell: Tell) -> list[Made]:
+def make_suite(pairs: Sequence[Pair], out: Path, log: Log) -> list[SuiteModel]:
     """Write the model folders of the suite into `out`, two formats at a time.
 
     Raises:
@@ -77,67 +79,67 @@ def make_suite(pairs: Sequence[Pair], out: Path, tell: Tell) -> list[Made]:
             "edgetl.estimator._suite_files",
             (name, str(out), *(precision.value for precision in by_format[name])),
             failure=f"the suite could not be made for '{name}'",
-            remedy=f"take '{name}' out of what is timed, and report it",
+            remedy=f"report this, and profile without '{name}'",
         )
-        tell(f"made     {name} {', '.join(by_format[name])}")
+        log(f"made     {name} {', '.join(by_format[name])}")
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_NUM_WORKERS) as pool:
         list(pool.map(make, by_format))
     return list(folders(out, pairs))
 
 
-def folders(out: Path, pairs: Sequence[Pair]) -> Iterator[Made]:
+def folders(out: Path, pairs: Sequence[Pair]) -> Iterator[SuiteModel]:
     """Yield the model folders of `pairs` in `out`."""
     for name, precision in pairs:
         ending = f"-{name}-{precision}"
         for folder in sorted(out.glob(f"*{ending}")):
-            yield Made(folder.name.removesuffix(ending), name, precision, folder)
+            yield SuiteModel(folder.name.removesuffix(ending), name, precision, folder)
 
 
 def time_suite(
-    device: Device, made: Sequence[Made], *, threads: int, host: Facts, tell: Tell
+    device: Device, models: Sequence[SuiteModel], *, threads: int, host: Facts, log: Log
 ) -> dict[str, Timed]:
-    """Return the times of `made` on `device`, by the folder's name.
+    """Return the times of `models` on `device`, by the folder's name.
 
-    One format and precision after the other; see `edgetl.estimator.timing.time_folders`.
+    Formats and precisions are timed in sequence; see `edgetl.estimator.timing.time_folders`.
     """
     pairs: dict[Pair, dict[str, Path]] = defaultdict(dict)
-    for each in made:
+    for each in models:
         pairs[each.format, each.precision][each.folder.name] = each.folder
     times: dict[str, Timed] = {}
-    for (name, precision), found in pairs.items():
-        times |= time_folders(device, found, threads=threads, host=host)
-        tell(f"timed    {name} {precision}, {len(found)} networks")
+    for (name, precision), paths in pairs.items():
+        times |= time_folders(device, paths, threads=threads, host=host)
+        log(f"timed    {name} {precision}, {len(paths)} networks")
     return times
 
 
 def profile_device(
-    device: Device, pairs: Sequence[Pair], *, threads: int, work: Path, tell: Tell
+    device: Device, pairs: Sequence[Pair], *, threads: int, work: Path, log: Log
 ) -> CostProfile:
     """Return the cost profile of `device`.
 
     Args:
-        device: Only one that measures.
+        device: A device that is not emulated.
         pairs: Formats and precisions to time.
-        threads: Of one inference.
+        threads: Number of threads of one inference.
         work: An empty folder for the suite's files.
-        tell: Called with a line for each step.
+        log: Receives a line for each step.
 
     Raises:
         UsageError: If the device is emulated, or there is nothing to time.
-        MissingPackageError: If what makes the files is not installed.
-        DeviceError: If the device cannot be reached, or is another machine at the end.
-        EdgetlError: If a network cannot be made.
+        MissingPackageError: If packages that make the files are not installed.
+        DeviceError: If the device cannot be reached, or its fingerprint changes meanwhile.
+        EdgetlError: If a network cannot be exported or quantized.
     """
     from edgetl.estimator.graph import read_graph
 
     refuse_emulated(device)
     check_pairs(pairs)
     host = device.describe()
-    made = make_suite(pairs, work, tell)
-    times = time_suite(device, made, threads=threads, host=host, tell=tell)
+    models = make_suite(pairs, work, log)
+    times = time_suite(device, models, threads=threads, host=host, log=log)
     files = {name: EXPORTERS.load(name).file for name, _ in pairs}
-    graphs = {each: read_graph(each.folder / files[each.format]) for each in made}
+    graphs = {each: read_graph(each.folder / files[each.format]) for each in models}
     return CostProfile(
         edgetl=__version__,
         device=device.address,
@@ -147,22 +149,22 @@ def profile_device(
     )
 
 
-def fit_pair(pair: Pair, graphs: Mapping[Made, Graph], times: Mapping[str, Timed]) -> Fit:
+def fit_pair(pair: Pair, graphs: Mapping[SuiteModel, Graph], times: Mapping[str, Timed]) -> Fit:
     """Return the prices of one format and precision.
 
     Args:
-        pair: Which.
-        graphs: Of all model folders.
-        times: By the folder's name.
+        pair: The format and precision.
+        graphs: Graphs of all model folders.
+        times: Times by the folder's name.
     """
     from edgetl.estimator.cost import size
     from edgetl.estimator.fit import COVERAGE, fit
 
-    made = [each for each in graphs if (each.format, each.precision) == pair]
-    found = [times[each.folder.name] for each in made]
-    prices = fit([graphs[each].operations for each in made], [each.ms for each in found])
+    models = [each for each in graphs if (each.format, each.precision) == pair]
+    timings = [times[each.folder.name] for each in models]
+    prices = fit([graphs[each].operations for each in models], [each.ms for each in timings])
     largest: dict[str, int] = defaultdict(int)
-    for each in made:
+    for each in models:
         for operation in graphs[each].operations:
             largest[operation.kind.value] = max(largest[operation.kind.value], size(operation))
     rows = [
@@ -170,17 +172,17 @@ def fit_pair(pair: Pair, graphs: Mapping[Made, Graph], times: Mapping[str, Timed
             name=each.network,
             ms=timed.ms,
             fitted_ms=fitted,
-            left_out_ms=dropped,
+            held_out_ms=held_out,
             disturbed=timed.disturbed,
         )
-        for each, timed, fitted, dropped in zip(
-            made, found, prices.fitted_ms, prices.left_out_ms, strict=True
+        for each, timed, fitted, held_out in zip(
+            models, timings, prices.fitted_ms, prices.held_out_ms, strict=True
         )
     ]
     return Fit(
         format=pair[0],
         precision=pair[1],
-        engine=found[0].engine,
+        engine=timings[0].engine,
         lane=prices.lane,
         ns=prices.ns,
         band=prices.band,
@@ -191,7 +193,7 @@ def fit_pair(pair: Pair, graphs: Mapping[Made, Graph], times: Mapping[str, Timed
 
 
 def _missing(pairs: Sequence[Pair]) -> Iterator[MissingPackage]:
-    """Yield the packages that making the suite needs and that are not installed."""
+    """Yield the packages for making the suite that are not installed."""
     yield from missing_packages()
     for name in sorted({name for name, _ in pairs}):
         for module in EXPORTERS.load(name).requires:

@@ -1,4 +1,4 @@
-"""Time model folders on a device, in a process that runs nothing but the runtime."""
+"""Time model folders on a device, with only the runtime."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from edgetl.types import Facts, Provenance
 _SCRIPT = Path(__file__).with_name("_rounds.py")
 _START_S = 120.0
 _SLOWEST_S = 60.0
-"""Of one model folder, all its rounds together."""
+"""Time limit of all rounds of one model folder."""
 _NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What one model folder took."""
+    """Time of one model folder."""
 
     ms: float
-    """Median of single inferences, model only, milliseconds: the lowest of its rounds, as what else
-    a machine does only makes times longer; of the undisturbed ones, if there are any."""
+    """Median of single inferences, model only, milliseconds: that of the fastest round, since other
+    load only lengthens times; only undisturbed rounds count, if there are any."""
     disturbed: bool
     """Whether other programs disturbed every round."""
     engine: str
@@ -37,14 +37,14 @@ def time_folders(
     """Return the time of each model folder.
 
     Args:
-        device: Only one that measures.
-        folders: Model folders by name; they are timed by turns.
-        threads: Of one inference.
+        device: A device that is not emulated.
+        folders: Model folders by name; they are timed in turns.
+        threads: Number of threads of one inference.
         host: Fingerprint that the device must have.
 
     Raises:
         UsageError: If the device is emulated.
-        DeviceError: If the device cannot be reached, is another machine than `host`, or a folder
+        DeviceError: If the device cannot be reached, its fingerprint is not `host`, or a folder
             cannot be timed there.
     """
     refuse_emulated(device)
@@ -59,31 +59,31 @@ def time_folders(
     command = ["rounds.py", str(threads), *folders]
     with device.connect() as connection:
         connection.put({**runtime_files(), "rounds.py": _SCRIPT, **files})
-        found = run_json(
+        result = run_json(
             connection,
             device.address,
             command,
             what="times",
             timeout_s=_START_S + _SLOWEST_S * len(folders),
         )
-    if found["host"] != host:
+    if result["host"] != host:
         raise DeviceError(
-            f"device '{device.address}' changed while it was timed: {found['host']} instead of "
+            f"device '{device.address}' changed while it was timed: {result['host']} instead of "
             f"{host}",
-            remedy="keep its governor and cores as they are, and run again",
+            remedy="do not change its governor and cores meanwhile, and run again",
         )
     return {
-        name: _timed(found["medians_ns"][name], found["disturbed"][name], found["engine"][name])
+        name: _timed(result["medians_ns"][name], result["disturbed"][name], result["engine"][name])
         for name in folders
     }
 
 
 def refuse_emulated(device: Device) -> None:
-    """Raise UsageError if times on `device` have no meaning."""
+    """Raise UsageError if times on `device` mean nothing."""
     if device.provenance != Provenance.MEASURED:
         raise UsageError(
             f"device '{device.address}' is emulated, and its times mean nothing",
-            remedy="give the board itself: --device ssh://user@host",
+            remedy="name the board itself: --device ssh://user@host",
         )
 
 

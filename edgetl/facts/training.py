@@ -101,6 +101,8 @@ class ChainStep(FactsModel):
     score: Score
     gain: Difference | None
     """Over the model before it on the same images; None of the root."""
+    transductive: bool
+    """Whether it may have adapted to the very images that it was measured on."""
 
 
 class ChainFacts(FactsModel):
@@ -111,6 +113,9 @@ class ChainFacts(FactsModel):
     role: Role
     """Of the dataset that was measured on."""
     images: int
-    transductive: bool
-    """Whether a step may have adapted to the very images that were measured on."""
     steps: tuple[ChainStep, ...]
+
+    @property
+    def transductive(self) -> bool:
+        """Whether a step may have adapted to the very images that it was measured on."""
+        return any(step.transductive for step in self.steps)

@@ -39,9 +39,9 @@ class OnnxNetwork:
         inputs = _inputs(file, graph)
         self.feed = feed(file, inputs)
         self._others = {
-            given.name: self.feed.others[given.name].astype(given.dtype)
-            for given in inputs
-            if given.name in self.feed.others
+            info.name: self.feed.others[info.name].astype(info.dtype)
+            for info in inputs
+            if info.name in self.feed.others
         }
         constants = _constants(graph)
         self.outputs = [value.name for value in graph.output]
@@ -66,12 +66,12 @@ class OnnxNetwork:
 
     def run(self, image: NDArray[np.generic]) -> Values:
         """Return branches and outputs by name; see `edgetl.graph_lint.findings.Network`."""
-        given = {**dict.fromkeys(self.feed.image_inputs, image), **self._others}
+        inputs = {**dict.fromkeys(self.feed.image_inputs, image), **self._others}
         try:
-            predictions = self._session.run(self._watched, given)
+            predictions = self._session.run(self._watched, inputs)
         except _REFUSALS as error:
             raise _not_run(self._file, error) from error
-        tensors = {**given, **dict(zip(self._watched, predictions, strict=True))}
+        tensors = {**inputs, **dict(zip(self._watched, predictions, strict=True))}
         real = {
             name: self._real(name, values)
             for name, values in tensors.items()
@@ -113,7 +113,7 @@ def _load(file: Path) -> onnx.ModelProto:
 
 
 def _inputs(file: Path, graph: onnx.GraphProto) -> list[InputInfo]:
-    """Return what a run must be given; an initializer is what an input is without it."""
+    """Return the inputs that a run needs; one with an initializer has a default."""
     fixed = {tensor.name for tensor in graph.initializer}
     inputs = []
     for value in graph.input:

@@ -26,9 +26,9 @@ class TfliteNetwork:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._interpreter = _open(file)
-        given = self._interpreter.get_input_details()
-        self.feed = feed(file, [_describe(details) for details in given])
-        self._inputs = {details["name"]: details for details in given}
+        inputs = self._interpreter.get_input_details()
+        self.feed = feed(file, [_describe(details) for details in inputs])
+        self._inputs = {details["name"]: details for details in inputs}
         for name, details in self._inputs.items():
             if any(size < 0 for size in details["shape_signature"]):
                 others = self.feed.others

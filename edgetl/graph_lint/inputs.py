@@ -78,11 +78,9 @@ def feed(model: Path, inputs: Sequence[InputInfo]) -> Feed:
     Raises:
         ConfigError: If none takes an image, or one takes text.
     """
-    images = {given.name: image for given in inputs if (image := _image(given)) is not None}
+    images = {info.name: image for info in inputs if (image := _image(info)) is not None}
     if not images:
-        shown = (
-            ", ".join(f"'{given.name}' ({_sizes(given)})" for given in inputs) or "there is none"
-        )
+        shown = ", ".join(f"'{info.name}' ({_sizes(info)})" for info in inputs) or "there is none"
         raise not_a_model(
             model, f"no input is an image, (N, H, W, 3) or (N, 3, H, W) or without N: {shown}"
         )
@@ -95,44 +93,44 @@ def feed(model: Path, inputs: Sequence[InputInfo]) -> Feed:
     if image.batch not in {None, 1}:
         notes.append(f"every image was fed {image.batch} times, the batch that the file fixes")
     image_inputs, others = [best], {}
-    for given in inputs:
-        if given.name == best:
+    for info in inputs:
+        if info.name == best:
             continue
-        if images.get(given.name) == image:
-            image_inputs.append(given.name)
-            notes.append(f"input '{given.name}' was fed with the same image as '{best}'")
+        if images.get(info.name) == image:
+            image_inputs.append(info.name)
+            notes.append(f"input '{info.name}' was fed with the same image as '{best}'")
             continue
-        if np.dtype(given.dtype).kind not in "fiub":
-            raise not_a_model(model, f"input '{given.name}' takes no numbers")
-        others[given.name], what = _stand_in(given, image)
+        if np.dtype(info.dtype).kind not in "fiub":
+            raise not_a_model(model, f"input '{info.name}' takes no numbers")
+        others[info.name], what = _stand_in(info, image)
         notes.append(
-            f"input '{given.name}' was fed with {what}; if it needs something else, make it a "
+            f"input '{info.name}' was fed with {what}; if it needs something else, make it a "
             "constant in the file"
         )
     return Feed(image, tuple(image_inputs), others, tuple(notes))
 
 
-def _image(given: InputInfo) -> Image | None:
+def _image(info: InputInfo) -> Image | None:
     """Return the image that an input takes; None if it takes something else."""
-    *batch, first, second, third = given.shape if len(given.shape) in _COLOURS else (None,) * 3
-    colours = _COLOURS.get(len(given.shape), ())
+    *batch, first, second, third = info.shape if len(info.shape) in _COLOURS else (None,) * 3
+    colours = _COLOURS.get(len(info.shape), ())
     channels_first = third not in colours
     channels, height, width = (first, second, third) if channels_first else (third, first, second)
     height, width = height or _ANY_SIDE, width or _ANY_SIDE
     if channels is None or channels not in colours or min(height, width) < _LEAST_SIDE:
         return None
-    if np.dtype(given.dtype).kind not in "fiu":
+    if np.dtype(info.dtype).kind not in "fiu":
         return None
     num_images = (batch[0] or 1) if batch else None
-    return Image(height, width, channels, channels_first, given.dtype, num_images)
+    return Image(height, width, channels, channels_first, info.dtype, num_images)
 
 
-def _stand_in(given: InputInfo, image: Image) -> tuple[NDArray[np.float64], str]:
+def _stand_in(info: InputInfo, image: Image) -> tuple[NDArray[np.float64], str]:
     """Return what is fed to an input that takes no image, and its description."""
     batch = image.batch or 1
-    sizes = [batch if axis == 0 else 1 for axis in range(len(given.shape))]
-    shape = [fixed or open_ for fixed, open_ in zip(given.shape, sizes, strict=True)]
-    name = given.name.lower()
+    sizes = [batch if axis == 0 else 1 for axis in range(len(info.shape))]
+    shape = [fixed or open_ for fixed, open_ in zip(info.shape, sizes, strict=True)]
+    name = info.name.lower()
     row = (float(image.height), float(image.width), 1.0)
     if shape in ([2], [1, 2], [batch, 2]) and "scale" not in name:
         what = f"{image.height} and {image.width}, height and width of the image"
@@ -143,5 +141,5 @@ def _stand_in(given: InputInfo, image: Image) -> tuple[NDArray[np.float64], str]
     return np.ones(shape), "1" if np.prod(shape) == 1 else "ones"
 
 
-def _sizes(given: InputInfo) -> str:
-    return ", ".join("?" if size is None else str(size) for size in given.shape)
+def _sizes(info: InputInfo) -> str:
+    return ", ".join("?" if size is None else str(size) for size in info.shape)

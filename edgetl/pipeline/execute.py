@@ -238,7 +238,7 @@ def _disk_full_named(store: Store) -> Iterator[None]:
     finally:
         if not done and (reason or shutil.disk_usage(store.root).free < _FULL_BYTES):
             raise StoreError(
-                f"no space left on the disk of {store.root}; what was finished is kept",
+                f"no space left on the disk of {store.root}; finished work is kept",
                 remedy="free some space ('edgetl prune' removes what no recipe uses) and run again",
             ) from reason
 

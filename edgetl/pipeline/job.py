@@ -6,13 +6,38 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
+from edgetl.config.load import (
+    LoadedRecipe,
+    load_calibration,
+    load_recipe,
+    load_target,
+    stage_names,
+)
 from edgetl.config.yaml_file import Document
-from edgetl.errors import ConfigError, Problem, join_errors
-from edgetl.stages import Job, Stage
+from edgetl.errors import ConfigError, EdgetlError, Problem, join_errors
+from edgetl.pipeline.planner import in_order
+from edgetl.stages import STAGES, Job, Stage
 from edgetl.store.store import Store
 
 Named = TypeVar("Named")
+
+
+def recipe_stages(given: str, overrides: Sequence[str]) -> Mapping[str, Stage]:
+    """Return the stages of recipe `given` by name, in order.
+
+    These are the built-in ones, and those of installed packages that the recipe uses by a table or
+    an entry of a `refine` list. No other package is imported.
+
+    Raises:
+        ConfigError: If there is no such recipe, or it is not a YAML table.
+        PluginError: If a stage that it uses cannot be loaded.
+        MissingPackageError: If a stage that it uses needs a package that is not installed.
+    """
+    used = stage_names(given, overrides)
+    built_in = STAGES.built_in()
+    return in_order(
+        STAGES.load(name) for name in STAGES.names() if name in built_in or name in used
+    )
 
 
 def load_job(
@@ -26,6 +51,7 @@ def load_job(
 
     Raises:
         ConfigError: With all problems of the recipe, its targets and its calibration.
+        EdgetlError: If a check finds the data or a package unusable, and no target is wrong.
     """
     loaded = recipe_of(given, overrides, stages)
     errors: list[ConfigError] = []
@@ -43,7 +69,12 @@ def load_job(
         digest=store.memory.digest,
         refinements=loaded.refinements,
     )
-    problems = [problem for stage in stages.values() for problem in stage.check(job)]
+    try:
+        problems = [problem for stage in stages.values() for problem in stage.check(job)]
+    except EdgetlError as error:
+        if errors:  # of files that the recipe names; without them a check may not get this far
+            raise join_errors(errors) from error
+        raise
     if problems:
         remedy = f"edit {loaded.source}, or the file that it names, and run again"
         named = list(_with_lines(problems, loaded.lines))
@@ -73,7 +104,8 @@ def recipe_of(given: str, overrides: Sequence[str], stages: Mapping[str, Stage])
         overrides,
         {name: stage.options for name, stage in stages.items() if stage.refine is None},
         {name: stage.options for name, stage in stages.items() if stage.refine is not None},
-        {name: stage.methods for name, stage in stages.items() if stage.methods},
+        methods={name: stage.methods for name, stage in stages.items() if stage.methods},
+        others=[name for name in STAGES.names() if name not in stages],
     )
 
 

@@ -38,7 +38,14 @@ class Plan:
 
 @cache
 def all_stages() -> Mapping[str, Stage]:
-    """Return every stage plug-in by name, in order."""
+    """Return every stage plug-in by name, in order, those of installed packages included.
+
+    For what is about all stages; a recipe needs `edgetl.pipeline.job.recipe_stages`.
+
+    Raises:
+        PluginError: If a stage of an installed package cannot be loaded.
+        MissingPackageError: If a stage needs a package that is not installed.
+    """
     return in_order([STAGES.load(name) for name in STAGES.names()])
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from edgetl.facts.package import CandidateRow, PackageFacts
+from edgetl.facts.training import ChainFacts, ChainStep
 from edgetl.report.formatting import mib, milliseconds, percentage_points, reasons, share, sign
 from edgetl.report.record import Run, reason_of
 
@@ -34,6 +35,9 @@ def _lines(run: Run) -> Iterator[str]:
             f"Distillation gains {percentage_points(gain.pp)} pp [{low}, {high}] "
             f"of {comparison.student.title} over the same student without a teacher."
         )
+    if run.chains:
+        yield ""
+        yield from _chains(run.chains)
 
 
 def _target(facts: PackageFacts) -> Iterator[str]:
@@ -53,6 +57,28 @@ def _target(facts: PackageFacts) -> Iterator[str]:
     yield _row(["---", *["--:"] * (len(titles) + 4), "---", "---"])
     for row in rows:
         yield _row(_cells(row))
+
+
+def _chains(chains: Sequence[ChainFacts]) -> Iterator[str]:
+    """Yield a table of every step of every model chain."""
+    yield _row(["model", "step", "score", "gain pp", "dataset", "images"])
+    yield _row(["---", "---", "--:", "--:", "---", "--:"])
+    for chain in chains:
+        for step in chain.steps:
+            yield _row(
+                [chain.model, _plain(step.stage), *_figures(step), chain.role, str(chain.images)]
+            )
+
+
+def _figures(step: ChainStep) -> tuple[str, str]:
+    """Return score and gain, each with its interval and marked if the step is transductive."""
+    mark = " transductive" if step.transductive else ""
+    score, gain = step.score, step.gain
+    text = f"{score.title} {share(score.value)} [{share(score.low)}, {share(score.high)}]{mark}"
+    if gain is None:
+        return text, percentage_points(None)
+    low, high = percentage_points(gain.low_pp), percentage_points(gain.high_pp)
+    return text, f"{percentage_points(gain.pp)} [{low}, {high}]{mark}"
 
 
 def _cells(row: CandidateRow) -> list[str]:

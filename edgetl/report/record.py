@@ -10,7 +10,7 @@ from edgetl.config.candidate import Candidate
 from edgetl.errors import StoreError, UsageError
 from edgetl.facts.latency import Host, LatencyFacts
 from edgetl.facts.package import CandidateRow, PackageFacts, Part
-from edgetl.facts.training import ComparisonFacts, TrainingFacts
+from edgetl.facts.training import ChainFacts, ComparisonFacts, TrainingFacts
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Fact
 
@@ -48,6 +48,11 @@ class Run:
         """How much better the student is than its control; None if nothing was compared."""
         comparisons = self.of_kind("comparison")
         return comparisons[0].read(ComparisonFacts) if comparisons else None
+
+    @property
+    def chains(self) -> tuple[ChainFacts, ...]:
+        """What each step of a model chain brings, one per chain that was evaluated."""
+        return tuple(each.read(ChainFacts) for each in self.of_kind("evaluation"))
 
     def of_kind(self, kind: str) -> tuple[Artifact, ...]:
         """Return every artifact of `kind`, in order."""

@@ -162,7 +162,9 @@ class Stage(Generic[StageFacts]):
         methods: Where further keys of the table come from, if they depend on a method it names.
         check: Every reason why the plan could not be carried through, found before the first epoch.
         refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
-            then those of the entry, and it has no recipe table of its own.
+            then those of the entry, and it has no recipe table of its own. It makes `REFINED_KIND`,
+            reads the model as the input ``model``, and writes it with
+            `edgetl.models.save_model`.
         missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
         facts: What `run` returns; readers of an artifact ask for it.

@@ -95,13 +95,21 @@ def predictions_of(
 ) -> Predictions:
     """Return the predictions of a trained model for the images of a split, at least one.
 
-    A training keeps those of the default `nms`. With other settings the model runs again.
+    A training keeps those of the default `nms`. With other settings, or if the stage that made the
+    model kept none, the model runs again.
     """
     from edgetl.models import load_model
-    from edgetl.train.training_artifacts import read_predictions, split_predictions
+    from edgetl.train.training_artifacts import (
+        PREDICTIONS_FILE,
+        read_predictions,
+        split_predictions,
+    )
 
     usual = EVALUATIONS.load(dataset.task.value).nms(dataset)
-    if nms is None or usual is None or replace(nms, score_threshold=usual.score_threshold) == usual:
+    is_usual = (
+        nms is None or usual is None or replace(nms, score_threshold=usual.score_threshold) == usual
+    )
+    if is_usual and PREDICTIONS_FILE in trained.manifest.files:
         return read_predictions(trained.folder, split)
     spec, module = load_model(trained.folder)
     return split_predictions(spec, module, dataset, split, nms)

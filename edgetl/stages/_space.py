@@ -47,7 +47,7 @@ def check_disk(folder: Path, image_input: InputTable, num_images: int) -> None:
         raise StoreError(
             f"no space left on the disk of {folder}: at {image_input.size} px the {num_images:,} "
             f"images take {size_bytes / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB are free; "
-            "what was finished is kept",
+            "finished work is kept",
             remedy="lower `input.size`, or free some space ('edgetl prune' removes what no recipe "
             "uses), or choose another disk with --store",
         )

@@ -12,7 +12,7 @@ from edgetl.errors import DataError, Problem
 from edgetl.facts.training import AdaptationFacts
 from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, Workspace, no_nodes
 from edgetl.stages._model_chain import model_table, refined_label
-from edgetl.stages._training import accuracy_text
+from edgetl.stages._training import accuracy_text, family_of
 from edgetl.stages._views import network_input, view_node
 from edgetl.store.store import Artifact
 from edgetl.types import Role, Split
@@ -137,6 +137,11 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy", "pycocotools", "torch", "torchvision")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del settings
+    return family_of(inputs["model"])
+
+
 STAGE = Stage(
     name="adapt",
     version=1,
@@ -150,4 +155,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    plugins=_plugins,
 )

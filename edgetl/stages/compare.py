@@ -9,6 +9,8 @@ from edgetl.evaluation import EVALUATIONS
 from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import CONTROL, STUDENT
+from edgetl.stages._deployed import predictions_of
+from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.types import Split
@@ -33,14 +35,13 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> ComparisonFacts:
     del settings, work
     from edgetl.data.dataset import Dataset
-    from edgetl.train.training_artifacts import read_predictions
 
     dataset = Dataset.open(inputs["dataset"].folder)
     if not dataset.names(Split.TEST):
         return ComparisonFacts(images=0)
     evaluation = EVALUATIONS.load(dataset.task.value)
     student, control = (
-        read_predictions(inputs[name].folder, Split.TEST) for name in ("student", "control")
+        predictions_of(inputs[name], dataset, Split.TEST, None) for name in ("student", "control")
     )
     return ComparisonFacts(
         images=len(dataset.names(Split.TEST)),
@@ -66,7 +67,12 @@ def _summary(facts: ComparisonFacts) -> str:
 
 def _tools(settings: Settings) -> tuple[str, ...]:
     del settings
-    return ("numpy", "pycocotools")
+    return ("numpy", "pycocotools", "torch", "torchvision")
+
+
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    del settings
+    return family_of(inputs["student"]) | family_of(inputs["control"])
 
 
 STAGE = Stage(
@@ -80,4 +86,5 @@ STAGE = Stage(
     facts=ComparisonFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

@@ -14,6 +14,7 @@ from edgetl.facts.training import ChainFacts, ChainStep
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import TEACHER, student_node
 from edgetl.stages._model_chain import chain_of, model_table
+from edgetl.stages._training import family_of
 from edgetl.stages._views import network_input, view_node
 from edgetl.store.store import Artifact
 from edgetl.types import Role, Split
@@ -31,8 +32,8 @@ class Settings(Table):
     """Of the dataset that is measured on."""
     steps: tuple[str, ...]
     """Name of the stage of each step, for reports."""
-    transductive: bool
-    """Whether a step may have adapted to the very images that are measured on."""
+    transductive: tuple[bool, ...]
+    """Of each step, whether it may have adapted to the very images that it is measured on."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -58,11 +59,23 @@ def _nodes(job: Job, made: Planned) -> Iterator[Node]:
             model=name,
             role=role,
             steps=tuple(node.stage for node in chain),
-            transductive=transductive and len(chain) > 1 and role is Role.EVALUATION,
+            transductive=tuple(
+                transductive and role is Role.EVALUATION and _saw_unlabelled(node) for node in chain
+            ),
         )
         view = view_node(made, network_input(job, model_table(job, name)), role=role)
         inputs = {"dataset": view, **{f"model {i}": node for i, node in enumerate(chain)}}
         yield Node("evaluate", f"evaluate {name}", settings, inputs, key=name)
+
+
+def _saw_unlabelled(node: Node) -> bool:
+    """Return whether unlabelled images are among what `node`, or a teacher of it, is made from."""
+    from edgetl.stages.view import Settings as ViewSettings
+
+    settings = node.settings
+    if isinstance(settings, ViewSettings):
+        return settings.role is Role.UNLABELLED
+    return any(_saw_unlabelled(source) for source in node.inputs.values())
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> ChainFacts:
@@ -79,13 +92,13 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         if before is not None:
             gain = evaluation.difference(after, before, dataset, Split.TEST)
         score = evaluation.score(after, dataset, Split.TEST)
-        steps.append(ChainStep(stage=stage, score=score, gain=gain))
+        transductive = settings.transductive[position]
+        steps.append(ChainStep(stage=stage, score=score, gain=gain, transductive=transductive))
         before = after
     return ChainFacts(
         model=settings.model,
         role=settings.role,
         images=len(dataset.items(Split.TEST)),
-        transductive=settings.transductive,
         steps=tuple(steps),
     )
 
@@ -122,9 +135,16 @@ def _tools(settings: Settings) -> tuple[str, ...]:
     return ("numpy", "pycocotools", "torch", "torchvision")
 
 
+def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    plugins: dict[str, str] = {}
+    for position in range(len(settings.steps)):
+        plugins |= family_of(inputs[f"model {position}"])
+    return plugins
+
+
 STAGE = Stage(
     name="evaluate",
-    version=1,
+    version=2,
     needs=("view", "teacher", "student"),
     makes="evaluation",
     options=NoOptions,
@@ -133,4 +153,5 @@ STAGE = Stage(
     facts=ChainFacts,
     run=_run,
     summary=_summary,
+    plugins=_plugins,
 )

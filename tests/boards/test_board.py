@@ -1,4 +1,4 @@
-"""A machine is the board of a profile, or it is told what differs and what helps."""
+"""A machine matches a profile's board, or the error names the differences and the remedy."""
 
 from __future__ import annotations
 
@@ -53,27 +53,27 @@ def _packages(**changed: str | None) -> dict[str, Any]:
     return {"packages": _PI4["packages"] | named}
 
 
-def _wrong(target: str, found: dict[str, Any], *, emulated: bool = False) -> dict[str, str]:
-    lines = compare(load_target(target), found, emulated=emulated)
-    return {line.what: line.found for line in lines if line.ok is False}
+def _wrong(target: str, facts: dict[str, Any], *, emulated: bool = False) -> dict[str, str]:
+    lines = compare(load_target(target), facts, emulated=emulated)
+    return {line.name: line.actual for line in lines if line.ok is False}
 
 
-def _line(target: str, found: dict[str, Any], what: str, *, emulated: bool = False) -> Line:
-    lines = compare(load_target(target), found, emulated=emulated)
-    (line,) = [line for line in lines if line.what == what]
+def _line(target: str, facts: dict[str, Any], name: str, *, emulated: bool = False) -> Line:
+    lines = compare(load_target(target), facts, emulated=emulated)
+    (line,) = [line for line in lines if line.name == name]
     return line
 
 
-def test_raspberry_pi_4_is_one() -> None:
+def test_raspberry_pi_4_matches_its_profile() -> None:
     lines = compare(load_target("rpi4"), _PI4)
-    assert [line.what for line in lines] == [
+    assert [line.name for line in lines] == [
         "board", "CPU part", "architecture", "cores", "features", "memory", "Python", "glibc",
         "numpy", "pillow", "engine of onnx", "engine of tflite",
     ]  # fmt: skip
     assert all(line.ok for line in lines)
 
 
-def test_raspberry_pi_4_is_no_raspberry_pi_5() -> None:
+def test_raspberry_pi_4_does_not_match_raspberry_pi_5() -> None:
     assert _wrong("rpi5", _PI4) == {
         "board": "Raspberry Pi 4 Model B Rev 1.5",
         "CPU part": "0xd08",
@@ -100,7 +100,7 @@ def test_raspberry_pi_4_is_no_raspberry_pi_5() -> None:
         (_packages(onnxruntime="1.19.2"), {"engine of onnx": "onnxruntime 1.19.2"}),
     ],
 )
-def test_what_differs_is_named(changed: dict[str, Any], wrong: dict[str, str]) -> None:
+def test_mismatches_are_named(changed: dict[str, Any], wrong: dict[str, str]) -> None:
     assert _wrong("rpi4", _PI4 | changed) == wrong
 
 
@@ -117,26 +117,26 @@ def test_what_differs_is_named(changed: dict[str, Any], wrong: dict[str, str]) -
     ],
     ids=["enough", "more", "feature", "trixie", "newer glibc", "newer engine", "its own engine"],
 )
-def test_more_than_the_profile_states_is_as_good(changed: dict[str, Any]) -> None:
+def test_more_than_the_profile_states_also_matches(changed: dict[str, Any]) -> None:
     assert _wrong("rpi4", _PI4 | changed) == {}
 
 
 def test_glibc_is_compared_with_that_of_the_same_python() -> None:
     line = _line("rpi4", _PI4 | {"python": "3.13.5"}, "glibc")
-    assert (line.expected, line.found, line.ok) == ("2.41 (trixie)", "2.36", False)
+    assert (line.expected, line.actual, line.ok) == ("2.41 (trixie)", "2.36", False)
 
 
 def test_either_kind_of_vnni_is_vnni() -> None:
     for flag in ("avx_vnni", "avx512_vnni"):
         line = _line("n100", _PI4 | {"flags": ["avx2", flag]}, "features")
-        assert (line.found, line.ok) == ("avx2, vnni", True)
+        assert (line.actual, line.ok) == ("avx2, vnni", True)
 
 
-def test_emulation_is_not_asked_for_the_board_and_its_memory() -> None:
-    found = _PI4 | {"device_tree_model": "emulated cortex-a72", "memory_mib": 100}
-    assert _wrong("rpi4", found, emulated=True) == {}
-    assert _line("rpi4", found, "board", emulated=True).ok is None
-    assert set(_wrong("rpi4", found)) == {"board", "memory"}
+def test_board_and_memory_of_an_emulation_are_not_compared() -> None:
+    facts = _PI4 | {"device_tree_model": "emulated cortex-a72", "memory_mib": 100}
+    assert _wrong("rpi4", facts, emulated=True) == {}
+    assert _line("rpi4", facts, "board", emulated=True).ok is None
+    assert set(_wrong("rpi4", facts)) == {"board", "memory"}
 
 
 _ORIN: dict[str, Any] = _PI4 | {
@@ -152,14 +152,14 @@ _ORIN: dict[str, Any] = _PI4 | {
 }
 
 
-def test_jetson_proves_itself_by_its_release_too() -> None:
+def test_jetson_is_identified_by_its_tegra_release_too() -> None:
     assert _wrong("jetson-orin-nano", _ORIN) == {}
     older = _ORIN | {"tegra_release": "# R35 (release), REVISION: 3.1, GCID: 32827747"}
     assert _wrong("jetson-orin-nano", older) == {"Tegra release": "# R35 (release)"}
     assert "board" in _wrong("jetson-agx-orin", _ORIN)
 
 
-def test_pc_proves_itself_by_its_model_name() -> None:
+def test_pc_is_identified_by_its_model_name() -> None:
     line = _line("n100", _PI4 | {"model_name": "Intel(R) N100"}, "model name")
     assert line.ok
     line = _line("n100", _PI4 | {"model_name": "Intel(R) N305"}, "model name")
@@ -168,51 +168,51 @@ def test_pc_proves_itself_by_its_model_name() -> None:
 
 def test_target_without_a_board_needs_python_and_packages_only() -> None:
     lines = compare(load_target("host"), _PI4)
-    assert [line.what for line in lines if not line.ok] == ["engine of openvino"]
-    assert lines[0] == Line("Python", "3.9 or newer", "3.11.2", ok=True, ground=lines[0].ground)
+    assert [line.name for line in lines if not line.ok] == ["engine of openvino"]
+    assert lines[0] == Line("Python", "3.9 or newer", "3.11.2", ok=True, aspect=lines[0].aspect)
     assert not compare(load_target("host"), _PI4 | {"python": "3.8.10"})[0].ok
 
 
-def _refused(target: str, found: dict[str, Any], device: Device | None = None) -> ConfigError:
+def _refused(target: str, facts: dict[str, Any], device: Device | None = None) -> ConfigError:
     profile = load_target(target)
     device = device or SshDevice(parse_address("ssh://pi@board"))
     emulated = device.provenance == "emulated"
-    lines = compare(profile, found, emulated=emulated)
+    lines = compare(profile, facts, emulated=emulated)
     with pytest.raises(ConfigError, match=rf"targets/{target}\.yaml: device ") as caught:
-        require(profile, device, found, lines)
+        require(profile, device, facts, lines)
     assert caught.value.exit_code is ExitCode.CONFIG
     return caught.value
 
 
-def test_machine_that_fits_is_not_refused() -> None:
+def test_matching_machine_is_accepted() -> None:
     target = load_target("rpi4")
     require(target, LocalDevice(), _PI4, compare(target, _PI4))
 
 
-def test_another_machine_is_told_as_such_whatever_it_lacks() -> None:
+def test_different_machine_is_reported_before_python_and_packages() -> None:
     error = _refused("rpi4", _PI4 | {"cpu_parts": ["0xd03"], **_packages(numpy=None)})
     assert error.message == (
-        "targets/rpi4.yaml: device 'ssh://pi@board' is another machine: "
+        "targets/rpi4.yaml: device 'ssh://pi@board' is a different machine: "
         "CPU part 0xd03 (expected 0xd08)"
     )
     assert error.remedy == (
-        "name the device that it is, or write a profile of this one: "
-        "'edgetl targets show rpi4' is an example"
+        "name the right device, or write a profile of this one; for an example see "
+        "'edgetl targets show rpi4'"
     )
 
 
-def test_wrong_python_is_told_before_packages() -> None:
+def test_wrong_python_is_reported_before_packages() -> None:
     error = _refused("rpi4", _PI4 | {"python": "3.9.2", **_packages(numpy=None)})
     assert error.message.endswith(
-        "has another system or Python: Python 3.9.2 (expected 3.11 or 3.13)"
+        "has a different system or Python: Python 3.9.2 (expected 3.11 or 3.13)"
     )
     assert error.remedy == (
-        "name a Python there that fits (ssh://user@host?python=/path/to/python), or add this "
-        "system to targets/rpi4.yaml in your folder"
+        "name a supported Python on the device (ssh://user@host?python=/path/to/python), or add "
+        "this system to targets/rpi4.yaml in your folder"
     )
 
 
-def test_glibc_that_is_too_old_for_the_wheels_is_told() -> None:
+def test_glibc_too_old_for_the_wheels_is_reported() -> None:
     error = _refused("rpi4", _PI4 | {"glibc": "2.31"})
     assert "glibc 2.31 (expected 2.36 (bookworm))" in error.message
 
@@ -223,50 +223,52 @@ def test_missing_packages_come_with_the_line_for_pip() -> None:
         "lacks packages: numpy not found (expected any), "
         "engine of tflite not found (expected ai-edge-litert 2.3.0)"
     )
-    assert error.remedy == "there: /usr/bin/python3 -m pip install numpy ai-edge-litert==2.3.0"
-
-
-def test_python_that_refuses_pip_gets_an_environment() -> None:
-    error = _refused("rpi4", _PI4 | {"pip_is_refused": True, **_packages(onnxruntime=None)})
     assert error.remedy == (
-        "there: /usr/bin/python3 -m venv ~/edgetl && ~/edgetl/bin/python -m pip install "
-        "onnxruntime==1.31.1; then name it (ssh://user@host?python=/path/to/python)"
+        "on the device: /usr/bin/python3 -m pip install numpy ai-edge-litert==2.3.0"
     )
 
 
-def test_emulation_that_lacks_an_engine_is_told_what_to_name() -> None:
+def test_python_that_refuses_pip_needs_a_virtual_environment() -> None:
+    error = _refused("rpi4", _PI4 | {"pip_is_refused": True, **_packages(onnxruntime=None)})
+    assert error.remedy == (
+        "on the device: /usr/bin/python3 -m venv ~/edgetl && ~/edgetl/bin/python -m pip install "
+        "onnxruntime==1.31.1; then name that Python (ssh://user@host?python=/path/to/python)"
+    )
+
+
+def test_emulation_without_the_engine_gets_a_remedy_of_its_own() -> None:
     device = EmulatedDevice(engines=("onnxruntime",))
     error = _refused("rpi4", _PI4 | _packages(ai_edge_litert=None), device)
     assert error.remedy == (
-        "name the emulation with that system and engine, or take the format out"
+        "name an emulation with that system and engine, or remove the format from the target"
     )
 
 
-def test_probe_runs_on_a_device_and_is_told_the_packages_of_the_profile() -> None:
+def test_probe_runs_on_a_device_with_the_packages_of_the_profile() -> None:
     target: Target = load_target("rpi4")
-    found = probe(LocalDevice(), target)
-    assert found["executable"] == sys.executable
-    assert list(found["packages"]) == [
+    facts = probe(LocalDevice(), target)
+    assert facts["executable"] == sys.executable
+    assert list(facts["packages"]) == [
         "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime",
     ]  # fmt: skip
-    assert found["packages"]["numpy"] is not None
+    assert facts["packages"]["numpy"] is not None
 
 
-class Answering:
-    """A device whose Python says what `found` holds; None: it must not be asked."""
+class StubDevice:
+    """A device whose Python prints `facts`; None if the device must not be contacted."""
 
     address = "ssh://pi@board"
     provenance = Provenance.MEASURED
 
-    def __init__(self, found: dict[str, Any] | None) -> None:
-        self.found = found
+    def __init__(self, facts: dict[str, Any] | None) -> None:
+        self.facts = facts
 
     def describe(self) -> Facts:
         raise NotImplementedError
 
     @contextmanager
     def connect(self) -> Iterator[Self]:
-        assert self.found is not None
+        assert self.facts is not None
         yield self
 
     def put(self, files: Mapping[str, Path]) -> None:
@@ -275,21 +277,23 @@ class Answering:
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         assert arguments[0] == "_probe.py"
         assert timeout_s > 0
-        return json.dumps(self.found)
+        return json.dumps(self.facts)
 
     def get(self, names: Sequence[str], folder: Path) -> None:
         raise NotImplementedError
 
 
-def test_figures_of_another_machine_are_refused() -> None:
-    with pytest.raises(ConfigError, match="'ssh://pi@board' is another machine: CPU part 0xd03"):
-        require_machine(load_target("rpi4"), Answering(_PI4 | {"cpu_parts": ["0xd03"]}))
+def test_different_machine_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="'ssh://pi@board' is a different machine: CPU part 0xd03"
+    ):
+        require_machine(load_target("rpi4"), StubDevice(_PI4 | {"cpu_parts": ["0xd03"]}))
 
 
-def test_figures_of_the_board_are_taken_with_any_python_and_packages() -> None:
-    found = _PI4 | {"python": "3.12.0", **_packages(onnxruntime="1.0")}
-    require_machine(load_target("rpi4"), Answering(found))
+def test_right_machine_is_accepted_with_any_python_and_packages() -> None:
+    facts = _PI4 | {"python": "3.12.0", **_packages(onnxruntime="1.0")}
+    require_machine(load_target("rpi4"), StubDevice(facts))
 
 
-def test_target_without_a_board_asks_nothing() -> None:
-    require_machine(load_target("host"), Answering(None))
+def test_device_of_a_target_without_a_board_is_not_probed() -> None:
+    require_machine(load_target("host"), StubDevice(None))

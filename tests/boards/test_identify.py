@@ -1,4 +1,4 @@
-"""A live machine is the target whose profile it fits with most proof, or the nearest are named."""
+"""A device is identified as its best-matching target, or the nearest targets are named."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _all() -> list[Target]:
     return [load_target(name) for name in known_files("targets")]
 
 
-def _named(found: dict[str, Any], device: Device = _BOARD) -> str:
-    return identify(_all(), device, found).name
+def _named(facts: dict[str, Any], device: Device = _BOARD) -> str:
+    return identify(_all(), device, facts).name
 
 
 @pytest.mark.parametrize(
@@ -86,45 +86,45 @@ def _named(found: dict[str, Any], device: Device = _BOARD) -> str:
         ),
     ],
 )
-def test_board_is_known_by_its_proofs(changed: dict[str, Any], name: str) -> None:
+def test_board_is_identified_by_its_properties(changed: dict[str, Any], name: str) -> None:
     assert _named(_PI4 | changed) == name
 
 
-def test_pc_is_any_pc_unless_it_proves_more() -> None:
+def test_pc_is_a_generic_pc_unless_its_model_is_known() -> None:
     assert _named(_N100) == "n100"
     assert _named(_N100 | {"model_name": "AMD Ryzen 5"}) == "x86-64"
 
 
-def test_packages_play_no_part_in_what_a_machine_is() -> None:
+def test_packages_do_not_identify_a_machine() -> None:
     assert _named(_PI4 | {"python": "3.8.1"}) == "rpi4"
 
 
-def test_unknown_machine_is_told_the_nearest_with_what_differs() -> None:
-    found = _PI4 | {"device_tree_model": "Orange Pi 5", "cpu_parts": ["0xd08"]}
-    with pytest.raises(ConfigError, match=r"^targets: device 'ssh://pi@board' is ") as caught:
-        _named(found)
+def test_error_for_an_unknown_machine_names_the_nearest_targets() -> None:
+    facts = _PI4 | {"device_tree_model": "Orange Pi 5", "cpu_parts": ["0xd08"]}
+    with pytest.raises(ConfigError, match=r"^targets: device 'ssh://pi@board' ") as caught:
+        _named(facts)
     assert caught.value.exit_code is ExitCode.CONFIG
-    assert caught.value.message.partition(" is ")[2].startswith(
-        "the board of none; nearest: 'rpi4' but for board Orange Pi 5 (expected Raspberry Pi 4 "
-        "Model B); 'rpi-zero2w' but for board Orange Pi 5 (expected Raspberry Pi Zero 2 W), "
+    assert caught.value.message.partition("@board' ")[2].startswith(
+        "matches no target; nearest: 'rpi4' except for board Orange Pi 5 (expected Raspberry Pi 4 "
+        "Model B); 'rpi-zero2w' except for board Orange Pi 5 (expected Raspberry Pi Zero 2 W), "
         "CPU part 0xd08 (expected 0xd03)"
     )
-    assert caught.value.message.count("but for") == 2
+    assert caught.value.message.count("except for") == 2
     assert caught.value.remedy == (
-        "write a profile of it ('edgetl targets show rpi4' is an example), or compare it with one: "
-        "edgetl targets check rpi4 --device ssh://pi@board"
+        "write a profile of it (for an example see 'edgetl targets show rpi4'), or compare it with "
+        "one: edgetl targets check rpi4 --device ssh://pi@board"
     )
 
 
-def test_emulation_of_a_core_that_two_boards_have_is_asked_which() -> None:
-    found = _PI4 | {"device_tree_model": None, "cpu_parts": ["0xd03"]}
+def test_emulation_of_a_core_that_two_boards_share_is_ambiguous() -> None:
+    facts = _PI4 | {"device_tree_model": None, "cpu_parts": ["0xd03"]}
     device = EmulatedDevice("cortex-a53")
-    with pytest.raises(UsageError, match="could be rpi-zero2w or rpi3b-plus: what it ") as caught:
-        _named(found, device)
+    with pytest.raises(UsageError, match="could be rpi-zero2w or rpi3b-plus: it ") as caught:
+        _named(facts, device)
     assert caught.value.remedy == (
-        "name the one that is meant: edgetl targets check rpi-zero2w --device emulated:cortex-a53"
+        "name the right one: edgetl targets check rpi-zero2w --device emulated:cortex-a53"
     )
-    assert _named(found | {"cpu_parts": ["0xd08"]}, EmulatedDevice("cortex-a72")) == "rpi4"
+    assert _named(facts | {"cpu_parts": ["0xd08"]}, EmulatedDevice("cortex-a72")) == "rpi4"
 
 
 def test_board_with_a_new_core_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

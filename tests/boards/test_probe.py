@@ -1,4 +1,4 @@
-"""What the probe says of a system is what the system's files say."""
+"""The probe reports the facts in a system's files."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def _pi(root: Path) -> Path:
 
 
 def test_raspberry_pi_is_read_from_its_files(tmp_path: Path) -> None:
-    found = probe([], _pi(tmp_path))
-    assert found["device_tree_model"] == "Raspberry Pi 5 Model B Rev 1.0"
-    assert found["cpu_parts"] == ["0xd0b"]
-    assert found["cores"] == 4
-    assert found["memory_mib"] == 8052  # 8245616 / 1024, rounded down
-    assert found["os"] == "Debian GNU/Linux 12 (bookworm)"
-    assert "asimddp" in str(found["flags"])
-    assert found["tegra_release"] is None
-    assert found["model_name"] is None
+    facts = probe([], _pi(tmp_path))
+    assert facts["device_tree_model"] == "Raspberry Pi 5 Model B Rev 1.0"
+    assert facts["cpu_parts"] == ["0xd0b"]
+    assert facts["cores"] == 4
+    assert facts["memory_mib"] == 8052  # 8245616 / 1024, rounded down
+    assert facts["os"] == "Debian GNU/Linux 12 (bookworm)"
+    assert "asimddp" in str(facts["flags"])
+    assert facts["tegra_release"] is None
+    assert facts["model_name"] is None
 
 
 def test_jetson_names_its_release_by_the_first_line(tmp_path: Path) -> None:
@@ -49,31 +49,31 @@ def test_pc_is_read_from_its_files(tmp_path: Path) -> None:
     block = "processor\t: {}\nmodel name\t: Intel(R) N100\nflags\t\t: fpu avx2 avx_vnni\n\n"
     text = "".join(block.format(i) for i in range(4))
     (tmp_path / "proc/cpuinfo").write_text(text)
-    found = probe([], tmp_path)
-    assert found["model_name"] == "Intel(R) N100"
-    assert found["flags"] == ["avx2", "avx_vnni", "fpu"]
-    assert found["cores"] == 4
-    assert found["cpu_parts"] == []
+    facts = probe([], tmp_path)
+    assert facts["model_name"] == "Intel(R) N100"
+    assert facts["flags"] == ["avx2", "avx_vnni", "fpu"]
+    assert facts["cores"] == 4
+    assert facts["cpu_parts"] == []
 
 
-def test_what_a_system_does_not_say_is_null(tmp_path: Path) -> None:
-    found = probe(["no-such-distribution"], tmp_path)
-    assert found["os"] is None
-    assert found["device_tree_model"] is None
-    assert found["memory_mib"] is None
-    assert found["packages"] == {"no-such-distribution": None}
-    assert found["cores"] == os.cpu_count()
+def test_unknown_facts_are_null(tmp_path: Path) -> None:
+    facts = probe(["no-such-distribution"], tmp_path)
+    assert facts["os"] is None
+    assert facts["device_tree_model"] is None
+    assert facts["memory_mib"] is None
+    assert facts["packages"] == {"no-such-distribution": None}
+    assert facts["cores"] == os.cpu_count()
 
 
 def test_python_and_its_packages_are_those_that_run_it(tmp_path: Path) -> None:
-    found = probe(["numpy"], tmp_path)
-    assert found["machine"] == platform.machine()
-    assert found["python"] == sys.version.split()[0]
-    assert found["executable"] == sys.executable
-    assert found["packages"] == {"numpy": metadata.version("numpy")}
+    facts = probe(["numpy"], tmp_path)
+    assert facts["machine"] == platform.machine()
+    assert facts["python"] == sys.version.split()[0]
+    assert facts["executable"] == sys.executable
+    assert facts["packages"] == {"numpy": metadata.version("numpy")}
     c_library = ctypes.CDLL(None)
     c_library.gnu_get_libc_version.restype = ctypes.c_char_p
-    assert found["glibc"] == c_library.gnu_get_libc_version().decode()
+    assert facts["glibc"] == c_library.gnu_get_libc_version().decode()
 
 
 def test_probe_is_python_3_9_and_its_standard_library() -> None:

@@ -99,9 +99,9 @@ def test_manifest_is_no_baseline(damaged: Path) -> None:
         text=True,
         check=False,
     )
-    *said, remedy = done.stderr.splitlines()
-    assert (done.returncode, len(said)) == (3, 5)
-    assert said[0] == "edgetl: dist/board/manifest.json: is no baseline"
+    *lines, remedy = done.stderr.splitlines()
+    assert (done.returncode, len(lines)) == (3, 5)
+    assert lines[0] == "edgetl: dist/board/manifest.json: is no baseline"
     assert remedy.strip() == "give a file that this wrote: edgetl baseline update dist/board"
 
 
@@ -121,7 +121,7 @@ def test_device_that_cannot_be_reached_is_an_error_in_the_files_of_a_server(dama
 def test_recipe_that_was_never_run_has_no_bundle(damaged: Path) -> None:
     del damaged
     done = CliRunner().invoke(edgetl, ["check", "parts", "--target", "board"])
-    assert str(done.exception) == "parts was never run to its end here\n  edgetl run parts"
+    assert str(done.exception) == "parts has no complete run here\n  edgetl run parts"
 
 
 def test_baseline_that_is_missing_is_a_mistake_of_the_caller(damaged: Path) -> None:
@@ -185,7 +185,7 @@ def test_example_workflow_calls_commands_as_they_are() -> None:
         if line.startswith("edgetl ")
     ]
     assert [words[1] for words in lines] == ["run", "prune", "check", "check"]
-    # Only of a recipe, whose store is there, does a board answer the test images itself.
+    # The board predicts on the test images only for a recipe, which has a store.
     *_, measured = lines
     assert measured[2] == "$RECIPE"
     upload, download = (
@@ -196,10 +196,10 @@ def test_example_workflow_calls_commands_as_they_are() -> None:
     assert upload["include-hidden-files"] is True
     assert download == {"name": upload["name"]}
     for _, name, *words in lines:
-        found = edgetl.get_command(click.Context(edgetl), name)
-        assert found is not None
+        command = edgetl.get_command(click.Context(edgetl), name)
+        assert command is not None
         # An option that the command does not know raises an error here.
-        found.make_context(name, [word for word in words if word != "$BASELINE"])
+        command.make_context(name, [word for word in words if word != "$BASELINE"])
 
 
 @pytest.mark.parametrize(
@@ -213,5 +213,5 @@ def test_machine_that_is_not_the_board_is_refused(damaged: Path, words: list[str
     manifest = json.loads(path.read_text())
     manifest["files"] = {"model.onnx": hashlib.sha256(b"torn").hexdigest()}
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match="device 'local' is another machine"):
+    with pytest.raises(ConfigError, match="device 'local' is a different machine"):
         CliRunner().invoke(edgetl, [*words, "dist/board"], catch_exceptions=False)

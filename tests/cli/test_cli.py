@@ -1,4 +1,4 @@
-"""The command line: quick to start, one paragraph and an exit code for what a user can cause."""
+"""The command line: starts fast; errors of users are one paragraph and an exit code."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
         (["plan", "parts", "--set", "teacher.family=mobilenet_v4"], 3, "mobilenet_v4"),
         (["targets", "show", "mars"], 3, "targets/mars.yaml: no such file"),
         (["why", "parts", "quantise"], 2, "no stage of parts is called 'quantise'"),
-        (["show", "parts", "index"], 2, "'index' is not made yet"),
-        (["init", "nowhere"], 3, "'nowhere' does not exist\n  give a folder or zip of labelled"),
+        (["show", "parts", "index"], 2, "'index' does not exist yet"),
+        (["init", "nowhere"], 3, "'nowhere' does not exist\n  name a folder or zip of labelled"),
     ],
 )
 def test_mistake_ends_in_one_paragraph_and_its_exit_code(
@@ -154,19 +154,19 @@ def _commit(root: Path, text: str) -> Path:
     request = Request("export", 1, {"text": text}, {}, {})
     out, _, _ = store.folders(request)
     (out / "model.bin").write_text(text)
-    made = store.commit(request, kind="float", label="export onnx", facts={}, seconds=0)
-    store.record_run(text, {"export onnx": made})
-    return made.folder
+    artifact = store.commit(request, kind="float", label="export onnx", facts={}, seconds=0)
+    store.record_run(text, {"export onnx": artifact})
+    return artifact.folder
 
 
-def test_verify_store_names_what_is_damaged_and_repairs(tmp_path: Path) -> None:
+def test_verify_store_names_damaged_artifacts_and_removes_them(tmp_path: Path) -> None:
     root = tmp_path / ".edgetl"
     good, bad = _commit(root, "good"), _commit(root, "bad")
     (bad / "model.bin").write_text("BAD")
     done = _edgetl("verify-store", cwd=tmp_path)
     assert done.returncode == 6
     assert f"{bad.relative_to(tmp_path)}: 'model.bin' was changed" in done.stdout
-    assert "1 artifacts sound, 1 damaged" in done.stdout
+    assert "1 artifacts intact, 1 damaged" in done.stdout
     assert "edgetl verify-store --repair" in done.stderr
     done = _edgetl("verify-store", "--repair", cwd=tmp_path)
     assert done.returncode == 0
@@ -174,7 +174,7 @@ def test_verify_store_names_what_is_damaged_and_repairs(tmp_path: Path) -> None:
     assert not bad.exists()
 
 
-def test_prune_removes_only_what_no_run_names(tmp_path: Path) -> None:
+def test_prune_removes_only_unused_artifacts(tmp_path: Path) -> None:
     root = tmp_path / ".edgetl"
     kept, old = _commit(root, "kept"), _commit(root, "old")
     (root / "runs" / "old.json").unlink()
@@ -187,7 +187,7 @@ def test_prune_removes_only_what_no_run_names(tmp_path: Path) -> None:
     assert not old.exists()
 
 
-def test_drawn_scenes_make_a_recipe_for_detection_that_plans(tmp_path: Path) -> None:
+def test_generated_scenes_result_in_a_recipe_for_detection_that_plans(tmp_path: Path) -> None:
     synthetic = _edgetl("generate", "scenes", "--task", "detection", "--images", "60", cwd=tmp_path)
     assert synthetic.returncode == 0
     assert "next: edgetl init scenes" in synthetic.stdout
@@ -204,18 +204,18 @@ def test_drawn_scenes_make_a_recipe_for_detection_that_plans(tmp_path: Path) -> 
     assert plan.returncode == 0, plan.stderr
 
 
-def test_init_of_a_single_image_asks_for_a_folder(tmp_path: Path) -> None:
+def test_init_of_a_single_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "image.jpg").write_bytes(b"no zip")
     done = _edgetl("init", "image.jpg", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stderr == (
         "edgetl: 'image.jpg' is neither a folder nor a zip\n"
-        "  give a folder or zip of labelled images\n"
+        "  name a folder or zip of labelled images\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["image.jpg"]
 
 
-def test_draw_then_init_writes_a_recipe_that_plans(tmp_path: Path) -> None:
+def test_generated_images_result_in_a_recipe_that_plans(tmp_path: Path) -> None:
     assert _edgetl("generate", "images", "--images", "60", cwd=tmp_path).returncode == 0
     refused = _edgetl("generate", "images", cwd=tmp_path)
     assert refused.returncode == 2
@@ -225,7 +225,7 @@ def test_draw_then_init_writes_a_recipe_that_plans(tmp_path: Path) -> None:
     assert "60 images of 6 classes in images" in done.stdout
     again = _edgetl("init", "images", cwd=tmp_path)
     assert again.returncode == 2
-    assert "'images/recipe.yaml' is already there" in again.stderr
+    assert "'images/recipe.yaml' already exists" in again.stderr
     plan = _edgetl("plan", "images/recipe.yaml", "--set", "calibration=random-128", cwd=tmp_path)
     assert plan.returncode == 3  # 60 images are too few for 128 of the training split
     assert "128" in plan.stderr

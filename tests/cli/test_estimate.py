@@ -1,4 +1,4 @@
-"""``edgetl estimate`` ranks models, says where its figures come from, and never judges."""
+"""``edgetl estimate`` ranks models and states the origin of its figures, without a verdict."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ limits: {{p95_ms: {limit}}}
 """
 
 
-def relus(path: Path, count: int) -> None:
-    """Write a network of so many sigmoids on 8 values."""
+def sigmoids(path: Path, count: int) -> None:
+    """Write a network of `count` sigmoids on 8 values."""
     helper = onnx.helper
     names = ["in", *(f"t{i}" for i in range(1, count)), "out"]
     nodes = [
@@ -44,15 +44,15 @@ def relus(path: Path, count: int) -> None:
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with two models, two targets, and a profile of one: 1 ms an operation."""
+    """Work in a folder with two models, three targets, and profiles of 1 ms per operation."""
     monkeypatch.chdir(tmp_path)
-    relus(tmp_path / "long.onnx", 8)
-    relus(tmp_path / "short.onnx", 2)
+    sigmoids(tmp_path / "long.onnx", 8)
+    sigmoids(tmp_path / "short.onnx", 2)
     (tmp_path / "targets").mkdir()
     for name, threads, limit in (("board", 1, 4.0), ("far", 1, 9.0), ("busy", 2, 99.0)):
         text = _TARGET.format(name=name, threads=threads, limit=limit)
         (tmp_path / "targets" / f"{name}.yaml").write_text(text)
-    row = NetworkRow(name="one", ms=1.0, fitted_ms=1.0, left_out_ms=1.0, disturbed=False)
+    row = NetworkRow(name="one", ms=1.0, fitted_ms=1.0, held_out_ms=1.0, disturbed=False)
     fit = Fit(
         format="onnx",
         precision=Precision.FP32,
@@ -61,7 +61,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ns={**dict.fromkeys(USUAL_NS, 0.0), "other calls": 1e6},
         band=2.0,
         coverage=0.9,
-        largest={"curve": 8},
+        largest={"activation": 8},
         networks=(row,) * 3,
     )
     profile = CostProfile(
@@ -85,53 +85,53 @@ def test_models_are_ranked_with_their_bands() -> None:
         "short.onnx  onnx fp32  2.00       1.00 to 4.00   estimated (cost profile)",
         "long.onnx   onnx fp32  8.00       4.00 to 16.00  estimated (cost profile)",
         (
-            "  by onnxruntime 1.31.1 on Core, 1 thread(s), fitted to 3 networks; the band held 90% "
-            "of them when each was predicted from the others"
+            "  by onnxruntime 1.31.1 on Core, 1 thread(s), fitted to 3 networks; the band "
+            "contained 90% of them when each was predicted from the others"
         ),
     ]
 
 
-def test_limit_in_reach_is_a_warning_and_no_verdict() -> None:
+def test_limit_within_the_band_is_a_warning_without_a_verdict() -> None:
     done = estimate("long.onnx", "short.onnx", "--target", "board")
 
     assert done.exit_code == 0, done.output
     warnings = [line for line in done.output.splitlines() if "warning" in line]
     end = (
-        " the limit p95_ms 4 of board; an estimate holds no limit, so measure: "
+        " the limit p95_ms 4 of board; only a measurement can decide: "
         "edgetl check BUNDLE --target board --device ssh://user@host"
     )
     assert warnings == [
-        f"  short.onnx: warning: the band touches{end}",
-        f"  long.onnx: warning: the band touches{end}",
+        f"  short.onnx: warning: the band reaches{end}",
+        f"  long.onnx: warning: the band reaches{end}",
     ]
 
 
-def test_band_above_the_limit_is_said(place: Path) -> None:
-    relus(place / "longest.onnx", 9)
+def test_band_above_the_limit_is_a_warning(place: Path) -> None:
+    sigmoids(place / "longest.onnx", 9)
     done = estimate("longest.onnx", "--target", "board")
     assert "longest.onnx: warning: the band lies above the limit p95_ms 4" in done.output
 
 
 def test_other_number_of_threads_is_a_warning() -> None:
     done = estimate("short.onnx", "--target", "busy")
-    assert "warning: the profile is of 1 thread(s), but busy runs 2" in done.output
+    assert "warning: the profile was made with 1 thread(s), but busy uses 2" in done.output
 
 
 def test_json_states_the_provenance() -> None:
     done = estimate("short.onnx", "--target", "board", "--json")
 
-    (found,) = json.loads(done.output)
-    assert (found["model"], found["format"], found["precision"]) == ("short.onnx", "onnx", "fp32")
-    assert (found["provenance"], found["method"]) == ("estimated", "cost profile")
-    assert (found["ms"], found["low_ms"], found["high_ms"]) == (2.0, 1.0, 4.0)
-    assert len(found["warnings"]) == 1
+    (row,) = json.loads(done.output)
+    assert (row["model"], row["format"], row["precision"]) == ("short.onnx", "onnx", "fp32")
+    assert (row["provenance"], row["method"]) == ("estimated", "cost profile")
+    assert (row["ms"], row["low_ms"], row["high_ms"]) == (2.0, 1.0, 4.0)
+    assert len(row["warnings"]) == 1
 
 
-def test_target_without_any_way_names_the_command_that_makes_one() -> None:
+def test_target_without_profile_or_rate_is_refused_with_the_command_for_a_profile() -> None:
     done = estimate("short.onnx", "--target", "far")
 
     assert isinstance(done.exception, UsageError)
-    assert "there is no profiles/far.json, and instructions cannot stand in for it: " in str(
+    assert "profiles/far.json does not exist, and instructions cannot replace it: " in str(
         done.exception
     )
     assert done.exception.remedy == "edgetl profile --target far --device ssh://user@host"
@@ -149,7 +149,7 @@ def test_missing_compiler_keeps_its_exit_code_and_remedy(monkeypatch: pytest.Mon
     assert done.exception.remedy == "apt-get install gcc"
 
 
-def test_format_that_the_target_does_not_offer_is_told_with_those_that_it_does(
+def test_error_for_an_unsupported_format_names_the_supported_ones(
     place: Path,
 ) -> None:
     file = place / "targets" / "board.yaml"
@@ -162,11 +162,12 @@ def test_format_that_the_target_does_not_offer_is_told_with_those_that_it_does(
         "short.onnx is for 'onnx', which target 'board' does not offer; it offers tflite"
     )
     assert done.exception.remedy == (
-        "estimate a file of one of these, or list it under `candidates` of targets/board.yaml"
+        "use a file of one of these formats, or add the format to `candidates` in "
+        "targets/board.yaml"
     )
 
 
-def test_target_with_an_address_that_is_none_is_refused_with_its_line(place: Path) -> None:
+def test_target_with_an_invalid_address_is_refused_with_its_line(place: Path) -> None:
     file = place / "targets" / "board.yaml"
     file.write_text(file.read_text().replace("device: null", "device: pi@pi"))
 
@@ -181,7 +182,7 @@ def test_target_with_an_address_that_is_none_is_refused_with_its_line(place: Pat
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (("short.onnx",), UsageError, "estimate for what? Neither a target nor a profile"),
+        (("short.onnx",), UsageError, "neither a target nor a profile"),
         (("short.onnx", "--target", "mars"), ConfigError, "targets/mars.yaml: no such file"),
         (("short.onnx", "--profile", "no.json"), ConfigError, "no.json: no such file\n  edgetl pr"),
         (("no.onnx", "--target", "board"), ConfigError, "no.onnx: no such file"),
@@ -189,7 +190,9 @@ def test_target_with_an_address_that_is_none_is_refused_with_its_line(place: Pat
     ],
     ids=["nothing", "target", "profile", "model", "folder"],
 )
-def test_bad_input_is_told(words: tuple[str, ...], error: type[Exception], message: str) -> None:
+def test_invalid_input_is_refused(
+    words: tuple[str, ...], error: type[Exception], message: str
+) -> None:
     done = estimate(*words)
     assert isinstance(done.exception, error)
     assert message in str(done.exception)

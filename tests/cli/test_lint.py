@@ -1,4 +1,4 @@
-"""``edgetl lint`` tells what, why and what helps, and ends with what it found."""
+"""``edgetl lint`` reports findings with reason and remedy, and sets the exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lint(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """Write a model that answers with its pixels beside 0.01 of them."""
+    """Write a model that outputs its pixels concatenated with 0.01 times their values."""
     helper = onnx.helper
     graph = helper.make_graph(
         [
@@ -32,34 +32,34 @@ def model(tmp_path: Path) -> Path:
         [helper.make_tensor_value_info("dets", 1, [1, 6, 8, 8])],
         [onnx.numpy_helper.from_array(np.float32(0.01), "scale")],
     )
-    found = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(found, tmp_path / "joined.onnx")
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "joined.onnx")
     return tmp_path
 
 
-def test_joined_output_is_told_with_its_branches_and_a_remedy(model: Path) -> None:
+def test_joined_output_is_reported_with_its_branches_and_a_remedy(model: Path) -> None:
     done = lint("joined.onnx", cwd=model)
 
     assert done.returncode == 5
     assert "Concat 'join': parts differ 100-fold in range (output)\n  image: " in done.stdout
     assert "\n  scores: " in done.stdout
-    assert "one int8 scale has 256 steps for all of them" in done.stdout
-    assert "give each part an output of its own" in done.stdout
+    assert "all parts share the 256 steps of one int8 scale" in done.stdout
+    assert "give each part a separate output" in done.stdout
     assert done.stderr == ""
 
 
 def test_json_holds_the_same(model: Path) -> None:
     done = lint("joined.onnx", "--json", "--pixels", "0..1", cwd=model)
 
-    found = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     assert done.returncode == 5
-    join = next(each for each in found["findings"] if each["what"] == "Concat 'join'")
+    join = next(each for each in result["findings"] if each["what"] == "Concat 'join'")
     assert (join["place"], join["tensor"]) == ("output", "dets")
     assert [part["name"] for part in join["parts"]] == ["image", "scores"]
     assert join["parts"][0]["highest"] <= 1
 
 
-def test_clean_model_says_so_and_ends_with_0(model: Path) -> None:
+def test_clean_model_ends_with_0(model: Path) -> None:
     graph = onnx.load(model / "joined.onnx")
     graph.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.float32(0.5), "scale"))
     onnx.save(graph, model / "clean.onnx")
@@ -67,12 +67,10 @@ def test_clean_model_says_so_and_ends_with_0(model: Path) -> None:
     done = lint("clean.onnx", cwd=model)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (
-        "clean.onnx: nothing that is joined differs more than 16-fold in range\n"
-    )
+    assert done.stdout == ("clean.onnx: no joined parts differ more than 16-fold in range\n")
 
 
-def test_dead_part_of_a_quantized_file_is_told_with_its_step(model: Path) -> None:
+def test_lost_part_of_a_quantized_file_is_reported_with_its_step(model: Path) -> None:
     helper = onnx.helper
     graph = onnx.load(model / "joined.onnx")
     graph.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(8), "step"))
@@ -90,11 +88,11 @@ def test_dead_part_of_a_quantized_file_is_told_with_its_step(model: Path) -> Non
     # 0.01 of 255 is less than half of 8.
     assert done.returncode == 5
     assert "output 'dets', axis 1: parts differ " in done.stdout
-    assert "  columns 3 to 5: 0 to 0, nothing is left of it\n" in done.stdout
+    assert "  columns 3 to 5: 0 to 0, lost completely\n" in done.stdout
     assert "  one step of the tensor is 8 in this file\n" in done.stdout
 
 
-def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
+def test_placeholders_and_unexamined_parts_are_reported(model: Path) -> None:
     helper = onnx.helper
     branches = {
         name: helper.make_graph(
@@ -120,7 +118,7 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
     done = lint("if.onnx", cwd=model)
     kept = json.loads(lint("if.onnx", "--json", cwd=model).stdout)
 
-    told = [
+    fed = [
         "every image was fed 2 times, the batch that the file fixes",
         "input 'flag' was fed with 1; if it needs something else, make it a constant in the file",
     ]
@@ -131,12 +129,12 @@ def test_stand_ins_and_what_was_not_looked_at_are_told(model: Path) -> None:
     remedy = "export the model without control flow, or with its constant conditions folded"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        *told,
-        f"not looked at: {what}",
+        *fed,
+        f"not examined: {what}",
         f"  {remedy}",
-        "if.onnx: nothing that was looked at differs more than 16-fold in range",
+        "if.onnx: no examined parts differ more than 16-fold in range",
     ]
-    assert kept == {"findings": [], "fed": told, "unseen": [{"what": what, "remedy": remedy}]}
+    assert kept == {"findings": [], "fed": fed, "unseen": [{"what": what, "remedy": remedy}]}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``edgetl predict`` says what the bundle's own command says."""
+"""``edgetl predict`` prints the same as the bundle's own command."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def image(tmp_path: Path) -> Path:
         pytest.param(["--json"], id="json"),
     ],
 )
-def test_both_commands_say_the_same(
+def test_both_commands_print_the_same(
     bundle: Path, image: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["predict", str(bundle), str(image), *options]
@@ -91,7 +91,7 @@ def test_both_commands_say_the_same(
     assert done.stdout == capsys.readouterr().out
 
 
-def test_rows_before_a_image_that_cannot_be_read_are_printed(bundle: Path, image: Path) -> None:
+def test_rows_before_an_unreadable_image_are_printed(bundle: Path, image: Path) -> None:
     words = ["predict", str(bundle), str(image), "none.png", str(image), "--json"]
     command = [sys.executable, "-m", "edgetl", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -108,7 +108,9 @@ def test_each_object_has_a_line(bundle: Path, image: Path) -> None:
     )
 
 
-def test_images_of_one_name_are_drawn_apart(bundle: Path, image: Path, tmp_path: Path) -> None:
+def test_images_of_the_same_name_are_drawn_separately(
+    bundle: Path, image: Path, tmp_path: Path
+) -> None:
     (tmp_path / "other").mkdir()
     twin = image.rename(tmp_path / "other" / image.name)
     Image.new("RGB", (80, 40)).save(image)
@@ -120,7 +122,7 @@ def test_images_of_one_name_are_drawn_apart(bundle: Path, image: Path, tmp_path:
     assert np.asarray(Image.open(tmp_path / synthetic[1])).max() > 200
 
 
-def test_what_cannot_be_done_is_an_expected_error(bundle: Path, image: Path) -> None:
+def test_invalid_request_is_an_expected_error(bundle: Path, image: Path) -> None:
     words = ["predict", str(bundle), str(image), "--draw", str(image)]
     with pytest.raises(EdgetlUsageError, match="cannot write"):
         CliRunner().invoke(edgetl, words, catch_exceptions=False)

@@ -1,4 +1,4 @@
-"""``edgetl profile`` asks which board it is, refuses what has no meaning, and writes one file."""
+"""``edgetl profile`` requires a target, refuses emulated devices, and writes one file."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ candidates: {onnx: [fp32, fp16, int8], tflite: [int8]}
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Work in a folder with a target, with a suite that costs nothing; return what was asked."""
+def requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Work in a folder with a target, with a stubbed suite; return the requested profile."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "board.yaml").write_text(_TARGET)
-    found: dict[str, Any] = {}
+    request: dict[str, Any] = {}
 
     def profile_device(
-        device: Any, pairs: Sequence[Any], *, threads: int, work: Path, tell: Any
+        device: Any, pairs: Sequence[Any], *, threads: int, work: Path, log: Any
     ) -> CostProfile:
         assert work.is_dir()
-        found.update(device=device.address, pairs=list(pairs), threads=threads)
-        tell("made     onnx fp32, int8")
-        row = NetworkRow(name="dense", ms=1.0, fitted_ms=1.0, left_out_ms=1.2, disturbed=True)
+        request.update(device=device.address, pairs=list(pairs), threads=threads)
+        log("made     onnx fp32, int8")
+        row = NetworkRow(name="dense", ms=1.0, fitted_ms=1.0, held_out_ms=1.2, disturbed=True)
         fits = tuple(
             Fit(
                 format=name,
@@ -57,18 +57,18 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return CostProfile(edgetl="1", device="local", host=host, threads=threads, fits=fits)
 
     monkeypatch.setattr(profiling, "profile_device", profile_device)
-    return found
+    return request
 
 
 def profile(*words: str) -> Result:
     return CliRunner().invoke(command, words)
 
 
-def test_candidates_and_threads_of_the_target_are_timed(asked: dict[str, Any]) -> None:
+def test_candidates_and_threads_of_the_target_are_timed(requested: dict[str, Any]) -> None:
     done = profile("--target", "board")
 
     assert done.exit_code == 0, done.output
-    assert asked == {
+    assert requested == {
         "device": "local",
         "pairs": [("onnx", "fp32"), ("onnx", "int8"), ("tflite", "int8")],
         "threads": 2,
@@ -76,47 +76,41 @@ def test_candidates_and_threads_of_the_target_are_timed(asked: dict[str, Any]) -
     assert done.output.splitlines() == [
         "made     onnx fp32, int8",
         "profiles/board.json: Core, 2 thread(s)",
+        ("  onnx     fp32  1 networks, onnx-engine 1.0; 90% of them, when held out, within +25 %"),
+        ("  onnx     int8  1 networks, onnx-engine 1.0; 90% of them, when held out, within +25 %"),
         (
-            "  onnx     fp32  1 networks, onnx-engine 1.0; 90% of those left out of the fit "
+            "  tflite   int8  1 networks, tflite-engine 1.0; 90% of them, when held out, "
             "within +25 %"
         ),
         (
-            "  onnx     int8  1 networks, onnx-engine 1.0; 90% of those left out of the fit "
-            "within +25 %"
+            "other programs disturbed 3 of 3 timings in every round, so estimates will be too "
+            "high; the file names them. Stop the programs and run again"
         ),
-        (
-            "  tflite   int8  1 networks, tflite-engine 1.0; 90% of those left out of the fit "
-            "within +25 %"
-        ),
-        (
-            "other programs disturbed 3 of 3 timings in every round, which makes estimates high; "
-            "the file names them. Stop the programs and run again"
-        ),
-        "estimate with it: edgetl estimate MODEL --profile profiles/board.json",
+        "to use it: edgetl estimate MODEL --profile profiles/board.json",
     ]
     assert load_profile(Path("profiles/board.json")).threads == 2
 
 
-def test_formats_threads_and_file_can_be_chosen(asked: dict[str, Any]) -> None:
+def test_formats_threads_and_file_can_be_chosen(requested: dict[str, Any]) -> None:
     done = profile(
         "--target", "board", "--format", "tflite", "--threads", "1", "--out", "a/b.json", "--json"
     )
 
-    assert (asked["pairs"], asked["threads"]) == ([("tflite", "int8")], 1)
+    assert (requested["pairs"], requested["threads"]) == ([("tflite", "int8")], 1)
     assert json.loads(done.output) == json.loads(Path("a/b.json").read_text())
 
 
-def test_without_words_it_is_this_machine(asked: dict[str, Any]) -> None:
+def test_this_machine_is_the_default(requested: dict[str, Any]) -> None:
     done = profile("--format", "openvino")
     assert done.exit_code == 0, done.output
-    assert (asked["device"], asked["threads"]) == ("local", 1)
+    assert (requested["device"], requested["threads"]) == ("local", 1)
     assert Path("profiles/host.json").is_file()
 
 
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (("--device", "ssh://pi@pi"), UsageError, "which board is 'ssh://pi@pi'? Its prices are"),
+        (("--device", "ssh://pi@pi"), UsageError, "the target of device 'ssh://pi@pi' is unknown"),
         (("--target", "rpi4"), UsageError, "targets/rpi4.yaml names no device"),
         (("--target", "mars"), ConfigError, "targets/mars.yaml: no such file"),
         (("--device", "usb:1", "--target", "board"), UsageError, "unknown device 'usb:1'"),
@@ -128,7 +122,7 @@ def test_without_words_it_is_this_machine(asked: dict[str, Any]) -> None:
         (
             ("--device", "local", "--target", "rpi4", "--format", "openvino"),
             UsageError,
-            "target 'rpi4' does not offer 'openvino'; it offers onnx, tflite\n  time one of these",
+            "target 'rpi4' does not offer 'openvino'; it offers onnx, tflite\n  use one of these",
         ),
         (
             ("--device", "emulated:cortex-a72", "--target", "rpi4"),
@@ -142,28 +136,28 @@ def test_without_words_it_is_this_machine(asked: dict[str, Any]) -> None:
         ),
     ],
     ids=[
-        "which board",
+        "unknown target",
         "no device",
         "no target",
-        "unknown way",
-        "no way",
+        "unknown kind",
+        "no kind",
         "format",
         "emulated",
         "unreachable",
     ],
 )
-def test_what_cannot_be_timed_is_refused(
-    asked: dict[str, Any], words: tuple[str, ...], error: type[Exception], message: str
+def test_invalid_request_is_refused(
+    requested: dict[str, Any], words: tuple[str, ...], error: type[Exception], message: str
 ) -> None:
     done = profile(*words)
     assert isinstance(done.exception, error), done.exception
     assert message in str(done.exception)
-    assert not asked
+    assert not requested
     assert not Path("profiles").exists()
 
 
-def test_target_with_an_address_that_is_none_is_refused_with_its_line(
-    asked: dict[str, Any],
+def test_target_with_an_invalid_address_is_refused_with_its_line(
+    requested: dict[str, Any],
 ) -> None:
     Path("targets/board.yaml").write_text(_TARGET.replace("local", "sssh://pi@pi"))
     done = profile("--target", "board")
@@ -171,4 +165,4 @@ def test_target_with_an_address_that_is_none_is_refused_with_its_line(
     assert done.exception.message.startswith(
         "targets/board.yaml:3: device: unknown device 'sssh://pi@pi'; Did you mean 'ssh://pi@pi'? "
     )
-    assert not asked
+    assert not requested

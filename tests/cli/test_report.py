@@ -1,4 +1,4 @@
-"""``edgetl report`` writes the page, or prints Markdown or JSON, or says what to run."""
+"""``edgetl report`` writes the page, prints Markdown or JSON, or names the missing run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def package(examples: Any) -> Facts:
         provenance=None,
         memory_bytes=None,
     )
-    made = examples.package(
+    example = examples.package(
         "board",
         row,
         device=None,
@@ -50,26 +50,26 @@ def package(examples: Any) -> Facts:
         verdict="unverified",
         why="no device",
     )
-    facts: Facts = made.model_dump(mode="json")
+    facts: Facts = example.model_dump(mode="json")
     return facts
 
 
 @pytest.fixture
 def store(tmp_path: Path, examples: Any, package: Facts) -> Path:
-    """A store in which the embedded recipe ran, with one target that no device timed."""
-    found = Store(tmp_path / "store")
+    """A store in which the built-in recipe ran, with one target without a device."""
+    store = Store(tmp_path / "store")
 
     def put(label: str, kind: str, facts: Facts, **inputs: str) -> Artifact:
         request = Request(label.partition(" ")[0], 1, {}, inputs, {})
-        out, _, _ = found.folders(request)
+        out, _, _ = store.folders(request)
         (out / "verification.json").write_text(json.dumps(_DETAILS))
-        return found.commit(request, kind=kind, label=label, facts=facts, seconds=0.0)
+        return store.commit(request, kind=kind, label=label, facts=facts, seconds=0.0)
 
     facts = examples.verification("onnx fp32").model_dump(mode="json")
     verification = put("verify onnx fp32", "verification", facts)
     name = Part.VERIFICATION.of(examples.candidate("onnx fp32"))
     bundle = put("package board", "bundle", package, **{name: verification.manifest.digest})
-    found.record_run("parts", {"verify onnx fp32": verification, "package board": bundle})
+    store.record_run("parts", {"verify onnx fp32": verification, "package board": bundle})
     return tmp_path / "store"
 
 
@@ -77,7 +77,7 @@ def _report(store: Path, *words: str) -> Result:
     return CliRunner().invoke(edgetl, ["report", "parts", "--store", str(store), *words])
 
 
-def test_page_is_written_where_it_is_wanted(store: Path, tmp_path: Path) -> None:
+def test_page_is_written_to_the_given_path(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "page.html"
     done = _report(store, "--out", str(out))
     assert done.exit_code == 0, done.output
@@ -85,7 +85,7 @@ def test_page_is_written_where_it_is_wanted(store: Path, tmp_path: Path) -> None
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_run_of_another_recipe_is_told(store: Path, tmp_path: Path) -> None:
+def test_run_of_a_changed_recipe_has_a_notice(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     done = _report(store, "--out", str(out))
     notice = (
@@ -96,7 +96,7 @@ def test_run_of_another_recipe_is_told(store: Path, tmp_path: Path) -> None:
     assert notice.replace("'", "&#39;") in out.read_text(encoding="utf-8")
 
 
-def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, package: Facts) -> None:
+def test_run_that_is_up_to_date_has_no_notice(tmp_path: Path, package: Facts) -> None:
     spec = ModelSpec.of(
         "mobilenet_v2", width=1.0, classes=("nut", "screw"), image_input=InputTable(size=32)
     )
@@ -104,7 +104,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, pack
     store = Store(tmp_path / "store")
     while missing := [
         (step.node, step.request)
-        for step in survey_recipe("parts", (), store).steps
+        for step in survey_recipe("parts", (), store, all_stages()).steps
         if step.request is not None and step.artifact is None
     ]:
         for node, request in missing:
@@ -114,7 +114,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, pack
                 (out / SPEC_FILE).write_text(spec.model_dump_json())
             facts = known.get(kind, {"label": node.label})
             store.commit(request, kind=kind, label=node.label, facts=facts, seconds=0.0)
-    steps = survey_recipe("parts", (), store).steps
+    steps = survey_recipe("parts", (), store, all_stages()).steps
     used = {step.node.label: step.artifact for step in steps if step.artifact is not None}
     store.record_run("parts", used)
     done = _report(store.root, "--json")
@@ -124,7 +124,7 @@ def test_run_that_the_recipe_still_asks_for_needs_no_notice(tmp_path: Path, pack
     assert "(finetune); 'edgetl run parts'" in json.loads(changed.stdout)["notice"]
 
 
-def test_device_that_is_away_keeps_no_report_back(
+def test_report_does_not_need_the_device(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("asyncssh")
@@ -134,9 +134,7 @@ def test_device_that_is_away_keeps_no_report_back(
     (tmp_path / "targets" / "far.yaml").write_text(f"{target}candidates: {{onnx: [fp32]}}\n")
     done = _report(store, "--json", "--set", "targets=[far]")
     notice = json.loads(done.stdout)["notice"]
-    assert notice.startswith(
-        "Whether the recipe still asks for what this run made could not be found out: "
-    )
+    assert notice.startswith("It could not be checked whether this run is up to date: ")
     assert "127.0.0.1" in notice
 
 
@@ -150,20 +148,18 @@ def test_markdown_alone_writes_no_file(
     assert not (tmp_path / "report.html").exists()
 
 
-def test_json_tells_targets_and_lineage_and_the_page_if_it_is_wanted(
-    store: Path, tmp_path: Path
-) -> None:
+def test_json_has_targets_lineage_and_the_page_if_requested(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    found = json.loads(_report(store, "--json", "--out", str(out)).stdout)
-    assert found["html"] == str(out)
+    data = json.loads(_report(store, "--json", "--out", str(out)).stdout)
+    assert data["html"] == str(out)
     assert out.is_file()
-    assert found["targets"]["board"]["reason"] == "no device"
-    assert found["targets"]["board"]["limits_in_words"] == ["better than guessing"]
-    assert list(found["artifacts"]) == ["verify onnx fp32", "package board"]
-    assert found["artifacts"]["package board"]["stage"] == "package"
+    assert data["targets"]["board"]["reason"] == "no device"
+    assert data["targets"]["board"]["limits_in_words"] == ["better than guessing"]
+    assert list(data["artifacts"]) == ["verify onnx fp32", "package board"]
+    assert data["artifacts"]["package board"]["stage"] == "package"
 
 
-def test_page_goes_to_the_working_folder_by_default(
+def test_page_is_written_to_the_working_folder_by_default(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -173,13 +169,15 @@ def test_page_goes_to_the_working_folder_by_default(
     assert (tmp_path / "report.html").read_bytes() == first
 
 
-def test_markdown_and_json_do_not_go_together(store: Path) -> None:
+def test_markdown_and_json_cannot_be_combined(store: Path) -> None:
     done = _report(store, "--markdown", "--json")
     assert isinstance(done.exception, UsageError)
-    assert done.exception.message == "--markdown and --json both want standard output"
+    assert done.exception.message == (
+        "--markdown and --json cannot be combined, as both print to standard output"
+    )
 
 
-def test_recipe_that_never_ran_says_what_to_run(tmp_path: Path) -> None:
+def test_recipe_without_a_run_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edgetl", "report", "parts", "--store", str(tmp_path / "empty")],
         capture_output=True,

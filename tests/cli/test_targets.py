@@ -18,7 +18,7 @@ from edgetl.config.load import known_files, load_target
 from edgetl.devices.local import LocalDevice
 
 
-def _said(*words: str) -> str:
+def _output(*words: str) -> str:
     done = CliRunner().invoke(edgetl, ["targets", *words])
     assert done.exit_code == 0, done.output
     return done.output
@@ -30,7 +30,7 @@ def _run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_all_targets_are_listed_in_one_table() -> None:
-    header, *rows = _said().splitlines()
+    header, *rows = _output().splitlines()
     assert header.split() == [
         "target", "processor", "memory", "systems", "formats", "reached", "by",
     ]  # fmt: skip
@@ -47,39 +47,39 @@ def test_all_targets_are_listed_in_one_table() -> None:
     assert host.endswith("onnx, openvino, tflite  local")
 
 
-def test_list_is_printed_as_json_too() -> None:
-    told = json.loads(_said("--json"))
-    assert [target["name"] for target in told] == sorted(known_files("targets"))
-    by_name = {target["name"]: target for target in told}
+def test_list_is_printed_as_json() -> None:
+    data = json.loads(_output("--json"))
+    assert [target["name"] for target in data] == sorted(known_files("targets"))
+    by_name = {target["name"]: target for target in data}
     assert by_name["host"]["board"] is None
     assert by_name["rpi5"]["board"]["features"] == ["dotprod"]
 
 
-def test_target_is_shown_whole() -> None:
-    shown = _said("show", "rpi4")
+def test_target_is_shown_completely() -> None:
+    shown = _output("show", "rpi4")
     for line in (
-        "  reached by  nothing: it will be unverified",
+        "  reached by  nothing: its models stay unverified",
         "  limit       p95_ms 50.0",
         "  limit       better_than_guessing true",
         "  board       Broadcom BCM2711, 4 x Cortex-A72, aarch64",
-        "  features    none of those that speed int8 up",
+        "  features    none that speeds up int8",
         "  memory      1 GiB or more",
         "  system      bookworm: Python 3.11, glibc 2.36, onnxruntime 1.31.1, ai-edge-litert 2.3.0",
-        "  proof       device_tree_model Raspberry Pi 4 Model B",
-        "  proof       architecture aarch64",
-        "  proof       cpu_part 0xd08",
+        "  identity    device_tree_model Raspberry Pi 4 Model B",
+        "  identity    architecture aarch64",
+        "  identity    cpu_part 0xd08",
     ):
         assert line in shown.splitlines()
-    assert "  proof       features avx2\n" in _said("show", "x86-64")
-    assert "proof       tegra_release # R36" in _said("show", "jetson-orin-nano")
+    assert "  identity    features avx2\n" in _output("show", "x86-64")
+    assert "identity    tegra_release # R36" in _output("show", "jetson-orin-nano")
 
 
 def test_target_without_a_board_is_shown() -> None:
-    assert "  reached by  local" in _said("show", "host")
+    assert "  reached by  local" in _output("show", "host")
 
 
-def test_target_is_shown_as_json_too() -> None:
-    assert json.loads(_said("show", "rpi4", "--json"))["device"] is None
+def test_target_is_shown_as_json() -> None:
+    assert json.loads(_output("show", "rpi4", "--json"))["device"] is None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_target_is_shown_as_json_too() -> None:
         (
             ["--json", "show", "rpi4"],
             2,
-            "--json stands before 'show'\n  edgetl targets show ... --json",
+            "--json must follow 'show'\n  edgetl targets show ... --json",
         ),
         (["check", "mars"], 3, "targets/mars.yaml: no such file"),
         (
@@ -105,9 +105,9 @@ def test_target_is_shown_as_json_too() -> None:
         (
             ["check"],
             2,
-            "check what? Neither a target nor a device was given\n  edgetl targets check --device ",
+            "edgetl: neither a target nor a device was given\n  edgetl targets check --device ",
         ),
-        (["list"], 2, "there is no subcommand 'list'\n  'edgetl targets' alone lists them"),
+        (["list"], 2, "there is no subcommand 'list'\n  'edgetl targets' lists the targets"),
         (["show", "RPI4"], 3, "targets/RPI4.yaml: no such file; did you mean 'rpi4'?"),
         (["show", "targets/rpi4.yaml"], 3, "without folder and extension: did you mean 'rpi4'?"),
         (["check", "rpi4", "--device", "ssh://pi@127.0.0.1:1"], 7, "127.0.0.1:1"),
@@ -124,7 +124,7 @@ def test_mistake_ends_in_one_paragraph_and_its_exit_code(
     assert done.stdout == ""
 
 
-_SOUND = "{name: %s, description: mine, device: %s, threads: 1, candidates: {%s: [fp32]}}\n"
+_VALID = "{name: %s, description: mine, device: %s, threads: 1, candidates: {%s: [fp32]}}\n"
 
 
 def _targets(tmp_path: Path, **files: str) -> Path:
@@ -134,12 +134,12 @@ def _targets(tmp_path: Path, **files: str) -> Path:
     return tmp_path
 
 
-def test_targets_that_are_right_are_listed_beside_those_that_are_not(tmp_path: Path) -> None:
+def test_valid_targets_are_listed_despite_invalid_ones(tmp_path: Path) -> None:
     folder = _targets(
         tmp_path,
-        far=_SOUND % ("far", "sssh://pi@h", "onnx"),
-        good=_SOUND % ("good", "ssh://pi@h", "onnx"),
-        odd=_SOUND % ("odd", "null", "onxx"),
+        far=_VALID % ("far", "sssh://pi@h", "onnx"),
+        good=_VALID % ("good", "ssh://pi@h", "onnx"),
+        odd=_VALID % ("odd", "null", "onxx"),
     )
     done = _run(cwd=folder)
     assert done.returncode == 3
@@ -152,8 +152,8 @@ def test_targets_that_are_right_are_listed_beside_those_that_are_not(tmp_path: P
         "edgetl: targets/odd.yaml:1: candidates.onxx: unknown format 'onxx'; did you mean 'onnx'? "
         "known: onnx, openvino, tflite\n  edit targets/odd.yaml and run again\n"
     )
-    told = json.loads(_run("--json", cwd=folder).stdout)
-    assert [target["name"] for target in told] == names
+    data = json.loads(_run("--json", cwd=folder).stdout)
+    assert [target["name"] for target in data] == names
 
 
 @pytest.mark.parametrize("words", [["show", "odd"], ["check", "odd"], ["check", "odd", "--json"]])
@@ -169,10 +169,10 @@ def test_targets_that_are_right_are_listed_beside_those_that_are_not(tmp_path: P
     ],
     ids=["format", "address"],
 )
-def test_target_that_is_wrong_is_refused_with_its_line(
+def test_invalid_target_is_refused_with_its_line(
     tmp_path: Path, words: list[str], device: str, format_: str, message: str
 ) -> None:
-    done = _run(*words, cwd=_targets(tmp_path, odd=_SOUND % ("odd", device, format_)))
+    done = _run(*words, cwd=_targets(tmp_path, odd=_VALID % ("odd", device, format_)))
     assert (done.returncode, done.stdout) == (3, "")
     assert message in done.stderr
     assert "  edit targets/odd.yaml and run again\n" in done.stderr
@@ -180,9 +180,9 @@ def test_target_that_is_wrong_is_refused_with_its_line(
 
 @pytest.fixture
 def profile() -> dict[str, Any]:
-    """Return a profile that this machine fits, made of what it says of itself."""
-    found = probe(LocalDevice(), load_target("host"))
-    x86 = found["machine"] == "x86_64"
+    """Return a profile that this machine matches, made from its own facts."""
+    facts = probe(LocalDevice(), load_target("host"))
+    x86 = facts["machine"] == "x86_64"
     return {
         "name": "mine",
         "description": "this machine",
@@ -192,19 +192,19 @@ def profile() -> dict[str, Any]:
         "board": {
             "soc": "any",
             "processor": "any",
-            "cores": found["cores"],
-            "architecture": found["machine"],
-            "features": ["avx2"] if x86 and "avx2" in found["flags"] else [],
-            "memory_mib": found["memory_mib"],
+            "cores": facts["cores"],
+            "architecture": facts["machine"],
+            "features": ["avx2"] if x86 and "avx2" in facts["flags"] else [],
+            "memory_mib": facts["memory_mib"],
             "systems": [
                 {
                     "os": "this one",
-                    "python": found["python"].rpartition(".")[0],
-                    "glibc": found["glibc"],
-                    "engines": {"onnxruntime": found["packages"]["onnxruntime"]},
+                    "python": facts["python"].rpartition(".")[0],
+                    "glibc": facts["glibc"],
+                    "engines": {"onnxruntime": facts["packages"]["onnxruntime"]},
                 }
             ],
-            "identity": {"cpu_part": found["cpu_parts"]},
+            "identity": {"cpu_part": facts["cpu_parts"]},
         },
     }
 
@@ -215,13 +215,13 @@ def _written(tmp_path: Path, profile: dict[str, Any]) -> Path:
     return tmp_path
 
 
-def test_machine_that_fits_is_told_line_by_line(tmp_path: Path, profile: dict[str, Any]) -> None:
+def test_matching_machine_is_compared_line_by_line(tmp_path: Path, profile: dict[str, Any]) -> None:
     done = _run("check", "mine", cwd=_written(tmp_path, profile))
     assert (done.returncode, done.stderr) == (0, "")
     first, header, *rows = done.stdout.splitlines()
     assert first.startswith("local (")
     assert first.endswith(") as mine:")
-    assert header.split() == ["line", "expected", "found"]
+    assert header.split() == ["property", "expected", "actual"]
     assert [row.strip().split("  ")[0] for row in rows if "CPU part" not in row] == [
         "architecture", "cores", "features", "memory", "Python", "glibc", "numpy", "pillow",
         "engine of onnx",
@@ -229,34 +229,32 @@ def test_machine_that_fits_is_told_line_by_line(tmp_path: Path, profile: dict[st
     assert all(row.endswith("  ok") for row in rows)
 
 
-def test_machine_that_does_not_fit_ends_with_3(tmp_path: Path, profile: dict[str, Any]) -> None:
+def test_mismatching_machine_ends_with_3(tmp_path: Path, profile: dict[str, Any]) -> None:
     profile["board"]["identity"] = {"device_tree_model": ["Raspberry Pi 9"]}
     profile["board"]["cores"] += 1
     done = _run("check", "mine", cwd=_written(tmp_path, profile))
     assert done.returncode == 3
     wrong = [row.split("  ")[1] for row in done.stdout.splitlines() if row.endswith("  no")]
     assert wrong == ["board", "cores"]
-    assert "edgetl: targets/mine.yaml: device 'local' is another machine: board " in done.stderr
+    assert "edgetl: targets/mine.yaml: device 'local' is a different machine: board " in done.stderr
     assert "(expected Raspberry Pi 9), cores " in done.stderr
-    assert "name the device that it is, or write a profile of this one" in done.stderr
+    assert "name the right device, or write a profile of this one" in done.stderr
 
 
-def test_device_without_a_name_is_asked_which_target_it_is(
-    tmp_path: Path, profile: dict[str, Any]
-) -> None:
-    # More proof than any PC gives; on Arm the CPU part is one.
-    found = probe(LocalDevice())
-    if found["model_name"]:
-        profile["board"]["identity"] = {"model_name": found["model_name"]}
+def test_target_of_a_device_is_identified(tmp_path: Path, profile: dict[str, Any]) -> None:
+    # More specific than a generic PC; on Arm the CPU part is.
+    facts = probe(LocalDevice())
+    if facts["model_name"]:
+        profile["board"]["identity"] = {"model_name": facts["model_name"]}
     done = _run("check", "--device", "local", cwd=_written(tmp_path, profile))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0].endswith(") as mine:")
-    told = json.loads(_run("check", "--device", "local", "--json", cwd=tmp_path).stdout)
-    assert told["target"] == "mine"
+    data = json.loads(_run("check", "--device", "local", "--json", cwd=tmp_path).stdout)
+    assert data["target"] == "mine"
 
 
-def test_device_is_not_asked_while_a_target_is_wrong(tmp_path: Path) -> None:
-    folder = _targets(tmp_path, odd=_SOUND % ("odd", "null", "onxx"))
+def test_device_is_not_probed_if_a_target_is_invalid(tmp_path: Path) -> None:
+    folder = _targets(tmp_path, odd=_VALID % ("odd", "null", "onxx"))
     done = _run("check", "--device", "ssh://pi@127.0.0.1:1", cwd=folder)
     assert done.returncode == 3
     assert "targets/odd.yaml:1: candidates.onxx" in done.stderr
@@ -272,16 +270,16 @@ def test_engine_that_is_too_old_ends_with_3_and_the_line_for_pip(
     assert "-m pip install onnxruntime==99.0.0" in done.stderr
 
 
-def test_comparison_is_printed_as_json_too(tmp_path: Path, profile: dict[str, Any]) -> None:
+def test_comparison_is_printed_as_json(tmp_path: Path, profile: dict[str, Any]) -> None:
     profile["board"]["systems"][0]["python"] = "3.99"
     done = _run("check", "mine", "--json", cwd=_written(tmp_path, profile))
     assert done.returncode == 3
-    assert "has another system or Python: Python " in done.stderr
-    told = json.loads(done.stdout)
-    assert (told["target"], told["device"], told["provenance"]) == ("mine", "local", "measured")
-    (python,) = [line for line in told["lines"] if line["what"] == "Python"]
-    assert (python["expected"], python["ok"], python["ground"]) == ("3.99", False, "python")
-    assert told["found"]["executable"] == sys.executable
+    assert "has a different system or Python: Python " in done.stderr
+    data = json.loads(done.stdout)
+    assert (data["target"], data["device"], data["provenance"]) == ("mine", "local", "measured")
+    (python,) = [line for line in data["lines"] if line["name"] == "Python"]
+    assert (python["expected"], python["ok"], python["aspect"]) == ("3.99", False, "python")
+    assert data["facts"]["executable"] == sys.executable
 
 
 def test_gpu_is_shown_and_its_package_looked_for(tmp_path: Path, profile: dict[str, Any]) -> None:

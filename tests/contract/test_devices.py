@@ -1,7 +1,7 @@
-"""What every device must do, whichever way it is reached; those that need no network are run.
+"""The contract of devices, run on those that need no network.
 
-A file of `devices/` here is one way to reach a device in tests: its ``running(folder)`` is a
-context that gives a function from a home folder to an address.
+A file of `devices/` here is one kind of device in tests: its ``running(folder)`` is a
+context that yields a function from a home folder to an address.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import pytest
 from edgetl.devices import DEVICES, Connection, Device, check_device, open_device
 from edgetl.errors import DeviceError, ExitCode, UsageError
 
-_WAYS = sorted(Path(__file__).with_name("devices").glob("*.py"))
+_KINDS = sorted(Path(__file__).with_name("devices").glob("*.py"))
 
 
-@pytest.fixture(scope="session", params=_WAYS, ids=[path.stem for path in _WAYS])
+@pytest.fixture(scope="session", params=_KINDS, ids=[path.stem for path in _KINDS])
 def address(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Path], str]]:
@@ -42,8 +42,8 @@ def device(
     return open_device(address(tmp_path))
 
 
-def test_every_way_in_this_suite_is_a_device() -> None:
-    assert {path.stem for path in _WAYS} <= set(DEVICES.names())
+def test_every_kind_in_this_suite_is_a_device() -> None:
+    assert {path.stem for path in _KINDS} <= set(DEVICES.names())
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def connection(device: Device) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize("name", DEVICES.names())
-def test_address_that_begins_with_its_name_is_handed_to_it(name: str) -> None:
+def test_address_is_parsed_by_the_device_that_it_begins_with(name: str) -> None:
     with pytest.raises(UsageError, match=name) as caught:
         open_device(f"{name}:{{not an address}}")
     assert caught.value.remedy
@@ -62,21 +62,21 @@ def test_address_that_begins_with_its_name_is_handed_to_it(name: str) -> None:
     )
 
 
-def test_device_says_what_it_is_called_and_what_its_times_are(device: Device) -> None:
+def test_device_has_an_address_and_a_provenance(device: Device) -> None:
     assert device.address.startswith(DEVICES.names())
     assert device.provenance in {"measured", "emulated"}
 
 
-def test_description_is_plain_json_and_repeats_at_once(device: Device) -> None:
-    found = device.describe()
+def test_description_is_plain_json_and_reproducible(device: Device) -> None:
+    facts = device.describe()
     started = time.perf_counter()
     again = device.describe()
     # A login and the start of two Pythons, on a machine that runs other tests.
     assert time.perf_counter() - started < 10.0
-    assert json.loads(json.dumps(found)) == found == again
+    assert json.loads(json.dumps(facts)) == facts == again
 
 
-def test_files_go_there_and_come_back(connection: Connection, tmp_path: Path) -> None:
+def test_files_are_copied_both_ways(connection: Connection, tmp_path: Path) -> None:
     source = tmp_path / "source.bin"
     source.write_bytes(bytes(range(256)))
     connection.put({"inner/there.bin": source})
@@ -87,7 +87,7 @@ def test_files_go_there_and_come_back(connection: Connection, tmp_path: Path) ->
     assert (tmp_path / "inner" / "back.bin").read_bytes() == source.read_bytes()
 
 
-def test_what_is_printed_comes_back(connection: Connection) -> None:
+def test_output_is_returned(connection: Connection) -> None:
     assert connection.run(["-c", "print('gr\\u00fcn')"], timeout_s=60) == "grün\n"
 
 
@@ -100,15 +100,15 @@ def test_every_connection_starts_with_an_empty_folder(device: Device, tmp_path: 
     assert listed == "[]\n"
 
 
-def test_failure_carries_the_last_lines(connection: Connection) -> None:
-    with pytest.raises(DeviceError, match=r"ended with 1: .*KeyError: 'speed'") as caught:
+def test_error_quotes_the_last_lines(connection: Connection) -> None:
+    with pytest.raises(DeviceError, match=r"exited with 1: .*KeyError: 'speed'") as caught:
         connection.run(["-c", "{}['speed']"], timeout_s=60)
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
     assert caught.value.remedy
 
 
-def test_silence_is_told_as_such(connection: Connection) -> None:
-    with pytest.raises(DeviceError, match="ended with 9: it said nothing"):
+def test_missing_error_output_is_reported(connection: Connection) -> None:
+    with pytest.raises(DeviceError, match="exited with 9: no error output"):
         connection.run(["-c", "raise SystemExit(9)"], timeout_s=60)
 
 
@@ -120,7 +120,7 @@ def test_command_that_takes_too_long_is_stopped(connection: Connection) -> None:
 
 
 def test_missing_file_is_named(connection: Connection, tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="holds no file 'nothing'"):
+    with pytest.raises(DeviceError, match="has no file 'nothing'"):
         connection.get(["nothing"], tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""apt itself, with a small archive in a folder that the test writes and signs."""
+"""The real apt, with a small archive that the test writes and signs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     any(shutil.which(tool) is None for tool in _TOOLS), reason=f"needs {', '.join(_TOOLS)}"
 )
 
-# `python3` needs a library by another name than its package's, one of two alternatives of which
+# `python3` needs a library by a virtual name, one of two alternatives of which
 # the first does not exist, and at least version 2 of a third, which the archive holds in two.
 _INDEX = {
     "python3_3.11_arm64": "Depends: libc-abi, libold | libnew, libssl (>= 2)\nRecommends: docs\n",
@@ -56,14 +56,14 @@ class Signer:
 def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
     home = tmp_path_factory.mktemp("g")
     home.chmod(0o700)
-    found = Signer(home, home / "keys.gpg")
-    found._gpg("--quick-generate-key", "Test <test@example.invalid>", "ed25519", "sign", "never")
-    found._gpg("--output", str(found.keyring), "--export")
-    # apt reads it as a user without rights.
+    signer = Signer(home, home / "keys.gpg")
+    signer._gpg("--quick-generate-key", "Test <test@example.invalid>", "ed25519", "sign", "never")
+    signer._gpg("--output", str(signer.keyring), "--export")
+    # apt reads it as an unprivileged user.
     for folder in (home, *home.parents):
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    yield found
+    yield signer
     stop = ["gpgconf", "--homedir", str(home), "--kill", "all"]
     subprocess.run(stop, check=False)
 
@@ -97,22 +97,22 @@ def write_archive(folder: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return an empty folder that apt, which drops root's rights, can read."""
-    found = tmp_path / "archive"
-    found.mkdir()
-    for path in (found, *found.parents):
+    """Return an empty folder that apt can read after dropping root privileges."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for path in (folder, *folder.parents):
         if path.stat().st_uid == os.getuid() and path != Path("/"):
             path.chmod(path.stat().st_mode | 0o055)
-    return found
+    return folder
 
 
 def get(folder: Path, keyring: Path, out: Path, *packages: str) -> list[str]:
     out.mkdir(exist_ok=True)
     archive = Archive(f"file:{folder}", keyring)
-    found = fetch(packages, suite="bookworm", architecture="arm64", archive=archive, folder=out)
-    assert all(package.sha256 == digest(package.file) for package in found)
-    assert all(package.file.parent == out for package in found)
-    return [package.name for package in found]
+    fetched = fetch(packages, suite="bookworm", architecture="arm64", archive=archive, folder=out)
+    assert all(package.sha256 == digest(package.file) for package in fetched)
+    assert all(package.file.parent == out for package in fetched)
+    return [package.name for package in fetched]
 
 
 def test_dependencies_alternatives_virtual_packages_and_versions_are_followed(
@@ -120,9 +120,9 @@ def test_dependencies_alternatives_virtual_packages_and_versions_are_followed(
 ) -> None:
     signer.sign(write_archive(folder))
 
-    found = get(folder, signer.keyring, tmp_path / "out", "python3")
+    names = get(folder, signer.keyring, tmp_path / "out", "python3")
 
-    assert found == [
+    assert names == [
         "libc6_2.36_arm64",
         "libgcc-s1_12_arm64",
         "libnew_1.0_arm64",
@@ -131,7 +131,7 @@ def test_dependencies_alternatives_virtual_packages_and_versions_are_followed(
     ]
 
 
-def test_package_that_is_not_what_the_index_says_is_refused(
+def test_package_that_differs_from_the_index_is_refused(
     folder: Path, signer: Signer, tmp_path: Path
 ) -> None:
     signer.sign(write_archive(folder))
@@ -143,7 +143,7 @@ def test_package_that_is_not_what_the_index_says_is_refused(
     assert not any((tmp_path / "out").iterdir())
 
 
-def test_index_that_is_not_what_was_signed_is_refused(
+def test_index_that_differs_from_the_signed_digest_is_refused(
     folder: Path, signer: Signer, tmp_path: Path
 ) -> None:
     release = write_archive(folder)
@@ -155,19 +155,17 @@ def test_index_that_is_not_what_was_signed_is_refused(
         get(folder, signer.keyring, tmp_path / "out", "python3")
 
 
-def test_archive_without_a_signature_is_refused(
-    folder: Path, signer: Signer, tmp_path: Path
-) -> None:
+def test_unsigned_archive_is_refused(folder: Path, signer: Signer, tmp_path: Path) -> None:
     write_archive(folder)
 
     with pytest.raises(DeviceError, match="is not signed") as caught:
         get(folder, signer.keyring, tmp_path / "out", "python3")
 
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
-    assert "use another mirror of Debian" in caught.value.remedy
+    assert "use another Debian mirror" in caught.value.remedy
 
 
-def test_archive_that_was_changed_after_signing_is_refused(
+def test_archive_changed_after_signing_is_refused(
     folder: Path, signer: Signer, tmp_path: Path
 ) -> None:
     signer.sign(write_archive(folder))
@@ -194,7 +192,7 @@ def test_unknown_package_is_named(
         get(folder, signer.keyring, tmp_path / "out", package)
 
 
-def test_mirror_out_of_reach_is_one_paragraph_with_the_remedy(
+def test_error_for_an_unreachable_mirror_is_one_paragraph(
     signer: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_apt, "_RETRIES", 0)
@@ -208,36 +206,40 @@ def test_mirror_out_of_reach_is_one_paragraph_with_the_remedy(
 
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
     assert "\n" not in caught.value.message
-    assert caught.value.remedy.startswith("an emulated device is fetched once, then kept: connect")
+    assert caught.value.remedy.startswith(
+        "an emulated device is downloaded once, then kept: connect"
+    )
 
 
-def test_machine_without_apt_is_told_so(
+def test_missing_apt_is_reported(
     signer: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(DeviceError, match="'apt-config' is not here to fetch them") as caught:
+    with pytest.raises(
+        DeviceError, match="'apt-config', which downloads them, is not installed"
+    ) as caught:
         get(tmp_path, signer.keyring, tmp_path / "out", "python3")
 
     assert "container with Debian or Ubuntu" in caught.value.remedy
 
 
-def test_mirror_that_is_named_wins(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_mirror_is_preferred(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_apt, "_KEYRINGS", (Path("/nowhere"), signer.keyring))
 
     assert find_archive("http://mirror/debian") == Archive("http://mirror/debian", signer.keyring)
 
 
-def test_missing_keys_are_named_with_the_package_that_brings_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_keys_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(_apt, "_KEYRINGS", (tmp_path / "none.gpg",))
 
-    with pytest.raises(DeviceError, match=r"Debian's keys are not on this machine \(.*none\.gpg\)"):
+    with pytest.raises(
+        DeviceError, match=r"Debian's keys are missing on this machine \(.*none\.gpg\)"
+    ):
         find_archive("http://mirror/debian")
 
 
-def test_machine_of_another_family_gets_packages_from_debian_itself(
+def test_machine_without_debian_mirrors_uses_debians_own(
     signer: Signer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "apt.conf"
@@ -252,7 +254,7 @@ def test_machine_of_another_family_gets_packages_from_debian_itself(
     assert find_archive(None).mirror == "http://deb.debian.org/debian"
 
 
-def test_own_mirror_is_the_one_of_debian(
+def test_debian_mirror_of_the_machine_is_used(
     signer: Signer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "apt.conf"

@@ -24,10 +24,10 @@ def must_not_make(_: Path) -> Facts:
 
 
 def silent(_: str) -> None:
-    """Take a line and tell nobody."""
+    """Discard a line."""
 
 
-def test_folder_is_made_once_and_then_found(tmp_path: Path) -> None:
+def test_folder_is_made_once_and_then_reused(tmp_path: Path) -> None:
     lines: list[str] = []
     cache = Cache(tmp_path / "cache", lines.append)
 
@@ -41,7 +41,7 @@ def test_folder_is_made_once_and_then_found(tmp_path: Path) -> None:
     assert manifest == {"request": REQUEST, "made_of": {"libc6_2.36_arm64": "ab" * 32}}
 
 
-def test_another_request_gets_another_folder(tmp_path: Path) -> None:
+def test_different_request_has_a_different_folder(tmp_path: Path) -> None:
     cache = Cache(tmp_path, silent)
 
     first = cache.keep("debian", REQUEST, what="it", make=write_one)
@@ -50,7 +50,7 @@ def test_another_request_gets_another_folder(tmp_path: Path) -> None:
     assert first.tree != second.tree
 
 
-def test_failure_leaves_nothing_that_could_be_taken_for_the_folder(tmp_path: Path) -> None:
+def test_failure_leaves_no_folder(tmp_path: Path) -> None:
     def fail(tree: Path) -> Facts:
         (tree / "half").touch()
         raise DeviceError("no network", remedy="connect")
@@ -60,19 +60,19 @@ def test_failure_leaves_nothing_that_could_be_taken_for_the_folder(tmp_path: Pat
         cache.keep("debian", REQUEST, what="it", make=fail)
 
     assert not [path for path in cache.root.iterdir() if path.is_dir()]
-    made = cache.keep("debian", REQUEST, what="it", make=write_one)
-    assert [path.name for path in made.tree.iterdir()] == ["file"]
+    kept = cache.keep("debian", REQUEST, what="it", make=write_one)
+    assert [path.name for path in kept.tree.iterdir()] == ["file"]
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     cache = Cache(tmp_path, silent)
     name = cache.keep("debian", REQUEST, what="it", make=write_one).tree.parent.name
     (tmp_path / name).rename(tmp_path / f".{name}.part")
     (tmp_path / f".{name}.part" / "tree" / "half").touch()
 
-    made = cache.keep("debian", REQUEST, what="it", make=write_one)
+    kept = cache.keep("debian", REQUEST, what="it", make=write_one)
 
-    assert [path.name for path in made.tree.iterdir()] == ["file"]
+    assert [path.name for path in kept.tree.iterdir()] == ["file"]
     assert not (tmp_path / f".{name}.part").exists()
 
 
@@ -85,7 +85,7 @@ def make_slowly(root: Path) -> None:
     Cache(root, silent).keep("debian", REQUEST, what="it", make=make)
 
 
-def test_second_process_waits_and_takes_the_firsts(tmp_path: Path) -> None:
+def test_second_process_waits_and_uses_the_first_ones_folder(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=make_slowly, args=(tmp_path,)) for _ in range(3)]
     for process in processes:
@@ -103,7 +103,7 @@ def test_second_process_waits_and_takes_the_firsts(tmp_path: Path) -> None:
         (None, "manifest.json is missing"),
         ("{", "manifest.json cannot be read"),
         ("{}", "manifest.json cannot be read: KeyError"),
-        ('{"made_of": {}, "request": {}}', "it belongs to another request"),
+        ('{"made_of": {}, "request": {}}', "it belongs to a different request"),
     ],
     ids=["missing", "cut", "empty", "foreign"],
 )

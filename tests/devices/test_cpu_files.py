@@ -27,7 +27,7 @@ _MIDR = {
 }
 
 
-def test_cpuinfo_of_a_pi_4_is_the_boards_four_times() -> None:
+def test_cpuinfo_of_a_pi_4_repeats_the_boards_block_four_times() -> None:
     blocks = cpuinfo(CORES["cortex-a72"]).split("\n\n")
 
     assert blocks[0] + "\n" == _PI_4
@@ -44,11 +44,11 @@ def test_only_the_pi_5_has_dot_products() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(CORES))
-def test_identification_register_is_the_boards(name: str, tmp_path: Path) -> None:
+def test_identification_register_matches_the_board(name: str, tmp_path: Path) -> None:
     write_cpu_files(CORES[name], tmp_path)
 
-    found = tmp_path / "sys/devices/system/cpu/cpu3/regs/identification/midr_el1"
-    assert found.read_text().strip() == _MIDR[name]
+    register = tmp_path / "sys/devices/system/cpu/cpu3/regs/identification/midr_el1"
+    assert register.read_text().strip() == _MIDR[name]
 
 
 @pytest.mark.parametrize("name", sorted(CORES))

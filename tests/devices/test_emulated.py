@@ -1,4 +1,4 @@
-"""Addresses, and how the emulator is started: with a script in its place, and no network."""
+"""Addresses, and the start of the emulator, which a script replaces; no network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgetl.devices.emulated import EmulatedDevice, parse
 from edgetl.errors import DeviceError, ExitCode, UsageError
 from edgetl.types import Facts
 
-# Takes `-cpu NAME -L ROOT PYTHON -S ARGUMENTS...` and says what it was given.
+# Takes `-cpu NAME -L ROOT PYTHON -S ARGUMENTS...` and prints them.
 _SHOW = """#!/bin/sh
 echo "cpu $2 $QEMU_CPU"
 echo "root $(cat "$4/proc/cpuinfo" | grep -c '^processor') $(ls "$4" | tr '\\n' ' ')"
@@ -33,8 +33,8 @@ Make = Callable[[str], EmulatedDevice]
 
 
 @pytest.fixture
-def made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Return a function that makes a device whose emulator is the given script."""
+def device_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Return a function that makes a device with a script as its emulator."""
 
     def make(script: str) -> EmulatedDevice:
         def emulator(_architecture: str, _archive: object, tree: Path) -> Facts:
@@ -44,7 +44,7 @@ def made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             path.chmod(0o755)
             return {"qemu": "0"}
 
-        def userland(_system: object, _archive: object, tree: Path) -> Facts:
+        def rootfs(_system: object, _archive: object, tree: Path) -> Facts:
             (tree / "usr").mkdir()
             (tree / "lib").symlink_to("usr/lib")
             return {"libc6": "1"}
@@ -55,7 +55,7 @@ def made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
         monkeypatch.setattr(emulated, "find_archive", lambda _: None)
         monkeypatch.setattr(emulated, "make_emulator", emulator)
-        monkeypatch.setattr(emulated, "make_rootfs", userland)
+        monkeypatch.setattr(emulated, "make_rootfs", rootfs)
         monkeypatch.setattr(emulated, "install", install)
         return EmulatedDevice(cpu="cortex-a76", cache=tmp_path / "cache", note=lambda _: None)
 
@@ -82,9 +82,7 @@ def made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         ),
     ],
 )
-def test_address_names_a_device_and_the_device_its_address(
-    address: str, device: EmulatedDevice
-) -> None:
+def test_device_of_an_address_has_the_same_address(address: str, device: EmulatedDevice) -> None:
     assert open_device(address) == parse(address) == device
     assert device.address == address
 
@@ -99,7 +97,7 @@ def test_address_names_a_device_and_the_device_its_address(
         ),
         (
             "emulated",
-            "'emulated' does not say which processor",
+            "'emulated' names no processor",
             "name the processor: emulated:cortex-a72; known: cortex-a53, cortex-a72, cortex-a76",
         ),
         (
@@ -119,18 +117,18 @@ def test_address_names_a_device_and_the_device_its_address(
         ),
         (
             "emulated:cortex-a72?system=trixie&system=bookworm",
-            "setting 'system' in .* has two values",
-            "give one",
+            "setting 'system' in .* has several values",
+            "write one value",
         ),
         (
             "emulated:cortex-a72?mirror=http://a/debian%20[trusted=yes]",
-            "is no address of a mirror of Debian",
-            "write mirror=http://..., the folder that holds 'dists'",
+            "is not the address of a Debian mirror",
+            "write mirror=http://..., the folder that contains 'dists'",
         ),
     ],
     ids=["processor", "none", "setting", "system", "engine", "twice", "mirror"],
 )
-def test_wrong_address_is_refused_with_what_is_allowed(
+def test_error_for_an_invalid_address_names_valid_ones(
     address: str, message: str, remedy: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
@@ -140,11 +138,11 @@ def test_wrong_address_is_refused_with_what_is_allowed(
     assert re.search(message, check_device(address) or "")
 
 
-def test_times_are_worth_nothing() -> None:
+def test_times_are_emulated() -> None:
     assert EmulatedDevice().provenance == "emulated"
 
 
-def test_looking_at_an_address_fetches_nothing(tmp_path: Path) -> None:
+def test_parsing_an_address_downloads_nothing(tmp_path: Path) -> None:
     replace(open_device_in(tmp_path), cpu="cortex-a53")
 
     assert not any(tmp_path.iterdir())
@@ -154,8 +152,8 @@ def open_device_in(folder: Path) -> EmulatedDevice:
     return replace(parse("emulated:cortex-a72"), cache=folder)
 
 
-def test_emulator_gets_a_named_processor_a_root_and_nothing_else(made_of: Make) -> None:
-    device = made_of(_SHOW)
+def test_emulator_gets_a_processor_and_a_root_and_nothing_else(device_with: Make) -> None:
+    device = device_with(_SHOW)
 
     with device.connect() as connection:
         printed = connection.run(["-m", "edgetl.runtime", "check"], timeout_s=30)
@@ -171,21 +169,23 @@ def test_emulator_gets_a_named_processor_a_root_and_nothing_else(made_of: Make) 
     assert sites == ["images", "onnxruntime", "ai-edge-litert"]
 
 
-def test_only_the_engine_that_was_asked_for_is_there(made_of: Make) -> None:
-    device = replace(made_of(_SHOW), engines=("onnxruntime",))
+def test_only_requested_engines_are_available(device_with: Make) -> None:
+    device = replace(device_with(_SHOW), engines=("onnxruntime",))
 
     with device.connect() as connection:
         assert "ai-edge-litert" not in connection.run([], timeout_s=30)
 
 
-def test_files_go_there_and_come_back_and_the_folder_goes(made_of: Make, tmp_path: Path) -> None:
+def test_files_are_copied_both_ways_and_the_folder_is_removed(
+    device_with: Make, tmp_path: Path
+) -> None:
     (tmp_path / "source").write_bytes(b"\0pixels")
 
-    with made_of("#!/bin/sh\nmv a/b a/c\n").connect() as connection:
+    with device_with("#!/bin/sh\nmv a/b a/c\n").connect() as connection:
         connection.put({"a/b": tmp_path / "source"})
         connection.run([], timeout_s=30)
         connection.get(["a/c"], tmp_path)
-        with pytest.raises(DeviceError, match="'emulated:cortex-a76' holds no file 'a/b'"):
+        with pytest.raises(DeviceError, match="'emulated:cortex-a76' has no file 'a/b'"):
             connection.get(["a/b"], tmp_path)
         folder = connection.folder
 
@@ -193,8 +193,8 @@ def test_files_go_there_and_come_back_and_the_folder_goes(made_of: Make, tmp_pat
     assert not folder.exists()
 
 
-def test_time_limit_ends_all_that_was_started(made_of: Make) -> None:
-    with made_of(_SLEEP).connect() as connection:
+def test_time_limit_kills_all_child_processes(device_with: Make) -> None:
+    with device_with(_SLEEP).connect() as connection:
         with pytest.raises(DeviceError, match=r"on device 'emulated:cortex-a76' took longer than"):
             connection.run(["slow.py"], timeout_s=1.0)
         child = int((connection.folder / "child").read_text())
@@ -205,7 +205,7 @@ def test_time_limit_ends_all_that_was_started(made_of: Make) -> None:
 def ended(process: int) -> bool:
     for _ in range(100):
         stat = Path(f"/proc/{process}/stat")
-        # An orphan that nobody waits for stays as a zombie.
+        # An orphan that is not reaped stays a zombie.
         if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
             return True
         time.sleep(0.05)
@@ -215,33 +215,35 @@ def ended(process: int) -> bool:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("echo 'no such model' >&2; exit 6", "ended with 6: no such model"),
-        ("exit 3", "ended with 3: it said nothing"),
+        ("echo 'no such model' >&2; exit 6", "exited with 6: no such model"),
+        ("exit 3", "exited with 3: no error output"),
         ("kill -SEGV $$", "was killed by SIGSEGV"),
     ],
 )
-def test_failure_is_told_with_the_last_lines(made_of: Make, script: str, message: str) -> None:
+def test_error_of_a_failed_process_quotes_its_last_lines(
+    device_with: Make, script: str, message: str
+) -> None:
     with (
-        made_of(f"#!/bin/sh\n{script}\n").connect() as connection,
+        device_with(f"#!/bin/sh\n{script}\n").connect() as connection,
         pytest.raises(DeviceError, match=f"'python x' on device 'emulated:cortex-a76' {message}"),
     ):
         connection.run(["x"], timeout_s=30)
 
 
-def test_missing_engine_names_the_address_that_has_it(made_of: Make) -> None:
+def test_remedy_for_a_missing_engine_names_an_address_with_it(device_with: Make) -> None:
     script = "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'openvino'\" >&2; exit 1\n"
     with (
-        made_of(script).connect() as connection,
+        device_with(script).connect() as connection,
         pytest.raises(DeviceError, match="No module named 'openvino'") as caught,
     ):
         connection.run(["x"], timeout_s=30)
 
-    remedy = "give --device 'emulated:cortex-a76?engine=...' with the engine openvino"
+    remedy = "use --device 'emulated:cortex-a76?engine=...' with the engine openvino"
     assert caught.value.remedy == remedy
 
 
-def test_emulator_that_may_not_run_is_named(made_of: Make, tmp_path: Path) -> None:
-    device = made_of(_SHOW)
+def test_emulator_without_permission_to_run_is_reported(device_with: Make, tmp_path: Path) -> None:
+    device = device_with(_SHOW)
     with device.connect():
         (emulator,) = (tmp_path / "cache").glob(f"qemu-*/tree/{EMULATOR}")
     emulator.chmod(0o644)
@@ -253,14 +255,14 @@ def test_emulator_that_may_not_run_is_named(made_of: Make, tmp_path: Path) -> No
         connection.run([], timeout_s=30)
 
 
-def test_cold_cache_without_a_network_is_one_paragraph_with_the_remedy(
-    made_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_cold_cache_without_a_network_is_reported_in_one_paragraph(
+    device_with: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(mirror: str | None) -> None:
         raise DeviceError(f"no route to {mirror}", remedy="connect this machine to the network")
 
     lines: list[str] = []
-    device = replace(made_of(_SHOW), mirror="http://mirror/debian", note=lines.append)
+    device = replace(device_with(_SHOW), mirror="http://mirror/debian", note=lines.append)
     monkeypatch.setattr(emulated, "find_archive", unreachable)
 
     with pytest.raises(DeviceError, match="no route to http://mirror/debian") as caught:
@@ -272,8 +274,8 @@ def test_cold_cache_without_a_network_is_one_paragraph_with_the_remedy(
     assert line.endswith(f"; kept in {tmp_path / 'cache'}")
 
 
-def test_warm_cache_needs_no_network(made_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = made_of(_SHOW)
+def test_warm_cache_needs_no_network(device_with: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = device_with(_SHOW)
     with device.connect():
         pass
     for name in ("find_archive", "make_emulator", "make_rootfs", "install"):
@@ -283,7 +285,7 @@ def test_warm_cache_needs_no_network(made_of: Make, monkeypatch: pytest.MonkeyPa
         assert connection.run([], timeout_s=30)
 
 
-def test_machine_that_has_no_emulator_is_told_so(
+def test_machine_without_an_emulator_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")

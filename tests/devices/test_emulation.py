@@ -1,9 +1,9 @@
-"""The real thing: Debian and wheels fetched if they are not kept yet, programs run on them.
+"""Real emulation: programs run on Debian and wheels, which are downloaded if necessary.
 
-Needs the network once, so it is no part of the default tests. Whole bundles on Cortex-A72 and A76
-are the business of `tests/system/test_emulated_boards.py`. Allowed differences: the same engine
-with other kernels adds floats in another order, 1e-4 of the outputs' range; integers are the same
-or one step of 255 apart.
+Needs the network once, so it is not part of the default tests. Bundles on Cortex-A72 and A76 are
+tested in `tests/system/test_emulated_boards.py`. Tolerances: the same engine with other kernels
+adds floats in a different order, 1e-4 of the outputs' range; integers differ by at most one step of
+255.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ pytestmark = [
 
 BOARDS = {
     "emulated:cortex-a53": ("onnx", "tflite"),
-    # Not in the default set of engines; on cores without dot products it refuses int8 files.
+    # Not a default engine; refuses int8 files on cores without dot products.
     "emulated:cortex-a76?engine=openvino": ("openvino",),
 }
-"""Address to the formats that are answered there."""
+"""Formats to run by address."""
 ALLOWED = {"fp32": 1e-4, "int8": 1 / 255}
 _TIMEOUT_S = 300.0
-_ANSWER = """
+_PROGRAM = """
 import sys
 import numpy as np
 from pathlib import Path
 from edgetl.runtime.engines import open_session
 session = open_session(sys.argv[1], Path(sys.argv[2]), 1)
 rows = [session.run({"image": image[None]}) for image in np.load("images.npy")]
-np.save("answers.npy", np.concatenate([next(iter(row.values())) for row in rows]))
+np.save("outputs.npy", np.concatenate([next(iter(row.values())) for row in rows]))
 """
 
 
@@ -75,46 +75,46 @@ def models(
         nn.Linear(32, 10),
     )
     module = RawPixels(network, (0.5, 0.4, 0.3), (0.2, 0.2, 0.25)).eval()
-    found: dict[tuple[str, str], Path] = {}
+    files: dict[tuple[str, str], Path] = {}
     for name in sorted({name for names in BOARDS.values() for name in names}):
         exporter, quantizer = EXPORTERS.load(name), QUANTIZERS.load(for_format(name) or "")
         folders = {each: tmp_path_factory.mktemp(f"{name}-{each}") for each in ALLOWED}
         exporter.export(module, {"image": torch.zeros(1, 64, 64, 3)}, ("logits",), folders["fp32"])
         model = folders["fp32"] / exporter.file
         quantizer.quantize(model, {"image": images}, Precision.INT8, Int8Table(), folders["int8"])
-        found |= {(name, each): folder / exporter.file for each, folder in folders.items()}
-    return found
+        files |= {(name, each): folder / exporter.file for each, folder in folders.items()}
+    return files
 
 
 def predictions(
     device: Device, models: Mapping[tuple[str, str], Path], images: NDArray[np.uint8], work: Path
 ) -> dict[tuple[str, str], NDArray[np.float32]]:
     work.mkdir()
-    (work / "answer.py").write_text(_ANSWER)
+    (work / "predict.py").write_text(_PROGRAM)
     np.save(work / "images.npy", images)
-    found: dict[tuple[str, str], NDArray[np.float32]] = {}
+    outputs: dict[tuple[str, str], NDArray[np.float32]] = {}
     with device.connect() as connection:
-        files = {name: work / name for name in ("answer.py", "images.npy")}
+        files = {name: work / name for name in ("predict.py", "images.npy")}
         connection.put({**runtime_files(), **files})
         for (name, precision), file in models.items():
             connection.put({path.name: path for path in file.parent.iterdir()})
-            connection.run(["answer.py", name, file.name], timeout_s=_TIMEOUT_S)
-            connection.get(["answers.npy"], work)
-            found[name, precision] = np.load(work / "answers.npy")
-    return found
+            connection.run(["predict.py", name, file.name], timeout_s=_TIMEOUT_S)
+            connection.get(["outputs.npy"], work)
+            outputs[name, precision] = np.load(work / "outputs.npy")
+    return outputs
 
 
 @pytest.mark.parametrize("address", BOARDS)
-def test_models_answer_as_they_do_here(
+def test_predictions_match_those_of_this_machine(
     address: str,
     models: Mapping[tuple[str, str], Path],
     images: NDArray[np.uint8],
     tmp_path: Path,
 ) -> None:
-    meant = {key: file for key, file in models.items() if key[0] in BOARDS[address]}
+    tested = {key: file for key, file in models.items() if key[0] in BOARDS[address]}
 
-    here = predictions(LocalDevice(), meant, images, tmp_path / "here")
-    there = predictions(open_device(address), meant, images, tmp_path / "there")
+    here = predictions(LocalDevice(), tested, images, tmp_path / "here")
+    there = predictions(open_device(address), tested, images, tmp_path / "there")
 
     for (name, precision), expected in here.items():
         worst = np.abs(there[name, precision] - expected).max()
@@ -125,25 +125,23 @@ def test_models_answer_as_they_do_here(
     ("address", "python"),
     [("emulated:cortex-a72", "3.11"), ("emulated:cortex-a76?system=trixie", "3.13")],
 )
-def test_description_is_of_an_arm_processor_and_says_that_it_is_emulated(
-    address: str, python: str
-) -> None:
+def test_description_is_of_an_emulated_arm_processor(address: str, python: str) -> None:
     device = open_device(address)
 
-    found = device.describe()
+    facts = device.describe()
 
-    assert found["machine"] == "aarch64"
-    cpu = found["emulation"]["cpu"]
+    assert facts["machine"] == "aarch64"
+    cpu = facts["emulation"]["cpu"]
     assert address.startswith(f"emulated:{cpu}")
-    assert found["processor"] == f"emulated {cpu}"
-    assert found["provenance"] == device.provenance == "emulated"
-    assert json.loads(json.dumps(found)) == found
+    assert facts["processor"] == f"emulated {cpu}"
+    assert facts["provenance"] == device.provenance == "emulated"
+    assert json.loads(json.dumps(facts)) == facts
     with device.connect() as connection:
         code = "import sys, numpy, PIL.Image, onnxruntime; print('%d.%d' % sys.version_info[:2])"
         assert connection.run(["-c", code], timeout_s=_TIMEOUT_S).strip() == python
 
 
-def test_this_machines_packages_are_out_of_reach() -> None:
+def test_this_machines_packages_are_not_importable() -> None:
     code = "import sys; print(*sys.path, sep='\\n')"
 
     with open_device("emulated:cortex-a72").connect() as connection:
@@ -156,7 +154,7 @@ def test_this_machines_packages_are_out_of_reach() -> None:
     assert all("/edgetl-emulated-" in path for path in paths[3:])
 
 
-def test_command_that_takes_too_long_is_stopped() -> None:
+def test_command_is_killed_at_its_time_limit() -> None:
     with (
         open_device("emulated:cortex-a72").connect() as connection,
         pytest.raises(DeviceError, match=r"took longer than 1 s"),
@@ -164,19 +162,19 @@ def test_command_that_takes_too_long_is_stopped() -> None:
         connection.run(["-c", "import time; time.sleep(60)"], timeout_s=1.0)
 
 
-def test_engine_that_was_not_asked_for_is_named_with_the_address_that_has_it() -> None:
+def test_remedy_for_a_missing_engine_names_an_address_with_it() -> None:
     with (
         open_device("emulated:cortex-a76").connect() as connection,
         pytest.raises(DeviceError, match=r"No module named 'openvino'") as caught,
     ):
         connection.run(["-c", "import openvino"], timeout_s=60)
 
-    remedy = "give --device 'emulated:cortex-a76?engine=...' with the engine openvino"
+    remedy = "use --device 'emulated:cortex-a76?engine=...' with the engine openvino"
     assert caught.value.remedy == remedy
 
 
-def test_processor_has_the_features_of_its_core_alone() -> None:
-    """HWCAP is what qemu emulates, in the auxiliary vector; bit 20 is the dot product."""
+def test_processor_has_only_the_features_of_its_core() -> None:
+    """HWCAP in the auxiliary vector describes the emulated core; bit 20 is the dot product."""
     code = (
         "import ctypes; f = ctypes.CDLL(None).getauxval; f.restype = ctypes.c_ulong; "
         "print(f(16) >> 20 & 1, open('/proc/cpuinfo').read().count('asimddp'))"

@@ -1,4 +1,4 @@
-"""The plug-in's lines, its compiler, and how qemu is started with it; real counts at the end."""
+"""The plug-in, its compiler, and the start of qemu; real counts at the end."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from edgetl.nn.layers import RawPixels
 from edgetl.quantizers import QUANTIZERS, for_format
 from edgetl.types import Facts, Precision
 
-# In place of qemu: finds `out=` in its third argument and marks twice there.
+# Replaces qemu: writes two marks to the file after `out=` in its third argument.
 _MARKS = """#!/bin/sh
 file="${2#*,out=}"
 echo "10 20 30 40 50 60" >> "$file"
 echo "11 22 33 44 55 66" >> "$file"
 """
-# Python binds every function of a library when it opens it, and qemu's are not here.
+# Loading a library resolves all its symbols, so stubs replace those of qemu.
 _SHOWN = """
 #include "SOURCE"
 int shown(u32 word) { return class_of(word); }
@@ -61,18 +61,18 @@ COMPILER = shutil.which("cc") or ""
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler is installed")
 
 
-def test_counts_are_the_difference_of_marks_and_the_least_disturbed_one() -> None:
+def test_counts_are_the_least_disturbed_difference_of_marks() -> None:
     text = "5 0 0 0 0 0\n105 10 1 2 3 4\n203 20 2 4 6 8\n400 30 3 6 9 12\n"
 
-    found = parse_counts(text)
+    instructions = parse_counts(text)
 
-    assert found == Instructions(integer=98, vector=10, dot=1, load=2, store=3, branch=4)
-    assert found.total == 118
+    assert instructions == Instructions(integer=98, vector=10, dot=1, load=2, store=3, branch=4)
+    assert instructions.total == 118
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3 4 5 6\n", "1 2\n3 4\n"], ids=["none", "one", "short"])
-def test_lines_that_are_no_marks_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="these are no marks"):
+def test_invalid_marks_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a list of marks"):
         parse_counts(text)
 
 
@@ -93,12 +93,12 @@ def test_qemu_is_started_with_its_own_libraries_and_the_plugin(
     )
 
 
-def test_missing_compiler_is_told_with_what_brings_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_compiler_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(MissingPackageError, match=r"no C compiler is here \(cc, gcc, clang\)") as e:
+    with pytest.raises(
+        MissingPackageError, match=r"no C compiler \(cc, gcc, clang\) is installed"
+    ) as e:
         compile_plugin(tmp_path)
 
     assert e.value.remedy == "apt-get install gcc"
@@ -119,16 +119,16 @@ def test_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="module")
 def class_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
-    """Return the plug-in's own function that tells the class of an instruction."""
+    """Return the plug-in's own function for the class of an instruction."""
     folder = tmp_path_factory.mktemp("class")
     shown = folder / "shown.c"
     shown.write_text(_SHOWN.replace("SOURCE", str(SOURCE)))
     library = folder / "shown.so"
     flags = ["-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([COMPILER, *flags, "-o", str(library), str(shown)], check=True)
-    shown_class = ctypes.CDLL(str(library)).shown
+    exported = ctypes.CDLL(str(library)).shown
     names = ("integer", "vector", "dot", "load", "store", "branch")
-    return lambda word: names[shown_class(ctypes.c_uint(word))]
+    return lambda word: names[exported(ctypes.c_uint(word))]
 
 
 @needs_compiler
@@ -173,7 +173,7 @@ def class_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
     ],
     ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else None,
 )
-def test_instruction_is_of_its_class(
+def test_instruction_has_its_class(
     text: str, word: int, expected: str, class_of: Callable[[int], str]
 ) -> None:
     """Words as an assembler for Armv8.2 writes them."""
@@ -181,10 +181,8 @@ def test_instruction_is_of_its_class(
 
 
 @needs_compiler
-def test_counts_are_kept_for_the_same_file_and_taken_anew_for_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device = _device_that_marks(tmp_path, monkeypatch)
+def test_counts_are_cached_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = _stub_device(tmp_path, monkeypatch)
     model = tmp_path / "model.tflite"
     model.write_bytes(b"one")
     notes: list[str] = []
@@ -201,8 +199,8 @@ def test_counts_are_kept_for_the_same_file_and_taken_anew_for_another(
     assert sum(note.startswith("compiling the plug-in") for note in notes) == 1
 
 
-def _device_that_marks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
-    """Return a device without a network, whose qemu is the script above."""
+def _stub_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
+    """Return a device without a network, with the script above as its qemu."""
     script = folder / "qemu"
     script.write_text(_MARKS)
     script.chmod(0o755)
@@ -210,13 +208,13 @@ def _device_that_marks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Emulate
     def nothing(*_: object, **__: object) -> Facts:
         return {"made": "of nothing"}
 
-    def userland(_system: object, _archive: object, tree: Path) -> Facts:
+    def rootfs(_system: object, _archive: object, tree: Path) -> Facts:
         (tree / "usr").mkdir()
         return {"libc6": "1"}
 
     for name in ("make_emulator", "install", "find_archive"):
         monkeypatch.setattr(emulated, name, nothing)
-    monkeypatch.setattr(emulated, "make_rootfs", userland)
+    monkeypatch.setattr(emulated, "make_rootfs", rootfs)
     for name in ("make_plugin_emulator", "find_archive"):
         monkeypatch.setattr(_instructions, name, nothing)
     monkeypatch.setattr(_instructions, "plugin_emulator", lambda *_: (str(script),))
@@ -225,7 +223,7 @@ def _device_that_marks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Emulate
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """Return LiteRT files by precision, of a network with work enough to drown Python's."""
+    """Return LiteRT files by precision, of a network whose work dominates that of Python."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 32, 3, 2, 1),
@@ -254,10 +252,10 @@ def test_counts_repeat_and_dot_products_save_instructions(
 ) -> None:
     """At each of 1,024 places 32 x 27, 64 x 32 and 64 x 64 products: 7.2 million."""
     products = 32 * 32 * (32 * 27 + 64 * 32 + 64 * 64)
-    found: dict[tuple[str, str], Instructions] = {}
+    counts: dict[tuple[str, str], Instructions] = {}
     for cpu, precision in (("cortex-a72", "int8"), ("cortex-a76", "fp32"), ("cortex-a76", "int8")):
         device = EmulatedDevice(cpu=cpu, engines=("ai-edge-litert",))
-        found[cpu, precision] = count_instructions(
+        counts[cpu, precision] = count_instructions(
             device, "tflite", {models[precision].name: models[precision]}
         )
     # Not through the cache.
@@ -265,18 +263,18 @@ def test_counts_repeat_and_dot_products_save_instructions(
     files = {models["int8"].name: models["int8"]}
     repeated = _instructions._count(device, emulator, "tflite", files)
 
-    first = found["cortex-a76", "int8"]
+    first = counts["cortex-a76", "int8"]
     assert abs(repeated.total - first.total) <= 1e-3 * first.total
-    assert first.total < found["cortex-a76", "fp32"].total
-    assert found["cortex-a76", "fp32"].dot == found["cortex-a72", "int8"].dot == 0
+    assert first.total < counts["cortex-a76", "fp32"].total
+    assert counts["cortex-a76", "fp32"].dot == counts["cortex-a72", "int8"].dot == 0
     # A dot product of 16 bytes does 16 products.
     assert products / 16 <= first.dot <= 1.5 * products / 16
-    assert products / 4 <= found["cortex-a76", "fp32"].vector <= 1.5 * products / 4
+    assert products / 4 <= counts["cortex-a76", "fp32"].vector <= 1.5 * products / 4
 
 
 @pytest.mark.emulated
 @pytest.mark.timeout(1200)
-def test_model_that_does_not_load_is_told(tmp_path: Path) -> None:
+def test_model_that_does_not_load_is_reported(tmp_path: Path) -> None:
     broken = tmp_path / "model.tflite"
     broken.write_bytes(b"no model")
     device = EmulatedDevice(cpu="cortex-a76", engines=("ai-edge-litert",))

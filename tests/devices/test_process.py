@@ -9,7 +9,7 @@ _PIP = "ssh pi@rpi4 python3 -m pip install"
 
 
 @pytest.mark.parametrize(
-    ("said", "package"),
+    ("stderr", "package"),
     [
         ("ModuleNotFoundError: No module named 'numpy'", "numpy"),
         ("ModuleNotFoundError: No module named 'PIL'", "pillow"),
@@ -18,37 +18,39 @@ _PIP = "ssh pi@rpi4 python3 -m pip install"
         ("a model of format 'onnx' needs ...\n  pip install onnxruntime", "onnxruntime"),
     ],
 )
-def test_missing_package_is_installed_where_it_is_missing(said: str, package: str) -> None:
-    error = failure("ssh://pi@rpi4", ["-m", "x"], code=4, said=said, pip=_PIP)
+def test_remedy_installs_a_missing_package_on_the_device(stderr: str, package: str) -> None:
+    error = failure("ssh://pi@rpi4", ["-m", "x"], code=4, stderr=stderr, pip=_PIP)
     assert error.remedy == f"{_PIP} {package}"
 
 
-def test_missing_module_that_is_no_package_of_the_runtime_is_left_to_the_reader() -> None:
-    said = "ModuleNotFoundError: No module named 'edgetl.errors'"
-    error = failure("local", ["-c", "import edgetl.errors"], code=1, said=said, pip="pip install")
-    assert error.message == (
-        f"'python -c import edgetl.errors' on device 'local' ended with 1: {said}"
+def test_other_missing_module_has_the_general_remedy() -> None:
+    stderr = "ModuleNotFoundError: No module named 'edgetl.errors'"
+    error = failure(
+        "local", ["-c", "import edgetl.errors"], code=1, stderr=stderr, pip="pip install"
     )
-    assert error.remedy == "mend what it names and run again; what was finished is kept"
+    assert error.message == (
+        f"'python -c import edgetl.errors' on device 'local' exited with 1: {stderr}"
+    )
+    assert error.remedy == "fix the reported problem and run again; finished work is kept"
 
 
-def test_last_three_lines_are_quoted_in_one() -> None:
-    error = failure("local", ["-V"], code=2, said="one\n\ntwo\n three\nfour\n", pip="pip install")
-    assert error.message == "'python -V' on device 'local' ended with 2: two | three | four"
+def test_last_three_lines_are_quoted_on_one_line() -> None:
+    error = failure("local", ["-V"], code=2, stderr="one\n\ntwo\n three\nfour\n", pip="pip install")
+    assert error.message == "'python -V' on device 'local' exited with 2: two | three | four"
 
 
-def test_silence_is_told_as_such() -> None:
-    error = failure("local", ["-V"], code=2, said="\n", pip="pip install")
-    assert error.message.endswith("ended with 2: it said nothing")
+def test_missing_error_output_is_reported() -> None:
+    error = failure("local", ["-V"], code=2, stderr="\n", pip="pip install")
+    assert error.message.endswith("exited with 2: no error output")
 
 
-def test_process_killed_by_the_system_points_at_the_memory() -> None:
-    error = failure("local", ["-V"], code=-9, said="", pip="pip install")
+def test_remedy_for_a_killed_process_mentions_memory() -> None:
+    error = failure("local", ["-V"], code=-9, stderr="", pip="pip install")
     assert "was killed by SIGKILL" in error.message
     assert "memory" in error.remedy
 
 
-def test_program_on_several_lines_is_told_on_one() -> None:
+def test_program_of_several_lines_is_quoted_on_one() -> None:
     error = too_slow("local", ["-c", "import time\n" * 50], 2.0)
     assert error.message == (
         "'python -c import time import time import time import time import ...' "

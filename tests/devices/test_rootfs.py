@@ -40,12 +40,12 @@ def write_package(folder: Path, name: str, *files: str) -> Package:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Return what is asked of Debian, which has two packages."""
-    calls: list[dict[str, Any]] = []
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return the requests to Debian, which has two packages."""
+    requests: list[dict[str, Any]] = []
 
     def fetch(packages: Sequence[str], *, folder: Path, **settings: Any) -> tuple[Package, ...]:
-        calls.append({"packages": packages, **settings})
+        requests.append({"packages": packages, **settings})
         documents = "usr/share/doc/libc6/changelog.gz"
         return (
             write_package(folder, "libc6_1%3a2.36_arm64", "lib/libc.so.6", documents),
@@ -53,7 +53,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         )
 
     monkeypatch.setattr(_rootfs, "fetch", fetch)
-    return calls
+    return requests
 
 
 def files(tree: Path) -> list[str]:
@@ -61,34 +61,36 @@ def files(tree: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("suite", sorted(SYSTEMS))
-def test_userland_is_of_its_suite_for_arm_without_documents(
-    suite: str, asked: list[dict[str, Any]], tmp_path: Path
+def test_rootfs_is_of_its_suite_for_arm_without_documentation(
+    suite: str, requests: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
 
-    found = make_rootfs(SYSTEMS[suite], ARCHIVE, tree)
+    facts = make_rootfs(SYSTEMS[suite], ARCHIVE, tree)
 
-    (call,) = asked
+    (call,) = requests
     assert (call["suite"], call["architecture"], call["archive"]) == (suite, "arm64", ARCHIVE)
     assert call["packages"] == ("python3-minimal", "python3", "libstdc++6", "libgcc-s1")
-    assert list(found) == ["libc6_1:2.36_arm64", "tool_7.2_amd64"]
-    assert all(len(digest) == 64 for digest in found.values())
+    assert list(facts) == ["libc6_1:2.36_arm64", "tool_7.2_amd64"]
+    assert all(len(digest) == 64 for digest in facts.values())
     assert (tree / "lib").readlink() == Path("usr/lib")
     assert (tree / "usr/lib/libc.so.6").read_text() == "lib/libc.so.6"
     assert not (tree / "usr/share/doc").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["tree"]
 
 
-def test_emulator_is_one_file_for_this_machine(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_emulator_is_one_file_for_this_machine(
+    requests: list[dict[str, Any]], tmp_path: Path
+) -> None:
     make_emulator("amd64", ARCHIVE, tmp_path)
 
-    (call,) = asked
+    (call,) = requests
     assert (call["suite"], call["architecture"]) == ("bookworm", "amd64")
     assert files(tmp_path) == [EMULATOR]
 
 
-def test_emulator_for_plugins_comes_with_its_libraries_and_loader(
+def test_emulator_for_plugins_includes_its_libraries_and_loader(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     library, loader = "x86_64-linux-gnu/libglib-2.0.so.0", "x86_64-linux-gnu/ld-linux-x86-64.so.2"
@@ -102,9 +104,9 @@ def test_emulator_for_plugins_comes_with_its_libraries_and_loader(
 
     monkeypatch.setattr(_rootfs, "fetch", fetch)
 
-    made = make_plugin_emulator("amd64", ARCHIVE, tmp_path)
+    packages = make_plugin_emulator("amd64", ARCHIVE, tmp_path)
 
-    assert list(made) == ["qemu-user_7.2_amd64"]
+    assert list(packages) == ["qemu-user_7.2_amd64"]
     assert calls == ["qemu-user", "bookworm"]
     expected = [PLUGIN_EMULATOR, f"usr/lib/{loader}", f"usr/lib/{library}"]
     assert files(tmp_path / "usr") == [path.removeprefix("usr/") for path in expected]

@@ -1,4 +1,4 @@
-"""pip itself, with wheels that the test writes into a folder."""
+"""The real pip, with wheels that the test writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_wheel(folder: Path, tag: str) -> Path:
 
 @pytest.fixture
 def only_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder that is all that pip looks at."""
+    """Return the only folder that pip searches."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -42,16 +42,16 @@ def test_versions_are_exact() -> None:
 
 
 @pytest.mark.parametrize("tag", ["manylinux2014_aarch64", "manylinux_2_28_aarch64"])
-def test_wheel_for_the_device_is_unpacked_alone_and_its_digest_told(
+def test_wheel_for_the_device_is_unpacked_alone_and_its_digest_returned(
     only_here: Path, tmp_path: Path, tag: str
 ) -> None:
     wheel = write_wheel(only_here, tag)
     site = tmp_path / "site"
     site.mkdir()
 
-    found = install(["thing==1.0"], site, python="3.11", glibc_minor=36)
+    digests = install(["thing==1.0"], site, python="3.11", glibc_minor=36)
 
-    assert found == {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()}
+    assert digests == {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()}
     assert sorted(path.name for path in site.iterdir()) == ["thing-1.0.dist-info", "thing.py"]
 
 
@@ -61,7 +61,7 @@ def test_wheel_for_the_device_is_unpacked_alone_and_its_digest_told(
      ("manylinux_2_28_aarch64", "3.13")],
     ids=["newer glibc", "other processor", "other Python"],
 )  # fmt: skip
-def test_wheel_for_another_system_is_not_taken(
+def test_wheel_for_another_system_is_refused(
     only_here: Path, tmp_path: Path, tag: str, python: str
 ) -> None:
     write_wheel(only_here, tag)
@@ -73,10 +73,10 @@ def test_wheel_for_another_system_is_not_taken(
     ) as caught:
         install(["thing==1.0"], tmp_path / "site", python=python, glibc_minor=36)
 
-    assert "let pip use an index that has it" in caught.value.remedy
+    assert "configure an index that has it" in caught.value.remedy
 
 
-def test_index_out_of_reach_is_one_paragraph_with_the_remedy(
+def test_error_for_an_unreachable_index_is_one_paragraph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -90,10 +90,12 @@ def test_index_out_of_reach_is_one_paragraph_with_the_remedy(
 
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
     assert "\n" not in caught.value.message
-    assert caught.value.remedy.startswith("an emulated device is fetched once, then kept: connect")
+    assert caught.value.remedy.startswith(
+        "an emulated device is downloaded once, then kept: connect"
+    )
 
 
-def test_python_without_pip_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pip_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "$0: No module named pip" >&2\nexit 1\n')
     python.chmod(0o755)

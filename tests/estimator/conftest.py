@@ -1,4 +1,4 @@
-"""Operations of known size, a cost profile of known prices, a small network in three formats."""
+"""Operations of known size, a cost profile of known prices, and a small ONNX network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Operate = Callable[..., Operation]
 
 @pytest.fixture
 def operation() -> Operate:
-    """Return a function that makes an operation of a kind with sizes of choice."""
+    """Return a function that makes an operation of a kind with the given sizes."""
 
     def make(kind: Kind, **sizes: Any) -> Operation:
         usual = {"macs": 0, "read": 0, "written": 0, "weights": 0, "channels": (0, 0)}
@@ -29,14 +29,14 @@ def operation() -> Operate:
 
 @pytest.fixture
 def prices() -> dict[str, float]:
-    """Return prices: 1 ms an inference, 1 ns a pointwise multiplication, 2 ns an int8 file's."""
+    """Return prices: 1 ms per inference, 1 ns per pointwise multiplication."""
     return {**dict.fromkeys(USUAL_NS, 0.0), "inference": 1e6, "pointwise multiplications": 1.0}
 
 
 @pytest.fixture
 def profile(prices: dict[str, float]) -> CostProfile:
-    """Return a profile for ONNX files whose bands are 25 %."""
-    row = NetworkRow(name="one", ms=1.0, fitted_ms=1.0, left_out_ms=1.1, disturbed=False)
+    """Return a profile for ONNX files with bands of 25 %; int8 multiplications cost 2 ns."""
+    row = NetworkRow(name="one", ms=1.0, fitted_ms=1.0, held_out_ms=1.1, disturbed=False)
 
     def fit(precision: Precision, ns: dict[str, float]) -> Fit:
         return Fit(
@@ -65,7 +65,7 @@ def profile(prices: dict[str, float]) -> CostProfile:
 
 @pytest.fixture
 def onnx_file(tmp_path: Path) -> Path:
-    """Write a network of 3 x 8 x 8 pixels: every weighted kind, sums of rows, a free clamp."""
+    """Write a network of 3 x 8 x 8 pixels: every weighted kind, a broadcast sum, a free clip."""
     onnx = pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
     import numpy as np
 
@@ -81,7 +81,7 @@ def onnx_file(tmp_path: Path) -> Path:
     axes = onnx.numpy_helper.from_array(np.array([2, 3]), "axes")
     same = {"pads": [1, 1, 1, 1]}
     nodes = [
-        helper.make_node("Conv", ["picture", "dense"], ["a"], **same),
+        helper.make_node("Conv", ["image", "dense"], ["a"], **same),
         helper.make_node("Relu", ["a"], ["b"]),
         helper.make_node("Conv", ["b", "deep"], ["c"], group=4, strides=[2, 2], **same),
         helper.make_node("Conv", ["c", "point"], ["d"]),
@@ -93,7 +93,7 @@ def onnx_file(tmp_path: Path) -> Path:
     graph = helper.make_graph(
         nodes,
         "graph",
-        [helper.make_tensor_value_info("picture", 1, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("image", 1, [1, 3, 8, 8])],
         [helper.make_tensor_value_info("h", 1, [1, 2])],
         [*weights, axes],
     )

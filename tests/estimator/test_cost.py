@@ -1,4 +1,4 @@
-"""Amounts follow from the sizes of operations, by hand."""
+"""Amounts follow from the sizes of operations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgetl.estimator.graph import Kind
 
 
 def test_amounts_are_sums_over_operations(operation: Any) -> None:
-    found = amounts(
+    totals = amounts(
         [
             operation(Kind.POINTWISE, macs=100, read=10, written=20, channels=(8, 16)),
             operation(Kind.LINEAR, macs=50, read=5, written=10, weights=50),
@@ -22,12 +22,12 @@ def test_amounts_are_sums_over_operations(operation: Any) -> None:
         lane=8,
     )
 
-    assert {term: amount for term, amount in found.items() if amount} == {
+    assert {term: amount for term, amount in totals.items() if amount} == {
         "pointwise multiplications": 100,
         "pointwise values": 30,
         "linear weights": 50,
         "reduce values": 40,
-        "curve values": 13,
+        "activation values": 13,
         "weighted calls": 2,
         "other calls": 3,
         "inference": 1,
@@ -37,13 +37,13 @@ def test_amounts_are_sums_over_operations(operation: Any) -> None:
 @pytest.mark.parametrize(
     ("channels", "lane", "factor"),
     [((24, 40), 1, 1.0), ((24, 40), 8, 1.0), ((24, 40), 16, 32 / 24 * 48 / 40), ((3, 16), 16, 1.0)],
-    ids=["no groups", "whole groups", "padded", "picture"],
+    ids=["no groups", "whole groups", "padded", "image"],
 )
-def test_channels_are_padded_to_whole_groups_but_for_pictures(
+def test_channels_are_padded_to_whole_groups_except_for_images(
     operation: Any, channels: tuple[int, int], lane: int, factor: float
 ) -> None:
-    found = amounts([operation(Kind.DENSE, macs=1000, channels=channels)], lane)
-    assert found["dense multiplications"] == pytest.approx(1000 * factor)
+    totals = amounts([operation(Kind.DENSE, macs=1000, channels=channels)], lane)
+    assert totals["dense multiplications"] == pytest.approx(1000 * factor)
 
 
 def test_every_kind_that_takes_time_has_a_term() -> None:

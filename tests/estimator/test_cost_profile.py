@@ -1,4 +1,4 @@
-"""A cost profile is a file: checked, whole or not there, the same for the same content."""
+"""A cost profile is a file: validated, written atomically and reproducibly."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from edgetl.estimator.cost_profile import CostProfile, load_profile, save_profil
 from edgetl.types import Precision
 
 
-def test_profile_survives_its_file(tmp_path: Path, profile: CostProfile) -> None:
+def test_profile_can_be_saved_and_loaded(tmp_path: Path, profile: CostProfile) -> None:
     path = tmp_path / "profiles" / "board.json"
     save_profile(profile, path)
 
     assert load_profile(path) == profile
-    assert [found.name for found in path.parent.iterdir()] == ["board.json"]
+    assert [each.name for each in path.parent.iterdir()] == ["board.json"]
     first = path.read_bytes()
     save_profile(profile, path)
     assert path.read_bytes() == first
 
 
-def test_failed_writing_leaves_the_old_file_and_nothing_else(
+def test_failed_write_keeps_only_the_old_file(
     tmp_path: Path, profile: CostProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -38,10 +38,10 @@ def test_failed_writing_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_fit_is_found_by_format_and_precision(profile: CostProfile) -> None:
-    found = profile.fit("onnx", Precision.INT8)
-    assert found is not None
-    assert found.precision is Precision.INT8
+def test_fit_is_selected_by_format_and_precision(profile: CostProfile) -> None:
+    fit = profile.fit("onnx", Precision.INT8)
+    assert fit is not None
+    assert fit.precision is Precision.INT8
     assert profile.fit("tflite", Precision.INT8) is None
 
 
@@ -52,21 +52,22 @@ def test_disturbed_networks_are_named(profile: CostProfile) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema_version: Input should be 1"),
+        ({"schema_version": 1}, "schema_version: Input should be 2"),
+        ({"schema_version": 3}, "schema_version: Input should be 2"),
         ({"threads": 0}, "threads: Input should be greater than or equal to 1"),
         ({"fits": []}, "fits: Tuple should have at least 1 item"),
         ({"date": "today"}, "date: Extra inputs are not permitted"),
     ],
-    ids=["schema", "threads", "empty", "unknown key"],
+    ids=["old schema", "new schema", "threads", "empty", "unknown key"],
 )
-def test_wrong_profile_is_refused(
+def test_invalid_profile_is_refused(
     tmp_path: Path, profile: CostProfile, change: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "board.json"
     path.write_text(json.dumps({**profile.model_dump(mode="json"), **change}))
     with pytest.raises(ConfigError, match=message) as caught:
         load_profile(path)
-    assert caught.value.remedy == f"make it anew: edgetl profile --target NAME --out {path}"
+    assert caught.value.remedy == f"make it again: edgetl profile --target NAME --out {path}"
 
 
 def test_missing_profile_is_refused(tmp_path: Path) -> None:

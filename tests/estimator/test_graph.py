@@ -1,4 +1,4 @@
-"""What files compute is read from them, with sizes by hand."""
+"""Files are parsed into operations; the expected sizes are computed by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgetl.estimator.graph import (
 )
 from edgetl.types import Precision
 
-# Of the network of `onnx_file`: 3 x 8 x 8, dense to 4, depthwise to 4 x 4 x 4, pointwise to 8.
+# The network of `onnx_file`: 3 x 8 x 8, dense to 4, depthwise to 4 x 4 x 4, pointwise to 8.
 _SIZES = {
     Kind.DENSE: (4 * 64 * 27, 3 * 64, 4 * 64, 4 * 27, (3, 4)),
     Kind.DEPTHWISE: (4 * 16 * 9, 4 * 64, 4 * 16, 4 * 9, (1, 4)),
@@ -51,9 +51,9 @@ def test_onnx_file_is_read(onnx_file: Path) -> None:
         Kind.DENSE, Kind.DEPTHWISE, Kind.POINTWISE, Kind.BROADCAST, Kind.HARD_ACTIVATION,
         Kind.REDUCE, Kind.LINEAR,
     ]  # fmt: skip
-    found = {operation.kind: sizes(operation) for operation in graph.operations}
-    assert {kind: found[kind] for kind in _SIZES} == _SIZES
-    assert found[Kind.REDUCE][1:3] == (128, 8)
+    by_kind = {operation.kind: sizes(operation) for operation in graph.operations}
+    assert {kind: by_kind[kind] for kind in _SIZES} == _SIZES
+    assert by_kind[Kind.REDUCE][1:3] == (128, 8)
 
 
 def test_openvino_file_is_read(tmp_path: Path) -> None:
@@ -65,21 +65,21 @@ def test_openvino_file_is_read(tmp_path: Path) -> None:
         return ops.constant(np.ones(shape, np.float32))
 
     sides = {"pads_begin": [1, 1], "pads_end": [1, 1], "dilations": [1, 1]}
-    picture = ops.parameter([1, 3, 8, 8], np.float32)
-    dense = ops.relu(ops.convolution(picture, ones(4, 3, 3, 3), [1, 1], **sides))
+    image = ops.parameter([1, 3, 8, 8], np.float32)
+    dense = ops.relu(ops.convolution(image, ones(4, 3, 3, 3), [1, 1], **sides))
     deep = ops.group_convolution(dense, ones(4, 1, 1, 3, 3), [2, 2], **sides)
     flat = {"pads_begin": [0, 0], "pads_end": [0, 0], "dilations": [1, 1]}
     point = ops.convolution(deep, ones(8, 4, 1, 1), [1, 1], **flat)
     scaled = ops.hswish(ops.multiply(point, ones(4)))
     row = ops.reduce_mean(scaled, ops.constant([2, 3]), keep_dims=False)
     line = ops.matmul(row, ones(2, 8), transpose_a=False, transpose_b=True)
-    openvino.save_model(openvino.Model([line], [picture]), tmp_path / "model.xml")
+    openvino.save_model(openvino.Model([line], [image]), tmp_path / "model.xml")
 
     graph = read_graph(tmp_path / "model.xml")
 
     assert (graph.format, graph.precision) == ("openvino", Precision.FP16)
-    found = {operation.kind: sizes(operation) for operation in graph.operations}
-    assert {kind: found[kind] for kind in _SIZES} == _SIZES
+    by_kind = {operation.kind: sizes(operation) for operation in graph.operations}
+    assert {kind: by_kind[kind] for kind in _SIZES} == _SIZES
     assert kinds(graph).count(Kind.HARD_ACTIVATION) == 1
     assert kinds(graph).count(Kind.BROADCAST) == 1
 
@@ -92,36 +92,36 @@ def test_tflite_file_is_read(tmp_path: Path) -> None:
 
     assert (graph.format, graph.precision) == ("tflite", Precision.INT8)
     assert graph.unknown == {"custom Magic": 1}
-    found = {operation.kind: sizes(operation) for operation in graph.operations}
-    assert found[Kind.DENSE] == _SIZES[Kind.DENSE]
-    assert found[Kind.DEPTHWISE] == _SIZES[Kind.DEPTHWISE]
+    by_kind = {operation.kind: sizes(operation) for operation in graph.operations}
+    assert by_kind[Kind.DENSE] == _SIZES[Kind.DENSE]
+    assert by_kind[Kind.DEPTHWISE] == _SIZES[Kind.DEPTHWISE]
     assert kinds(graph) == [Kind.DENSE, Kind.DEPTHWISE, Kind.BROADCAST]
     assert all(operation.integer for operation in graph.operations)
 
 
 def _tflite() -> bytes:
-    """Return an int8 file: two convolutions, a product, and what only its maker knows."""
+    """Return an int8 file with two convolutions, a product and a custom operation."""
     import flatbuffers  # type: ignore[import-untyped] # has no stubs
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
     def tensor(shape: tuple[int, ...], buffer: int) -> Any:
-        made = schema.TensorT()
-        made.shape, made.buffer = np.array(shape, np.int32), buffer
-        made.type = schema.TensorType.INT8
-        return made
+        result = schema.TensorT()
+        result.shape, result.buffer = np.array(shape, np.int32), buffer
+        result.type = schema.TensorType.INT8
+        return result
 
     def operator(code: int, inputs: list[int], output: int) -> Any:
-        made = schema.OperatorT()
-        made.opcodeIndex = code
-        made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
-        return made
+        result = schema.OperatorT()
+        result.opcodeIndex = code
+        result.inputs, result.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+        return result
 
     def code(builtin: int, custom: str | None = None) -> Any:
-        made = schema.OperatorCodeT()
-        made.builtinCode, made.customCode = builtin, custom
-        made.deprecatedBuiltinCode = min(builtin, 127)
-        return made
+        result = schema.OperatorCodeT()
+        result.builtinCode, result.customCode = builtin, custom
+        result.deprecatedBuiltinCode = min(builtin, 127)
+        return result
 
     model, graph = schema.ModelT(), schema.SubGraphT()
     shapes = [
@@ -150,7 +150,7 @@ def _tflite() -> bytes:
     return bytes(builder.Output())
 
 
-def parsed(*nodes: Node, shape: tuple[int, ...] = (1, 4, 4, 8), **given: Any) -> ParsedGraph:
+def parsed(*nodes: Node, shape: tuple[int, ...] = (1, 4, 4, 8), **changes: Any) -> ParsedGraph:
     names = {name for node in nodes for name in (*node.reads, *node.writes)}
     usual: dict[str, Any] = {
         "predictions": frozenset({nodes[-1].writes[0]}),
@@ -159,7 +159,7 @@ def parsed(*nodes: Node, shape: tuple[int, ...] = (1, 4, 4, 8), **given: Any) ->
         "integers": frozenset(),
         "rounds": True,
     }
-    return ParsedGraph(nodes=nodes, shapes=dict.fromkeys(names, shape), **{**usual, **given})
+    return ParsedGraph(nodes=nodes, shapes=dict.fromkeys(names, shape), **{**usual, **changes})
 
 
 def node(kind: Kind | None, reads: str, writes: str, name: str = "") -> Node:
@@ -167,7 +167,7 @@ def node(kind: Kind | None, reads: str, writes: str, name: str = "") -> Node:
     return Node(name or str(kind), kind, tuple(reads.split()), (writes,), weights)
 
 
-def test_clamp_is_free_after_what_nobody_else_reads() -> None:
+def test_clip_is_free_after_an_operation_that_only_it_reads() -> None:
     alone = parsed(node(Kind.WEIGHTED, "in", "a"), node(Kind.CLIP, "a", "b"))
     shared = parsed(
         node(Kind.WEIGHTED, "in", "a"),
@@ -181,29 +181,29 @@ def test_clamp_is_free_after_what_nobody_else_reads() -> None:
     assert kinds(simplify("onnx", first)) == [Kind.CLIP]
 
 
-def test_conversions_beside_integer_operations_are_free_and_others_are_not() -> None:
+def test_only_conversions_next_to_integer_operations_are_free() -> None:
     nodes = (
         node(Kind.MOVE, "in", "a"),
-        node(Kind.CONVERT, "a", "b"),  # of the picture: somebody has to
+        node(Kind.CONVERT, "a", "b"),  # of the image: not part of another operation
         node(Kind.CONVERT, "b", "c"),
         node(Kind.WEIGHTED, "c", "d"),
         node(Kind.CONVERT, "d", "e"),
-        node(Kind.CONVERT, "e", "out"),  # back to float for the answer
+        node(Kind.CONVERT, "e", "out"),  # back to float for the output
     )
-    given: dict[str, Any] = {"integers": frozenset({"c", "out"}), "activation_bits": 8}
+    changes: dict[str, Any] = {"integers": frozenset({"c", "out"}), "activation_bits": 8}
 
-    rounded = simplify("onnx", parsed(*nodes, **given))
+    rounded = simplify("onnx", parsed(*nodes, **changes))
     assert kinds(rounded) == [Kind.MOVE, Kind.CONVERT, Kind.POINTWISE, Kind.CONVERT]
     assert [each.integer for each in rounded.operations] == [False, False, True, False]
     assert rounded.precision is Precision.INT8
-    real = simplify("tflite", parsed(*nodes, rounds=False, **given))
+    real = simplify("tflite", parsed(*nodes, rounds=False, **changes))
     assert kinds(real).count(Kind.CONVERT) == 4
 
 
-def test_integers_pass_through_what_only_moves_them() -> None:
+def test_integers_pass_through_moves() -> None:
     nodes = (node(Kind.MOVE, "in", "a"), node(Kind.WEIGHTED, "a", "b"))
-    found = simplify("tflite", parsed(*nodes, integers=frozenset({"in"}), activation_bits=8))
-    assert all(each.integer for each in found.operations)
+    graph = simplify("tflite", parsed(*nodes, integers=frozenset({"in"}), activation_bits=8))
+    assert all(each.integer for each in graph.operations)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_integers_pass_through_what_only_moves_them() -> None:
         pytest.param((1, 1, 1, 8), (8,), Kind.ARITHMETIC, id="one row"),
     ],
 )
-def test_arithmetic_on_few_values_in_a_row_is_a_kind_of_its_own(
+def test_arithmetic_that_repeats_after_a_few_values_is_broadcast(
     shape: tuple[int, ...], constant: tuple[int, ...], kind: Kind
 ) -> None:
     nodes = (Node("Sub", Kind.ARITHMETIC, ("in",), ("a",), constants=(constant,)),)
@@ -232,7 +232,7 @@ def test_arithmetic_on_few_values_in_a_row_is_a_kind_of_its_own(
 def test_precision_follows_from_weights_and_activations(
     stored: int, activations: int, precision: str
 ) -> None:
-    found = simplify(
+    graph = simplify(
         "onnx",
         parsed(
             node(Kind.WEIGHTED, "in", "a"),
@@ -240,27 +240,27 @@ def test_precision_follows_from_weights_and_activations(
             activation_bits=activations,
         ),
     )
-    assert found.precision == precision
+    assert graph.precision == precision
 
 
-def test_unknown_operations_are_counted_by_their_names() -> None:
+def test_unknown_operations_are_counted_by_name() -> None:
     nodes = (node(None, "in", "a", "NonZero"), node(None, "a", "b", "NonZero"))
-    found = simplify("onnx", parsed(*nodes))
-    assert (found.operations, found.unknown) == ((), {"NonZero": 2})
+    graph = simplify("onnx", parsed(*nodes))
+    assert (graph.operations, graph.unknown) == ((), {"NonZero": 2})
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"x", "is no model file; it must end with .onnx, .xml, .tflite"),
+        ("notes.txt", b"x", "is not a model file; it must end with .onnx, .xml, .tflite"),
         ("torn.onnx", b"\x08\x01torn", "cannot be read as ONNX"),
-        ("torn.tflite", b"torn torn torn", "cannot be read as TFLite: it does not begin like one"),
+        ("torn.tflite", b"torn torn torn", "cannot be read as TFLite: its identifier is missing"),
         ("torn.xml", b"<net", "cannot be read as OpenVINO"),
-        ("text.xml", b"hello\n", "is supported and the model is correct.\n  give a model file or"),
+        ("text.xml", b"hello\n", "is supported and the model is correct.\n  name a model file or"),
     ],
     ids=["ending", "onnx", "tflite", "openvino", "text"],
 )
-def test_what_is_no_model_is_refused_in_one_paragraph(
+def test_file_that_is_not_a_model_is_refused_in_one_paragraph(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -280,5 +280,5 @@ def test_open_size_is_refused(onnx_file: Path) -> None:
     model = onnx.load(onnx_file)
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     onnx.save(model, onnx_file)
-    with pytest.raises(ConfigError, match="leaves the size of 'picture' open"):
+    with pytest.raises(ConfigError, match="does not fix the size of 'image'"):
         read_graph(onnx_file)

@@ -1,4 +1,4 @@
-"""From counted instructions to milliseconds with a band; counting is tested with the devices."""
+"""Estimates from instruction counts; counting is tested with the devices."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ COUNTED = Instructions(integer=10, vector=60, dot=20, load=70, store=20, branch=
 
 
 @pytest.fixture(autouse=True)
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
-    """Return what is asked of the counter, which always finds 200 instructions."""
-    calls: list[tuple[str, str, list[str]]] = []
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
+    """Return the requests to the counter, which always counts 200 instructions."""
+    requests: list[tuple[str, str, list[str]]] = []
 
     def count(device: EmulatedDevice, engine: str, files: Mapping[str, Path]) -> Instructions:
-        calls.append((device.address, engine, list(files)))
+        requests.append((device.address, engine, list(files)))
         return COUNTED
 
     monkeypatch.setattr(instructions, "count_instructions", count)
-    return calls
+    return requests
 
 
 def a_target(processor: str = "Cortex-A72", **changes: Any) -> Target:
@@ -93,12 +93,12 @@ def two_points(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_points")
 def test_time_is_instructions_over_the_mean_rate_and_the_band_is_the_spread(tmp_path: Path) -> None:
-    found = estimate_by_instructions(a_model(tmp_path), a_target())
+    estimate = estimate_by_instructions(a_model(tmp_path), a_target())
 
-    assert found.ms == pytest.approx(0.1)  # 200 / 2e6 s
-    assert (found.low_ms, found.high_ms) == pytest.approx((0.05, 0.2))
-    assert found.method == "instructions"
-    assert found.basis == (
+    assert estimate.ms == pytest.approx(0.1)  # 200 / 2e6 s
+    assert (estimate.low_ms, estimate.high_ms) == pytest.approx((0.05, 0.2))
+    assert estimate.method == "instructions"
+    assert estimate.basis == (
         "0.0 million instructions of model.tflite on an emulated Cortex-A72, 10% of them dot "
         "products, at 2 million a second (1.5 GHz): 2 published times of LiteRT on a Raspberry Pi "
         "4 Model B Rev 1.2 agree with that within a factor of 2.00; the band is a factor of 2 both "
@@ -107,26 +107,28 @@ def test_time_is_instructions_over_the_mean_rate_and_the_band_is_the_spread(tmp_
 
 
 @pytest.mark.usefixtures("two_points")
-def test_another_engine_widens_the_band_and_says_so(
-    tmp_path: Path, asked: list[tuple[str, str, list[str]]]
+def test_another_engine_widens_the_band_with_a_note(
+    tmp_path: Path, requests: list[tuple[str, str, list[str]]]
 ) -> None:
-    found = estimate_by_instructions(a_model(tmp_path, "model.onnx"), a_target())
+    estimate = estimate_by_instructions(a_model(tmp_path, "model.onnx"), a_target())
 
     factor = 2 * OTHER_ENGINE_FACTOR
-    assert (found.low_ms, found.high_ms) == pytest.approx((0.1 / factor, 0.1 * factor))
-    assert "onnxruntime is taken to be as fast an instruction, which widens the" in found.basis
-    assert "the band is a factor of 3 both ways" in found.basis
-    assert asked == [("emulated:cortex-a72?engine=onnxruntime", "onnx", ["model.onnx"])]
+    assert (estimate.low_ms, estimate.high_ms) == pytest.approx((0.1 / factor, 0.1 * factor))
+    assert (
+        "onnxruntime is assumed to take as long per instruction, which widens the" in estimate.basis
+    )
+    assert "the band is a factor of 3 both ways" in estimate.basis
+    assert requests == [("emulated:cortex-a72?engine=onnxruntime", "onnx", ["model.onnx"])]
 
 
 @pytest.mark.usefixtures("two_points")
-def test_more_threads_are_not_counted_on(tmp_path: Path) -> None:
+def test_more_threads_do_not_change_the_estimate(tmp_path: Path) -> None:
     model = a_model(tmp_path)
 
-    found = estimate_by_instructions(model, a_target(threads=4))
+    estimate = estimate_by_instructions(model, a_target(threads=4))
 
-    assert found.basis.endswith("; one thread only, though the target uses 4")
-    assert found.ms == estimate_by_instructions(model, a_target()).ms
+    assert estimate.basis.endswith("; one thread only, though the target uses 4")
+    assert estimate.ms == estimate_by_instructions(model, a_target()).ms
 
 
 def test_chip_with_a_lower_clock_is_slower(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_chip_with_a_lower_clock_is_slower(tmp_path: Path) -> None:
 
 
 def test_folder_is_counted_by_its_contract(
-    tmp_path: Path, asked: list[tuple[str, str, list[str]]]
+    tmp_path: Path, requests: list[tuple[str, str, list[str]]]
 ) -> None:
     a_model(tmp_path, "model.xml")
     a_model(tmp_path, "model.bin")
@@ -159,7 +161,7 @@ def test_folder_is_counted_by_its_contract(
     estimate_by_instructions(tmp_path, a_target("Cortex-A76"))
 
     expected = ["model.xml", "model.bin"]
-    assert asked == [("emulated:cortex-a76?engine=openvino", "openvino", expected)]
+    assert requests == [("emulated:cortex-a76?engine=openvino", "openvino", expected)]
 
 
 def test_folder_without_a_contract_is_refused(tmp_path: Path) -> None:
@@ -168,18 +170,22 @@ def test_folder_without_a_contract_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.onnx"], ids=["ending", "missing"])
-def test_what_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
+def test_file_that_is_not_a_model_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if path.suffix == ".pt":
         path.write_bytes(b"weights")
 
-    with pytest.raises(UsageError, match=r"is no model file; known are \.onnx, \.xml, \.tflite"):
+    with pytest.raises(
+        UsageError, match=r"is not a model file; allowed are \.onnx, \.xml, \.tflite"
+    ):
         estimate_by_instructions(path, a_target())
 
 
 @pytest.mark.parametrize("processor", ["Cortex-A57", "Cortex-A78AE", "Gracemont"])
-def test_core_without_a_rate_is_refused_with_the_other_way(tmp_path: Path, processor: str) -> None:
-    with pytest.raises(UsageError, match=f"its processor is '{processor}'; emulated, .*A53") as e:
+def test_core_without_a_rate_is_refused_with_an_alternative(tmp_path: Path, processor: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"its processor is '{processor}'; processors with an emulation .*A53"
+    ) as e:
         estimate_by_instructions(a_model(tmp_path), a_target(processor))
 
     assert "edgetl profile --device ssh://user@board" in e.value.remedy
@@ -187,7 +193,7 @@ def test_core_without_a_rate_is_refused_with_the_other_way(tmp_path: Path, proce
 
 
 def test_target_without_a_board_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"board\.yaml does not say which processor") as e:
+    with pytest.raises(UsageError, match=r"board\.yaml names no board, so the processor") as e:
         estimate_by_instructions(a_model(tmp_path), a_target(board=None))
 
     assert "edgetl profile --device ssh://user@board" in e.value.remedy
@@ -206,7 +212,7 @@ def test_published_times_are_inside_the_band_of_their_core(core: str) -> None:
         assert re.match(r"https://\S+, mean of one thread", point.source)
 
 
-def test_time_that_the_rate_does_not_come_from_is_met() -> None:
+def test_held_out_time_is_predicted() -> None:
     """YOLOX-Nano 416 fp32 on a Raspberry Pi 4, one thread: 227.39 ms; counted 316.3 million.
 
     https://github.com/NobuoTsukamoto/benchmarks/tree/main/tensorflow/lite/yolox
@@ -216,6 +222,6 @@ def test_time_that_the_rate_does_not_come_from_is_met() -> None:
     assert predicted_ms == pytest.approx(227.39, rel=0.04)
 
 
-def test_core_of_no_point_has_no_rate() -> None:
+def test_core_without_points_has_no_rate() -> None:
     with pytest.raises(KeyError, match="cortex-a57"):
         rate_of("cortex-a57")

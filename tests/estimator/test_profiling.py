@@ -1,4 +1,4 @@
-"""A suite is made, timed and fitted; what cannot be made is refused before."""
+"""A suite is made, timed and fitted; missing requirements are reported first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgetl.estimator.cost import USUAL_NS
 from edgetl.estimator.fit import price_ms
 from edgetl.estimator.graph import Graph, Kind, Operation
 from edgetl.estimator.networks import DETECTIONS, suite
-from edgetl.estimator.profiling import Made, check_pairs, fit_pair, folders, profile_device
+from edgetl.estimator.profiling import SuiteModel, check_pairs, fit_pair, folders, profile_device
 from edgetl.estimator.timing import Timed
 from edgetl.train import packages
 from edgetl.types import Precision
@@ -21,28 +21,28 @@ from edgetl.types import Precision
 _PAIR = ("onnx", Precision.INT8)
 
 
-def test_prices_are_those_of_the_pair_alone(tmp_path: Path) -> None:
+def test_prices_depend_only_on_the_pair(tmp_path: Path) -> None:
     law = {**USUAL_NS, "inference": 50_000.0}
-    graphs: dict[Made, Graph] = {}
+    graphs: dict[SuiteModel, Graph] = {}
     times: dict[str, Timed] = {}
     for i in range(1, 7):
         for precision, slower in ((Precision.FP32, 7.0), (Precision.INT8, 1.0)):
-            made = Made(f"net{i}", "onnx", precision, tmp_path / f"net{i}-onnx-{precision}")
+            model = SuiteModel(f"net{i}", "onnx", precision, tmp_path / f"net{i}-onnx-{precision}")
             wide = Operation(Kind.POINTWISE, "Conv", i * 10**6, 10, 10, 10, (8, 8), integer=True)
-            graphs[made] = Graph("onnx", precision, (wide,) * i, {})
-            ms = slower * price_ms(graphs[made].operations, law, 1)
-            times[made.folder.name] = Timed(ms, disturbed=i == 2, engine="onnxruntime 1.31.1")
+            graphs[model] = Graph("onnx", precision, (wide,) * i, {})
+            ms = slower * price_ms(graphs[model].operations, law, 1)
+            times[model.folder.name] = Timed(ms, disturbed=i == 2, engine="onnxruntime 1.31.1")
 
-    found = fit_pair(_PAIR, graphs, times)
+    fitted = fit_pair(_PAIR, graphs, times)
 
-    assert (found.format, found.precision, found.engine) == (*_PAIR, "onnxruntime 1.31.1")
-    assert found.largest == {"pointwise": 6 * 10**6}
-    assert [row.name for row in found.networks if row.disturbed] == ["net2"]
-    for row in found.networks:
+    assert (fitted.format, fitted.precision, fitted.engine) == (*_PAIR, "onnxruntime 1.31.1")
+    assert fitted.largest == {"pointwise": 6 * 10**6}
+    assert [row.name for row in fitted.networks if row.disturbed] == ["net2"]
+    for row in fitted.networks:
         assert row.fitted_ms == pytest.approx(row.ms, rel=0.05)
 
 
-def test_folders_of_the_suite_are_found_by_format_and_precision(tmp_path: Path) -> None:
+def test_folders_of_the_suite_are_selected_by_format_and_precision(tmp_path: Path) -> None:
     for name in ("a-onnx-fp32", "b-c-onnx-int8", "a-onnx-int8", "a-tflite-int8"):
         (tmp_path / name).mkdir()
     assert [each.network for each in folders(tmp_path, [_PAIR])] == ["a", "b-c"]
@@ -54,15 +54,15 @@ def test_nothing_to_time_is_refused() -> None:
 
 
 def test_emulated_device_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    told: list[str] = []
+    lines: list[str] = []
     device = open_device("emulated:cortex-a72")
     with pytest.raises(UsageError, match="its times mean nothing"):
-        profile_device(device, [_PAIR], threads=1, work=tmp_path, tell=told.append)
-    assert not told
+        profile_device(device, [_PAIR], threads=1, work=tmp_path, log=lines.append)
+    assert not lines
     assert not list(tmp_path.iterdir())
 
 
-def test_networks_of_the_suite_differ_and_answer() -> None:
+def test_networks_of_the_suite_differ_and_run() -> None:
     import torch
 
     networks = suite()
@@ -73,11 +73,11 @@ def test_networks_of_the_suite_differ_and_answer() -> None:
         module = network.build()
         assert not module.training
         with torch.inference_mode():
-            found = module(torch.zeros(1, network.size, network.size, 3))
-        assert isinstance(found, tuple) == (network.outputs == DETECTIONS)
+            outputs = module(torch.zeros(1, network.size, network.size, 3))
+        assert isinstance(outputs, tuple) == (network.outputs == DETECTIONS)
 
 
-def test_suite_is_the_same_each_time() -> None:
+def test_suite_is_reproducible() -> None:
     import torch
 
     (first, again) = (suite()[7].build().state_dict() for _ in range(2))

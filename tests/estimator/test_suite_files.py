@@ -1,4 +1,4 @@
-"""A network goes all the way: made in both precisions, timed here by turns, read again."""
+"""Networks are made in both precisions, timed on this machine in turns, and parsed again."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def network(channels: int) -> Callable[[], nn.Module]:
     return build
 
 
-def test_suite_is_made_timed_and_read(tmp_path: Path) -> None:
+def test_suite_is_made_timed_and_parsed(tmp_path: Path) -> None:
     networks = [Network("narrow", 16, network(4)), Network("wide", 64, network(64))]
     make(networks, "onnx", _PRECISIONS, tmp_path)
-    made = list(folders(tmp_path, _PAIRS))
+    models = list(folders(tmp_path, _PAIRS))
     device = open_device("local")
     times = time_folders(
         device,
-        {each.folder.name: each.folder for each in made},
+        {each.folder.name: each.folder for each in models},
         threads=1,
         host=device.describe(),
     )
@@ -51,7 +51,7 @@ def test_suite_is_made_timed_and_read(tmp_path: Path) -> None:
     assert sorted(times) == [
         "narrow-onnx-fp32", "narrow-onnx-int8", "wide-onnx-fp32", "wide-onnx-int8",
     ]  # fmt: skip
-    for each in made:
+    for each in models:
         graph = read_graph(each.folder / "model.onnx")
         assert graph.precision is each.precision
         assert times[each.folder.name].engine.startswith("onnxruntime ")

@@ -20,9 +20,9 @@ _HOST: Facts = {"machine": "aarch64", "cores": 4}
 
 @dataclass
 class Board:
-    """A device that answers what a test wants, and remembers what it was asked."""
+    """A device that prints a fixed output, and records files and commands."""
 
-    answer: str
+    output: str
     address: str = "ssh://board"
     provenance: str = "measured"
     files: list[str] = field(default_factory=list)
@@ -42,20 +42,20 @@ class Board:
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         assert timeout_s > 0
         self.commands.append(list(arguments))
-        return self.answer
+        return self.output
 
     def get(self, names: Sequence[str], folder: Path) -> None:
         raise NotImplementedError
 
 
-def answer(**given: Any) -> str:
+def output(**changes: Any) -> str:
     usual: dict[str, Any] = {
         "host": _HOST,
         "engine": {"a": "onnxruntime 1.31.1", "b": "onnxruntime 1.31.1"},
         "medians_ns": {"a": [3e6, 2e6, 1e6], "b": [5e6, 4e6, 6e6]},
         "disturbed": {"a": [False, False, True], "b": [True, True, True]},
     }
-    return json.dumps({**usual, **given})
+    return json.dumps({**usual, **changes})
 
 
 @pytest.fixture
@@ -67,15 +67,15 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_lowest_undisturbed_round_counts(folders: dict[str, Path]) -> None:
-    board = Board(answer())
+    board = Board(output())
     assert time_folders(board, folders, threads=3, host=_HOST) == {
         "a": Timed(ms=2.0, disturbed=False, engine="onnxruntime 1.31.1"),
         "b": Timed(ms=4.0, disturbed=True, engine="onnxruntime 1.31.1"),
     }
 
 
-def test_only_runtime_and_models_travel(folders: dict[str, Path]) -> None:
-    board = Board(answer())
+def test_only_runtime_and_models_are_sent(folders: dict[str, Path]) -> None:
+    board = Board(output())
     time_folders(board, folders, threads=3, host=_HOST)
 
     assert board.commands == [["rounds.py", "3", "a", "b"]]
@@ -93,12 +93,12 @@ def test_emulated_device_is_refused(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("printed", "message"),
     [
-        ("Segmentation fault", "'ssh://board' answered 'Segmentation fault' instead of times"),
-        ("[1]", r"'ssh://board' answered '\[1\]' instead of times"),
-        (answer(host={"machine": "x86_64"}), "'ssh://board' changed while it was timed: "),
+        ("Segmentation fault", "'ssh://board' printed 'Segmentation fault' instead of times"),
+        ("[1]", r"'ssh://board' printed '\[1\]' instead of times"),
+        (output(host={"machine": "x86_64"}), "'ssh://board' changed while it was timed: "),
     ],
-    ids=["garbage", "no object", "another machine"],
+    ids=["garbage", "no object", "different machine"],
 )
-def test_wrong_answer_is_told(folders: dict[str, Path], printed: str, message: str) -> None:
+def test_wrong_output_is_reported(folders: dict[str, Path], printed: str, message: str) -> None:
     with pytest.raises(DeviceError, match=message):
         time_folders(Board(printed), folders, threads=1, host=_HOST)

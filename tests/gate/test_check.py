@@ -148,7 +148,7 @@ def test_device_that_answers_with_something_else_is_an_error(backend: Any) -> No
     folder = backend.bundle()
     code = folder / "edgetl" / "runtime" / "golden.py"
     code.write_text("print('hello')\n" + code.read_text().replace("from __future__ ", "# "))
-    with pytest.raises(DeviceError, match="'local' answered 'hello"):
+    with pytest.raises(DeviceError, match="'local' printed 'hello"):
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=None, dataset=None)
 
 
@@ -157,8 +157,8 @@ def test_gpu_that_is_not_there_is_the_fault_of_the_device(backend: Any) -> None:
     dataclasses.replace(Contract.load(folder), provider="cuda").save(folder)
     with pytest.raises(
         DeviceError,
-        match=r"ended with 1: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' asks "
-        r"for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
+        match=r"exited with 1: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' "
+        r"asks for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
     ) as caught:
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=0.01, dataset=None)
     assert caught.value.exit_code == 7

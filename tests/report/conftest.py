@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from array import array
@@ -24,7 +25,7 @@ from edgetl.facts.model_files import (
 )
 from edgetl.facts.package import CandidateRow, Part
 from edgetl.facts.scores import Difference
-from edgetl.facts.training import ComparisonFacts
+from edgetl.facts.training import ChainFacts, ChainStep, ComparisonFacts
 from edgetl.facts.verification import LadderStep
 from edgetl.report.record import Run
 from edgetl.runtime import closed_loop
@@ -255,6 +256,19 @@ def _quantize(shelf: Shelf) -> None:
     )
     settings = {"int8": {"float_layers": {"convolutions": 1}}}
     shelf.put("quantize onnx int8", "quantized", facts, settings=settings)
+
+
+@pytest.fixture
+def chain(shelf: Shelf, classifier: Run, examples: Any) -> Run:
+    """The classifier, with a teacher that adapted to images of the evaluation."""
+    gain = Difference(pp=4.2, low_pp=1.0, high_pp=7.5)
+    steps = (
+        ChainStep(stage="finetune", score=examples.score(0.5), gain=None, transductive=False),
+        ChainStep(stage="adapt", score=examples.score(0.542), gain=gain, transductive=True),
+    )
+    facts = ChainFacts(model="teacher", role=Role.EVALUATION, images=479, steps=steps)
+    shelf.put("evaluate teacher", "evaluation", facts)
+    return dataclasses.replace(shelf.run(), name=classifier.name)
 
 
 @pytest.fixture

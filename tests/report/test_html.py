@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgetl.errors import PluginError
 from edgetl.facts.package import Part
 from edgetl.report.html import page
 from edgetl.report.record import Run
@@ -281,3 +285,84 @@ def test_providers_of_one_file_share_its_ladder(shelf: Any, classifier: Run, exa
     assert parity.count('<th scope="rowgroup"') == 2
     assert ">onnx int8</th>" in parity
     assert "cuda" not in parity
+
+
+def _links(text: str) -> list[tuple[str, str]]:
+    """Return place and text of each link to a section."""
+    navigation = text.partition("<nav")[2].partition("</nav>")[0]
+    return re.findall(r'<a href="#([^"]+)">([^<]+)</a>', navigation)
+
+
+def test_sections_are_listed_in_the_order_that_they_state(chain: Run) -> None:
+    text = page(chain)
+    links = [
+        ("targets", "Verdicts"), ("training", "Training"), ("model_chain", "Model chain"),
+        ("parity", "Parity"), ("predictions", "Answers"), ("latency", "Latency"),
+        ("quantization", "Quantization"), ("lineage", "Lineage"),
+    ]  # fmt: skip
+    assert _links(text) == links
+    assert re.findall(r'<section id="([^"]+)">\n<h2>([^<]+)</h2>', text) == links
+
+
+def test_run_without_artifacts_of_a_section_has_no_such_section(detector: Run) -> None:
+    text = page(detector)
+    assert {"quantization", "model_chain"}.isdisjoint(name for name, _ in _links(text))
+    assert 'id="quantization"' not in text
+    bare = dataclasses.replace(detector, artifacts={"finetune": detector.artifacts["finetune"]})
+    assert [name for name, _ in _links(page(bare))] == ["training", "lineage"]
+
+
+def test_chain_marks_the_figures_that_are_transductive(classified: _Page, chain: Run) -> None:
+    assert "transductive" not in classified.words()
+    shown = _Page(page(chain))
+    assert [
+        ["model", "step", "score", "gain, pp", "dataset", "images"],
+        ["teacher", "finetune", "top-1 0.500[0.400, 0.600]", "\N{EN DASH}", "evaluation", "479"],
+        [
+            "adapt", "top-1 0.542[0.442, 0.642]transductive", "4.2[1.0, 7.5]transductive",
+            "evaluation", "479",
+        ],
+    ] in shown.tables  # fmt: skip
+
+
+_SECTION = """\
+from html import escape
+from edgetl.report.sections import Section
+SECTION = Section({version}title="Notes", position=15, render=lambda run: escape(f"<{{run.name}}>"))
+"""
+
+
+@pytest.fixture
+def noted(
+    classifier: Run, install_package: Callable[..., Path], request: pytest.FixtureRequest
+) -> Run:
+    install_package(
+        "acme-notes",
+        {"acme_notes.py": _SECTION.format(version=request.param)},
+        {"edgetl.report_sections": {"notes": "acme_notes"}},
+    )
+    return classifier
+
+
+@pytest.mark.parametrize("noted", ["version=4, "], indirect=True)
+def test_installed_package_adds_a_section_that_names_it(noted: Run) -> None:
+    text = page(noted)
+    assert [name for name, _ in _links(text)][:3] == ["targets", "notes", "training"]
+    assert '<section id="notes">\n<h2>Notes</h2>\n&lt;bits&gt;\n</section>' in text
+    assert "with report section notes 4, acme-notes 0.3. This file needs" in text
+
+
+@pytest.mark.parametrize("noted", ["version=None, "], indirect=True)
+def test_section_without_a_version_is_refused(noted: Run) -> None:
+    with pytest.raises(
+        PluginError, match=r"report section 'notes' of package 'acme-notes 0\.3' states no version"
+    ):
+        page(noted)
+
+
+@pytest.mark.parametrize("noted", [""], indirect=True)
+def test_section_that_cannot_be_imported_is_named(noted: Run) -> None:
+    with pytest.raises(
+        PluginError, match=r"report section 'notes' of package 'acme-notes 0\.3' cannot be imported"
+    ):
+        page(noted)

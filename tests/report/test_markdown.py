@@ -34,6 +34,17 @@ def test_summary_has_verdict_limits_and_candidates(classifier: Run) -> None:
     )
 
 
+def test_chain_marks_the_figures_that_are_transductive(classifier: Run, chain: Run) -> None:
+    assert "transductive" not in summary(classifier)
+    assert summary(chain).endswith(
+        "\n| model | step | score | gain pp | dataset | images |\n"
+        "| --- | --- | --: | --: | --- | --: |\n"
+        "| teacher | finetune | top-1 0.500 [0.400, 0.600] | \N{EN DASH} | evaluation | 479 |\n"
+        "| teacher | adapt | top-1 0.542 [0.442, 0.642] transductive "
+        "| 4.2 [1.0, 7.5] transductive | evaluation | 479 |\n"
+    )
+
+
 def test_missed_target_says_why(detector: Run) -> None:
     assert (
         "✗ **host: missed**, no candidate holds map; nearest is onnx fp32: mAP 0.5 \\< 0.9"

@@ -114,18 +114,20 @@ def _evaluated(job: Job) -> list[Node]:
 @pytest.mark.parametrize(
     ("fields", "role", "transductive"),
     [
-        pytest.param({}, Role.DATA, False, id="test split"),
-        pytest.param({"evaluation": {"path": "e"}}, Role.EVALUATION, False, id="evaluation"),
+        pytest.param({}, Role.DATA, (False, False), id="test split"),
+        pytest.param(
+            {"evaluation": {"path": "e"}}, Role.EVALUATION, (False, False), id="evaluation"
+        ),
         pytest.param(
             {"evaluation": {"path": "e"}, "unlabelled": {"path": "there", "transductive": True}},
             Role.EVALUATION,
-            True,
+            (False, True),
             id="transductive",
         ),
     ],
 )
 def test_chain_is_measured_where_the_model_will_work(
-    bench: Any, fields: dict[str, Any], role: Role, *, transductive: bool
+    bench: Any, fields: dict[str, Any], role: Role, transductive: tuple[bool, ...]
 ) -> None:
     job = _job(bench, **{"unlabelled": UNLABELLED, **fields})
     [node] = _evaluated(job)
@@ -135,6 +137,23 @@ def test_chain_is_measured_where_the_model_will_work(
     assert settings["steps"] == ("finetune", "adapt")
     assert node.inputs["dataset"].label == f"view {role}"
     assert node.inputs["model 1"].inputs["model"] is node.inputs["model 0"]
+
+
+def test_student_of_a_teacher_that_adapted_is_transductive_as_well(bench: Any) -> None:
+    fields = {"evaluation": {"path": "e"}, "unlabelled": {"path": "there", "transductive": True}}
+    job = _job(bench, student={"family": "mobilenet_v2"}, **fields)
+    root, adapted = _step(job)
+    views = [_view(job, role) for role in (Role.DATA, Role.UNLABELLED, Role.EVALUATION)]
+    student, apart = (
+        Node("distill", "distill", InputTable(), {"teacher": teacher}, key="student")
+        for teacher in (adapted, root)
+    )
+    marks = []
+    for each in (student, apart):
+        made = {"view": views, "teacher": [root], "student": [each]}
+        _, node = STAGES.load("evaluate").plan(job, made)
+        marks.append(node.settings.model_dump()["transductive"])
+    assert marks == [(True,), (False,)]
 
 
 def test_recipe_without_refinement_and_evaluation_measures_nothing_more(bench: Any) -> None:
@@ -174,6 +193,7 @@ def test_transductive_figure_is_marked_as_such(bench: Any, untrained: Callable[.
     dataset = bench.dataset()
     teacher = _teacher(bench, untrained, dataset)
     artifact = bench.run(node, {"dataset": dataset, "model 0": teacher, "model 1": teacher})
-    assert artifact.read(ChainFacts).transductive
+    facts = artifact.read(ChainFacts)
+    assert [step.transductive for step in facts.steps] == [False, True]
     summary = STAGES.load("evaluate").summarise(artifact)
     assert summary.endswith("; transductive: adapted to images that are measured on")

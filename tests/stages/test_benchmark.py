@@ -142,7 +142,7 @@ def test_failure_on_the_device_ends_with_its_reason(
 ) -> None:
     (candidate.folder / "model.onnx").write_bytes(b"torn")
     message = (
-        r"ended with 6: edgetl\.runtime: model/model\.onnx has 4 bytes, but contract\.json states"
+        r"exited with 6: edgetl\.runtime: model/model\.onnx has 4 bytes, but contract\.json states"
     )
     with pytest.raises(DeviceError, match=message):
         STAGE.run(settings, {"candidate": candidate}, workspace("benchmark"))
@@ -235,9 +235,9 @@ def test_tools_are_what_runs_there(settings: Settings) -> None:
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the runtime that travels take the CPU for the GPU that it is asked for."""
-    files, name = runtime_files(), "edgetl/runtime/engines/onnx.py"
-    text = files[name].read_text(encoding="utf-8")
+    """Make the runtime that is sent use the CPU where it is asked for the GPU."""
+    real, name = runtime_files, "edgetl/runtime/engines/onnx.py"
+    text = real()[name].read_text(encoding="utf-8")
     for old, new in (
         ("CUDAExecutionProvider", "CPUExecutionProvider"),
         ('{"use_tf32": "0"}', "{}"),
@@ -247,7 +247,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         text = text.replace(old, new)
     played = tmp_path / "onnx.py"
     played.write_text(text, encoding="utf-8")
-    monkeypatch.setattr(bundle, "runtime_files", lambda: files | {name: played})
+    monkeypatch.setattr(bundle, "runtime_files", lambda *formats: real(*formats) | {name: played})
 
 
 @pytest.mark.usefixtures("gpu")
@@ -287,8 +287,8 @@ def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
     asked = settings.model_copy(update={"provider": "cuda"})
     with pytest.raises(
         DeviceError,
-        match=r"on device 'local' ended with 1: onnxruntime \S+ has no CUDAExecutionProvider here, "
-        r"which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
+        match=r"on device 'local' exited with 1: onnxruntime \S+ has no CUDAExecutionProvider "
+        r"here, which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of ",
     ) as caught:
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
     assert caught.value.exit_code == 7

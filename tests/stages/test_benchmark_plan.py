@@ -100,7 +100,7 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
 
 def test_target_whose_device_is_another_machine_is_refused() -> None:
     target = load_target("rpi4").model_copy(update={"device": "local"})
-    with pytest.raises(ConfigError, match=r"rpi4\.yaml: device 'local' is another machine: board"):
+    with pytest.raises(ConfigError, match=r"rpi4\.yaml: device 'local' is a different machine: b"):
         STAGE.plan(_job(target), _MADE)
 
 

@@ -160,7 +160,7 @@ def test_view_larger_than_the_free_disk_is_refused_before_an_image_is_decoded(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     what = (
         r"no space left on the disk of .*: at 32 px the 20 images take 0\.0 GiB, and 0\.0 GiB are "
-        r"free; what was finished is kept\n  lower `input\.size`, or free some space"
+        r"free; finished work is kept\n  lower `input\.size`, or free some space"
     )
     with pytest.raises(StoreError, match=what):
         bench.run(view, {"index": indexed})

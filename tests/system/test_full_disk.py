@@ -43,7 +43,7 @@ def _grow(disk: Path, kib: int) -> None:
 def _refused(done: Done) -> None:
     assert done.returncode == 6, done.stderr
     assert _FULL in done.stderr
-    assert "what was finished is kept" in done.stderr
+    assert "finished work is kept" in done.stderr
     assert "free some space" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -104,8 +104,8 @@ def _compare(folder: Path, undisturbed: Path, edgetl: Edgetl, digests: Digests) 
     assert list((folder / ".edgetl" / "work").iterdir()) == []
     assert list((folder / ".edgetl" / "scratch").iterdir()) == []
     assert [path.name for path in (folder / "dist").iterdir()] == ["host"]
-    sound = edgetl(folder, "verify-store")
-    assert sound.returncode == 0, sound.stdout
+    verified = edgetl(folder, "verify-store")
+    assert verified.returncode == 0, verified.stdout
 
 
 def test_run_killed_in_every_kind_of_stage_ends_with_the_same_digests(
@@ -153,7 +153,7 @@ def test_ctrl_c_is_one_paragraph_and_the_next_run_goes_on(
         # Python dies of the signal itself if it came while C code ran Python; a shell says 130 too.
         assert stopped.returncode in {130, -signal.SIGINT}, stopped.stderr
         assert stopped.stderr.endswith(
-            "edgetl: stopped\n  run the same command again to go on where it was\n"
+            "edgetl: stopped\n  run the same command again to continue\n"
         )
         assert "Traceback" not in stopped.stderr
         assert set(digests(project)) >= before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,11 @@ name: colours
 task: classification
 data: {path: images, val: 0.2, test: 0.3, seed: 0}
 input: {size: 32, fit: stretch}
-teacher: {family: patch_mean, weights: none}
-finetune: {strategy: full, epochs: 2}
+teacher: {family: patch_mean, weights: none, refine: [{sharpen: {factor: 3}}]}
+finetune: {strategy: slow-stem, epochs: 2, stem_rate: 0.5}
+student: {family: patch_mean, width: 0.5, refine: [{sharpen: }]}
+distill: {method: logit-distance, epochs: 1, distance_weight: 0.5}
+tally: {times: 3}
 benchmark: {seconds: 0.02, count: 20}
 calibration: tiny
 targets: [host]
@@ -84,21 +88,46 @@ def test_recipe_runs_with_the_plugins_of_the_package(ran: tuple[Path, Done]) -> 
     _, done = ran
     assert "export npz" in done.stdout
     assert "held by npz fp32" in done.stdout
+    assert "6 classes" in done.stdout
 
 
 def test_nodes_record_the_plugins_that_they_load_with_the_package(ran: tuple[Path, Done]) -> None:
     plugins = {label: manifest["plugins"] for label, manifest in _manifests(ran[0]).items()}
     family = {"model family patch_mean": f"1, {_OWNER}"}
     engine = {"engine npz": f"1, {_OWNER}"}
+    strategy = {"strategy slow-stem": f"1, {_OWNER}"}
+    method = {"distillation method logit-distance": f"1, {_OWNER}"}
     assert plugins == {
         "index": {"data layout label_table": f"1, {_OWNER}"},
         "view": {},
-        "finetune": family,
+        "tally": {},
+        "finetune": strategy | family,
+        "sharpen teacher 1": family,
+        "distill": method | family,
+        "sharpen student 1": family,
+        "control": family,
+        "compare": family,
+        "evaluate teacher": family,
+        "evaluate student": family,
         "export npz": {"exporter npz": f"1, {_OWNER}"} | engine | family,
         "verify npz fp32": engine | family,
         "benchmark npz fp32 local x1": {},
         "package host": {},
     }
+
+
+def test_report_has_the_section_of_the_package_and_every_step_of_the_chains(
+    ran: tuple[Path, Done], edgetl: Edgetl
+) -> None:
+    out = ran[0] / "page.html"
+    done = edgetl(ran[0], "report", "recipe.yaml", "--json", "--out", str(out), **_path(_PACKAGE))
+    assert done.returncode == 0, done.stderr
+    text = out.read_text(encoding="utf-8")
+    assert '<li><a href="#tally">Tally</a></li>' in text
+    assert "<h2>Tally</h2>\n<p>6 classes were counted.</p>\n</section>" in text
+    chains = json.loads(done.stdout)["chains"]
+    steps = {chain["model"]: [step["stage"] for step in chain["steps"]] for chain in chains}
+    assert steps == {"teacher": ["finetune", "sharpen"], "student": ["distill", "sharpen"]}
 
 
 def test_bundle_runs_where_the_package_is_not_installed(ran: tuple[Path, Done]) -> None:
@@ -111,7 +140,7 @@ def test_bundle_runs_where_the_package_is_not_installed(ran: tuple[Path, Done]) 
         command, cwd=bundle, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "answers as it did where it was made" in done.stdout
+    assert "the bundle reproduces its golden samples" in done.stdout
 
 
 def test_second_run_reuses_everything_and_a_new_version_remakes_what_loads_it(
@@ -129,8 +158,10 @@ def test_second_run_reuses_everything_and_a_new_version_remakes_what_loads_it(
     exporter.write_text(text.replace("version: int = 1", "version: int = 2"), encoding="utf-8")
     done = edgetl(folder, "why", "recipe.yaml", "--json", **_path(package))
     why = {row["label"]: row for row in json.loads(done.stdout)}
-    reused = [label for label, row in why.items() if row["text"] == "reused"]
-    assert reused == ["index", "view", "finetune"]
+    run_again = {label for label, row in why.items() if row["text"] != "reused"}
+    assert run_again == {
+        "export npz", "verify npz fp32", "benchmark npz fp32 local x1", "package host"
+    }  # fmt: skip
     assert why["export npz"]["changes"] == [
         {"field": "plugins.exporter npz", "before": f"1, {_OWNER}", "now": f"2, {_OWNER}"}
     ]
@@ -144,6 +175,24 @@ def test_recipe_without_the_package_names_what_is_unknown(
     ran: tuple[Path, Done], edgetl: Edgetl
 ) -> None:
     done = edgetl(ran[0], "plan", "recipe.yaml")
+    assert done.returncode == 3
+    for unknown in (
+        "recipe.yaml:6: finetune.strategy: unknown strategy 'slow-stem'",
+        "recipe.yaml:8: distill.method: unknown distillation method 'logit-distance'",
+        "recipe.yaml:9: tally: unknown key",
+    ):
+        assert unknown in done.stderr
+    text = "".join(
+        line
+        for line in _RECIPE.splitlines(keepends=True)
+        if not line.startswith(("finetune", "distill", "tally"))
+    )
+    (ran[0] / "plain.yaml").write_text(text, encoding="utf-8")
+    done = edgetl(ran[0], "plan", "plain.yaml")
+    assert done.returncode == 3
+    assert "plain.yaml:5: teacher.refine.0: unknown refining stage 'sharpen'" in done.stderr
+    (ran[0] / "plain.yaml").write_text(re.sub(", refine: .*]", "", text), encoding="utf-8")
+    done = edgetl(ran[0], "plan", "plain.yaml")
     assert done.returncode == 3
     assert "unknown format 'npz'" in done.stderr
 
@@ -167,6 +216,12 @@ def test_recipe_without_the_package_names_what_is_unknown(
             id="broken",
         ),
         pytest.param(
+            {"acme_edge/stage.py": "1 / 0\n"},
+            3,
+            "stage 'tally' of package 'acme-edge 0.1' cannot be imported: ZeroDivisionError",
+            id="broken stage",
+        ),
+        pytest.param(
             {"acme_edge-0.1.dist-info/entry_points.txt": "[edgetl.engines]\nonnx = acme_edge\n"},
             3,
             "engine 'onnx' is defined by edgetl and by acme-edge 0.1\n  a name belongs to one "
@@ -187,6 +242,8 @@ def test_package_that_cannot_be_used_is_an_error_of_one_paragraph_for_those_who_
         done = edgetl(project, "plan", "recipe.yaml", **_path(package))
         assert done.returncode == 0, done.stderr
         target.write_text(target.read_text().replace("onnx: [fp32, int8]", "npz: [fp32]"))
+        with (project / "recipe.yaml").open("a", encoding="utf-8") as recipe:
+            recipe.write("tally: {times: 3}\n" if "stage" in message else "")
     done = edgetl(project, "plan", "recipe.yaml", **_path(package))
     assert done.returncode == code, done.stderr
     assert message in done.stderr

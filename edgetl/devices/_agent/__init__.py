@@ -1,7 +1,7 @@
-"""What runs on a device while edgetl is connected: keeps its files, its lock and its processes.
+"""The agent that runs on a device during a connection and manages files, lock and processes.
 
-The files of this folder are sent as text to the device's Python, so they need the standard library
-of Python 3.9 on Linux and nothing else but each other; `sources` says in which order.
+The modules in this folder are sent as text to the device's Python, so they use only each other and
+the standard library of Python 3.9 on Linux.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 _MODULES = ("link", "lock", "cache", "memory", "serve")
-"""Each imports only those before it; the last one has ``main``."""
+"""In import order: each imports only earlier ones, and the last one defines ``main``."""
 
 
 def sources() -> list[tuple[str, str]]:
-    """Return the dotted name and the text of every module, in the order to run them."""
+    """Return the dotted name and the source of each module, in import order."""
     folder = Path(__file__).parent
     return [
         (f"{__name__}.{name}", (folder / f"{name}.py").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The files that were sent to a device, by the SHA-256 of their bytes."""
+"""Cache of the files that were sent to a device, by their SHA-256."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIECE_BYTES = 1 << 20
 
 
 class Cache:
-    """Keeps files up to a total size; those that were not used for longest go first."""
+    """Keeps files up to a total size; the least recently used are removed first."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
@@ -27,22 +27,22 @@ class Cache:
         self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def copy(self, digest: str, target: Path) -> bool:
-        """Copy a file to `target`; False if it is not here, or its bytes are not what they were.
+        """Copy a file to `target`; return False if it is missing or damaged.
 
-        A copy and no link: what runs there may write into its files.
+        Copied, not linked, because a program may write to its files.
         """
         path = self._files / digest
-        found = hashlib.sha256()
+        actual = hashlib.sha256()
         try:
             with path.open("rb") as source:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as copy:
                     for piece in _pieces(source):
-                        found.update(piece)
+                        actual.update(piece)
                         copy.write(piece)
         except FileNotFoundError:
             return False
-        if found.hexdigest() != digest:
+        if actual.hexdigest() != digest:
             path.unlink()
             target.unlink()
             return False
@@ -51,12 +51,12 @@ class Cache:
         return True
 
     def receive(self, digest: str, size: int, *, resumable: bool) -> Part:
-        """Open a file of `size` bytes to receive, after what an earlier attempt left of it.
+        """Start or resume receiving a file of `size` bytes.
 
         Args:
             digest: SHA-256 of the whole file.
-            size: Of the whole file, bytes.
-            resumable: Whether the next session may go on with it; it then must be the only one.
+            size: Size of the whole file, bytes.
+            resumable: Whether a later session may resume it; requires exclusive use of the board.
 
         Raises:
             OSError: If the disk has no room for the file and a copy of it.
@@ -72,7 +72,7 @@ class Cache:
         return part
 
     def _make_room(self, more_bytes: int, copy_bytes: int) -> None:
-        """Remove what was not used for longest, until `more_bytes` are allowed and both fit."""
+        """Remove the least recently used files until `more_bytes` are allowed and both fit."""
         kept = []
         for path in self._files.iterdir():
             with contextlib.suppress(FileNotFoundError):
@@ -91,7 +91,7 @@ class Cache:
 
 
 class Part:
-    """A file that is being received."""
+    """A partially received file."""
 
     def __init__(self, path: Path, target: Path, size: int) -> None:
         self._path = path
@@ -102,7 +102,7 @@ class Part:
         if self._file.tell() > size:
             self._file.truncate(0)
         self.offset = self._file.seek(0, os.SEEK_END)
-        """How many bytes are here."""
+        """Number of bytes received so far."""
         self._file.seek(0)
         for piece in _pieces(self._file):
             self._hash.update(piece)
@@ -111,8 +111,8 @@ class Part:
         """Write the next bytes.
 
         Raises:
-            OSError: If they cannot be written; nothing of the file is kept then, because what
-                fills a disk must not stay.
+            OSError: If they cannot be written; the file is then removed, so that it does not keep
+                filling the disk.
         """
         try:
             self._file.write(piece)
@@ -124,21 +124,21 @@ class Part:
         self.offset += len(piece)
 
     def is_whole(self) -> bool:
-        """Return whether as many bytes are here as were announced."""
+        """Return whether all announced bytes were received."""
         return self.offset >= self._size
 
     def finish(self) -> bool:
-        """Put the file where it belongs; if its bytes are not right, remove it and return False."""
-        right = self._hash.hexdigest() == self._target.name
-        if right:
-            os.fsync(self._file.fileno())  # a power cut must not leave a named, empty file
+        """Move the file into the cache; if its digest is wrong, remove it and return False."""
+        intact = self._hash.hexdigest() == self._target.name
+        if intact:
+            os.fsync(self._file.fileno())  # a power failure must not leave an empty file
             self._path.replace(self._target)
-        self.close(keep=right)
-        return right
+        self.close(keep=intact)
+        return intact
 
     def close(self, *, keep: bool) -> None:
         """Close the file, and remove it unless it is to `keep`."""
-        with contextlib.suppress(OSError):  # of bytes for which the disk had no room
+        with contextlib.suppress(OSError):  # flushing fails again if the disk is full
             self._file.close()
         if not keep:
             self._path.unlink(missing_ok=True)

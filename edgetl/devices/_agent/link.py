@@ -1,4 +1,4 @@
-"""Messages between the client and its agent: a line of JSON, then as many bytes as it says."""
+"""Messages between client and agent: a line of JSON, then the number of bytes that it announces."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 
 _PIECE_BYTES = 1 << 18
 _FIRST_SILENCE_S = 30.0
-"""Until the client has said how long a silence means that it is gone."""
+"""Used until the client has sent its own limit."""
 
 
 class GoneError(Exception):
-    """The client is not there any more, or the system wants the agent to end."""
+    """The client has disconnected, or the system wants the agent to stop."""
 
 
 class Link:
-    """The client's messages on file 0 and the answers on file 1."""
+    """Receives the client's messages on file 0 and sends replies on file 1."""
 
     def __init__(self) -> None:
         self.silence_s = _FIRST_SILENCE_S
         self._buffer = bytearray()
-        self._heard = time.monotonic()
+        self._last_input = time.monotonic()
         self._wake, wake_write = os.pipe()
         for file in (1, self._wake, wake_write):
             os.set_blocking(file, False)
-        # A child that ends makes `wait` return: without polling while something is timed, and
-        # without pidfd, which the kernels of older boards lack.
+        # The end of a child process wakes up `wait`. This avoids polling, which would disturb
+        # timings, and pidfd, which the kernels of older boards lack.
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
@@ -37,16 +37,16 @@ class Link:
         """Wait for the next message.
 
         Raises:
-            GoneError: If the input ends, or nothing comes for `silence_s`.
+            GoneError: If the input ends, or nothing arrives for `silence_s`.
         """
         while True:
-            found = self.take()
-            if found is not None:
-                return found
+            message = self.poll()
+            if message is not None:
+                return message
             self.wait()
 
-    def take(self) -> tuple[dict[str, Any], bytes] | None:
-        """Return the next message if the whole of it is here."""
+    def poll(self) -> tuple[dict[str, Any], bytes] | None:
+        """Return the next message if it has arrived completely."""
         end = self._buffer.find(b"\n")
         if end < 0:
             return None
@@ -59,16 +59,16 @@ class Link:
         return message, payload
 
     def wait(self, until: float | None = None, *, to_write: bool = False) -> None:
-        """Return when there is news: input, a child that ended, room for output, or `until`.
+        """Wait for input, the end of a child process, room for output, or the time `until`.
 
         Args:
-            until: Of the monotonic clock, seconds.
-            to_write: Whether room for output is news.
+            until: Time of the monotonic clock, seconds.
+            to_write: Whether to wait for room for output too.
 
         Raises:
-            GoneError: If the input ends, or nothing came for `silence_s`.
+            GoneError: If the input ends, or nothing arrives for `silence_s`.
         """
-        silent = self._heard + self.silence_s
+        silent = self._last_input + self.silence_s
         timeout = min(silent, silent if until is None else until) - time.monotonic()
         writing = [1] if to_write else []
         ready, writable, _ = select.select([0, self._wake], writing, [], max(0.0, timeout))
@@ -78,24 +78,24 @@ class Link:
             piece = os.read(0, _PIECE_BYTES)
             if not piece:
                 raise GoneError
-            self._heard = time.monotonic()
+            self._last_input = time.monotonic()
             self._buffer += piece
         elif not writable and time.monotonic() >= silent:
             raise GoneError
 
-    def send(self, answer: dict[str, Any], payload: bytes = b"") -> None:
-        """Send an answer; a client that vanished cannot block it for ever.
+    def send(self, reply: dict[str, Any], payload: bytes = b"") -> None:
+        """Send a reply, without blocking forever if the client has vanished.
 
         Raises:
-            GoneError: If the output is closed, or nobody reads it and nothing comes.
+            GoneError: If the output is closed, or is not read while nothing arrives.
         """
-        head = json.dumps({**answer, "bytes": len(payload)}).encode()
+        head = json.dumps({**reply, "bytes": len(payload)}).encode()
         rest = memoryview(head + b"\n" + payload)
         while rest:
             rest = rest[self._write(rest[:_PIECE_BYTES]) :]
 
     def _write(self, piece: memoryview) -> int:
-        """Write what fits now, and return how much that was; waits if nothing does."""
+        """Write as much as fits now and return how much that was; wait if nothing fits."""
         try:
             return os.write(1, piece)
         except BlockingIOError:

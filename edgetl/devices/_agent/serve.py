@@ -1,7 +1,7 @@
-"""The agent's loop: one message, one answer, until the client is gone.
+"""The agent's loop: one reply per message, until the client is gone.
 
-Then it kills what it started, removes the working folder and gives the lock back: only the cache of
-sent files stays.
+Then it kills its child processes, removes the working folder and releases the lock; only the cache
+of sent files stays.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from edgetl.devices._agent.memory import free_bytes
 
 _PIECE_BYTES = 1 << 20
 _TAIL_BYTES = 1 << 16
-"""How much of a process's standard error goes to the client."""
+"""Length of the end of a process's standard error that is sent to the client."""
 _WORK_PREFIX = "work-"
 
-Answer = dict[str, Any]
+Reply = dict[str, Any]
 
 
 class Agent:
-    """Answers the client; every public method but `serve` and `drop` is a message it may send."""
+    """Serves the client; every public method except `serve` and `drop` handles a request."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -43,23 +43,23 @@ class Agent:
         self._part: Part | None = None
 
     def serve(self) -> None:
-        """Answer messages until the client is gone."""
+        """Handle requests until the client is gone."""
         while True:
             message, payload = self._link.receive()
-            name = message.pop("ask")
+            name = message.pop("request")
             if name == "ping":
                 self._lock.beat()
                 continue
             if payload:
                 message["payload"] = payload
             try:
-                answer, data = getattr(self, name)(**message)
+                reply, data = getattr(self, name)(**message)
             except OSError as error:
-                answer, data = self._refusal(error), b""
-            self._link.send(answer, data)
+                reply, data = self._refusal(error), b""
+            self._link.send(reply, data)
 
     def drop(self) -> None:
-        """Leave nothing behind but the cache."""
+        """Clean up everything but the cache."""
         if self._part is not None:
             self._part.close(keep=self._lock.file is not None)
         if self._work_file is not None:
@@ -67,53 +67,53 @@ class Agent:
             os.close(self._work_file)
         self._lock.release()
 
-    def open(self, cache: str, limit_bytes: int, silence_s: float) -> tuple[Answer, bytes]:
-        """Say where the cache is and when the client counts as gone."""
+    def open(self, cache: str, limit_bytes: int, silence_s: float) -> tuple[Reply, bytes]:
+        """Set the cache folder and the silence after which the client counts as gone."""
         self._link.silence_s = silence_s
         self._cache = Cache(Path(cache).expanduser(), limit_bytes)
         return {}, b""
 
-    def lock(self, owner: str, token: str, stale_s: float) -> tuple[Answer, bytes]:
-        """Take the board, or say who has it."""
-        return self._lock.take(owner, token, stale_s), b""
+    def lock(self, owner: str, token: str, stale_s: float) -> tuple[Reply, bytes]:
+        """Lock the board, or return a description of the holder."""
+        return self._lock.acquire(owner, token, stale_s), b""
 
-    def work(self) -> tuple[Answer, bytes]:
+    def work(self) -> tuple[Reply, bytes]:
         """Make the working folder, and remove those whose agents were killed."""
         folder = self._cache.folder
-        # Or another agent would remove this one's folder between its making and its locking.
-        only_one = _lock_folder(folder, wait=True)
-        for left in folder.glob(f"{_WORK_PREFIX}*"):
-            with contextlib.suppress(OSError):  # locked: an agent lives in it
-                os.close(_lock_folder(left))
-                shutil.rmtree(left, ignore_errors=True)
+        # Otherwise another agent could remove this folder before it is locked.
+        cache_lock = _lock_folder(folder, wait=True)
+        for other in folder.glob(f"{_WORK_PREFIX}*"):
+            with contextlib.suppress(OSError):  # locked by a running agent
+                os.close(_lock_folder(other))
+                shutil.rmtree(other, ignore_errors=True)
         self._work = Path(tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=folder))
         self._work_file = _lock_folder(self._work)
-        os.close(only_one)
+        os.close(cache_lock)
         return {}, b""
 
-    def memory(self) -> tuple[Answer, bytes]:
-        """Say how much a new program can get."""
+    def memory(self) -> tuple[Reply, bytes]:
+        """Return the memory available to a new program."""
         return {"free_bytes": free_bytes()}, b""
 
-    def place(self, files: dict[str, str]) -> tuple[Answer, bytes]:
-        """Put files of the cache into the working folder; say which are not in the cache.
+    def place(self, files: dict[str, str]) -> tuple[Reply, bytes]:
+        """Copy cached files into the working folder; return those that are not cached.
 
         Args:
-            files: POSIX path in the working folder to digest.
+            files: Maps POSIX paths in the working folder to digests.
         """
-        wanted = [
+        missing = [
             name
             for name, digest in files.items()
             if not self._cache.copy(digest, self._work / name)
         ]
-        return {"wanted": wanted}, b""
+        return {"missing": missing}, b""
 
-    def send(self, digest: str, size: int) -> tuple[Answer, bytes]:
-        """Begin to receive a file; say how much of it is here."""
+    def send(self, digest: str, size: int) -> tuple[Reply, bytes]:
+        """Start receiving a file; return how much of it is already here."""
         self._part = self._cache.receive(digest, size, resumable=self._lock.file is not None)
         return self._received(self._part)
 
-    def piece(self, payload: bytes) -> tuple[Answer, bytes]:
+    def piece(self, payload: bytes) -> tuple[Reply, bytes]:
         """Receive the next bytes of the file."""
         part = self._part
         if part is None:
@@ -121,8 +121,8 @@ class Agent:
         part.append(payload)
         return self._received(part)
 
-    def fetch(self, name: str, offset: int) -> tuple[Answer, bytes]:
-        """Return bytes of a file of the working folder, and its size; none if it is not there."""
+    def fetch(self, name: str, offset: int) -> tuple[Reply, bytes]:
+        """Return bytes of a file in the working folder, and its size, which is null if missing."""
         path = self._work / name
         if not path.is_file():
             return {"size": None}, b""
@@ -132,32 +132,32 @@ class Agent:
 
     def run(
         self, arguments: list[str], environment: dict[str, str], timeout_s: float
-    ) -> tuple[Answer, bytes]:
+    ) -> tuple[Reply, bytes]:
         """Run this Python in the working folder, in a process group of its own."""
         folder = self._cache.folder
-        with tempfile.TemporaryFile(dir=folder) as out, tempfile.TemporaryFile(dir=folder) as said:
-            process = subprocess.Popen(  # noqa: S603 - what the client asks for
+        with tempfile.TemporaryFile(dir=folder) as out, tempfile.TemporaryFile(dir=folder) as err:
+            process = subprocess.Popen(  # noqa: S603 - the client's program
                 [sys.executable, *arguments],
                 cwd=self._work,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
-                stderr=said,
+                stderr=err,
                 start_new_session=True,
-                # As long as it runs the board is not free, even if this agent is killed.
+                # Keeps the board locked while the process runs, even if this agent is killed.
                 pass_fds=() if self._lock.file is None else (self._lock.file,),
             )
             try:
                 self._lock.beat(process.pid)
                 in_time = self._ends(process.pid, time.monotonic() + timeout_s)
             finally:
-                # The leader is not reaped yet, so that its number still names this group.
+                # The group's leader is not reaped yet, so its number is still valid.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 code = process.wait()
-            answer = {"code": code, "in_time": in_time, "said": _tail(said)}
+            reply = {"code": code, "in_time": in_time, "stderr": _tail(err)}
             out.seek(0)
-            return answer, out.read()
+            return reply, out.read()
 
     def _ends(self, pid: int, deadline: float) -> bool:
         """Wait for the process; return whether it ended before `deadline`."""
@@ -165,18 +165,18 @@ class Agent:
             if time.monotonic() >= deadline:
                 return False
             self._link.wait(deadline)
-            while self._link.take() is not None:  # only pings come before the answer
+            while self._link.poll() is not None:  # only pings arrive before the reply
                 self._lock.beat()
         return True
 
-    def _received(self, part: Part) -> tuple[Answer, bytes]:
-        answer: Answer = {"offset": part.offset, "right": None}
+    def _received(self, part: Part) -> tuple[Reply, bytes]:
+        reply: Reply = {"offset": part.offset, "intact": None}
         if part.is_whole():
             self._part = None
-            answer["right"] = part.finish()
-        return answer, b""
+            reply["intact"] = part.finish()
+        return reply, b""
 
-    def _refusal(self, error: OSError) -> Answer:
+    def _refusal(self, error: OSError) -> Reply:
         return {
             "error": error.strerror or str(error),
             "errno": error.errno,

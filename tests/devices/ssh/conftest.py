@@ -1,4 +1,4 @@
-"""A board over ssh: an OpenSSH server on loopback, and what must be true of it after every test."""
+"""A board over ssh: an OpenSSH server on loopback, checked for leftovers after every test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgetl.devices._session import Patience
+from edgetl.devices._session import Timeouts
 from edgetl.devices.ssh import SshDevice, parse
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _CLEANING_S = 15.0
 
 
 def _load(name: str) -> ModuleType:
-    # By path: installed packages bring one that is called `tests`.
+    # By path, because installed packages may contain a package `tests`.
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(f"edgetl_tests_{name}", path)
     assert spec is not None
@@ -47,20 +47,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def relay(server: Sshd) -> Iterator[Relay]:
-    found: Relay = _load("sshd").Relay(server.port)
-    yield found
-    found.close()
+    relay: Relay = _load("sshd").Relay(server.port)
+    yield relay
+    relay.close()
 
 
 @pytest.fixture
 def write_key() -> Callable[[Path], None]:
-    found: Callable[[Path], None] = _load("sshd").write_key
-    return found
+    write: Callable[[Path], None] = _load("sshd").write_key
+    return write
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give ssh an empty home, so that the keys and settings of who runs the tests play no part."""
+    """Set an empty home, to exclude the keys and ssh settings of the current user."""
     folder = tmp_path_factory.mktemp("home")
     (folder / ".ssh").mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -75,13 +75,13 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def board(server: Sshd, cache: Path) -> Iterator[Callable[..., SshDevice]]:
-    """Make devices of the server; nothing but the cache of files stays there, whatever happens."""
+    """Return a function that makes devices of the server; only the file cache may stay there."""
 
     def make(
-        *, patience: Patience | None = None, cache_limit_bytes: int = 1 << 30, **settings: object
+        *, timeouts: Timeouts | None = None, cache_limit_bytes: int = 1 << 30, **settings: object
     ) -> SshDevice:
-        found = parse(server.address(**{"cache": cache, **settings}))  # type: ignore[arg-type]
-        return replace(found, patience=patience or Patience(), cache_limit_bytes=cache_limit_bytes)
+        device = parse(server.address(**{"cache": cache, **settings}))  # type: ignore[arg-type]
+        return replace(device, timeouts=timeouts or Timeouts(), cache_limit_bytes=cache_limit_bytes)
 
     yield make
     deadline = time.monotonic() + _CLEANING_S
@@ -96,33 +96,33 @@ def _left(server: Sshd, cache: Path) -> list[str]:
 
 
 class Processes:
-    """The numbers of processes that wrote them, each with a blank behind it, to `path`."""
+    """Processes that write their numbers, each followed by a space, to `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._threads: list[threading.Thread] = []
 
     def numbers(self) -> list[int]:
-        """Return those that are written in full."""
+        """Return the completely written numbers."""
         if not self.path.exists():
             return []
         return [int(word) for word in self.path.read_text().rpartition(" ")[0].split()]
 
-    def at_first(self, what: Callable[[], None]) -> None:
-        """Do `what`, in another thread, once the first number is there."""
+    def at_first(self, action: Callable[[], None]) -> None:
+        """Run `action` in another thread once the first number is written."""
 
         def wait() -> None:
             deadline = time.monotonic() + 60
             while not self.numbers() and time.monotonic() < deadline:
                 time.sleep(0.02)
-            what()
+            action()
 
         thread = threading.Thread(target=wait)
         self._threads.append(thread)
         thread.start()
 
     def assert_gone(self) -> None:
-        """Assert that none of them runs, in a moment at the latest."""
+        """Assert that all of them end within moments."""
         assert self.numbers()
         deadline = time.monotonic() + _CLEANING_S
         while (running := [pid for pid in self.numbers() if _runs(pid)]) != []:
@@ -145,21 +145,21 @@ def _runs(pid: int) -> bool:
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
-    found = Processes(tmp_path / "processes")
-    yield found
-    found.join()
+    processes = Processes(tmp_path / "processes")
+    yield processes
+    processes.join()
 
 
 @pytest.fixture
 def payload(tmp_path: Path) -> Path:
-    """Write a file of 8 MiB that no compression makes smaller."""
+    """Write an incompressible file of 8 MiB."""
     path = tmp_path / "payload.bin"
     path.write_bytes(hashlib.shake_128(b"payload").digest(8 << 20))
     return path
 
 
 class SmallDisk:
-    """A disk of its own in a folder; only root may mount one."""
+    """A small disk mounted on a folder, which requires root."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -174,15 +174,15 @@ class SmallDisk:
     def _mount(*words: str) -> None:
         mount = shutil.which("mount")
         if mount is None or os.geteuid() != 0:
-            pytest.skip("only root may mount the small disk that this fills")
+            pytest.skip("only root may mount the small disk that this test fills")
         done = subprocess.run([mount, *words], capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+            pytest.skip(f"no small disk can be mounted: {done.stderr.strip()}")
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """Mount an empty disk of 3 MiB."""
-    made = SmallDisk(tmp_path / "disk")
-    yield made
-    subprocess.run(["umount", "--lazy", str(made.folder)], check=True)  # noqa: S607 - as mount
+    small = SmallDisk(tmp_path / "disk")
+    yield small
+    subprocess.run(["umount", "--lazy", str(small.folder)], check=True)  # noqa: S607 - as mount

@@ -1,4 +1,4 @@
-"""An OpenSSH server on loopback that plays the board, and a relay before it that cuts the line."""
+"""An OpenSSH server on loopback in the role of a board, and a relay that cuts connections."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Sshd:
 
     @property
     def lock(self) -> Path:
-        """Where agents keep the board's lock."""
+        """File of the board's lock."""
         return self.folder / "tmp" / "edgetl.lock"
 
     def address(self, *, port: int | None = None, user: str = "", **settings: object) -> str:
-        """Return how edgetl calls this board, with `settings` over those that make it work."""
+        """Return this board's address; `settings` override the necessary ones."""
         query = {
             "identity": self.folder / "user_key",
             "known_hosts": self.folder / "known_hosts",
@@ -58,11 +58,11 @@ class Sshd:
         return f"ssh://{user}127.0.0.1:{port or self.port}?{urlencode(query, quote_via=quote)}"
 
     def host_key(self) -> str:
-        """Return the public host key as it stands in a list of known hosts."""
+        """Return the public host key in the format of a file of known hosts."""
         return (self.folder / "host_key.pub").read_text(encoding="utf-8").strip()
 
     def sessions(self) -> list[int]:
-        """Return the processes of this server that serve a connection."""
+        """Return this server's processes that serve a connection."""
         parents = {
             int(entry.name): _status(entry)
             for entry in Path("/proc").iterdir()
@@ -76,7 +76,7 @@ class Sshd:
         ]
 
     def kill_sessions(self) -> None:
-        """Cut every connection the way a crash of the board's server does."""
+        """Cut every connection like a crash of the board's server."""
         for process in self.sessions():
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -84,7 +84,7 @@ class Sshd:
 
 @contextmanager
 def running_sshd(folder: Path) -> Iterator[Sshd]:
-    """Run a server in `folder` until the context ends; skips the test where none is installed."""
+    """Run a server in `folder` until the context ends; skip the test if none is installed."""
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip("sshd is not installed; run .ci/system-packages")
@@ -141,7 +141,7 @@ def _status(entry: Path) -> tuple[str, int]:
 
 @dataclass
 class Relay:
-    """Passes bytes between a client and a server, counts them, and fails as it is told to."""
+    """Passes bytes between a client and a server, counts them, and fails on request."""
 
     server_port: int
     from_client_bytes: int = 0
@@ -158,22 +158,22 @@ class Relay:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which it listens."""
         return int(self._listener.getsockname()[1])
 
-    def after(self, num_bytes: int, what: Callable[[], None]) -> None:
-        """Do `what` once the client has sent `num_bytes` from now on."""
-        self._at_limit = what
+    def after(self, num_bytes: int, action: Callable[[], None]) -> None:
+        """Run `action` once the client has sent another `num_bytes`."""
+        self._at_limit = action
         self._limit_bytes = self.from_client_bytes + num_bytes
 
     def cut(self) -> None:
-        """Close every connection that is open."""
+        """Close all open connections."""
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
     def go_deaf(self) -> None:
-        """Pass nothing on in the open connections, and close nothing: a plug that is pulled."""
+        """Stop forwarding without closing connections, like a pulled plug."""
         self._deaf.update(self._ends)
 
     def close(self) -> None:

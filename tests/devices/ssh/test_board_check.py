@@ -1,4 +1,4 @@
-"""A board over ssh is compared with a profile, and a board that is not there is told as such."""
+"""A board over ssh is compared with a profile."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from edgetl.devices.ssh import SshDevice
 from edgetl.errors import ConfigError, DeviceError, ExitCode
 
 
-def test_board_is_probed_where_it_is(board: Callable[..., SshDevice]) -> None:
+def test_board_is_probed_over_ssh(board: Callable[..., SshDevice]) -> None:
     target = load_target("host")
     device = board()
-    found = probe(device, target)
-    assert found["executable"] == sys.executable
-    require(target, device, found, compare(target, found))
+    facts = probe(device, target)
+    assert facts["executable"] == sys.executable
+    require(target, device, facts, compare(target, facts))
 
 
-def test_other_board_is_refused_by_its_address(board: Callable[..., SshDevice]) -> None:
+def test_different_board_is_refused_by_its_address(board: Callable[..., SshDevice]) -> None:
     target = load_target("rpi4")
     device = board()
-    found = probe(device, target)
-    with pytest.raises(ConfigError, match=r"device 'ssh://127\.0\.0\.1:\d+' is another machine"):
-        require(target, device, found, compare(target, found))
+    facts = probe(device, target)
+    with pytest.raises(
+        ConfigError, match=r"device 'ssh://127\.0\.0\.1:\d+' is a different machine"
+    ):
+        require(target, device, facts, compare(target, facts))
 
 
-def test_python_that_is_not_there_is_told(board: Callable[..., SshDevice], tmp_path: Path) -> None:
+def test_missing_python_is_reported(board: Callable[..., SshDevice], tmp_path: Path) -> None:
     device = board(python=str(tmp_path / "python9"))
     with pytest.raises(DeviceError, match="python9") as caught:
         probe(device, load_target("rpi4"))

@@ -1,4 +1,4 @@
-"""One client at a time on a board: who waits, who is told what, and what becomes of the frozen."""
+"""One client at a time on a board: waiting, messages, and frozen holders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgetl.devices._session import Patience
+from edgetl.devices._session import Timeouts
 from edgetl.devices.ssh import SshDevice
 from edgetl.errors import DeviceError, ExitCode
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Board = Callable[..., SshDevice]
 
 
-def test_second_client_is_told_who_has_the_board_and_since_when(board: Board) -> None:
+def test_second_client_gets_the_name_of_the_holder_and_the_time(board: Board) -> None:
     with (
         board().connect(),
         pytest.raises(
@@ -43,11 +43,11 @@ def test_second_client_is_told_who_has_the_board_and_since_when(board: Board) ->
         pass
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
     assert re.fullmatch(
-        r"try later, or wait longer: ssh://127\.0\.0\.1:\d+\?wait=3600", caught.value.remedy
+        r"try again later, or wait longer: ssh://127\.0\.0\.1:\d+\?wait=3600", caught.value.remedy
     )
 
 
-def test_second_client_gets_the_board_when_the_first_one_is_done(
+def test_second_client_waits_for_the_first_one(
     board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "edgetl")
@@ -70,22 +70,22 @@ def test_second_client_gets_the_board_when_the_first_one_is_done(
     assert "is in use by" in caplog.text
 
 
-def test_board_in_use_can_still_be_asked_what_it_is(board: Board) -> None:
+def test_board_in_use_can_be_described(board: Board) -> None:
     with board().connect():
         assert "machine" in board().describe()
 
 
-def test_frozen_holder_is_ended_and_that_is_said(
+def test_frozen_holder_is_killed_and_reported(
     board: Board, server: Sshd, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patience = Patience(ping=0.2, stale=1.0)
-    with board(patience=patience).connect() as frozen:
+    timeouts = Timeouts(ping=0.2, stale=1.0)
+    with board(timeouts=timeouts).connect() as frozen:
         agent = json.loads(server.lock.read_text())["agent"]
         os.kill(agent, signal.SIGSTOP)
-        with board(patience=patience).connect() as connection:
+        with board(timeouts=timeouts).connect() as connection:
             assert connection.run(["-c", "print(1)"], timeout_s=60) == "1\n"
         assert re.search(
-            rf"was in use by \w+@.+ pid {os.getpid()}, who gave no sign of life for \d+ s; "
+            rf"was in use by \w+@.+ pid {os.getpid()}, which sent no heartbeat for \d+ s; "
             "taken over",
             caplog.text,
         )
@@ -94,13 +94,13 @@ def test_frozen_holder_is_ended_and_that_is_said(
     assert "another client took the device over" in caught.value.remedy
 
 
-def test_holder_that_gives_signs_of_life_is_left_alone(board: Board) -> None:
-    patience = Patience(ping=0.1, stale=0.5)
-    with board(patience=patience).connect() as connection:
+def test_holder_with_heartbeats_is_not_killed(board: Board) -> None:
+    timeouts = Timeouts(ping=0.1, stale=0.5)
+    with board(timeouts=timeouts).connect() as connection:
         time.sleep(1.0)
         with (
             pytest.raises(DeviceError, match="in use by"),
-            board(patience=patience, wait=1).connect(),
+            board(timeouts=timeouts, wait=1).connect(),
         ):
             pass
         assert connection.run(["-c", "print(1)"], timeout_s=60) == "1\n"
@@ -119,21 +119,21 @@ def test_board_of_a_killed_agent_is_free_and_its_folder_is_removed(
 def test_process_that_outlives_its_killed_agent_keeps_the_board_until_it_counts_as_frozen(
     board: Board, server: Sshd, processes: Processes
 ) -> None:
-    patience = Patience(ping=0.2, stale=3.0)
+    timeouts = Timeouts(ping=0.2, stale=3.0)
     code = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} '); time.sleep(600)"
     processes.at_first(
         lambda: os.kill(json.loads(server.lock.read_text())["agent"], signal.SIGKILL)
     )
-    with board(patience=patience).connect() as connection:
+    with board(timeouts=timeouts).connect() as connection:
         with pytest.raises(DeviceError, match=r"agent on device .* was killed by SIGKILL"):
             connection.run(["-c", code, str(processes.path)], timeout_s=60)
         with pytest.raises(DeviceError, match="in use by"), board(wait=0).connect():
             pass
-        with board(patience=patience, wait=20).connect():
+        with board(timeouts=timeouts, wait=20).connect():
             processes.assert_gone()
 
 
-def test_what_somebody_else_wrote_cannot_move_the_cursor(board: Board, server: Sshd) -> None:
+def test_control_characters_of_a_foreign_record_are_replaced(board: Board, server: Sshd) -> None:
     with (
         forged_lock(server, owner="\x1b[2J evil"),
         pytest.raises(DeviceError, match=r"in use by \?\[2J evil since"),
@@ -142,13 +142,13 @@ def test_what_somebody_else_wrote_cannot_move_the_cursor(board: Board, server: S
         pass
 
 
-def test_process_that_does_not_have_the_lock_is_never_killed(
+def test_process_without_the_lock_is_never_killed(
     board: Board, server: Sshd, bystander: int
 ) -> None:
     with forged_lock(server, owner="evil", agent=bystander, group=bystander, beat=-1e6):
         with (
             pytest.raises(
-                DeviceError, match=r"evil since .*, who gave no sign of life for \d+ s"
+                DeviceError, match=r"evil since .*, which sent no heartbeat for \d+ s"
             ) as caught,
             board(wait=1).connect(),
         ):
@@ -170,7 +170,7 @@ def bystander() -> Iterator[int]:
 
 @contextmanager
 def forged_lock(server: Sshd, **record: object) -> Iterator[None]:
-    """Hold the board's lock in this process, with a record of somebody's invention."""
+    """Hold the board's lock in this process, with a forged record."""
     with server.lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps({"token": "", "since": 0.0, "beat": time.monotonic(), **record}))

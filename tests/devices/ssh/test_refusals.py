@@ -1,4 +1,4 @@
-"""Why a board cannot be used: one paragraph, the remedy, exit code 7."""
+"""Errors of boards that cannot be used: one paragraph, a remedy, exit code 7."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from edgetl.devices import open_device
-from edgetl.devices._session import Patience
+from edgetl.devices._session import Timeouts
 from edgetl.devices.ssh import SshDevice
 from edgetl.errors import DeviceError, ExitCode
 from edgetl.hashing import digest_file
@@ -28,7 +28,7 @@ WriteKey = Callable[[Path], None]
 
 
 def refused(device: SshDevice) -> DeviceError:
-    """Return the error of a device that cannot be connected to."""
+    """Return the error of connecting to the device."""
     with pytest.raises(DeviceError, match="device") as caught, device.connect():
         pass
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
@@ -55,12 +55,12 @@ def test_unknown_host_key_is_shown_and_the_remedy_accepts_it(
     device = board(known_hosts=known_hosts)
     error = refused(device)
     assert error.message == (
-        f"the host key of device 'ssh://127.0.0.1:{server.port}' is not known: it shows "
+        f"the host key of device 'ssh://127.0.0.1:{server.port}' is unknown: it presents "
         f"{fingerprint_of(server.folder / 'host_key.pub')}; nothing was sent"
     )
     accept = error.remedy.rpartition("then: ")[2]
     assert accept == f"ssh-keyscan -p {server.port} 127.0.0.1 >> '{known_hosts}'"
-    subprocess.run(accept, shell=True, check=True, capture_output=True)  # noqa: S602 - what a person would paste
+    subprocess.run(accept, shell=True, check=True, capture_output=True)  # noqa: S602 - what a user would paste
     assert "machine" in device.describe()
 
 
@@ -76,11 +76,11 @@ def test_changed_host_key_names_the_danger_and_both_keys(
     shown, known = (
         fingerprint_of(path) for path in (server.folder / "host_key.pub", tmp_path / "other.pub")
     )
-    assert f"has changed: it shows {shown}, known is {known}; " in error.message
-    assert "another machine answers in its place" in error.message
+    assert f"has changed: it presents {shown}, but the known key is {known}; " in error.message
+    assert "another machine responds in its place" in error.message
     assert "nothing was sent" in error.message
-    command = error.remedy.rpartition("is new: ")[2]
-    subprocess.run(command, shell=True, check=True, capture_output=True)  # noqa: S602 - what a person would paste
+    command = error.remedy.rpartition("was reinstalled: ")[2]
+    subprocess.run(command, shell=True, check=True, capture_output=True)  # noqa: S602 - what a user would paste
     assert "machine" in device.describe()
 
 
@@ -91,10 +91,10 @@ def test_host_key_of_another_type_than_the_known_one_has_changed_too(
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_text(f"[127.0.0.1]:{server.port} {key}")
     shown = fingerprint_of(server.folder / "host_key.pub")
-    # A server that shares no kind of host key hangs up, sometimes before its reason was read.
+    # A server without a common key type disconnects, sometimes before its reason is read.
     for _ in range(3):
-        told = refused(board(known_hosts=known_hosts)).message
-        assert f"has changed: it shows {shown}, known is SHA256:" in told
+        message = refused(board(known_hosts=known_hosts)).message
+        assert f"has changed: it presents {shown}, but the known key is SHA256:" in message
 
 
 def test_ssh_config_cannot_turn_the_check_off(server: Sshd, home: Path) -> None:
@@ -103,11 +103,11 @@ def test_ssh_config_cannot_turn_the_check_off(server: Sshd, home: Path) -> None:
         f"  StrictHostKeyChecking no\n  IdentityFile {server.folder}/user_key\n"
     )
     error = refused(ssh_device("ssh://rpi4"))
-    assert "the host key of device 'ssh://rpi4' is not known" in error.message
-    assert error.remedy.endswith("then: ssh rpi4 true, which asks")
+    assert "the host key of device 'ssh://rpi4' is unknown" in error.message
+    assert error.remedy.endswith("then: ssh rpi4 true, which asks for confirmation")
 
 
-def test_refused_key_is_named_with_the_command_that_brings_it_there(
+def test_refused_key_is_named_with_the_command_that_installs_it(
     board: Board, server: Sshd, tmp_path: Path, write_key: WriteKey
 ) -> None:
     write_key(tmp_path / "mine")
@@ -125,17 +125,17 @@ def test_wrong_user_is_named(board: Board) -> None:
     )
 
 
-def test_key_with_a_passphrase_belongs_into_the_agent(board: Board, tmp_path: Path) -> None:
+def test_key_with_a_passphrase_belongs_in_the_ssh_agent(board: Board, tmp_path: Path) -> None:
     path = tmp_path / "locked"
     write_locked_key(path)
     error = refused(board(identity=path))
-    assert "cannot be called with these ssh settings" in error.message
-    assert f"the key file {path}; a key with a passphrase goes into the agent: ssh-add" in (
+    assert "cannot be contacted with these ssh settings" in error.message
+    assert f"the key file {path}; add a key with a passphrase to the ssh agent: ssh-add" in (
         error.remedy
     )
 
 
-def test_default_key_with_a_passphrase_is_passed_over(server: Sshd, home: Path) -> None:
+def test_default_key_with_a_passphrase_is_skipped(server: Sshd, home: Path) -> None:
     write_locked_key(home / ".ssh" / "id_ed25519")
     address = f"ssh://127.0.0.1:{server.port}?known_hosts={server.folder}/known_hosts"
     assert "with the keys of the ssh agent and of ~/.ssh" in refused(ssh_device(address)).message
@@ -154,38 +154,41 @@ def test_port_where_nothing_listens(board: Board) -> None:
     assert "systemctl enable --now ssh" in error.remedy
 
 
-def test_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     error = refused(ssh_device("ssh://pi@rpi44"))
-    assert error.message == "device 'ssh://pi@rpi44' is not found: nobody knows the name 'rpi44'"
+    assert (
+        error.message
+        == "device 'ssh://pi@rpi44' cannot be reached: the host name 'rpi44' cannot be resolved"
+    )
 
 
-def test_host_that_does_not_answer_in_time(board: Board) -> None:
+def test_host_that_does_not_respond_in_time(board: Board) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        device = board(port=silent.getsockname()[1], patience=Patience(connect=0.5))
-        assert "'127.0.0.1' did not answer within 0.5 s" in refused(device).message
+        device = board(port=silent.getsockname()[1], timeouts=Timeouts(connect=0.5))
+        assert "'127.0.0.1' did not respond within 0.5 s" in refused(device).message
 
 
 def test_server_that_does_not_speak_ssh(board: Board) -> None:
     with socket.create_server(("127.0.0.1", 0)) as web:
 
-        def answer() -> None:
+        def respond() -> None:
             end, _ = web.accept()
             with end:
                 end.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=respond)
         thread.start()
-        error = refused(board(port=web.getsockname()[1], patience=Patience(connect=2.0)))
+        error = refused(board(port=web.getsockname()[1], timeouts=Timeouts(connect=2.0)))
         thread.join()
-    assert "is not reached: " in error.message
-    assert "make this work first: ssh -p" in error.remedy
+    assert "cannot be reached: " in error.message
+    assert "get this command to work first: ssh -p" in error.remedy
 
 
-def test_python_that_is_not_there(board: Board, server: Sshd) -> None:
+def test_missing_python(board: Board, server: Sshd) -> None:
     error = refused(board(python="/nowhere/python3"))
     assert f"device 'ssh://127.0.0.1:{server.port}' cannot start '/nowhere/python3': " in (
         error.message
@@ -194,13 +197,13 @@ def test_python_that_is_not_there(board: Board, server: Sshd) -> None:
     assert f"ssh://127.0.0.1:{server.port}?python=/usr/bin/python3" in error.remedy
 
 
-@pytest.mark.parametrize(("found", "allowed"), [("2.7", False), ("3.8", False), ("3.9", True)])
-def test_python_that_is_too_old(board: Board, tmp_path: Path, found: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+@pytest.mark.parametrize(("version", "allowed"), [("2.7", False), ("3.8", False), ("3.9", True)])
+def test_python_that_is_too_old(board: Board, tmp_path: Path, version: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\necho edgetl-agent {found}\nexit 7\n")
+    python.write_text(f"#!/bin/sh\necho edgetl-agent {version}\nexit 7\n")
     python.chmod(0o755)
     error = refused(board(python=python))
-    assert (f"is Python {found}; the runtime needs 3.9 or newer" in error.message) != allowed
+    assert (f"is Python {version}; the runtime needs 3.9 or newer" in error.message) != allowed
 
 
 def test_python_that_fails_is_quoted(board: Board, tmp_path: Path) -> None:
@@ -208,16 +211,16 @@ def test_python_that_fails_is_quoted(board: Board, tmp_path: Path) -> None:
     python.write_text("#!/bin/sh\necho 'no libpython' >&2\nexit 5\n")
     python.chmod(0o755)
     error = refused(board(python=python))
-    assert "ended with 5: no libpython" in error.message
+    assert "exited with 5: no libpython" in error.message
     assert shlex.quote(str(python)) in error.remedy
 
 
-def test_login_that_never_comes_to_an_end(board: Board, tmp_path: Path) -> None:
+def test_login_that_never_stops_printing(board: Board, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexec yes\n")
     python.chmod(0o755)
-    device = board(python=python, patience=Patience(connect=2.0))
-    assert "prints without end" in refused(device).message
+    device = board(python=python, timeouts=Timeouts(connect=2.0))
+    assert "never stops printing" in refused(device).message
 
 
 def test_cache_folder_that_cannot_be_made(board: Board, tmp_path: Path) -> None:
@@ -240,11 +243,11 @@ def test_model_larger_than_the_memory_of_the_board_is_not_sent(
         assert connection.run(["-c", "print(1)"], timeout_s=60) == "1\n"
         assert connection.sent_bytes == 0
     assert caught.value.exit_code is ExitCode.DEVICE_UNREACHABLE
-    assert caught.value.remedy.startswith("make a smaller model (int8, a narrower student), ")
+    assert caught.value.remedy.startswith("use a smaller model (int8, a narrower student), ")
     assert list((cache / "files").iterdir()) == []
 
 
-def test_disk_that_is_full_is_told_and_the_next_run_with_room_works(
+def test_full_disk_is_reported_and_the_next_run_with_space_works(
     board: Board, disk: SmallDisk, payload: Path
 ) -> None:
     device = board(cache=disk.folder / "cache")
@@ -264,7 +267,7 @@ def test_disk_that_is_full_is_told_and_the_next_run_with_room_works(
     ]
 
 
-def test_files_that_nobody_used_for_long_make_room_on_a_small_disk(
+def test_least_recently_used_files_are_removed_from_a_small_disk(
     board: Board, disk: SmallDisk, tmp_path: Path
 ) -> None:
     device = board(cache=disk.folder / "cache")

@@ -1,4 +1,4 @@
-"""A board over ssh: what is sent, what stays, how it runs."""
+"""A board over ssh: sent files, cached files, and processes."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ time.sleep(600)
 """
 
 
-def test_description_is_the_fingerprint_taken_there(board: Board) -> None:
+def test_description_is_the_boards_fingerprint(board: Board) -> None:
     assert board().describe() == fingerprint()
 
 
-def test_runtime_that_was_put_there_is_the_one_that_runs(board: Board, cache: Path) -> None:
+def test_sent_runtime_is_the_one_that_runs(board: Board, cache: Path) -> None:
     with board().connect() as connection:
         connection.put(runtime_files())
         printed = connection.run(
@@ -48,7 +48,7 @@ def test_runtime_that_was_put_there_is_the_one_that_runs(board: Board, cache: Pa
     assert used.relative_to(cache).parts[1:] == ("edgetl", "runtime", "host.py")
 
 
-def test_environment_there_is_the_same_as_here(board: Board) -> None:
+def test_environment_is_that_of_the_local_device(board: Board) -> None:
     code = "import os; print(sorted(os.environ.items()))"
     with board().connect() as there, open_device("local").connect() as here:
         printed = there.run(["-c", code], timeout_s=60)
@@ -74,7 +74,7 @@ def test_second_put_sends_nothing(
     with device.connect() as connection:
         connection.put({"model.bin": payload})
         assert connection.sent_bytes == 0
-    # A login, and the agent's own text.
+    # A login and the agent's source.
     assert relay.from_client_bytes - before < 64 << 10
 
 
@@ -102,7 +102,7 @@ def test_program_that_writes_into_its_files_does_not_damage_the_cache(
             connection.run(["-c", "open('a', 'r+').write('wrong')"], timeout_s=60)
 
 
-def test_file_that_rotted_there_is_sent_again(board: Board, cache: Path, payload: Path) -> None:
+def test_damaged_cached_file_is_sent_again(board: Board, cache: Path, payload: Path) -> None:
     with board().connect() as connection:
         connection.put({"a": payload})
     kept = cache / "files" / digest_file(payload)
@@ -115,7 +115,7 @@ def test_file_that_rotted_there_is_sent_again(board: Board, cache: Path, payload
     assert digest_file(kept) == digest_file(payload)
 
 
-def test_cache_stays_below_its_limit_and_forgets_what_was_used_longest_ago(
+def test_cache_stays_below_its_limit_by_removing_the_least_recently_used_file(
     board: Board, cache: Path, tmp_path: Path
 ) -> None:
     files = []
@@ -149,12 +149,12 @@ def test_file_that_changes_while_it_is_sent_is_refused(
     monkeypatch.setattr("edgetl.devices.ssh.digest_file", lambda _: "0" * 64)
     with (
         board().connect() as connection,
-        pytest.raises(DeviceError, match=r"does not arrive on device .* as it is here"),
+        pytest.raises(DeviceError, match=r"did not arrive intact on device"),
     ):
         connection.put({"a": tmp_path / "a"})
 
 
-def test_much_output_comes_back_whole(board: Board) -> None:
+def test_large_output_is_returned_completely(board: Board) -> None:
     with board().connect() as connection:
         printed = connection.run(["-c", "print('x' * 8_000_000)"], timeout_s=60)
     assert len(printed) == 8_000_001
@@ -170,35 +170,33 @@ def test_time_limit_kills_the_whole_process_group(board: Board, processes: Proce
     processes.assert_gone()
 
 
-def test_what_a_finished_process_left_running_is_killed(board: Board, processes: Processes) -> None:
+def test_children_of_a_finished_process_are_killed(board: Board, processes: Processes) -> None:
     code = _SLEEPERS.rsplit("\n", 2)[0]
     with board().connect() as connection:
         connection.run(["-c", code, str(processes.path)], timeout_s=60)
         processes.assert_gone()
 
 
-def test_ctrl_c_ends_what_runs_there(board: Board, processes: Processes) -> None:
+def test_ctrl_c_kills_the_remote_process(board: Board, processes: Processes) -> None:
     processes.at_first(lambda: os.kill(os.getpid(), signal.SIGINT))
     with board().connect() as connection, pytest.raises(KeyboardInterrupt):
         connection.run(["-c", _SLEEPERS, str(processes.path)], timeout_s=60)
     processes.assert_gone()
 
 
-def test_killed_process_is_told_by_its_signal_and_memory_is_suspected(board: Board) -> None:
+def test_error_of_a_killed_process_names_signal_and_memory(board: Board) -> None:
     with (
         board().connect() as connection,
-        pytest.raises(DeviceError, match=r"was killed by SIGKILL: it said nothing") as caught,
+        pytest.raises(DeviceError, match=r"was killed by SIGKILL: no error output") as caught,
     ):
         connection.run(["-c", "import os; os.kill(os.getpid(), 9)"], timeout_s=60)
     assert "memory" in caught.value.remedy
 
 
-def test_missing_package_is_named_with_the_command_that_installs_it_there(
-    board: Board, server: Sshd
-) -> None:
+def test_remedy_for_a_missing_package_installs_it_on_the_board(board: Board, server: Sshd) -> None:
     with (
         board().connect() as connection,
-        pytest.raises(DeviceError, match=r"ended with 1: .*No module named 'PIL'") as caught,
+        pytest.raises(DeviceError, match=r"exited with 1: .*No module named 'PIL'") as caught,
     ):
         connection.run(["-S", "-c", "import PIL"], timeout_s=60)
     assert caught.value.remedy == (
@@ -206,7 +204,7 @@ def test_missing_package_is_named_with_the_command_that_installs_it_there(
     )
 
 
-def test_alias_of_the_ssh_config_leads_there(server: Sshd, home: Path, cache: Path) -> None:
+def test_alias_of_the_ssh_config_is_resolved(server: Sshd, home: Path, cache: Path) -> None:
     (home / ".ssh" / "config").write_text(
         f"Host rpi4\n  HostName 127.0.0.1\n  Port {server.port}\n"
         f"  IdentityFile {server.folder}/user_key\n"
@@ -219,7 +217,7 @@ def test_alias_of_the_ssh_config_leads_there(server: Sshd, home: Path, cache: Pa
     assert device.describe() == fingerprint()
 
 
-def test_key_of_the_agent_is_used(
+def test_key_of_the_ssh_agent_is_used(
     server: Sshd, home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     socket = home / "agent"
@@ -237,7 +235,7 @@ def test_key_of_the_agent_is_used(
         agent.wait()
 
 
-def test_login_that_prints_first_is_passed_over(board: Board, tmp_path: Path) -> None:
+def test_banner_of_the_login_is_skipped(board: Board, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho Welcome!\necho\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
