@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F  # noqa: N812 - the usual name
 
 from edgetl.data.levels import Level, num_views
 from edgetl.runtime.preprocess import Preprocess, place
@@ -74,6 +73,11 @@ class View:
     """Multiples, applied in this order."""
     erased: Box | None = None
     """A patch of the view that shows nothing."""
+
+    @property
+    def recolours(self) -> bool:
+        """Whether colours change."""
+        return (self.brightness, self.contrast, self.saturation) != (1.0, 1.0, 1.0)
 
     @property
     def moves(self) -> bool:
@@ -157,18 +161,35 @@ def show_view(
     x0, y0 = max(0, round(left)), max(0, round(top))
     x1, y1 = min(preprocess.width, round(right)), min(preprocess.height, round(bottom))
     part = image[:, y0:y1, x0:x1]
-    if view.moves and (view.degrees or preprocess.fit == "crop"):
-        part = _turned(part, _to_part(view, frame, (x0, y0), height / width), preprocess.pad)
+    if view.moves or view.recolours:
+        part = _shown_part(part, view, preprocess, (frame, (x0, y0), height / width))
+    elif view.mirrored:
+        part = part.flip(2)
+    if part.shape == image.shape:
+        shown = part
     else:
-        part = _cropped(part, view.crop) if view.moves else part
-        part = part.flip(2) if view.mirrored else part
-    part = _recoloured(part, view)
-    shown = torch.full_like(image, preprocess.pad)
-    shown[:, y0:y1, x0:x1] = part
+        shown = torch.full_like(image, preprocess.pad)
+        shown[:, y0:y1, x0:x1] = part
     if view.erased is not None:
         rows, columns = _pixels_of(view.erased, frame, (x0, y0, x1, y1))
         shown[:, rows, columns] = preprocess.pad
     return shown
+
+
+def _shown_part(
+    part: Tensor,
+    view: View,
+    preprocess: Preprocess,
+    geometry: tuple[Box, tuple[int, int], float],
+) -> Tensor:
+    """Return the part of an input that the image covers, moved and recoloured."""
+    shown = Image.fromarray(np.ascontiguousarray(part.permute(1, 2, 0).numpy()))
+    if view.moves and (view.degrees or preprocess.fit == "crop"):
+        shown = _turned(shown, _to_part(view, *geometry), preprocess.pad)
+    else:
+        shown = _cropped(shown, view.crop) if view.moves else shown
+        shown = shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.mirrored else shown
+    return torch.from_numpy(np.array(_recoloured(shown, view))).permute(2, 0, 1)
 
 
 def _to_part(
@@ -202,43 +223,39 @@ def _to_part(
     return a, b, corner_x - a * x - b * y, d, e, corner_y - d * x - e * y
 
 
-def _turned(part: Tensor, to_part: tuple[float, ...], pad: int) -> Tensor:
-    source = _to_image(part)
-    turned = source.transform(
-        source.size,
+def _turned(part: Image.Image, to_part: tuple[float, ...], pad: int) -> Image.Image:
+    return part.transform(
+        part.size,
         Image.Transform.AFFINE,
         to_part,
         Image.Resampling.BILINEAR,
         fillcolor=(pad, pad, pad),
     )
-    return torch.from_numpy(np.array(turned)).permute(2, 0, 1)
 
 
-def _cropped(part: Tensor, crop: Box) -> Tensor:
-    source = _to_image(part)
+def _cropped(part: Image.Image, crop: Box) -> Image.Image:
     window = (
-        crop[0] * source.width,
-        crop[1] * source.height,
-        min(crop[2], 1.0) * source.width,
-        min(crop[3], 1.0) * source.height,
+        crop[0] * part.width,
+        crop[1] * part.height,
+        min(crop[2], 1.0) * part.width,
+        min(crop[3], 1.0) * part.height,
     )
-    cropped = source.resize(source.size, Image.Resampling.BILINEAR, box=window)
-    return torch.from_numpy(np.array(cropped)).permute(2, 0, 1)
+    return part.resize(part.size, Image.Resampling.BILINEAR, box=window)
 
 
-def _to_image(part: Tensor) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(part.permute(1, 2, 0).numpy()))
+def _recoloured(image: Image.Image, view: View) -> Image.Image:
+    """Return the image with other brightness, contrast and saturation, as `PIL.ImageEnhance` does.
 
-
-def _recoloured(part: Tensor, view: View) -> Tensor:
-    for factor, adjust in (
-        (view.brightness, F.adjust_brightness),
-        (view.contrast, F.adjust_contrast),
-        (view.saturation, F.adjust_saturation),
-    ):
-        if factor != 1.0:
-            part = adjust(part, factor)
-    return part
+    Each blends the image with one that lacks what is changed: black, its mean grey, its greys.
+    """
+    if view.brightness != 1.0:
+        image = Image.blend(Image.new("RGB", image.size), image, view.brightness)
+    if view.contrast != 1.0:
+        mean = round(float(np.asarray(image.convert("L")).mean()))
+        image = Image.blend(Image.new("RGB", image.size, (mean,) * 3), image, view.contrast)
+    if view.saturation != 1.0:
+        image = Image.blend(image.convert("L").convert("RGB"), image, view.saturation)
+    return image
 
 
 def _pixels_of(box: Box, frame: Box, seen: tuple[int, int, int, int]) -> tuple[slice, slice]:

@@ -33,11 +33,11 @@ def recipe_stages(given: str, overrides: Sequence[str]) -> Mapping[str, Stage]:
         PluginError: If a stage that it uses cannot be loaded.
         MissingPackageError: If a stage that it uses needs a package that is not installed.
     """
-    used = stage_names(given, overrides)
     built_in = STAGES.built_in()
-    return in_order(
-        STAGES.load(name) for name in STAGES.names() if name in built_in or name in used
-    )
+    installed = set(STAGES.names()).difference(built_in)
+    # Without such packages the recipe is read once, by `load_recipe`.
+    used = installed.intersection(stage_names(given, overrides)) if installed else ()
+    return in_order(STAGES.load(name) for name in (*built_in, *sorted(used)))
 
 
 def load_job(

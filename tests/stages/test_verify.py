@@ -52,10 +52,12 @@ def inputs(
     data = _write_dataset(root / "dataset", images, dict.fromkeys(Split, _LABELS))
     student = untrained(root / "student", data, "mobilenet_v2", width=0.1, seed=0)
     teacher = untrained(root / "teacher", data, "mobilenet_v2", width=0.1, seed=1)
+    dataset = shelve(data, "index", "dataset", {})
     return {
-        "dataset": shelve(data, "index", "dataset", {}),
+        "dataset": dataset,
         "model": shelve(student, "distill", "student", {}),
         "teacher": shelve(teacher, "finetune", "teacher", {}),
+        "teacher dataset": dataset,
         "float": shelve(_export(student, root / "float", images[12:]), "export onnx", "float", {}),
     }
 
@@ -337,7 +339,6 @@ def _export(model: Path, folder: Path, images: NDArray[np.uint8]) -> Path:
 def _always_the_first_class(source: Path, folder: Path) -> Path:
     """Copy a model folder with a file that says the first class of every image."""
     shutil.copytree(source, folder)
-    dataclasses.replace(Contract.load(source), precision="int8").save(folder)
     model = onnx.load(folder / "model.onnx")
     biases = [tensor for tensor in model.graph.initializer if tuple(tensor.dims) == (3,)]
     for tensor in biases:
@@ -345,14 +346,14 @@ def _always_the_first_class(source: Path, folder: Path) -> Path:
             changed = np.array([9.0, 0.0, 0.0], np.float32)
             tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
     onnx.save(model, folder / "model.onnx")
+    _state(folder)
     return folder
 
 
 def _without_scores(source: Path, folder: Path) -> Path:
     """Copy the folder of a detector with a file whose scores are all lost."""
     shutil.copytree(source, folder)
-    contract = dataclasses.replace(Contract.load(source), precision="int8")
-    contract.save(folder)
+    contract = Contract.load(source)
     model = onnx.load(folder / "model.onnx")
     scores = next(output.tensor for output in contract.outputs if output.name == "scores")
     for node in model.graph.node:
@@ -361,4 +362,11 @@ def _without_scores(source: Path, folder: Path) -> Path:
     model.graph.initializer.append(zero)
     model.graph.node.append(onnx.helper.make_node("Mul", ["unused", "nothing"], [scores]))
     onnx.save(model, folder / "model.onnx")
+    _state(folder)
     return folder
+
+
+def _state(folder: Path) -> None:
+    """Write the contract of an int8 file as it suits the changed file in `folder`."""
+    files = describe_files(folder, ["model.onnx"])
+    dataclasses.replace(Contract.load(folder), precision="int8", files=files).save(folder)
