@@ -93,18 +93,20 @@ def test_recipe_runs_with_the_plugins_of_the_package(ran: tuple[Path, Done]) -> 
 
 def test_nodes_record_the_plugins_that_they_load_with_the_package(ran: tuple[Path, Done]) -> None:
     plugins = {label: manifest["plugins"] for label, manifest in _manifests(ran[0]).items()}
-    family = {"model family patch_mean": f"1, {_OWNER}"}
+    task = {"task classification": "1"}
+    own_family = {"model family patch_mean": f"1, {_OWNER}"}
+    family = own_family | task
     engine = {"engine npz": f"1, {_OWNER}"}
     strategy = {"strategy slow-stem": f"1, {_OWNER}"}
     method = {"distillation method logit-distance": f"1, {_OWNER}"}
     assert plugins == {
-        "index": {"data layout label_table": f"1, {_OWNER}"},
-        "view": {},
+        "index": {"data layout label_table": f"1, {_OWNER}"} | task,
+        "view": task,
         "tally": {},
         "finetune": strategy | family,
-        "sharpen teacher 1": family,
+        "sharpen teacher 1": own_family,
         "distill": method | family,
-        "sharpen student 1": family,
+        "sharpen student 1": own_family,
         "control": family,
         "compare": family,
         "evaluate teacher": family,
