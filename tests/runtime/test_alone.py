@@ -18,9 +18,9 @@ Environment = Callable[[Path, Sequence[str]], Path]
 
 @pytest.fixture
 def bundle(model_folder: Path) -> Path:
-    """The classifier as it is handed over, and an image."""
+    """The classifier as it is handed over, and an image beside it."""
     _hand_over(model_folder)
-    Image.new("RGB", (32, 32), (0, 200, 0)).save(model_folder / "green.png")
+    Image.new("RGB", (32, 32), (0, 200, 0)).save(model_folder.parent / "green.png")
     return model_folder
 
 
@@ -28,8 +28,8 @@ def test_bundle_answers_with_numpy_pillow_and_one_engine_alone(
     bundle: Path, tmp_path: Path, environment: Environment
 ) -> None:
     python = environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
-    num_predictions = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "green.png")
-    assert (num_predictions.stdout, num_predictions.stderr) == ("green.png: green 0.7870\n", "")
+    predicted = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "../green.png")
+    assert (predicted.stdout, predicted.stderr) == ("../green.png: green 0.7870\n", "")
     checked = _run(python, bundle, "-m", "edgetl.runtime", "check", ".")
     assert checked.stdout.endswith("the bundle reproduces its golden samples\n")
     for name in ("torch", "click", "pydantic", "yaml", "edgetl.stages", "onnx"):
@@ -41,16 +41,16 @@ def test_detector_answers_and_draws_with_them_alone(
     detector_folder: Path, tmp_path: Path, environment: Environment
 ) -> None:
     _hand_over(detector_folder)
-    Image.new("RGB", (320, 320), (0, 0, 255)).save(detector_folder / "blue.png")
+    Image.new("RGB", (320, 320), (0, 0, 255)).save(detector_folder.parent / "blue.png")
     python = environment(tmp_path / "venv", ["numpy", "pillow", "onnxruntime"])
-    words = ("-m", "edgetl.runtime", "predict", ".", "blue.png", "--draw", "out")
-    num_predictions = _run(python, detector_folder, *words)
-    assert num_predictions.stderr == ""
-    assert num_predictions.stdout == (
-        "blue.png: blue screw 1.0000 at 160.0 0.0 320.0 160.0\n"
-        "blue.png: drawn in out/blue.drawn.jpg\n"
+    words = ("-m", "edgetl.runtime", "predict", ".", "../blue.png", "--draw", "../out")
+    predicted = _run(python, detector_folder, *words)
+    assert predicted.stderr == ""
+    assert predicted.stdout == (
+        "../blue.png: blue screw 1.0000 at 160.0 0.0 320.0 160.0\n"
+        "../blue.png: drawn in ../out/blue.drawn.jpg\n"
     )
-    assert (detector_folder / "out" / "blue.drawn.jpg").stat().st_size > 1000
+    assert (detector_folder.parent / "out" / "blue.drawn.jpg").stat().st_size > 1000
     checked = _run(python, detector_folder, "-m", "edgetl.runtime", "check", ".")
     assert checked.stdout.endswith("the bundle reproduces its golden samples\n")
 
@@ -71,7 +71,7 @@ def test_missing_package_is_named_with_the_command_that_brings_it(
     missing: str,
 ) -> None:
     python = environment(tmp_path / "venv", installed)
-    found = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "green.png")
+    found = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "../green.png")
     assert found.returncode == 4
     assert f"the package '{missing}'" in found.stderr
     assert found.stderr.splitlines()[-1] == f"  pip install {missing}"

@@ -21,7 +21,7 @@ def labelled(bench: Any, count: int) -> Artifact:
     return dataset
 
 
-def num_predictions(bench: Any, name: str, right: list[bool]) -> Artifact:
+def put_predictions(bench: Any, name: str, right: list[bool]) -> Artifact:
     """Return a student of two classes that answers as `right` says."""
     store = Store(bench.root / "store")
     request = Request("distill", 1, {"name": name}, {}, {})
@@ -38,8 +38,8 @@ def compared(bench: Any, student: list[bool], control: list[bool]) -> Artifact:
     [node] = bench.plan("compare", job, student=nodes)
     inputs = {
         "dataset": labelled(bench, len(student)),
-        "student": num_predictions(bench, "student", student),
-        "control": num_predictions(bench, "control", control),
+        "student": put_predictions(bench, "student", student),
+        "control": put_predictions(bench, "control", control),
     }
     artifact: Artifact = bench.run(node, inputs)
     return artifact

@@ -97,7 +97,7 @@ def test_probe_is_kept_when_training_on_makes_it_worse(
 
     artifact = finetuned(
         bench,
-        {**FULL, "strategy": "probe-then-full", "lr": 10.0, "ema": None},
+        {**FULL, "strategy": "probe-then-full", "epochs": 1, "lr": 10.0, "ema": None},
         teacher=pretrained(),
     )
     probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())

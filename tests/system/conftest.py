@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import onnx
 import pytest
 
 from edgetl.hashing import digest_folder
+from edgetl.runtime.contract import Contract
+from edgetl.runtime.model_files import describe_files
 
 Done = subprocess.CompletedProcess[str]
 
@@ -115,6 +118,8 @@ def rebuild() -> Callable[[Path, Callable[[onnx.GraphProto], None]], str]:
         change(model.graph)
         onnx.checker.check_model(model)
         onnx.save(model, made / "model.onnx")
+        files = describe_files(made, ["model.onnx"])
+        dataclasses.replace(Contract.load(made), files=files).save(made)
         _seal(made)
         return f"dist/{name}"
 

@@ -195,13 +195,13 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
     for part in ("1 unreadable left out", "1 empty-classes left out", "2 duplicates left out"):
         assert part in line
 
-    shown = json.loads(edgetl(project, "show", "recipe.yaml", *words, "--json").stdout)["index"]
-    assert shown["facts"]["dropped"]["unreadable"] == ["gear/torn.jpg"]
-    assert shown["facts"]["dropped"]["empty-classes"] == ["cog"]
-    assert "nut/copy.png" in shown["facts"]["dropped"]["duplicates"]
-    folder = project / shown["folder"]
-    images = np.load(folder / "images.npy")
-    splits = json.loads((folder / "index.json").read_text("utf-8"))["splits"]
+    shown = json.loads(edgetl(project, "show", "recipe.yaml", *words, "--json").stdout)
+    index, view = shown["index"], project / shown["view"]["folder"]
+    assert index["facts"]["dropped"]["unreadable"] == ["gear/torn.jpg"]
+    assert index["facts"]["dropped"]["empty-classes"] == ["cog"]
+    assert "nut/copy.png" in index["facts"]["dropped"]["duplicates"]
+    images = np.load(view / "images.npy")
+    splits = json.loads((view / "index.json").read_text("utf-8"))["splits"]
     names = [row[0] for split in ("train", "val", "test") for row in splits[split]]
     for name, (top, bottom) in colours.items():
         pixels = images[names.index(f"gear/{name}")].astype(int)

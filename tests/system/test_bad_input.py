@@ -64,7 +64,7 @@ def _candidates(project: Path, text: str) -> None:
             ["recipe.yaml:6: finetune.epochs: is 'soon'; must be a whole"],
         ),
         ("finetune: fast", ["recipe.yaml:6: finetune: is 'fast'; must be a table"]),
-        ("finetune: {epochs: 1, epochs: 2}", ["recipe.yaml:6", "already given in line 6"]),
+        ("finetune: {epochs: 1, epochs: 2}", ["recipe.yaml:6", "already defined in line 6"]),
         ("finetune: {epochs: [}", ["recipe.yaml:6: not YAML"]),
         ("finetune: {epochs: -1}", ["recipe.yaml:6: finetune.epochs: is -1", "greater than"]),
         ("quantise: {}", ["recipe.yaml:6: quantise: unknown key"]),
@@ -195,7 +195,7 @@ def test_extras_that_no_target_needs_may_be_missing(finished: Path, edgetl: Edge
         finished, "run", "recipe.yaml", PYTHONPATH=_hiding(finished), HIDDEN_PACKAGES=hidden
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("[reused]") == 12
+    assert done.stdout.count("[reused]") == 13
 
 
 def _hiding(folder: Path) -> str:

@@ -65,9 +65,9 @@ def test_bundle_predicts_what_was_verified(chain: tuple[Path, Done], edgetl: Edg
     folder, _ = chain
     manifest = json.loads((folder / "dist" / "host" / "manifest.json").read_text("utf-8"))
     shown = json.loads(edgetl(folder, "show", "recipe.yaml", "--json").stdout)
-    verified = np.load(
-        folder / shown[f"verify {manifest['candidate']}"]["folder"] / "predictions.npz"
-    )["logits"]
+    chosen = manifest["candidate"]
+    label = f"verify {chosen['format']} {chosen['precision']}"
+    verified = np.load(folder / shown[label]["folder"] / "predictions.npz")["logits"]
     index = json.loads((folder / shown["index"]["folder"] / "index.json").read_text("utf-8"))
     images = [f"images/{row[0]}" for row in index["splits"]["test"]]
     count = str(len(index["classes"]))
@@ -118,7 +118,7 @@ def test_plan_says_what_would_be_reused(finished: Path, edgetl: Edgetl) -> None:
 def test_why_names_the_changed_field(finished: Path, edgetl: Edgetl) -> None:
     done = edgetl(finished, "why", "recipe.yaml", "--set", "distill.temperature=2.0")
     assert done.returncode == 0, done.stderr
-    assert "settings.loss.temperature: 4.0 -> 2.0" in done.stdout
+    assert "settings.method.options.temperature: 4.0 -> 2.0" in done.stdout
     assert done.stdout.count("->") == 1
     assert [line.split()[1:] for line in done.stdout.splitlines()[:2]] == [["reused"]] * 2
 
@@ -233,7 +233,7 @@ def test_all_formats_and_precisions_are_made_and_judged(project: Path, edgetl: E
     rows = found["targets"]["host"]["rows"]
     assert len(rows) == 10
     assert sum(row["verdict"] == "chosen" for row in rows) == 1
-    fp32 = [row for row in rows if row["precision"] == "fp32"]
+    fp32 = [row for row in rows if row["candidate"]["precision"] == "fp32"]
     assert {row["breaks_at"] for row in fp32} == {None}
     assert len({row["value"] for row in fp32}) == 1
     assert _runtime(project, "check", "dist/host").returncode == 0
