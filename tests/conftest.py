@@ -26,8 +26,11 @@ from edgetl.facts.package import CandidateRow, PackageFacts
 from edgetl.facts.scores import Score
 from edgetl.facts.training import TrainingFacts, WeightsFacts
 from edgetl.facts.verification import Drop, LadderStep, VerificationFacts
+from edgetl.hashing import digest_folder
 from edgetl.runtime import installed
 from edgetl.runtime.engines import CPU
+from edgetl.store.manifest import Manifest
+from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision, Provenance
 
 # Read by OpenMP and by edgetl's child processes; must be set before a framework is imported.
@@ -304,3 +307,28 @@ def install_package(
         file = getattr(sys.modules[module], "__file__", None)
         if file is not None and any(folder in Path(file).parents for folder in folders):
             del sys.modules[module]
+
+
+@pytest.fixture(scope="session")
+def shelve() -> Callable[[Path, str, str, Facts], Artifact]:
+    """Return what makes an artifact of a folder as it is, given label, kind and facts."""
+
+    def make(folder: Path, label: str, kind: str, facts: Facts) -> Artifact:
+        manifest = Manifest(
+            stage=label.partition(" ")[0],
+            version=1,
+            kind=kind,
+            label=label,
+            settings={},
+            inputs={},
+            tools={},
+            files=digest_folder(folder),
+            facts=facts,
+            key=f"key of {label}",
+            digest=f"digest of {label}",
+            made_at="2000-01-01T00:00:00+00:00",
+            seconds=0.0,
+        )
+        return Artifact(folder, manifest)
+
+    return make

@@ -9,37 +9,8 @@ from typing import Any
 import pytest
 
 from edgetl.facts.package import CandidateRow, PackageFacts
-from edgetl.hashing import digest_folder
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
-from edgetl.store.manifest import Manifest
 from edgetl.store.store import Artifact
-from edgetl.types import Facts
-
-
-@pytest.fixture
-def shelve() -> Callable[..., Artifact]:
-    """Return what makes an artifact of a folder as it is, given label, kind and facts."""
-
-    def make(folder: Path, label: str, kind: str, facts: Facts) -> Artifact:
-        manifest = Manifest(
-            stage=label.partition(" ")[0],
-            version=1,
-            kind=kind,
-            label=label,
-            settings={},
-            inputs={},
-            tools={},
-            files=digest_folder(folder),
-            facts=facts,
-            key=f"key of {label}",
-            digest=f"digest of {label}",
-            made_at="2000-01-01T00:00:00+00:00",
-            seconds=0.0,
-        )
-        return Artifact(folder, manifest)
-
-    return make
-
 
 Row = Callable[..., CandidateRow]
 Package = Callable[..., PackageFacts]

@@ -16,15 +16,14 @@ from edgetl.config.recipe import Recipe
 from edgetl.config.table import Table
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.errors import ConfigError
-from edgetl.hashing import digest_file, digest_folder
+from edgetl.hashing import digest_file
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import STAGES, Job, Node, Workspace
 from edgetl.stages._views import inputs_of
 from edgetl.stages.view import Settings as ViewSettings
-from edgetl.store.manifest import Manifest
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.tasks import TASKS
-from edgetl.types import Facts, Role, Split, Task
+from edgetl.types import Role, Split, Task
 
 SIZE = 32
 COUNTS = {Split.TRAIN: 24, Split.VAL: 8, Split.TEST: 8}
@@ -215,31 +214,6 @@ class Bench:
             facts=facts.model_dump(mode="json"),
             seconds=0.0,
         )
-
-
-@pytest.fixture(scope="session")
-def shelve() -> Callable[[Path, str, str, Facts], Artifact]:
-    """Return what makes an artifact of a folder as it is, given label, kind and facts."""
-
-    def make(folder: Path, label: str, kind: str, facts: Facts) -> Artifact:
-        manifest = Manifest(
-            stage=label.partition(" ")[0],
-            version=1,
-            kind=kind,
-            label=label,
-            settings={},
-            inputs={},
-            tools={},
-            files=digest_folder(folder),
-            facts=facts,
-            key=f"key of {label}",
-            digest=f"digest of {label}",
-            made_at="2000-01-01T00:00:00+00:00",
-            seconds=0.0,
-        )
-        return Artifact(folder, manifest)
-
-    return make
 
 
 @pytest.fixture(scope="session")
