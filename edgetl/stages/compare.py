@@ -9,6 +9,7 @@ from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._deployed import predictions_of
+from edgetl.stages._model_chain import chain_of
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
@@ -26,7 +27,8 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         return []
     inputs = {
         "dataset": deployed_view(job, made),
-        "student": students[STUDENT],
+        # Before its `refine` steps, which the control does not get.
+        "student": chain_of(students[STUDENT])[0],
         "control": students[CONTROL],
     }
     return [Node("compare", "compare", Settings(), inputs)]
