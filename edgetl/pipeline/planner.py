@@ -106,7 +106,7 @@ def plan_round(
     undecided: dict[Node, None] = {}
     open_kinds: set[str] = set()
     for stage in stages.values():
-        if open_kinds.intersection(stage.needs):
+        if open_kinds & _needs(stages, stage.name):
             open_kinds.add(stage.makes)
             continue
         try:
