@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from edgetl.pipeline.execute import Step
+from edgetl.stages import Node
 from edgetl.store.manifest import Manifest
 from edgetl.store.store import Request, Store
 from edgetl.types import Fact
@@ -34,16 +36,19 @@ class Reason:
 def explain(steps: Sequence[Step], store: Store) -> tuple[Reason, ...]:
     """Return, per step, whether it is reused or what has changed."""
     manifests = [artifact.manifest for _, artifact in store.artifacts() if artifact is not None]
-    return tuple(_reason(step, manifests) for step in steps)
+    made = {step.node for step in steps if step.artifact is not None}
+    return tuple(_reason(step, made, manifests) for step in steps)
 
 
-def _reason(step: Step, manifests: Sequence[Manifest]) -> Reason:
+def _reason(step: Step, made: AbstractSet[Node], manifests: Sequence[Manifest]) -> Reason:
     label = step.node.label
     if step.artifact is not None:
         return Reason(label, "reused")
     if step.request is None:
-        sources = ", ".join(sorted(source.label for source in step.node.inputs.values()))
-        return Reason(label, f"depends on the result of: {sources}")
+        sources = {source.label for source in step.node.inputs.values() if source not in made}
+        if not sources:
+            return Reason(label, "needs a package that is not installed")
+        return Reason(label, f"depends on the result of: {', '.join(sorted(sources))}")
     candidates = [
         (differences(step.request, manifest), manifest)
         for manifest in manifests
