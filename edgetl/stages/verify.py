@@ -307,7 +307,8 @@ def _summary(facts: VerificationFacts) -> str:
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    return {**ENGINES.stamp(settings.format), **family_of(inputs["model"])}
+    teacher = family_of(inputs["teacher"]) if "teacher" in inputs else {}
+    return ENGINES.stamp(settings.format) | family_of(inputs["model"]) | teacher
 
 
 STAGE = Stage(
