@@ -8,12 +8,14 @@ from edgetl.config.table import Table
 from edgetl.types import Fact, Facts
 
 MANIFEST_FILE = "manifest.json"
+SCHEMA = 2
+"""Of new manifests; in those of schema 1, and in their keys, there are no plug-ins."""
 
 
 class Manifest(Table):
     """Metadata of one artifact."""
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA
     stage: str
     version: int
     """Version of the stage that created it."""

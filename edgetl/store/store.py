@@ -141,15 +141,7 @@ class Store:
             digest: Returns the SHA-256 of a file, cached or computed.
         """
         manifest = artifact.manifest
-        request = Request(
-            stage=manifest.stage,
-            version=manifest.version,
-            settings=manifest.settings,
-            inputs=manifest.inputs,
-            tools=manifest.tools,
-            plugins=manifest.plugins,
-        )
-        if manifest.key != artifact.folder.name or request.key != manifest.key:
+        if not manifest.key == artifact.folder.name == _key_of(manifest):
             return f"{MANIFEST_FILE} does not belong to this key"
         if _content_digest(manifest.kind, manifest.files, manifest.facts) != manifest.digest:
             return f"{MANIFEST_FILE} was changed"
@@ -308,6 +300,17 @@ def _read_run(file: Path) -> dict[str, str]:
         raise StoreError(
             f"{file} cannot be read", remedy=f"run the recipe again, or remove {file}"
         ) from error
+
+
+def _key_of(manifest: Manifest) -> str:
+    """Return the key of the request that a manifest records."""
+    fields: dict[str, object] = {
+        name: getattr(manifest, name)
+        for name in ("stage", "version", "settings", "inputs", "tools", "plugins")
+    }
+    if manifest.schema_version == 1:
+        del fields["plugins"]
+    return digest_value(fields)
 
 
 def _content_digest(kind: str, files: Mapping[str, str], facts: Facts) -> str:
