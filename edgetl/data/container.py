@@ -59,9 +59,9 @@ def open_container(path: Path, *, exclude: tuple[str, ...] = (), table: str = "d
             matches no file.
     """
     if path.is_dir():
-        return FolderContainer(path, exclude)
+        return FolderContainer(path, exclude, table)
     if path.is_file() and zipfile.is_zipfile(path):
-        return ZipContainer(path, exclude)
+        return ZipContainer(path, exclude, table)
     what = "is neither a folder nor a zip" if path.exists() else "does not exist"
     raise DataError(
         f"{table} path '{path}' {what}",
@@ -72,13 +72,13 @@ def open_container(path: Path, *, exclude: tuple[str, ...] = (), table: str = "d
 class FolderContainer:
     """The files below a folder; follows links, except to a parent folder."""
 
-    def __init__(self, path: Path, exclude: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, exclude: tuple[str, ...], table: str) -> None:
         self._root = os.fspath(path)
         files: list[str] = []
         folders: set[str] = set()
         for name, is_folder in _walk(self._root, "", frozenset()):
             folders.add(name) if is_folder else files.append(name)
-        self.files, self.folders, self.excluded = _exclude(files, folders, exclude)
+        self.files, self.folders, self.excluded = _exclude(files, folders, exclude, table)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raises like `Container.read`."""
@@ -108,7 +108,7 @@ class FolderContainer:
 class ZipContainer:
     """The files of a zip, decompressed in memory one at a time."""
 
-    def __init__(self, path: Path, exclude: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, exclude: tuple[str, ...], table: str) -> None:
         self._path = path
         try:
             self._zip = zipfile.ZipFile(path)
@@ -119,7 +119,7 @@ class ZipContainer:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         folders: set[str] = set()
         for entry in self._zip.infolist():
-            _check_entry(path, entry)
+            _check_entry(path, entry, table)
             name = entry.filename.rstrip("/")
             folders.update(_parents(name))
             if entry.is_dir():
@@ -130,7 +130,9 @@ class ZipContainer:
                 )
             else:
                 self._entries[name] = entry
-        self.files, self.folders, self.excluded = _exclude(list(self._entries), folders, exclude)
+        self.files, self.folders, self.excluded = _exclude(
+            list(self._entries), folders, exclude, table
+        )
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raises like `Container.read`."""
@@ -172,7 +174,7 @@ def _walk(root: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator
 
 
 def _exclude(
-    files: list[str], folders: set[str], patterns: tuple[str, ...]
+    files: list[str], folders: set[str], patterns: tuple[str, ...], table: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the remaining files and folders, and the excluded files; all sorted."""
     excluded: set[str] = set()
@@ -181,8 +183,9 @@ def _exclude(
         matching = {name for name in files if matches(name)}
         if not matching:
             raise DataError(
-                f"`data.exclude` pattern '{pattern}' matches no file",
-                remedy="patterns are relative to `data.path`, for example 'train/ants/0013.jpg'",
+                f"`{table}.exclude` pattern '{pattern}' matches no file",
+                remedy=f"patterns are relative to `{table}.path`, for example "
+                "'train/ants/0013.jpg'",
             )
         excluded |= matching
     kept = sorted(set(files) - excluded)
@@ -197,7 +200,7 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
-def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
+def _check_entry(path: Path, entry: zipfile.ZipInfo, table: str) -> None:
     """Refuse paths outside of the zip and encrypted entries."""
     parts = entry.filename.rstrip("/").split("/")
     if ".." in parts or "" in parts or "\\" in entry.filename or ":" in parts[0]:
@@ -208,7 +211,7 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     if entry.flag_bits & _ENCRYPTED:
         raise DataError(
             f"'{path}' is protected with a password ('{entry.filename}')",
-            remedy="unpack it and set `data: {path: ...}` to the folder",
+            remedy=f"unpack it and set `{table}: {{path: ...}}` to the folder",
         )
 
 

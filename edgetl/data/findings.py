@@ -48,6 +48,11 @@ class Finding:
     recipe has no remedy, the advice is to fix the labels."""
 
 
+def for_table(remedy: str, table: str) -> str:
+    """Return a remedy that is written for the table `data`, for another table of the recipe."""
+    return remedy.replace("`data: ", f"`{table}: ")
+
+
 def refuse(findings: Sequence[Finding], path: str, *, table: str = "data") -> None:
     """Raise all findings as one error, if there are any.
 
@@ -67,7 +72,7 @@ def refuse(findings: Sequence[Finding], path: str, *, table: str = "data") -> No
         lines.extend(f"    {example}" for example in finding.examples[:_MAX_EXAMPLES])
         if len(finding.examples) > _MAX_EXAMPLES:
             lines.append(f"    and {len(finding.examples) - _MAX_EXAMPLES:,} more")
-    raise DataError("\n".join(lines), remedy=_remedy(findings).replace("`data: ", f"`{table}: "))
+    raise DataError("\n".join(lines), remedy=for_table(_remedy(findings), table))
 
 
 def _remedy(findings: Sequence[Finding]) -> str:

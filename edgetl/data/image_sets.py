@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgetl.config.recipe import SyntheticData
 from edgetl.data.container import Container, open_container
+from edgetl.data.findings import for_table
 from edgetl.data.sources import Box, Listing, guess_label_kind, list_samples, list_unlabelled
 from edgetl.data.task_data import TaskData
+from edgetl.errors import DataError
 from edgetl.hashing import digest_value
 from edgetl.types import LabelKind, Role
 
@@ -82,7 +84,10 @@ class StoredImages:
         """Names and labels; errors as `Images.listing`."""
         if self._role is Role.UNLABELLED:
             return list_unlabelled(self._container, self._called)
-        return list_samples(self._container, self._called, self._task)
+        try:
+            return list_samples(self._container, self._called, self._task)
+        except DataError as error:
+            raise DataError(error.message, remedy=for_table(error.remedy, self._role)) from error
 
     @cached_property
     def _boxes(self) -> dict[str, tuple[Box, ...]]:

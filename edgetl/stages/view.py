@@ -47,7 +47,7 @@ class Settings(Table):
     task: Task = Field(exclude=True)
     """Of the index, which is in the key."""
     path: Path | None = Field(exclude=True)
-    """Where the images are; the index says what they must be. None for drawn images."""
+    """Where the images are; the index says what they must be. None for synthetic images."""
     synthetic: SyntheticData | None = Field(exclude=True)
     exclude: tuple[str, ...] = Field(exclude=True)
 
@@ -131,7 +131,7 @@ def _store(
         for split in Split
         for item, (height, width) in zip(index.items[split], index.image_sizes(split), strict=True)
     ]
-    called = str(settings.path or "drawn images")
+    called = str(settings.path or "synthetic images")
 
     def decode(images: Images, row: tuple[str, str, tuple[int, int]]) -> NDArray[np.uint8]:
         name, content, size = row
@@ -148,7 +148,9 @@ def _store(
 
     task = TASKS.load(settings.task).data
     with (
-        open_images(settings.path, settings.synthetic, settings.exclude, task) as images,
+        open_images(
+            settings.path, settings.synthetic, settings.exclude, task, role=settings.role
+        ) as images,
         reading_pool() as pool,
         (work.out / IMAGES_FILE).open("wb") as file,
     ):
