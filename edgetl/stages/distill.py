@@ -79,6 +79,13 @@ def _check(job: Job) -> Iterator[Problem]:
         return
     yield from network_problems(job, job.recipe.student, "student")
     method = student_table(job).method
+    lacking = METHODS.load(method).signals - TASKS.load(job.recipe.task).training.signals
+    if lacking:
+        yield Problem(
+            "distill.method",
+            f"'{method}' compares {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
+            "provide; choose another method",
+        )
     inputs = (network_input(job, table) for table in (job.recipe.student, job.recipe.teacher))
     if not METHODS.load(method).follows_logits_alone and len(set(inputs)) > 1:
         yield Problem(

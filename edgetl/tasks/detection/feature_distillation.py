@@ -74,23 +74,20 @@ class DetectorDistillation:
             raise ValueError("distillation needs batches with teacher_outputs")
         with _capturing(self._student, self._feature_layers) as maps:
             raw: RawDetections = network(batch.inputs)
-        features: tuple[Tensor, ...] = ()
+        grid, teacher = self._grids.of(batch.inputs), batch.teacher_outputs
+        own: dict[Signal, object] = {Signal.DETECTIONS: LocatedDetections(raw, grid)}
+        others: dict[Signal, object] = {Signal.DETECTIONS: LocatedDetections(teacher.raw, grid)}
         if self._adapter is not None:
             # In mixed precision the maps are of 16 bits, the adapter is not.
-            features = self._adapter([maps[name].float() for name in self._feature_layers])
-        grid, teacher = self._grids.of(batch.inputs), batch.teacher_outputs
+            own[Signal.FEATURES] = self._adapter(
+                [maps[name].float() for name in self._feature_layers]
+            )
+            others[Signal.FEATURES] = teacher.maps
         return self._distillation.total(
             self._box_loss(raw, batch),
             batch.labels,
-            student=Outputs(
-                {Signal.DETECTIONS: LocatedDetections(raw, grid), Signal.FEATURES: features}
-            ),
-            teacher=Outputs(
-                {
-                    Signal.DETECTIONS: LocatedDetections(teacher.raw, grid),
-                    Signal.FEATURES: teacher.maps,
-                }
-            ),
+            student=Outputs(own),
+            teacher=Outputs(others),
         )
 
 
