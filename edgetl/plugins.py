@@ -23,24 +23,9 @@ from types import ModuleType
 from typing import Generic, TypeVar, cast
 
 from edgetl.errors import MissingPackage, MissingPackageError, PluginError, UsageError
-from edgetl.runtime.installed import InstalledPlugin, installed_plugins
+from edgetl.runtime.installed import IMPORT_FAILURES, InstalledPlugin, installed_plugins
 
 Contract = TypeVar("Contract")
-
-_IMPORT_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
-"""What the top level of a foreign module raises when it is broken or made for another edgetl."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +155,7 @@ class Slot(Generic[Contract]):
         try:
             module = importlib.import_module(plugin.module)
             return self._defined(module, plugin.attribute or self.attribute)
-        except _IMPORT_FAILURES as error:
+        except IMPORT_FAILURES as error:
             if isinstance(error, ModuleNotFoundError) and error.name is not None:
                 top = error.name.partition(".")[0]
                 if top not in {"edgetl", plugin.module.partition(".")[0]}:

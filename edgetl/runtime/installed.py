@@ -12,6 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+IMPORT_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What the top level of a foreign module raises when it is broken or made for another edgetl."""
+
 _PREFIX = "edgetl."
 
 

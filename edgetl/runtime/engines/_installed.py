@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from edgetl.runtime.errors import EngineError
-from edgetl.runtime.installed import InstalledPlugin, installed_plugins
+from edgetl.runtime.installed import IMPORT_FAILURES, InstalledPlugin, installed_plugins
 
 _GROUP = "edgetl.engines"
 _HERE = Path(__file__).resolve().parent
@@ -22,7 +22,8 @@ def load_installed(name: str) -> ModuleType:
     """Return the engine of format `name`, one of `installed_formats`.
 
     Raises:
-        EngineError: If its package cannot be imported, or several packages bring one.
+        EngineError: If its package cannot be imported, its entry point names an object, or several
+            packages bring one.
     """
     return _load(_only(name))
 
@@ -70,9 +71,16 @@ def _only(name: str) -> InstalledPlugin:
 
 
 def _load(plugin: InstalledPlugin) -> ModuleType:
+    if plugin.attribute:
+        raise EngineError(
+            f"the engine of format '{plugin.name}' of package '{plugin.owner}' is the object "
+            f"'{plugin.attribute}' of a module, but an engine is a module",
+            remedy=f"in the package, let the entry point '{plugin.name}' of {_GROUP} be "
+            f"'{plugin.module}'",
+        )
     try:
         return importlib.import_module(plugin.module)
-    except ImportError as error:
+    except IMPORT_FAILURES as error:
         raise EngineError(
             f"the engine of format '{plugin.name}' of package '{plugin.owner}' cannot be "
             f"imported: {error}",
