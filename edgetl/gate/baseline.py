@@ -14,7 +14,7 @@ from edgetl.errors import ConfigError, Problem
 from edgetl.evaluation import Predictions
 from edgetl.facts.latency import Host, Quantiles, TimingFacts
 from edgetl.gate.bundle import Bundle, Images
-from edgetl.gate.limits import Accuracy
+from edgetl.gate.limits import judged_accuracy
 from edgetl.gate.measure import Measurements
 from edgetl.gate.packed import PackedArray, pack, unpack
 
@@ -83,13 +83,7 @@ def make_baseline(
     """
     from edgetl import __version__
 
-    accuracy, predictions = (
-        Accuracy.of_manifest(bundle),
-        None if images is None else images.predictions,
-    )
-    if images is not None and measurements is not None and measurements.predictions is not None:
-        predictions = measurements.predictions
-        accuracy = Accuracy.of_predictions(predictions, images, bundle, measurements.provenance)
+    accuracy, predictions = judged_accuracy(bundle, images, measurements)
     return Baseline(
         edgetl=__version__,
         name=bundle.manifest.name,

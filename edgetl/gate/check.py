@@ -16,9 +16,9 @@ from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Required, Status, exit_code, warned
 from edgetl.gate.compare import FALSE_ALARM, Allowed, Current, baseline_cases
 from edgetl.gate.limits import (
-    Accuracy,
     files_case,
     golden_cases,
+    judged_accuracy,
     labels_case,
     limit_cases,
 )
@@ -178,13 +178,7 @@ def _measured_cases(
     kept: Predictions | None,
 ) -> list[Case]:
     images, target = options.images, options.target
-    accuracy, predictions = (
-        Accuracy.of_manifest(bundle),
-        None if images is None else images.predictions,
-    )
-    if images is not None and measurements.predictions is not None:
-        predictions = measurements.predictions
-        accuracy = Accuracy.of_predictions(predictions, images, bundle, measurements.provenance)
+    accuracy, predictions = judged_accuracy(bundle, images, measurements)
     cases = [
         *golden_cases(bundle, measurements),
         *limit_cases(bundle, accuracy, measurements, target),

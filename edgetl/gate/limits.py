@@ -88,6 +88,21 @@ class Accuracy:
         )
 
 
+def judged_accuracy(
+    bundle: Bundle, images: Images | None, measurements: Measurements | None
+) -> tuple[Accuracy, Predictions | None]:
+    """Return the accuracy that counts, and the predictions for the test images if there are any.
+
+    Those that a device made replace those that were verified where the bundle was made.
+    """
+    if images is None:
+        return Accuracy.of_manifest(bundle), None
+    if measurements is None or measurements.predictions is None:
+        return Accuracy.of_manifest(bundle), images.predictions
+    predictions, provenance = measurements.predictions, measurements.provenance
+    return Accuracy.of_predictions(predictions, images, bundle, provenance), predictions
+
+
 def files_case(bundle: Bundle) -> Case:
     """Return whether every file is the one that the manifest lists."""
     try:

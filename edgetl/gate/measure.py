@@ -36,7 +36,7 @@ _RUNS = 5
 MEASUREMENTS = 3
 """A timing that would be red is made anew, until there are so many of them: a machine that is slow
 for some seconds, or disturbed, is not a slower build. Each has repeated its disturbed runs before
-(`edgetl.runtime.nms.ATTEMPTS_PER_RUN`)."""
+(`edgetl.runtime.timing_plan.ATTEMPTS_PER_RUN`)."""
 _ANSWER = """\
 import pathlib, sys
 import numpy as np
