@@ -59,11 +59,17 @@ class Fitted:
 
     @property
     def validation(self) -> Validation | None:
-        """Figures of the best epoch on the validation images; None without such images."""
-        row = self.rows[self.best_epoch - 1]
-        if row.val_loss is None or row.val_metric is None:
-            return None
-        return Validation(row.val_loss, row.val_metric)
+        """Figures of the best epoch on the validation images.
+
+        None without such images, or if no epoch was better than the start.
+        """
+        return _validation_of(self.rows[self.best_epoch - 1]) if self.best_epoch else None
+
+
+def _validation_of(row: EpochRow) -> Validation | None:
+    if row.val_loss is None or row.val_metric is None:
+        return None
+    return Validation(row.val_loss, row.val_metric)
 
 
 def fit(
@@ -249,12 +255,9 @@ class _Loop(Generic[SampleT]):
     def _is_best(self, validation: Validation | None) -> bool:
         if validation is None or not self.best_epoch:
             return True
-        row = self.rows[self.best_epoch - 1]
-        if row.val_loss is None or row.val_metric is None:
-            return True
-        best = Validation(row.val_loss, row.val_metric)
+        best = _validation_of(self.rows[self.best_epoch - 1])
         by = self.training.best_by
-        return validation.selection_key(by) > best.selection_key(by)
+        return best is None or validation.selection_key(by) > best.selection_key(by)
 
     def _save(self) -> None:
         if self.run_context.checkpoint is None:
