@@ -62,7 +62,7 @@ class TaskPlugin(Protocol):
         """Metrics; imports numpy."""
 
 
-TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "edgetl.tasks")
+TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "")
 
 
 def tasks_with(kind: LabelKind) -> list[str]:
