@@ -61,15 +61,15 @@ targets: [onnx-fp32, onnx-int8, tflite-fp32, tflite-int8]
     "detection": """\
 name: tiny
 task: detection
-data: {path: images, val: 0.1, test: 0.3, seed: 0}
+data: {path: images, val: 0.1, test: 0.15, seed: 0}
 input: {size: 64}
 teacher: {family: yolox_nano, width: 0.5, weights: none}
-finetune: {epochs: 30, batch_size: 4, lr: 0.02, augment: flip}
+finetune: {epochs: 24, batch_size: 4, lr: 0.02, augment: flip}
 calibration: tiny
 targets: [onnx-fp32, onnx-int8, tflite-fp32, tflite-int8]
 """,
 }
-_NUM_IMAGES = {"classification": 240, "detection": 60}
+_NUM_IMAGES = {"classification": 240, "detection": 140}
 _CALIBRATION = """\
 name: tiny
 split: train
