@@ -151,12 +151,6 @@ class PluginError(EdgetlError):
     exit_code = ExitCode.CONFIG
 
 
-class LimitMissedError(EdgetlError):
-    """No candidate of a target is shown to hold its limits."""
-
-    exit_code = ExitCode.LIMIT_MISSED
-
-
 class StoreError(EdgetlError):
     """An artifact in the store, or a bundle, is not what its manifest says."""
 

@@ -14,9 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-STRIDES = (8, 16, 32)
-"""Pixels of the input between neighbouring locations of the three maps."""
-
 _NORM_EPS = 1e-3
 _NORM_MOMENTUM = 0.03
 _PRIOR = 0.01

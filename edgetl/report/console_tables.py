@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgetl.facts.package import CandidateRow, Outcome, PackageFacts
 from edgetl.facts.verification import VerificationFacts
-from edgetl.report.formatting import share
+from edgetl.report.formatting import reasons, share
 from edgetl.store.store import Artifact
 from edgetl.types import MIB
 
@@ -88,7 +88,5 @@ def _figures(row: CandidateRow) -> Iterator[str]:
 
 
 def _verdict(row: CandidateRow) -> str:
-    text = f"{row.verdict}: {row.reason}" if row.reason else str(row.verdict)
-    if row.breaks_at is not None:
-        text += f"; parity breaks at {row.breaks_at}"
-    return f"{text}; timing disturbed" if row.interfered else text
+    text = reasons(row)
+    return f"{row.verdict}: {text}" if text else str(row.verdict)

@@ -64,10 +64,6 @@ class Latency:
         """The runs used for figures: the undisturbed ones, or all if those are too few."""
         return self.runs if self.interfered else self.undisturbed
 
-    def quantile_ms(self, q: float) -> float:
-        """Return the `q` quantile of the model alone; always one of the measured times."""
-        return headline([run.model_ns for run in self.counted], q) / NS_PER_MS
-
     def as_json(self) -> dict[str, Any]:
         """Return the raw measurement as plain JSON; `from_json` is the inverse."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}

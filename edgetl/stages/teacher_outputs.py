@@ -1,7 +1,7 @@
 """Compute what the teacher predicts for all views of the training images, once.
 
-Planned where a training is limited to so many views that they come back: a student, its control
-and whatever else learns from the teacher share the result.
+Planned where a training is limited to so many views that they come back: a student and
+whatever else learns from the teacher share the result.
 """
 
 from __future__ import annotations
