@@ -81,6 +81,11 @@ def _undecided(node: Node) -> Artifact:
     raise UndecidedError(node)
 
 
+def _always(key: str, check: Callable[[], None]) -> None:
+    del key
+    check()
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A checked recipe with everything it names, before anything runs."""
@@ -96,6 +101,8 @@ class Job:
     """SHA-256 of a file's content, remembered by path, size and time of change."""
     refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
     """The checked `refine` list of each model, by the model's name in the recipe."""
+    once: Callable[[str, Callable[[], None]], None] = _always
+    """Runs a slow check, which raises if it fails, unless it has passed under the same key."""
     decision: Callable[[Node], Artifact] = _undecided
     """Returns the artifact of a node on which a plan depends, such as a search rung.
 
@@ -140,6 +147,11 @@ def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
     yield from ()
 
 
+def nothing_to_prepare(settings: Any) -> None:  # noqa: ANN401 - as of `Stage.run`
+    """Do nothing: the preparation of a stage whose inputs are all on this machine."""
+    del settings
+
+
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
     """Return nothing: the plug-ins of a stage whose result depends on none."""
     del settings, inputs
@@ -166,6 +178,8 @@ class Stage(Generic[StageFacts]):
             reads the model as the input ``model``, and writes it with
             `edgetl.models.save_model`.
         missing: The packages that a run of a job needs for this stage and that are not installed.
+        prepare: Get what `run` needs from outside this machine, for given settings; before a run
+            makes anything it is called for all that it is to make.
         tools: Distributions whose version may change the result, for given settings.
         facts: What `run` returns; readers of an artifact ask for it.
         run: Write files into ``work.out`` and return facts.
@@ -185,6 +199,7 @@ class Stage(Generic[StageFacts]):
     check: Callable[[Job], Iterator[Problem]] = no_problems
     refine: Callable[[Job, Refining, Planned], Node] | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
+    prepare: Callable[[Any], None] = nothing_to_prepare
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
 

@@ -23,6 +23,7 @@ from edgetl.stages._training import (
     run_context,
 )
 from edgetl.stages._views import deployed_view, network_input, teacher_view
+from edgetl.stages._weights import fetch_published
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
@@ -93,6 +94,10 @@ def _check(job: Job) -> Iterator[Problem]:
             f"differs from the teacher's; with `method: {method}` a student follows maps of its "
             "teacher, so both need one input",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_published(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -171,6 +176,7 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=METHOD_KEYS,
 )

@@ -29,6 +29,7 @@ from edgetl.stages._training import (
     run_context,
 )
 from edgetl.stages._views import teacher_view
+from edgetl.stages._weights import fetch_published
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
@@ -83,6 +84,10 @@ def _check(job: Job) -> Iterator[Problem]:
             f"learned, but with `teacher.weights: none` it has learned nothing; set {fitting}, or "
             "give weights",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_published(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -157,6 +162,7 @@ STAGE = Stage(
     summary=result_sentence,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=STRATEGY_KEYS,
 )
