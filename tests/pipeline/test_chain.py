@@ -11,7 +11,17 @@ from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.facts import NoFacts
 from edgetl.pipeline.planner import Plan, in_order, plan_round
-from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, no_nodes
+from edgetl.stages import (
+    MODEL_KIND,
+    REFINED_KIND,
+    Job,
+    Node,
+    Planned,
+    Refining,
+    Root,
+    Stage,
+    no_nodes,
+)
 from edgetl.stages._model_chain import chain_of
 
 
@@ -26,6 +36,7 @@ def _stage(
     *,
     plan: Callable[[Job, Planned], Sequence[Node]] = no_nodes,
     refine: Callable[[Job, Refining, Planned], Node] | None = None,
+    root: str = "",
 ) -> Stage:
     return Stage(
         name=name,
@@ -35,6 +46,7 @@ def _stage(
         options=Options,
         plan=plan,
         refine=refine,
+        root=Root(root, lambda _: None) if root else None,
         tools=lambda _: (),
         facts=NoFacts,
         run=lambda _settings, _inputs, _work: NoFacts(),
@@ -63,6 +75,11 @@ def _adapt(job: Job, step: Refining, made: Planned) -> Node:
     return Node("adapt", label, step.options, inputs, key=step.model)
 
 
+def _count(job: Job, made: Planned) -> list[Node]:
+    del job
+    return [Node("count", "count", Table(), {str(node.key): node for node in made[MODEL_KIND]})]
+
+
 def _one(stage: str) -> Callable[[Job, Planned], Sequence[Node]]:
     return lambda _job, _made: [Node(stage, stage, Table())]
 
@@ -72,8 +89,10 @@ def stages() -> Mapping[str, Stage]:
     return in_order(
         [
             _stage("adapt", ("unlabelled",), REFINED_KIND, refine=_adapt),
-            _stage("distill", ("teacher",), "student", plan=_distill),
-            _stage("finetune", ("view",), "teacher", plan=_train),
+            _stage("distill", ("teacher",), "student", plan=_distill, root="student"),
+            # By its name it would come before the trainings.
+            _stage("count", (MODEL_KIND,), "count", plan=_count),
+            _stage("finetune", ("view",), "teacher", plan=_train, root="teacher"),
             _stage("view", (), "view", plan=_one("view")),
             # By its name it would come after the trainings.
             _stage("watch", (), "unlabelled", plan=_one("watch")),
@@ -94,7 +113,7 @@ def _plan(job: Job, stages: Mapping[str, Stage], **refine: int) -> Plan:
 def test_without_a_list_nothing_is_added(job: Job, stages: Mapping[str, Stage]) -> None:
     plan = _plan(job, stages)
     assert [node.label for node in plan.nodes] == [
-        "view", "watch", "finetune", "distill", "control",
+        "view", "watch", "finetune", "distill", "control", "count",
     ]  # fmt: skip
 
 
@@ -105,7 +124,7 @@ def test_steps_follow_their_root_in_the_order_of_the_list(
     labels = [node.label for node in plan.nodes]
     assert labels == [
         "view", "watch", "finetune", "adapt teacher 1", "adapt teacher 2", "distill",
-        "adapt student 1", "control",
+        "adapt student 1", "control", "count",
     ]  # fmt: skip
     by_label = dict(zip(labels, plan.nodes, strict=True))
     assert by_label["adapt teacher 1"].inputs["model"] is by_label["finetune"]
@@ -114,6 +133,11 @@ def test_steps_follow_their_root_in_the_order_of_the_list(
     # Readers of the teacher get the last of its chain; the control is not refined.
     assert by_label["distill"].inputs["teacher"] is by_label["adapt teacher 2"]
     assert by_label["control"].inputs == {}
+    assert by_label["count"].inputs == {
+        "teacher": by_label["adapt teacher 2"],
+        "student": by_label["adapt student 1"],
+        "control": by_label["control"],
+    }
 
 
 def test_stage_that_refines_nothing_is_a_bug(job: Job, stages: Mapping[str, Stage]) -> None:
