@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
@@ -68,6 +70,8 @@ class Settings(Table):
     precision: Precision
     runtime: str
     """Digest of the runtime's files, which give the answers."""
+    task: str = Field(exclude=True)
+    """Enters the key by its version and the tools of its evaluation alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -86,6 +90,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             format=file.format,
             precision=file.precision,
             runtime=runtime_digest(job, [file.format]),
+            task=job.recipe.task,
         )
         nodes.append(Node("verify", f"verify {file.name}", settings, inputs, key=file))
     return nodes
@@ -121,7 +126,8 @@ def _missing(job: Job) -> Iterator[MissingPackage]:
 def _tools(settings: Settings) -> tuple[str, ...]:
     from edgetl.runtime.engines import package
 
-    return (package(settings.format), "numpy", "pillow", "pycocotools", "torch")
+    tools = TASKS.load(settings.task).evaluation_tools
+    return (*tools, package(settings.format), "numpy", "pillow", "torch")
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> VerificationFacts:

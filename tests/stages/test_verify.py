@@ -271,7 +271,9 @@ def test_test_split_without_objects_is_refused(
 
 
 def _settings(precision: Precision) -> Settings:
-    return Settings(model="student", format="onnx", precision=precision, runtime="0" * 64)
+    return Settings(
+        model="student", format="onnx", precision=precision, runtime="0" * 64, task="classification"
+    )
 
 
 def _write_dataset(
