@@ -43,6 +43,8 @@ class Settings(Table):
 
     model: str
     options: AdaptTable
+    task: str = Field(exclude=True)
+    """Enters the key by its version and the tools of its evaluation alone."""
     device: str = Field(exclude=True)
 
 
@@ -54,7 +56,12 @@ def _refine(job: Job, step: Refining, made: Planned) -> Node:
         "dataset": model_view(job, made, step.model),
         "unlabelled": model_view(job, made, step.model, role=Role.UNLABELLED),
     }
-    settings = Settings(model=step.model, options=step.options, device=job.recipe.device)
+    settings = Settings(
+        model=step.model,
+        options=step.options,
+        task=job.recipe.task,
+        device=job.recipe.device,
+    )
     return Node("adapt", refined_label(step, "adapt"), settings, inputs, key=step.model)
 
 
@@ -135,8 +142,7 @@ def _summary(facts: AdaptationFacts) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "pycocotools", "torch", "torchvision")
+    return (*TASKS.load(settings.task).evaluation_tools, "numpy", "torch", "torchvision")
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
