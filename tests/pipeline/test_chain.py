@@ -93,8 +93,6 @@ def stages() -> Mapping[str, Stage]:
         [
             _stage("adapt", ("unlabelled",), REFINED_KIND, refine=_adapt),
             _stage("distill", ("teacher",), "student", plan=_distill, root="student"),
-            # By its name it would come before the trainings.
-            _stage("count", (MODEL_KIND,), "count", plan=_count),
             _stage("finetune", ("view",), "teacher", plan=_train, root="teacher"),
             _stage("view", (), "view", plan=_one("view")),
             # By its name it would come after the trainings.
@@ -121,7 +119,7 @@ def _plan(
 def test_without_a_list_nothing_is_added(job: Job, stages: Mapping[str, Stage]) -> None:
     plan = _plan(job, stages)
     assert [node.label for node in plan.nodes] == [
-        "view", "watch", "finetune", "distill", "control", "count",
+        "view", "watch", "finetune", "distill", "control",
     ]  # fmt: skip
 
 
@@ -132,7 +130,7 @@ def test_steps_follow_their_root_in_the_order_of_the_list(
     labels = [node.label for node in plan.nodes]
     assert labels == [
         "view", "watch", "finetune", "adapt teacher 1", "adapt teacher 2", "distill",
-        "adapt student 1", "control", "count",
+        "adapt student 1", "control",
     ]  # fmt: skip
     by_label = dict(zip(labels, plan.nodes, strict=True))
     assert by_label["adapt teacher 1"].inputs["model"] is by_label["finetune"]
@@ -141,11 +139,6 @@ def test_steps_follow_their_root_in_the_order_of_the_list(
     # Readers of the teacher get the last of its chain; the control is not refined.
     assert by_label["distill"].inputs["teacher"] is by_label["adapt teacher 2"]
     assert by_label["control"].inputs == {}
-    assert by_label["count"].inputs == {
-        "teacher": by_label["adapt teacher 2"],
-        "student": by_label["adapt student 1"],
-        "control": by_label["control"],
-    }
 
 
 def test_training_waits_for_a_decision_on_what_its_refining_steps_need(
@@ -173,6 +166,20 @@ def test_training_waits_for_a_decision_on_what_its_refining_steps_need(
         "view", "watch", "finetune", "adapt teacher 1", "distill", "control",
     ]  # fmt: skip
     assert after.undecided == ()
+
+
+def test_stage_that_needs_models_gets_the_end_of_every_chain(
+    job: Job, stages: Mapping[str, Stage]
+) -> None:
+    # By its name it would come before the trainings.
+    count = _stage("count", (MODEL_KIND,), "count", plan=_count)
+    nodes = _plan(job, in_order([count, *stages.values()]), teacher=2, student=1).nodes
+    by_label = {node.label: node for node in nodes}
+    assert by_label["count"].inputs == {
+        "teacher": by_label["adapt teacher 2"],
+        "student": by_label["adapt student 1"],
+        "control": by_label["control"],
+    }
 
 
 def test_stage_that_refines_nothing_is_a_bug(job: Job, stages: Mapping[str, Stage]) -> None:
