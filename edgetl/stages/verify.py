@@ -45,21 +45,6 @@ WORST_ERRORS_FILE = "worst-errors.png"
 PREDICTIONS_FILE = "predictions.npz"
 VERIFICATION_FILE = "verification.json"
 
-_LOWEST_SNR_DB: Mapping[Precision, float] = {
-    Precision.FP32: 60.0,
-    Precision.FP16: 30.0,
-    Precision.W8A16: 15.0,
-    Precision.INT8: 5.0,
-}
-"""Below this a step of the ladder is broken, per precision of what it leads to.
-
-60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
-wrong mean, channel order or layout. 30 dB is 1/30: half-precision
-weights alone leave 34 dB in a MobileNetV2, where one depthwise weight carries the rounding.
-15 and 5 dB are a sixth and a half, the coarsest that 16 and 8 bits are given: of the scores of a
-YOLOX-nano, w8a16 left 18 dB and lost one point of mAP, and an int8 file that lost 15 left 2 dB.
-"""
-
 
 class Settings(Table):
     """What a verification depends on besides its inputs."""
@@ -250,7 +235,7 @@ def _ladder(
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> LadderStep:
         agreement = evaluation.compare(before, after, exporter.contract.nms)
-        lowest = _LOWEST_SNR_DB[precision]
+        lowest = evaluation.lowest_snr_db[precision]
         return LadderStep(
             **dict(agreement),
             step=name,

@@ -133,6 +133,16 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     assert "; breaks at onnx fp32 to onnx int8" in STAGE.summary(facts)
 
 
+def test_task_says_from_where_on_a_step_is_broken(
+    inputs: dict[str, Artifact], workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowest = dict.fromkeys(Precision, 250.0)  # more than equal outputs have
+    evaluation = type(TASKS.load("classification").evaluation)
+    monkeypatch.setattr(evaluation, "lowest_snr_db", lowest)
+    facts = STAGE.run(_settings(Precision.FP32), inputs, workspace("fp32"))
+    assert [(step.lowest_snr_db, step.holds) for step in facts.ladder] == [(250.0, False)] * 2
+
+
 @pytest.mark.parametrize("fault", ["folding", "normalisation"])
 def test_fault_of_the_deployed_network_is_named_although_its_file_repeats_it(
     boxed: dict[str, Artifact],
