@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from edgetl.config.candidate import ModelFile
 from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
@@ -14,9 +16,10 @@ from edgetl.evaluation import Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import ExportFacts, NmsFacts
 from edgetl.plugins import ENGINES
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import deployed_name, deployed_node, size_bytes
+from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._candidates import size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._model_chain import deployed_name, deployed_node
 from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
@@ -49,10 +52,12 @@ class Settings(Table):
     format: str
     nms: NmsTable | None
     """None of a classifier."""
+    task: str = Field(exclude=True)
+    """Enters the key by its version and the tools of its evaluation alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(made)}
+    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(job, made)}
     model = deployed_name(job)
     wanted = job.recipe.nms or NmsTable()
     nms = wanted if TASKS.load(job.recipe.task).has_nms else None
@@ -60,7 +65,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         Node(
             "export",
             f"export {name}",
-            Settings(format=name, nms=nms),
+            Settings(format=name, nms=nms, task=job.recipe.task),
             inputs,
             key=ModelFile(model, name, Precision.FP32),
         )
@@ -99,9 +104,9 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
     tools = {
         *EXPORTERS.load(settings.format).tools,
+        *TASKS.load(settings.task).evaluation_tools,
         package(settings.format),
         "numpy",
-        "pycocotools",
         "torch",
     }
     return tuple(sorted(tools))
@@ -231,7 +236,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="export",
     version=7,
-    needs=("view", "teacher", "student"),
+    needs=("view", MODEL_KIND),
     makes="float",
     options=NoOptions,
     plan=_plan,

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
@@ -14,10 +16,17 @@ from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
-from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
+from edgetl.stages import (
+    MODEL_KIND,
+    Job,
+    Node,
+    NoOptions,
+    Planned,
+    Progress,
+    Stage,
+    Workspace,
+)
 from edgetl.stages._candidates import (
-    TEACHER,
-    deployed_node,
     file_node,
     float_node,
     runtime_digest,
@@ -25,8 +34,10 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
+from edgetl.stages._model_chain import deployed_node, teacher_of
+from edgetl.stages._phases import TEACHER
 from edgetl.stages._training import family_of
-from edgetl.stages._views import deployed_view, teacher_view
+from edgetl.stages._views import deployed_view, model_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.packages import missing_packages
@@ -43,21 +54,6 @@ WORST_ERRORS_FILE = "worst-errors.png"
 PREDICTIONS_FILE = "predictions.npz"
 VERIFICATION_FILE = "verification.json"
 
-_LOWEST_SNR_DB: Mapping[Precision, float] = {
-    Precision.FP32: 60.0,
-    Precision.FP16: 30.0,
-    Precision.W8A16: 15.0,
-    Precision.INT8: 5.0,
-}
-"""Below this a step of the ladder is broken, per precision of what it leads to.
-
-60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
-wrong mean, channel order or layout. 30 dB is 1/30: half-precision
-weights alone leave 34 dB in a MobileNetV2, where one depthwise weight carries the rounding.
-15 and 5 dB are a sixth and a half, the coarsest that 16 and 8 bits are given: of the scores of a
-YOLOX-nano, w8a16 left 18 dB and lost one point of mAP, and an int8 file that lost 15 left 2 dB.
-"""
-
 
 class Settings(Table):
     """What a verification depends on besides its inputs."""
@@ -68,17 +64,19 @@ class Settings(Table):
     precision: Precision
     runtime: str
     """Digest of the runtime's files, which give the answers."""
+    task: str = Field(exclude=True)
+    """Enters the key by its version and the tools of its evaluation alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    model, teacher = deployed_node(made), made["teacher"][0]
-    view = deployed_view(job, made)
+    model, view = deployed_node(job, made), deployed_view(job, made)
+    teacher = teacher_of(model)
     nodes: list[Node] = []
     for file in wanted(job):
         inputs = {"dataset": view, "model": model, "float": float_node(made, file)}
-        if model is not teacher:
+        if teacher is not None:
             inputs["teacher"] = teacher
-            inputs["teacher dataset"] = teacher_view(job, made)
+            inputs["teacher dataset"] = model_view(job, made, str(teacher.key))
         if file.precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, file)
         settings = Settings(
@@ -86,6 +84,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             format=file.format,
             precision=file.precision,
             runtime=runtime_digest(job, [file.format]),
+            task=job.recipe.task,
         )
         nodes.append(Node("verify", f"verify {file.name}", settings, inputs, key=file))
     return nodes
@@ -121,7 +120,8 @@ def _missing(job: Job) -> Iterator[MissingPackage]:
 def _tools(settings: Settings) -> tuple[str, ...]:
     from edgetl.runtime.engines import package
 
-    return (package(settings.format), "numpy", "pillow", "pycocotools", "torch")
+    tools = TASKS.load(settings.task).evaluation_tools
+    return (*tools, package(settings.format), "numpy", "pillow", "torch")
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> VerificationFacts:
@@ -244,7 +244,7 @@ def _ladder(
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> LadderStep:
         agreement = evaluation.compare(before, after, exporter.contract.nms)
-        lowest = _LOWEST_SNR_DB[precision]
+        lowest = evaluation.lowest_snr_db[precision]
         return LadderStep(
             **dict(agreement),
             step=name,
@@ -314,7 +314,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="verify",
     version=5,
-    needs=("view", "teacher", "student", "float", "quantized"),
+    needs=("view", MODEL_KIND, "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,
