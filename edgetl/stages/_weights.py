@@ -36,8 +36,8 @@ def weights_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
                 "give a file, or `none`",
             )
     elif not _is_named_like_weights(table.weights):
-        published = FAMILIES.load(table.family).pretrained
-        names = ", ".join(f"`{name}`" for name in (*published, NO_WEIGHTS))
+        pretrained = FAMILIES.load(table.family).pretrained
+        names = ", ".join(f"`{name}`" for name in (*pretrained, NO_WEIGHTS))
         yield Problem(
             f"{where}.weights",
             f"is '{table.weights}'; must be {names}, or a file that ends in "
@@ -70,7 +70,7 @@ def file_problems(
         yield from _misfits(job, table, where, path)
 
 
-def fetch_published(network: NetworkSettings) -> None:
+def fetch_pretrained(network: NetworkSettings) -> None:
     """Fetch the published weights that `network` starts from, if it does.
 
     Raises:

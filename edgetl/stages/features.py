@@ -16,7 +16,7 @@ from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._phases import TEACHER, finetune_phases
 from edgetl.stages._training import network_settings
 from edgetl.stages._views import model_view
-from edgetl.stages._weights import fetch_published
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.train.options import NetworkSettings
 from edgetl.types import Split
@@ -45,7 +45,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _prepare(settings: Settings) -> None:
-    fetch_published(settings.network)
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> FeaturesFacts:

@@ -30,7 +30,7 @@ from edgetl.stages._training import (
     run_context,
 )
 from edgetl.stages._views import model_view, network_input
-from edgetl.stages._weights import fetch_published
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
@@ -92,7 +92,7 @@ def _check(job: Job) -> Iterator[Problem]:
 
 
 def _prepare(settings: Settings) -> None:
-    fetch_published(settings.network)
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
