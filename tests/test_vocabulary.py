@@ -144,7 +144,6 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/runtime/golden.py": frozenset({"found", "suppression", "told"}),
     "edgetl/runtime/prediction_output.py": frozenset({"found"}),
     "edgetl/runtime/predictor.py": frozenset({"found", "leave out", "told"}),
-    "edgetl/stages": frozenset({"drawn images", "found", "leave out", "said", "told"}),
     "edgetl/train": frozenset(
         {"anew", "found", "leave out", "lesson", "suppression", "told", "whoever"}
     ),

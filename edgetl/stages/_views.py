@@ -8,9 +8,9 @@ from edgetl.types import Role
 
 
 def network_input(job: Job, table: TeacherTable | StudentTable) -> InputTable:
-    """Return what the network in `table` sees: the recipe's input, with the fields of its own.
+    """Return the input of the network in `table`: the recipe's, with its own fields on top.
 
-    Fields that its fit does not read have one value, so that equal inputs are equal.
+    Fields that its fit does not read get one fixed value, so that equal inputs compare equal.
     """
     own = table.input or InputTable()
     update = {name: getattr(own, name) for name in own.model_fields_set}
@@ -21,7 +21,7 @@ def network_input(job: Job, table: TeacherTable | StudentTable) -> InputTable:
 
 
 def inputs_of(job: Job) -> tuple[InputTable, ...]:
-    """Return the inputs of the recipe's networks, each once, the deployed one's first."""
+    """Return the distinct inputs of the recipe's networks, that of the deployed one first."""
     tables = (job.recipe.student, job.recipe.teacher)
     inputs = [network_input(job, table) for table in tables if table is not None]
     return tuple(each for number, each in enumerate(inputs) if each not in inputs[:number])
@@ -52,5 +52,5 @@ def teacher_view(job: Job, made: Planned) -> Node:
 
 
 def deployed_view(job: Job, made: Planned) -> Node:
-    """Return the node of the labelled images as the network sees them that is deployed."""
+    """Return the node of the labelled images as the deployed network sees them."""
     return view_node(made, network_input(job, job.recipe.student or job.recipe.teacher))

@@ -1,4 +1,4 @@
-"""Say what the teacher was good for: the student against the same student on labels alone."""
+"""Measure the gain from the teacher: the student against the same student on labels alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgetl.types import Split
 
 
 class Settings(Table):
-    """Nothing: the result depends on the two models and the images alone."""
+    """Empty: the result depends on the two models and the images alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:

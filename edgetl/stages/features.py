@@ -1,6 +1,6 @@
 """Compute the features of every image once, for phases that train the head on them.
 
-The test images are left out: only the finished network predicts them.
+The test images are omitted: only the finished network predicts them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from edgetl.types import Split
 
 
 class Settings(Table):
-    """What the features depend on: neither head nor training."""
+    """What the features depend on: neither the head nor the training."""
 
     network: NetworkSettings
     mirrored: bool
-    """Also compute the training images left to right."""
+    """Also compute the features of the mirrored training images."""
     device: str = Field(exclude=True)
 
 

@@ -1,4 +1,4 @@
-"""Choose a target's model and put everything that the device needs into one folder."""
+"""Choose a target's model and write everything that the device needs into one folder."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ BUNDLE_FOLDER = "bundle"
 
 
 class Settings(Table):
-    """What a package depends on besides its inputs."""
+    """What a package depends on in addition to its inputs."""
 
     recipe: str
     """Name of the model."""
     model: str
-    """Name of the network that is deployed."""
+    """Name of the deployed network."""
     target: Target
     runtime: str
-    """Digest of the runtime's files, which travel along."""
+    """Digest of the runtime's files, which are part of the bundle."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -91,7 +91,7 @@ def _inputs(
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the limits of accuracy that another task has."""
+    """Yield accuracy limits that belong to another task."""
     own, others = job.recipe.task, [name for name in TASKS.names() if name != job.recipe.task]
     known = TASKS.load(own).limits
     limits = {limit: task for task in others for limit in TASKS.load(task).limits}
@@ -138,7 +138,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 @dataclass(frozen=True, slots=True)
 class _Assessment:
-    """What earlier stages found out about one candidate."""
+    """What earlier stages measured of one candidate."""
 
     candidate: Candidate
     verification: VerificationFacts
@@ -156,7 +156,7 @@ class _Assessment:
 
     @property
     def timing(self) -> LatencyFacts | None:
-        """The times; None if there are none that mean anything as speed."""
+        """The times; None if there are none that count as speed."""
         return self.latency if self.latency and self.latency.measured else None
 
     def figures(self) -> Figures:
@@ -213,7 +213,7 @@ class _Assessment:
         )
 
     def _proof(self) -> str:
-        """Return what is known of the predictions where another provider was verified."""
+        """Return what is known about the predictions of a provider that was not verified."""
         known = "was not tried" if self.latency is None else "answers the golden samples alike"
         return f"accuracy is the file's on the CPU, {self.candidate.provider} {known}"
 
@@ -259,7 +259,7 @@ def _write_bundle(
 
 
 def _lineage(candidate: Candidate, inputs: Mapping[str, Artifact]) -> dict[str, Origin]:
-    """Return key and digest of every artifact that the model comes from or was judged by."""
+    """Return key and digest of every artifact that the model was made from or judged by."""
     names = {name: name for name in ("dataset", "teacher", "student")}
     names |= {part.value: part.of(candidate) for part in Part}
     return {

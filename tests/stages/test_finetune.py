@@ -412,7 +412,7 @@ def test_phases_of_one_name_are_an_error(bench: Any, weights: Callable[..., Path
     settings = settings_of(bench, {}, teacher=pretrained())
     probe, _ = settings.phases
 
-    with pytest.raises(ValidationError, match="strategy 'x' has phases of one name"):
+    with pytest.raises(ValidationError, match="strategy 'x' has phases with the same name"):
         type(settings)(network=settings.network, strategy="x", phases=(probe, probe), device="cpu")
 
 

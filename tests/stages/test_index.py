@@ -228,7 +228,7 @@ def test_missing_path_is_refused_when_planned(tmp_path: Path) -> None:
 
 @pytest.fixture
 def dirty(tmp_path: Path) -> Path:
-    """Data with one problem of each kind that can be left out."""
+    """Data with one problem of each kind that can be dropped."""
     root = write_splits(tmp_path / "dirty")
     (root / "train/gear/cut.jpg").write_bytes(image(500)[:200])
     (root / "train/gear/text.jpg").write_bytes(b"hello")
@@ -268,7 +268,7 @@ def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Pa
     }
     assert STAGE.summary(facts) == (
         "29 images, 2 classes (train 10, val 9, test 10); "
-        "3 unreadable left out; 3 duplicates left out; 1 empty-classes left out"
+        "3 unreadable dropped; 3 duplicates dropped; 1 empty-classes dropped"
     )
     recorded = json.loads((tmp_path / "work/out/index.json").read_text())["dropped"]
     assert recorded[1] == {

@@ -239,8 +239,8 @@ def test_what_the_recipe_allows_is_left_out_repaired_and_counted(
     assert facts["repaired"] == {"clip-boxes": 1}
     assert facts["backgrounds"]["train"] == 1
     assert STAGE.summary(STAGE.facts.model_validate(facts)).endswith(
-        "1 unreadable left out; 1 stray-labels left out; 2 bad-labels left out; 2 bad-boxes left "
-        "out; 1 repeated-boxes left out; 1 repaired by clip-boxes"
+        "1 unreadable dropped; 1 stray-labels dropped; 2 bad-labels dropped; 2 bad-boxes dropped; "
+        "1 repeated-boxes dropped; 1 repaired by clip-boxes"
     )
     dataset = DatasetIndex.read(made.folder)
     names = [item.name for item in dataset.items[Split.TRAIN]]
