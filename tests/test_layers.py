@@ -67,6 +67,16 @@ def test_imports_go_down_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _FILES)
+def test_private_modules_are_imported_by_their_own_room_only(name: str) -> None:
+    room = Path(name).parts[0].removesuffix(".py")
+    for imported, _ in _imports(name):
+        parts = imported.split(".")
+        if parts[0] == "edgetl" and len(parts) > 1 and parts[1] != room:
+            private = [part for part in parts[1:] if part.startswith("_") and part[1] != "_"]
+            assert not private, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", _FILES)
 def test_frameworks_are_imported_at_the_top_only_where_they_belong(name: str) -> None:
     if name.startswith(_FRAMEWORK_ROOMS) or name in _FRAMEWORK_FILES:
         return

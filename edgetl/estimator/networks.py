@@ -17,7 +17,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.mobilenetv3 import InvertedResidual as InvertedResidualV3
 from torchvision.models.mobilenetv3 import InvertedResidualConfig
 
-from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD
+from edgetl.models import IMAGENET_MEAN, IMAGENET_STD
 from edgetl.nn import yolox
 from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels

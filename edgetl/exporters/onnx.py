@@ -41,7 +41,7 @@ class OnnxExporter:
         import onnx
         import torch
 
-        from edgetl.exporters._program import trace
+        from edgetl.nn.program import trace
 
         program = trace(module, examples, outputs)
         with warnings.catch_warnings():

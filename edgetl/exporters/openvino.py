@@ -36,7 +36,7 @@ class OpenvinoExporter:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
         import openvino
 
-        from edgetl.exporters._program import trace
+        from edgetl.nn.program import trace
 
         program = trace(module, examples, outputs)
         shapes = [list(example.shape) for example in examples.values()]

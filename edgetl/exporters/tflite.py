@@ -38,7 +38,7 @@ class TfliteExporter:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
         import torch
 
-        from edgetl.exporters._program import trace
+        from edgetl.nn.program import trace
 
         program = trace(module, examples, outputs)
         with tempfile.TemporaryDirectory(prefix="edgetl-tflite-") as folder:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:  # planning must not wait for numpy, nor for torch
 
 MODEL_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet per channel, for pixels in [0, 1]."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet per channel, for pixels in [0, 1]."""
 
 _REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from edgetl.models import Block, PretrainedWeights
+from edgetl.models import IMAGENET_MEAN, IMAGENET_STD, Block, PretrainedWeights
 from edgetl.types import Task
 
 if TYPE_CHECKING:  # families are asked for facts while nothing is built
     from torch import Tensor, nn
 
 IMAGENET = "imagenet"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MIN_SIZE = 32
 """The stride of the last feature map: less leaves no pixel."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from edgetl.models import Block, PretrainedWeights
-from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD, MobileNet, feature_blocks
+from edgetl.models import IMAGENET_MEAN, IMAGENET_STD, Block, PretrainedWeights
+from edgetl.models._mobilenet import MobileNet, feature_blocks
 from edgetl.types import Task
 
 if TYPE_CHECKING:  # families are asked for facts while nothing is built

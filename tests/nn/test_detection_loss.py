@@ -59,6 +59,32 @@ def test_box_gets_as_many_locations_as_its_overlaps_add_up_to() -> None:
     assert found.overlaps.tolist() == pytest.approx([1.0, 1.0])
 
 
+@pytest.mark.parametrize(
+    ("strides", "locations"),
+    [
+        # The middles of a 3 x 3 map lie within 12 pixels of its centre: nine overlaps of 1.
+        pytest.param((8,), 9, id="nine overlaps"),
+        # Another map adds its 2 x 2 locations: of thirteen overlaps only the ten best count.
+        pytest.param((8, 16), 10, id="thirteen overlaps"),
+    ],
+)
+def test_the_ten_best_overlaps_of_a_box_are_added_up(
+    strides: tuple[int, ...], locations: int
+) -> None:
+    grid = Grid.of(24, 24, strides[:1])
+    if len(strides) > 1:
+        coarse = Grid.of(32, 32, strides[1:])
+        grid = Grid(
+            torch.cat([grid.corners, coarse.corners]), torch.cat([grid.strides, coarse.strides])
+        )
+    raw = predictions([(12, 12, 20, 20)] * len(grid.strides), grid)
+    owner = torch.zeros(1, dtype=torch.int64)
+
+    found = assign(raw, grid, torch.tensor([[12.0, 12, 20, 20]]), owner, owner)
+
+    assert len(pairs(found)) == locations
+
+
 def test_box_that_no_answer_overlaps_gets_one_location() -> None:
     raw = predictions([(100, 100, 8, 8)] * 4)
 

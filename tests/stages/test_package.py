@@ -240,6 +240,30 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
     }
 
 
+@pytest.mark.parametrize("precision", list(Precision))
+def test_every_file_that_was_made_from_a_float_file_names_it(precision: Precision) -> None:
+    target = _target(None, precision)
+    (candidate,) = (variant.of("student") for variant in target.variants())
+    kind = "float" if precision is Precision.FP32 else "quantized"
+    float_file = dataclasses.replace(candidate.file, precision=Precision.FP32)
+    made = {
+        "teacher": [Node("teacher", "teacher", NoOptions(), key="teacher")],
+        "student": [],
+        "float": [Node("float", "float", NoOptions(), key=float_file)],
+        "verification": [Node("verification", "verification", NoOptions(), key=candidate.file)],
+    }
+    if kind == "quantized":
+        made["quantized"] = [Node("quantized", "quantized", NoOptions(), key=candidate.file)]
+
+    nodes = _inputs(target, [candidate], made, Node("view", "view", NoOptions()))
+
+    assert nodes[Part.FILE.of(candidate)].stage == kind
+    linked = nodes.get(Part.FLOAT.of(candidate))
+    assert (None if linked is None else linked.key) == (
+        None if precision is Precision.FP32 else float_file
+    )
+
+
 @pytest.mark.parametrize("change", ["target", "runtime"])
 def test_key_changes_with_target_and_runtime(change: str) -> None:
     other = _settings(device=None) if change == "target" else _settings(runtime="f" * 64)

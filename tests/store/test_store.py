@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -99,6 +100,27 @@ def test_commit_removes_the_scratch(tmp_path: Path) -> None:
     _commit(store)
     assert not scratch.exists()
     assert logs.is_dir()
+
+
+def test_commit_puts_everything_on_the_disk_before_it_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "artifacts" / "export" / _REQUEST.key
+    synced: list[tuple[int, bool]] = []
+
+    def fsync(handle: int) -> None:
+        synced.append((os.fstat(handle).st_ino, folder.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    _commit(Store(tmp_path))
+
+    # After a loss of power a renamed folder may hold empty files, unless each was synced before.
+    inodes = {path.relative_to(folder).as_posix(): path.stat().st_ino for path in folder.rglob("*")}
+    assert set(inodes) == {"model.bin", "sub", "sub/labels.txt", "manifest.json"}
+    before = {inode for inode, is_renamed in synced if not is_renamed}
+    assert before == {*inodes.values(), folder.stat().st_ino}
+    # The rename itself is an entry of the folder above.
+    assert [inode for inode, is_renamed in synced if is_renamed] == [folder.parent.stat().st_ino]
 
 
 def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
