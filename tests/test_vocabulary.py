@@ -125,9 +125,6 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/data/image_sets.py": frozenset({"drawn images", "found", "leave out", "told"}),
     "edgetl/data/prefetch.py": frozenset({"told"}),
     "edgetl/exporters": frozenset({"found"}),
-    "edgetl/gate": frozenset(
-        {"anew", "answer", "double finds", "found", "hand over", "said", "told"}
-    ),
     "edgetl/models": frozenset({"anew", "told"}),
     "edgetl/nn": frozenset({"told"}),
     "edgetl/pipeline/execute.py": frozenset({"told"}),

@@ -21,7 +21,7 @@ _CHECKED: dict[str, Any] = {
         {
             "name": "files",
             "status": "passed",
-            "reason": "27 files as the manifest says",
+            "reason": "27 files as listed in the manifest",
             "provenance": "",
             "warning": "",
         },
@@ -42,7 +42,7 @@ _RATE = (
 
 def test_every_case_has_a_line_and_the_verdict_counts_them() -> None:
     lines = list(check_lines(_CHECKED))
-    assert lines[0].split(maxsplit=2) == ["files", "ok", "27 files as the manifest says"]
+    assert lines[0].split(maxsplit=2) == ["files", "ok", "27 files as listed in the manifest"]
     assert lines[1].split(maxsplit=2)[:2] == ["latency", "FAILED"]
     assert lines[2].split() == ["warning", "look"]
     assert lines[3] == "failed: 1 passed, 1 failed; onnx int8 on ssh://pi@rpi4 (measured)"
@@ -55,7 +55,7 @@ def test_markdown_is_one_table_that_no_text_breaks() -> None:
         "",
         "| case | result | provenance | what was found |",
         "| --- | --- | --- | --- |",
-        "| files | passed |  | 27 files as the manifest says |",
+        "| files | passed |  | 27 files as listed in the manifest |",
         "| latency | **failed** | measured | 61 > 50 ms \\| &lt;b> slow. Warning: look |",
         "",
         "failed: 1 passed, 1 failed; onnx int8 on ssh://pi@rpi4 (measured)",
