@@ -35,8 +35,8 @@ _CHECKED: dict[str, Any] = {
     ],
 }
 _RATE = (
-    "Against baseline.json: a loss is red when it is shown to be more than 0.5 pp of accuracy or "
-    "1.1 times the median latency; a build within that is red in at most 1 % of checks."
+    "Against baseline.json: a loss is red if it is shown to exceed 0.5 pp of accuracy or "
+    "1.1 times the median latency; a build within these bounds is red in at most 1 % of checks."
 )
 
 
@@ -53,7 +53,7 @@ def test_markdown_is_one_table_that_no_text_breaks() -> None:
     assert text.splitlines() == [
         "### edgetl check parts on rpi4: failed",
         "",
-        "| case | result | provenance | what was found |",
+        "| case | result | provenance | details |",
         "| --- | --- | --- | --- |",
         "| files | passed |  | 27 files as listed in the manifest |",
         "| latency | **failed** | measured | 61 > 50 ms \\| &lt;b> slow. Warning: look |",

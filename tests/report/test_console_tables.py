@@ -113,7 +113,7 @@ def test_table_of_detectors_has_their_figures(row: Row, package: Package) -> Non
     assert text.split()[:7] == ["host", "onnx", "int8", "0.612", "[0.580", "0.640]", "0.871"]
 
 
-def test_picture_of_the_worst_answers_is_named_once_per_chosen_candidate(
+def test_picture_of_the_worst_errors_is_named_once_per_chosen_candidate(
     tmp_path: Path, shelve: Callable[..., Artifact], examples: Any, row: Row, package: Package
 ) -> None:
     (tmp_path / "worst-errors.png").touch()
