@@ -62,7 +62,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     total = sum(len(views[split]) * images[split] for split in views)
     done = 0
 
-    def tell(count: int) -> None:
+    def report_batch(count: int) -> None:
         nonlocal done
         done += count
         work.progress.step(done, total, "images through the backbone")
@@ -75,7 +75,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             family=as_classifier(family),
             dataset=dataset,
             views=shown,
-            tell=tell,
+            on_batch=report_batch,
         )
     return FeaturesFacts(images=images, mirrored=settings.mirrored, weights=report.facts())
 

@@ -21,18 +21,18 @@ from edgetl.models import FAMILIES, Family
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
 
 MIN_BACKBONE_SHARE = 0.9
-"""With less of the backbone than this, the file was not made for this network."""
+"""If less of the backbone matches, the file was not made for this network."""
 
 _WIDTHS = (1.0, 0.75, 0.5, 0.35, 0.25)
-"""Widths that a file is compared with, to say what it was made for."""
+"""Widths that a file is compared with, to report what it was made for."""
 
 _SHOWN = 3
 _WRAPPERS = ("model", "state_dict")
 _PARALLEL = "module."
-"""What `nn.DataParallel` puts before every name."""
+"""Prefix that `nn.DataParallel` adds to every name."""
 
 
-# What torch 2.14 raises on empty, torn and foreign files, the old format without a zip included.
+# What torch 2.14 raises on empty, truncated and foreign files, and for the old format without zip.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -48,29 +48,30 @@ _UNREADABLE = (
 
 
 class WeightsError(EdgetlError):
-    """The weights that were asked for cannot be had or do not fit the network."""
+    """The requested weights are not available or do not fit the network."""
 
     exit_code = ExitCode.CONFIG
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What became of the tensors of a weights file and of those of the network."""
+    """Which tensors of a weights file were loaded, and which tensors of the network were not."""
 
     source: str
-    """A name that the family publishes, `file` or `none`."""
+    """Name of pretrained weights of the family, `file` or `none`."""
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     """Tensors of the file that were not used, each with the reason."""
     initialised: tuple[str, ...]
-    """What starts at random besides: tensors of the network, or modules if all of one does."""
+    """Other tensors of the network that start at random, or modules if all of their tensors do."""
     backbone_share: float
-    """Share of the backbone that was loaded: of its tensors or of its values, the smaller one."""
+    """Loaded share of the backbone: of its tensors or of its values, whichever is smaller."""
     reinitialized: tuple[str, ...] = ()
-    """Modules that start anew because the file is for other classes, each with both numbers."""
+    """Modules that start at random because the file has another number of classes, each with both
+    numbers."""
 
     def facts(self) -> WeightsFacts:
-        """Return the report for a manifest; names only where something is not as expected."""
+        """Return the report for a manifest; tensors are named only if something is unexpected."""
         if not self.loaded:
             return WeightsFacts(source=self.source, loaded=0)
         return WeightsFacts(
@@ -101,10 +102,10 @@ def build_network(
 ) -> tuple[Family, nn.Module, LoadReport]:
     """Return the family, the network with its starting weights, and what was loaded.
 
-    What depends on the classes starts at random unless the weights are for as many.
+    Modules that depend on the classes start at random unless the weights are for the same number.
 
     Raises:
-        WeightsError: If the weights cannot be fetched or read, changed since the plan, hold values
+        WeightsError: If the weights cannot be fetched or read, changed since the plan, have values
             that are not finite, or do not fit the network.
     """
     family = FAMILIES.load(settings.family)
@@ -128,10 +129,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors in a .safetensors file, or in a .pth / .pt file of tensors, by name.
 
     The wrappers `{"model": ...}` and `{"state_dict": ...}` and the prefix `module.` of parallel
-    training are taken off. Code in pickled files is never run.
+    training are removed. Code in pickled files is never run.
 
     Raises:
-        WeightsError: If the file is torn, or holds something else than tensors.
+        WeightsError: If the file is truncated, or contains anything but tensors.
     """
     try:
         if path.suffix == ".safetensors":
@@ -140,7 +141,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except _UNREADABLE as error:
         if "Unsupported global" in str(error):
             raise WeightsError(
-                "holds Python objects, which could run any code when they are read",
+                "contains Python objects, which could run any code when they are read",
                 remedy="save the tensors alone: torch.save(model.state_dict(), FILE)",
             ) from error
         # torch explains its safe mode at length; the reason itself is in the chained error.
@@ -160,13 +161,13 @@ def load_into(
     Args:
         module: Of `family`; changed in place, untouched if an error is raised.
         tensors: By the names of the module's own state, or of a layout that the family maps.
-        family: Says what belongs to the backbone, and what may differ in its number of classes.
-        source: What the report calls the origin.
+        family: Defines the backbone, and the modules whose number of classes may differ.
+        source: The origin, for the report.
 
     Raises:
         WeightsError: If a value is not finite, or too little fits: less than `MIN_BACKBONE_SHARE`
-            of the backbone, or not all of the rest where only a part of the head depends on the
-            classes and the file is of the whole network.
+            of the backbone; or, if the file is of a whole network whose head depends on the classes
+            only in part, not all of the rest.
     """
     own = module.state_dict()
     places = _places(tensors, family, own)
@@ -180,7 +181,7 @@ def load_into(
     broken = sorted(name for name, value in fitting.items() if not bool(value.isfinite().all()))
     if broken:
         raise WeightsError(
-            f"{len(broken)} tensors hold values that are not finite: {_some(broken)}",
+            f"{len(broken)} tensors have values that are not finite: {_some(broken)}",
             remedy="use a checkpoint from before the training diverged",
         )
     reinitialized = {
@@ -250,7 +251,7 @@ def _unwrap(content: object) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise WeightsError(
-            f"holds a {type(content).__name__}, not tensors by name, also not under "
+            f"has no tensors by name, neither at the top (a {type(content).__name__}) nor under "
             f"{' or '.join(_WRAPPERS)}",
             remedy="save the tensors alone: torch.save(model.state_dict(), FILE)",
         )
@@ -269,14 +270,14 @@ def _too_little(
     least = 1.0 if is_whole else MIN_BACKBONE_SHARE
     return WeightsError(
         f"only {share:.1%} of the {part} matches, at least {least:.0%} must; "
-        f"not found: {_some(missing)}; not used: {_some(skipped) or 'nothing'}{_origin(tensors)}",
-        remedy="use weights of the same family and width, with the published names",
+        f"missing: {_some(missing)}; not used: {_some(skipped) or 'nothing'}{_origin(tensors)}",
+        remedy="use weights of the same family and width, with the official names",
     )
 
 
 def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collection[str]) -> float:
-    # Batch normalisation statistics are few values but many tensors, wide layers the other way
-    # round: either kind missing makes the features useless.
+    # Batch normalisation statistics have few values but many tensors, and wide layers many values
+    # but few tensors: if either kind is missing, the features are useless.
     covered = [name for name in required if name in fitting]
     tensors = len(covered) / len(required)
     total = sum(own[name].numel() for name in required)
@@ -286,7 +287,7 @@ def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collec
 def _reinitialized(
     tensors: Mapping[str, tuple[int, int]], modules: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return a phrase for each module that holds some of `tensors`, by numbers of classes."""
+    """Return a phrase for each module with some of `tensors`, with both numbers of classes."""
     phrases = []
     for module in modules:
         numbers = [tensors[name] for name in tensors if _is_below(name, (module,))]
@@ -297,7 +298,7 @@ def _reinitialized(
 
 
 def _modules(names: Sequence[str], chosen: Collection[str]) -> tuple[str, ...]:
-    """Return `chosen`, some of `names`, by the largest modules that hold nothing else."""
+    """Return `chosen`, some of `names`, grouped into the largest modules that have no others."""
     mixed = {above for name in names if name not in chosen for above in _above(name)}
     largest: dict[str, None] = {}
     for name in names:
@@ -314,8 +315,8 @@ def _above(name: str) -> list[str]:
 
 
 def _origin(tensors: Mapping[str, Tensor]) -> str:
-    """Return what the tensors were made for, as the end of a sentence, if a family knows them."""
-    # Names do not depend on the width, so most families are out after one look.
+    """Return which family the tensors fit, as the end of a sentence; empty if none."""
+    # Names do not depend on the width, so most families are ruled out by one comparison.
     alike = [
         name
         for name in FAMILIES.names()
@@ -345,7 +346,7 @@ def _is_below(name: str, modules: tuple[str, ...]) -> bool:
 
 
 def _is_learned(name: str) -> bool:
-    # A counter of batches, which many files leave out and nothing here reads.
+    # A counter of batches, which many files omit and nothing here reads.
     return not name.endswith("num_batches_tracked")
 
 

@@ -70,7 +70,7 @@ def test_table_has_a_line_per_candidate_with_figures_and_reason(row: Row, packag
         "host", "onnx", "int8", "0.981", "[0.970", "0.990]", "0.2", "0.61", "[0.60", "0.63]",
         "1.10  chosen: fastest within limits",
     ]  # fmt: skip
-    assert lines[2].endswith("holds; timing disturbed")
+    assert lines[2].endswith("holds: timing disturbed")
     assert lines[3].endswith("rejected: drop 14.2 > 1 pp; parity breaks at float file -> int8 file")
 
 

@@ -164,7 +164,7 @@ def test_interrupted_training_ends_with_the_same_bytes(
     resumed = bench.run(node, {"dataset": dataset}, "again")
 
     assert resumed.manifest.digest == whole.manifest.digest
-    assert "training goes on after epoch 1, where it was interrupted" in bench.told.notes
+    assert "training resumes after epoch 1, where it was interrupted" in bench.told.notes
 
 
 def test_results_have_one_line_per_epoch_of_each_phase(

@@ -115,7 +115,7 @@ def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
 
     with pytest.raises(
         WeightsError,
-        match=r"only \d+\.\d% of the backbone matches, at least 90% must; not found: .*\n"
+        match=r"only \d+\.\d% of the backbone matches, at least 90% must; missing: .*\n"
         r"  use weights of the same family and width",
     ):
         load_into(module, state(width=1.0), CLASSIFIER, "file")
@@ -143,7 +143,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
     stored = state()
     stored["features.0.0.weight"] = stored["features.0.0.weight"] * torch.nan
 
-    with pytest.raises(WeightsError, match=r"1 tensors hold values .*: features\.0\.0\.weight"):
+    with pytest.raises(WeightsError, match=r"1 tensors have values .*: features\.0\.0\.weight"):
         load_into(network(), stored, CLASSIFIER, "file")
 
 
@@ -174,7 +174,7 @@ def test_pickled_module_is_refused_without_running_its_code(tmp_path: Path) -> N
     torch.save(network(), path)
 
     with pytest.raises(
-        WeightsError, match=r"holds Python objects, .*\n  save the tensors alone: torch\.save"
+        WeightsError, match=r"contains Python objects, .*\n  save the tensors alone: torch\.save"
     ):
         read_weights(path)
 
@@ -183,7 +183,9 @@ def test_file_without_tensors_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"epoch": 3}, path)
 
-    with pytest.raises(WeightsError, match="holds a dict, not tensors by name"):
+    with pytest.raises(
+        WeightsError, match=r"has no tensors by name, neither at the top \(a dict\) nor under"
+    ):
         read_weights(path)
 
 

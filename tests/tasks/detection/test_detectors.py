@@ -190,7 +190,7 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     assert resumed.rows == whole.rows
     finished = (stop_at - 1) // 3
     assert notes == (
-        [f"training goes on after epoch {finished}, where it was interrupted"] if finished else []
+        [f"training resumes after epoch {finished}, where it was interrupted"] if finished else []
     )
 
 
