@@ -130,17 +130,6 @@ _NOT_YET: Mapping[str, frozenset[str]] = {
     "edgetl/nn": frozenset({"told"}),
     "edgetl/pipeline/execute.py": frozenset({"told"}),
     "edgetl/plugins.py": frozenset({"told"}),
-    "edgetl/runtime/__main__.py": frozenset({"found", "told"}),
-    "edgetl/runtime/agreement.py": frozenset({"found", "suppression"}),
-    "edgetl/runtime/bundle.py": frozenset({"found", "hand over"}),
-    "edgetl/runtime/contract.py": frozenset({"found", "hand over", "of no use"}),
-    "edgetl/runtime/detections.py": frozenset({"found", "leave out", "suppression"}),
-    "edgetl/runtime/engines/__init__.py": frozenset({"told"}),
-    "edgetl/runtime/engines/onnx.py": frozenset({"found", "leave out", "told"}),
-    "edgetl/runtime/engines/tflite.py": frozenset({"found"}),
-    "edgetl/runtime/golden.py": frozenset({"found", "suppression", "told"}),
-    "edgetl/runtime/prediction_output.py": frozenset({"found"}),
-    "edgetl/runtime/predictor.py": frozenset({"found", "leave out", "told"}),
 }
 """File or folder to the rules that it does not keep yet; shrinks until it is empty."""
 

@@ -160,7 +160,7 @@ def test_gpu_that_is_not_there_is_the_fault_of_the_device(backend: Any) -> None:
     with pytest.raises(
         DeviceError,
         match=r"exited with 1: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' "
-        r"asks for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
+        r"needs; it has .* \| replace onnxruntime by onnxruntime-gpu",
     ) as caught:
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=0.01, dataset=None)
     assert caught.value.exit_code == 7

@@ -288,7 +288,7 @@ def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
     with pytest.raises(
         DeviceError,
         match=r"on device 'local' exited with 1: onnxruntime \S+ has no CUDAExecutionProvider "
-        r"here, which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of ",
+        r"here, which 'cuda' needs; it has .* \| replace onnxruntime by onnxruntime-gpu",
     ) as caught:
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
     assert caught.value.exit_code == 7
