@@ -118,13 +118,6 @@ _ALLOWED: Mapping[tuple[str, str], str] = {
 """File or folder, and rule, to the reason for an exception."""
 
 _NOT_YET: Mapping[str, frozenset[str]] = {
-    "edgetl/data/augment.py": frozenset({"dice"}),
-    "edgetl/data/box_batches.py": frozenset({"leave out"}),
-    "edgetl/data/boxes_augment.py": frozenset({"found"}),
-    "edgetl/data/calibration_sampling.py": frozenset({"told"}),
-    "edgetl/data/dataset.py": frozenset({"drawn images", "leave out", "told"}),
-    "edgetl/data/image_sets.py": frozenset({"drawn images", "found", "leave out", "told"}),
-    "edgetl/data/prefetch.py": frozenset({"told"}),
     "edgetl/exporters": frozenset({"found"}),
     "edgetl/models": frozenset({"anew", "told"}),
     "edgetl/nn": frozenset({"told"}),

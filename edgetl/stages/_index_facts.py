@@ -64,7 +64,7 @@ def facts_of(
     """
     others = images.listing.others
     if others:
-        what = "file that is no image" if len(others) == 1 else "files that are no images"
+        what = "file that is not an image" if len(others) == 1 else "files that are not images"
         progress.note(f"{len(others):,} {what}: {_few(others)}")
     dropped: dict[str, list[str]] = {}
     for dropped_item in audit.dropped:

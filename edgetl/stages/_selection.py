@@ -155,5 +155,5 @@ def _missed(limits: Limits, candidates: Sequence[Measured]) -> str:
         ]
         if all(check.broken for check, _ in checks):
             nearest, who = min(checks, key=lambda pair: pair[0].excess)
-            parts.append(f"no candidate holds {name}; nearest is {who}: {nearest.text}")
-    return ". ".join(parts) or "each limit is held by some candidate, but no candidate holds all"
+            parts.append(f"no candidate meets {name}; nearest is {who}: {nearest.text}")
+    return ". ".join(parts) or "each limit is met by some candidate, but no candidate meets all"

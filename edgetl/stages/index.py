@@ -159,7 +159,7 @@ def _check(job: Job) -> Iterator[Problem]:
     if wanted.count > available:
         yield Problem(
             "calibration",
-            f"'{wanted.name}' wants {wanted.count:,} images of the {wanted.split} split, "
+            f"'{wanted.name}' needs {wanted.count:,} images of the {wanted.split} split, "
             f"which has {available:,}",
         )
 

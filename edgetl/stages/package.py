@@ -214,7 +214,7 @@ class _Assessment:
 
     def _proof(self) -> str:
         """Return what is known about the predictions of a provider that was not verified."""
-        known = "was not tried" if self.latency is None else "answers the golden samples alike"
+        known = "was not tried" if self.latency is None else "reproduces the golden samples"
         return f"accuracy is the file's on the CPU, {self.candidate.provider} {known}"
 
 
@@ -289,7 +289,7 @@ def _summary(facts: PackageFacts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=3,
+    version=4,
     needs=("view", "teacher", "student", "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,

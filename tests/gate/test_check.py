@@ -109,7 +109,7 @@ def test_emulated_answers_can_pass_and_emulated_times_never(backend: Any, board:
 
 
 def test_emulated_device_is_refused_where_measured_figures_are_required(board: Board) -> None:
-    with pytest.raises(UsageError, match="is emulated, but --require measured wants") as error:
+    with pytest.raises(UsageError, match="is emulated, but --require measured needs") as error:
         reach(board(), "emulated:cortex-a72", Required.MEASURED)
     assert error.value.remedy.endswith("accept emulation with --require emulated")
 
@@ -371,7 +371,7 @@ def test_detector_is_judged_by_its_own_limits(
     no_predictions = detector(no_predictions=True, at_chance="detects nothing")
     assert first(no_predictions, better_than_guessing=False).reason == "detects nothing"
     unknown = detector(score=backend.examples.score(0.5, metric="map", figures={"map50": None}))
-    assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is wanted"
+    assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is required"
 
 
 def test_size_counts_the_files_that_the_manifest_names_as_the_model(backend: Any) -> None:

@@ -92,7 +92,7 @@ def test_every_target_says_where_its_bundle_is_or_why_it_has_none(
                 package("held", row()),
                 package("unverified", row(), why="no device", target="rpi4"),
                 package(
-                    "missed", row(), why="no candidate holds p95_ms", target="slow", chosen=None
+                    "missed", row(), why="no candidate meets p95_ms", target="slow", chosen=None
                 ),
             ],
             Path("dist"),
@@ -102,7 +102,7 @@ def test_every_target_says_where_its_bundle_is_or_why_it_has_none(
         "dist/host/  onnx int8",
         "  try it: python -m edgetl.runtime predict dist/host IMAGE",
         "dist/rpi4/  onnx int8 (unverified: no device)",
-        "slow: no bundle; no candidate holds p95_ms",
+        "slow: no bundle; no candidate meets p95_ms",
     ]
 
 

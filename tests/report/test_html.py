@@ -156,7 +156,7 @@ def test_emulated_times_are_never_shown_as_measured(classifier: Run) -> None:
 
 def test_target_that_was_missed_shows_the_most_accurate_candidate(shelf_page: _Page) -> None:
     words = shelf_page.words()
-    assert "no candidate holds map; nearest is onnx fp32: mAP 0.5 < 0.9" in words
+    assert "no candidate meets map; nearest is onnx fp32: mAP 0.5 < 0.9" in words
     assert "No candidate was chosen." in words
     assert "onnx fp32, the most accurate for host" in words
     assert "No test image was predicted wrongly." in words

@@ -159,7 +159,7 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
             )
     assert facts.counts[Split.VAL]["nut"] == 2
     assert facts.other_files == 2
-    assert listener.notes == ["2 files that are no images: notes.txt, recipe.md"]
+    assert listener.notes == ["2 files that are not images: notes.txt, recipe.md"]
     assert listener.steps[-1] == (60, 60)
     assert STAGE.summary(facts) == "60 images, 6 classes (train 36, val 12, test 12)"
 
@@ -356,7 +356,7 @@ def test_too_few_calibration_images_are_found_before_anything_runs(
     assert len(found) == problems
     for problem in found:
         assert problem.where == "calibration"
-        assert problem.what == "'few' wants 37 images of the train split, which has 36"
+        assert problem.what == "'few' needs 37 images of the train split, which has 36"
 
 
 def test_planning_imports_neither_numpy_nor_pillow(flat: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_boxes_image_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> 
     # The input is 32 px wide: of `long` a 128th is left, of the boxes on `many` 1.6 px.
     assert view.manifest.facts["too_small"] == {"train": 501, "val": 0, "test": 0}
     assert bench.told.notes == [
-        "1 file that is no image: notes.md",
+        "1 file that is not an image: notes.md",
         "501 of 513 boxes are under 2 px at input 32: raise `input.size`",
     ]
     summary = STAGE.summary(STAGE.facts.model_validate(facts))

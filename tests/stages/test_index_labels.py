@@ -103,7 +103,7 @@ def test_planning_is_silent_on_what_the_recipe_allows(bench: Any, parts: Path) -
     given = job(bench, **allowed)
     two = given.calibration.model_copy(update={"count": 2})
     (problem,) = STAGE.check(replace(given, calibration=two))
-    assert problem.what == "'any' wants 2 images of the train split, which has 1"
+    assert problem.what == "'any' needs 2 images of the train split, which has 1"
 
 
 def test_planning_tells_of_splits_without_boxes(bench: Any, parts: Path) -> None:

@@ -102,7 +102,7 @@ def test_each_role_has_an_index_and_a_view_of_its_own(bench: Any, roots: Path) -
 def test_unlabelled_boxes_cannot_be_read(bench: Any, roots: Path) -> None:
     made = index_all(bench, job_of(bench, **BOTH))
     index = DatasetIndex.read(made["index unlabelled"].folder)
-    with pytest.raises(ValueError, match="with role unlabelled holds no boxes"):
+    with pytest.raises(ValueError, match="with role unlabelled has no boxes"):
         index.truths(Split.TRAIN)
     assert roots.is_dir()
 

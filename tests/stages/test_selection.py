@@ -103,7 +103,7 @@ def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise() -> No
     assert found.outcome is Outcome.MISSED
     assert found.chosen is None
     assert told(found) == [("rejected", GUESS)]
-    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {GUESS}"
+    assert found.why == f"no candidate meets better_than_guessing; nearest is a: {GUESS}"
     assert choose(board(better_than_guessing=False), [is_at_chance]).outcome is Outcome.HELD
 
 
@@ -113,7 +113,7 @@ def test_model_that_answers_nothing_is_rejected_whatever_the_limits() -> None:
     limits = board(better_than_guessing=False, drop_pp=None)
     found = choose(limits, [no_predictions])
     assert told(found) == [("rejected", nothing)]
-    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {nothing}"
+    assert found.why == f"no candidate meets better_than_guessing; nearest is a: {nothing}"
     assert told(choose(limits, [no_predictions, figures("b")]))[1] == (
         "chosen",
         "fastest within limits",
@@ -158,7 +158,7 @@ def test_gain_of_accuracy_is_no_drop() -> None:
 
 def test_missed_target_names_the_limit_and_who_comes_nearest() -> None:
     found = choose(board(drop_pp=1.0), [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3)])
-    assert found.why == "no candidate holds drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
+    assert found.why == "no candidate meets drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
 
 
 def test_limits_that_only_fail_together_are_told_so() -> None:
@@ -166,7 +166,7 @@ def test_limits_that_only_fail_together_are_told_so() -> None:
         board(drop_pp=1.0, p95_ms=1.0), [figures("a"), figures("b", drop_pp=9, p95_ms=1)]
     )
     assert found.outcome is Outcome.MISSED
-    assert found.why == "each limit is held by some candidate, but no candidate holds all"
+    assert found.why == "each limit is met by some candidate, but no candidate meets all"
 
 
 def test_without_a_device_the_smallest_is_chosen_and_stays_unverified() -> None:
@@ -223,4 +223,4 @@ def test_candidate_that_answers_otherwise_on_the_device_is_rejected_whatever_the
     assert found.chosen == 1
     assert told(found)[0] == ("rejected", why)
     alone = choose(board(), [figures("onnx fp32 cuda", broken=why)])
-    assert alone.why == f"no candidate holds golden samples; nearest is onnx fp32 cuda: {why}"
+    assert alone.why == f"no candidate meets golden samples; nearest is onnx fp32 cuda: {why}"

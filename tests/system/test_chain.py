@@ -132,7 +132,7 @@ def test_limit_nobody_can_hold_runs_only_package_and_takes_the_stale_bundle_away
     missed = edgetl(finished, "run", "recipe.yaml")
     assert missed.returncode == 5
     assert _made(missed) == ["package host"]
-    assert "host: no bundle; no candidate holds size_mib; nearest is onnx int8: size 0." in (
+    assert "host: no bundle; no candidate meets size_mib; nearest is onnx int8: size 0." in (
         missed.stdout
     )
     assert not (finished / "dist" / "host").exists()
@@ -158,7 +158,7 @@ def test_model_that_only_guesses_is_not_handed_over_on_the_default_limits(
     reason = "top-1 0.167 is no better than always answering 'bracket' (0.167)"
     assert done.stdout.count(f"rejected: {reason}") == 2
     assert (
-        "host: no bundle; no candidate holds better_than_guessing; "
+        "host: no bundle; no candidate meets better_than_guessing; "
         f"nearest is onnx fp32: {reason}\n"
     ) in done.stdout
     assert not (finished / "dist" / "host").exists()
