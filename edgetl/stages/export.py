@@ -148,7 +148,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         raise EdgetlError(
             f"outputs of the {settings.format} file differ from torch's by {error:.3g}, with a "
             f"range of {span:.3g}; at most {_LARGEST_ERROR:g} of it is allowed",
-            remedy=f"take '{settings.format}' out of the targets' candidates and report the family",
+            remedy=f"remove '{settings.format}' from the targets' candidates and report the family",
         )
     return ExportFacts(
         size_bytes=size_bytes(work.out, settings.format),

@@ -324,7 +324,7 @@ def test_labels_that_do_not_fit_are_refused(
 def test_grid_of_another_input_is_refused() -> None:
     raw = predictions([(12, 4, 8, 8)] * 4)
 
-    with pytest.raises(ValueError, match="answers at 4 locations, the grid has 8"):
+    with pytest.raises(ValueError, match="predicts at 4 locations, the grid has 8"):
         detection_loss(
             raw, Grid.of(16, 32, (8,)), torch.zeros(1, 0, 4), torch.zeros(1, 0).long(), l1=False
         )

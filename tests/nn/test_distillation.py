@@ -122,7 +122,7 @@ def test_teacher_that_is_sure_beyond_float_precision_gives_finite_gradients() ->
 
 
 def test_decoupled_loss_refuses_labels_of_another_length() -> None:
-    with pytest.raises(ValueError, match=r"labels \(1,\) must hold one class for each row"):
+    with pytest.raises(ValueError, match=r"labels \(1,\) must have one class for each row"):
         decoupled_loss(
             torch.zeros(2, 3),
             torch.zeros(2, 3),

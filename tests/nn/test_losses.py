@@ -37,7 +37,7 @@ def test_class_weights_scale_samples_and_the_sum_is_divided_by_their_number() ->
 
 
 def test_labels_of_another_length_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"labels \(3,\) must hold one class for each row"):
+    with pytest.raises(ValueError, match=r"labels \(3,\) must have one class for each row"):
         label_loss(LOGITS, torch.tensor([0, 1, 0]))
 
 

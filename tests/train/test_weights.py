@@ -126,7 +126,7 @@ def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
 def test_missing_normalisation_statistics_are_refused_although_they_are_few_values() -> None:
     stored = {name: value for name, value in state().items() if "running" not in name}
 
-    with pytest.raises(WeightsError, match=r"only \d+\.\d% .* not found: .*running_mean.* more"):
+    with pytest.raises(WeightsError, match=r"only \d+\.\d% .* missing: .*running_mean.* more"):
         load_into(network(), stored, CLASSIFIER, "file")
 
 
