@@ -1,4 +1,4 @@
-"""Run Python on a device and read its results as JSON."""
+"""Run Python on a device and read what it prints: golden samples replayed, models timed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 
 from edgetl.devices import Connection
 from edgetl.errors import DeviceError
+from edgetl.runtime.engines import CPU
+from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.types import Fact, Facts
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.runtime.golden import ReplayRow
 
-BUILD_S = 1200.0
+_START_S = 120.0
+_BUILD_S = 1200.0
 """TensorRT builds a program for the device's GPU whenever a file is opened, which takes minutes on
 a small board."""
+_TIMEOUT_FACTOR = 2.0
+_S_PER_MINUTE = 60.0
 
 # A missing engine, or one that runs the model elsewhere, is an error of the device and ends the
 # process; all other errors are the model's.
@@ -41,6 +46,36 @@ class ReplayResult:
     rows: tuple[ReplayRow, ...]
     error: str
     """Why the model failed; empty if it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimingRequest:
+    """How the runtime on a device times a model."""
+
+    threads: int
+    plan: TimingPlan
+    slowest_s: float
+    """Of one inference; a timing that takes longer hangs."""
+    provider: str = CPU
+    """What the model's contract asks for."""
+    sustained_minutes: float = 0.0
+    """How long the model then runs without a pause."""
+
+    @property
+    def timeout_s(self) -> float:
+        """When a timing hangs for sure: when every run was disturbed, on the slowest device.
+
+        Each run times the model alone, and again from image to prediction.
+        """
+        plan = self.plan
+        per_run_s = 2 * (_TIMEOUT_FACTOR * plan.seconds + plan.count * self.slowest_s)
+        sustained_s = _TIMEOUT_FACTOR * self.sustained_minutes * _S_PER_MINUTE
+        return start_s(self.provider) + plan.max_runs * per_run_s + sustained_s
+
+
+def start_s(provider: str) -> float:
+    """Return how long it may take until Python has started and `provider` has a model ready."""
+    return _START_S if provider == CPU else _START_S + _BUILD_S
 
 
 def run_json(
@@ -86,3 +121,21 @@ def replay_golden(
     data = run_json(connection, address, command, what="figures", timeout_s=timeout_s)
     rows = tuple(ReplayRow(*row) for row in data.get("rows", ()))
     return ReplayResult(rows, str(data.get("error", "")))
+
+
+def bench(connection: Connection, address: str, folder: str, request: TimingRequest) -> Facts:
+    """Time the model in `folder` with the runtime in the device's folder.
+
+    Returns:
+        What `edgetl.runtime.latency.Latency.from_json` reads.
+
+    Raises:
+        DeviceError: If Python or the model fails, or what is printed is no JSON object.
+    """
+    plan = request.plan
+    command = ["-m", "edgetl.runtime", "bench", folder, "--json"]
+    command += ["--threads", str(request.threads), "--seconds", str(plan.seconds)]
+    command += ["--count", str(plan.count), "--runs", str(plan.runs)]
+    if request.sustained_minutes:
+        command += ["--sustained", str(request.sustained_minutes)]
+    return run_json(connection, address, command, what="a latency", timeout_s=request.timeout_s)

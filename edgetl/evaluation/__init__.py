@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from edgetl.facts.scores import Agreement, Difference, Score
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -44,6 +44,13 @@ class Evaluation(Protocol):
     @property
     def images_per_chunk(self) -> int:
         """Number of images whose raw outputs take little memory."""
+
+    @property
+    def lowest_snr_db(self) -> Mapping[Precision, float]:
+        """Signal-to-noise ratio below which a step of the parity ladder is broken, dB.
+
+        By the precision of what the step leads to.
+        """
 
     def collect(
         self,

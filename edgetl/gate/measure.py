@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
+from edgetl.boards.remote_runtime import TimingRequest, bench, replay_golden, start_s
 from edgetl.devices import Connection, Device
 from edgetl.errors import UsageError
 from edgetl.evaluation import Predictions
 from edgetl.facts.latency import Host, TimingFacts
 from edgetl.gate.bundle import Bundle
 from edgetl.runtime.contract import Contract
-from edgetl.runtime.engines import CPU
 from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.tasks import TASKS
 from edgetl.types import Provenance, Split
@@ -27,7 +26,6 @@ if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.golden import ReplayRow
 
-_START_S = 120.0
 _SLOWEST_S = 10.0
 """Of one inference; a detector on an emulated board takes some seconds."""
 _COUNT = 50
@@ -106,18 +104,21 @@ def measure(
         UsageError: If the bundle was made by another version of edgetl, which times differently.
     """
     contract = Contract.load(bundle.folder)
-    start_s = _START_S if contract.provider == CPU else _START_S + BUILD_S
+    ready_s = start_s(contract.provider)
     with device.connect() as connection:
         connection.put(bundle.sources())
-        golden = replay_golden(connection, device.address, ".", threads=threads, timeout_s=start_s)
+        golden = replay_golden(connection, device.address, ".", threads=threads, timeout_s=ready_s)
         error = golden.error
         if not all(math.isfinite(row.worst) for row in golden.rows):
             error = "the model's outputs are not finite"
         times = predictions = None
         if not error and seconds is not None and device.provenance == Provenance.MEASURED:
-            times = _times(connection, device, threads, seconds, start_s)
+            request = TimingRequest(
+                threads, TimingPlan(seconds, _COUNT, _RUNS), _SLOWEST_S, contract.provider
+            )
+            times = _times(connection, device, request)
         if not error and dataset is not None:
-            predictions = _predictions(connection, dataset, contract, threads, start_s)
+            predictions = _predictions(connection, dataset, contract, threads)
     return Measurements(device.address, device.provenance, golden.rows, error, times, predictions)
 
 
@@ -135,23 +136,10 @@ def time_again(
     )
 
 
-def _times(
-    connection: Connection, device: Device, threads: int, seconds: float, start_s: float
-) -> Times:
+def _times(connection: Connection, device: Device, request: TimingRequest) -> Times:
     from edgetl.runtime.latency import Latency
 
-    command = ["-m", "edgetl.runtime", "bench", ".", "--json", "--threads", str(threads)]
-    plan = TimingPlan(seconds, _COUNT, _RUNS)
-    command += ["--seconds", str(seconds), "--count", str(_COUNT), "--runs", str(_RUNS)]
-    # Each run times the model alone, and then end to end, from image to prediction.
-    per_run_s = 2 * (2 * seconds + _COUNT * _SLOWEST_S)
-    data = run_json(
-        connection,
-        device.address,
-        command,
-        what="figures",
-        timeout_s=start_s + plan.max_runs * per_run_s,
-    )
+    data = bench(connection, device.address, ".", request)
     try:
         latency = Latency.from_json(data)
     except ValueError as error:
@@ -163,7 +151,7 @@ def _times(
 
 
 def _predictions(
-    connection: Connection, dataset: Dataset, contract: Contract, threads: int, start_s: float
+    connection: Connection, dataset: Dataset, contract: Contract, threads: int
 ) -> Predictions:
     import numpy as np
 
@@ -181,7 +169,8 @@ def _predictions(
             connection.put({path.name: path})
             path.unlink()
         command = ["-c", _PREDICT, str(threads), str(len(starts))]
-        connection.run(command, timeout_s=start_s + _SLOWEST_S * len(images))
+        timeout_s = start_s(contract.provider) + _SLOWEST_S * len(images)
+        connection.run(command, timeout_s=timeout_s)
         for i, start in enumerate(starts):
             outputs = f"outputs-{i}.npz"
             connection.get([outputs], folder)

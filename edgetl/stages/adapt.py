@@ -43,6 +43,8 @@ class Settings(Table):
 
     model: str
     options: AdaptTable
+    task: str = Field(exclude=True)
+    """Enters the key by its version and the tools of its evaluation alone."""
     device: str = Field(exclude=True)
 
 
@@ -55,7 +57,12 @@ def _refine(job: Job, step: Refining, made: Planned) -> Node:
         "dataset": view_node(made, image_input),
         "unlabelled": view_node(made, image_input, role=Role.UNLABELLED),
     }
-    settings = Settings(model=step.model, options=step.options, device=job.recipe.device)
+    settings = Settings(
+        model=step.model,
+        options=step.options,
+        task=job.recipe.task,
+        device=job.recipe.device,
+    )
     return Node("adapt", refined_label(step, "adapt"), settings, inputs, key=step.model)
 
 
@@ -136,8 +143,7 @@ def _summary(facts: AdaptationFacts) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "pycocotools", "torch", "torchvision")
+    return (*TASKS.load(settings.task).evaluation_tools, "numpy", "torch", "torchvision")
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:

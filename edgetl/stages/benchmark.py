@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from edgetl.boards import require_machine
-from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
+from edgetl.boards.remote_runtime import TimingRequest, bench, replay_golden, start_s
 from edgetl.config.table import Table
 from edgetl.devices import Connection, Device, check_device, open_device
 from edgetl.errors import DeviceError, MissingPackage, Problem
@@ -19,7 +19,7 @@ from edgetl.facts.latency import LatencyFacts
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
-from edgetl.runtime.timing_plan import ATTEMPTS_PER_RUN
+from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import Timing, ask_for, candidates_of, file_node, runtime_digest
 from edgetl.store.store import Artifact
@@ -30,9 +30,6 @@ LATENCY_FILE = "latency.json"
 _HERE = "local"
 _EMULATED_COUNT = 10
 """Inferences of an emulated processor: their times mean nothing, and each takes long."""
-_TIMEOUT_S = 120.0
-_TIMEOUT_FACTOR = 2.0
-_S_PER_MINUTE = 60.0
 _SLOWEST_S = 4.0
 """Of one inference; a detector with 16-bit activations takes a second or two without an optimised
 kernel."""
@@ -188,10 +185,6 @@ def _measure(
     from edgetl.runtime.bundle import runtime_files
 
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-    command = ["-m", "edgetl.runtime", "bench", "model", "--json"]
-    command += ["--threads", str(settings.threads)]
-    command += ["--seconds", str(settings.seconds), "--count", str(settings.count)]
-    command += ["--runs", str(settings.runs), "--sustained", str(settings.sustained)]
     broken = None
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
         asking = ask_for(settings.provider, folder, Path(name))
@@ -201,14 +194,18 @@ def _measure(
             connection.put({**runtime_files([settings.format]), **models})
             if settings.provider != CPU:
                 broken = _broken(connection, settings)
-            data = run_json(
-                connection,
-                settings.device,
-                command,
-                what="a latency",
-                timeout_s=_timeout_s(settings),
-            )
+            data = bench(connection, settings.device, "model", _request(settings))
     return data, broken
+
+
+def _request(settings: Settings) -> TimingRequest:
+    return TimingRequest(
+        threads=settings.threads,
+        plan=TimingPlan(settings.seconds, settings.count, settings.runs),
+        slowest_s=_SLOWEST_S,
+        provider=settings.provider,
+        sustained_minutes=settings.sustained,
+    )
 
 
 def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
@@ -221,7 +218,7 @@ def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
         settings.device,
         "model",
         threads=settings.threads,
-        timeout_s=_TIMEOUT_S + BUILD_S,
+        timeout_s=start_s(settings.provider),
     )
     if replayed.error:
         raise DeviceError(
@@ -233,17 +230,6 @@ def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
         for row in replayed.rows
         if not row.passed
     )
-
-
-def _timeout_s(settings: Settings) -> float:
-    """Return the time after which a timing certainly hangs: all runs disturbed, slowest device.
-
-    Each run times alone and end to end.
-    """
-    per_run_s = 2 * (_TIMEOUT_FACTOR * settings.seconds + settings.count * _SLOWEST_S)
-    build_s = 0.0 if settings.provider == CPU else BUILD_S
-    sustained_s = _TIMEOUT_FACTOR * settings.sustained * _S_PER_MINUTE
-    return _TIMEOUT_S + build_s + ATTEMPTS_PER_RUN * settings.runs * per_run_s + sustained_s
 
 
 def _amounts(table: BenchmarkTable, device: Device) -> dict[str, float]:

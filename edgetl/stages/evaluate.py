@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from edgetl.config.table import Table
 from edgetl.facts.training import ChainFacts, ChainStep
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
@@ -34,6 +36,8 @@ class Settings(Table):
     """Name of the stage of each step, for reports."""
     transductive: tuple[bool, ...]
     """Of each step, whether it may have adapted to the images that it is measured on."""
+    task: str = Field(exclude=True)
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -62,6 +66,7 @@ def _nodes(job: Job, made: Planned) -> Iterator[Node]:
             transductive=tuple(
                 transductive and role is Role.EVALUATION and _saw_unlabelled(node) for node in chain
             ),
+            task=job.recipe.task,
         )
         view = view_node(made, network_input(job, model_table(job, name)), role=role)
         inputs = {"dataset": view, **{f"model {i}": node for i, node in enumerate(chain)}}
@@ -131,8 +136,7 @@ def _interval(step: ChainStep) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "pycocotools", "torch", "torchvision")
+    return (*TASKS.load(settings.task).evaluation_tools, "numpy", "torch", "torchvision")
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from edgetl.config.candidate import ModelFile
 from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
@@ -49,6 +51,8 @@ class Settings(Table):
     format: str
     nms: NmsTable | None
     """None for a classifier."""
+    task: str = Field(exclude=True)
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -60,7 +64,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         Node(
             "export",
             f"export {name}",
-            Settings(format=name, nms=nms),
+            Settings(format=name, nms=nms, task=job.recipe.task),
             inputs,
             key=ModelFile(model, name, Precision.FP32),
         )
@@ -99,9 +103,9 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
     tools = {
         *EXPORTERS.load(settings.format).tools,
+        *TASKS.load(settings.task).evaluation_tools,
         package(settings.format),
         "numpy",
-        "pycocotools",
         "torch",
     }
     return tuple(sorted(tools))

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
@@ -43,22 +45,6 @@ WORST_ERRORS_FILE = "worst-errors.png"
 PREDICTIONS_FILE = "predictions.npz"
 VERIFICATION_FILE = "verification.json"
 
-_LOWEST_SNR_DB: Mapping[Precision, float] = {
-    Precision.FP32: 60.0,
-    Precision.FP16: 30.0,
-    Precision.W8A16: 15.0,
-    Precision.INT8: 5.0,
-}
-"""Below this a step of the ladder is broken, by the precision that the step leads to.
-
-60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
-wrong mean, channel order or layout. 30 dB is 1/30: half-precision
-weights alone give 34 dB in a MobileNetV2, because of the rounding of one depthwise weight.
-15 and 5 dB are a sixth and a half of the signal, the most that 16 and 8 bits may lose: on the
-scores of a YOLOX-nano, w8a16 had 18 dB and lost one point of mAP; an int8 file that lost 15 points
-had 2 dB.
-"""
-
 
 class Settings(Table):
     """What a verification depends on in addition to its inputs."""
@@ -69,6 +55,8 @@ class Settings(Table):
     precision: Precision
     runtime: str
     """Digest of the runtime's files, which compute the predictions."""
+    task: str = Field(exclude=True)
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -87,6 +75,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             format=file.format,
             precision=file.precision,
             runtime=runtime_digest(job, [file.format]),
+            task=job.recipe.task,
         )
         nodes.append(Node("verify", f"verify {file.name}", settings, inputs, key=file))
     return nodes
@@ -122,7 +111,8 @@ def _missing(job: Job) -> Iterator[MissingPackage]:
 def _tools(settings: Settings) -> tuple[str, ...]:
     from edgetl.runtime.engines import package
 
-    return (package(settings.format), "numpy", "pillow", "pycocotools", "torch")
+    tools = TASKS.load(settings.task).evaluation_tools
+    return (*tools, package(settings.format), "numpy", "pillow", "torch")
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> VerificationFacts:
@@ -246,7 +236,7 @@ def _ladder(
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> LadderStep:
         agreement = evaluation.compare(before, after, exporter.contract.nms)
-        lowest = _LOWEST_SNR_DB[precision]
+        lowest = evaluation.lowest_snr_db[precision]
         return LadderStep(
             **dict(agreement),
             step=name,

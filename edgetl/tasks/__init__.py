@@ -61,6 +61,10 @@ class TaskPlugin(Protocol):
     def evaluation(self) -> Evaluation:
         """Metrics; imports numpy."""
 
+    @property
+    def evaluation_tools(self) -> tuple[str, ...]:
+        """Distributions whose version may change a figure of `evaluation`; imports nothing."""
+
 
 TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "")
 

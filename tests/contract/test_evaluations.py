@@ -13,7 +13,7 @@ from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images,
 from edgetl.evaluation import Evaluation, Predictions
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.tasks import TASKS
-from edgetl.types import Split, Task
+from edgetl.types import Precision, Split, Task
 
 SIZE = 32
 COUNT = 8
@@ -211,6 +211,15 @@ def test_outputs_agree_with_themselves(evaluation: Evaluation, task: Task) -> No
     facts = evaluation.compare(outputs, outputs)
 
     assert (facts.max_error, facts.snr_db, facts.agreement) == (0.0, 200.0, 1.0)
+
+
+def test_parity_is_asked_of_every_precision_and_no_more_of_a_coarser_one(
+    evaluation: Evaluation,
+) -> None:
+    assert set(evaluation.lowest_snr_db) == set(Precision)
+    from_fine_to_coarse = (Precision.FP32, Precision.FP16, Precision.W8A16, Precision.INT8)
+    lowest = [evaluation.lowest_snr_db[precision] for precision in from_fine_to_coarse]
+    assert lowest == sorted(lowest, reverse=True)
 
 
 def test_other_answers_are_seen_as_others(evaluation: Evaluation, task: Task) -> None:

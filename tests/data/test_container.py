@@ -43,6 +43,19 @@ def test_exclude_pattern_without_a_match_is_refused(tree: Write) -> None:
         open_container(tree(FILES), exclude=("*.jpeg",))
 
 
+@pytest.mark.parametrize("table", ["data", "evaluation", "unlabelled"])
+@pytest.mark.parametrize("kind", ["tree", "packed"])
+def test_exclude_pattern_without_a_match_names_its_table(
+    kind: str, table: str, request: pytest.FixtureRequest
+) -> None:
+    write: Write = request.getfixturevalue(kind)
+    with pytest.raises(DataError, match=rf"^`{table}\.exclude` pattern '\*\.jpeg' ") as caught:
+        open_container(write(FILES), exclude=("*.jpeg",), table=table)
+    assert caught.value.remedy == (
+        f"patterns are relative to `{table}.path`, for example 'train/ants/0013.jpg'"
+    )
+
+
 def test_missing_path_is_refused_with_the_recipe_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone' does not exist\n  set `data: \{path: "):
         open_container(tmp_path / "gone")
@@ -130,14 +143,16 @@ def test_zip_with_two_files_of_one_name_is_refused(tmp_path: Path) -> None:
         open_container(path)
 
 
-def test_encrypted_zip_is_refused(packed: Write) -> None:
+@pytest.mark.parametrize("table", ["data", "evaluation", "unlabelled"])
+def test_encrypted_zip_is_refused_with_the_line_of_its_table(packed: Write, table: str) -> None:
     path = packed({"a/1.jpg": b"x"})
     content = bytearray(path.read_bytes())
     entry = content.index(b"PK\x01\x02")
     content[entry + 8] |= 1  # the encryption flag in the central directory
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"is protected with a password \('a/1\.jpg'\)"):
-        open_container(path)
+    with pytest.raises(DataError, match=r"is protected with a password \('a/1\.jpg'\)") as caught:
+        open_container(path, table=table)
+    assert caught.value.remedy == f"unpack it and set `{table}: {{path: ...}}` to the folder"
 
 
 def test_damaged_entry_of_a_zip_is_unreadable(packed: Write) -> None:

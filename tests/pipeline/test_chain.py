@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from edgetl.facts import NoFacts
 from edgetl.pipeline.planner import Plan, in_order, plan_round
 from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, no_nodes
 from edgetl.stages._model_chain import chain_of
+from edgetl.store.store import Artifact
+from edgetl.types import Facts
 
 
 class Options(Table):
@@ -81,14 +84,19 @@ def stages() -> Mapping[str, Stage]:
     )
 
 
-def _plan(job: Job, stages: Mapping[str, Stage], **refine: int) -> Plan:
+def _plan(
+    job: Job,
+    stages: Mapping[str, Stage],
+    find: Callable[[Node], Artifact | None] = lambda _: None,
+    **refine: int,
+) -> Plan:
     refinements = {
         model: tuple(
             Refinement("adapt", Options(amount=i), f"{model}.refine.{i}") for i in range(n)
         )
         for model, n in refine.items()
     }
-    return plan_round(dataclasses.replace(job, refinements=refinements), stages, lambda _: None)
+    return plan_round(dataclasses.replace(job, refinements=refinements), stages, find)
 
 
 def test_without_a_list_nothing_is_added(job: Job, stages: Mapping[str, Stage]) -> None:
@@ -114,6 +122,33 @@ def test_steps_follow_their_root_in_the_order_of_the_list(
     # Readers of the teacher get the last of its chain; the control is not refined.
     assert by_label["distill"].inputs["teacher"] is by_label["adapt teacher 2"]
     assert by_label["control"].inputs == {}
+
+
+def test_training_waits_for_a_decision_on_what_its_refining_steps_need(
+    job: Job,
+    stages: Mapping[str, Stage],
+    tmp_path: Path,
+    shelve: Callable[[Path, str, str, Facts], Artifact],
+) -> None:
+    choice = Node("choice", "choice", Table())
+
+    def watch(job: Job, made: Planned) -> list[Node]:
+        del made
+        job.decision(choice)
+        return [Node("watch", "watch", Table())]
+
+    waiting = {**stages, "watch": dataclasses.replace(stages["watch"], plan=watch)}
+
+    before = _plan(job, waiting, teacher=1)
+    after = _plan(job, waiting, lambda _: shelve(tmp_path, "choice", "choice", {}), teacher=1)
+
+    # The training needs a view alone, but the step behind it reads what waits for the choice.
+    assert [node.label for node in before.nodes] == ["view"]
+    assert before.undecided == (choice,)
+    assert [node.label for node in after.nodes] == [
+        "view", "watch", "finetune", "adapt teacher 1", "distill", "control",
+    ]  # fmt: skip
+    assert after.undecided == ()
 
 
 def test_stage_that_refines_nothing_is_a_bug(job: Job, stages: Mapping[str, Stage]) -> None:

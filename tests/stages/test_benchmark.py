@@ -212,23 +212,6 @@ def test_table_with_too_few_inferences_for_its_figure_is_refused(
     assert BenchmarkTable(runs=1, count=72).seconds == 10.0
 
 
-def test_timing_hangs_only_after_all_its_attempts_on_the_slowest_device() -> None:
-    settings = Settings(
-        format="onnx",
-        provider="cpu",
-        device="local",
-        host={},
-        runtime="",
-        threads=1,
-        seconds=10.0,
-        count=50,
-        runs=5,
-        sustained=3.0,
-    )
-    # Ten runs, each alone and end to end: 50 inferences of 4 s, and twice the seconds; and minutes.
-    assert benchmark._timeout_s(settings) == 120 + 10 * 2 * (50 * 4 + 20) + 2 * 3 * 60
-
-
 def test_tools_are_what_runs_there(settings: Settings) -> None:
     assert STAGE.tools(settings) == ("onnxruntime", "numpy", "pillow")
 

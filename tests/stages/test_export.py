@@ -231,7 +231,7 @@ def test_contract_of_a_detector_carries_the_suppression_of_the_recipe(
 ) -> None:
     inputs = detector()
     wanted = NmsTable(mode="class-agnostic", iou=0.4, score_threshold=0.2, max_detections=12)
-    settings = export.Settings(format="onnx", nms=wanted)
+    settings = export.Settings(format="onnx", nms=wanted, task="detection")
 
     found = bench.run(Node("export", "export onnx", settings), inputs)
 

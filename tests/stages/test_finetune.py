@@ -10,17 +10,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from edgetl.data.boxes_augment import VARIATIONS
 from edgetl.data.dataset import Dataset
 from edgetl.data.levels import Level
 from edgetl.facts.scores import Score
 from edgetl.facts.training import TrainingFacts, WeightsFacts
-from edgetl.models import FAMILIES, load_model
+from edgetl.models import FAMILIES, Family, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
-from edgetl.train.strategies import Part
+from edgetl.tasks import TASKS
+from edgetl.train.fit import Fitted
+from edgetl.train.interfaces import Validation
+from edgetl.train.strategies import Part, Phase
 from edgetl.train.training_artifacts import read_predictions
 from edgetl.types import Split
 
@@ -90,24 +94,71 @@ def test_probe_then_full_trains_both_and_starts_from_the_probe(
     )
 
 
+def score_second_phase(monkeypatch: pytest.MonkeyPatch, *, images: int) -> None:
+    """Let a training get `images` more of the validation images right after `full` than before it.
+
+    Both phases are trained in earnest; only the figures of the second one are given.
+    """
+    training = TASKS.load("classification").training
+    train = training.train
+    scored: list[Validation | None] = []
+
+    def train_with_given_figures(
+        module: nn.Module, family: Family, phase: Phase, **options: Any
+    ) -> Fitted:
+        fitted = train(module, family, phase, **options)
+        if phase.name == "full":
+            [probe], [row] = scored, fitted.rows
+            assert probe
+            value = probe.value + images / len(options["dataset"].names(Split.VAL))
+            given = dataclasses.replace(row, val_loss=probe.loss, val_metric=value)
+            return dataclasses.replace(fitted, rows=(given,))
+        scored.append(fitted.validation)
+        return fitted
+
+    monkeypatch.setattr(type(training), "train", staticmethod(train_with_given_figures))
+
+
+WORSE = "phase `full` made the network worse; its weights from before are kept"
+
+
 def test_probe_is_kept_when_training_on_makes_it_worse(
-    bench: Any, weights: Callable[..., Path]
+    bench: Any, weights: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights()
+    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
+    score_second_phase(monkeypatch, images=-1)
 
     artifact = finetuned(
         bench,
-        {**FULL, "strategy": "probe-then-full", "epochs": 1, "lr": 10.0, "ema": None},
+        {**FULL, "strategy": "probe-then-full", "epochs": 1, "ema": None},
         teacher=pretrained(),
     )
-    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
 
     assert artifact.manifest.facts["phases"]["full"]["best_epoch"] == 0
-    assert (
-        "phase `full` made the network worse; its weights from before are kept" in bench.told.notes
-    )
+    assert WORSE in bench.told.notes
     kept, expected = (load_model(made.folder)[1].state_dict() for made in (artifact, probe))
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
+
+
+def test_probe_is_not_kept_when_training_on_leaves_it_as_good(
+    bench: Any, weights: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights()
+    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
+    score_second_phase(monkeypatch, images=0)
+
+    artifact = finetuned(
+        bench,
+        {**FULL, "strategy": "probe-then-full", "epochs": 1, "ema": None},
+        teacher=pretrained(),
+    )
+
+    assert artifact.manifest.facts["phases"]["full"]["best_epoch"] == 1
+    assert WORSE not in bench.told.notes
+    trained, before = (load_model(made.folder)[1].state_dict() for made in (artifact, probe))
+    name = "features.0.0.weight"
+    assert not torch.equal(trained[name], before[name])
 
 
 def test_answers_to_validation_and_test_are_those_of_the_saved_model(bench: Any) -> None:

@@ -202,6 +202,45 @@ def test_path_that_is_not_there_names_its_table(bench: Any, roots: Path, role: s
         STAGE.plan(job_of(bench, **{role: {"path": "gone"}}), {})
 
 
+@pytest.mark.parametrize("role", ["evaluation", "unlabelled"])
+def test_pattern_that_matches_nothing_names_its_table(bench: Any, roots: Path, role: str) -> None:
+    assert roots.is_dir()
+    tables = {role: {**BOTH[role], "exclude": ["*.bmp"]}}
+    with pytest.raises(
+        DataError,
+        match=rf"^`{role}\.exclude` pattern '\*\.bmp' matches no file\n.*`{role}\.path`",
+    ):
+        STAGE.plan(job_of(bench, **tables), {})
+
+
+@pytest.mark.parametrize(
+    ("table", "folder"), [("data", "images"), ("evaluation", "there")], ids=["data", "evaluation"]
+)
+def test_remedy_for_a_layout_names_the_table_of_its_images(
+    bench: Any, roots: Path, table: str, folder: str
+) -> None:
+    (roots / folder / "boxes.json").write_text(
+        '{"images": [], "annotations": [], "categories": []}', encoding="utf-8"
+    )
+    with pytest.raises(DataError, match=rf"{folder}' have labelled boxes \(coco\)") as caught:
+        STAGE.plan(job_of(bench, evaluation={"path": "there"}), {})
+    assert caught.value.remedy == (
+        f"write `task: detection`, or exclude the labels with `{table}: {{exclude: [...]}}`"
+    )
+
+
+@pytest.mark.parametrize("role", ["evaluation", "unlabelled"])
+def test_images_gone_since_they_were_indexed_name_their_table(
+    bench: Any, roots: Path, role: str
+) -> None:
+    job = job_of(bench, **BOTH)
+    made = index_all(bench, job)
+    views = {view.label: view for view in VIEW.plan(job, {"dataset": STAGE.plan(job, {})})}
+    shutil.rmtree(roots / str(BOTH[role]["path"]))
+    with pytest.raises(DataError, match=rf"^{role} path '.*' does not exist\n  set `{role}: "):
+        bench.run(views[f"view {role}"], {"index": made[f"index {role}"]})
+
+
 def test_folder_without_images_is_refused(bench: Any, roots: Path) -> None:
     shutil.rmtree(roots / "camera/day")
     with pytest.raises(DataError, match=r"no images found in '.*camera'\n  set `unlabelled: "):

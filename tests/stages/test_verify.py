@@ -17,7 +17,7 @@ from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images,
 from edgetl.errors import DataError
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import VerificationFacts
-from edgetl.models import deployable, load_model
+from edgetl.models import FAMILIES, deployable, load_model
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import NmsSettings
@@ -133,6 +133,16 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     assert "; breaks at onnx fp32 to onnx int8" in STAGE.summary(facts)
 
 
+def test_task_says_from_where_on_a_step_is_broken(
+    inputs: dict[str, Artifact], workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowest = dict.fromkeys(Precision, 250.0)  # more than equal outputs have
+    evaluation = type(TASKS.load("classification").evaluation)
+    monkeypatch.setattr(evaluation, "lowest_snr_db", lowest)
+    facts = STAGE.run(_settings(Precision.FP32), inputs, workspace("fp32"))
+    assert [(step.lowest_snr_db, step.holds) for step in facts.ladder] == [(250.0, False)] * 2
+
+
 @pytest.mark.parametrize("fault", ["folding", "normalisation"])
 def test_fault_of_the_deployed_network_is_named_although_its_file_repeats_it(
     boxed: dict[str, Artifact],
@@ -179,6 +189,23 @@ def test_without_a_student_the_teacher_is_the_model(
     alone = {name: artifact for name, artifact in inputs.items() if name != "teacher"}
     facts = STAGE.run(_settings(Precision.FP32), alone, workspace("fp32"))
     assert facts.teacher_drop == facts.drop
+
+
+def test_versions_of_both_families_are_in_the_key_where_there_is_a_teacher(
+    inputs: dict[str, Artifact], tmp_path: Path, shelve: Shelve, untrained: Untrained
+) -> None:
+    data = inputs["dataset"].folder
+    folder = untrained(tmp_path / "other", data, "mobilenet_v3_small", width=0.35, seed=1)
+    teacher = shelve(folder, "finetune", "teacher", {})
+    alone = {name: artifact for name, artifact in inputs.items() if name != "teacher"}
+    settings = _settings(Precision.FP32)
+
+    stamps = STAGE.plugins(settings, {**inputs, "teacher": teacher})
+
+    of_teacher = FAMILIES.stamp("mobilenet_v3_small")
+    assert list(of_teacher) == ["model family mobilenet_v3_small"]
+    assert stamps == STAGE.plugins(settings, alone) | of_teacher
+    assert not of_teacher.keys() & STAGE.plugins(settings, alone).keys()
 
 
 def test_empty_test_split_is_refused(
@@ -254,7 +281,9 @@ def test_test_split_without_objects_is_refused(
 
 
 def _settings(precision: Precision) -> Settings:
-    return Settings(model="student", format="onnx", precision=precision, runtime="0" * 64)
+    return Settings(
+        model="student", format="onnx", precision=precision, runtime="0" * 64, task="classification"
+    )
 
 
 def _write_dataset(

@@ -61,10 +61,16 @@ def verify(trained: dict[str, Artifact], shelve: Shelve, workspace: Make) -> Ver
 
     def run(name: str, wanted: NmsTable) -> tuple[VerificationFacts, Path, Path]:
         exported, verified = workspace(f"{name} export"), workspace(f"{name} verify")
-        export.STAGE.run(export.Settings(format="onnx", nms=wanted), trained, exported)
+        export.STAGE.run(
+            export.Settings(format="onnx", nms=wanted, task="detection"), trained, exported
+        )
         inputs = {**trained, "float": shelve(exported.out, "export onnx", "float", {})}
         settings = Settings(
-            model="teacher", format="onnx", precision=Precision.FP32, runtime="0" * 64
+            model="teacher",
+            format="onnx",
+            precision=Precision.FP32,
+            runtime="0" * 64,
+            task="detection",
         )
         facts = STAGE.run(settings, inputs, verified)
         assert isinstance(facts, VerificationFacts)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,6 +273,64 @@ def test_damage_reads_files_again_with_digest_file(tmp_path: Path) -> None:
     committed = _commit(store)
     assert store.damage(committed, digest_file) == ""
     assert [artifact for _, artifact in store.artifacts()] == [committed]
+
+
+def _commit_of_schema_1(store: Store) -> Artifact:
+    """Write an artifact as an edgetl did whose keys did not know plug-ins."""
+    committed = _commit(store)
+    key = digest_value(
+        {
+            "stage": "export",
+            "version": 1,
+            "settings": {"format": "onnx"},
+            "inputs": {"model": "d" * 64},
+            "tools": {"torch": "2"},
+        }
+    )
+
+    def age(manifest: dict[str, object]) -> None:
+        del manifest["plugins"]
+        manifest.update(schema_version=1, key=key)
+
+    _edit(committed.folder, age)
+    committed.folder.rename(committed.folder.with_name(key))
+    [(_, artifact)] = store.artifacts()
+    assert artifact is not None
+    return artifact
+
+
+def test_artifact_of_schema_1_is_undamaged_by_the_key_of_its_time(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert _commit(store).manifest.schema_version == 2
+    old = _commit_of_schema_1(Store(tmp_path / "old"))
+    assert (old.manifest.schema_version, old.manifest.plugins) == (1, {})
+    assert store.damage(old, digest_file) == ""
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (
+            lambda folder: _edit(folder, lambda manifest: manifest["settings"].update(x=2)),
+            "manifest.json does not belong to this key",
+        ),
+        (
+            lambda folder: _edit(folder, lambda manifest: manifest.update(schema_version=2)),
+            "manifest.json does not belong to this key",
+        ),
+        (lambda folder: folder.rename(folder.with_name("0" * 64)), "manifest.json does not belong"),
+        (lambda folder: _flip(folder / "model.bin"), "'model.bin' was changed"),
+    ],
+    ids=["settings", "schema", "folder", "flipped bit"],
+)
+def test_tampered_artifact_of_schema_1_is_damaged(
+    tmp_path: Path, damage: Callable[[Path], object], expected: str
+) -> None:
+    store = Store(tmp_path)
+    damage(_commit_of_schema_1(store).folder)
+    [(_, artifact)] = store.artifacts()
+    assert artifact is not None
+    assert store.damage(artifact, digest_file).startswith(expected)
 
 
 class _Counted(FactsModel):

@@ -15,6 +15,7 @@ class _Classification:
     version = 1
     limits = ("top1",)
     has_nms = False
+    evaluation_tools: tuple[str, ...] = ("numpy",)
 
     @property
     def data(self) -> TaskData:

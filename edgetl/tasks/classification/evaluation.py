@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import Outputs, Predictions
-from edgetl.evaluation.noise import max_error, snr_db
+from edgetl.evaluation.noise import LOWEST_SNR_DB, max_error, snr_db
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import NmsSettings
 from edgetl.tasks.classification._misclassified import worst_errors_image
@@ -25,6 +25,7 @@ class _ClassificationEvaluation:
     title = "top-1"
     outputs: tuple[str, ...] = ("logits",)
     images_per_chunk = 64
+    lowest_snr_db = LOWEST_SNR_DB
 
     def collect(
         self,

@@ -15,6 +15,7 @@ class _Detection:
     version = 1
     limits = ("map", "map50")
     has_nms = True
+    evaluation_tools: tuple[str, ...] = ("numpy", "pycocotools")
 
     @property
     def data(self) -> TaskData:
