@@ -29,8 +29,8 @@ class MultiScaleBackbone(nn.Module):
         self.features = features[: feature_layers[-1] + 1]
         self.feature_layers = feature_layers
         self.reduce = nn.ModuleList(
-            convs.pointwise(_channels_out(features[tap]), count)
-            for tap, count in zip(feature_layers, channels, strict=True)
+            convs.pointwise(_channels_out(features[layer]), count)
+            for layer, count in zip(feature_layers, channels, strict=True)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

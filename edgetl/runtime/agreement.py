@@ -51,7 +51,7 @@ class Comparison:
         nms: Settings of non-maximum suppression.
         score_slack: By how much scores may differ.
         box_slack: By how much coordinates may differ, in 0..1 of the input.
-        precision: Of the file, as its contract says.
+        precision: Of the file, from its contract.
     """
 
     nms: NmsSettings

@@ -89,7 +89,7 @@ def node_of(nodes: Sequence[Node], key: Hashable) -> Node:
     raise ValueError(f"no node was planned for {key}")
 
 
-def ask_for(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
+def set_provider(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
     """Write the contract of the model folder `folder`, with another provider, into `out`.
 
     Returns:

@@ -32,7 +32,7 @@ def find_shared(
         settings: Of the index that is made.
         contents: Digests of its images by name.
         others: The indexes of other roles. Unlabelled images may be those of the evaluation where
-            the recipe says `transductive`.
+            the recipe sets `transductive`.
 
     Raises:
         DataError: If there are any and the recipe does not allow it.

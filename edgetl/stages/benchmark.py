@@ -21,7 +21,7 @@ from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
 from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import Timing, ask_for, candidates_of, file_node, runtime_digest
+from edgetl.stages._candidates import Timing, candidates_of, file_node, runtime_digest, set_provider
 from edgetl.store.store import Artifact
 from edgetl.types import MIB, Facts, Provenance
 
@@ -187,8 +187,8 @@ def _measure(
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
     broken = None
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
-        asking = ask_for(settings.provider, folder, Path(name))
-        files |= {each: Path(name) / each for each in asking}
+        changed = set_provider(settings.provider, folder, Path(name))
+        files |= {each: Path(name) / each for each in changed}
         with device.connect() as connection:
             models = {f"model/{each}": path for each, path in files.items()}
             connection.put({**runtime_files([settings.format]), **models})

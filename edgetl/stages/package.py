@@ -25,13 +25,13 @@ from edgetl.runtime.engines import CPU
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import (
     Timing,
-    ask_for,
     candidates_of,
     deployed_name,
     file_node,
     float_node,
     node_of,
     runtime_digest,
+    set_provider,
     student_node,
 )
 from edgetl.stages._model_folder import mib
@@ -236,7 +236,7 @@ def _write_bundle(
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
-    ask_for(candidate.provider, folder, folder)
+    set_provider(candidate.provider, folder, folder)
     manifest = BundleManifest.model_validate(
         {
             "schema": SCHEMA,

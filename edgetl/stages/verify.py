@@ -305,7 +305,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=5,
+    version=6,
     needs=("view", "teacher", "student", "float", "quantized"),
     makes="verification",
     options=NoOptions,

@@ -194,7 +194,7 @@ def test_build_with_swapped_channels_fails_every_case_of_accuracy(
     cases = check(backend.bundle("swapped", order=(2, 1, 0)))
     assert _red(cases) == ["accuracy", "accuracy drop", "accuracy against baseline"]
     assert _reason(cases, "accuracy") == (
-        "top-1 0.333 is no better than always answering 'red' (0.333); top-1 0.3333 < 0.8"
+        "top-1 0.333 is no better than always predicting 'red' (0.333); top-1 0.3333 < 0.8"
     )
     assert _reason(cases, "accuracy drop") == "56.67 > 1 pp"
 

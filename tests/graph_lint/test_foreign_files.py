@@ -125,7 +125,7 @@ def test_shapes_that_are_joined_are_no_finding(write: Write) -> None:
         ("a.onnx", b"\xff\xff nothing", "cannot be read as ONNX: .+"),
         ("a.onnx", b"", "cannot be read as ONNX: it has no operation"),
         ("a.tflite", b"nothing at all", "cannot be run by LiteRT: .+"),
-        ("a.pt", b"", r"is no model file; it must end with \.onnx or \.tflite"),
+        ("a.pt", b"", r"is not a model file; it must end with \.onnx or \.tflite"),
         ("a.onnx", None, "no such file"),
     ],
 )

@@ -222,5 +222,5 @@ def test_input_that_is_a_list_is_refused(write: Write) -> None:
     model.graph.input.append(onnx.helper.make_tensor_sequence_value_info("all", FLOAT, [3, 8, 8]))
     onnx.save(model, file)
 
-    with pytest.raises(ConfigError, match="input 'all' is no tensor"):
+    with pytest.raises(ConfigError, match="input 'all' is not a tensor"):
         lint(file)

@@ -187,7 +187,7 @@ def test_output_that_is_a_list_is_told(write: Write) -> None:
     onnx.save(model, file)
 
     assert lint(file).unseen == (
-        Unseen("output 'all', which is no tensor", "answer with tensors, one for each part"),
+        Unseen("output 'all', which is not a tensor", "return tensors, one for each part"),
     )
 
 

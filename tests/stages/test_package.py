@@ -132,7 +132,7 @@ def test_model_that_guesses_is_missed_with_the_words_of_its_verification(
     tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
-    reason = "top-1 0.542 is no better than always answering 'bees' (0.542)"
+    reason = "top-1 0.542 is no better than always predicting 'bees' (0.542)"
     artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, value=0.541667, at_chance=reason)
     facts = STAGE.run(_settings(), artifacts, work)
     assert [row.reason for row in facts.rows] == [reason, reason]

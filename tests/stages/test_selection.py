@@ -94,7 +94,7 @@ def test_figure_equal_to_its_limit_holds(limit: str, value: float) -> None:
     assert choose(board(**limits), [figures("a")]).outcome is Outcome.HELD
 
 
-GUESS = "top-1 0.250 is no better than always answering 'nut' (0.250)"
+GUESS = "top-1 0.250 is no better than always predicting 'nut' (0.250)"
 
 
 def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise() -> None:

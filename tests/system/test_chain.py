@@ -155,7 +155,7 @@ def test_model_that_only_guesses_is_not_handed_over_on_the_default_limits(
     done = edgetl(finished, "run", "recipe.yaml")
     assert done.returncode == 5
     assert _made(done) == ["package host"]
-    reason = "top-1 0.167 is no better than always answering 'bracket' (0.167)"
+    reason = "top-1 0.167 is no better than always predicting 'bracket' (0.167)"
     assert done.stdout.count(f"rejected: {reason}") == 2
     assert (
         "host: no bundle; no candidate meets better_than_guessing; "
