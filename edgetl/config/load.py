@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.config.yaml_file import Document, dotted, override, parse_override, read_document
-from edgetl.errors import ConfigError, Problem
+from edgetl.errors import ConfigError, Problem, closest
 from edgetl.types import Task
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -225,6 +224,6 @@ def _recipe_path(name: str) -> tuple[Path, str]:
 
 def _suggest(name: str, known: Mapping[str, Path]) -> str:
     folded = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=1)
-    hint = f"did you mean '{folded[close[0]]}'? " if close else ""
+    close = closest(name.lower(), folded)
+    hint = f"did you mean '{folded[close]}'? " if close else ""
     return f"{hint}known: {', '.join(sorted(known)) or 'none'}"

@@ -9,6 +9,9 @@ from edgetl.config.limits import Limits
 from edgetl.facts import FactsModel
 from edgetl.types import Provenance
 
+BUNDLE_FOLDER = "bundle"
+"""Folder of the artifact that a device can run; absent if no candidate was chosen."""
+
 
 class Verdict(StrEnum):
     """The verdict on one candidate."""

@@ -18,7 +18,7 @@ from edgetl.errors import Problem
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.facts.latency import LatencyFacts
-from edgetl.facts.package import CandidateRow, Outcome, PackageFacts, Part, Verdict
+from edgetl.facts.package import BUNDLE_FOLDER, CandidateRow, Outcome, PackageFacts, Part, Verdict
 from edgetl.facts.verification import VerificationFacts
 from edgetl.hashing import digest_folder
 from edgetl.runtime.engines import CPU
@@ -40,8 +40,6 @@ from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Precision
-
-BUNDLE_FOLDER = "bundle"
 
 
 class Settings(Table):
