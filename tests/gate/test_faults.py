@@ -68,16 +68,16 @@ def check(backend: Any, board: Callable[..., Target], baseline: Path) -> Check:
     """
 
     def run(folder: Path, *, predict: bool = True, **limits: Any) -> tuple[Case, ...]:
-        found = open_bundle(folder, "board")
+        bundle = open_bundle(folder, "board")
         options = CheckOptions(
             target=board(**limits),
             allowed=Allowed(drop_pp=0.5, ratio=_RATIO),
             baseline=baseline,
             seconds=_SECONDS,
-            images=find_images(found, backend.store),
+            images=find_images(bundle, backend.store),
             predict=predict,
         )
-        checked: Checked = check_bundle(found, open_device("local"), options)
+        checked: Checked = check_bundle(bundle, open_device("local"), options)
         json.dumps(checked.as_json(), allow_nan=False)
         return checked.cases
 

@@ -44,9 +44,9 @@ def three() -> Images:
 
 @pytest.fixture
 def sixty(backend: Any) -> Images:
-    found = find_images(open_bundle(backend.bundle(), "board"), backend.store)
-    assert found is not None
-    return found
+    images = find_images(open_bundle(backend.bundle(), "board"), backend.store)
+    assert images is not None
+    return images
 
 
 def _unpack(packed: Packed, images: Images) -> Predictions:
@@ -59,11 +59,11 @@ def _changed(name: str, change: Callable[[Any], Any]) -> Packed:
 
 
 def test_detections_come_back_exactly(three: Images) -> None:
-    found = _unpack(pack(_DETECTIONS), three)
-    assert {name: array.dtype for name, array in found.items()} == {
+    predictions = _unpack(pack(_DETECTIONS), three)
+    assert {name: array.dtype for name, array in predictions.items()} == {
         "boxes": np.float32, "scores": np.float32, "labels": np.int64, "offsets": np.int64,
     }  # fmt: skip
-    assert all(np.array_equal(found[name], values) for name, values in _DETECTIONS.items())
+    assert all(np.array_equal(predictions[name], values) for name, values in _DETECTIONS.items())
 
 
 def test_logits_are_kept_as_their_largest(sixty: Images) -> None:

@@ -110,13 +110,13 @@ def test_file_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
 
 
 def test_runtime_files_are_the_runtime_and_nothing_else_of_edgetl() -> None:
-    found = runtime_files()
+    files = runtime_files()
     assert {
         "edgetl/__init__.py",
         "edgetl/runtime/__main__.py",
         "edgetl/runtime/engines/onnx.py",
-    } <= (found.keys())
-    assert all(name == "edgetl/__init__.py" or name.startswith("edgetl/runtime/") for name in found)
+    } <= (files.keys())
+    assert all(name == "edgetl/__init__.py" or name.startswith("edgetl/runtime/") for name in files)
 
 
 def _list(folder: Path, files: dict[str, str]) -> None:

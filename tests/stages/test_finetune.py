@@ -65,11 +65,11 @@ def test_linear_probe_changes_the_head_alone(bench: Any, weights: Callable[..., 
     artifact = finetuned(bench, {"strategy": "linear-probe"}, teacher=pretrained())
 
     _, module = load_model(artifact.folder)
-    found = module.state_dict()
+    state = module.state_dict()
     head = ("classifier.3.weight", "classifier.3.bias")
-    assert all(torch.equal(found[name], stored[name]) for name in stored if name not in head)
+    assert all(torch.equal(state[name], stored[name]) for name in stored if name not in head)
     untrained = FAMILIES.load("mobilenet_v3_small").build(width=0.35, num_classes=2, seed=0)
-    assert all(not torch.equal(found[name], untrained.state_dict()[name]) for name in head)
+    assert all(not torch.equal(state[name], untrained.state_dict()[name]) for name in head)
     assert list(artifact.manifest.facts["phases"]) == ["probe"]
     assert artifact.manifest.facts["weights"]["source"] == "file"
 
