@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TypeVar
 from edgetl.config.calibration import Calibration
 from edgetl.config.check import check_table
 from edgetl.config.method_keys import MethodKeys, Selection, select
-from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
+from edgetl.config.recipe import Recipe, models_of
 from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
@@ -84,11 +84,10 @@ def load_recipe(
         if table is not None:
             tables[stage] = table
     refinements: dict[str, tuple[Refinement, ...]] = {}
-    for key, model_table in _models(recipe):
+    refining = {**(refining_tables or {}), **unused}
+    for key, each in models_of(recipe, tables).items() if recipe is not None else ():
         place = (key, "refine")
-        entries = model_table.refine
-        refining = {**(refining_tables or {}), **unused}
-        refinements[key], wrong = check_refinements(document, place, entries, refining)
+        refinements[key], wrong = check_refinements(document, place, each.refine, refining)
         problems += wrong
     if recipe is None or problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
@@ -169,14 +168,6 @@ def _others(
     """Return the tables that an unknown key of table `name` may have been meant for."""
     others = {other: table for other, table in known.items() if other != name}
     return {**selection.elsewhere(), **others}
-
-
-def _models(recipe: Recipe | None) -> Iterator[tuple[str, TeacherTable | StudentTable]]:
-    """Yield the key and the table of every model."""
-    if recipe is not None:
-        yield "teacher", recipe.teacher
-        if recipe.student is not None:
-            yield "student", recipe.student
 
 
 def _load_named(

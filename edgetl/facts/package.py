@@ -45,6 +45,11 @@ class Part(StrEnum):
         key = (candidate.model, candidate.format, candidate.precision.value, candidate.provider)
         return f"{self.value}/{'/'.join(key)}"
 
+    @classmethod
+    def is_in(cls, name: str) -> bool:
+        """Return whether the package's input `name` is part of a candidate."""
+        return name.startswith(tuple(f"{part.value}/" for part in cls))
+
 
 class CandidateRow(FactsModel):
     """One line of a target's table: raw figures, and the verdict in words."""

@@ -15,7 +15,7 @@ from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from 
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.method_keys import MethodKeys
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import InputTable, Recipe
 from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
@@ -96,6 +96,9 @@ class Job:
     """SHA-256 of a file's content, cached by path, size and modification time."""
     refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
     """The checked `refine` list of each model, by the model's name in the recipe."""
+    roots: Mapping[str, Root] = field(default_factory=dict)
+    """How the chain of each model begins, by the model's name in the recipe; a model comes after
+    its teacher, so the last one is deployed."""
     decision: Callable[[Node], Artifact] = _undecided
     """Returns the artifact of a node on which a plan depends, such as a search rung.
 
@@ -106,7 +109,23 @@ class Job:
 
 
 Planned = Mapping[str, Sequence[Node]]
-"""Nodes planned so far, by the kind that their stage makes."""
+"""Nodes planned so far, by the kind that their stage makes; models also as `MODEL_KIND`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What a stage states that begins model chains.
+
+    It plans a node whose key is the name of the model, and that reads the labelled images as the
+    input ``dataset`` and the model that it learns from, if any, as ``teacher``. The artifact holds
+    a model as `edgetl.models.save_model` writes it. Further nodes, such as a control, have other
+    keys.
+    """
+
+    model: str
+    """Name of the model: the key of the recipe's table that describes it."""
+    input: Callable[[Job], InputTable | None]
+    """Returns what the network sees; None if that cannot be known, which `Stage.check` reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +184,7 @@ class Stage(Generic[StageFacts]):
             then those of the entry, and it has no recipe table of its own. It makes `REFINED_KIND`,
             reads the model as the input ``model``, and writes it with
             `edgetl.models.save_model`.
+        root: Of a stage that makes the first models of chains, which model and how it sees images.
         missing: The packages that a run of a job needs for this stage and that are not installed.
         tools: Distributions whose version may change the result, for given settings.
         facts: The type that `run` returns and that readers of an artifact request.
@@ -184,6 +204,7 @@ class Stage(Generic[StageFacts]):
     summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
     refine: Callable[[Job, Refining, Planned], Node] | None = None
+    root: Root | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
@@ -197,8 +218,9 @@ class NoOptions(Table):
     """The recipe table of a stage without options."""
 
 
-MODEL_KINDS = ("teacher", "student")
-"""Kinds of the roots of model chains."""
+MODEL_KIND = "model"
+"""Kind under which the planner lists the last model of every chain, whatever stage makes the root.
+Stages that need it come after all stages that make roots."""
 REFINED_KIND = "refined"
 """Kind of every model that a refining stage makes."""
 
