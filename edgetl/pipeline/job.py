@@ -67,6 +67,7 @@ def load_job(
         calibration=calibration,
         folder=loaded.folder,
         digest=store.memory.digest,
+        once=store.once,
         refinements=loaded.refinements,
         roots=roots_of(loaded.refinements, stages.values()),
     )

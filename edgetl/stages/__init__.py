@@ -81,6 +81,11 @@ def _undecided(node: Node) -> Artifact:
     raise UndecidedError(node)
 
 
+def _always(key: str, check: Callable[[], None]) -> None:
+    del key
+    check()
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A checked recipe with everything it names, before anything runs."""
@@ -96,6 +101,8 @@ class Job:
     """SHA-256 of a file's content, cached by path, size and modification time."""
     refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
     """The checked `refine` list of each model, by the model's name in the recipe."""
+    once: Callable[[str, Callable[[], None]], None] = _always
+    """Runs a slow check, which raises if it fails, unless it has passed under the same key."""
     roots: Mapping[str, Root] = field(default_factory=dict)
     """How the chain of each model begins, by the model's name in the recipe; a model comes after
     its teacher, so the last one is deployed."""
@@ -159,6 +166,11 @@ def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
     yield from ()
 
 
+def nothing_to_prepare(settings: Any) -> None:  # noqa: ANN401 - as of `Stage.run`
+    """Do nothing: the preparation of a stage whose inputs are all on this machine."""
+    del settings
+
+
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
     """Return nothing: the plug-ins of a stage whose result depends on none."""
     del settings, inputs
@@ -186,6 +198,8 @@ class Stage(Generic[StageFacts]):
             `edgetl.models.save_model`.
         root: Of a stage that makes the first models of chains, which model and how it sees images.
         missing: The packages that a run of a job needs for this stage and that are not installed.
+        prepare: Get what `run` needs from outside this machine, for given settings; before a run
+            makes anything it is called for all that it is to make.
         tools: Distributions whose version may change the result, for given settings.
         facts: The type that `run` returns and that readers of an artifact request.
         run: Write files into ``work.out`` and return facts.
@@ -206,6 +220,7 @@ class Stage(Generic[StageFacts]):
     refine: Callable[[Job, Refining, Planned], Node] | None = None
     root: Root | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
+    prepare: Callable[[Any], None] = nothing_to_prepare
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
 

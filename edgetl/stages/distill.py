@@ -30,6 +30,7 @@ from edgetl.stages._training import (
     run_context,
 )
 from edgetl.stages._views import inputs_of, model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
@@ -103,6 +104,10 @@ def _check(job: Job) -> Iterator[Problem]:
             f"differs from the teacher's; `method: {method}` compares feature maps, so both need "
             "the same input",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -182,6 +187,7 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=METHOD_KEYS,
 )

@@ -30,6 +30,7 @@ from edgetl.stages._training import (
     run_context,
 )
 from edgetl.stages._views import model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
@@ -88,6 +89,10 @@ def _check(job: Job) -> Iterator[Problem]:
             f"learned, but with `teacher.weights: none` it has learned nothing; set {fitting}, or "
             "give weights",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -163,6 +168,7 @@ STAGE = Stage(
     summary=result_sentence,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=STRATEGY_KEYS,
 )
