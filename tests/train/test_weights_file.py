@@ -143,8 +143,9 @@ def test_other_objects_are_refused_by_name_and_nothing_of_them_is_run(tmp_path: 
     assert not trace.exists()
     with pytest.raises(
         WeightsError,
-        match=r"^contains Python objects, such as fractions\.Fraction, which could run any code "
-        r"when they are read\n  save the tensors alone: torch\.save\(model\.state_dict\(\), FILE\)$",
+        match=r"^contains Python objects, such as fractions\.Fraction, which could run any "
+        r"code when they are read\n  save the tensors alone: "
+        r"torch\.save\(model\.state_dict\(\), FILE\)$",
     ):
         read_weights(_saved(tmp_path, {"model": _TENSORS, "share": Fraction(1, 3)}))
 
