@@ -1,12 +1,11 @@
 """Recipe tables whose keys depend on the method that one of their keys names.
 
 Such a table has the keys of its stage, those of the task, and those of the method. So a key of
-another method is an unknown key, and the error can say which method it belongs to.
+another method is an unknown key, and the error names the method it belongs to.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BeforeValidator, Field, create_model
 
 from edgetl.config.table import Table
+from edgetl.errors import closest
 from edgetl.types import Task
 
 
@@ -57,9 +57,9 @@ class Selection:
 
     table: type[Table]
     problem: str = ""
-    """What is wrong with the name of the method; the table then has the keys of all."""
+    """The problem with the name of the method; the table then has the keys of all methods."""
     elsewhere: Callable[[], Mapping[str, type[Table]]] = dict
-    """Returns the keys of other methods and tasks, by what a recipe would have to say for them."""
+    """Returns the keys of other methods and tasks, by the setting that a recipe needs for them."""
 
 
 def select(
@@ -105,11 +105,11 @@ def _name_problem(name: object, keys: MethodKeys, task: Task) -> str:
         if task in tasks:
             return ""
         what = f"{keys.noun} '{name}' is for {' and '.join(f'`task: {each}`' for each in tasks)}"
-        close = []
+        close = ""
     else:
         what = f"unknown {keys.noun} {name!r}"
-        close = difflib.get_close_matches(str(name), keys.names_for(task), n=1)
-    hint = f" did you mean '{close[0]}'?" if close else ""
+        close = closest(str(name), keys.names_for(task))
+    hint = f" did you mean '{close}'?" if close else ""
     return f"{what};{hint} known for `task: {task}`: {', '.join(keys.names_for(task))}"
 
 
