@@ -72,7 +72,7 @@ def check_numpy_and_pillow() -> None:
 def check_built_for_numpy(module: str, first: Mapping[str, FirstForNumpy2]) -> None:
     """See that `module`, unless it is missing, does not need numpy 1 where numpy 2 is installed.
 
-    Importing such a package ends in a traceback or a segmentation fault. Its version is that of
+    Importing such a package ends in a traceback or crashes Python. Its version is that of
     the folder ``NAME-VERSION.dist-info`` beside it: `importlib.metadata` is slow on a board.
 
     Args:
