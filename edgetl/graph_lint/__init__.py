@@ -48,7 +48,7 @@ def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") ->
     """
     suffix = model.suffix.lower()
     if suffix not in _READERS:
-        raise not_a_model(model, f"is no model file; it must end with {' or '.join(_READERS)}")
+        raise not_a_model(model, f"is not a model file; it must end with {' or '.join(_READERS)}")
     if not model.is_file():
         raise not_a_model(model, "no such file")
     instead = placeholder(model)

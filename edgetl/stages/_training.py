@@ -1,4 +1,4 @@
-"""What all trainings share: the network they start from, where they run, the line they end with."""
+"""What all trainings share: the initial network, where they run, and the summary line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
 
 
 def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
-    """Yield why the network in `table`, which stands at `where`, cannot be built."""
+    """Yield the reasons why the network in `table`, at `where` in the recipe, cannot be built."""
     try:
         family = FAMILIES.load(table.family)
     except UsageError as error:
@@ -95,8 +95,8 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
     Args:
         work: Of the stage.
         phase: Keeps checkpoints and events of several phases apart.
-        device: As the recipe says.
-        resumes: Save every epoch, so that an interrupted training goes on from there.
+        device: From the recipe.
+        resumes: Save every epoch, so that an interrupted training resumes there.
     """
     from edgetl.train.interfaces import RunContext
 
@@ -110,7 +110,7 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
 
 
 def result_sentence(facts: TrainingFacts) -> str:
-    """Return the line that people read when a training is done: the network and its accuracy."""
+    """Return the line that is printed when a training is done: the network and its accuracy."""
     text = facts.family
     if facts.width != 1.0:
         text += f" x{facts.width:g}"

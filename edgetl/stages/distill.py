@@ -1,4 +1,4 @@
-"""Train a small network with its teacher, and once more without: the student and its control."""
+"""Train a small network with a teacher, and once more without: the student and its control."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LABELS = "labels"
 
 
 class Settings(Table):
-    """What a student depends on."""
+    """What a student depends on in addition to its inputs."""
 
     network: NetworkSettings
     training: SerializeAsAny[Training]
@@ -75,7 +75,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         inputs["teacher dataset"] = teacher_dataset
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
-        # On labels alone, the same in everything else.
+        # On labels alone, otherwise the same.
         alone = {"method": None, "label_weight": 1.0, "model": CONTROL}
         control = settings.model_copy(update=alone)
         nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
@@ -95,14 +95,14 @@ def _check(job: Job) -> Iterator[Problem]:
     if lacking:
         yield Problem(
             "distill.method",
-            f"'{method}' compares {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
+            f"'{method}' needs {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
             "provide; choose another method",
         )
     if not METHODS.load(method).follows_logits_alone and len(inputs_of(job)) > 1:
         yield Problem(
             "student.input",
-            f"differs from the teacher's; with `method: {method}` a student follows maps of its "
-            "teacher, so both need one input",
+            f"differs from the teacher's; `method: {method}` compares feature maps, so both need "
+            "the same input",
         )
 
 

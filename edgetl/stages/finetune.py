@@ -42,19 +42,19 @@ if TYPE_CHECKING:
 
 
 class Settings(Table):
-    """What the teacher depends on."""
+    """What the teacher depends on in addition to its inputs."""
 
     network: NetworkSettings
     strategy: str
     phases: tuple[Phase, ...] = Field(min_length=1)
-    """In the order in which they are run."""
+    """In the order in which they run."""
     device: str = Field(exclude=True)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
-            raise ValueError(f"strategy '{self.strategy}' has phases of one name: {names}")
+            raise ValueError(f"strategy '{self.strategy}' has phases with the same name: {names}")
         return self
 
 

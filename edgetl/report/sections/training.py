@@ -25,4 +25,4 @@ def _render(run: Run) -> str | None:
     )
 
 
-SECTION = Section(version=1, title="Training", position=20, render=_render)
+SECTION = Section(version=2, title="Training", position=20, render=_render)
