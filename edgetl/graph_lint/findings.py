@@ -175,7 +175,7 @@ def judge(network: Network, images: Iterable[NDArray[np.generic]]) -> Lint:
     findings.sort(key=lambda finding: (finding.place != "output", -finding.ratio))
     unseen = (*network.unseen, *_never_filled(network, empty - full))
     titles = {name: f"output '{name}'" for name in network.outputs}
-    clipped = map(_cut_off, judge_clipping(counts, titles))
+    clipped = map(_clipped_finding, judge_clipping(counts, titles))
     return Lint((*clipped, *findings), network.feed.notes, unseen)
 
 
@@ -231,7 +231,7 @@ def _judge_join(
     )
 
 
-def _cut_off(clipped: Clipped) -> Finding:
+def _clipped_finding(clipped: Clipped) -> Finding:
     scale = Part("scale", *clipped.grid.ends)
     part = Part("before rounding", *clipped.reach) if clipped.reach else scale
     return Finding(
