@@ -221,7 +221,7 @@ class Recipe(Table):
     student: StudentTable | None = None
     """Omit to deploy the teacher itself."""
     model: SavedModelTable | None = None
-    """In place of `teacher` and `student`."""
+    """A saved model, in place of `teacher` and `student`."""
     nms: NmsTable | None = None
     """Only for detectors; omit for the defaults."""
     calibration: Name = "balanced-256"
