@@ -57,15 +57,15 @@ class TimingRequest:
     slowest_s: float
     """Of one inference; a timing that takes longer hangs."""
     provider: str = CPU
-    """What the model's contract asks for."""
+    """Execution provider, from the model's contract."""
     sustained_minutes: float = 0.0
     """How long the model then runs without a pause."""
 
     @property
     def timeout_s(self) -> float:
-        """When a timing hangs for sure: when every run was disturbed, on the slowest device.
+        """Time after which a timing certainly hangs: all runs disturbed, slowest device.
 
-        Each run times the model alone, and again from image to prediction.
+        Each run times the model alone, and then end to end, from image to prediction.
         """
         plan = self.plan
         per_run_s = 2 * (_TIMEOUT_FACTOR * plan.seconds + plan.count * self.slowest_s)

@@ -1,4 +1,4 @@
-"""What tells model files and candidates apart: typed keys; their names are for people only."""
+"""Typed keys that identify model files and candidates; their names are for display only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The limits that a target sets: one entry for each, read by run, gate and report alike.
 
-An entry is a field of `Limits` whose annotation says how it is judged and worded; `LIMITS` lists
+An entry is a field of `Limits` whose annotation sets how it is judged and worded; `LIMITS` lists
 them. A figure is judged by its value (`point`), not by an end of its interval.
 """
 

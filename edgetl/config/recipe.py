@@ -160,7 +160,8 @@ class TeacherTable(ModelTable):
     width: float = Field(default=1.0, gt=0.0, le=2.0)
     """Width multiplier of the channels."""
     weights: str = "imagenet"
-    """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
+    """`imagenet` (torchvision's download), `none`, or a file that ends in .pth, .pt, .ckpt,
+    .pth.tar, .bin or .safetensors."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
 

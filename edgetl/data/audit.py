@@ -270,7 +270,7 @@ def _settle_classes(
             incomplete.append(f"{name} ({_images(total)}): none in {', '.join(lacking)}")
     classes, dropped = listing.classes, []
     what = "boxes" if of_boxes else "images"
-    # Of images that are only measured on, the classes come from elsewhere.
+    # Images that are only measured on take their classes from another dataset.
     few = policy.only is not None and Accept.MISSING_CLASSES in allowed.accept
     if empty and (few or Drop.EMPTY_CLASSES in allowed.drop):
         dropped = [DroppedItem(name, Drop.EMPTY_CLASSES, f"no {what}") for name in empty]

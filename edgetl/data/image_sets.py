@@ -36,7 +36,7 @@ class Images(Protocol):
         """
 
     def digest(self, digest_file: Callable[[Path], str]) -> str:
-        """Return what changes whenever an image, its name or its class does."""
+        """Return a digest that changes whenever an image, its name or its class does."""
 
     def content(self, name: str) -> str:
         """Return the SHA-256 of an image's content; equal images have equal contents.
@@ -60,18 +60,18 @@ class Images(Protocol):
         """
 
     def check(self, name: str) -> tuple[int, int]:
-        """Return height and width that `decode` gives, as cheaply as its format allows.
+        """Return height and width after decoding, as cheaply as the format allows.
 
         Raises:
             ImageError: If it cannot be decoded.
         """
 
     def boxes(self, name: str) -> tuple[Box, ...]:
-        """Return what is labelled on an image."""
+        """Return the labelled boxes of an image."""
 
 
 class StoredImages:
-    """The images of a folder or zip; labels are read when they are asked for."""
+    """The images of a folder or zip; labels are read on first use."""
 
     def __init__(self, container: Container, called: str, task: TaskData, role: Role) -> None:
         self._container = container
@@ -115,7 +115,7 @@ class StoredImages:
 
         stream = io.BytesIO(self._container.read(name))
         size = read_size(stream)
-        # What cannot be read this way is either damaged, which decoding tells, or unusual.
+        # Files that cannot be read this way are unusual, or damaged, which decoding reports.
         return size or self.decode(name).shape[:2]
 
     def check(self, name: str) -> tuple[int, int]:
@@ -152,17 +152,17 @@ def open_images(
     *,
     role: Role = Role.DATA,
 ) -> Iterator[Images]:
-    """Open images by names; labels are read when the listing is asked for.
+    """Open images by names; labels are read when the listing is first used.
 
     Args:
         path: Folder or zip; None for synthetic images.
-        synthetic: How many to make, and the seed; only read without `path`.
-        exclude: Glob patterns of files to leave out, as `open_container` takes them.
-        task: Its kind of labels is read, its synthetic images are made.
-        role: Names the table of the recipe; no labels are looked for with `unlabelled`.
+        synthetic: Number of images, and the seed; only read without `path`.
+        exclude: Glob patterns of files to exclude, as for `open_container`.
+        task: Sets the kind of labels, or of synthetic images.
+        role: Names the table of the recipe; no labels are read with `unlabelled`.
 
     Raises:
-        DataError: If the data cannot be found.
+        DataError: If the data do not exist.
     """
     if path is None:
         yield task.synthetic(synthetic or SyntheticData())

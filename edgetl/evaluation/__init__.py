@@ -49,7 +49,7 @@ class Evaluation(Protocol):
     def lowest_snr_db(self) -> Mapping[Precision, float]:
         """Signal-to-noise ratio below which a step of the parity ladder is broken, dB.
 
-        By the precision of what the step leads to.
+        By the precision that the step leads to.
         """
 
     def collect(

@@ -1,4 +1,4 @@
-"""What stages find out, as typed tables: one model per stage, written and read through it.
+"""The facts that stages report, as typed tables: one model per stage, used to write and read them.
 
 A model imports neither numpy nor a framework: planning, reports and the gate read facts.
 """

@@ -45,7 +45,7 @@ def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") ->
         ImageError: If an image cannot be read.
     """
     if model.suffix not in _READERS:
-        raise not_a_model(model, f"is no model file; it must end with {' or '.join(_READERS)}")
+        raise not_a_model(model, f"is not a model file; it must end with {' or '.join(_READERS)}")
     if not model.is_file():
         raise not_a_model(model, "no such file")
     module, extra, packages = _READERS[model.suffix]

@@ -14,9 +14,9 @@ MOVES = frozenset(
         "quantizelinear", "reshape", "squeeze", "transpose", "unsqueeze",
     }
 )  # fmt: skip
-"""Kinds of operations that keep values as they are, in lower case."""
+"""Kinds of operations that do not change values, in lower case."""
 _PICKS = frozenset({"clip", "gather", "relu", "relu6", "slice", "strided_slice"})
-"""Kinds of operations that answer with some of the values that they read first, in lower case."""
+"""Kinds of operations that return some of the values of their first input, in lower case."""
 JOINS = frozenset(
     {"concat", "concatfromsequence", "concatenation", "pack", "sequenceconstruct", "stack"}
 )

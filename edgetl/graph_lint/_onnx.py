@@ -94,7 +94,7 @@ def open_network(file: Path) -> OnnxNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no ONNX file, cannot be run, or takes no image.
+        ConfigError: If it is not an ONNX file, cannot be run, or takes no image.
     """
     return OnnxNetwork(file)
 
@@ -120,7 +120,7 @@ def _inputs(file: Path, graph: onnx.GraphProto) -> list[InputInfo]:
         if value.name in fixed:
             continue
         if not _is_tensor(value):
-            raise not_a_model(file, f"input '{value.name}' is no tensor")
+            raise not_a_model(file, f"input '{value.name}' is not a tensor")
         kind = value.type.tensor_type
         # Some writers state -1 or 0 for an open size.
         shape = tuple(size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim)
@@ -207,15 +207,15 @@ def _lists(graph: onnx.GraphProto) -> Iterator[Unseen]:
     for value in graph.output:
         if not _is_tensor(value):
             yield Unseen(
-                f"output '{value.name}', which is no tensor",
-                "answer with tensors, one for each part",
+                f"output '{value.name}', which is not a tensor",
+                "return tensors, one for each part",
             )
 
 
 def _watch(
     file: Path, model: onnx.ModelProto, branches: set[str]
 ) -> tuple[onnxruntime.InferenceSession, list[str]]:
-    """Return what runs the model and the names of what it then answers."""
+    """Return a session of the model, and the names of its outputs with those to watch."""
     computed = {name for node in model.graph.node for name in node.output}
     known = [value.name for value in model.graph.output]
     wanted = branches & computed - set(known)

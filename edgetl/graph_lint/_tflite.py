@@ -92,7 +92,7 @@ def open_network(file: Path) -> TfliteNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no TFLite file, cannot be run, or takes no image.
+        ConfigError: If it is not a TFLite file, cannot be run, or takes no image.
     """
     return TfliteNetwork(file)
 

@@ -1,4 +1,4 @@
-"""Which figures a run has: facts picked from its artifacts, drawn by `edgetl.report.plots`."""
+"""The figures of a run: facts from its artifacts, drawn by `edgetl.report.plots`."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def latencies(run: Run, package: Artifact, name: str) -> list[Figure]:
 
 
 def _samples_ms(latency: Artifact) -> list[float]:
-    """Return the single times that the figures come from, of the model alone."""
+    """Return the single times that the figures are computed from, of the model alone."""
     counted = load_latency(latency.file(LATENCY_FILE)).counted
     return [sample / NS_PER_MS for run in counted for sample in run.model_ns]
 

@@ -1,4 +1,4 @@
-"""What runs on the device: numpy, Pillow and one engine, nothing else of edgetl.
+"""The code that runs on the device; needs only numpy, Pillow and one engine.
 
 ``from edgetl.runtime import Predictor`` is the way in. Stays Python 3.9 compatible, because boards
 are old.

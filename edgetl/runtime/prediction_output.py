@@ -1,4 +1,4 @@
-"""What a command prints for images: lines for people, rows for programs, pictures for both."""
+"""The output of predictions for images: lines for people, JSON for programs, and pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUALITY = 92
 
 @dataclass(frozen=True)
 class PredictionText:
-    """What is printed for one image."""
+    """The output for one image."""
 
     lines: tuple[str, ...]
     row: dict[str, object]
@@ -44,9 +44,9 @@ def predictions(
     Args:
         predictor: Of a model that takes one image.
         images: Image files.
-        top: At most how many classes or objects; None for what is usual in the task.
+        top: Most classes or objects to print; None for the default of the task.
         threshold: Score threshold; the contract's if None.
-        folder: Where each image is drawn with its prediction; made if it is missing.
+        folder: For pictures of the images with their predictions; created if missing.
         report: Called with the error of each image that cannot be read, before the next image;
             None to raise the first one.
 
@@ -78,9 +78,9 @@ def predictions(
 
 
 def texts(predicted: Iterable[PredictionText], *, as_json: bool) -> Iterator[str]:
-    """Yield what a command prints: the lines of each image, or the rows of all as one JSON list.
+    """Yield the output of a command: the lines of each image, or the rows of all as one JSON list.
 
-    If an image fails, the list holds those before it.
+    If an image fails, the list contains those before it.
 
     Raises:
         EdgetlRuntimeError: As `predicted` does, after the rows that it had yielded.
@@ -102,8 +102,8 @@ def texts(predicted: Iterable[PredictionText], *, as_json: bool) -> Iterator[str
 def drawn_files(images: Sequence[Path], folder: Path) -> list[Path]:
     """Return a file in `folder` for the picture of each image, named after the image.
 
-    None is one of `images`, and no two are the same: ``dog.drawn.jpg``, ``dog.drawn-2.jpg``. Where
-    file systems ignore case, so does this.
+    Names are unique and differ from those of `images`, also if case is ignored, as some file
+    systems do: ``dog.drawn.jpg``, ``dog.drawn-2.jpg``.
     """
     taken = {str(image.resolve()).casefold() for image in images}
     files: list[Path] = []
@@ -132,5 +132,5 @@ def _save(picture: NDArray[np.uint8], file: Path) -> None:
     except OSError as error:
         raise EdgetlUsageError(
             f"cannot write '{file}': {error.strerror or error}",
-            remedy="name another folder to draw in",
+            remedy="name another folder for the pictures",
         ) from error

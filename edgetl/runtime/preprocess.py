@@ -1,4 +1,4 @@
-"""Decode an image file and bring it to the input size of a network.
+"""Decode an image file and fit it to the input size of a network.
 
 Training, calibration, verification and the device all use these functions, so a model gets the same
 pixels in the field as in training. Rounding is specified wherever it happens.

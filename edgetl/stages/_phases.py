@@ -1,4 +1,4 @@
-"""The phases of a fine-tuning, as the recipe's strategy plans them."""
+"""The phases of fine-tuning, as the recipe's strategy plans them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STRATEGY_KEYS = MethodKeys(
 
 
 def finetune_table(job: Job) -> FinetuneTable:
-    """Return the recipe's table for the fine-tuning, with the keys of its strategy."""
+    """Return the recipe's table for fine-tuning, with the keys of its strategy."""
     return cast("FinetuneTable", job.tables["finetune"])
 
 

@@ -1,4 +1,4 @@
-"""Train a small network with its teacher, and once more without: the student and its control."""
+"""Train a small network with a teacher, and once more without: the student and its control."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from edgetl.stages._training import (
     unread_table,
 )
 from edgetl.stages._views import inputs_of, model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
@@ -42,7 +43,7 @@ LABELS = "labels"
 
 
 class Settings(Table):
-    """What a student depends on."""
+    """What a student depends on in addition to its inputs."""
 
     network: NetworkSettings
     training: SerializeAsAny[Training]
@@ -75,7 +76,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         inputs["teacher dataset"] = teacher_dataset
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
-        # On labels alone, the same in everything else.
+        # On labels alone, otherwise the same.
         alone = {"method": None, "label_weight": 1.0, "model": CONTROL}
         control = settings.model_copy(update=alone)
         nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
@@ -97,15 +98,19 @@ def _check(job: Job) -> Iterator[Problem]:
     if lacking:
         yield Problem(
             "distill.method",
-            f"'{method}' compares {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
+            f"'{method}' needs {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
             "provide; choose another method",
         )
     if not METHODS.load(method).follows_logits_alone and len(inputs_of(job)) > 1:
         yield Problem(
             "student.input",
-            f"differs from the teacher's; with `method: {method}` a student follows maps of its "
-            "teacher, so both need one input",
+            f"differs from the teacher's; `method: {method}` compares feature maps, so both need "
+            "the same input",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -185,6 +190,7 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=METHOD_KEYS,
 )

@@ -31,6 +31,7 @@ from edgetl.stages._training import (
     unread_table,
 )
 from edgetl.stages._views import model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
@@ -42,19 +43,19 @@ if TYPE_CHECKING:
 
 
 class Settings(Table):
-    """What the teacher depends on."""
+    """What the teacher depends on in addition to its inputs."""
 
     network: NetworkSettings
     strategy: str
     phases: tuple[Phase, ...] = Field(min_length=1)
-    """In the order in which they are run."""
+    """In the order in which they run."""
     device: str = Field(exclude=True)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
-            raise ValueError(f"strategy '{self.strategy}' has phases of one name: {names}")
+            raise ValueError(f"strategy '{self.strategy}' has phases with the same name: {names}")
         return self
 
 
@@ -97,6 +98,10 @@ def _check(job: Job) -> Iterator[Problem]:
             f"learned, but with `teacher.weights: none` it has learned nothing; set {fitting}, or "
             "give weights",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -172,6 +177,7 @@ STAGE = Stage(
     summary=result_sentence,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=STRATEGY_KEYS,
 )

@@ -15,6 +15,7 @@ from edgetl.errors import DataError, Problem, StoreError
 from edgetl.facts.training import ImportFacts
 from edgetl.hashing import digest_file
 from edgetl.models import MODEL_FILES, ModelSpec, check_versions, read_spec
+from edgetl.placeholder import placeholder
 from edgetl.stages import Job, Node, NoOptions, Planned, Root, Stage, Workspace
 from edgetl.stages._training import missing_for_training, model_plugins, result_sentence
 from edgetl.stages._views import model_view, without_unread
@@ -101,12 +102,16 @@ def _folder_problem(folder: Path) -> str:
     if not folder.is_dir():
         return f"there is no folder '{folder}'; check the path"
     lacking = [name for name in MODEL_FILES if not (folder / name).is_file()]
-    if not lacking:
-        return ""
-    return (
-        f"'{folder}' has no {' and no '.join(lacking)}; name a folder in which edgetl saved a "
-        "model, such as that of an artifact, which 'edgetl show RECIPE LABEL' prints"
-    )
+    if lacking:
+        return (
+            f"'{folder}' has no {' and no '.join(lacking)}; name a folder in which edgetl saved a "
+            "model, such as that of an artifact, which 'edgetl show RECIPE LABEL' prints"
+        )
+    for name in MODEL_FILES:
+        instead = placeholder(folder / name)
+        if instead is not None:
+            return f"'{folder / name}' {instead.what}; {instead.remedy}"
+    return ""
 
 
 def _input_problems(given: InputTable, own: InputTable) -> Iterator[Problem]:

@@ -45,7 +45,7 @@ _LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICA
 
 
 class Settings(Table):
-    """What the index of a dataset depends on besides those of other roles."""
+    """What the index of a dataset depends on in addition to those of other roles."""
 
     role: Role
     task: Task
@@ -54,18 +54,18 @@ class Settings(Table):
     test_is_val: bool
     split_off: dict[Split, float]
     seed: int
-    """Of the division; 0 where nothing is divided."""
+    """Of the random split; 0 if nothing is split off."""
     drop: tuple[Drop, ...]
     repair: tuple[Repair, ...]
     accept: tuple[Accept, ...]
     transductive: bool
     """Whether unlabelled images may be those of the evaluation."""
     path: Path | None = Field(exclude=True)
-    """Where the images are; `content` stands for it in the key. None for drawn images."""
+    """Where the images are; `content` stands for it in the key. None for synthetic images."""
     synthetic: SyntheticData | None = Field(exclude=True)
     exclude: tuple[str, ...] = Field(exclude=True)
     layout: str = Field(exclude=True)
-    """Name of the data layout; empty for drawn images. Its version is in the key."""
+    """Name of the data layout; empty for synthetic images. Its version is in the key."""
 
     def policy(self) -> SplitPolicy:
         """Return how splits are made."""
@@ -100,7 +100,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
-    """Yield the nodes of the other roles; each reads those that it must not share images with."""
+    """Yield the nodes of the other roles; each reads those with which it must not share images."""
     inputs = {"data": index}
     evaluation, unlabelled = job.recipe.evaluation, job.recipe.unlabelled
     if evaluation is not None:
@@ -140,15 +140,15 @@ def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTabl
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield what is wrong with labels, and whether there are enough images to calibrate with."""
+    """Yield problems with labels, and too few images to calibrate with."""
     data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
     if _task_data(job).label_kind is LabelKind.CLASSES:
         yield from _box_words(data, Role.DATA, task)
         if job.recipe.evaluation is not None:
             yield from _box_words(job.recipe.evaluation, Role.EVALUATION, task)
     with open_images(_path(job), data.synthetic, data.exclude, _task_data(job)) as images:
-        # How many images a split gets depends on names and labels, as long as no image is left out
-        # for what is in it.
+        # How many images a split gets depends on names and labels, as long as no image is dropped
+        # because of its content.
         names = {sample.name: sample.name for sample in images.listing.samples}
         boxes = {sample.name: sample.boxes for sample in images.listing.samples}
         yield from memory_problems(job, len(names))
@@ -159,13 +159,13 @@ def _check(job: Job) -> Iterator[Problem]:
     if wanted.count > available:
         yield Problem(
             "calibration",
-            f"'{wanted.name}' wants {wanted.count:,} images of the {wanted.split} split, "
+            f"'{wanted.name}' needs {wanted.count:,} images of the {wanted.split} split, "
             f"which has {available:,}",
         )
 
 
 def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
-    """Yield what a table of a task without boxes allows that only labelled boxes can have."""
+    """Yield entries about labelled boxes in the table of a task without boxes."""
     accept = list(table.accept)
     if role is Role.EVALUATION:
         accept = [kind for kind in accept if kind is not Accept.MISSING_CLASSES]
@@ -180,7 +180,7 @@ def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> It
 
 
 def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
-    """Yield the report of a run, but without decoding images: one look is to name all there is."""
+    """Yield the report of a run, without decoding images, so that one plan names all problems."""
     data = job.recipe.data
     with reading_pool() as pool:
         seen = look(images, pool)
@@ -193,7 +193,7 @@ def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> DatasetFacts:
     from edgetl.data.dataset import DatasetIndex, write_index
 
-    called = str(settings.path or "drawn images")
+    called = str(settings.path or "synthetic images")
     others = [DatasetIndex.read(artifact.folder) for artifact in inputs.values()]
     task = TASKS.load(settings.task)
     kind = task.data.label_kind
@@ -217,7 +217,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             names = [sample.name for split in Split for sample in audit.placed[split]]
             return undecodable(names, images, seen, pool, work.progress)
 
-        # Also before data are refused: the report is to name images that cannot be decoded.
+        # Before data are refused too: the report must name images that cannot be decoded.
         failed = newly_failed()
         if failed:
             seen.unreadable.update(failed)

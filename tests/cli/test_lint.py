@@ -141,7 +141,7 @@ def test_placeholders_and_unexamined_parts_are_reported(model: Path) -> None:
     ("words", "code", "message"),
     [
         (("nowhere.onnx",), 3, "nowhere.onnx: no such file"),
-        (("notes.txt",), 3, "notes.txt: is no model file; it must end with .onnx or .tflite"),
+        (("notes.txt",), 3, "notes.txt: is not a model file; it must end with .onnx or .tflite"),
         (("joined.onnx", "--image", "notes.txt"), 3, "notes.txt"),
         (("joined.onnx", "--pixels", "0..2"), 2, "'0..2' is not one of '0..255', '0..1', '-1..1'"),
     ],

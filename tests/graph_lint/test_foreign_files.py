@@ -125,7 +125,7 @@ def test_shapes_that_are_joined_are_no_finding(write: Write) -> None:
         ("a.onnx", b"\xff\xff nothing", "cannot be read as ONNX: .+"),
         ("a.onnx", b"", "cannot be read as ONNX: it has no operation"),
         ("a.tflite", b"nothing at all", "cannot be run by LiteRT: .+"),
-        ("a.pt", b"", r"is no model file; it must end with \.onnx or \.tflite"),
+        ("a.pt", b"", r"is not a model file; it must end with \.onnx or \.tflite"),
         ("a.onnx", None, "no such file"),
     ],
 )
@@ -143,9 +143,9 @@ def test_file_that_is_no_model_is_refused(
 
 def test_operation_that_the_engine_does_not_know_is_refused(write: Write) -> None:
     file = write([("Relu", "image", "out")], {"out": [1, 3, 8, 8]}, [1, 3, 8, 8])
-    found = onnx.load(file)
-    found.graph.node[0].op_type = "Sharpen"
-    onnx.save(found, file)
+    model = onnx.load(file)
+    model.graph.node[0].op_type = "Sharpen"
+    onnx.save(model, file)
 
     with pytest.raises(ConfigError, match=r"cannot be run by ONNX Runtime: .*Sharpen"):
         lint(file)

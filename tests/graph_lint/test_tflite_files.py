@@ -139,10 +139,10 @@ def test_batch_is_filled_and_further_inputs_are_fed(batch: int, tmp_path: Path) 
     out = writer.tensor("out", [batch, 16, 8, 3])
     writer.operate("MUL", [both, limit], out, "MulOptions")
 
-    found = lint(writer.write(tmp_path, out))
+    report = lint(writer.write(tmp_path, out))
 
     remedy = "if it needs something else, make it a constant in the file"
-    assert found.fed == (
+    assert report.fed == (
         (
             "every image was fed 3 times, the batch that the file fixes",
             f"input 'gain' was fed with ones; {remedy}",
@@ -150,7 +150,7 @@ def test_batch_is_filled_and_further_inputs_are_fed(batch: int, tmp_path: Path) 
         if batch == 3
         else (f"input 'gain' was fed with 1; {remedy}",)
     )
-    assert [each.what for each in found.findings] == ["output 'out', axis 3"]
+    assert [each.what for each in report.findings] == ["output 'out', axis 3"]
 
 
 def test_stand_in_of_an_integer_input_is_1_as_it_counts(tmp_path: Path) -> None:

@@ -75,3 +75,21 @@ def test_root_of_every_model_is_that_of_the_stage_that_makes_it() -> None:
     ]  # fmt: skip
     with pytest.raises(KeyError, match="acme"):
         roots_of(["acme"], stages.values())
+
+
+def test_weights_of_teacher_and_student_are_opened_before_anything_runs(
+    recipe: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.pth").write_text("<!DOCTYPE html>")
+    (tmp_path / "s.pth").write_text("no weights")
+    changes = (
+        "targets=[host]",
+        "teacher={family: mobilenet_v2, width: 0.35, weights: t.pth}",
+        "student={family: mobilenet_v2, width: 0.35, weights: s.pth}",
+    )
+    with pytest.raises(ConfigError, match="weights") as caught:
+        load_job(recipe, changes, Store(tmp_path / "store"), all_stages())
+    teacher, student = caught.value.problems
+    assert (teacher.where, student.where) == ("teacher.weights", "student.weights")
+    assert "is a web page, not the file itself" in teacher.what
+    assert "cannot be read as weights: it is text, which begins with 'no weights'" in student.what

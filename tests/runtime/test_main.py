@@ -181,14 +181,14 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
         pytest.param(
             ["predict", "none", "a.png"],
             2,
-            "there is no folder 'none'\n  check the path, or name the folder that edgetl handed",
+            "there is no folder 'none'\n  check the path, or name the folder of a bundle",
             id="folder",
         ),
         pytest.param(
             ["predict", "{bundle}/golden-0.png", "{bundle}"],
             2,
             "golden-0.png' is a file; BUNDLE is a folder and comes before any image\n"
-            "  name the folder that edgetl handed over first",
+            "  name the folder of a bundle first",
             id="swapped",
         ),
         pytest.param(
@@ -221,8 +221,8 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
         pytest.param(
             ["check", "{bundle}/.."],
             2,
-            "is no bundle: it has neither contract.json nor manifest.json\n"
-            "  name the folder that edgetl handed over",
+            "is not a bundle: it has neither contract.json nor manifest.json\n"
+            "  name the folder of a bundle",
             id="no bundle",
         ),
         pytest.param(["check", "none"], 2, "there is no folder 'none'", id="check"),
@@ -247,16 +247,24 @@ def test_expected_error_is_a_paragraph_with_its_exit_code(
     ("arguments", "message"),
     [
         pytest.param([], "required: COMMAND", id="none"),
-        pytest.param(["bench", ".", "--count", "0"], "0 is not a whole number from 1", id="count"),
-        pytest.param(["bench", ".", "--seconds", "nan"], "nan is not a time", id="seconds"),
-        pytest.param(["bench", ".", "--runs", "0"], "0 is not a whole number from 1", id="runs"),
         pytest.param(
-            ["bench", ".", "--sustained", "-1"], "-1 is not a time from 0 on", id="sustained"
+            ["bench", ".", "--count", "0"], "0 is not a whole number of at least 1", id="count"
         ),
-        pytest.param(["bench", ".", "--seconds", "1m"], "1m is not a time from 0 on", id="minute"),
+        pytest.param(["bench", ".", "--seconds", "nan"], "nan is not a time", id="seconds"),
+        pytest.param(
+            ["bench", ".", "--runs", "0"], "0 is not a whole number of at least 1", id="runs"
+        ),
+        pytest.param(
+            ["bench", ".", "--sustained", "-1"], "-1 is not a time of at least 0", id="sustained"
+        ),
+        pytest.param(
+            ["bench", ".", "--seconds", "1m"], "1m is not a time of at least 0", id="minute"
+        ),
         pytest.param(["bench", ".", "--threads", "2.5"], "2.5 is not a whole number", id="threads"),
         pytest.param(
-            ["predict", ".", "a", "--top", "x"], "--top: x is not a whole number from 1", id="top"
+            ["predict", ".", "a", "--top", "x"],
+            "--top: x is not a whole number of at least 1",
+            id="top",
         ),
         pytest.param(
             ["predict", ".", "a", "--threshold", "2"], "2 is not a score in 0...1", id="threshold"
@@ -328,8 +336,8 @@ def test_bundle_for_a_gpu_gives_no_answer_and_no_number_without_one(
     assert main([given[0], str(model_folder), *given[1:]]) == 4
     said = capsys.readouterr()
     assert re.search(
-        r"^edgetl\.runtime: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' asks "
-        r"for; it has .*\n  put onnxruntime-gpu in the place of onnxruntime",
+        r"^edgetl\.runtime: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' "
+        r"needs; it has .*\n  replace onnxruntime by onnxruntime-gpu",
         said.err,
     )
     assert "ms" not in said.out

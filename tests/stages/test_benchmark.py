@@ -261,7 +261,7 @@ def test_gpu_that_answers_otherwise_is_told(
     assert facts.broken is not None
     (told,) = facts.broken
     assert told.startswith("logits against the recorded outputs: worst 3, ")
-    assert "; answers otherwise on cuda" in STAGE.summary(facts)
+    assert "; golden samples differ on cuda" in STAGE.summary(facts)
 
 
 def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
@@ -271,7 +271,7 @@ def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
     with pytest.raises(
         DeviceError,
         match=r"on device 'local' exited with 1: onnxruntime \S+ has no CUDAExecutionProvider "
-        r"here, which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of ",
+        r"here, which 'cuda' needs; it has .* \| replace onnxruntime by onnxruntime-gpu",
     ) as caught:
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
     assert caught.value.exit_code == 7
@@ -286,5 +286,5 @@ def test_answer_of_another_provider_than_asked_for_is_refused(
     on_cpu = benchmark._measure(open_device("local"), settings, candidate.folder)
     monkeypatch.setattr(benchmark, "_measure", lambda *_: on_cpu)
     asked = settings.model_copy(update={"provider": "cuda"})
-    with pytest.raises(DeviceError, match="ran the model on cpu, but cuda was asked for"):
+    with pytest.raises(DeviceError, match="ran the model on cpu, but cuda was requested"):
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))

@@ -202,32 +202,40 @@ def _as_file(saved: Path) -> None:
             id="neither",
         ),
         pytest.param(
+            lambda saved: (saved / MODEL_FILE).write_text(
+                "version https://git-lfs.github.com/spec/v1\n"
+            ),
+            "model.path: 'ROOT/saved/model.safetensors' is a Git LFS pointer, not the file itself; "
+            "run `git lfs pull` in its repository",
+            id="pointer",
+        ),
+        pytest.param(
             lambda saved: (saved / SPEC_FILE).write_text("{"),
-            "model.path: ROOT/saved holds no readable model: model.json: Invalid JSON: ",
+            "model.path: ROOT/saved contains no readable model: model.json: Invalid JSON: ",
             id="torn",
         ),
         pytest.param(
             lambda saved: change(saved, schema_version=3),
-            "model.path: ROOT/saved holds no readable model: model.json: schema_version: Input "
+            "model.path: ROOT/saved contains no readable model: model.json: schema_version: Input "
             "should be 2, not 3; copy the folder again from where edgetl saved it",
             id="schema",
         ),
         pytest.param(
             lambda saved: change(saved, family="acme_net"),
-            "model.path: ROOT/saved holds a model that cannot be rebuilt here: unknown model "
-            "family 'acme_net'; install the package that brings it; ",
+            "model.path: ROOT/saved contains a model that cannot be rebuilt here: unknown model "
+            "family 'acme_net'; install the package that provides it; ",
             id="family",
         ),
         pytest.param(
             lambda saved: change(saved, family_version=7),
-            "model.path: ROOT/saved holds a model that was saved with version 7 of family "
-            "'mobilenet_v3_small', installed is version 1; ",
+            "model.path: ROOT/saved contains a model saved with version 7 of family "
+            "'mobilenet_v3_small', but version 1 is installed; ",
             id="version",
         ),
         pytest.param(
             lambda saved: change(saved, edits=[{"kind": "widen", "version": 1, "options": {}}]),
-            "model.path: ROOT/saved holds a model that cannot be rebuilt here: unknown structural "
-            "edit 'widen'; install the package that brings it; ",
+            "model.path: ROOT/saved contains a model that cannot be rebuilt here: unknown structural "
+            "edit 'widen'; install the package that provides it; ",
             id="edit",
         ),
     ],
@@ -355,7 +363,9 @@ def test_model_of_other_classes_is_refused(
 def test_torn_weights_are_refused(bench: Any, saved: Path) -> None:
     weights = saved / MODEL_FILE
     weights.write_bytes(weights.read_bytes()[:-100])
-    message = r"saved holds no readable model: .*\n  copy the folder again from where edgetl saved"
+    message = (
+        r"saved contains no readable model: .*\n  copy the folder again from where edgetl saved"
+    )
     with pytest.raises(DataError, match=message):
         bench.run(planned(bench), {"dataset": bench.dataset()})
 

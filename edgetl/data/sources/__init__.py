@@ -100,9 +100,9 @@ class Source(Protocol):
     """A layout of labelled images."""
 
     version: int
-    """Raised whenever the same files give other samples, labels or splits than before."""
+    """Raised whenever the same files give different samples, labels or splits than before."""
     label_kind: LabelKind
-    """What its labels are."""
+    """Kind of its labels."""
     expects: str
     """Expected files, for messages."""
 

@@ -35,4 +35,4 @@ def _origin(facts: ModelFacts) -> str:
     return facts.weights.source if isinstance(facts, TrainingFacts) else "a saved model"
 
 
-SECTION = Section(version=1, title="Torch models", position=20, render=_render)
+SECTION = Section(version=3, title="Torch models", position=20, render=_render)

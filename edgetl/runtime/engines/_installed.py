@@ -1,4 +1,4 @@
-"""Engines of installed packages, which travel to a device as files of this folder."""
+"""Engines of installed packages, which are copied to a device as files of this folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def installed_formats() -> tuple[str, ...]:
-    """Return the formats that installed packages bring engines for, sorted, importing none."""
+    """Return the formats of the engines of installed packages, sorted, importing none."""
     return tuple(dict.fromkeys(plugin.name for plugin in installed_plugins(_GROUP)))
 
 
@@ -23,7 +23,7 @@ def load_installed(name: str) -> ModuleType:
 
     Raises:
         EngineError: If its package cannot be imported, its entry point names an object, or several
-            packages bring one.
+            packages provide one.
     """
     return _load(_only(name))
 
@@ -31,11 +31,11 @@ def load_installed(name: str) -> ModuleType:
 def installed_files(name: str) -> dict[str, Path]:
     """Return the files of the engine of format `name`, by their names in this folder.
 
-    These are the engine, called after its format, and the modules that it lists in ``FILES``.
+    These are the engine, named after its format, and the modules that it lists in ``FILES``.
 
     Raises:
-        EngineError: As `load_installed`, or if a listed file is not there, or could be taken for
-            an engine or a file of the runtime.
+        EngineError: Like `load_installed`, or if a listed file is missing, or could be mistaken
+            for an engine or a file of the runtime.
     """
     plugin = _only(name)
     module = _load(plugin)

@@ -1,4 +1,4 @@
-"""TFLite files through LiteRT, or tflite-runtime where LiteRT has no package."""
+"""TFLite files through LiteRT, or tflite-runtime if LiteRT has no package."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def open_session(file: Path, threads: int, provider: str) -> TfliteSession:
 
 
 def _called(package: str) -> str:
-    # The modules carry no version; their metadata do, which take long to read on a slow board.
+    # The modules have no version; their metadata do, which take long to read on a slow board.
     from importlib.metadata import version
 
     return f"{package} {version(package)}"
@@ -103,6 +103,6 @@ def _info(name: str, details: Any) -> TensorInfo:  # noqa: ANN401 - LiteRT has n
     shape = tuple(int(size) for size in details["shape"])
     dtype = details["dtype"].__name__
     scale, zero_point = details["quantization"]
-    if not scale:  # LiteRT's way to say that a tensor is not quantised
+    if not scale:  # how LiteRT marks a tensor that is not quantized
         return TensorInfo(name, shape, dtype, None, None)
     return TensorInfo(name, shape, dtype, float(scale), int(zero_point))

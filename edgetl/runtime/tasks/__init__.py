@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Prediction(Protocol):
-    """What a model predicts for one sample."""
+    """The prediction of a model for one sample."""
 
     def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
-        """Return it for people, at least one line.
+        """Return the prediction as text, at least one line.
 
         Args:
             labels: Class names of the contract.
-            top: Show at most so many classes or objects; None for what is usual.
+            top: Most classes or objects to show; None for the default.
         """
 
     def row(self, labels: Sequence[str], top: int | None) -> dict[str, object]:
@@ -45,7 +45,7 @@ class Task(Protocol):
     """The functions of a task file."""
 
     def problems(self, contract: Contract) -> Iterator[tuple[str, str]]:
-        """Yield key and reason of whatever this task cannot use in `contract`."""
+        """Yield key and reason of everything in `contract` that this task cannot use."""
 
     def predict(
         self, outputs: Outputs, contract: Contract, image_size: tuple[int, int] | None
@@ -67,7 +67,7 @@ class Task(Protocol):
         """
 
     def stored(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return outputs as golden samples keep them, within `golden.STORED_STEP` of `values`."""
+        """Return outputs as golden samples store them, within `golden.STORED_STEP` of `values`."""
 
     def replay_rows(
         self, contract: Contract, golden: Golden, outputs: Outputs, allowed: Mapping[str, float]
@@ -78,7 +78,7 @@ class Task(Protocol):
             contract: Of the model.
             golden: The samples.
             outputs: Of the model for all samples, by output name.
-            allowed: By how much each output may differ.
+            allowed: Tolerance of each output.
         """
 
 

@@ -9,7 +9,7 @@ from edgetl.types import Task
 
 
 class Options(Table):
-    """Nothing beside the keys of all strategies."""
+    """Empty: only the keys of all strategies."""
 
 
 def _phases(options: Options, context: StrategyContext) -> tuple[Phase, ...]:
