@@ -205,8 +205,8 @@ def _as_file(saved: Path) -> None:
             lambda saved: (saved / MODEL_FILE).write_text(
                 "version https://git-lfs.github.com/spec/v1\n"
             ),
-            "model.path: 'ROOT/saved/model.safetensors' is a Git LFS pointer, not the file itself; "
-            "run `git lfs pull` in its repository",
+            "model.path: 'ROOT/saved/model.safetensors' is a Git LFS pointer, not the file "
+            "itself; run `git lfs pull` in its repository",
             id="pointer",
         ),
         pytest.param(
@@ -234,8 +234,8 @@ def _as_file(saved: Path) -> None:
         ),
         pytest.param(
             lambda saved: change(saved, edits=[{"kind": "widen", "version": 1, "options": {}}]),
-            "model.path: ROOT/saved contains a model that cannot be rebuilt here: unknown structural "
-            "edit 'widen'; install the package that provides it; ",
+            "model.path: ROOT/saved contains a model that cannot be rebuilt here: unknown "
+            "structural edit 'widen'; install the package that provides it; ",
             id="edit",
         ),
     ],
@@ -363,9 +363,7 @@ def test_model_of_other_classes_is_refused(
 def test_torn_weights_are_refused(bench: Any, saved: Path) -> None:
     weights = saved / MODEL_FILE
     weights.write_bytes(weights.read_bytes()[:-100])
-    message = (
-        r"saved contains no readable model: .*\n  copy the folder again from where edgetl saved"
-    )
+    message = r"contains no readable model: .*\n  copy the folder again from where edgetl saved"
     with pytest.raises(DataError, match=message):
         bench.run(planned(bench), {"dataset": bench.dataset()})
 
