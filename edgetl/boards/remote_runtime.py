@@ -23,18 +23,19 @@ a small board."""
 _TIMEOUT_FACTOR = 2.0
 _S_PER_MINUTE = 60.0
 
-# A missing engine, or one that runs the model elsewhere, is an error of the device and ends the
-# process; all other errors are the model's.
+# An engine that is missing, does not fit the other packages, or runs the model elsewhere is an
+# error of the device and ends the process; all other errors are the model's. A bundle brings its
+# own runtime, which may be older than the error classes of this one.
 _REPLAY = """\
 import json, pathlib, sys
 from edgetl.runtime.errors import EngineError, EdgetlRuntimeError
-from edgetl.runtime.golden import replay
 try:
+    from edgetl.runtime.golden import replay
     rows = replay(pathlib.Path(sys.argv[1]), int(sys.argv[2])).rows
     print(json.dumps({"rows": [[r.name, r.what, r.worst, r.tolerance] for r in rows]}))
-except EngineError as error:
-    sys.exit(str(error))
 except EdgetlRuntimeError as error:
+    if error.exit_code == EngineError.exit_code:
+        sys.exit(str(error))
     print(json.dumps({"error": error.message}))
 """
 

@@ -184,7 +184,7 @@ def _measured_cases(
         *limit_cases(bundle, accuracy, measurements, target),
     ]
     if baseline is not None:
-        current = Current(bundle, accuracy, predictions, images, measurements, target.threads)
+        current = Current(bundle, accuracy, predictions, images, measurements)
         cases += baseline_cases(current, baseline, kept, options.allowed)
     if options.required is Required.MEASURED:
         cases = [

@@ -68,7 +68,6 @@ class Current:
     predictions: Predictions | None
     images: Images | None
     measurements: Measurements
-    threads: int
 
 
 def baseline_cases(
@@ -164,7 +163,7 @@ def _latency(current: Current, baseline: Baseline, allowed: float) -> Case:
             why = "not run: the golden samples do not run"
         return Case(name, Status.SKIPPED, why, measurements.provenance)
     before, now = kept.model_ms.get(_MEDIAN), times.summary.p50
-    other = _other_conditions(current.threads, times, kept)
+    other = _other_conditions(times, kept)
     if other or before is None or now is None:
         reason = f"{other or 'there are too few times for a median'}; {_RETAKE}"
         return Case(name, Status.UNVERIFIED, reason, measurements.provenance)
@@ -189,8 +188,9 @@ def _judged_ratio(now: Quantile, before: Quantile, allowed: float, provenance: s
     return warned(case, _FASTER if high < _SURPRISE_RATIO else "")
 
 
-def _other_conditions(threads: int, times: Times, kept: LatencyRecord) -> str:
+def _other_conditions(times: Times, kept: LatencyRecord) -> str:
     """Return why the two timings cannot be compared; empty if they can."""
+    threads = times.summary.threads  # fewer than the target's where there are fewer cores
     if kept.threads != threads:
         return f"the baseline was timed with {kept.threads} threads, this with {threads}"
     pairs = [

@@ -31,10 +31,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from edgetl.runtime import tasks
@@ -43,6 +42,9 @@ from edgetl.runtime.engines import TensorInfo
 from edgetl.runtime.errors import COPY_AGAIN, BundleError
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import fit_image, read_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 GOLDEN_FILE = "golden.npz"
 MAX_SIDE = 640

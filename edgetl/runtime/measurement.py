@@ -39,7 +39,7 @@ def measure(
 
     Args:
         folder: A model folder with golden samples.
-        threads: Threads per inference.
+        threads: Threads per inference; see `Predictor.open`.
         plan: Duration and number of runs.
         sustained_minutes: Length of a sustained measurement after the runs; 0 for none.
 
@@ -71,7 +71,7 @@ def measure(
     return Latency(
         engine=predictor.session.engine,
         provider=predictor.contract.provider,
-        threads=threads,
+        threads=predictor.threads,
         plan=plan,
         load_ns=load_ns,
         first_ns=first_ns,

@@ -10,13 +10,18 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from edgetl.runtime.errors import ImageError
+from edgetl.runtime.packages import check_numpy_and_pillow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+check_numpy_and_pillow()  # what follows fails with older ones
 
 MAX_PIXELS = 89_478_485
 """Largest image that is decoded: Pillow's default limit, a quarter GiB of RGB."""

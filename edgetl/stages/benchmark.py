@@ -152,6 +152,11 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             f"other programs disturbed {len(latency.runs) - len(latency.undisturbed)} of "
             f"{len(latency.runs)} runs on '{settings.device}'; all are kept and the times marked"
         )
+    if latency.threads < settings.threads and device.provenance == Provenance.MEASURED:
+        work.progress.note(
+            f"'{settings.device}' lets a process use {latency.threads} core(s) only: timed with "
+            f"{latency.threads} instead of {settings.threads} threads"
+        )
     if latency.host != settings.host:
         raise DeviceError(
             f"device '{settings.device}' is not the machine that was planned for: "

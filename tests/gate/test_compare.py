@@ -49,7 +49,7 @@ def current(backend: Any) -> Current:
     summary = backend.examples.timing(model_ms=median, engine=_ENGINE, runs=_QUIET)
     measurements = Measurements("local", "measured", (), "", Times(summary, _HOST), None)
     accuracy = Accuracy.of_manifest(bundle)
-    return Current(bundle, accuracy, images.predictions, images, measurements, 1)
+    return Current(bundle, accuracy, images.predictions, images, measurements)
 
 
 @pytest.fixture

@@ -89,6 +89,25 @@ def test_facts_and_raw_samples_are_kept(
     assert LatencyFacts.model_validate_json(facts.model_dump_json()) == facts
 
 
+def test_threads_above_the_cores_are_noted_and_those_used_are_kept(
+    candidate: Artifact,
+    settings: Settings,
+    workspace: Callable[[str], Workspace],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cores = open_device("local").describe()["cores"]
+    work = workspace("benchmark")
+    notes: list[str] = []
+    monkeypatch.setattr(work.progress, "note", notes.append)
+    more = settings.model_copy(update={"threads": 4096})
+    assert STAGE.run(more, {"candidate": candidate}, work).threads == cores
+    text = (
+        f"'local' lets a process use {cores} core(s) only: timed with {cores} instead of 4096 "
+        "threads"
+    )
+    assert text in notes
+
+
 def test_summary_is_a_line_for_people(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:

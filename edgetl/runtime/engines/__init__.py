@@ -7,6 +7,9 @@ Session``, which imports all packages itself, including numpy, because a plan lo
 of a format and must not wait for them. It runs the whole model on that provider or raises
 `EngineError`: times and outputs of another provider would be wrong.
 
+If releases of a distribution were built for numpy 1, ``FIRST_FOR_NUMPY_2`` maps it to the first
+that was not, or to None, and the engine calls `edgetl.runtime.packages.check_built_for_numpy`.
+
 An engine of an installed package imports nothing of its package except the files that it lists in
 ``FILES``: modules beside it whose names start with an underscore. They are copied with it to a
 device, into this folder; so it imports them relative to itself.
@@ -20,7 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from edgetl.runtime.errors import COPY_AGAIN, BundleError, ContractError, EngineError
+from edgetl.runtime.errors import (
+    COPY_AGAIN,
+    BundleError,
+    ContractError,
+    EngineError,
+    PackageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgetl.runtime.packages import FirstForNumpy2
 
 CPU = "cpu"
 """The provider that every engine has."""
@@ -124,6 +135,16 @@ def packages(format: str, provider: str = CPU) -> tuple[str, ...]:  # noqa: A002
     return known[provider]
 
 
+def first_for_numpy_2(format: str) -> Mapping[str, FirstForNumpy2]:  # noqa: A002
+    """Return the first version of distributions that runs with numpy 2; others always did.
+
+    Raises:
+        ContractError: If there is no engine for `format`.
+    """
+    first: Mapping[str, FirstForNumpy2] = getattr(_engine(format), "FIRST_FOR_NUMPY_2", {})
+    return first
+
+
 def package(format: str, provider: str = CPU) -> str:  # noqa: A002
     """Return the installed distribution that runs `format` on `provider`, without importing it.
 
@@ -160,6 +181,7 @@ def open_session(
     Raises:
         EngineError: If the engine's package cannot be imported, has no such provider, or would run
             even a part of the model elsewhere.
+        PackageError: If the engine's package does not run with the installed numpy.
         ContractError: If there is no engine for `format`, it has no such provider, or an input of
             the file is neither an image nor tokens.
         BundleError: If the file is missing or damaged, or the engine cannot run it.
@@ -169,6 +191,8 @@ def open_session(
         raise BundleError(f"{file} is missing", remedy=COPY_AGAIN)
     try:
         return _engine(format).open_session(file, threads, provider)
+    except PackageError:
+        raise
     except ImportError as error:
         raise _missing(format, provider, str(error)) from error
 

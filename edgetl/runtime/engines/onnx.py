@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, unloadable
 from edgetl.runtime.errors import EngineError
+from edgetl.runtime.packages import check_built_for_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _GPU = ("onnxruntime-gpu",)
 VERSION = 1
 PROVIDERS = {CPU: ("onnxruntime", *_GPU), "cuda": _GPU, "tensorrt": _GPU}
+FIRST_FOR_NUMPY_2 = dict.fromkeys(PROVIDERS[CPU], "1.19")
 
 _OFFICIAL = {
     CPU: "CPUExecutionProvider",
@@ -78,6 +80,7 @@ class OnnxSession:
 
 def open_session(file: Path, threads: int, provider: str) -> OnnxSession:
     """Load `file`; see `edgetl.runtime.engines.open_session`."""
+    check_built_for_numpy("onnxruntime", FIRST_FOR_NUMPY_2)
     import onnxruntime
 
     engine = f"onnxruntime {onnxruntime.__version__}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, unloadable
+from edgetl.runtime.packages import check_built_for_numpy
 from edgetl.runtime.silence import silenced
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 PROVIDERS = {CPU: ("ai-edge-litert", "tflite-runtime")}
+FIRST_FOR_NUMPY_2 = {"ai-edge-litert": "1.1", "tflite-runtime": None}
 
 
 class TfliteSession:
@@ -75,11 +77,16 @@ def _called(package: str) -> str:
 
 
 def _interpreter_class() -> tuple[Any, str]:
-    """Return the class and its distribution; raises ImportError with LiteRT's reason."""
+    """Return the class and its distribution; raises ImportError with LiteRT's reason.
+
+    Raises PackageError if the package does not run with the installed numpy.
+    """
     litert, older = PROVIDERS[CPU]
+    check_built_for_numpy("ai_edge_litert", {litert: FIRST_FOR_NUMPY_2[litert]})
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as first:
+        check_built_for_numpy("tflite_runtime", {older: FIRST_FOR_NUMPY_2[older]})
         try:
             from tflite_runtime.interpreter import Interpreter
         except ImportError as second:
