@@ -61,8 +61,8 @@ class Source(Protocol):
         """
 
 
-_RECIPE_KEYS = frozenset({"name", "task", "data", "teacher"})
-"""Keys of every recipe."""
+_RECIPE_KEYS = frozenset({"name", "task", "data"})
+"""Keys of every recipe. Settings of other tools may have them, too, but no table `data`."""
 
 SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", "edgetl.sources")
 
@@ -251,5 +251,7 @@ def _trimmed(listing: Listing, container: Container) -> Listing:
 
 def _is_recipe(container: Container, name: str) -> bool:
     """Return whether a file is a recipe: `edgetl init` writes one next to the images."""
-    is_yaml = name.lower().endswith((".yaml", ".yml"))
-    return is_yaml and read_table(container, name).keys() >= _RECIPE_KEYS
+    if not name.lower().endswith((".yaml", ".yml")):
+        return False
+    table = read_table(container, name)
+    return table.keys() >= _RECIPE_KEYS and isinstance(table["data"], dict)
