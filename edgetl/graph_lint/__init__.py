@@ -74,5 +74,5 @@ def not_a_model(model: Path, what: str) -> ConfigError:
 
 
 def refused(model: Path, what: str, remedy: str) -> ConfigError:
-    """Return the error for a file with a fault that `remedy` mends."""
+    """Return the error for a file of which `what` is wrong and `remedy` helps."""
     return ConfigError(str(model), [Problem("", what)], remedy=remedy)

@@ -284,8 +284,8 @@ def _not_run(file: Path, error: Exception) -> ConfigError:
             file,
             f"cannot be run by ONNX Runtime: it uses {kind} '{name}', which {engine} does not have "
             "in the opset of the file",
-            "export the model without it: detectors are often exported with a non-maximum "
-            "suppression of TensorRT or of another engine, which can be left out",
+            "export the model without it: detectors are often exported with the "
+            "non-maximum suppression of TensorRT or another engine, which can be omitted",
         )
     missing = _NO_KERNEL.search(text)
     if missing:

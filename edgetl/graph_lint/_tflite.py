@@ -30,8 +30,8 @@ _REMEDIES = {
         "convert the model without `SELECT_TF_OPS`, so that it uses LiteRT's own operations"
     ),
     r"custom op: ([\w:-]+)": (
-        "export the model without it; detectors are often exported with their non-maximum "
-        "suppression, which can be left out"
+        "export the model without it; detectors are often exported with "
+        "non-maximum suppression, which can be omitted"
     ),
     r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'": (
         "install a newer ai-edge-litert, or convert the model with an older converter"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgetl.graph_lint._moves import Grid
 
 MANY = 0.2
-"""Share of values cut off that is a finding. Ranges from calibration leave out far fewer."""
+"""Share of values cut off that is a finding. Ranges from calibration omit far fewer."""
 _FEW = 0.02
 """Share in the other parts of a tensor, beside which that is conspicuous."""
 _FAR = 0.5
