@@ -117,7 +117,7 @@ class Lint:
     findings: tuple[Finding, ...]
     """Outputs first, worst first."""
     fed: tuple[str, ...]
-    """What was fed to the model besides one image, in sentences."""
+    """What was fed to the model in addition to one image, in sentences."""
     unseen: tuple[Unseen, ...]
 
 
