@@ -24,12 +24,17 @@ _ENCRYPTED = 0x1
 class Container(Protocol):
     """Files by POSIX path; safe to read from several threads."""
 
-    files: tuple[str, ...]
-    """Sorted."""
-    folders: tuple[str, ...]
-    """Sorted, including empty ones, without the root."""
-    excluded: tuple[str, ...]
-    """Existing files that are not listed; sorted."""
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Sorted."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Sorted, including empty ones, without the root."""
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Existing files that are not listed; sorted."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.

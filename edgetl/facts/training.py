@@ -1,4 +1,4 @@
-"""Facts of the stages that train a network."""
+"""Facts of the stages that train a network, or import a trained one."""
 
 from __future__ import annotations
 
@@ -49,20 +49,32 @@ class FeaturesFacts(FactsModel):
     weights: WeightsFacts
 
 
-class TrainingFacts(FactsModel):
-    """Facts of a trained network."""
+class ModelFacts(FactsModel):
+    """Facts of the first model of a chain."""
 
     model: str
-    """Name of the network in the recipe: ``teacher``, ``student``, ``control``."""
+    """Name of the network in the recipe: ``teacher``, ``student``, ``control``, ``model``."""
     family: str
     width: float
     parameters: int
-    weights: WeightsFacts
-    phases: dict[str, PhaseFacts]
-    """In their order."""
     val: Score | None
     """None if the split has no images."""
     test: Score | None
+
+
+class ImportFacts(ModelFacts):
+    """Facts of a network that was trained elsewhere."""
+
+    edits: int
+    """Structural edits of what its family builds."""
+
+
+class TrainingFacts(ModelFacts):
+    """Facts of a trained network."""
+
+    weights: WeightsFacts
+    phases: dict[str, PhaseFacts]
+    """In their order."""
     method: str | None = None
     """The distillation method; None if the network was not distilled."""
 

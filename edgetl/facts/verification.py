@@ -55,6 +55,7 @@ class VerificationFacts(Score):
     drop: Drop
     """Against the model that was exported."""
     teacher_drop: Drop
+    """Against the teacher; the same as `drop` of a model that learned from none."""
     ladder: tuple[LadderStep, ...]
     breaks_at: str | None
     """The first step of the ladder that does not hold."""

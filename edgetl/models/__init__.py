@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # planning must not wait for numpy or torch
 
 MODEL_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
+MODEL_FILES = (SPEC_FILE, MODEL_FILE)
+"""What `save_model` writes."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet per channel, for pixels in [0, 1]."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -254,8 +256,12 @@ def save_model(folder: Path, spec: ModelSpec, module: nn.Module) -> None:
     (folder / SPEC_FILE).write_text(text, encoding="utf-8")
 
 
-def read_spec(folder: Path) -> ModelSpec:
+def read_spec(folder: Path, *, repair: str = _REPAIR) -> ModelSpec:
     """Return the spec that `save_model` wrote, without the network.
+
+    Args:
+        folder: The folder of the model.
+        repair: The remedy if the file cannot be read.
 
     Raises:
         StoreError: If the file is missing or damaged, or the family is not installed.
@@ -263,13 +269,38 @@ def read_spec(folder: Path) -> ModelSpec:
     try:
         return ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
     except (OSError, ValidationError, UsageError) as error:
-        raise _unreadable(folder, error) from error
+        raise _unreadable(folder, error, repair) from error
 
 
-def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
+def check_versions(folder: Path, spec: ModelSpec) -> None:
+    """Check that the network of a saved model is built here as it was where it was saved.
+
+    Args:
+        folder: The folder of the model, for the error.
+        spec: The spec of the model.
+
+    Raises:
+        StoreError: If family or edits are not installed in the version that the model was saved
+            with.
+    """
+    family = FAMILIES.load(spec.family)
+    _check_version(folder, f"family '{spec.family}'", spec.family_version, family.version)
+    for saved in spec.edits:
+        try:
+            edit = EDITS.load(saved.kind)
+        except UsageError as error:
+            raise _unreadable(folder, error, _REPAIR) from error
+        _check_version(folder, f"structural edit '{saved.kind}'", saved.version, edit.version)
+
+
+def load_model(folder: Path, *, repair: str = _REPAIR) -> tuple[ModelSpec, nn.Module]:
     """Return the model that `save_model` wrote, on the CPU, in evaluation mode.
 
     The spec alone determines how the network is built: by its family, then by its edits in order.
+
+    Args:
+        folder: The folder of the model.
+        repair: The remedy if the files cannot be read.
 
     Raises:
         StoreError: If the files are missing, damaged, or contradict each other, or if family or
@@ -278,23 +309,22 @@ def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    spec = read_spec(folder)
+    spec = read_spec(folder, repair=repair)
+    check_versions(folder, spec)
     try:
         tensors = load_file(folder / MODEL_FILE)
-        module = _rebuilt(folder, spec)
+        module = _rebuilt(spec)
         module.load_state_dict(tensors)
-    except (OSError, ValidationError, UsageError, SafetensorError, RuntimeError) as error:
-        raise _unreadable(folder, error) from error
+    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        raise _unreadable(folder, error, repair) from error
     return spec, module.eval()
 
 
-def _rebuilt(folder: Path, spec: ModelSpec) -> nn.Module:
+def _rebuilt(spec: ModelSpec) -> nn.Module:
     family = FAMILIES.load(spec.family)
-    _check_version(folder, f"family '{spec.family}'", spec.family_version, family.version)
     module = family.build(width=spec.width, num_classes=len(spec.classes), seed=0)
     for saved in spec.edits:
         edit = EDITS.load(saved.kind)
-        _check_version(folder, f"structural edit '{saved.kind}'", saved.version, edit.version)
         module = edit.apply(module, edit.options.model_validate(saved.options))
     return module
 
@@ -332,7 +362,7 @@ def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
     return RawPixels(network, spec.mean, spec.std, row=size).eval()
 
 
-def _unreadable(folder: Path, error: Exception) -> StoreError:
+def _unreadable(folder: Path, error: Exception, repair: str) -> StoreError:
     if isinstance(error, UsageError):
         return StoreError(
             f"{folder} contains a model that cannot be rebuilt here: {error.message}",
@@ -343,4 +373,6 @@ def _unreadable(folder: Path, error: Exception) -> StoreError:
         first = error.errors()[0]
         parts = (SPEC_FILE, ".".join(map(str, first["loc"])), first["msg"])
         reason = ": ".join(filter(None, parts))
-    return StoreError(f"{folder} contains no readable model: {reason}", remedy=_REPAIR)
+        if first["type"] == "literal_error":
+            reason += f", not {first['input']!r}"
+    return StoreError(f"{folder} contains no readable model: {reason}", remedy=repair)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from edgetl.config.limits import LIMITS
 from edgetl.facts.latency import LatencyFacts
 from edgetl.facts.package import CandidateRow, PackageFacts, Part
-from edgetl.facts.training import TrainingFacts
 from edgetl.facts.verification import VerificationFacts
 from edgetl.report import plots
 from edgetl.report.plots import Figure, Limit, Point
-from edgetl.report.record import LATENCY_FILE, Epochs, Run, epochs_of
+from edgetl.report.record import LATENCY_FILE, Epochs, Run, epochs_of, model_facts
 from edgetl.runtime.latency import load_latency
 from edgetl.runtime.quantiles import NS_PER_MS
 from edgetl.store.store import Artifact
@@ -41,7 +40,7 @@ def training(run: Run) -> list[Figure]:
     """Return metric and losses by epoch of every torch model that kept them."""
     epochs = {role: epochs_of(artifact) for role, artifact in run.trained.items()}
     known = {role: each for role, each in epochs.items() if each is not None}
-    scores = (each.read(TrainingFacts).test for each in run.trained.values())
+    scores = (model_facts(each).test for each in run.trained.values())
     metric = next((score.title for score in scores if score is not None), "metric")
     phases = "; ".join(
         f"{role}: {', then '.join(f'{count} {phase}' for phase, count in each.phases)} epochs"

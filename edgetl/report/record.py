@@ -10,7 +10,8 @@ from edgetl.config.candidate import Candidate
 from edgetl.errors import StoreError, UsageError
 from edgetl.facts.latency import Host, LatencyFacts
 from edgetl.facts.package import CandidateRow, PackageFacts, Part
-from edgetl.facts.training import ChainFacts, ComparisonFacts, TrainingFacts
+from edgetl.facts.training import ChainFacts, ComparisonFacts, ModelFacts
+from edgetl.stages import STAGES
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Fact
 
@@ -39,9 +40,11 @@ class Run:
 
     @property
     def trained(self) -> dict[str, Artifact]:
-        """The torch models by their name in the recipe: teacher, student, control."""
-        models = (*self.of_kind("teacher"), *self.of_kind("student"))
-        return {artifact.read(TrainingFacts).model: artifact for artifact in models}
+        """The first model of every chain by its name in the recipe, and the control."""
+        known = STAGES.names()
+        stages = ((each, each.manifest.stage) for each in self.artifacts.values())
+        roots = [each for each, stage in stages if stage in known and STAGES.load(stage).root]
+        return {model_facts(root).model: root for root in roots}
 
     @property
     def comparison(self) -> ComparisonFacts | None:
@@ -120,6 +123,12 @@ def last_run(store: Store, name: str, command: str) -> dict[str, Artifact]:
         artifacts[label] = artifact
     store.memory.save()
     return artifacts
+
+
+def model_facts(root: Artifact) -> ModelFacts:
+    """Return the facts of the first model of a chain."""
+    facts: ModelFacts = root.read(STAGES.load(root.manifest.stage).facts)
+    return facts
 
 
 def epochs_of(trained: Artifact) -> Epochs | None:

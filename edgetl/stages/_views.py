@@ -15,10 +15,14 @@ def network_input(job: Job, table: TeacherTable | StudentTable) -> InputTable:
     """
     own = table.input or InputTable()
     update = {name: getattr(own, name) for name in own.model_fields_set}
-    merged = job.recipe.input.model_copy(update=update)
-    if merged.fit == "letterbox":
-        return merged
-    return merged.model_copy(update={"pad": 0, "anchor": "centre"})
+    return without_unread(job.recipe.input.model_copy(update=update))
+
+
+def without_unread(image_input: InputTable) -> InputTable:
+    """Return `image_input` with one value of the fields that its fit does not read."""
+    if image_input.fit == "letterbox":
+        return image_input
+    return image_input.model_copy(update={"pad": 0, "anchor": "centre"})
 
 
 def inputs_of(job: Job) -> tuple[InputTable, ...]:

@@ -28,6 +28,7 @@ from edgetl.stages._training import (
     network_settings,
     result_sentence,
     run_context,
+    unread_table,
 )
 from edgetl.stages._views import inputs_of, model_view, network_input
 from edgetl.stages._weights import fetch_pretrained
@@ -87,6 +88,8 @@ def _input(job: Job) -> InputTable | None:
 
 
 def _check(job: Job) -> Iterator[Problem]:
+    if job.recipe.teacher is None:
+        yield from unread_table(job, "distill")
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")

@@ -32,12 +32,15 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    cached = [phase for phase in finetune_phases(job) if phase.cached_features]
+    teacher = job.recipe.teacher
+    if teacher is None:
+        return []
+    cached = [phase for phase in finetune_phases(job, teacher) if phase.cached_features]
     if not cached:
         return []
     settings = Settings(
         # Only the head starts at random, and no feature depends on it.
-        network=network_settings(job, job.recipe.teacher, seed=0),
+        network=network_settings(job, teacher, seed=0),
         mirrored=any(phase.training.augment != "none" for phase in cached),
         device=job.recipe.device,
     )

@@ -112,6 +112,29 @@ def test_schema_of_a_recipe_knows_the_entries_of_refine_lists(
         jsonschema.validate(recipe, schema)
 
 
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        pytest.param({"path": "saved", "refine": [{"adapt": None}]}, "", id="right"),
+        pytest.param({"refine": []}, "'path' is a required property", id="no path"),
+        pytest.param({"path": "saved", "family": "mobilenet_v2"}, "'family' was", id="family"),
+        pytest.param({"path": "saved", "refine": [{"adpat": {}}]}, "adpat", id="stage"),
+    ],
+)
+def test_schema_of_a_recipe_knows_the_table_of_a_saved_model(
+    model: dict[str, object], wrong: str
+) -> None:
+    schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
+    described = schema["properties"]["model"]["description"]
+    assert described == "A saved model, in place of `teacher` and `student`."
+    recipe = {"name": "a", "task": "classification", "data": {"path": "."}, "model": model}
+    if not wrong:
+        jsonschema.validate(recipe, schema)
+        return
+    with pytest.raises(jsonschema.ValidationError, match=wrong):
+        jsonschema.validate(recipe, schema)
+
+
 def test_schema_of_a_recipe_has_the_keys_of_every_method_and_keeps_them_apart() -> None:
     schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
     ready = Path(__file__).parents[2] / "edgetl" / "recipes" / "parts.yaml"

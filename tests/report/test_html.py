@@ -299,7 +299,7 @@ def _links(text: str) -> list[tuple[str, str]]:
 def test_sections_are_listed_in_the_order_that_they_state(chain: Run) -> None:
     text = page(chain)
     links = [
-        ("targets", "Verdicts"), ("training", "Training"), ("model_chain", "Model chain"),
+        ("targets", "Verdicts"), ("training", "Torch models"), ("model_chain", "Model chain"),
         ("parity", "Parity"), ("predictions", "Predictions"), ("latency", "Latency"),
         ("quantization", "Quantization"), ("lineage", "Lineage"),
     ]  # fmt: skip
