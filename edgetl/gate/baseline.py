@@ -35,7 +35,7 @@ class AccuracyRecord(Table):
     images: int = Field(ge=1)
     provenance: str
     split: str | None
-    """Digest of the test images and their labels; None if they were not at hand."""
+    """Digest of the test images and their labels; None if they were not available."""
     predictions: dict[str, PackedArray] | None
     """For the test images, in their order; for a classifier only the top class."""
 
