@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.types import LabelKind, Split
 
 BY_FOLDERS = "the folders"
@@ -18,6 +18,16 @@ class LabelOrigin(IntEnum):
     FILE_NAMES = 0
     FOLDERS = 1
     LABEL_FILES = 2
+
+
+class BoxForm(StrEnum):
+    """What the four numbers of a box are in a label file."""
+
+    CORNERS = "corners"
+    CENTRE = "centre"
+    """Centre x, centre y, width, height."""
+    ORIGIN = "origin"
+    """Left, top, width, height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,9 @@ class Box:
     """A group of objects labelled as one (COCO's iscrowd)."""
     difficult: bool = False
     """Hard to recognise (Pascal VOC); treated like any other box."""
+    needs: Repair | None = None
+    """What the recipe must allow before this is a box: it is one of pixels where the format has
+    fractions, or drawn around an outline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,8 @@ class LabelProblem:
     """The image to drop with it, if any."""
     fix: str = ""
     """How to fix it, if dropping would be bad advice."""
+    advice: str = ""
+    """How to fix it, besides what the recipe can allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +110,5 @@ class Listing:
     """Name of the data layout, set by `list_samples`; empty for synthetic images."""
     named_in: str = BY_FOLDERS
     """Origin of the class names, for messages."""
+    form: BoxForm = BoxForm.CORNERS
+    """What the numbers of its boxes are in the label files."""

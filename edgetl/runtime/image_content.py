@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from edgetl.runtime.errors import SAVE_AGAIN
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HEAD_BYTES = 512
 """How much of a file `what_instead` looks at."""
 
-_SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or exclude it"
 _HEIF = (
     "convert it to JPEG, for example with `heif-convert a.heic a.jpg`, or on a Mac with `sips -s "
     "format jpeg a.heic --out a.jpg`; phones can be set to store JPEGs"
 )
 _BRAND = slice(4, 12)
 _BRANDS = {
-    b"avif": ("an AVIF image, which Pillow reads from 11.3 on", _SAVE_AGAIN),
-    b"avis": ("an AVIF image, which Pillow reads from 11.3 on", _SAVE_AGAIN),
-    b"crx ": ("a raw image of a camera", _SAVE_AGAIN),
+    b"avif": ("an AVIF image, which Pillow reads from 11.3 on", SAVE_AGAIN),
+    b"avis": ("an AVIF image, which Pillow reads from 11.3 on", SAVE_AGAIN),
+    b"crx ": ("a raw image of a camera", SAVE_AGAIN),
     **dict.fromkeys(
         (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"mif1", b"msf1"),
         ("a HEIC image, as phones store them, which Pillow does not read", _HEIF),
@@ -40,8 +41,8 @@ _BEGINNINGS = {
     b"<svg": ("a drawing in SVG, which has no pixels", "render it as PNG, or exclude it"),
     b"<?xml": ("XML, not an image", "exclude it"),
     b"%pdf": ("a PDF", "save its pages as PNG, or exclude it"),
-    b"\xff\x0a": ("a JPEG XL image, which Pillow does not read", _SAVE_AGAIN),
-    b"\0\0\0\x0cjxl ": ("a JPEG XL image, which Pillow does not read", _SAVE_AGAIN),
+    b"\xff\x0a": ("a JPEG XL image, which Pillow does not read", SAVE_AGAIN),
+    b"\0\0\0\x0cjxl ": ("a JPEG XL image, which Pillow does not read", SAVE_AGAIN),
 }
 """In lower case."""
 _JPEG, _END = b"\xff\xd8", b"\xff\xd9"
@@ -63,7 +64,7 @@ def what_instead(head: bytes) -> tuple[str, str]:
     for beginning, known in _BEGINNINGS.items():
         if text.startswith(beginning):
             return known
-    return "not an image in a format that Pillow reads", _SAVE_AGAIN
+    return "not an image in a format that Pillow reads", SAVE_AGAIN
 
 
 def complete_jpeg(content: bytes) -> bytes | None:

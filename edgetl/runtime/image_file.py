@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Callable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from edgetl.runtime.errors import ImageError
+from edgetl.runtime.errors import SAVE_AGAIN, ImageError
 from edgetl.runtime.image_content import HEAD_BYTES, complete_jpeg, what_instead
 from edgetl.runtime.preprocess import Preprocess, fit_decoded, fit_image
 
@@ -70,8 +70,6 @@ DAMAGED = (
 )
 """Exceptions that Pillow 11 to 13 raise on damaged files; OSError includes UnidentifiedImageError,
 RuntimeError comes from AVIF."""
-
-_SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or exclude it"
 
 
 def read_image(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
@@ -195,7 +193,7 @@ def _check_size(image: Image.Image, called: str) -> None:
         )
 
 
-def _refused(called: str, reason: str, remedy: str = _SAVE_AGAIN) -> ImageError:
+def _refused(called: str, reason: str, remedy: str = SAVE_AGAIN) -> ImageError:
     return ImageError(f"cannot read image '{called}': {reason}", remedy=remedy)
 
 
