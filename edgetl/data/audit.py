@@ -251,9 +251,7 @@ def _settle_classes(
     compared = [split for split in policy.splits if present[split] or not of_boxes]
     empty: list[str] = []
     incomplete: list[str] = []
-    for name in listing.classes:
-        if name in unknown:
-            continue
+    for name in (name for name in listing.classes if name not in unknown):
         lacking = [split.value for split in compared if name not in present[split]]
         if not any(name in names for names in present.values()):
             empty.append(name)

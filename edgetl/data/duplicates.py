@@ -80,7 +80,7 @@ def duplicate_findings(
     gone = {item.name for item in omitted}
     kept = {sample.label for sample in samples if sample.name not in gone}
     share = share_of(len(omitted), len(samples))
-    lost = tuple(sorted({sample.label for sample in samples} - kept))
+    lost = tuple(sorted({sample.label for sample in samples if sample.label} - kept))
     return [
         Finding(
             f"group of equal images {kind}",
