@@ -170,20 +170,19 @@ def _pattern(listing: Listing) -> str:
 
 def _label_findings(listing: Listing, allowed: Allowed) -> list[Finding]:
     """Return the problems of label files that name the class of each image."""
-    groups: dict[tuple[str, Drop | None, str, str], list[LabelProblem]] = defaultdict(list)
+    groups: dict[tuple[str, Drop | None, str], list[LabelProblem]] = defaultdict(list)
     for problem in listing.problems:
         if problem.drop not in allowed.drop:
-            groups[problem.title, problem.drop, problem.fix, problem.advice].append(problem)
+            groups[problem.title, problem.drop, problem.fix].append(problem)
     return [
         Finding(
             title,
             tuple(problem.example for problem in problems),
             drop,
             fix=fix,
-            advice=advice,
             share=share_of(len({problem.image for problem in problems}), len(listing.samples)),
         )
-        for (title, drop, fix, advice), problems in groups.items()
+        for (title, drop, fix), problems in groups.items()
     ]
 
 

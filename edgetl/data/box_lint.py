@@ -6,7 +6,7 @@ unless the recipe allows dropping or repairing them, which is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgetl.config.recipe import Accept, Drop, Repair
@@ -17,7 +17,7 @@ from edgetl.data.box_repairs import (
     look_like_corners,
     turned,
 )
-from edgetl.data.findings import Allowed, DroppedItem, Finding, share_of
+from edgetl.data.findings import Allowed, DroppedItem, Finding, is_most, share_of
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 
 _ROUNDING = 1.0
@@ -53,7 +53,6 @@ class _Kind:
     repair: Repair | None = None
     accept: Accept | None = None
     fix: str = ""
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +91,7 @@ def lint_boxes(
     return BoxLint(
         replace(listing, samples=tuple(samples), problems=()),
         tuple(work.dropped),
-        tuple(
-            Finding(
-                kind.title,
-                tuple(examples),
-                kind.drop,
-                kind.repair,
-                kind.accept,
-                kind.fix,
-                kind.advice,
-                work.share(kind),
-            )
-            for kind, examples in work.examples.items()
-        ),
+        tuple(work.finding(kind, examples) for kind, examples in work.examples.items()),
         {name: tuple(where) for name, where in sorted(work.repaired.items())},
     )
 
@@ -122,7 +109,24 @@ class _Work:
     examples: dict[_Kind, list[str]] = field(default_factory=dict)
     affected: dict[_Kind, list[str]] = field(default_factory=dict)
     """Images of the examples; empty for labels without one."""
+    advice: dict[_Kind, set[str]] = field(default_factory=dict)
+    """How to fix labels that are too many to be dropped."""
     repaired: dict[str, list[str]] = field(default_factory=dict)
+
+    def finding(self, kind: _Kind, examples: Sequence[str]) -> Finding:
+        """Return what is reported of one kind of problem."""
+        share = self.share(kind)
+        advice = "; ".join(sorted(self.advice.get(kind, ()))) if is_most(share) else ""
+        return Finding(
+            kind.title,
+            tuple(examples),
+            kind.drop,
+            kind.repair,
+            kind.accept,
+            kind.fix,
+            advice,
+            share,
+        )
 
     def share(self, kind: _Kind) -> float:
         """Return the share of the data that dropping a kind of problem would remove."""
@@ -140,8 +144,10 @@ class _Work:
         gone: dict[str, LabelProblem] = {}
         for problem in listing.problems:
             if problem.drop not in self.allowed.drop:
-                kind = _Kind(problem.title, problem.drop, fix=problem.fix, advice=problem.advice)
+                kind = _Kind(problem.title, problem.drop, fix=problem.fix)
                 self._report(kind, problem.example, problem.image)
+                if problem.advice:
+                    self.advice.setdefault(kind, set()).add(problem.advice)
             elif problem.image:
                 gone.setdefault(problem.image, problem)
             else:

@@ -64,6 +64,11 @@ def share_of(count: int, total: int) -> float:
     return count / total if total >= _SMALLEST_SET else 0.0
 
 
+def is_most(share: float) -> bool:
+    """Return whether dropping a share of the data is no remedy."""
+    return share > _MOST
+
+
 def find_unreadable(reasons: Mapping[str, str], remedies: Mapping[str, str], total: int) -> Finding:
     """Return the finding of images that cannot be read, at least one.
 
@@ -74,7 +79,7 @@ def find_unreadable(reasons: Mapping[str, str], remedies: Mapping[str, str], tot
     """
     share = share_of(len(reasons), total)
     advice = {remedies[name] for name in reasons if name in remedies}
-    if share <= _MOST:
+    if not is_most(share):
         advice -= {SAVE_AGAIN, FIX_OR_EXCLUDE}  # few are dropped instead
     return Finding(
         "unreadable image",
@@ -119,7 +124,7 @@ def _remedy(findings: Sequence[Finding]) -> str:
         if finding.drop:
             removed[finding.drop] = removed.get(finding.drop, 0.0) + finding.share
     lost = {finding.drop: finding.lost for finding in for_recipe if finding.drop and finding.lost}
-    harmful = {kind for kind, share in removed.items() if share > _MOST or kind in lost}
+    harmful = {kind for kind, share in removed.items() if is_most(share) or kind in lost}
     repairs = sorted({finding.repair.value for finding in for_recipe if finding.repair})
     accepts = sorted({finding.accept.value for finding in for_recipe if finding.accept})
     drops = sorted(kind.value for kind in removed.keys() - harmful)

@@ -83,7 +83,7 @@ class LabelProblem:
     fix: str = ""
     """How to fix it, if dropping would be bad advice."""
     advice: str = ""
-    """How to fix it, besides what the recipe can allow."""
+    """How to fix it where it is so frequent that dropping is no remedy."""
 
 
 @dataclass(frozen=True, slots=True)
