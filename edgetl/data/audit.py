@@ -174,13 +174,14 @@ def _label_findings(listing: Listing, allowed: Allowed) -> list[Finding]:
     for problem in listing.problems:
         if problem.drop not in allowed.drop:
             groups[problem.title, problem.drop, problem.fix].append(problem)
+    total = len(listing.samples)
     return [
         Finding(
             title,
             tuple(problem.example for problem in problems),
             drop,
             fix=fix,
-            share=share_of(len({problem.image for problem in problems}), len(listing.samples)),
+            share=share_of(len({each.image for each in problems if each.image}), total),
         )
         for (title, drop, fix), problems in groups.items()
     ]

@@ -305,6 +305,22 @@ def test_dropping_is_not_offered_where_it_removes_most_of_the_data() -> None:
     assert caught.value.remedy == "drop them with `data: {drop: [bad-boxes]}`"
 
 
+def test_advice_on_labels_is_given_where_they_are_too_many_to_be_dropped() -> None:
+    samples = [sample(GOOD, name=f"{k}.jpg") for k in range(10)]
+
+    def remedy(count: int) -> str:
+        problems = tuple(
+            LabelProblem("broken", f"{k}.txt", Drop.BAD_LABELS, f"{k}.jpg", advice="write points")
+            for k in range(count)
+        )
+        with pytest.raises(DataError, match=f"{count} x broken") as caught:
+            refuse(lint(*samples, problems=problems).findings, "images")
+        return caught.value.remedy
+
+    assert remedy(5) == "drop them with `data: {drop: [bad-labels]}`"
+    assert remedy(6) == "write points; `drop: [bad-labels]` would remove 60% of the data"
+
+
 def test_image_without_labels_is_refused_dropped_or_background() -> None:
     bare = Sample("b.jpg", "", None, labelled=False)
     with pytest.raises(DataError, match=r"1 x image without labels:\n    b\.jpg") as caught:
