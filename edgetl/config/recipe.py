@@ -73,8 +73,8 @@ class DataTable(Table):
     """Location of the labelled images, and how to split them."""
 
     path: str | None = None
-    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class; for
-    detection COCO, Pascal VOC or YOLO."""
+    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class, or label
+    files that edgetl knows; for detection COCO, Pascal VOC, YOLO or another known one."""
     synthetic: SyntheticData | None = None
     """Use synthetic images instead of `path`."""
     val: Fraction = 0.15
@@ -85,6 +85,9 @@ class DataTable(Table):
     """Seed of the stratified split."""
     exclude: tuple[str, ...] = ()
     """Files to ignore, as glob patterns relative to `path`."""
+    layout: str = ""
+    """File name in `edgetl/data/sources/`, where several layouts lie side by side, or labels that
+    edgetl does not read; empty to recognise it."""
     drop: tuple[Drop, ...] = ()
     """Kinds of unusable data to drop and report instead of refusing the whole folder."""
     repair: tuple[Repair, ...] = ()
@@ -122,6 +125,8 @@ class EvaluationTable(Table):
     """Folder or zip, relative to the recipe, laid out as for `data`; all splits are measured on."""
     exclude: tuple[str, ...] = ()
     """Files to ignore, as glob patterns relative to `path`."""
+    layout: str = ""
+    """As for `data`."""
     drop: tuple[Drop, ...] = ()
     """As for `data`; `duplicates` also drops images that are in `data`."""
     repair: tuple[Repair, ...] = ()
@@ -214,7 +219,7 @@ class Recipe(Table):
     unlabelled: UnlabelledTable | None = None
     """Images to adapt to; omit if there are none."""
     evaluation: EvaluationTable | None = None
-    """Images to evaluate on besides the test split of `data`; omit if there are none."""
+    """Images to evaluate on in addition to the test split of `data`; omit if there are none."""
     input: InputTable = InputTable()
     """Input of the teacher and the student; a saved `model` brings its own."""
     teacher: TeacherTable | None = None

@@ -73,11 +73,14 @@ class Images(Protocol):
 class StoredImages:
     """The images of a folder or zip; labels are read on first use."""
 
-    def __init__(self, container: Container, called: str, task: TaskData, role: Role) -> None:
+    def __init__(
+        self, container: Container, called: str, task: TaskData, role: Role, *, layout: str
+    ) -> None:
         self._container = container
         self._called = called
         self._task = task
         self._role = role
+        self._layout = layout
 
     @cached_property
     def listing(self) -> Listing:
@@ -85,7 +88,7 @@ class StoredImages:
         if self._role is Role.UNLABELLED:
             return list_unlabelled(self._container, self._called)
         try:
-            return list_samples(self._container, self._called, self._task)
+            return list_samples(self._container, self._called, self._task, self._layout)
         except DataError as error:
             raise DataError(error.message, remedy=for_table(error.remedy, self._role)) from error
 
@@ -105,7 +108,7 @@ class StoredImages:
 
     def decode(self, name: str) -> NDArray[np.uint8]:
         """Return the pixels of a file; errors as `Images.decode`."""
-        from edgetl.runtime.preprocess import read_image
+        from edgetl.runtime.image_file import read_image
 
         return read_image(io.BytesIO(self._container.read(name)), name=name)
 
@@ -130,15 +133,21 @@ class StoredImages:
         return self._boxes[name]
 
 
-def find_label_kind(path: Path) -> LabelKind:
+def find_label_kind(path: Path, exclude: tuple[str, ...] = (), layout: str = "") -> LabelKind:
     """Return the kind of labels that the images in a folder or zip have.
+
+    Args:
+        path: Folder or zip.
+        exclude: Glob patterns of files to exclude, as for `open_container`.
+        layout: Name of the layout to read; empty to recognise it.
 
     Raises:
         DataError: If there is no such folder or zip.
+        UsageError: If there is no such layout.
     """
-    container = open_container(path)
+    container = open_container(path, exclude=exclude)
     try:
-        return guess_label_kind(container)
+        return guess_label_kind(container, layout)
     finally:
         container.close()
 
@@ -151,6 +160,7 @@ def open_images(
     task: TaskData,
     *,
     role: Role = Role.DATA,
+    layout: str = "",
 ) -> Iterator[Images]:
     """Open images by names; labels are read when the listing is first used.
 
@@ -160,6 +170,7 @@ def open_images(
         exclude: Glob patterns of files to exclude, as for `open_container`.
         task: Sets the kind of labels, or of synthetic images.
         role: Names the table of the recipe; no labels are read with `unlabelled`.
+        layout: Name of the layout to read; empty to recognise it.
 
     Raises:
         DataError: If the data do not exist.
@@ -169,6 +180,6 @@ def open_images(
         return
     container = open_container(path, exclude=exclude, table=role)
     try:
-        yield StoredImages(container, str(path), task, role)
+        yield StoredImages(container, str(path), task, role, layout=layout)
     finally:
         container.close()

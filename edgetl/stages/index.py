@@ -6,6 +6,7 @@ Nothing here depends on what a network sees; `edgetl.stages.view` makes pixels o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import SOURCES
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.data.task_data import TaskData
-from edgetl.errors import DataError, Problem
+from edgetl.errors import DataError, Problem, UsageError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
@@ -41,7 +42,9 @@ from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import LabelKind, Role, Split, Task
 
-_LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
+_DROPS_OF_CLASSES = frozenset(
+    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS}
+)
 
 
 class Settings(Table):
@@ -77,7 +80,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     del made
     data = job.recipe.data
     path = _path(job)
-    with open_images(path, data.synthetic, data.exclude, _task_data(job)) as images:
+    with _open_data(job) as images:
         policy = _split_policy(data, images)
         settings = Settings(
             role=Role.DATA,
@@ -120,7 +123,10 @@ def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
 
 def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTable) -> Settings:
     path = job.folder / Path(table.path).expanduser()
-    with open_images(path, None, table.exclude, _task_data(job), role=role) as images:
+    layout = table.layout if isinstance(table, EvaluationTable) else ""
+    with open_images(
+        path, None, table.exclude, _task_data(job), role=role, layout=layout
+    ) as images:
         return Settings(
             role=role,
             task=job.recipe.task,
@@ -142,18 +148,22 @@ def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTabl
 def _check(job: Job) -> Iterator[Problem]:
     """Yield problems with labels, and too few images to calibrate with."""
     data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
+    unknown = [*_unknown_layouts(job)]
+    if unknown:
+        yield from unknown
+        return
     if _task_data(job).label_kind is LabelKind.CLASSES:
         yield from _box_words(data, Role.DATA, task)
         if job.recipe.evaluation is not None:
             yield from _box_words(job.recipe.evaluation, Role.EVALUATION, task)
-    with open_images(_path(job), data.synthetic, data.exclude, _task_data(job)) as images:
+    with _open_data(job) as images:
         # How many images a split gets depends on names and labels, as long as no image is dropped
         # because of its content.
         names = {sample.name: sample.name for sample in images.listing.samples}
         boxes = {sample.name: sample.boxes for sample in images.listing.samples}
         yield from memory_problems(job, len(names))
         audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
-        if audit.findings and images.listing.label_kind is LabelKind.BOXES:
+        if audit.findings:
             yield from _wrong_labels(job, images)
     available = len(audit.placed[Split(wanted.split)])
     if wanted.count > available:
@@ -164,13 +174,23 @@ def _check(job: Job) -> Iterator[Problem]:
         )
 
 
+def _unknown_layouts(job: Job) -> Iterator[Problem]:
+    """Yield the tables that name a data layout which does not exist."""
+    for role, table in ((Role.DATA, job.recipe.data), (Role.EVALUATION, job.recipe.evaluation)):
+        if table is not None and table.layout:
+            try:
+                SOURCES.check(table.layout)
+            except UsageError as error:
+                yield Problem(f"{role}.layout", f"{error.message}. {error.remedy}")
+
+
 def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
     """Yield entries about labelled boxes in the table of a task without boxes."""
     accept = list(table.accept)
     if role is Role.EVALUATION:
         accept = [kind for kind in accept if kind is not Accept.MISSING_CLASSES]
     for key, kinds in (
-        ("drop", [kind for kind in table.drop if kind not in _LEAVES_OF_IMAGES]),
+        ("drop", [kind for kind in table.drop if kind not in _DROPS_OF_CLASSES]),
         ("repair", table.repair),
         ("accept", accept),
     ):
@@ -204,6 +224,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             settings.exclude,
             task.data,
             role=settings.role,
+            layout=settings.layout,
         ) as images,
         reading_pool() as pool,
     ):
@@ -251,6 +272,13 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
 def _task_data(job: Job) -> TaskData:
     return TASKS.load(job.recipe.task).data
+
+
+def _open_data(job: Job) -> AbstractContextManager[Images]:
+    data = job.recipe.data
+    return open_images(
+        _path(job), data.synthetic, data.exclude, _task_data(job), layout=data.layout
+    )
 
 
 def _path(job: Job) -> Path | None:
