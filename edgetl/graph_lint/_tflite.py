@@ -136,7 +136,7 @@ def _open(file: Path) -> Any:  # noqa: ANN401 - LiteRT has no types
 
 @contextmanager
 def _refused(file: Path) -> Iterator[None]:
-    """Turn what LiteRT raises into one paragraph, without what it writes besides."""
+    """Turn LiteRT's exceptions into one paragraph, and discard its other output."""
     try:
         with silenced():
             yield

@@ -135,7 +135,7 @@ class Lint:
     findings: tuple[Finding, ...]
     """What is cut off, then differences in range; outputs first, worst first."""
     fed: tuple[str, ...]
-    """What was fed to the model besides one image, in sentences."""
+    """What was fed to the model in addition to one image, in sentences."""
     unseen: tuple[Unseen, ...]
 
 
