@@ -122,7 +122,7 @@ class Board(Table):
     systems: tuple[System, ...] = Field(min_length=1)
     """Supported operating systems, the recommended one first."""
     identity: Identity = Identity()
-    """Further properties to compare besides architecture, cores, features and memory; omitted if
+    """Properties to compare in addition to architecture, cores, features and memory; omitted if
     those are sufficient."""
 
     @model_validator(mode="after")

@@ -247,7 +247,7 @@ class Recipe(Table):
     unlabelled: UnlabelledTable | None = None
     """Images to adapt to; omit if there are none."""
     evaluation: EvaluationTable | None = None
-    """Images to evaluate on besides the test split of `data`; omit if there are none."""
+    """Images to evaluate on in addition to the test split of `data`; omit if there are none."""
     input: InputTable = InputTable()
     """Input of the teacher and the student; a saved `model` brings its own."""
     teacher: TeacherTable | None = None

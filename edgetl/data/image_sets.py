@@ -130,7 +130,7 @@ class StoredImages:
 
     def decode(self, name: str) -> NDArray[np.uint8]:
         """Return the pixels of a file; errors as `Images.decode`."""
-        from edgetl.runtime.preprocess import read_image
+        from edgetl.runtime.image_file import read_image
 
         return read_image(io.BytesIO(self._container.read(name)), name=name)
 

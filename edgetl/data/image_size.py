@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from edgetl.runtime.preprocess import DAMAGED, MAX_PIXELS
+from edgetl.runtime.image_file import DAMAGED, MAX_PIXELS
 
 _EXIF_ORIENTATION = 0x0112
 _EXIF_SOURCES = frozenset({"exif", "xmp", "Raw profile type exif", "Raw profile type APP1"})

@@ -129,7 +129,7 @@ def profile_device(
         UsageError: If the device is emulated or has fewer usable cores than `threads`, or there is
             nothing to time.
         MissingPackageError: If packages that make the files are not installed.
-        DeviceError: If the device cannot be reached, or its fingerprint changes meanwhile.
+        DeviceError: If the device cannot be reached, or its fingerprint changes in the meantime.
         EdgetlError: If a network cannot be exported or quantized.
     """
     from edgetl.estimator.graph import read_graph

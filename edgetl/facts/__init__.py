@@ -17,4 +17,4 @@ class FactsModel(BaseModel):
 
 
 class NoFacts(FactsModel):
-    """The facts of a stage that has nothing to report besides its files."""
+    """The facts of a stage that reports nothing but its files."""

@@ -17,7 +17,10 @@ from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.limits import judged_accuracy
 from edgetl.gate.measure import Measurements
 from edgetl.gate.packed import PackedArray, pack, unpack
+from edgetl.placeholder import placeholder
 
+_CONFLICT = b"<<<<<<< "
+"""Begins the first line of each conflict that git leaves in a file."""
 _MOST_PROBLEMS = 3
 """Shown of a file; more would not help."""
 
@@ -32,7 +35,7 @@ class AccuracyRecord(Table):
     images: int = Field(ge=1)
     provenance: str
     split: str | None
-    """Digest of the test images and their labels; None if they were not at hand."""
+    """Digest of the test images and their labels; None if they were not available."""
     predictions: dict[str, PackedArray] | None
     """For the test images, in their order; for a classifier only the top class."""
 
@@ -120,12 +123,14 @@ def read_baseline(path: Path, bundle: Bundle) -> Baseline:
         ConfigError: If it cannot be read, or belongs to another model or target.
     """
     try:
-        baseline = Baseline.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        _refuse_unmerged(path, content)
+        baseline = Baseline.model_validate_json(content)
     except FileNotFoundError as error:
         problems = [Problem("", "no such file")]
         raise ConfigError(str(path), problems, remedy=_command(path, bundle)) from error
     except ValidationError as error:
-        remedy = f"write it again: {_command(path, bundle)}"
+        remedy = _restored(path)
         if _is_foreign(error):
             # The user may need this file, so the remedy does not overwrite it.
             remedy = f"give a file written by: edgetl baseline update {bundle.folder}"
@@ -176,8 +181,33 @@ def baseline_predictions(
             f"{_command(path, bundle)}"
         )
         raise ConfigError(str(path), [problem], remedy=remedy)
-    remedy = f"write it again: {_command(path, bundle)}"
-    return unpack(accuracy.predictions, images, source=str(path), remedy=remedy)
+    return unpack(accuracy.predictions, images, source=str(path), remedy=_restored(path))
+
+
+def _refuse_unmerged(path: Path, content: bytes) -> None:
+    """Refuse a file that git has merged in part, or keeps elsewhere.
+
+    Raises:
+        ConfigError: With the commands that complete it.
+    """
+    instead = placeholder(path)
+    if instead is not None:
+        raise ConfigError(str(path), [Problem("", instead.what)], remedy=instead.remedy)
+    if any(line.startswith(_CONFLICT) for line in content.splitlines()):
+        raise ConfigError(
+            str(path),
+            [Problem("", "has conflicts of a merge that are not resolved")],
+            remedy=f"take the file of one side: git checkout --ours {path}, or git checkout "
+            f"--theirs {path}",
+        )
+
+
+def _restored(path: Path) -> str:
+    """Return the remedy for a damaged file; one of the bundle at hand would let anything pass."""
+    return (
+        f"restore it, for example with: git checkout -- {path}; written from this bundle, it would "
+        "hide what has become worse"
+    )
 
 
 def _command(path: Path, bundle: Bundle) -> str:

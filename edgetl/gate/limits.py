@@ -140,7 +140,7 @@ def _label_problem(labels: tuple[str, ...], others: tuple[str, ...], where: str)
     added = [label for label in labels if label not in others]
     if missing or added:
         lost = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-        new = [f"has {', '.join(map(repr, added))} instead or besides"] if added else []
+        new = [f"has {', '.join(map(repr, added))} instead or in addition"] if added else []
         return f"the contract {' and '.join(lost + new)}; compared with {where}"
     place = next(i for i, pair in enumerate(zip(labels, others, strict=False)) if len({*pair}) > 1)
     return (

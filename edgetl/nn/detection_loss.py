@@ -187,9 +187,9 @@ def _cheapest(places: Tensor, cost: Tensor, rows: Tensor) -> Tensor:
     least = cost.new_full((len(distinct),), torch.inf)
     least = least.scatter_reduce(0, place, cost, "amin")
     is_least = cost == least[place]
-    nobody = torch.iinfo(rows.dtype).max
-    claims = torch.where(is_least, rows, nobody)
-    first = rows.new_full((len(distinct),), nobody).scatter_reduce(0, place, claims, "amin")
+    no_row = torch.iinfo(rows.dtype).max
+    claims = torch.where(is_least, rows, no_row)
+    first = rows.new_full((len(distinct),), no_row).scatter_reduce(0, place, claims, "amin")
     return is_least & (rows == first[place])
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.runtime.errors import EdgetlRuntimeError
+from edgetl.runtime.streams import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_EXIT_USAGE = 2
 _EXIT_MISSING_PACKAGE = 4
 _EXIT_DAMAGED = 6
 _EXIT_STOPPED = 130
@@ -34,6 +36,7 @@ exit codes: 0 done, 1 bug, 2 usage, 3 an image cannot be read (the others are pr
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; expected errors become one paragraph."""
+    escape_unprintable()
     given = _parser().parse_args(arguments)
     try:
         code: int = given.command(given)
@@ -53,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has closed the pipe. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError:
+        return _fail(
+            "there is not enough memory", "stop other programs, or use a smaller model", _EXIT_USAGE
+        )
     except KeyboardInterrupt:
         return _fail("stopped", "run the same command again", _EXIT_STOPPED)
     return code
@@ -79,7 +86,7 @@ def _predict(given: argparse.Namespace) -> int:
         folder=given.draw,
         report=report,
     )
-    for text in texts(predicted, as_json=given.json):
+    for text in texts(predicted, as_json=given.json, encoding=sys.stdout.encoding):
         print(text)
     return exit_code
 

@@ -40,8 +40,9 @@ from edgetl.runtime import tasks
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import TensorInfo
 from edgetl.runtime.errors import COPY_AGAIN, BundleError
+from edgetl.runtime.image_file import read_image
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.preprocess import fit_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,10 +13,10 @@ import numpy as np
 from edgetl.runtime import golden, host
 from edgetl.runtime.closed_loop import Now, Run, take_runs, warm_up
 from edgetl.runtime.errors import BundleError
+from edgetl.runtime.image_file import read_fitted
 from edgetl.runtime.interference import Disturbance, Watch
 from edgetl.runtime.latency import Latency
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.runtime.sensors import EnergyMeter, Sensors
 from edgetl.runtime.sustained import sustain
 from edgetl.runtime.timing_plan import TimingPlan
@@ -122,9 +122,8 @@ class PredictorWork:
         started = self._now()
         if self._takes_image:
             spec = predictor.contract.image
-            image = read_image(next(self._images))
-            inputs = {spec.name: fit_image(image, spec.preprocess)[np.newaxis]}
-            size = (image.shape[0], image.shape[1])
+            pixels, size = read_fitted(next(self._images), spec.preprocess)
+            inputs = {spec.name: pixels[np.newaxis]}
         else:
             inputs = next(self._rows)
         fitted = self._now()

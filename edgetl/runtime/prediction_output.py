@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgetl.runtime.errors import EdgetlRuntimeError, EdgetlUsageError, ImageError
+from edgetl.runtime.image_file import read_image
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,26 +61,34 @@ def predictions(
     files = [None] * len(images) if folder is None else drawn_files(images, folder)
     for path, file in zip(images, files):
         try:
-            image = read_image(path)
+            # All pixels at once are only needed to draw on them.
+            image = None if file is None else read_image(path)
+            prediction = used.predict(path) if image is None else used.predict_array(image)
         except ImageError as error:
             if report is None:
                 raise
             report(error)
             continue
-        prediction = used.predict_array(image)
         row = {"image": str(path), **prediction.row(labels, top)}
         lines = [f"{path}: {line}" for line in prediction.lines(labels, top)]
-        if file is not None:
+        if file is not None and image is not None:
             _save(prediction.draw(image, labels, top), file)
             row["drawn"] = str(file)
             lines.append(f"{path}: drawn in {file}")
         yield PredictionText(tuple(lines), row)
 
 
-def texts(predicted: Iterable[PredictionText], *, as_json: bool) -> Iterator[str]:
+def texts(
+    predicted: Iterable[PredictionText], *, as_json: bool, encoding: str | None = None
+) -> Iterator[str]:
     """Yield the output of a command: the lines of each image, or the rows of all as one JSON list.
 
     If an image fails, the list contains those before it.
+
+    Args:
+        predicted: As `predictions` yields them.
+        as_json: Whether the output is JSON.
+        encoding: Of the stream that it is printed on, UTF-8 if None: JSON escapes what that lacks.
 
     Raises:
         EdgetlRuntimeError: As `predicted` does, after the rows that it had yielded.
@@ -93,10 +101,10 @@ def texts(predicted: Iterable[PredictionText], *, as_json: bool) -> Iterator[str
                 yield "\n".join(text.lines)
     except EdgetlRuntimeError:
         if as_json and rows:
-            yield _listed(rows)
+            yield _listed(rows, encoding)
         raise
     if as_json:
-        yield _listed(rows)
+        yield _listed(rows, encoding)
 
 
 def drawn_files(images: Sequence[Path], folder: Path) -> list[Path]:
@@ -118,8 +126,14 @@ def drawn_files(images: Sequence[Path], folder: Path) -> list[Path]:
     return files
 
 
-def _listed(rows: list[dict[str, object]]) -> str:
-    return json.dumps(rows, indent=2, ensure_ascii=False)
+def _listed(rows: list[dict[str, object]], encoding: str | None) -> str:
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        # JSON's own escapes, which a stream would not use.
+        return json.dumps(rows, indent=2)
+    return text
 
 
 def _save(picture: NDArray[np.uint8], file: Path) -> None:

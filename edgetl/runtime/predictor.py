@@ -15,8 +15,9 @@ from edgetl.runtime.cores import usable_threads
 from edgetl.runtime.engines import Session, open_session
 from edgetl.runtime.errors import BundleError, ContractError
 from edgetl.runtime.frames import check_frame
+from edgetl.runtime.image_file import read_fitted
 from edgetl.runtime.model_files import check_sizes
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.preprocess import fit_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,9 @@ class Predictor:
             BundleError: If the model's outputs are not finite.
             EdgetlUsageError: If the model does not take one image.
         """
-        return self.predict_array(read_image(Path(image)))
+        spec = self.contract.image
+        pixels, size = read_fitted(Path(image), spec.preprocess)
+        return self.predict_inputs({spec.name: pixels[np.newaxis]}, size)
 
     def predict_array(self, image: NDArray[np.uint8], order: Order = "rgb") -> tasks.Prediction:
         """Return the prediction for an upright image, for example a frame of a camera.

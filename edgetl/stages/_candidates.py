@@ -85,7 +85,7 @@ def set_provider(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
 
 
 def runtime_digest(job: Job, formats: Iterable[str]) -> str:
-    """Return the digest of the runtime's files, which predict, are timed, and travel to a device.
+    """Return the digest of the runtime's files, which predict, are timed, and are put on devices.
 
     Args:
         job: Caches the digests of files.

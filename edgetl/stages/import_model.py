@@ -33,7 +33,7 @@ _MOST_NAMED = 5
 
 
 class Settings(Table):
-    """What an imported model depends on besides the images."""
+    """What an imported model depends on in addition to the images."""
 
     files: dict[str, str]
     """SHA-256 of every file, by name."""

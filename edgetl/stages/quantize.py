@@ -152,8 +152,8 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> QuantizationFacts:
     from edgetl.runtime import golden
     from edgetl.runtime.contract import Contract
+    from edgetl.runtime.image_file import read_image
     from edgetl.runtime.model_files import describe_files
-    from edgetl.runtime.preprocess import read_image
 
     source = inputs["float"].folder
     contract = Contract.load(source)

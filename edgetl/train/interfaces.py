@@ -98,7 +98,7 @@ class Validator:
     metric: str
     """Name of the value in files: `top1`."""
     title: str
-    """Its name for people: `top-1`."""
+    """Its display name: `top-1`."""
     take: Callable[[nn.Module], Validation]
     """For a network in evaluation mode, on any device."""
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from edgetl.cli import COMMANDS, edgetl
+from edgetl.cli import COMMANDS, edgetl, main
 from edgetl.store.store import Request, Store
 
 _FRAMEWORKS = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "litert_torch", "numpy", "PIL")
@@ -252,3 +252,19 @@ def test_generated_images_result_in_a_recipe_that_plans(tmp_path: Path) -> None:
     plan = _edgetl("plan", "images/recipe.yaml", "--set", "calibration=random-128", cwd=tmp_path)
     assert plan.returncode == 3  # 60 images are too few for 128 of the training split
     assert "128" in plan.stderr
+
+
+def test_lack_of_memory_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**options: object) -> None:
+        raise MemoryError(options)
+
+    monkeypatch.setattr(edgetl, "main", refuse)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "edgetl: there is not enough memory\n"
+        "  stop other programs, or use a machine with more; finished work is kept\n"
+    )

@@ -94,8 +94,35 @@ def test_baseline_of_another_model_and_target_is_refused(bundle: Bundle, file: P
     assert error.value.remedy.startswith("give the baseline of this model, or write it again: ")
 
 
-def _command(file: Path, bundle: Bundle) -> str:
-    return f"write it again: edgetl baseline update {bundle.folder} --out {file}"
+def _restored(file: Path) -> str:
+    return (
+        f"restore it, for example with: git checkout -- {file}; written from this bundle, it would "
+        "hide what has become worse"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(
+            '{\n<<<<<<< HEAD\n  "version": 1\n=======\n  "version": 2\n>>>>>>> main\n}\n',
+            r"has conflicts of a merge that are not resolved\n  take the file of one side: git "
+            r"checkout --ours \S+/baseline\.json, or git checkout --theirs \S+/baseline\.json$",
+            id="conflict",
+        ),
+        pytest.param(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            r"is a Git LFS pointer, not the file itself\n  run `git lfs pull`",
+            id="lfs pointer",
+        ),
+    ],
+)
+def test_file_that_git_has_not_completed_is_refused_with_its_command(
+    bundle: Bundle, file: Path, content: str, message: str
+) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=rf"baseline\.json: {message}"):
+        read_baseline(file, bundle)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +154,7 @@ def test_torn_baseline_is_refused(bundle: Bundle, file: Path) -> None:
     file.write_text(file.read_text()[:100])
     with pytest.raises(ConfigError, match=r"baseline\.json: invalid json: eof while") as error:
         read_baseline(file, bundle)
-    assert error.value.remedy == _command(file, bundle)
+    assert error.value.remedy == _restored(file)
 
 
 def _edit(file: Path, place: str, value: object) -> None:
@@ -183,7 +210,7 @@ def test_edited_baseline_is_refused(
         baseline_predictions(
             read_baseline(file, bundle), bundle, find_images(bundle, backend.store), file
         )
-    assert error.value.remedy == _command(file, bundle)
+    assert error.value.remedy == _restored(file)
 
 
 def test_answers_without_the_images_that_they_belong_to_are_refused(

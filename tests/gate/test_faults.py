@@ -254,7 +254,7 @@ def test_class_that_was_never_verified_fails_the_labels(
     dataclasses.replace(contract, labels=("red", "green", "cyan")).save(good)
     backend.seal(good)
     assert _reason(check(good), "labels") == (
-        "the contract lacks 'blue' and has 'cyan' instead or besides; compared with "
+        "the contract lacks 'blue' and has 'cyan' instead or in addition; compared with "
         "the verification"
     )
 

@@ -246,3 +246,42 @@ def test_file_without_an_image_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"no input is an image, .+: 'image' \(1, 10\)"):
         lint(writer.write(tmp_path, output))
+
+
+@pytest.mark.parametrize(
+    ("kind", "custom", "version", "message"),
+    [
+        pytest.param(
+            "CUSTOM", b"edgetpu-custom-op", 1,
+            r"'edgetpu-custom-op', which LiteRT \S+ does not have\n  give the file from before the",
+            id="Edge TPU",
+        ),
+        pytest.param(
+            "CUSTOM", b"MyNMS", 1,
+            r"'MyNMS', which LiteRT \S+ does not have\n  export the model without it; detectors",
+            id="custom",
+        ),
+        pytest.param(
+            "CUSTOM", b"FlexErf", 1, r"'FlexErf', .*\n  convert the model without `SELECT_TF_OPS`",
+            id="TensorFlow",
+        ),
+        pytest.param(
+            "RELU", None, 99,
+            r"'RELU version 99', which LiteRT \S+ does not have\n  install a newer ai-edge-litert",
+            id="newer",
+        ),
+    ],
+)  # fmt: skip
+def test_operation_that_litert_does_not_have_is_refused_with_its_remedy(
+    tmp_path: Path, kind: str, custom: bytes | None, version: int, message: str
+) -> None:
+    shape = [1, 8, 8, 3]
+    writer = Writer(shape)
+    output = writer.operate(kind, [0], writer.tensor("out", shape))
+    writer.model.operatorCodes[0].customCode = custom
+    writer.model.operatorCodes[0].version = version
+
+    with pytest.raises(
+        ConfigError, match=rf"cannot be run by LiteRT: it uses the operation {message}"
+    ):
+        lint(writer.write(tmp_path, output))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from PIL import Image
 from edgetl.runtime.__main__ import main
 from edgetl.runtime.bundle import digest_file
 from edgetl.runtime.contract import Contract
+
+_ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -309,6 +312,76 @@ def test_help_imports_neither_numpy_nor_an_engine() -> None:
         "sys.exit(bool({'numpy', 'PIL', 'onnxruntime'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=-3, check=False).returncode == 0
+
+
+_OLD_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("program", ["edgetl.runtime", "edgetl"])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({"PYTHONIOENCODING": "ascii"}, id="ascii"),
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, id="latin-1"),
+        pytest.param({"PYTHONIOENCODING": "utf-8"}, id="strict UTF-8"),
+        pytest.param(_OLD_LOCALE, id="old locale"),
+    ],
+)
+def test_text_that_the_terminal_lacks_is_escaped(
+    detector_folder: Path, tmp_path: Path, program: str, variables: dict[str, str]
+) -> None:
+    # A class with an umlaut, letters that are not in Latin-1, and a name that is no text at all.
+    names = ["Łódź.png".encode(), b"b\xff.png"]
+    for name in names:
+        Image.new("RGB", (64, 64), (255, 0, 153)).save(tmp_path / os.fsdecode(name), "PNG")
+    command: list[str | bytes] = [
+        sys.executable,
+        "-m",
+        program,
+        "predict",
+        str(detector_folder),
+        *names,
+        "none.png",
+    ]
+    environment = {**os.environ, **variables, "PYTHONPATH": str(_ROOT)}
+    for option in ([], ["--json"]):
+        done = subprocess.run(
+            [*command, *option], cwd=tmp_path, env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == 3, done.stderr
+        assert b"no such file" in done.stderr
+        assert b"Traceback" not in done.stderr
+        if option:
+            rows = json.loads(done.stdout)
+            assert [row["objects"][0]["label"] for row in rows] == ["rote Öse"] * 2
+        else:
+            assert len(done.stdout.splitlines()) == 4
+
+
+def test_names_that_are_no_text_pass_through_a_stream_that_keeps_them(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (32, 32), (0, 200, 0)).save(tmp_path / os.fsdecode(b"b\xff.png"), "PNG")
+    command: list[str | bytes] = [sys.executable, "-m", "edgetl.runtime", "predict"]
+    command += [str(model_folder), b"b\xff.png"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"}
+    environment["PYTHONPATH"] = str(_ROOT)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert done.stdout == b"b\xff.png: green 0.7870\n"
+
+
+def test_lack_of_memory_is_a_sentence(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MemoryError(arguments)
+
+    monkeypatch.setattr("edgetl.runtime.predictor.open_session", refuse)
+    assert main(["predict", str(bundle), str(bundle / "golden-0.png")]) == 2
+    assert capsys.readouterr().err == (
+        "edgetl.runtime: there is not enough memory\n"
+        "  stop other programs, or use a smaller model\n"
+    )
 
 
 def test_reader_that_stops_is_no_error(bundle: Path, image: Path) -> None:

@@ -21,7 +21,8 @@ from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file, digest_folder
 from edgetl.pipeline.job import roots_of
 from edgetl.pipeline.planner import all_stages
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.image_file import read_image
+from edgetl.runtime.preprocess import fit_image
 from edgetl.stages import Job, Node, Workspace
 from edgetl.stages.index import STAGE
 from edgetl.stages.view import STAGE as VIEW

@@ -120,5 +120,8 @@ def test_edited_baseline_ends_in_one_paragraph(
             "edgetl: baseline.json: accuracy.predictions: has nothing; the predictions of this "
             "model are logits"
         ),
-        "  write it again: edgetl baseline update dist/host --out baseline.json",
+        (
+            "  restore it, for example with: git checkout -- baseline.json; written from this "
+            "bundle, it would hide what has become worse"
+        ),
     ]
