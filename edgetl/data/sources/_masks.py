@@ -105,7 +105,7 @@ class _Look:
 def _covered_by_few_colours(container: Container, name: str) -> bool | None:
     import numpy as np
 
-    from edgetl.runtime.preprocess import read_image
+    from edgetl.runtime.image_file import read_image
 
     try:
         pixels = read_image(io.BytesIO(container.read(name)), name=name)
