@@ -36,7 +36,7 @@ from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.tasks import TASKS
 from edgetl.train.weights import load_into, read_weights
-from edgetl.types import Precision, Split, Task
+from edgetl.types import Precision, Split
 
 _EVALUATION = TASKS.load("detection").evaluation
 
@@ -111,7 +111,7 @@ def _contract(
     with torch.inference_mode():
         predictions = case.network(torch.zeros((1, spec.input.size, spec.input.size, 3)))
     return Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=spec.classes,
         format=name,
         files=files,
@@ -156,7 +156,7 @@ def _dataset(folder: Path, images: Images, spec: ModelSpec) -> Dataset:
     items = [Item(sample.name, 0, "") for sample in samples]
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=spec.classes,
         preprocess=spec.preprocess,
         items={**nothing, Split.TEST: items},

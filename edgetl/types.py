@@ -1,4 +1,4 @@
-"""Words that every layer shares: tasks, splits, precisions, facts."""
+"""Words that every layer shares: splits, precisions, facts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ Facts: TypeAlias = dict[str, Fact]
 
 MIB: Final = 1 << 20
 """Bytes of a mebibyte."""
-
-
-class Task(StrEnum):
-    """What a model answers."""
-
-    CLASSIFICATION = "classification"
-    """Which class an image shows."""
-    DETECTION = "detection"
-    """Where on an image which objects are."""
 
 
 class LabelKind(StrEnum):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
-from edgetl.types import Fact, Task
+from edgetl.types import Fact
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -195,8 +195,9 @@ class Recipe(Table):
 
     name: Name
     """Name of the model, used in file names and reports."""
-    task: Task
-    """What the model predicts."""
+    task: str
+    """What the model predicts: the name of a folder in `edgetl/tasks/`, or that of a task which an
+    installed package brings."""
     data: DataTable
     unlabelled: UnlabelledTable | None = None
     """Images to adapt to; omit if there are none."""

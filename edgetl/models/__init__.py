@@ -18,7 +18,6 @@ from edgetl.config.table import Table
 from edgetl.errors import StoreError, UsageError
 from edgetl.nn.edits import EDITS, SavedEdit
 from edgetl.plugins import Slot
-from edgetl.types import Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy, nor for torch
     from torch import Tensor, nn
@@ -67,8 +66,8 @@ class Family(Protocol):
         """Raised when the same arguments of `build` give another network than before."""
 
     @property
-    def task(self) -> Task:
-        """What its networks predict."""
+    def task(self) -> str:
+        """Name of the task that its networks are for."""
 
     @property
     def min_size(self) -> int:
@@ -174,7 +173,7 @@ def as_classifier(family: Family) -> ClassifierFamily:
         TypeError: If it is none.
     """
     if not isinstance(family, ClassifierFamily):
-        raise TypeError(f"a family for {family.task.value} has no features for a linear head")
+        raise TypeError(f"a family for {family.task} has no features for a linear head")
     return family
 
 
@@ -185,7 +184,7 @@ def as_detector(family: Family) -> DetectorFamily:
         TypeError: If it is none.
     """
     if not isinstance(family, DetectorFamily):
-        raise TypeError(f"a family for {family.task.value} predicts no maps of boxes")
+        raise TypeError(f"a family for {family.task} predicts no maps of boxes")
     return family
 
 
@@ -193,7 +192,7 @@ class ModelSpec(Table):
     """What is needed to build a trained model again and to feed it: the content of `model.json`."""
 
     schema_version: Literal[2] = 2
-    task: Task
+    task: str
     family: str
     family_version: int
     width: float = Field(gt=0.0)

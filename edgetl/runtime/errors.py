@@ -48,6 +48,12 @@ class BundleError(EdgetlRuntimeError):
     exit_code = 6
 
 
+class TaskError(EdgetlRuntimeError):
+    """The device half of a task is not installed or cannot be used."""
+
+    exit_code = 4
+
+
 class EngineError(EdgetlRuntimeError):
     """An inference engine is not installed or cannot run the model on the requested provider."""
 

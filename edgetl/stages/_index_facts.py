@@ -10,7 +10,7 @@ from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
-from edgetl.types import Facts, LabelKind, Role, Split, Task
+from edgetl.types import Facts, LabelKind, Role, Split
 
 _MAX_SHOWN = 3
 
@@ -48,7 +48,7 @@ def _unlabelled_summary(facts: DatasetFacts) -> str:
 
 def facts_of(
     role: Role,
-    task: Task,
+    task: str,
     audit: Audit,
     images: Images,
     progress: Progress,

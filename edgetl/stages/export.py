@@ -15,7 +15,7 @@ from edgetl.errors import EdgetlError, MissingPackage, Problem, UsageError
 from edgetl.evaluation import Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import ExportFacts, NmsFacts
-from edgetl.plugins import ENGINES
+from edgetl.plugins import DEVICE_HALVES, ENGINES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import deployed_name, deployed_node, size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
@@ -77,7 +77,12 @@ def _formats(job: Job) -> tuple[str, ...]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield keys that nothing reads and formats that no exporter writes."""
+    """Yield keys that nothing reads, and tasks and formats that no device or exporter knows."""
+    try:
+        DEVICE_HALVES.check(job.recipe.task)
+    except UsageError as error:
+        what = f"'{job.recipe.task}' cannot be deployed: {error.message}; {error.remedy}"
+        yield Problem("task", what)
     if job.recipe.nms is not None and not TASKS.load(job.recipe.task).has_nms:
         tasks = [f"`task: {name}`" for name in TASKS.names() if TASKS.load(name).has_nms]
         yield Problem("nms", f"is only read for {' and '.join(tasks)}; remove it")
@@ -132,7 +137,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     tensors = exporter.export(network, examples, evaluation.outputs, work.out)
     nms = _nms_settings(evaluation, dataset, inputs["model"], settings.nms)
     contract = Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=spec.classes,
         format=settings.format,
         files=describe_files(work.out, exporter.files),

@@ -39,7 +39,7 @@ from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_cla
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import LabelKind, Role, Split, Task
+from edgetl.types import LabelKind, Role, Split
 
 _LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
 
@@ -48,7 +48,7 @@ class Settings(Table):
     """What the index of a dataset depends on besides those of other roles."""
 
     role: Role
-    task: Task
+    task: str
     content: str
     """Digest of names, classes and contents of all images and labels."""
     test_is_val: bool
@@ -164,7 +164,7 @@ def _check(job: Job) -> Iterator[Problem]:
         )
 
 
-def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
+def _box_words(table: DataTable | EvaluationTable, role: Role, task: str) -> Iterator[Problem]:
     """Yield what a table of a task without boxes allows that only labelled boxes can have."""
     accept = list(table.accept)
     if role is Role.EVALUATION:

@@ -92,17 +92,18 @@ def _inputs(
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield the limits of accuracy that another task has."""
-    own, others = job.recipe.task, [name for name in TASKS.names() if name != job.recipe.task]
+    own = job.recipe.task
     known = TASKS.load(own).limits
-    limits = {limit: task for task in others for limit in TASKS.load(task).limits}
+    # Every limit belongs to one of edgetl's own tasks, so no other package is imported.
+    others = {limit: task for task in TASKS.built_in() for limit in TASKS.load(task).limits}
     for target in job.targets:
-        for name, task in limits.items():
+        for name, task in others.items():
             if name in known or target.limits.bound(name) is None:
                 continue
             yield Problem(
                 "targets",
                 f"targets/{target.name}.yaml: limits.{name} is for {task}; "
-                f"{own} has {', '.join(known)}",
+                f"{own} has {', '.join(known) or 'no limit of accuracy'}",
             )
 
 
@@ -227,11 +228,12 @@ def _write_bundle(
 ) -> None:
     """Write the model folder, the runtime, and a manifest with the digest of every file."""
     from edgetl.runtime.bundle import MANIFEST_FILE, SCHEMA, runtime_files
+    from edgetl.runtime.contract import Contract
 
     candidate, target = chosen.candidate, settings.target
     file = inputs[Part.FILE.of(candidate)]
     sources = {name: file.file(name) for name in file.manifest.files}
-    sources |= runtime_files([candidate.format])
+    sources |= runtime_files([candidate.format], [Contract.load(file.folder).task])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
