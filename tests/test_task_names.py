@@ -50,6 +50,8 @@ def test_a_comparison_would_be_noticed(source: str) -> None:
     [
         "task: Task = Task.DETECTION",
         "METHOD = Method(version=1, tasks=(Task.DETECTION,))",
+        "METHOD = Method(version=1, tasks=('detection',))",
+        "class A:\n    task: str = 'detection'",
         "for task in Task: names.append(task)",
         "fits = task in method.tasks",
     ],
