@@ -163,6 +163,18 @@ class DetectorFamily(Family, Protocol):
         """Names of the submodules to distil features from: the last ones of stride 8, 16, 32."""
 
 
+@runtime_checkable
+class TokensFamily(Family, Protocol):
+    """A family of networks that take one or several rows of token ids, each ``(N, L)``.
+
+    They are given them as they are: normalisation and sizes of images mean nothing here.
+    """
+
+    @property
+    def token_length(self) -> int:
+        """Number L of token ids of every input."""
+
+
 FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", "edgetl.families")
 
 
@@ -309,25 +321,28 @@ def _check_version(folder: Path, what: str, saved: int, installed: int) -> None:
 
 
 def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
-    """Return the network as it is exported: raw pixels in, decoded outputs, in evaluation mode.
+    """Return the network as it is exported: raw inputs in, decoded outputs, in evaluation mode.
 
     Args:
         spec: What the module is and how it is fed.
         module: As `build` and `load_model` return it; copied, not changed.
 
     Returns:
-        A module that takes `(N, H, W, 3)`, float32, RGB in 0..255, and gives logits `(N, K)`, or
-        boxes `(N, M, 4)`, xyxy in 0..1 of the input, and scores `(N, M, K)` in 0..1.
+        A module that takes `(N, H, W, 3)`, float32, RGB in 0..255, or the token ids of a
+        `TokensFamily`, and gives logits `(N, K)`, or boxes `(N, M, 4)`, xyxy in 0..1 of the input,
+        and scores `(N, M, K)` in 0..1.
     """
     import copy
 
     from edgetl.nn.folding import fold_focus, fold_norms
     from edgetl.nn.layers import RawPixels
 
-    size = spec.input.size
-    network = FAMILIES.load(spec.family).decoded(copy.deepcopy(module).eval(), size)
+    size, family = spec.input.size, FAMILIES.load(spec.family)
+    network = family.decoded(copy.deepcopy(module).eval(), size)
     fold_focus(network)
     fold_norms(network)
+    if isinstance(family, TokensFamily):
+        return network.eval()
     return RawPixels(network, spec.mean, spec.std, row=size).eval()
 
 

@@ -118,6 +118,18 @@ def test_outputs_are_named(evaluation: Evaluation, task: str) -> None:
     assert tuple(PERFECT[task]()) == evaluation.outputs
 
 
+def test_models_are_given_the_samples_of_the_rows_asked_for(
+    evaluation: Evaluation, dataset: Dataset
+) -> None:
+    whole = evaluation.inputs(dataset, TEST, slice(None))
+    part = evaluation.inputs(dataset, TEST, slice(2, 5))
+
+    assert {len(values) for values in whole.values()} == {COUNT}
+    assert list(part) == list(whole)
+    for name, values in whole.items():
+        assert np.array_equal(part[name], values[2:5])
+
+
 def test_images_with_a_class_or_a_box_show_something(
     evaluation: Evaluation, dataset: Dataset
 ) -> None:
