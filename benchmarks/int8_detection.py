@@ -35,7 +35,8 @@ from edgetl.runtime.model_files import ModelFile, describe_files
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.tasks import TASKS
-from edgetl.train.weights import load_into, read_weights
+from edgetl.train.weights import load_into
+from edgetl.train.weights_file import read_weights
 from edgetl.types import Precision, Split
 
 _EVALUATION = TASKS.load("detection").evaluation

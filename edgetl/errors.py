@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -161,3 +162,15 @@ class DeviceError(EdgetlError):
     """A device cannot be reached, or what ran on it failed."""
 
     exit_code = ExitCode.DEVICE_UNREACHABLE
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the one of `known` that was probably meant by `name`; empty if none is like it."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
+
+
+def known_names(name: str, known: Collection[str]) -> str:
+    """Return ``Did you mean 'onnx'? Known: onnx, tflite.``, the remedy for an unknown name."""
+    meant = closest(name, known)
+    hint = f"Did you mean '{meant}'? " if meant else ""
+    return f"{hint}Known: {', '.join(known)}."

@@ -13,7 +13,6 @@ its plug-in is asked for.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -22,7 +21,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from edgetl.errors import MissingPackage, MissingPackageError, PluginError, UsageError
+from edgetl.errors import (
+    MissingPackage,
+    MissingPackageError,
+    PluginError,
+    UsageError,
+    known_names,
+)
 from edgetl.runtime.installed import IMPORT_FAILURES, InstalledPlugin, installed_plugins
 
 Contract = TypeVar("Contract")
@@ -173,12 +178,7 @@ class Slot(Generic[Contract]):
         return cast("Contract", getattr(module, attribute) if attribute else module)
 
     def _unknown(self, name: str) -> UsageError:
-        known = self.names()
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f"Did you mean '{close[0]}'? " if close else ""
-        return UsageError(
-            f"unknown {self.noun} '{name}'", remedy=f"{meant}Known: {', '.join(known)}."
-        )
+        return UsageError(f"unknown {self.noun} '{name}'", remedy=known_names(name, self.names()))
 
     def _shared(self, name: str, plugins: list[InstalledPlugin], *, built_in: bool) -> PluginError:
         owners = [plugin.owner for plugin in plugins]

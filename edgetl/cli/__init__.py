@@ -112,7 +112,12 @@ def _fail_for_files(error: OSError) -> None:
 
 def fail(message: str, remedy: str, exit_code: int) -> None:
     """Print one paragraph on standard error and end the process."""
+    print_error(message, remedy)
+    sys.exit(exit_code)
+
+
+def print_error(message: str, remedy: str) -> None:
+    """Print one paragraph on standard error."""
     click.echo(f"edgetl: {message}", err=True)
     if remedy:
         click.echo(f"  {remedy}", err=True)
-    sys.exit(exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from edgetl.config.table import Table
+from edgetl.errors import closest
 from edgetl.runtime import engines
 
 OLDEST_PYTHON = (3, 9)
@@ -90,8 +90,8 @@ class System(Table):
                 known |= dict.fromkeys(engines.packages(kind, provider))
         for name in versions:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                meant = f"did you mean '{close[0]}'? " if close else ""
+                close = closest(name, known)
+                meant = f"did you mean '{close}'? " if close else ""
                 raise ValueError(f"unknown engine '{name}'; {meant}known: {', '.join(known)}")
         return versions
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import TypeVar
 from edgetl.config.calibration import Calibration
 from edgetl.config.check import check_table
 from edgetl.config.method_keys import MethodKeys, Selection, select
-from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
+from edgetl.config.recipe import Recipe, models_of
 from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.config.yaml_file import Document, dotted, override, parse_override, read_document
-from edgetl.errors import ConfigError, Problem
+from edgetl.errors import ConfigError, Problem, closest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ENDINGS = {".yaml", ".yml"}
@@ -89,11 +88,10 @@ def load_recipe(
         if table is not None:
             tables[stage] = table
     refinements: dict[str, tuple[Refinement, ...]] = {}
-    for key, model_table in _models(recipe):
+    refining = {**(refining_tables or {}), **unused}
+    for key, each in models_of(recipe, tables).items() if recipe is not None else ():
         place = (key, "refine")
-        entries = model_table.refine
-        refining = {**(refining_tables or {}), **unused}
-        refinements[key], wrong = check_refinements(document, place, entries, refining)
+        refinements[key], wrong = check_refinements(document, place, each.refine, refining)
         problems += wrong
     if recipe is None or problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
@@ -170,8 +168,8 @@ def _task(document: Document, tasks: Sequence[str]) -> str | None:
 
 def _unknown_task(document: Document, tasks: Sequence[str]) -> Problem:
     given = str(document.data["task"])
-    close = difflib.get_close_matches(given.lower(), tasks, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    close = closest(given.lower(), tasks)
+    hint = f"did you mean '{close}'? " if close else ""
     *others, last = (f"'{task}'" for task in tasks)
     known = f"{', '.join(others)} or {last}" if others else last
     what = f"is '{given}'; {hint}must be {known}"
@@ -184,14 +182,6 @@ def _others(
     """Return the tables that an unknown key of table `name` may have been meant for."""
     others = {other: table for other, table in known.items() if other != name}
     return {**selection.elsewhere(), **others}
-
-
-def _models(recipe: Recipe | None) -> Iterator[tuple[str, TeacherTable | StudentTable]]:
-    """Yield the key and the table of every model."""
-    if recipe is not None:
-        yield "teacher", recipe.teacher
-        if recipe.student is not None:
-            yield "student", recipe.student
 
 
 def _load_named(
@@ -239,6 +229,6 @@ def _recipe_path(name: str) -> tuple[Path, str]:
 
 def _suggest(name: str, known: Mapping[str, Path]) -> str:
     folded = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=1)
-    hint = f"did you mean '{folded[close[0]]}'? " if close else ""
+    close = closest(name.lower(), folded)
+    hint = f"did you mean '{folded[close]}'? " if close else ""
     return f"{hint}known: {', '.join(sorted(known)) or 'none'}"

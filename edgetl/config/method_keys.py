@@ -6,7 +6,6 @@ another method is an unknown key, and the error can say which method it belongs 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BeforeValidator, Field, create_model
 
 from edgetl.config.table import Table
+from edgetl.errors import closest
 
 
 class Method(Protocol):
@@ -112,11 +112,11 @@ def _name_problem(name: object, keys: MethodKeys, task: str) -> str:
             return ""
         tasks = " and ".join(f"`task: {each}`" for each in method.tasks or ())
         what = f"{keys.noun} '{name}' is for {tasks}"
-        close = []
+        close = ""
     else:
         what = f"unknown {keys.noun} {name!r}"
-        close = difflib.get_close_matches(str(name), keys.names_for(task), n=1)
-    hint = f" did you mean '{close[0]}'?" if close else ""
+        close = closest(str(name), keys.names_for(task))
+    hint = f" did you mean '{close}'?" if close else ""
     return f"{what};{hint} known for `task: {task}`: {', '.join(keys.names_for(task))}"
 
 

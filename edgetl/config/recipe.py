@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -144,7 +145,14 @@ class InputTable(Table):
     """Position of the image in the letterbox."""
 
 
-class TeacherTable(Table):
+class ModelTable(Table):
+    """A model: where its chain begins, and the steps that refine it."""
+
+    refine: tuple[RefineEntry, ...] = ()
+    """Steps that change the model, in order, each `{stage: {options}}`."""
+
+
+class TeacherTable(ModelTable):
     """The pretrained model to fine-tune."""
 
     family: Name
@@ -152,14 +160,13 @@ class TeacherTable(Table):
     width: float = Field(default=1.0, gt=0.0, le=2.0)
     """Width multiplier of the channels."""
     weights: str = "imagenet"
-    """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
+    """`imagenet` (torchvision's download), `none`, or a file that ends in .pth, .pt, .ckpt,
+    .pth.tar, .bin or .safetensors."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
-    refine: tuple[RefineEntry, ...] = ()
-    """Steps that change the trained model, in order, each `{stage: {options}}`."""
 
 
-class StudentTable(Table):
+class StudentTable(ModelTable):
     """The small model that is distilled from the teacher and deployed."""
 
     family: Name
@@ -170,8 +177,6 @@ class StudentTable(Table):
     """As for the teacher."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
-    refine: tuple[RefineEntry, ...] = ()
-    """As for the teacher."""
 
 
 class NmsTable(Table):
@@ -217,3 +222,14 @@ class Recipe(Table):
     """Seed of everything random except the split: initial weights, order, augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Training device; `auto` uses a GPU if there is one."""
+
+
+def models_of(recipe: Recipe, tables: Mapping[str, Table]) -> dict[str, ModelTable]:
+    """Return the models of a recipe by their keys, each after its teacher.
+
+    Args:
+        recipe: The fixed part.
+        tables: Those of its stages, among them the models that stages of other packages read.
+    """
+    named = {**dict(recipe), **tables}
+    return {name: table for name, table in named.items() if isinstance(table, ModelTable)}

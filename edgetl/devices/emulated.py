@@ -15,7 +15,6 @@ It is not a sandbox: a program in it can read and write this machine's files.
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
@@ -46,7 +45,7 @@ from edgetl.devices._rootfs import (
     make_rootfs,
 )
 from edgetl.devices._wheels import ENGINES, IMAGES, install
-from edgetl.errors import UsageError
+from edgetl.errors import UsageError, known_names
 from edgetl.runtime.bundle import runtime_files
 from edgetl.types import Facts
 
@@ -277,11 +276,7 @@ def parse(address: str) -> EmulatedDevice:
 def _check(what: str, name: str, known: Iterable[str], address: str) -> None:
     names = tuple(known)
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"Did you mean '{close[0]}'? " if close else ""
-        raise UsageError(
-            f"unknown {what} '{name}' in '{address}'", remedy=f"{hint}Known: {', '.join(names)}."
-        )
+        raise UsageError(f"unknown {what} '{name}' in '{address}'", remedy=known_names(name, names))
 
 
 def _mirror(text: str, address: str) -> str:

@@ -9,6 +9,9 @@ from edgetl.config.limits import Limits
 from edgetl.facts import FactsModel
 from edgetl.types import Provenance
 
+BUNDLE_FOLDER = "bundle"
+"""Folder of the artifact that a device can run; absent if no candidate was chosen."""
+
 
 class Verdict(StrEnum):
     """What is known of one candidate."""
@@ -41,6 +44,11 @@ class Part(StrEnum):
         """Return the name of the package's input that is this part of `candidate`."""
         key = (candidate.model, candidate.format, candidate.precision.value, candidate.provider)
         return f"{self.value}/{'/'.join(key)}"
+
+    @classmethod
+    def is_in(cls, name: str) -> bool:
+        """Return whether the package's input `name` is part of a candidate."""
+        return name.startswith(tuple(f"{part.value}/" for part in cls))
 
 
 class CandidateRow(FactsModel):

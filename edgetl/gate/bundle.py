@@ -13,7 +13,7 @@ from edgetl import __version__
 from edgetl.errors import ConfigError, Problem, StoreError
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.runtime.bundle import MANIFEST_FILE
-from edgetl.runtime.errors import BundleError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Facts, Split
 
@@ -112,7 +112,7 @@ def _unreadable(path: Path, error: ValidationError) -> BundleError:
     place = ".".join(map(str, errors[0]["loc"])) or "the file"
     return BundleError(
         f"{path} cannot be read: {place}: {errors[0]['msg'].lower()}",
-        remedy="copy the whole folder again from where it was made",
+        remedy=COPY_AGAIN,
     )
 
 

@@ -126,7 +126,11 @@ def run(
     attempt = _Attempt(store, stages, listener)
     try:
         while True:
-            plan = plan_round(job, stages, Finder(store, stages).find)
+            finder = Finder(store, stages)
+            plan = plan_round(job, stages, finder.find)
+            for node in plan.nodes:
+                if finder.find(node) is None:
+                    stages[node.stage].prepare(node.settings)
             artifacts = attempt.obtain_all(plan.nodes)
             for node in plan.undecided:
                 if node not in artifacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from edgetl.config.load import (
@@ -16,7 +16,7 @@ from edgetl.config.load import (
 from edgetl.config.yaml_file import Document
 from edgetl.errors import ConfigError, EdgetlError, Problem, join_errors
 from edgetl.pipeline.planner import in_order
-from edgetl.stages import STAGES, Job, Stage
+from edgetl.stages import STAGES, Job, Root, Stage
 from edgetl.store.store import Store
 from edgetl.tasks import TASKS
 
@@ -68,7 +68,9 @@ def load_job(
         calibration=calibration,
         folder=loaded.folder,
         digest=store.memory.digest,
+        once=store.once,
         refinements=loaded.refinements,
+        roots=roots_of(loaded.refinements, stages.values()),
     )
     try:
         problems = [problem for stage in stages.values() for problem in stage.check(job)]
@@ -83,6 +85,16 @@ def load_job(
     if errors:
         raise join_errors(errors)
     return job
+
+
+def roots_of(models: Iterable[str], stages: Iterable[Stage]) -> dict[str, Root]:
+    """Return how the chain of each of `models` begins, by the name of the model, in their order.
+
+    Raises:
+        KeyError: If no stage makes a model.
+    """
+    roots = {stage.root.model: stage.root for stage in stages if stage.root}
+    return {name: roots[name] for name in models}
 
 
 def _loaded(load: Callable[[str], Named], name: str, errors: list[ConfigError]) -> Named | None:

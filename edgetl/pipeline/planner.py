@@ -15,7 +15,7 @@ from functools import cache
 from graphlib import TopologicalSorter
 
 from edgetl.stages import (
-    MODEL_KINDS,
+    MODEL_KIND,
     STAGES,
     Job,
     Node,
@@ -59,7 +59,8 @@ def in_order(given: Iterable[Stage]) -> Mapping[str, Stage]:
     stages = {stage.name: stage for stage in given}
     makers: dict[str, set[str]] = {}
     for name, stage in stages.items():
-        makers.setdefault(stage.makes, set()).add(name)
+        for kind in _kinds(stage):
+            makers.setdefault(kind, set()).add(name)
     for name, stage in stages.items():
         unknown = sorted(set(stage.needs) - set(makers))
         if unknown:
@@ -101,31 +102,37 @@ def plan_round(
         return artifact
 
     job = dataclasses.replace(job, decision=decision)
-    made: dict[str, list[Node]] = {stage.makes: [] for stage in stages.values()}
+    made: dict[str, list[Node]] = {kind: [] for stage in stages.values() for kind in _kinds(stage)}
     nodes: list[Node] = []
     undecided: dict[Node, None] = {}
     open_kinds: set[str] = set()
     for stage in stages.values():
         if open_kinds & _needs(stages, stage.name):
-            open_kinds.add(stage.makes)
+            open_kinds.update(_kinds(stage))
             continue
         try:
             chains = [_chain(job, stages, stage, root, made) for root in stage.plan(job, made)]
         except UndecidedError as error:
             undecided[error.node] = None
-            open_kinds.add(stage.makes)
+            open_kinds.update(_kinds(stage))
             continue
         for chain in chains:
             nodes += chain
-            made[stage.makes].append(chain[-1])
+            for kind in _kinds(stage):
+                made[kind].append(chain[-1])
     _check_labels(nodes)
     return Plan(tuple(nodes), tuple(undecided))
+
+
+def _kinds(stage: Stage) -> tuple[str, ...]:
+    """Return the kinds under which the nodes of a stage are listed."""
+    return (stage.makes, MODEL_KIND) if stage.root else (stage.makes,)
 
 
 def _needs(stages: Mapping[str, Stage], name: str) -> frozenset[str]:
     """Return the kinds that a stage needs; the root of a chain also those of refining stages."""
     needs = frozenset(stages[name].needs)
-    if stages[name].makes in MODEL_KINDS:
+    if stages[name].root:
         needs = needs.union(*(stage.needs for stage in stages.values() if stage.refine))
     return needs
 
@@ -139,7 +146,7 @@ def _chain(
 ) -> list[Node]:
     """Return the chain that starts with `root`: it alone unless a `refine` list is for it."""
     chain = [root]
-    if stage.makes in MODEL_KINDS and isinstance(root.key, str):
+    if stage.root and isinstance(root.key, str):
         for step, refinement in enumerate(job.refinements.get(root.key, ()), start=1):
             refine = stages[refinement.stage].refine
             if refine is None:

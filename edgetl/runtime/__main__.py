@@ -27,7 +27,8 @@ examples:
   python -m edgetl.runtime check .
   python -m edgetl.runtime bench . --threads 4
 
-exit codes: 0 done, 1 bug, 2 usage, 3 image wrong, 4 missing package, 6 bundle damaged
+exit codes: 0 done, 1 bug, 2 usage, 3 an image cannot be read (the others are predicted),
+4 missing package, 6 bundle damaged
 """
 
 
@@ -63,16 +64,24 @@ def _predict(given: argparse.Namespace) -> int:
     from edgetl.runtime.predictor import Predictor
 
     check_place(given.bundle)
+    exit_code = 0
+
+    def report(error: EdgetlRuntimeError) -> None:
+        nonlocal exit_code
+        sys.stdout.flush()
+        exit_code = _fail(error.message, error.remedy, error.exit_code)
+
     predicted = predictions(
         Predictor.open(given.bundle, given.threads),
         given.images,
         top=given.top,
         threshold=given.threshold,
         folder=given.draw,
+        report=report,
     )
     for text in texts(predicted, as_json=given.json):
         print(text)
-    return 0
+    return exit_code
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -7,13 +7,12 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from edgetl.runtime.errors import BundleError, EdgetlUsageError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError, EdgetlUsageError
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA = 1
 
 _CHUNK_BYTES = 1 << 20
-_REMEDY = "copy the whole folder again from where it was made"
 _NAME_IT = "name the folder that edgetl handed over"
 
 
@@ -63,7 +62,7 @@ def check_files(folder: Path) -> int:
         elif digest_file(path) != digest:
             problems.append(f"'{name}' was changed")
     unlisted = [name for name in _present(folder) if name not in expected]
-    remedy = _REMEDY if problems else f"remove what does not belong there, or {_REMEDY}"
+    remedy = COPY_AGAIN if problems else f"remove what does not belong there, or {COPY_AGAIN}"
     problems += [f"'{name}' is not listed" for name in unlisted]
     if problems:
         raise BundleError(f"bundle {folder} is damaged: {', '.join(problems)}", remedy=remedy)
@@ -126,7 +125,7 @@ def _listed(folder: Path) -> dict[str, str]:
             remedy=_NAME_IT,
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} cannot be read: {error!r}", remedy=_REMEDY) from error
+        raise BundleError(f"{path} cannot be read: {error!r}", remedy=COPY_AGAIN) from error
     if schema != SCHEMA:
         raise BundleError(
             f"{path} has schema {schema!r}; this runtime reads {SCHEMA}",
@@ -134,5 +133,5 @@ def _listed(folder: Path) -> dict[str, str]:
         )
     outside = [name for name in files if name.startswith("/") or ".." in PurePosixPath(name).parts]
     if outside:
-        raise BundleError(f"{path} lists '{outside[0]}', outside the bundle", remedy=_REMEDY)
+        raise BundleError(f"{path} lists '{outside[0]}', outside the bundle", remedy=COPY_AGAIN)
     return files

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime import tasks
 from edgetl.runtime.engines import CPU
-from edgetl.runtime.errors import ContractError, EdgetlUsageError, TaskError
+from edgetl.runtime.errors import COPY_AGAIN, ContractError, EdgetlUsageError, TaskError
 from edgetl.runtime.inputs import ImageInput, InputSpec, input_json, read_input
 from edgetl.runtime.json_table import COUNT, NUMBER, TEXT, JsonTable
 from edgetl.runtime.model_files import ModelFile
@@ -108,8 +108,7 @@ class Contract:
                 remedy="name a bundle or model folder that edgetl wrote",
             ) from error
         except (OSError, ValueError) as error:
-            remedy = "copy the whole folder again from where it was made"
-            raise ContractError(f"{path} cannot be read: {error}", remedy=remedy) from error
+            raise ContractError(f"{path} cannot be read: {error}", remedy=COPY_AGAIN) from error
         return _contract(path, data)
 
     def save(self, folder: Path) -> None:

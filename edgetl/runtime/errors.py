@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+COPY_AGAIN = "copy the whole folder again from where it was made"
+"""The remedy for a folder that is not what it was when edgetl wrote it."""
+
 
 class EdgetlRuntimeError(Exception):
     """A failure that a user can cause and fix.

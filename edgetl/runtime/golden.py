@@ -40,7 +40,7 @@ from PIL import Image
 from edgetl.runtime import tasks
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import TensorInfo
-from edgetl.runtime.errors import BundleError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import fit_image, read_image
 
@@ -164,10 +164,7 @@ def load(folder: Path, contract: Contract) -> Golden:
                 recorded={name: arrays[f"recorded.{name}"] for name in names},
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BundleError(
-            f"{path} cannot be read: {error}",
-            remedy="copy the whole folder again from where it was made",
-        ) from error
+        raise BundleError(f"{path} cannot be read: {error}", remedy=COPY_AGAIN) from error
 
 
 def replay(folder: Path, threads: int = 1) -> Replay:

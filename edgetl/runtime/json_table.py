@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.errors import ContractError
+from edgetl.runtime.errors import COPY_AGAIN, ContractError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 TEXT: Types = (str,)
 COUNT: Types = (int,)
 NUMBER: Types = (int, float)
-
-_REMEDY = "copy the whole folder again from where it was made"
 
 
 class JsonTable:
@@ -36,7 +34,7 @@ class JsonTable:
     def error(self, key: str, what: str) -> ContractError:
         """Return the error that `key` is wrong; an empty key is the table itself."""
         name = ".".join(filter(None, (self._where, key))) or "the file"
-        return ContractError(f"{self._path}: {name}: {what}", remedy=_REMEDY)
+        return ContractError(f"{self._path}: {name}: {what}", remedy=COPY_AGAIN)
 
     def has(self, key: str) -> bool:
         """Return whether there is such a key."""

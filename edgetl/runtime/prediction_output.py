@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgetl.runtime.errors import EdgetlRuntimeError, EdgetlUsageError
+from edgetl.runtime.errors import EdgetlRuntimeError, EdgetlUsageError, ImageError
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -37,6 +37,7 @@ def predictions(
     top: int | None = None,
     threshold: float | None = None,
     folder: Path | None = None,
+    report: Callable[[ImageError], None] | None = None,
 ) -> Iterator[PredictionText]:
     """Predict image after image.
 
@@ -46,9 +47,11 @@ def predictions(
         top: At most how many classes or objects; None for what is usual in the task.
         threshold: Score threshold; the contract's if None.
         folder: Where each image is drawn with its prediction; made if it is missing.
+        report: Called with the error of each image that cannot be read, before the next image;
+            None to raise the first one.
 
     Raises:
-        ImageError: If an image cannot be read.
+        ImageError: If an image cannot be read, and `report` is None.
         BundleError: If the model's outputs are not finite.
         EdgetlUsageError: If the model does not take one image, its task has no threshold, or a
             picture cannot be written.
@@ -57,7 +60,13 @@ def predictions(
     labels = used.contract.labels
     files = [None] * len(images) if folder is None else drawn_files(images, folder)
     for path, file in zip(images, files):
-        image = read_image(path)
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            if report is None:
+                raise
+            report(error)
+            continue
         prediction = used.predict_array(image)
         row = {"image": str(path), **prediction.row(labels, top)}
         lines = [f"{path}: {line}" for line in prediction.lines(labels, top)]

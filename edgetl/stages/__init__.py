@@ -15,7 +15,7 @@ from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from 
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.method_keys import MethodKeys
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import InputTable, Recipe
 from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
@@ -81,6 +81,11 @@ def _undecided(node: Node) -> Artifact:
     raise UndecidedError(node)
 
 
+def _always(key: str, check: Callable[[], None]) -> None:
+    del key
+    check()
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A checked recipe with everything it names, before anything runs."""
@@ -96,6 +101,11 @@ class Job:
     """SHA-256 of a file's content, remembered by path, size and time of change."""
     refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
     """The checked `refine` list of each model, by the model's name in the recipe."""
+    once: Callable[[str, Callable[[], None]], None] = _always
+    """Runs a slow check, which raises if it fails, unless it has passed under the same key."""
+    roots: Mapping[str, Root] = field(default_factory=dict)
+    """How the chain of each model begins, by the model's name in the recipe; a model comes after
+    its teacher, so the last one is deployed."""
     decision: Callable[[Node], Artifact] = _undecided
     """Returns the artifact of a node on which a plan depends, such as a search rung.
 
@@ -106,7 +116,23 @@ class Job:
 
 
 Planned = Mapping[str, Sequence[Node]]
-"""Nodes planned so far, by the kind that their stage makes."""
+"""Nodes planned so far, by the kind that their stage makes; models also as `MODEL_KIND`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What a stage states that begins model chains.
+
+    It plans a node whose key is the name of the model, and that reads the labelled images as the
+    input ``dataset`` and the model that it learns from, if any, as ``teacher``. The artifact holds
+    a model as `edgetl.models.save_model` writes it. Further nodes, such as a control, have other
+    keys.
+    """
+
+    model: str
+    """Name of the model: the key of the recipe's table that describes it."""
+    input: Callable[[Job], InputTable | None]
+    """Returns what the network sees; None if that cannot be known, which `Stage.check` reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +166,11 @@ def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
     yield from ()
 
 
+def nothing_to_prepare(settings: Any) -> None:  # noqa: ANN401 - as of `Stage.run`
+    """Do nothing: the preparation of a stage whose inputs are all on this machine."""
+    del settings
+
+
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
     """Return nothing: the plug-ins of a stage whose result depends on none."""
     del settings, inputs
@@ -165,7 +196,10 @@ class Stage(Generic[StageFacts]):
             then those of the entry, and it has no recipe table of its own. It makes `REFINED_KIND`,
             reads the model as the input ``model``, and writes it with
             `edgetl.models.save_model`.
+        root: Of a stage that makes the first models of chains, which model and how it sees images.
         missing: The packages that a run of a job needs for this stage and that are not installed.
+        prepare: Get what `run` needs from outside this machine, for given settings; before a run
+            makes anything it is called for all that it is to make.
         tools: Distributions whose version may change the result, for given settings.
         facts: What `run` returns; readers of an artifact ask for it.
         run: Write files into ``work.out`` and return facts.
@@ -184,7 +218,9 @@ class Stage(Generic[StageFacts]):
     summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
     refine: Callable[[Job, Refining, Planned], Node] | None = None
+    root: Root | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
+    prepare: Callable[[Any], None] = nothing_to_prepare
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
 
@@ -197,8 +233,9 @@ class NoOptions(Table):
     """The recipe table of a stage that has nothing to choose."""
 
 
-MODEL_KINDS = ("teacher", "student")
-"""Kinds of the roots of model chains."""
+MODEL_KIND = "model"
+"""Kind under which the planner lists the last model of every chain, whatever stage makes the root.
+Stages that need it come after all stages that make roots."""
 REFINED_KIND = "refined"
 """Kind of every model that a refining stage makes."""
 

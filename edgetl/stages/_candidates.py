@@ -13,12 +13,8 @@ from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_value
 from edgetl.runtime.engines import CPU
 from edgetl.stages import Job, Node, Planned
+from edgetl.stages._model_chain import deployed_name
 from edgetl.types import Precision
-
-TEACHER = "teacher"
-STUDENT = "student"
-CONTROL = "control"
-"""The student that is trained without a teacher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +29,6 @@ class Timing:
     def on(cls, target: Target, candidate: Candidate) -> Timing:
         """Return how `candidate` is timed for `target`."""
         return cls(candidate, target.device, target.threads)
-
-
-def deployed_node(made: Planned) -> Node:
-    """Return the node of the torch model that is deployed: the student if there is one."""
-    return student_node(made) or made["teacher"][0]
-
-
-def student_node(made: Planned) -> Node | None:
-    """Return the node of the student; None without one."""
-    return next((node for node in made["student"] if node.key == STUDENT), None)
-
-
-def deployed_name(job: Job) -> str:
-    """Return the name of the model that is deployed."""
-    return TEACHER if job.recipe.student is None else STUDENT
 
 
 def candidates_of(job: Job, target: Target) -> Iterator[Candidate]:

@@ -11,6 +11,8 @@ from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable
 from edgetl.train.strategies import STRATEGIES, Phase, StrategyContext
 
+TEACHER = "teacher"
+
 STRATEGY_KEYS = MethodKeys(
     key="strategy",
     noun=STRATEGIES.noun,

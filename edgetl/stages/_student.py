@@ -12,6 +12,10 @@ from edgetl.train.distillation import METHODS
 from edgetl.train.options import NO_WEIGHTS, DistillTable, Training
 from edgetl.train.task_training import Start
 
+STUDENT = "student"
+CONTROL = "control"
+"""The student that is trained without a teacher."""
+
 METHOD_KEYS = MethodKeys(
     key="method",
     noun=METHODS.noun,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
@@ -14,15 +13,14 @@ from edgetl.models import FAMILIES, Family, read_spec
 from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
 from edgetl.stages._views import network_input
+from edgetl.stages._weights import file_problems, weights_file, weights_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.train.options import NO_WEIGHTS, NetworkSettings
+from edgetl.train.options import NetworkSettings
 from edgetl.train.packages import missing_packages
 
 if TYPE_CHECKING:
     from edgetl.train.interfaces import RunContext
-
-_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int) -> NetworkSettings:
@@ -31,7 +29,7 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
     Raises:
         OSError: If the weights file cannot be read; `network_problems` reports that first.
     """
-    path = _weights_file(job, table)
+    path = weights_file(job, table)
     return NetworkSettings(
         family=table.family,
         width=table.width,
@@ -47,7 +45,7 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
         family = FAMILIES.load(table.family)
     except UsageError as error:
         yield Problem(f"{where}.family", f"{error.message}; {error.remedy}")
-        yield from _file_problems(job, table, where)
+        yield from file_problems(job, table, where, fits=False)
         return
     task = job.recipe.task
     if family.task != task:
@@ -57,12 +55,13 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
             f"'{table.family}' is for {family.task}, the task is {task}; "
             f"for {task}: {', '.join(fitting)}",
         )
-        yield from _file_problems(job, table, where)
+        yield from file_problems(job, table, where, fits=False)
         return
     yield from _size_problems(job, table, family, where)
-    yield from _width_problems(table, family, where)
-    yield from _weights_problems(job, table, family, where)
-    yield from _file_problems(job, table, where)
+    width_problems = list(_width_problems(table, family, where))
+    yield from width_problems
+    yield from weights_problems(job, table, where)
+    yield from file_problems(job, table, where, fits=not width_problems)
 
 
 def missing_for_training(job: Job) -> Iterator[MissingPackage]:
@@ -151,35 +150,3 @@ def _width_problems(
         yield Problem(
             f"{where}.width", f"is {table.width:g}; {table.family} exists in width 1 only"
         )
-
-
-def _weights_problems(
-    job: Job, table: TeacherTable | StudentTable, family: Family, where: str
-) -> Iterator[Problem]:
-    path = _weights_file(job, table)
-    if path is None:
-        if table.weights != NO_WEIGHTS and table.width != 1.0:
-            yield Problem(
-                f"{where}.weights",
-                f"`{table.weights}` weights exist for width 1.0 only, not {table.width:g}; "
-                "give a file, or `none`",
-            )
-    elif path.suffix not in _SUFFIXES:
-        names = ", ".join(f"`{name}`" for name in (*family.pretrained, NO_WEIGHTS))
-        yield Problem(
-            f"{where}.weights",
-            f"is '{table.weights}'; must be {names}, or a file that ends in {', '.join(_SUFFIXES)}",
-        )
-
-
-def _file_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
-    # By its suffix, as an unknown family does not say what it publishes.
-    path = job.folder / table.weights
-    if path.suffix in _SUFFIXES and not path.is_file():
-        yield Problem(f"{where}.weights", f"there is no file '{path}'; check the path")
-
-
-def _weights_file(job: Job, table: TeacherTable | StudentTable) -> Path | None:
-    if table.weights in (NO_WEIGHTS, *FAMILIES.load(table.family).pretrained):
-        return None
-    return job.folder / table.weights

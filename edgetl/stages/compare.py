@@ -9,9 +9,9 @@ from pydantic import Field
 from edgetl.config.table import Table
 from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._deployed import predictions_of
 from edgetl.stages._model_chain import chain_of
+from edgetl.stages._student import CONTROL, STUDENT
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact

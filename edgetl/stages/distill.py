@@ -6,13 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field, SerializeAsAny
 
+from edgetl.config.recipe import InputTable
 from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
-from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import CONTROL, STUDENT
-from edgetl.stages._student import METHOD_KEYS, student_table, student_training
+from edgetl.stages import Job, Node, Planned, Root, Stage, Workspace
+from edgetl.stages._phases import TEACHER
+from edgetl.stages._student import (
+    CONTROL,
+    METHOD_KEYS,
+    STUDENT,
+    student_table,
+    student_training,
+)
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
@@ -22,7 +29,8 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
-from edgetl.stages._views import deployed_view, network_input, teacher_view
+from edgetl.stages._views import inputs_of, model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
@@ -59,12 +67,12 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         model=STUDENT,
         device=job.recipe.device,
     )
-    dataset = deployed_view(job, made)
+    dataset, teacher_dataset = (model_view(job, made, name) for name in (STUDENT, TEACHER))
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
     if made["teacher outputs"]:
         inputs["teacher outputs"] = made["teacher outputs"][0]
-    elif teacher_view(job, made) is not dataset:
-        inputs["teacher dataset"] = teacher_view(job, made)
+    elif teacher_dataset is not dataset:
+        inputs["teacher dataset"] = teacher_dataset
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
         # On labels alone, the same in everything else.
@@ -72,6 +80,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         control = settings.model_copy(update=alone)
         nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
     return nodes
+
+
+def _input(job: Job) -> InputTable | None:
+    return None if job.recipe.student is None else network_input(job, job.recipe.student)
 
 
 def _check(job: Job) -> Iterator[Problem]:
@@ -86,13 +98,16 @@ def _check(job: Job) -> Iterator[Problem]:
             f"'{method}' compares {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
             "provide; choose another method",
         )
-    inputs = (network_input(job, table) for table in (job.recipe.student, job.recipe.teacher))
-    if not METHODS.load(method).follows_logits_alone and len(set(inputs)) > 1:
+    if not METHODS.load(method).follows_logits_alone and len(inputs_of(job)) > 1:
         yield Problem(
             "student.input",
             f"differs from the teacher's; with `method: {method}` a student follows maps of its "
             "teacher, so both need one input",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -163,6 +178,7 @@ STAGE = Stage(
     version=6,
     needs=("view", "teacher", "teacher outputs"),
     makes="student",
+    root=Root(STUDENT, _input),
     options=DistillTable,
     plan=_plan,
     tools=_tools,
@@ -171,6 +187,7 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=METHOD_KEYS,
 )

@@ -12,11 +12,10 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.facts.training import ChainFacts, ChainStep
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import TEACHER, student_node
-from edgetl.stages._model_chain import chain_of, model_table
+from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._model_chain import chain_of, model_node
 from edgetl.stages._training import family_of
-from edgetl.stages._views import network_input, view_node
+from edgetl.stages._views import model_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Role, Split
@@ -45,14 +44,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _nodes(job: Job, made: Planned) -> Iterator[Node]:
-    models = {TEACHER: made["teacher"][0]}
-    student = student_node(made)
-    if student is not None:
-        models[str(student.key)] = student
     unlabelled = job.recipe.unlabelled
     transductive = unlabelled is not None and unlabelled.transductive
-    for name, model in models.items():
-        chain = chain_of(model)
+    for name in job.roots:
+        chain = chain_of(model_node(made, name))
         if job.recipe.evaluation is not None:
             role = Role.EVALUATION
         elif len(chain) > 1:
@@ -68,7 +63,7 @@ def _nodes(job: Job, made: Planned) -> Iterator[Node]:
             ),
             task=job.recipe.task,
         )
-        view = view_node(made, network_input(job, model_table(job, name)), role=role)
+        view = model_view(job, made, name, role=role)
         inputs = {"dataset": view, **{f"model {i}": node for i, node in enumerate(chain)}}
         yield Node("evaluate", f"evaluate {name}", settings, inputs, key=name)
 
@@ -149,7 +144,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="evaluate",
     version=2,
-    needs=("view", "teacher", "student"),
+    needs=("view", MODEL_KIND),
     makes="evaluation",
     options=NoOptions,
     plan=_plan,

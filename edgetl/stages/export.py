@@ -16,9 +16,10 @@ from edgetl.evaluation import IMAGE, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import ExportFacts, NmsFacts
 from edgetl.plugins import DEVICE_HALVES, ENGINES
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import deployed_name, deployed_node, size_bytes
+from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._candidates import size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._model_chain import deployed_name, deployed_node
 from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
@@ -55,7 +56,7 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(made)}
+    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(job, made)}
     model = deployed_name(job)
     wanted = job.recipe.nms or NmsTable()
     nms = wanted if TASKS.load(job.recipe.task).has_nms else None
@@ -239,7 +240,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="export",
     version=7,
-    needs=("view", "teacher", "student"),
+    needs=("view", MODEL_KIND),
     makes="float",
     options=NoOptions,
     plan=_plan,

@@ -13,9 +13,10 @@ from edgetl.config.table import Table
 from edgetl.facts.training import FeaturesFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._phases import finetune_phases
+from edgetl.stages._phases import TEACHER, finetune_phases
 from edgetl.stages._training import network_settings
-from edgetl.stages._views import teacher_view
+from edgetl.stages._views import model_view
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.train.options import NetworkSettings
 from edgetl.types import Split
@@ -40,7 +41,11 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         mirrored=any(phase.training.augment != "none" for phase in cached),
         device=job.recipe.device,
     )
-    return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]
+    return [Node("features", "features", settings, {"dataset": model_view(job, made, TEACHER)})]
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> FeaturesFacts:
@@ -106,5 +111,6 @@ STAGE = Stage(
     facts=FeaturesFacts,
     run=_run,
     summary=_summary,
+    prepare=_prepare,
     plugins=_plugins,
 )

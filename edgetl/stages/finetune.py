@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
+from edgetl.config.recipe import InputTable
 from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
-from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import TEACHER
+from edgetl.stages import Job, Node, Planned, Root, Stage, Workspace
 from edgetl.stages._phases import (
     STRATEGY_KEYS,
+    TEACHER,
     finetune_phases,
     finetune_table,
     strategies_from_scratch,
@@ -28,7 +29,8 @@ from edgetl.stages._training import (
     result_sentence,
     run_context,
 )
-from edgetl.stages._views import teacher_view
+from edgetl.stages._views import model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
@@ -63,10 +65,14 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         phases=finetune_phases(job),
         device=job.recipe.device,
     )
-    inputs = {"dataset": teacher_view(job, made)}
+    inputs = {"dataset": model_view(job, made, TEACHER)}
     for features in made["features"]:
         inputs["features"] = features
     return [Node("finetune", "finetune", settings, inputs, key=TEACHER)]
+
+
+def _input(job: Job) -> InputTable | None:
+    return network_input(job, job.recipe.teacher)
 
 
 def _check(job: Job) -> Iterator[Problem]:
@@ -83,6 +89,10 @@ def _check(job: Job) -> Iterator[Problem]:
             f"learned, but with `teacher.weights: none` it has learned nothing; set {fitting}, or "
             "give weights",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -149,6 +159,7 @@ STAGE = Stage(
     version=6,
     needs=("view", "features"),
     makes="teacher",
+    root=Root(TEACHER, _input),
     options=FinetuneTable,
     plan=_plan,
     tools=_tools,
@@ -157,6 +168,7 @@ STAGE = Stage(
     summary=result_sentence,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=STRATEGY_KEYS,
 )

@@ -18,30 +18,27 @@ from edgetl.errors import Problem
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.facts.latency import LatencyFacts
-from edgetl.facts.package import CandidateRow, Outcome, PackageFacts, Part, Verdict
+from edgetl.facts.package import BUNDLE_FOLDER, CandidateRow, Outcome, PackageFacts, Part, Verdict
 from edgetl.facts.verification import VerificationFacts
 from edgetl.hashing import digest_folder
 from edgetl.runtime.engines import CPU
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import (
     Timing,
     ask_for,
     candidates_of,
-    deployed_name,
     file_node,
     float_node,
     node_of,
     runtime_digest,
-    student_node,
 )
+from edgetl.stages._model_chain import chain_of, deployed_name, model_node
 from edgetl.stages._model_folder import mib
 from edgetl.stages._selection import Judgement, Measured, Selection, choose
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Precision
-
-BUNDLE_FOLDER = "bundle"
 
 
 class Settings(Table):
@@ -57,7 +54,7 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    dataset = deployed_view(job, made)
+    sources = {"dataset": deployed_view(job, made), **_models(job, made)}
     nodes: list[Node] = []
     for target in job.targets:
         settings = Settings(
@@ -66,18 +63,23 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             target=target,
             runtime=runtime_digest(job, target.files()),
         )
-        inputs = _inputs(target, list(candidates_of(job, target)), made, dataset)
+        inputs = sources | _inputs(target, list(candidates_of(job, target)), made)
         nodes.append(Node("package", f"package {target.name}", settings, inputs, key=target.name))
     return nodes
 
 
-def _inputs(
-    target: Target, candidates: Sequence[Candidate], made: Planned, dataset: Node
-) -> dict[str, Node]:
-    inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
-    student = student_node(made)
-    if student is not None:
-        inputs["student"] = student
+def _models(job: Job, made: Planned) -> dict[str, Node]:
+    """Return every model of the chains: the last one by its name, those before it with a number."""
+    models: dict[str, Node] = {}
+    for name in job.roots:
+        *before, last = chain_of(model_node(made, name))
+        models |= {f"{name} {position}": node for position, node in enumerate(before)}
+        models[name] = last
+    return models
+
+
+def _inputs(target: Target, candidates: Sequence[Candidate], made: Planned) -> dict[str, Node]:
+    inputs: dict[str, Node] = {}
     for candidate in candidates:
         file = candidate.file
         inputs[Part.FILE.of(candidate)] = file_node(made, file)
@@ -262,7 +264,7 @@ def _write_bundle(
 
 def _lineage(candidate: Candidate, inputs: Mapping[str, Artifact]) -> dict[str, Origin]:
     """Return key and digest of every artifact that the model comes from or was judged by."""
-    names = {name: name for name in ("dataset", "teacher", "student")}
+    names = {name: name for name in inputs if not Part.is_in(name)}
     names |= {part.value: part.of(candidate) for part in Part}
     return {
         name: Origin(
@@ -292,7 +294,7 @@ def _summary(facts: PackageFacts) -> str:
 STAGE = Stage(
     name="package",
     version=3,
-    needs=("view", "teacher", "student", "float", "quantized", "verification", "latency"),
+    needs=("view", MODEL_KIND, "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,
     plan=_plan,

@@ -14,9 +14,10 @@ from edgetl.config.table import Table
 from edgetl.data.levels import Level, num_views
 from edgetl.facts.training import TeacherOutputsFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._phases import TEACHER
 from edgetl.stages._student import student_table, student_training
 from edgetl.stages._training import family_of
-from edgetl.stages._views import teacher_view
+from edgetl.stages._views import model_view
 from edgetl.store.store import Artifact
 from edgetl.train.distillation import METHODS
 from edgetl.types import Split
@@ -42,7 +43,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     if count is None or count > training.epochs:
         return []
     settings = Settings(level=level, num_views=count, seed=training.seed, device=job.recipe.device)
-    inputs = {"dataset": teacher_view(job, made), "teacher": made["teacher"][0]}
+    inputs = {"dataset": model_view(job, made, TEACHER), "teacher": made["teacher"][0]}
     return [Node("teacher_outputs", "teacher outputs", settings, inputs)]
 
 

@@ -16,10 +16,17 @@ from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
-from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
+from edgetl.stages import (
+    MODEL_KIND,
+    Job,
+    Node,
+    NoOptions,
+    Planned,
+    Progress,
+    Stage,
+    Workspace,
+)
 from edgetl.stages._candidates import (
-    TEACHER,
-    deployed_node,
     file_node,
     float_node,
     runtime_digest,
@@ -27,8 +34,10 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
+from edgetl.stages._model_chain import deployed_node, teacher_of
+from edgetl.stages._phases import TEACHER
 from edgetl.stages._training import family_of
-from edgetl.stages._views import deployed_view, teacher_view
+from edgetl.stages._views import deployed_view, model_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.packages import missing_packages
@@ -58,14 +67,14 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    model, teacher = deployed_node(made), made["teacher"][0]
-    view = deployed_view(job, made)
+    model, view = deployed_node(job, made), deployed_view(job, made)
+    teacher = teacher_of(model)
     nodes: list[Node] = []
     for file in wanted(job):
         inputs = {"dataset": view, "model": model, "float": float_node(made, file)}
-        if model is not teacher:
+        if teacher is not None:
             inputs["teacher"] = teacher
-            inputs["teacher dataset"] = teacher_view(job, made)
+            inputs["teacher dataset"] = model_view(job, made, str(teacher.key))
         if file.precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, file)
         settings = Settings(
@@ -301,7 +310,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="verify",
     version=5,
-    needs=("view", "teacher", "student", "float", "quantized"),
+    needs=("view", MODEL_KIND, "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,

@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 from edgetl.config.table import Table
 
 NO_WEIGHTS = "none"
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".ckpt", ".pth.tar", ".bin", ".safetensors")
+"""Of the weights files that are read, in lower case."""
 
 
 class NetworkSettings(Table):

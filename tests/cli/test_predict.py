@@ -91,13 +91,13 @@ def test_both_commands_print_the_same(
     assert done.stdout == capsys.readouterr().out
 
 
-def test_rows_before_an_unreadable_image_are_printed(bundle: Path, image: Path) -> None:
+def test_images_around_an_unreadable_one_are_predicted(bundle: Path, image: Path) -> None:
     words = ["predict", str(bundle), str(image), "none.png", str(image), "--json"]
     command = [sys.executable, "-m", "edgetl", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert [row["image"] for row in json.loads(done.stdout)] == [str(image)]
-    assert "cannot read image 'none.png': no such file\n  check the path" in done.stderr
+    assert [row["image"] for row in json.loads(done.stdout)] == [str(image), str(image)]
+    assert done.stderr == "edgetl: cannot read image 'none.png': no such file\n  check the path\n"
 
 
 def test_each_object_has_a_line(bundle: Path, image: Path) -> None:

@@ -55,3 +55,21 @@ def test_broken_calibration_and_target_come_together(recipe: str, tmp_path: Path
     error = _message(recipe, tmp_path)
     assert "calibration/few.yaml: split: is missing" in error.message
     assert "targets/odd.yaml:2: threads" in error.message
+
+
+def test_weights_of_teacher_and_student_are_opened_before_anything_runs(
+    recipe: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.pth").write_text("<!DOCTYPE html>")
+    (tmp_path / "s.pth").write_text("no weights")
+    changes = (
+        "targets=[host]",
+        "teacher={family: mobilenet_v2, width: 0.35, weights: t.pth}",
+        "student={family: mobilenet_v2, width: 0.35, weights: s.pth}",
+    )
+    with pytest.raises(ConfigError, match="weights") as caught:
+        load_job(recipe, changes, Store(tmp_path / "store"), all_stages())
+    teacher, student = caught.value.problems
+    assert (teacher.where, student.where) == ("teacher.weights", "student.weights")
+    assert "is a web page, not the file itself" in teacher.what
+    assert "cannot be read as weights: it is text, which begins with 'no weights'" in student.what

@@ -45,8 +45,8 @@ def test_predict_as_json(bundle: Path, image: Path, capsys: pytest.CaptureFixtur
     assert rows[0]["top"][0]["probability"] == pytest.approx(0.786986, abs=1e-5)
 
 
-@pytest.mark.parametrize(("words", "rows"), [(["--json"], 2), ([], None)])
-def test_images_before_one_that_cannot_be_read_are_answered(
+@pytest.mark.parametrize(("words", "rows"), [(["--json"], 3), ([], None)])
+def test_images_around_one_that_cannot_be_read_are_predicted(
     bundle: Path,
     image: Path,
     capsys: pytest.CaptureFixture[str],
@@ -56,17 +56,49 @@ def test_images_before_one_that_cannot_be_read_are_answered(
     images = [str(image), str(image), "none.png", str(image)]
     assert main(["predict", str(bundle), *images, *words]) == 3
     said = capsys.readouterr()
-    assert "cannot read image 'none.png': no such file" in said.err
+    assert said.err == (
+        "edgetl.runtime: cannot read image 'none.png': no such file\n  check the path\n"
+    )
     if rows is None:
-        assert said.out == f"{image}: green 0.7870\n" * 2
+        assert said.out == f"{image}: green 0.7870\n" * 3
     else:
         assert [row["label"] for row in json.loads(said.out)] == ["green"] * rows
 
 
-def test_no_list_is_printed_where_nothing_was_answered(
+def test_each_unreadable_image_is_named_when_its_turn_comes(bundle: Path, image: Path) -> None:
+    (image.parent / "text.png").write_text("no image")
+    words = ["predict", str(bundle), "none.png", str(image), "text.png", str(image)]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetl.runtime", *words],
+        cwd=image.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stdout.splitlines() == [
+        "edgetl.runtime: cannot read image 'none.png': no such file",
+        "  check the path",
+        f"{image}: green 0.7870",
+        "edgetl.runtime: cannot read image 'text.png': not an image in a format that Pillow reads",
+        "  save it again as an 8-bit JPEG or PNG, or exclude it",
+        f"{image}: green 0.7870",
+    ]
+
+
+def test_list_is_empty_where_no_image_was_read(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(bundle), "none.png", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_no_list_is_printed_where_the_model_fails(
+    bundle: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle / "model.onnx").unlink()
+    assert main(["predict", str(bundle), str(image), "--json"]) == 6
     assert capsys.readouterr().out == ""
 
 

@@ -12,11 +12,13 @@ import pytest
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.method_keys import select
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, models_of
 from edgetl.config.table import Table
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.errors import ConfigError
 from edgetl.hashing import digest_file
+from edgetl.pipeline.job import roots_of
+from edgetl.pipeline.planner import all_stages
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import STAGES, Job, Node, Workspace
 from edgetl.stages._views import inputs_of
@@ -69,8 +71,9 @@ class Bench:
             "teacher": {"family": "mobilenet_v3_small", "width": 0.35, "weights": "none"},
         }
         given = tables or {}
+        checked = Recipe.model_validate({**recipe, **fields})
         return Job(
-            recipe=Recipe.model_validate({**recipe, **fields}),
+            recipe=checked,
             tables={
                 name: _table(name, str(fields.get("task", "classification")), given.get(name, {}))
                 for name in ("finetune", "distill")
@@ -79,6 +82,7 @@ class Bench:
             calibration=Calibration(name="any", split="train", count=1, sampling="random"),
             folder=self.root,
             digest=digest_file,
+            roots=roots_of(models_of(checked, {}), all_stages().values()),
         )
 
     def dataset(self, counts: Mapping[Split, int] = COUNTS, seed: int = 0) -> Artifact:
@@ -178,6 +182,7 @@ class Bench:
             "features": [],
             "teacher": [],
             "teacher outputs": [],
+            "model": [*made.get("teacher", ()), *made.get("student", ())],
         }
         return list(STAGES.load(stage).plan(job, {**known, **made}))
 

@@ -76,14 +76,14 @@ def detector(
 
 def onnx_node(bench: Any, inputs: dict[str, Artifact]) -> Node:
     del inputs
-    teacher = Node("finetune", "finetune", bench.job().tables["finetune"])
+    teacher = Node("finetune", "finetune", bench.job().tables["finetune"], key="teacher")
     [node] = bench.plan("export", job(bench, target("host", "onnx")), teacher=[teacher], student=[])
     assert isinstance(node, Node)
     return node
 
 
 def test_format_of_several_targets_is_exported_once(bench: Any) -> None:
-    teacher = Node("finetune", "finetune", bench.job().tables["finetune"])
+    teacher = Node("finetune", "finetune", bench.job().tables["finetune"], key="teacher")
     wanted = job(bench, target("host", "onnx", "tflite"), target("board", "tflite", "onnx"))
 
     nodes = bench.plan("export", wanted, teacher=[teacher], student=[])
@@ -99,7 +99,11 @@ def test_student_is_exported_where_there_is_one(bench: Any) -> None:
     )
     made = {"teacher": [teacher], "student": [control, student]}
 
-    [node] = bench.plan("export", job(bench, target("host", "onnx")), **made)
+    wanted = dataclasses.replace(
+        bench.job(student={"family": "mobilenet_v2"}), targets=(target("host", "onnx"),)
+    )
+
+    [node] = bench.plan("export", wanted, **made)
 
     assert node.inputs["model"] is student
 
@@ -201,7 +205,7 @@ def test_exported_detector_gives_boxes_and_scores_apart(bench: Any, detector: De
 
 
 def test_suppression_of_the_recipe_enters_the_settings_of_a_detector_alone(bench: Any) -> None:
-    teacher = Node("finetune", "finetune", bench.job().tables["finetune"])
+    teacher = Node("finetune", "finetune", bench.job().tables["finetune"], key="teacher")
     asked = {"mode": "class-agnostic", "iou": 0.5, "score_threshold": 0.25, "max_detections": 300}
 
     def settings(**fields: Any) -> Any:

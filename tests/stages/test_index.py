@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 
 from edgetl.config.calibration import Calibration
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, models_of
 from edgetl.data.dataset import Dataset
 from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.errors import DataError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file, digest_folder
+from edgetl.pipeline.job import roots_of
+from edgetl.pipeline.planner import all_stages
 from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.stages import Job, Node, Workspace
 from edgetl.stages.index import STAGE
@@ -67,6 +69,7 @@ def make_job(
         targets=(),
         calibration=calibration,
         folder=folder,
+        roots=roots_of(models_of(recipe, {}), all_stages().values()),
         digest=digest,
     )
 

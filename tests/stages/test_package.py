@@ -19,7 +19,7 @@ from edgetl.runtime.model_files import ModelFile
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Node, NoOptions, Workspace
 from edgetl.stages._candidates import Timing
-from edgetl.stages.package import STAGE, Settings, _inputs
+from edgetl.stages.package import STAGE, Settings, _inputs, _models
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision
 
@@ -213,8 +213,6 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
     candidates = [variant.of("student") for variant in target.variants()]
     fp32, int8 = candidates
     keys: dict[str, list[Hashable]] = {
-        "teacher": ["teacher"],
-        "student": ["control", "student"],
         "float": [fp32.file],
         "quantized": [int8.file],
         "verification": [int8.file, fp32.file],
@@ -224,12 +222,8 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
         kind: [Node(kind, f"{kind} {key}", NoOptions(), key=key) for key in each]
         for kind, each in keys.items()
     }
-    view = Node("view", "view", NoOptions())
-    nodes = _inputs(target, candidates, made, view)
+    nodes = _inputs(target, candidates, made)
     assert {name: (node.stage, node.key) for name, node in nodes.items()} == {
-        "dataset": ("view", None),
-        "teacher": ("teacher", "teacher"),
-        "student": ("student", "student"),
         "file/student/onnx/fp32/cpu": ("float", fp32.file),
         "verification/student/onnx/fp32/cpu": ("verification", fp32.file),
         "latency/student/onnx/fp32/cpu": ("latency", Timing(fp32, "local", 1)),
@@ -240,6 +234,34 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
     }
 
 
+def test_node_reads_every_model_of_the_chains_but_no_control(bench: Any) -> None:
+    job = bench.job(student={"family": "mobilenet_v2"})
+    root = Node("finetune", "finetune", NoOptions(), key="teacher")
+    adapted = Node("adapt", "adapt teacher", NoOptions(), {"model": root}, key="teacher")
+    student, control = (
+        Node("distill", key, NoOptions(), {"teacher": adapted}, key=key)
+        for key in ("student", "control")
+    )
+    models = _models(job, {"model": [adapted, control, student]})
+    assert models == {"teacher 0": root, "teacher": adapted, "student": student}
+
+
+def test_lineage_lists_every_model_in_the_order_of_the_chain(
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
+) -> None:
+    artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES)
+    (tmp_path / "root").mkdir()
+    root = shelve(tmp_path / "root", "finetune", "teacher", {})
+    chain = {"dataset": artifacts["dataset"], "teacher 0": root}
+    work = workspace("package")
+    STAGE.run(_settings(), {**chain, **artifacts}, work)
+    manifest = json.loads((work.out / "bundle" / "manifest.json").read_text())
+    assert list(manifest["lineage"])[:4] == ["dataset", "teacher 0", "teacher", "student"]
+    assert manifest["lineage"]["teacher 0"] == {
+        "stage": "finetune", "key": "key of finetune", "digest": "digest of finetune"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("precision", list(Precision))
 def test_every_file_that_was_made_from_a_float_file_names_it(precision: Precision) -> None:
     target = _target(None, precision)
@@ -247,15 +269,13 @@ def test_every_file_that_was_made_from_a_float_file_names_it(precision: Precisio
     kind = "float" if precision is Precision.FP32 else "quantized"
     float_file = dataclasses.replace(candidate.file, precision=Precision.FP32)
     made = {
-        "teacher": [Node("teacher", "teacher", NoOptions(), key="teacher")],
-        "student": [],
         "float": [Node("float", "float", NoOptions(), key=float_file)],
         "verification": [Node("verification", "verification", NoOptions(), key=candidate.file)],
     }
     if kind == "quantized":
         made["quantized"] = [Node("quantized", "quantized", NoOptions(), key=candidate.file)]
 
-    nodes = _inputs(target, [candidate], made, Node("view", "view", NoOptions()))
+    nodes = _inputs(target, [candidate], made)
 
     assert nodes[Part.FILE.of(candidate)].stage == kind
     linked = nodes.get(Part.FLOAT.of(candidate))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES, Family
 from edgetl.train.options import NetworkSettings
-from edgetl.train.weights import WeightsError, build_network, load_into
+from edgetl.train.weights import build_network, load_into
+from edgetl.train.weights_file import WeightsError
 
 NANO = FAMILIES.load("yolox_nano")
 MOBILE = FAMILIES.load("mobilenet_v2_yolox")

@@ -13,7 +13,8 @@ from edgetl.facts.training import WeightsFacts
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES
 from edgetl.train.options import NetworkSettings
-from edgetl.train.weights import WeightsError, build_network, load_into, read_weights
+from edgetl.train.weights import build_network, load_into
+from edgetl.train.weights_file import WeightsError, read_weights
 
 FAMILY = "mobilenet_v3_small"
 CLASSIFIER = FAMILIES.load(FAMILY)
@@ -75,6 +76,37 @@ def test_wrappers_and_the_prefix_of_parallel_training_are_taken_off(
     torch.save({wrapper: {f"module.{name}": value for name, value in state().items()}}, path)
 
     assert read_weights(path).keys() == state().keys()
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "backbone.", "0.", "net.1.module."])
+def test_any_prefix_is_taken_off_and_reported(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "weights.ckpt"
+    stored = state(classes=7)
+    prefixed = {f"{prefix}{name}": value for name, value in stored.items()}
+    torch.save({"state_dict": {**prefixed, "loss.weight": torch.ones(2)}}, path)
+
+    _, module, report = build_network(settings(digest_file(path), str(path)), 2)
+
+    found = module.state_dict()
+    shown = "" if prefix == "_orig_mod." else f", without the prefix '{prefix}'"
+    assert all(torch.equal(found[name], stored[name]) for name in report.loaded)
+    assert report.sentence() == (
+        f"{len(stored) - 2} tensors loaded (file){shown}; new {HEAD} for 2 classes instead of 7; "
+        "1 skipped: loss.weight: not in the network"
+    )
+
+
+def test_file_that_holds_the_network_twice_is_refused() -> None:
+    stored = {
+        f"{place}.{name}": value for name, value in state().items() for place in ("ema", "online")
+    }
+
+    with pytest.raises(
+        WeightsError,
+        match=r"^holds the network more than once, under 'ema\.' and 'online\.'\n  save one of "
+        r"them alone, for example \{name: value for .* if name\.startswith\('ema\.'\)\}$",
+    ):
+        load_into(network(), stored, CLASSIFIER, "file")
 
 
 def test_facts_of_a_load_count_what_is_as_expected_and_name_what_is_not() -> None:
@@ -203,6 +235,14 @@ def test_file_of_another_family_is_named() -> None:
         match=r"only 0\.0% of the backbone matches, .*; the file fits 'mobilenet_v2' of width 0\.5",
     ):
         load_into(network(), other, CLASSIFIER, "file")
+
+
+def test_file_of_another_family_is_named_behind_a_prefix() -> None:
+    other = FAMILIES.load("mobilenet_v2").build(width=0.5, num_classes=9, seed=0).state_dict()
+    prefixed = {f"model.{name}": value for name, value in other.items()}
+
+    with pytest.raises(WeightsError, match=r"; the file fits 'mobilenet_v2' of width 0\.5"):
+        load_into(network(), prefixed, CLASSIFIER, "file")
 
 
 @pytest.mark.parametrize(

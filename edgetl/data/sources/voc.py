@@ -28,9 +28,9 @@ from edgetl.data.sources._files import (
     given_splits,
     pair_key,
     read_text,
-    split_by_folder,
     with_suffix,
 )
+from edgetl.data.split_names import SplitFolders
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
 from edgetl.types import LabelKind, Split
@@ -62,7 +62,7 @@ class _Annotation:
 class VocSource:
     """One XML file per image."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.BOXES
     expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the images"
 
@@ -94,7 +94,8 @@ class VocSource:
             else:
                 labelled[sample.name] = sample
         lists = tuple(name for name in container.files if _is_split_list(name))
-        splits: dict[str, Split | None] = {name: split_by_folder(name) for name in images}
+        folders = SplitFolders(images)
+        splits: dict[str, Split | None] = {name: folders.of(name) for name in images}
         if lists:
             splits, missing = _read_lists(container, lists, images)
             problems = [
@@ -110,7 +111,9 @@ class VocSource:
         return Listing(
             samples=samples,
             classes=tuple(sorted({box.label for sample in samples for box in sample.boxes})),
-            given=given_splits((sample.split for sample in samples), "Pascal VOC"),
+            given=given_splits(
+                {sample.name: sample.split for sample in samples}, "Pascal VOC", container.excluded
+            ),
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
             labels=(*files, *lists),

@@ -20,10 +20,10 @@ from edgetl.data.sources._files import (
     find_images,
     given_splits,
     read_text,
-    split_by_folder,
     with_suffix,
 )
 from edgetl.data.sources._yolo_names import find_names, is_plain, names_files
+from edgetl.data.split_names import SplitFolders
 from edgetl.types import LabelKind
 
 _IMAGE_FOLDER, _LABEL_FOLDER = "images", "labels"
@@ -43,7 +43,7 @@ _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 class YoloSource:
     """One text file per image."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.BOXES
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 
@@ -69,7 +69,8 @@ class YoloSource:
         names = find_names(container, images)
         texts = _Texts(container)
         reading = _Reading(container, names.classes)
-        splits = names.splits or {name: split_by_folder(name) for name in images}
+        folders = SplitFolders(images)
+        splits = names.splits or {name: folders.of(name) for name in images}
         samples: list[Sample] = []
         problems: list[LabelProblem] = list(names.problems)
         files: dict[str, str] = {}
@@ -94,7 +95,9 @@ class YoloSource:
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=names.classes,
-            given=given_splits((sample.split for sample in samples), "YOLO"),
+            given=given_splits(
+                {sample.name: sample.split for sample in samples}, "YOLO", container.excluded
+            ),
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
             labels=(*files, *stray, *names.files),

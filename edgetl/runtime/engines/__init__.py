@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from edgetl.runtime.errors import BundleError, ContractError, EngineError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError, ContractError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,9 +166,7 @@ def open_session(
     """
     packages(format, provider)
     if not file.is_file():
-        raise BundleError(
-            f"{file} is missing", remedy="copy the whole folder again from where it was made"
-        )
+        raise BundleError(f"{file} is missing", remedy=COPY_AGAIN)
     try:
         return _engine(format).open_session(file, threads, provider)
     except ImportError as error:
