@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import Field
+
 from edgetl import __version__
 from edgetl.config.candidate import Candidate
 from edgetl.config.limits import LIMITS, Figures
@@ -51,6 +53,8 @@ class Settings(Table):
     target: Target
     runtime: str
     """Digest of the runtime's files, which travel along."""
+    task: str = Field(exclude=True)
+    """Enters the key by its file of the runtime alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -62,6 +66,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             model=deployed_name(job),
             target=target,
             runtime=runtime_digest(job, target.files()),
+            task=job.recipe.task,
         )
         inputs = sources | _inputs(target, list(candidates_of(job, target)), made)
         nodes.append(Node("package", f"package {target.name}", settings, inputs, key=target.name))
@@ -230,12 +235,11 @@ def _write_bundle(
 ) -> None:
     """Write the model folder, the runtime, and a manifest with the digest of every file."""
     from edgetl.runtime.bundle import MANIFEST_FILE, SCHEMA, runtime_files
-    from edgetl.runtime.contract import Contract
 
     candidate, target = chosen.candidate, settings.target
     file = inputs[Part.FILE.of(candidate)]
     sources = {name: file.file(name) for name in file.manifest.files}
-    sources |= runtime_files([candidate.format], [Contract.load(file.folder).task])
+    sources |= runtime_files([candidate.format], [settings.task])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
