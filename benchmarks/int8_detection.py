@@ -30,10 +30,11 @@ from edgetl.exporters import EXPORTERS
 from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.quantizers import QUANTIZERS, for_format
 from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.image_file import read_image
 from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.model_files import ModelFile, describe_files
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.preprocess import fit_image
 from edgetl.tasks import TASKS
 from edgetl.train.weights import load_into
 from edgetl.train.weights_file import read_weights

@@ -12,7 +12,7 @@ _HEAD_BYTES = 1024
 _LFS = b"version https://git-lfs.github.com/spec/"
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
 _XML, _XML_ERROR = b"<?xml", b"<error>"
-"""How file stores answer a link that has expired or needs a login."""
+"""How responses of file stores begin if a link has expired or needs a login."""
 _BOM = b"\xef\xbb\xbf"
 
 

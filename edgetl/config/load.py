@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TypeVar
 from edgetl.config.calibration import Calibration
 from edgetl.config.check import check_table
 from edgetl.config.method_keys import MethodKeys, Selection, select
-from edgetl.config.recipe import Recipe, models_of
+from edgetl.config.recipe import ModelTable, Recipe, model_tables, models_of
 from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
@@ -73,6 +73,7 @@ def load_recipe(
     task = _task(document, tasks)
     if task is None and isinstance(document.data.get("task"), str):
         problems.append(_unknown_task(document, tasks))
+    problems += _model_problems(document, known)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
         data = document.data.get(stage, {}) if stage in known else {}
@@ -174,6 +175,34 @@ def _unknown_task(document: Document, tasks: Sequence[str]) -> Problem:
     known = f"{', '.join(others)} or {last}" if others else last
     what = f"is '{given}'; {hint}must be {known}"
     return Problem("task", what, document.line(("task",)))
+
+
+def _model_problems(
+    document: Document, stage_tables: Mapping[str, type[Table]]
+) -> Iterator[Problem]:
+    """Yield why a recipe has no model to deploy, or more than one."""
+    roots = [name for name, table in stage_tables.items() if issubclass(table, ModelTable)]
+    given = [key for key in (*model_tables(), *roots) if document.data.get(key) is not None]
+    *others, deployed = given or [""]
+    if not deployed:
+        yield Problem(
+            "teacher",
+            "is missing; a recipe trains a `teacher: {family: NAME}`, or takes a model that edgetl "
+            "saved, `model: {path: FOLDER}`",
+        )
+    elif deployed == "student" and not others:
+        yield Problem(
+            "student",
+            "has no teacher to learn from; add `teacher: {family: NAME}`",
+            document.line(("student",)),
+        )
+    elif others and given != ["teacher", "student"]:
+        named = " and ".join(f"`{key}`" for key in others)
+        yield Problem(
+            deployed,
+            f"takes the place of {named}, which the recipe has as well; remove one or the other",
+            document.line((deployed,)),
+        )
 
 
 def _others(

@@ -1,7 +1,7 @@
 """Recipe tables whose keys depend on the method that one of their keys names.
 
 Such a table has the keys of its stage, those of the task, and those of the method. So a key of
-another method is an unknown key, and the error can say which method it belongs to.
+another method is an unknown key, and the error names the method it belongs to.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Selection:
 
     table: type[Table]
     problem: str = ""
-    """What is wrong with the name of the method; the table then has the keys of all."""
+    """The problem with the name of the method; the table then has the keys of all methods."""
     elsewhere: Callable[[], Mapping[str, type[Table]]] = dict
-    """Returns the keys of other methods and tasks, by what a recipe would have to say for them."""
+    """Returns the keys of other methods and tasks, by the setting that a recipe needs for them."""
 
 
 def supports(method: Method, task: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -73,8 +73,8 @@ class DataTable(Table):
     """Location of the labelled images, and how to split them."""
 
     path: str | None = None
-    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class; for
-    detection COCO, Pascal VOC or YOLO."""
+    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class, or label
+    files that edgetl knows; for detection COCO, Pascal VOC, YOLO or another known one."""
     synthetic: SyntheticData | None = None
     """Use synthetic images instead of `path`."""
     val: Fraction = 0.15
@@ -85,6 +85,9 @@ class DataTable(Table):
     """Seed of the stratified split."""
     exclude: tuple[str, ...] = ()
     """Files to ignore, as glob patterns relative to `path`."""
+    layout: str = ""
+    """File name in `edgetl/data/sources/`, where several layouts lie side by side, or labels that
+    edgetl does not read; empty to recognise it."""
     drop: tuple[Drop, ...] = ()
     """Kinds of unusable data to drop and report instead of refusing the whole folder."""
     repair: tuple[Repair, ...] = ()
@@ -122,6 +125,8 @@ class EvaluationTable(Table):
     """Folder or zip, relative to the recipe, laid out as for `data`; all splits are measured on."""
     exclude: tuple[str, ...] = ()
     """Files to ignore, as glob patterns relative to `path`."""
+    layout: str = ""
+    """As for `data`."""
     drop: tuple[Drop, ...] = ()
     """As for `data`; `duplicates` also drops images that are in `data`."""
     repair: tuple[Repair, ...] = ()
@@ -179,6 +184,14 @@ class StudentTable(ModelTable):
     """Input of this network where it differs from the recipe's `input`."""
 
 
+class SavedModelTable(ModelTable):
+    """A model that was trained elsewhere, to deploy in place of a teacher or a student."""
+
+    path: str
+    """Folder with a model as edgetl saves it, `model.json` and `model.safetensors`, relative to the
+    recipe."""
+
+
 class NmsTable(Table):
     """Non-maximum suppression of a detector; does not affect training and its metrics."""
 
@@ -201,17 +214,21 @@ class Recipe(Table):
     name: Name
     """Name of the model, used in file names and reports."""
     task: str
-    """What the model predicts: the name of a folder in `edgetl/tasks/`, or that of a task which an
-    installed package brings."""
+    """What the model predicts: name of a folder in `edgetl/tasks/`, or of a task that an installed
+    package provides."""
     data: DataTable
     unlabelled: UnlabelledTable | None = None
     """Images to adapt to; omit if there are none."""
     evaluation: EvaluationTable | None = None
-    """Images to evaluate on besides the test split of `data`; omit if there are none."""
+    """Images to evaluate on in addition to the test split of `data`; omit if there are none."""
     input: InputTable = InputTable()
-    teacher: TeacherTable
+    """Input of the teacher and the student; a saved `model` brings its own."""
+    teacher: TeacherTable | None = None
+    """Omit with `model`."""
     student: StudentTable | None = None
     """Omit to deploy the teacher itself."""
+    model: SavedModelTable | None = None
+    """A saved model, in place of `teacher` and `student`."""
     nms: NmsTable | None = None
     """Only for detectors; omit for the defaults."""
     calibration: Name = "balanced-256"
@@ -222,6 +239,16 @@ class Recipe(Table):
     """Seed of everything random except the split: initial weights, order, augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Training device; `auto` uses a GPU if there is one."""
+
+
+def model_tables() -> dict[str, type[ModelTable]]:
+    """Return the tables of the fixed part that describe models, by their keys in its order."""
+    return {
+        name: kind
+        for name, field in Recipe.model_fields.items()
+        for kind in get_args(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, ModelTable)
+    }
 
 
 def models_of(recipe: Recipe, tables: Mapping[str, Table]) -> dict[str, ModelTable]:

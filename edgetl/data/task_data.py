@@ -1,4 +1,4 @@
-"""What a task states about its data, for the rooms below it."""
+"""A task's description of its data, for the rooms below it."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ class TaskData:
     """Returns the names of the tasks that need labels of a kind, for messages."""
     synthetic: Callable[[SyntheticData], Images]
     write_synthetic: Callable[[Path, int, int], None]
-    """Writes so many synthetic images, made from a seed, with their labels into a folder."""
+    """Writes a number of synthetic images with labels, made from a seed, into a folder."""

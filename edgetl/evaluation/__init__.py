@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 Outputs: TypeAlias = Mapping[str, "NDArray[np.float32]"]
 """A model's outputs for N images, by output name."""
 Inputs: TypeAlias = Mapping[str, "NDArray[Any]"]
-"""What a model is given for N samples, by the names of its contract, each ``(N, ...)``."""
+"""A model's inputs for N samples, by the names of its contract, each ``(N, ...)``."""
 Predictions: TypeAlias = Mapping[str, "NDArray[Any]"]
 """Predictions for the images of a split, in order, as arrays for `np.savez`."""
 
 IMAGE = "image"
-"""What the model contract calls the input of tasks whose models take one image."""
+"""Name of the input in the contracts of models that take one image."""
 
 
 def image_inputs(dataset: Dataset, split: Split, rows: slice) -> Inputs:
@@ -59,13 +59,13 @@ class Evaluation(Protocol):
     def lowest_snr_db(self) -> Mapping[Precision, float]:
         """Signal-to-noise ratio below which a step of the parity ladder is broken, dB.
 
-        By the precision of what the step leads to.
+        By the precision that the step leads to.
         """
 
     def inputs(self, dataset: Dataset, split: Split, rows: slice) -> Inputs:
-        """Return what a model is given for some samples of a split, before any normalisation.
+        """Return a model's inputs for some samples of a split, before any normalisation.
 
-        Torch models, files and devices are all given this.
+        The same for torch models, files and devices.
 
         Args:
             dataset: As the model sees it.

@@ -1,4 +1,4 @@
-"""ONNX by torch.onnx: one file with the weights inside, opset 18."""
+"""Export to ONNX with torch.onnx: one file that includes the weights, opset 18."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXTRA = "onnx"
 
 _OPSET = 18
-"""The newest that onnxruntime 1.19, the last for Python 3.9 boards, and every later one runs."""
+"""The newest that onnxruntime 1.19, the last for boards with Python 3.9, can run."""
 
 
 @dataclass(frozen=True, slots=True)

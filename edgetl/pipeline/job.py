@@ -1,4 +1,4 @@
-"""From a recipe's name to a job in which everything that it names was found and checked."""
+"""From a recipe's name to a job in which everything that it names is loaded and checked."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def recipe_stages(given: str, overrides: Sequence[str]) -> Mapping[str, Stage]:
 def load_job(
     given: str, overrides: Sequence[str], store: Store, stages: Mapping[str, Stage]
 ) -> Job:
-    """Return the job of recipe `given`, with all that it names.
+    """Return the job of recipe `given`, with everything that it names.
 
-    Everything that can be known before the first epoch is checked here, but for the packages that
-    only a run needs: files, plug-ins, combinations of format and precision, calibration apart from
-    the test.
+    Everything that can be known before the first epoch is checked here, except for the packages
+    that only a run needs: files, plug-ins, combinations of format and precision, and that
+    calibration and test data are disjoint.
 
     Raises:
         ConfigError: With all problems of the recipe, its targets and its calibration.
-        EdgetlError: If a check finds the data or a package unusable, and no target is wrong.
+        EdgetlError: If the data or a package cannot be used, and no target is wrong.
     """
     loaded = recipe_of(given, overrides, stages)
     errors: list[ConfigError] = []
@@ -63,7 +63,7 @@ def load_job(
     job = Job(
         recipe=loaded.recipe,
         tables=loaded.tables,
-        # What is wrong elsewhere is found even if a target is broken.
+        # Other problems are reported even if a target is broken.
         targets=tuple(target for target in targets if target is not None),
         calibration=calibration,
         folder=loaded.folder,
@@ -98,7 +98,7 @@ def roots_of(models: Iterable[str], stages: Iterable[Stage]) -> dict[str, Root]:
 
 
 def _loaded(load: Callable[[str], Named], name: str, errors: list[ConfigError]) -> Named | None:
-    """Return what `load` reads; if it is wrong, add the error to `errors` and return None."""
+    """Return the result of `load`; if it fails, add the error to `errors` and return None."""
     try:
         return load(name)
     except ConfigError as error:

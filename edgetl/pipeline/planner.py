@@ -1,9 +1,9 @@
-"""From a job to nodes, in rounds: what depends on a decision is planned once the decision is there.
+"""From a job to nodes, in rounds: nodes that depend on a decision are planned once it is made.
 
-The order of stages follows from the kinds that each needs and makes. Several stages may make one
-kind: those that need it come after all of them. Refining stages have no place of their own in that
-order: the planner puts the steps of a model's `refine` list behind the root of its chain, and
-stages that read the model get the last of them.
+The order of stages follows from the kinds that each needs and makes. Several stages may make the
+same kind: those that need it come after all of them. Refining stages have no fixed position in that
+order: the planner puts the steps of a model's `refine` list after the root of its chain, and stages
+that read the model get the last of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgetl.store.store import Artifact
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one round of planning knows of a job."""
+    """The plan of a job after one round."""
 
     nodes: tuple[Node, ...]
     """Each node after those that it reads."""
@@ -38,9 +38,9 @@ class Plan:
 
 @cache
 def all_stages() -> Mapping[str, Stage]:
-    """Return every stage plug-in by name, in order, those of installed packages included.
+    """Return every stage plug-in by name, in order, including those of installed packages.
 
-    For what is about all stages; a recipe needs `edgetl.pipeline.job.recipe_stages`.
+    For features about all stages; a recipe needs `edgetl.pipeline.job.recipe_stages`.
 
     Raises:
         PluginError: If a stage of an installed package cannot be loaded.
@@ -50,7 +50,7 @@ def all_stages() -> Mapping[str, Stage]:
 
 
 def in_order(given: Iterable[Stage]) -> Mapping[str, Stage]:
-    """Return stages by name, each after those that make what it needs, equals by name.
+    """Return stages by name, each after those that make what it needs; ties are broken by name.
 
     Raises:
         CycleError: If stages need each other's results.
@@ -82,11 +82,11 @@ def plan_round(
 ) -> Plan:
     """Return everything that can be planned now.
 
-    A stage whose plan depends on a decision that has no artifact yet is left for the next round,
-    and so is every stage that needs what it makes.
+    A stage whose plan depends on a decision without an artifact is postponed to the next round, and
+    so is every stage that needs what it makes.
 
     Args:
-        job: What to plan.
+        job: The job to plan.
         stages: In the order of `in_order`.
         find: Returns the artifact of a node if it exists.
 
@@ -144,7 +144,7 @@ def _chain(
     root: Node,
     made: Mapping[str, Sequence[Node]],
 ) -> list[Node]:
-    """Return the chain that starts with `root`: it alone unless a `refine` list is for it."""
+    """Return the chain that starts with `root`: only `root` unless there is a `refine` list."""
     chain = [root]
     if stage.root and isinstance(root.key, str):
         for step, refinement in enumerate(job.refinements.get(root.key, ()), start=1):

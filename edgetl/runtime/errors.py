@@ -57,6 +57,15 @@ class TaskError(EdgetlRuntimeError):
     exit_code = 4
 
 
+class PackageError(EdgetlRuntimeError, ImportError):
+    """A package is installed in a version that the runtime, or an engine, cannot use.
+
+    Raised on import, hence an `ImportError` too.
+    """
+
+    exit_code = 4
+
+
 class EngineError(EdgetlRuntimeError):
     """An inference engine is not installed or cannot run the model on the requested provider."""
 

@@ -1,4 +1,4 @@
-"""Modules of installed packages that travel to a device as files of the runtime."""
+"""Modules of installed packages that are copied to a device as files of the runtime."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edgetl.runtime.installed import IMPORT_FAILURES, InstalledPlugin, installed
 
 @dataclass(frozen=True)
 class InstalledModules:
-    """What installed packages add to one folder of the runtime."""
+    """The modules that installed packages add to one folder of the runtime."""
 
     group: str
     """Of entry points: ``edgetl.engines``."""
     folder: Path
-    """Where built-in ones lie, and on a device all of them."""
+    """Folder of the built-in modules, and on a device of all of them."""
     noun: str
-    """With its article: ``an engine``."""
+    """Noun for such a module in messages, with its article: ``an engine``."""
     of: str
-    """What is in front of the name: ``of format``."""
+    """Precedes the name in messages: ``of format``."""
     error: type[EdgetlRuntimeError]
 
     def names(self) -> tuple[str, ...]:
@@ -34,19 +34,18 @@ class InstalledModules:
 
         Raises:
             EdgetlRuntimeError: If its package cannot be imported, its entry point names an object,
-                or several packages bring one.
+                or several packages provide one.
         """
         return self._load(self._only(name))
 
     def files(self, name: str) -> dict[str, Path]:
         """Return the files of the module of `name`, by their names in the folder.
 
-        These are the module itself, called after its name, and the modules that it lists in
-        ``FILES``.
+        These are the module itself, named `name`, and the modules that it lists in ``FILES``.
 
         Raises:
-            EdgetlRuntimeError: As `load`, or if a listed file is not there, or could be taken for
-                another module or a file of the runtime.
+            EdgetlRuntimeError: Like `load`, or if a listed file is missing, or could be mistaken
+                for another module or a file of the runtime.
         """
         plugin = self._only(name)
         module = self._load(plugin)

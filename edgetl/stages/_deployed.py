@@ -10,7 +10,7 @@ from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Split
 
-if TYPE_CHECKING:  # planning must not wait for torch, nor for numpy
+if TYPE_CHECKING:  # planning must not wait for torch or numpy
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -60,10 +60,9 @@ def outputs_of(
 def trained_outputs(
     spec: ModelSpec, module: nn.Module, inputs: Inputs, names: tuple[str, ...]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the outputs of a model as it was trained: nothing folded, pixels normalised outside.
+    """Return the outputs of a model as trained: nothing folded, pixels normalised beforehand.
 
-    What `edgetl.models.deployable` rewrites is computed here by definition, so that the two can be
-    compared.
+    This is the reference for the graph that `edgetl.models.deployable` rewrites.
 
     Args:
         spec: Of the model.
@@ -98,8 +97,8 @@ def predictions_of(
 ) -> Predictions:
     """Return the predictions of a trained model for the images of a split, at least one.
 
-    A training keeps those of the default `nms`. With other settings, or if the stage that made the
-    model kept none, the model runs again.
+    A training stores those of the default `nms`. With other settings, or if the stage that made
+    the model stored none, the model runs again.
     """
     from edgetl.models import load_model
     from edgetl.train.training_artifacts import (

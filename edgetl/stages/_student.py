@@ -1,4 +1,4 @@
-"""How the student is trained, as the recipe's distillation method and task have it."""
+"""How the student is trained, as set by the recipe's distillation method and task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METHOD_KEYS = MethodKeys(
 
 
 def student_table(job: Job) -> DistillTable:
-    """Return the recipe's table for the distillation, with the keys of its method."""
+    """Return the recipe's table for distillation, with the keys of its method."""
     return cast("DistillTable", job.tables["distill"])
 
 

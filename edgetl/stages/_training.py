@@ -1,4 +1,4 @@
-"""What all trainings share: the network they start from, where they run, the line they end with."""
+"""What all trainings share: the initial network, where they run, and the summary line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import MissingPackage, Problem, UsageError
 from edgetl.facts.scores import Score
-from edgetl.facts.training import TrainingFacts
-from edgetl.models import FAMILIES, Family, read_spec
+from edgetl.facts.training import ModelFacts
+from edgetl.models import FAMILIES, Family, ModelSpec, read_spec
 from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
 from edgetl.stages._views import network_input
@@ -40,7 +40,7 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
 
 
 def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
-    """Yield why the network in `table`, which stands at `where`, cannot be built."""
+    """Yield the reasons why the network in `table`, at `where` in the recipe, cannot be built."""
     try:
         family = FAMILIES.load(table.family)
     except UsageError as error:
@@ -64,6 +64,12 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
     yield from file_problems(job, table, where, fits=not width_problems)
 
 
+def unread_table(job: Job, stage: str) -> Iterator[Problem]:
+    """Yield the table of a training, which a recipe without a teacher does not read."""
+    if job.tables[stage].model_fields_set:
+        yield Problem(stage, "is only read where a `teacher` is trained; remove it")
+
+
 def missing_for_training(job: Job) -> Iterator[MissingPackage]:
     """Yield the packages that a training needs, whatever `job` trains."""
     del job
@@ -76,7 +82,11 @@ def family_of(model: Artifact) -> dict[str, str]:
     Raises:
         StoreError: If the model cannot be read.
     """
-    spec = read_spec(model.folder)
+    return model_plugins(read_spec(model.folder))
+
+
+def model_plugins(spec: ModelSpec) -> dict[str, str]:
+    """Return the task, family and structural edits of a saved model; see `Stage.plugins`."""
     stamps = TASKS.stamp(spec.task) | FAMILIES.stamp(spec.family)
     for edit in spec.edits:
         stamps |= EDITS.stamp(edit.kind)
@@ -95,8 +105,8 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
     Args:
         work: Of the stage.
         phase: Keeps checkpoints and events of several phases apart.
-        device: As the recipe says.
-        resumes: Save every epoch, so that an interrupted training goes on from there.
+        device: From the recipe.
+        resumes: Save every epoch, so that an interrupted training resumes there.
     """
     from edgetl.train.interfaces import RunContext
 
@@ -109,8 +119,8 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
     )
 
 
-def result_sentence(facts: TrainingFacts) -> str:
-    """Return the line that people read when a training is done: the network and its accuracy."""
+def result_sentence(facts: ModelFacts) -> str:
+    """Return the line that is printed when a model is done: the network and its accuracy."""
     text = facts.family
     if facts.width != 1.0:
         text += f" x{facts.width:g}"

@@ -9,20 +9,24 @@ from edgetl.types import Role
 
 
 def network_input(job: Job, table: TeacherTable | StudentTable) -> InputTable:
-    """Return what the network in `table` sees: the recipe's input, with the fields of its own.
+    """Return the input of the network in `table`: the recipe's, with its own fields on top.
 
-    Fields that its fit does not read have one value, so that equal inputs are equal.
+    Fields that its fit does not read get one fixed value, so that equal inputs compare equal.
     """
     own = table.input or InputTable()
     update = {name: getattr(own, name) for name in own.model_fields_set}
-    merged = job.recipe.input.model_copy(update=update)
-    if merged.fit == "letterbox":
-        return merged
-    return merged.model_copy(update={"pad": 0, "anchor": "centre"})
+    return without_unread(job.recipe.input.model_copy(update=update))
+
+
+def without_unread(image_input: InputTable) -> InputTable:
+    """Return `image_input` with one value of the fields that its fit does not read."""
+    if image_input.fit == "letterbox":
+        return image_input
+    return image_input.model_copy(update={"pad": 0, "anchor": "centre"})
 
 
 def inputs_of(job: Job) -> tuple[InputTable, ...]:
-    """Return the inputs of the recipe's models, each once, the deployed one's first."""
+    """Return the distinct inputs of the recipe's models, that of the deployed one first."""
     inputs = (root.input(job) for root in reversed(list(job.roots.values())))
     return tuple(dict.fromkeys(each for each in inputs if each is not None))
 
@@ -59,5 +63,5 @@ def model_view(job: Job, made: Planned, model: str, *, role: Role = Role.DATA) -
 
 
 def deployed_view(job: Job, made: Planned) -> Node:
-    """Return the node of the labelled images as the model sees them that is deployed."""
+    """Return the node of the labelled images as the deployed model sees them."""
     return model_view(job, made, deployed_name(job))

@@ -19,14 +19,14 @@ _CHECK = 1
 
 
 def weights_file(job: Job, table: TeacherTable | StudentTable) -> Path | None:
-    """Return the weights file that `table` names; None if it names published weights or none."""
+    """Return the weights file that `table` names; None if it names pretrained weights or none."""
     if table.weights in (NO_WEIGHTS, *FAMILIES.load(table.family).pretrained):
         return None
     return job.folder / table.weights
 
 
 def weights_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
-    """Yield why the weights that `table` names, which stands at `where`, do not exist."""
+    """Yield why the weights that `table`, at `where` in the recipe, names do not exist."""
     path = weights_file(job, table)
     if path is None:
         if table.weights != NO_WEIGHTS and table.width != 1.0:
@@ -54,9 +54,9 @@ def file_problems(
         job: Whose recipe has the table.
         table: Of a network; its family need not be known.
         where: The table's name in the recipe.
-        fits: Also look whether the file fits the network; it is asked of networks that exist.
+        fits: Also check whether the file fits the network, which must exist.
     """
-    # By its suffix, as an unknown family does not say what it publishes.
+    # By its suffix, because the pretrained weights of an unknown family are not known.
     if not _is_named_like_weights(table.weights):
         return
     path = job.folder / table.weights
@@ -71,10 +71,10 @@ def file_problems(
 
 
 def fetch_pretrained(network: NetworkSettings) -> None:
-    """Fetch the published weights that `network` starts from, if it does.
+    """Fetch the pretrained weights of `network`, if it starts from any.
 
     Raises:
-        WeightsError: If they cannot be had.
+        WeightsError: If they are not available.
     """
     if network.weights in FAMILIES.load(network.family).pretrained:
         from edgetl.train.weights import fetch_weights

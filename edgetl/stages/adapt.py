@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # planning must not wait for torch
     from edgetl.models import ModelSpec
 
 _BATCH = 64
-"""Images whose statistics a norm sees at once; the more, the nearer to all of them."""
+"""Images per batch of statistics; the more, the closer to the statistics of all images."""
 _MIN_IMAGES = 2
 
 
@@ -39,7 +39,7 @@ class AdaptTable(Table):
 
 
 class Settings(Table):
-    """What the adapted model depends on besides its inputs."""
+    """What the adapted model depends on in addition to its inputs."""
 
     model: str
     options: AdaptTable

@@ -1,4 +1,4 @@
-"""Train a small network with its teacher, and once more without: the student and its control."""
+"""Train a small network with a teacher, and once more without: the student and its control."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from edgetl.stages._training import (
     network_settings,
     result_sentence,
     run_context,
+    unread_table,
 )
 from edgetl.stages._views import inputs_of, model_view, network_input
 from edgetl.stages._weights import fetch_pretrained
@@ -42,7 +43,7 @@ LABELS = "labels"
 
 
 class Settings(Table):
-    """What a student depends on."""
+    """What a student depends on in addition to its inputs."""
 
     network: NetworkSettings
     training: SerializeAsAny[Training]
@@ -75,7 +76,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         inputs["teacher dataset"] = teacher_dataset
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
-        # On labels alone, the same in everything else.
+        # On labels alone, otherwise the same.
         alone = {"method": None, "label_weight": 1.0, "model": CONTROL}
         control = settings.model_copy(update=alone)
         nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
@@ -87,6 +88,8 @@ def _input(job: Job) -> InputTable | None:
 
 
 def _check(job: Job) -> Iterator[Problem]:
+    if job.recipe.teacher is None:
+        yield from unread_table(job, "distill")
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
@@ -95,14 +98,14 @@ def _check(job: Job) -> Iterator[Problem]:
     if lacking:
         yield Problem(
             "distill.method",
-            f"'{method}' compares {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
+            f"'{method}' needs {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
             "provide; choose another method",
         )
     if not METHODS.load(method).follows_logits_alone and len(inputs_of(job)) > 1:
         yield Problem(
             "student.input",
-            f"differs from the teacher's; with `method: {method}` a student follows maps of its "
-            "teacher, so both need one input",
+            f"differs from the teacher's; `method: {method}` compares feature maps, so both need "
+            "the same input",
         )
 
 

@@ -1,4 +1,4 @@
-"""Measure what each step of a model chain brings, where the model will work if that is known.
+"""Measure the gain of each step of a model chain, on the evaluation data if there is any.
 
 The control of a refining step is the model that it refines: both predict the same images.
 """
@@ -26,17 +26,17 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
 
 class Settings(Table):
-    """What the figures depend on besides the models and the images."""
+    """What the figures depend on in addition to the models and the images."""
 
     model: str
     role: Role
-    """Of the dataset that is measured on."""
+    """Of the dataset to measure on."""
     steps: tuple[str, ...]
     """Name of the stage of each step, for reports."""
     transductive: tuple[bool, ...]
-    """Of each step, whether it may have adapted to the very images that it is measured on."""
+    """Of each step, whether it may have adapted to the images that it is measured on."""
     task: str = Field(exclude=True)
-    """Enters the key by its version and the tools of its evaluation alone."""
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -69,7 +69,7 @@ def _nodes(job: Job, made: Planned) -> Iterator[Node]:
 
 
 def _saw_unlabelled(node: Node) -> bool:
-    """Return whether unlabelled images are among what `node`, or a teacher of it, is made from."""
+    """Return whether `node`, or a teacher of it, was made with unlabelled images."""
     from edgetl.stages.view import Settings as ViewSettings
 
     settings = node.settings

@@ -1,4 +1,4 @@
-"""Export the model to every format that a target asks for, and compare the files with torch."""
+"""Export the model to every format that a target needs, and compare the files with torch."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 _MOST_GOLDEN = 8
 _LEAST_GOLDEN = 2
 _GOLDEN_BYTES = 1 << 19
-"""Of the outputs for all golden samples: a classifier has a few bytes, a detector a megabyte."""
+"""Of the outputs for all golden samples: bytes for a classifier, a megabyte for a detector."""
 _LARGEST_ERROR = 1e-3
 """Of the range of the outputs, 1 for boxes and scores. Rounding stays near 1e-6; a wrong layout or
 mean is near 1."""
 
 
 class Settings(Table):
-    """What an exported file depends on besides its inputs."""
+    """What an exported file depends on in addition to its inputs."""
 
     format: str
     nms: NmsTable | None
-    """None of a classifier."""
+    """None for a classifier."""
     task: str = Field(exclude=True)
-    """Enters the key by its version and the tools of its evaluation alone."""
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -143,7 +143,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         files=describe_files(work.out, exporter.files),
         precision="fp32",
         inputs=(ImageInput(IMAGE, IMAGE, spec.preprocess, "float32"),),
-        # An evaluation names outputs for what they are.
+        # An evaluation names outputs by their meaning.
         outputs=tuple(
             OutputSpec(name, tensor, (1, *reference[name].shape[1:]), name)
             for name, tensor in tensors.items()
@@ -155,9 +155,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     # Written so that a NaN is refused too.
     if not error <= _LARGEST_ERROR * span:
         raise EdgetlError(
-            f"outputs of the {settings.format} file differ from torch's by {error:.3g}, and their "
-            f"range is {span:.3g}; allowed is {_LARGEST_ERROR:g} of that",
-            remedy=f"take '{settings.format}' out of the targets' candidates and report the family",
+            f"outputs of the {settings.format} file differ from torch's by {error:.3g}, with a "
+            f"range of {span:.3g}; at most {_LARGEST_ERROR:g} of it is allowed",
+            remedy=f"remove '{settings.format}' from the targets' candidates and report the family",
         )
     return ExportFacts(
         size_bytes=size_bytes(work.out, settings.format),
@@ -170,9 +170,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 def _nms_settings(
     evaluation: Evaluation, dataset: Dataset, model: Artifact, wanted: NmsTable | None
 ) -> NmsSettings | None:
-    """Return the wanted rule, with the score that suits the model best if that is left open.
+    """Return the recipe's `nms`; if it sets no score threshold, with the one that suits the model.
 
-    The validation split says which that is, if there is one.
+    It is selected on the validation split, if there is one.
     """
     nms = evaluation.nms(dataset, wanted)
     if wanted is None or wanted.score_threshold is not None or not dataset.names(Split.VAL):
@@ -202,10 +202,10 @@ def _golden(
 
 
 def _synthetic_images() -> list[NDArray[np.uint8]]:
-    """Return images, lying and upright, that prove decoding and resizing wherever they are read.
+    """Return images, landscape and portrait, that test decoding and resizing on any machine.
 
-    Gradients, edges and fine stripes, because a resize that differs differs there. The images of
-    the dataset are already of the network's size and would prove nothing.
+    They show gradients, edges and fine stripes, because different resizing differs most there. The
+    images of the dataset already have the network's size and would test nothing.
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
 """Compute the features of every image once, for phases that train the head on them.
 
-The test images are left out: only the finished network predicts them.
+The test images are omitted: only the finished network predicts them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,24 @@ from edgetl.types import Split
 
 
 class Settings(Table):
-    """What the features depend on: neither head nor training."""
+    """What the features depend on: neither the head nor the training."""
 
     network: NetworkSettings
     mirrored: bool
-    """Also compute the training images left to right."""
+    """Also compute the features of the mirrored training images."""
     device: str = Field(exclude=True)
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    cached = [phase for phase in finetune_phases(job) if phase.cached_features]
+    teacher = job.recipe.teacher
+    if teacher is None:
+        return []
+    cached = [phase for phase in finetune_phases(job, teacher) if phase.cached_features]
     if not cached:
         return []
     settings = Settings(
         # Only the head starts at random, and no feature depends on it.
-        network=network_settings(job, job.recipe.teacher, seed=0),
+        network=network_settings(job, teacher, seed=0),
         mirrored=any(phase.training.augment != "none" for phase in cached),
         device=job.recipe.device,
     )
@@ -67,7 +70,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     total = sum(len(views[split]) * images[split] for split in views)
     done = 0
 
-    def tell(count: int) -> None:
+    def report_batch(count: int) -> None:
         nonlocal done
         done += count
         work.progress.step(done, total, "images through the backbone")
@@ -80,7 +83,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             family=as_classifier(family),
             dataset=dataset,
             views=shown,
-            tell=tell,
+            on_batch=report_batch,
         )
     return FeaturesFacts(images=images, mirrored=settings.mirrored, weights=report.facts())
 

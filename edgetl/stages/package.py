@@ -1,4 +1,4 @@
-"""Choose a target's model and put everything that the device needs into one folder."""
+"""Choose a target's model and write everything that the device needs into one folder."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from edgetl.runtime.engines import CPU
 from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import (
     Timing,
-    ask_for,
     candidates_of,
     file_node,
     float_node,
     node_of,
     runtime_digest,
+    set_provider,
 )
 from edgetl.stages._model_chain import chain_of, deployed_name, model_node
 from edgetl.stages._model_folder import mib
@@ -44,15 +44,15 @@ from edgetl.types import Precision
 
 
 class Settings(Table):
-    """What a package depends on besides its inputs."""
+    """What a package depends on in addition to its inputs."""
 
     recipe: str
     """Name of the model."""
     model: str
-    """Name of the network that is deployed."""
+    """Name of the deployed network."""
     target: Target
     runtime: str
-    """Digest of the runtime's files, which travel along."""
+    """Digest of the runtime's files, which are part of the bundle."""
     task: str = Field(exclude=True)
     """Enters the key by its file of the runtime alone."""
 
@@ -98,7 +98,7 @@ def _inputs(target: Target, candidates: Sequence[Candidate], made: Planned) -> d
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the limits of accuracy that another task has."""
+    """Yield accuracy limits that belong to another task."""
     own = job.recipe.task
     known = TASKS.load(own).limits
     # Every limit belongs to one of edgetl's own tasks, so no other package is imported.
@@ -146,7 +146,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 @dataclass(frozen=True, slots=True)
 class _Assessment:
-    """What earlier stages found out about one candidate."""
+    """What earlier stages measured of one candidate."""
 
     candidate: Candidate
     verification: VerificationFacts
@@ -164,7 +164,7 @@ class _Assessment:
 
     @property
     def timing(self) -> LatencyFacts | None:
-        """The times; None if there are none that mean anything as speed."""
+        """The times; None if there are none that count as speed."""
         return self.latency if self.latency and self.latency.measured else None
 
     def figures(self) -> Figures:
@@ -221,8 +221,8 @@ class _Assessment:
         )
 
     def _proof(self) -> str:
-        """Return what is known of the predictions where another provider was verified."""
-        known = "was not tried" if self.latency is None else "answers the golden samples alike"
+        """Return what is known about the predictions of a provider that was not verified."""
+        known = "was not tried" if self.latency is None else "reproduces the golden samples"
         return f"accuracy is the file's on the CPU, {self.candidate.provider} {known}"
 
 
@@ -244,7 +244,7 @@ def _write_bundle(
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
-    ask_for(candidate.provider, folder, folder)
+    set_provider(candidate.provider, folder, folder)
     manifest = BundleManifest.model_validate(
         {
             "schema": SCHEMA,
@@ -267,7 +267,7 @@ def _write_bundle(
 
 
 def _lineage(candidate: Candidate, inputs: Mapping[str, Artifact]) -> dict[str, Origin]:
-    """Return key and digest of every artifact that the model comes from or was judged by."""
+    """Return key and digest of every artifact that the model was made from or judged by."""
     names = {name: name for name in inputs if not Part.is_in(name)}
     names |= {part.value: part.of(candidate) for part in Part}
     return {
@@ -297,7 +297,7 @@ def _summary(facts: PackageFacts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=3,
+    version=4,
     needs=("view", MODEL_KIND, "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,

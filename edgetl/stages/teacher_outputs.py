@@ -1,7 +1,7 @@
 """Compute what the teacher predicts for all views of the training images, once.
 
-Planned where a training is limited to so many views that they come back: a student and
-whatever else learns from the teacher share the result.
+Planned if a training is limited to so few views that they recur: the student and everything else
+that learns from the teacher share the result.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from edgetl.types import Split
 
 
 class Settings(Table):
-    """What the outputs depend on besides the teacher and its view of the images."""
+    """What the outputs depend on in addition to the teacher and its view of the images."""
 
     level: Level
     num_views: int
     seed: int
-    """Of the training whose views these are."""
+    """Of the training that uses these views."""
     device: str = Field(exclude=True)
 
 

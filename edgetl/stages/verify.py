@@ -1,4 +1,4 @@
-"""Verify a model file: parity with torch step by step, accuracy through the runtime that ships."""
+"""Verify a model file: step-by-step parity with torch, and accuracy with the shipped runtime."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ VERIFICATION_FILE = "verification.json"
 
 
 class Settings(Table):
-    """What a verification depends on besides its inputs."""
+    """What a verification depends on in addition to its inputs."""
 
     model: str
     """Name of the network in the recipe."""
     format: str
     precision: Precision
     runtime: str
-    """Digest of the runtime's files, which give the answers."""
+    """Digest of the runtime's files, which compute the predictions."""
     task: str = Field(exclude=True)
-    """Enters the key by its version and the tools of its evaluation alone."""
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -95,7 +95,7 @@ def _check(job: Job) -> Iterator[Problem]:
     for target in job.targets:
         for name in target.files():
             if name not in EXPORTERS.names():
-                continue  # said by export
+                continue  # reported by export
             try:
                 packages(name)
             except ContractError as error:
@@ -163,7 +163,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         Image.fromarray(picture).save(work.out / WORST_ERRORS_FILE)
     with (work.out / PREDICTIONS_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **predictions)
-    # Tables and curves grow with the classes, so they are no facts, which every later run reads.
+    # Tables and curves grow with the classes, so they are kept out of the facts, which every later
+    # run reads.
     table = {**facts.model_dump(mode="json"), **details}
     text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
     (work.out / VERIFICATION_FILE).write_text(text, encoding="utf-8")
@@ -196,8 +197,8 @@ def _predictions(
 ) -> tuple[Predictions, Outputs]:
     """Return the predictions for all test images, and the raw outputs for the first few of them.
 
-    The raw outputs of a detector are a thousand times its predictions, so they are never held for
-    more than a few images.
+    The raw outputs of a detector are a thousand times larger than its predictions, so they are
+    never held for more than a few images.
     """
     count, chunk = len(dataset.items(Split.TEST)), evaluation.images_per_chunk
     nms = predictor.contract.nms
@@ -267,9 +268,9 @@ def _drop(
     *,
     against: str,
 ) -> Drop:
-    """Return how much of the metric the file lost against a torch model, percentage points.
+    """Return the drop of the metric against a torch model, in percentage points.
 
-    Both answer by the same rule, which is no part of the loss.
+    Both use the same `nms`, which is not part of the drop.
     """
     evaluation = TASKS.load(dataset.task).evaluation
     before = predictions_of(trained, dataset, Split.TEST, nms)
@@ -283,7 +284,7 @@ def _drop(
 def _teacher_drop(
     inputs: Mapping[str, Artifact], predictions: Predictions, nms: NmsSettings | None
 ) -> Drop | None:
-    """Return `_drop` against the teacher, which sees the images its own way; None without one."""
+    """Return `_drop` against the teacher, which has its own view; None without a teacher."""
     from edgetl.data.dataset import Dataset
 
     if "teacher" not in inputs:
@@ -309,7 +310,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=5,
+    version=6,
     needs=("view", MODEL_KIND, "float", "quantized"),
     makes="verification",
     options=NoOptions,

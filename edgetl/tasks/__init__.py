@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecipeTemplate:
-    """What a new recipe of a task says about networks and their training."""
+    """The part of a new recipe about networks and their training."""
 
     body: str
     """YAML with comments: keys of `data` as comments, `input`, `teacher`, `student` and methods."""
     calibration: Callable[[float], str]
-    """Returns the calibration recipe for about so many training images."""
+    """Returns the calibration recipe for about this many training images."""
 
 
 class TaskPlugin(Protocol):
@@ -35,13 +35,13 @@ class TaskPlugin(Protocol):
 
     @property
     def version(self) -> int:
-        """Raised whenever the same data, settings and outputs give another result than before."""
+        """Raised whenever the same data, settings and outputs give a different result."""
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """Names of the limits of accuracy that the task has, that of its metric first.
+        """Names of the task's accuracy limits, that of its metric first.
 
-        All are in `edgetl.config.limits`; empty for a metric that has none there.
+        All are in `edgetl.config.limits`; empty for a metric that is not there.
         """
 
     @property
@@ -54,7 +54,7 @@ class TaskPlugin(Protocol):
 
     @property
     def recipe(self) -> RecipeTemplate:
-        """What `edgetl init` writes into a recipe."""
+        """The text that `edgetl init` writes into a recipe."""
 
     @property
     def training(self) -> TaskTraining:

@@ -1,7 +1,7 @@
 """Where the tensors of a file belong in a network, by their names.
 
-Wrappers put prefixes before the names of a network: `model.`, `module._orig_mod.`, `0.`, ... What a
-prefix is called does not matter: the one under which most names of the network are found is it.
+Wrappers add prefixes to the names of a network: `model.`, `module._orig_mod.`, `0.`, ... What they
+are called does not matter: the one with most of the network's names is used.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 _WHOLE_SHARE = 0.9
-"""With as many of the names a prefix holds the network."""
+"""With this share of the names, a prefix contains the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which name in the network each name in a file stands for."""
+    """The name in the network of each name in a file."""
 
     places: dict[str, str]
-    """Name in the file to name in the network, in the file's order; names that stand for none keep
-    their own, or are empty outside the prefix."""
+    """Name in the file to name in the network, in the file's order; names without a counterpart are
+    unchanged, or empty outside the prefix."""
     prefix: str
     """Before all other names of the file."""
     is_own_layout: bool

@@ -18,10 +18,10 @@ from edgetl.train.tensor_names import place_tensors, prefix_counts
 from edgetl.train.weights_file import UNREADABLE, WeightsError, named_tensors, read_weights
 
 MIN_BACKBONE_SHARE = 0.9
-"""With less of the backbone than this, the file was not made for this network."""
+"""If less of the backbone matches, the file was not made for this network."""
 
 _WIDTHS = (1.0, 0.75, 0.5, 0.35, 0.25)
-"""Widths that a file is compared with, to say what it was made for."""
+"""Widths that a file is compared with, to report what it was made for."""
 
 _FILE = "file"
 _SHOWN = 3
@@ -29,24 +29,25 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What became of the tensors of a weights file and of those of the network."""
+    """Which tensors of a weights file were loaded, and which tensors of the network were not."""
 
     source: str
-    """A name that the family publishes, `file` or `none`."""
+    """Name of pretrained weights of the family, `file` or `none`."""
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     """Tensors of the file that were not used, each with the reason."""
     initialised: tuple[str, ...]
-    """What starts at random besides: tensors of the network, or modules if all of one does."""
+    """Other tensors of the network that start at random, or modules if all of their tensors do."""
     backbone_share: float
-    """Share of the backbone that was loaded: of its tensors or of its values, the smaller one."""
+    """Loaded share of the backbone: of its tensors or of its values, whichever is smaller."""
     reinitialized: tuple[str, ...] = ()
-    """Modules that start anew because the file is for other classes, each with both numbers."""
+    """Modules that start at random because the file has another number of classes, each with both
+    numbers."""
     prefix: str = ""
-    """What the file puts before the names of the network."""
+    """Prefix of the network's names in the file."""
 
     def facts(self) -> WeightsFacts:
-        """Return the report for a manifest; names only where something is not as expected."""
+        """Return the report for a manifest; tensors are named only if something is unexpected."""
         if not self.loaded:
             return WeightsFacts(source=self.source, loaded=0)
         return WeightsFacts(
@@ -79,10 +80,10 @@ def build_network(
 ) -> tuple[Family, nn.Module, LoadReport]:
     """Return the family, the network with its starting weights, and what was loaded.
 
-    What depends on the classes starts at random unless the weights are for as many.
+    Modules that depend on the classes start at random unless the weights are for the same number.
 
     Raises:
-        WeightsError: If the weights cannot be fetched or read, changed since the plan, hold values
+        WeightsError: If the weights cannot be fetched or read, changed since the plan, have values
             that are not finite, or do not fit the network.
     """
     family = FAMILIES.load(settings.family)
@@ -110,13 +111,13 @@ def load_into(
     Args:
         module: Of `family`; changed in place, untouched if an error is raised.
         tensors: By the names of the module's own state, or of a layout that the family maps.
-        family: Says what belongs to the backbone, and what may differ in its number of classes.
-        source: What the report calls the origin.
+        family: Defines the backbone, and the modules whose number of classes may differ.
+        source: The origin, for the report.
 
     Raises:
         WeightsError: If a value is not finite, or too little fits: less than `MIN_BACKBONE_SHARE`
-            of the backbone, or not all of the rest where only a part of the head depends on the
-            classes and the file is of the whole network.
+            of the backbone; or, if the file is of a whole network whose head depends on the classes
+            only in part, not all of the rest.
     """
     fitting, report = _match(module.state_dict(), tensors, family, source)
     module.load_state_dict(fitting, strict=False)
@@ -127,7 +128,7 @@ def check_weights(path: Path, family_name: str, width: float) -> None:
     """Refuse a weights file that `build_network` would refuse; no network is made.
 
     Raises:
-        WeightsError: As `build_network`.
+        WeightsError: Like `build_network`.
     """
     family = FAMILIES.load(family_name)
     _match(_state_for_any_classes(family, width), read_weights(path), family, _FILE)
@@ -140,12 +141,12 @@ def _match(
 
     Args:
         own: The state of the network; its values are not read.
-        tensors: As `load_into` takes them.
+        tensors: As for `load_into`.
         family: Of the network.
-        source: What the report calls the origin.
+        source: The origin, for the report.
 
     Raises:
-        WeightsError: As `load_into`.
+        WeightsError: Like `load_into`.
     """
     placement = place_tensors(tensors, own, family.key_mapping)
     if placement.also_under:
@@ -160,7 +161,7 @@ def _match(
     broken = sorted(name for name, value in fitting.items() if not bool(value.isfinite().all()))
     if broken:
         raise WeightsError(
-            f"{len(broken)} tensors hold values that are not finite: {_some(broken)}",
+            f"{len(broken)} tensors have values that are not finite: {_some(broken)}",
             remedy="use a checkpoint from before the training diverged",
         )
     reinitialized = {
@@ -208,10 +209,10 @@ def _repeated(prefixes: Sequence[str]) -> WeightsError:
 
 
 def fetch_weights(family: str, name: str) -> dict[str, Tensor]:
-    """Return the published weights `name` of `family`, from the local cache or the network.
+    """Return the pretrained weights `name` of `family`, from the local cache or the network.
 
     Raises:
-        WeightsError: If they cannot be had.
+        WeightsError: If they are not available.
     """
     try:
         return named_tensors(FAMILIES.load(family).fetch(name))
@@ -236,14 +237,14 @@ def _too_little(
     least = 1.0 if is_whole else MIN_BACKBONE_SHARE
     return WeightsError(
         f"only {share:.1%} of the {part} matches, at least {least:.0%} must; "
-        f"not found: {_some(missing)}; not used: {_some(skipped) or 'nothing'}{_origin(tensors)}",
-        remedy="use weights of the same family and width, with the published names",
+        f"missing: {_some(missing)}; not used: {_some(skipped) or 'nothing'}{_origin(tensors)}",
+        remedy="use weights of the same family and width, with the official names",
     )
 
 
 def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collection[str]) -> float:
-    # Batch normalisation statistics are few values but many tensors, wide layers the other way
-    # round: either kind missing makes the features useless.
+    # Batch normalisation statistics have few values but many tensors, and wide layers many values
+    # but few tensors: if either kind is missing, the features are useless.
     covered = [name for name in required if name in fitting]
     tensors = len(covered) / len(required)
     total = sum(own[name].numel() for name in required)
@@ -253,7 +254,7 @@ def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collec
 def _reinitialized(
     tensors: Mapping[str, tuple[int, int]], modules: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return a phrase for each module that holds some of `tensors`, by numbers of classes."""
+    """Return a phrase for each module with some of `tensors`, with both numbers of classes."""
     phrases = []
     for module in modules:
         numbers = [tensors[name] for name in tensors if _is_below(name, (module,))]
@@ -264,7 +265,7 @@ def _reinitialized(
 
 
 def _modules(names: Sequence[str], chosen: Collection[str]) -> tuple[str, ...]:
-    """Return `chosen`, some of `names`, by the largest modules that hold nothing else."""
+    """Return `chosen`, some of `names`, grouped into the largest modules that have no others."""
     mixed = {above for name in names if name not in chosen for above in _above(name)}
     largest: dict[str, None] = {}
     for name in names:
@@ -281,8 +282,8 @@ def _above(name: str) -> list[str]:
 
 
 def _origin(tensors: Mapping[str, Tensor]) -> str:
-    """Return what the tensors were made for, as the end of a sentence, if a family knows them."""
-    # Names do not depend on the width, so most families are out after one look.
+    """Return which family the tensors fit, as the end of a sentence; empty if none."""
+    # Names do not depend on the width, so most families are ruled out by one comparison.
     alike = {}
     for name in FAMILIES.names():
         known = _shapes_for_any_classes(name, _WIDTHS[0])
@@ -319,7 +320,7 @@ def _is_below(name: str, modules: tuple[str, ...]) -> bool:
 
 
 def _is_learned(name: str) -> bool:
-    # A counter of batches, which many files leave out and nothing here reads.
+    # A counter of batches, which many files omit and nothing here reads.
     return not name.endswith("num_batches_tracked")
 
 

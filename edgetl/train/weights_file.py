@@ -19,7 +19,7 @@ from edgetl.errors import EdgetlError, ExitCode
 from edgetl.placeholder import placeholder
 from edgetl.train.options import WEIGHTS_SUFFIXES
 
-# What torch 2.14 raises on empty, torn and foreign files, the old format without a zip included.
+# What torch 2.14 raises on empty, truncated and foreign files, and for the old format without zip.
 UNREADABLE = (
     OSError,
     EOFError,
@@ -36,13 +36,13 @@ UNREADABLE = (
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "net", "ema")
 """Where trainers keep the tensors in a checkpoint; of several, the first one is read."""
 _DEEPEST = 3
-"""Wrappers inside each other; pickled tables may also contain themselves."""
+"""Largest depth of nested wrappers; pickled tables may also contain themselves."""
 _PARALLEL = "module."
-"""What `nn.DataParallel` puts before every name."""
+"""Prefix that `nn.DataParallel` adds to every name."""
 _TORCH_WRAPPERS = re.compile(
     r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 )
-"""What `torch.compile`, FSDP and activation checkpointing put into names, at any depth."""
+"""Parts that `torch.compile`, FSDP and activation checkpointing add to names, at any depth."""
 _SAVE_TENSORS = "save the tensors alone: torch.save(model.state_dict(), FILE)"
 _FOREIGN = re.compile(r"unsupported global:? (?:GLOBAL )?(\S+)", re.IGNORECASE)
 _PROTOCOL = re.compile(r"Detected pickle protocol (\d+)")
@@ -50,13 +50,13 @@ _SHOWN_CHARACTERS = 40
 
 
 class WeightsError(EdgetlError):
-    """The weights that were asked for cannot be had or do not fit the network."""
+    """The requested weights are not available or do not fit the network."""
 
     exit_code = ExitCode.CONFIG
 
 
 class _Ignored:
-    """Stands for an object of a checkpoint that is no tensor; nothing of the object is made."""
+    """Replaces an object of a checkpoint that is not a tensor; the object is never made."""
 
     def __init__(self, *_parts: object) -> None:
         pass
@@ -65,8 +65,8 @@ class _Ignored:
         pass
 
 
-# Figures and options of a training, which trainers keep beside its tensors; NumPy 2 and Python 3.13
-# write them under other names than before.
+# Figures and options of a training, which trainers store with the tensors; NumPy 2 and Python 3.13
+# use other names for them than older versions.
 _HARMLESS = (
     "argparse.Namespace",
     "numpy.dtype",
@@ -85,11 +85,11 @@ _HARMLESS = (
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors in a .safetensors file, or in a checkpoint of `torch.save`, by name.
 
-    The tensors may lie in a wrapper such as `{"state_dict": ...}`; what wrappers of modules put
-    into names is taken off. Code in pickled files is never run.
+    The tensors may be in a wrapper such as `{"state_dict": ...}`; parts that wrappers of modules
+    add to names are removed. Code in pickled files is never run.
 
     Raises:
-        WeightsError: If the file is torn, or holds something else than tensors.
+        WeightsError: If the file is truncated, or contains anything but tensors.
     """
     try:
         _refuse_other_kinds(path)
@@ -100,7 +100,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def named_tensors(content: object) -> dict[str, Tensor]:
-    """Return the tensors in what a checkpoint holds; see `read_weights`.
+    """Return the tensors in the content of a checkpoint; see `read_weights`.
 
     Raises:
         WeightsError: If there are none, or several sets of them.
@@ -143,10 +143,10 @@ def _load(path: Path) -> object:
 
 
 def _refuse_other_kinds(path: Path) -> None:
-    """Refuse what has the name of a checkpoint and is something else.
+    """Refuse a file of another kind that is named like a checkpoint.
 
     Raises:
-        WeightsError: With the way to the tensors.
+        WeightsError: With the command that extracts the tensors.
         OSError: If the file cannot be read.
     """
     instead = placeholder(path)
@@ -167,8 +167,8 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
     foreign = _FOREIGN.search(str(error))
     if foreign is not None:
         return WeightsError(
-            f"holds Python objects, such as {foreign[1]}, which could run any code when they are "
-            "read",
+            f"contains Python objects, such as {foreign[1]}, which could run any code when they "
+            "are read",
             remedy=_SAVE_TENSORS,
         )
     # torch explains its safe mode at length; the reason itself is in the chained error.
@@ -183,7 +183,7 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
 
 
 def _beginning_of_text(path: Path) -> str:
-    """Return how a file of text begins, on one line; empty if it is something else."""
+    """Return the beginning of a text file, on one line; empty for other files."""
     try:
         with path.open("rb") as file:
             text = file.read(_SHOWN_CHARACTERS).decode("ascii")
@@ -196,9 +196,9 @@ def _beginning_of_text(path: Path) -> str:
 def _states(
     content: object, depth: int, place: str = ""
 ) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Yield tables of tensors by name in a checkpoint, each with the wrapper that it lies in.
+    """Yield tables of tensors by name in a checkpoint, each with its wrapper.
 
-    A known wrapper, or tensors at the top, leave nothing else to be looked for.
+    The search stops at a known wrapper, or at tensors at the top.
     """
     if depth < 0 or not isinstance(content, Mapping):
         return

@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
+from edgetl.config.recipe import ModelTable
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError
 
@@ -95,7 +96,7 @@ colour: red
             "colour",
             (
                 "unknown key (allowed: name, task, data, unlabelled, evaluation, input, "
-                "teacher, student, nms, calibration, targets, seed, device, finetune)"
+                "teacher, student, model, nms, calibration, targets, seed, device, finetune)"
             ),
             6,
         ),
@@ -227,3 +228,114 @@ def test_device_of_a_target_is_checked_if_requested(
     assert load_target("mine", check_address=lambda _: None).device == "moon"
     with pytest.raises(ConfigError, match=r"^targets/mine\.yaml:3: device: moon is too far\n"):
         load_target("mine", check_address=lambda address: f"{address} is too far")
+
+
+_NO_MODEL = "name: a\ntask: classification\ndata: {path: images}\n"
+_TEACHER = "teacher: {family: mobilenet_v2}\n"
+_STUDENT = "student: {family: mobilenet_v2}\n"
+_MODEL = "model: {path: saved}\n"
+
+
+class _Borrowed(ModelTable):
+    """The table of a stage that begins a model chain."""
+
+    source: str
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        pytest.param(
+            "",
+            (
+                "teacher",
+                (
+                    "is missing; a recipe trains a `teacher: {family: NAME}`, or takes a model "
+                    "that edgetl saved, `model: {path: FOLDER}`"
+                ),
+                None,
+            ),
+            id="none",
+        ),
+        pytest.param(
+            _STUDENT,
+            ("student", "has no teacher to learn from; add `teacher: {family: NAME}`", 4),
+            id="student alone",
+        ),
+        pytest.param(
+            _MODEL + _TEACHER,
+            (
+                "model",
+                (
+                    "takes the place of `teacher`, which the recipe has as well; remove one or the "
+                    "other"
+                ),
+                4,
+            ),
+            id="teacher",
+        ),
+        pytest.param(
+            _TEACHER + _STUDENT + _MODEL,
+            (
+                "model",
+                (
+                    "takes the place of `teacher` and `student`, which the recipe has as well; "
+                    "remove one or the other"
+                ),
+                6,
+            ),
+            id="both",
+        ),
+        pytest.param(
+            _STUDENT + _MODEL,
+            (
+                "model",
+                (
+                    "takes the place of `student`, which the recipe has as well; remove one or the "
+                    "other"
+                ),
+                5,
+            ),
+            id="student",
+        ),
+        pytest.param(
+            _MODEL + "borrowed: {source: there}\n",
+            (
+                "borrowed",
+                "takes the place of `model`, which the recipe has as well; remove one or the other",
+                5,
+            ),
+            id="of a package",
+        ),
+        pytest.param("model: {}\n", ("model.path", "is missing", 4), id="no path"),
+    ],
+)
+def test_recipe_deploys_exactly_one_model(
+    tmp_path: Path, models: str, expected: tuple[str, str, int | None]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(_NO_MODEL + models, encoding="utf-8")
+    tables: dict[str, type[Table]] = {"borrowed": _Borrowed} if "borrowed" in models else {}
+    with pytest.raises(ConfigError, match=r"recipe\.yaml") as caught:
+        load_recipe(str(path), (), tables, tasks=_TASKS)
+    problems = [(problem.where, problem.what, problem.line) for problem in caught.value.problems]
+    assert problems == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        pytest.param(_TEACHER, ["teacher"], id="teacher"),
+        pytest.param(_STUDENT + _TEACHER, ["teacher", "student"], id="student"),
+        pytest.param(_MODEL, ["model"], id="model"),
+        pytest.param("teacher:\n" + _MODEL, ["model"], id="empty table"),
+        pytest.param("borrowed: {source: there}\n", ["borrowed"], id="of a package"),
+    ],
+)
+def test_models_come_in_the_order_in_which_they_are_made(
+    tmp_path: Path, text: str, models: list[str]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(_NO_MODEL + text, encoding="utf-8")
+    tables: dict[str, type[Table]] = {"borrowed": _Borrowed} if "borrowed" in text else {}
+    assert list(load_recipe(str(path), (), tables, tasks=_TASKS).refinements) == models

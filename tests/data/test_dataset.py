@@ -86,7 +86,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     write(tmp_path, num_images=4)
-    with pytest.raises(ValueError, match=r"lists 5 images, images\.npy holds 4"):
+    with pytest.raises(ValueError, match=r"lists 5 images, images\.npy has 4"):
         Dataset.open(tmp_path)
 
 
@@ -149,7 +149,7 @@ def test_classification_dataset_has_no_boxes(tmp_path: Path) -> None:
     dataset = Dataset.open(write(tmp_path))
     assert dataset.task == "classification"
     with pytest.raises(
-        ValueError, match="a dataset for classification with role data holds no boxes"
+        ValueError, match="a dataset for classification with role data has no boxes"
     ):
         dataset.truths(Split.TRAIN)
     # Nothing else was said, so the images had the size of the input.

@@ -95,9 +95,9 @@ def _save_model(folder: Path, order: tuple[int, ...], gain: float) -> None:
 
 def _dataset(backend: Any, images: Images, truths: list[Truth]) -> Artifact:
     request = Request("index", 1, {}, {}, {})
-    found: Artifact | None = backend.store.find(request)
-    if found is not None:
-        return found
+    artifact: Artifact | None = backend.store.find(request)
+    if artifact is not None:
+        return artifact
     out, _, _ = backend.store.folders(request)
     with (out / IMAGES_FILE).open("wb") as file:
         write_images(file, images, images.shape)

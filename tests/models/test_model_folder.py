@@ -83,7 +83,7 @@ def test_torn_weights_are_refused(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
 
     with pytest.raises(
-        StoreError, match=r"holds no readable model: .*\n  run 'edgetl verify-store"
+        StoreError, match=r"contains no readable model: .*\n  run 'edgetl verify-store"
     ):
         load_model(tmp_path)
 
@@ -92,14 +92,16 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
     save_model(tmp_path, spec(), network())
     (tmp_path / MODEL_FILE).unlink()
 
-    with pytest.raises(StoreError, match=r"holds no readable model: No such file"):
+    with pytest.raises(StoreError, match=r"contains no readable model: No such file"):
         load_model(tmp_path)
 
 
 def test_weights_of_other_classes_do_not_fit_the_spec(tmp_path: Path) -> None:
     save_model(tmp_path, spec(("nut", "bolt", "gear")), network())
 
-    with pytest.raises(StoreError, match=r"holds no readable model: Error.* in loading state_dict"):
+    with pytest.raises(
+        StoreError, match=r"contains no readable model: Error.* in loading state_dict"
+    ):
         load_model(tmp_path)
 
 
@@ -119,7 +121,7 @@ def test_detector_comes_back_with_the_same_outputs(tmp_path: Path) -> None:
 
 def test_classifier_of_one_class_is_no_model() -> None:
     with pytest.raises(
-        ValidationError, match="family 'mobilenet_v3_small' needs 2 classes or more, not 1"
+        ValidationError, match="family 'mobilenet_v3_small' needs at least 2 classes, not 1"
     ):
         spec(("nut",))
 
@@ -136,8 +138,8 @@ def test_model_of_another_version_of_its_family_is_refused(tmp_path: Path) -> No
 
     with pytest.raises(
         StoreError,
-        match=r"holds a model that was saved with version 7 of family 'mobilenet_v3_small', "
-        r"installed is version 1\n  run the recipe again to make it anew, or install the version",
+        match=r"contains a model saved with version 7 of family 'mobilenet_v3_small', but version "
+        r"1 is installed\n  run the recipe again to remake it, or install the version",
     ):
         load_model(tmp_path)
 
@@ -148,8 +150,8 @@ def test_model_of_a_family_that_is_not_installed_names_it(tmp_path: Path) -> Non
 
     with pytest.raises(
         StoreError,
-        match=r"holds a model that cannot be rebuilt here: unknown model family 'acme_net'\n"
-        r"  install the package that brings it; ",
+        match=r"contains a model that cannot be rebuilt here: unknown model family 'acme_net'\n"
+        r"  install the package that provides it; ",
     ):
         load_model(tmp_path)
 
@@ -159,7 +161,8 @@ def test_spec_of_another_schema_is_refused(tmp_path: Path) -> None:
     changed(tmp_path, schema_version=1)
 
     with pytest.raises(
-        StoreError, match=r"holds no readable model: model\.json: schema_version: Input should be 2"
+        StoreError,
+        match=r"contains no readable model: model\.json: schema_version: Input should be 2",
     ):
         load_model(tmp_path)
 

@@ -310,7 +310,7 @@ def detector(shelf: Shelf, examples: Any) -> Run:
         row,
         limits=Limits(drop_pp=None, map=0.9),
         verdict="missed",
-        why="no candidate holds map; nearest is onnx fp32: mAP 0.5 < 0.9",
+        why="no candidate meets map; nearest is onnx fp32: mAP 0.5 < 0.9",
         chosen=None,
     )
     inputs = {Part.VERIFICATION.of(row.candidate): "verify onnx fp32"}

@@ -89,9 +89,9 @@ class Bench:
         """Return bright and dark squares in noise, as the view stage would store them."""
         store = Store(self.root / "store")
         request = Request("view", 1, {"counts": dict(counts), "seed": seed}, {}, {})
-        found = store.find(request)
-        if found:
-            return found
+        artifact = store.find(request)
+        if artifact:
+            return artifact
         out, _, _ = store.folders(request)
         draw = np.random.default_rng(seed)
         total = sum(counts.values())
@@ -123,9 +123,9 @@ class Bench:
         """
         store = Store(self.root / "store")
         request = Request("view", 1, {"boxes": dict(counts)}, {}, {})
-        found = store.find(request)
-        if found:
-            return found
+        artifact = store.find(request)
+        if artifact:
+            return artifact
         out, _, _ = store.folders(request)
         draw = np.random.default_rng(1)
         total = sum(counts.values())

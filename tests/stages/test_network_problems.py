@@ -41,6 +41,7 @@ def job(folder: Path, **fields: Any) -> Job:
 
 def problems(folder: Path, teacher: Mapping[str, object], **fields: Any) -> Iterator[str]:
     made = job(folder, teacher=teacher, **fields)
+    assert made.recipe.teacher is not None
     for problem in network_problems(made, made.recipe.teacher, "teacher"):
         yield f"{problem.where}: {problem.what}"
 
@@ -107,6 +108,7 @@ def test_weights_that_passed_are_compared_again_only_after_a_change(tmp_path: Pa
             job(tmp_path, teacher=teacher, task="classification"),
             once=lambda key, _check: keys.append(key),
         )
+        assert made.recipe.teacher is not None
         return [problem.what for problem in network_problems(made, made.recipe.teacher, "teacher")]
 
     (tmp_path / "own.pth").write_bytes(b"no weights, but they passed before")
@@ -253,6 +255,8 @@ def test_published_weights_enter_the_settings_by_name_and_files_by_digest(tmp_pa
     made = job(tmp_path)
     other = job(tmp_path, teacher={"family": "yolox_nano", "weights": "own.pth"})
 
+    assert made.recipe.teacher is not None
+    assert other.recipe.teacher is not None
     named = network_settings(made, made.recipe.teacher, seed=1)
     filed = network_settings(other, other.recipe.teacher, seed=1)
 

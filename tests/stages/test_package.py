@@ -122,7 +122,7 @@ def test_missed_target_says_which_limit_and_has_no_bundle(
         tmp_path, shelve, examples, {"onnx fp32": (3.0, 2.0), "onnx int8": (14.2, 1.0)}
     )
     facts = STAGE.run(_settings(), artifacts, work)
-    why = "no candidate holds drop_pp; nearest is onnx fp32: drop 3 > 1 pp (top-1)"
+    why = "no candidate meets drop_pp; nearest is onnx fp32: drop 3 > 1 pp (top-1)"
     assert (facts.verdict, facts.chosen, facts.why) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
     assert STAGE.summary(facts) == f"missed: {why}"
@@ -132,11 +132,11 @@ def test_model_that_guesses_is_missed_with_the_words_of_its_verification(
     tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
-    reason = "top-1 0.542 is no better than always answering 'bees' (0.542)"
+    reason = "top-1 0.542 is no better than always predicting 'bees' (0.542)"
     artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, value=0.541667, at_chance=reason)
     facts = STAGE.run(_settings(), artifacts, work)
     assert [row.reason for row in facts.rows] == [reason, reason]
-    why = f"no candidate holds better_than_guessing; nearest is onnx fp32: {reason}"
+    why = f"no candidate meets better_than_guessing; nearest is onnx fp32: {reason}"
     assert (facts.verdict, facts.chosen, facts.why) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
 
@@ -336,8 +336,8 @@ def test_bundle_asks_for_the_provider_that_was_chosen(
     ]
     assert facts.rows[0].reason == ""
     assert facts.rows[1].reason == (
-        "fastest within limits; accuracy is the file's on the CPU, cuda answers the golden samples "
-        "alike"
+        "fastest within limits; accuracy is the file's on the CPU, cuda reproduces the golden "
+        "samples"
     )
     bundle = work.out / "bundle"
     assert Contract.load(bundle).provider == "cuda"

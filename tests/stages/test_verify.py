@@ -120,7 +120,7 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     assert facts.breaks_at == "onnx fp32 to onnx int8"
     assert facts.metric == "top1"
     assert facts.value == 0.5  # three of six are of the first class
-    words = "top-1 0.500 is no better than always answering 'nut' (0.500)"
+    words = "top-1 0.500 is no better than always predicting 'nut' (0.500)"
     assert facts.at_chance == words
     assert [(row.label, row.support, row.figures) for row in facts.classes] == [
         ("nut", 3, {"recall": 1.0, "precision": 0.5}),

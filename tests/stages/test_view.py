@@ -14,7 +14,8 @@ from PIL import Image
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
 from edgetl.errors import DataError, StoreError
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.image_file import read_image
+from edgetl.runtime.preprocess import fit_image
 from edgetl.stages import Job
 from edgetl.stages import _space as space
 from edgetl.stages._views import deployed_view, model_view, network_input

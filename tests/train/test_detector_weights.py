@@ -99,7 +99,7 @@ def test_detector_with_a_tensor_missing_is_refused_and_nothing_is_changed() -> N
     with pytest.raises(
         WeightsError,
         match=r"only \d+\.\d% of the network without its class predictors matches, at least 100% "
-        r"must; not found: head\.obj_preds\.1\.bias; not used: nothing",
+        r"must; missing: head\.obj_preds\.1\.bias; not used: nothing",
     ):
         load_into(module, stored, NANO, "file")
 

@@ -147,7 +147,7 @@ def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
 
     with pytest.raises(
         WeightsError,
-        match=r"only \d+\.\d% of the backbone matches, at least 90% must; not found: .*\n"
+        match=r"only \d+\.\d% of the backbone matches, at least 90% must; missing: .*\n"
         r"  use weights of the same family and width",
     ):
         load_into(module, state(width=1.0), CLASSIFIER, "file")
@@ -158,7 +158,7 @@ def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
 def test_missing_normalisation_statistics_are_refused_although_they_are_few_values() -> None:
     stored = {name: value for name, value in state().items() if "running" not in name}
 
-    with pytest.raises(WeightsError, match=r"only \d+\.\d% .* not found: .*running_mean.* more"):
+    with pytest.raises(WeightsError, match=r"only \d+\.\d% .* missing: .*running_mean.* more"):
         load_into(network(), stored, CLASSIFIER, "file")
 
 
@@ -175,7 +175,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
     stored = state()
     stored["features.0.0.weight"] = stored["features.0.0.weight"] * torch.nan
 
-    with pytest.raises(WeightsError, match=r"1 tensors hold values .*: features\.0\.0\.weight"):
+    with pytest.raises(WeightsError, match=r"1 tensors have values .*: features\.0\.0\.weight"):
         load_into(network(), stored, CLASSIFIER, "file")
 
 
@@ -206,7 +206,7 @@ def test_pickled_module_is_refused_without_running_its_code(tmp_path: Path) -> N
     torch.save(network(), path)
 
     with pytest.raises(
-        WeightsError, match=r"holds Python objects, .*\n  save the tensors alone: torch\.save"
+        WeightsError, match=r"contains Python objects, .*\n  save the tensors alone: torch\.save"
     ):
         read_weights(path)
 

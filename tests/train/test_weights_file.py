@@ -135,14 +135,17 @@ def test_other_objects_are_refused_by_name_and_nothing_of_them_is_run(tmp_path: 
     trace = tmp_path / "trace"
     path = _saved(tmp_path, {"model": _TENSORS, "x": _Touches(trace)})
 
-    with pytest.raises(WeightsError, match=r"holds Python objects, such as \S+, which could run"):
+    with pytest.raises(
+        WeightsError, match=r"contains Python objects, such as \S+, which could run"
+    ):
         read_weights(path)
 
     assert not trace.exists()
     with pytest.raises(
         WeightsError,
-        match=r"^holds Python objects, such as fractions\.Fraction, which could run any code when "
-        r"they are read\n  save the tensors alone: torch\.save\(model\.state_dict\(\), FILE\)$",
+        match=r"^contains Python objects, such as fractions\.Fraction, which could run any "
+        r"code when they are read\n  save the tensors alone: "
+        r"torch\.save\(model\.state_dict\(\), FILE\)$",
     ):
         read_weights(_saved(tmp_path, {"model": _TENSORS, "share": Fraction(1, 3)}))
 

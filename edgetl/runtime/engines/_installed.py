@@ -1,4 +1,4 @@
-"""Engines of installed packages, which travel to a device as files of this folder."""
+"""Engines of installed packages, which are copied to a device as files of this folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks of installed packages, whose device halves travel to a device as files of this folder."""
+"""Device halves of installed packages' tasks, which are copied to a device into this folder."""
 
 from __future__ import annotations
 

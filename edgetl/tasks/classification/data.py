@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
 
 class SyntheticImages:
-    """Images made on demand; no two are equal."""
+    """Images made on demand; all are different."""
 
     def __init__(self, synthetic: SyntheticData) -> None:
         self._synthetic = synthetic

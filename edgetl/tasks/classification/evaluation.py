@@ -123,7 +123,7 @@ class _ClassificationEvaluation:
         if right.count > counts[most]:
             return None
         return (
-            f"{self.title} {right.value:.3f} is no better than always answering "
+            f"{self.title} {right.value:.3f} is no better than always predicting "
             f"'{dataset.classes[most]}' ({counts[most] / right.total:.3f})"
         )
 

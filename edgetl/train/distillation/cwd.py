@@ -1,4 +1,4 @@
-"""Maps that are high where the teacher's are (Shu et al. 2021, https://arxiv.org/abs/2011.13256)."""
+"""Channel-wise distillation of maps (Shu et al. 2021, https://arxiv.org/abs/2011.13256)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Options(DetectorOptions):
-    """How the teacher's scores, boxes and maps are weighed."""
+    """How the teacher's scores, boxes and maps are weighted."""
 
     temperature: float = Field(default=1.0, gt=0.0)
     """Softens the scores and the maps of both networks; 1 leaves them as they are."""

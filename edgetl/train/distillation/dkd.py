@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Options(Table):
-    """How the teacher's classes are weighed."""
+    """How the teacher's classes are weighted."""
 
     temperature: float = Field(default=4.0, gt=0.0)
     """Softens the classes of both networks; 1 leaves them as they are."""
     alpha: float = Field(default=1.0, ge=0.0)
     """Weight of the target class against all others."""
     beta: float = Field(default=2.0, ge=0.0)
-    """Weight of the other classes among themselves."""
+    """Weight of the distribution among the other classes."""
 
 
 def _terms(

@@ -1,4 +1,4 @@
-"""Maps that correlate with the teacher's (Cao et al. 2022, https://arxiv.org/abs/2207.02039)."""
+"""Correlation of maps with the teacher's (Cao et al. 2022, https://arxiv.org/abs/2207.02039)."""
 
 from __future__ import annotations
 

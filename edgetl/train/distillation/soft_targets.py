@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Options(Table):
-    """How the teacher's classes are weighed."""
+    """How the teacher's classes are weighted."""
 
     temperature: float = Field(default=4.0, gt=0.0)
     """Softens the classes of both networks; 1 leaves them as they are."""

@@ -8,7 +8,7 @@ from edgetl.train.task_training import Start
 
 
 class Options(Table):
-    """Nothing beside the keys of all strategies."""
+    """Empty: only the keys of all strategies."""
 
 
 def _phases(options: Options, context: StrategyContext) -> tuple[Phase, ...]:

@@ -1,4 +1,4 @@
-"""Train the head; the rest of the network stays as it is."""
+"""Train the head; the rest of the network is frozen."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Train the head with the rest frozen, then the whole network.
 
-A head that starts at random would first spoil the features that the rest has learned (Kumar et al.
+A randomly initialised head would first distort the pretrained features (Kumar et al.
 2022, https://arxiv.org/abs/2202.10054).
 """
 

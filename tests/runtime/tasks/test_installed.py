@@ -155,6 +155,6 @@ def test_task_without_a_device_half_is_refused() -> None:
     with pytest.raises(
         TaskError,
         match=r"there is no device half of task 'grading'; known: classification, detection\n"
-        r"  use a newer edgetl\.runtime, or install the package that brings the task",
+        r"  use a newer edgetl\.runtime, or install the package that provides the task",
     ):
         runtime_files((), ["grading"])
