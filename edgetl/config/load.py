@@ -17,7 +17,6 @@ from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.config.yaml_file import Document, dotted, override, parse_override, read_document
 from edgetl.errors import ConfigError, Problem, closest
-from edgetl.types import Task
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ENDINGS = {".yaml", ".yml"}
@@ -46,6 +45,7 @@ def load_recipe(
     stage_tables: Mapping[str, type[Table]],
     refining_tables: Mapping[str, type[Table]] | None = None,
     *,
+    tasks: Sequence[str],
     methods: Mapping[str, MethodKeys] | None = None,
     others: Collection[str] = (),
 ) -> LoadedRecipe:
@@ -57,6 +57,7 @@ def load_recipe(
         stage_tables: The table of every stage by stage name; a stage missing from the recipe gets
             its defaults.
         refining_tables: The options of every refining stage by name.
+        tasks: Names of all tasks, of which the recipe must name one.
         methods: By stage name, for tables with further keys that depend on a method they name.
         others: Names of stages that the recipe does not use; suggested for names like them.
 
@@ -69,13 +70,16 @@ def load_recipe(
     fixed = {key: value for key, value in document.data.items() if key not in known}
     unused: dict[str, type[Table]] = dict.fromkeys(others, Table)
     recipe, problems = check_table(Recipe, document, fixed, beside=lambda: known | unused)
+    task = _task(document, tasks)
+    if task is None and isinstance(document.data.get("task"), str):
+        problems.append(_unknown_task(document, tasks))
     problems += _model_problems(document, known)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
         data = document.data.get(stage, {}) if stage in known else {}
         selection = Selection(model)
         if methods and stage in methods:
-            selection = select(model, methods[stage], _task(document), data)
+            selection = select(model, methods[stage], task, data)
             if selection.problem:
                 place = (stage, methods[stage].key)
                 problems.append(Problem(dotted(place), selection.problem, document.line(place)))
@@ -158,9 +162,19 @@ def _read(path: Path, source: str, overrides: Sequence[str]) -> Document:
     return document
 
 
-def _task(document: Document) -> Task | None:
+def _task(document: Document, tasks: Sequence[str]) -> str | None:
     given = document.data.get("task")
-    return next((task for task in Task if task == given), None)
+    return next((task for task in tasks if task == given), None)
+
+
+def _unknown_task(document: Document, tasks: Sequence[str]) -> Problem:
+    given = str(document.data["task"])
+    close = closest(given.lower(), tasks)
+    hint = f"did you mean '{close}'? " if close else ""
+    *others, last = (f"'{task}'" for task in tasks)
+    known = f"{', '.join(others)} or {last}" if others else last
+    what = f"is '{given}'; {hint}must be {known}"
+    return Problem("task", what, document.line(("task",)))
 
 
 def _model_problems(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from edgetl.config.table import Table
-from edgetl.types import Fact, Task
+from edgetl.types import Fact
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -241,8 +241,9 @@ class Recipe(Table):
 
     name: Name
     """Name of the model, used in file names and reports."""
-    task: Task
-    """What the model predicts."""
+    task: str
+    """What the model predicts: name of a folder in `edgetl/tasks/`, or of a task that an installed
+    package provides."""
     data: DataTable
     unlabelled: UnlabelledTable | None = None
     """Images to adapt to; omit if there are none."""

@@ -6,14 +6,14 @@ from pydantic import Field
 
 from edgetl.config.recipe import InputTable
 from edgetl.facts import FactsModel
-from edgetl.types import Role, Split, Task
+from edgetl.types import Role, Split
 
 
 class DatasetFacts(FactsModel):
     """Facts of the images of one role."""
 
     role: Role
-    task: Task
+    task: str
     classes: tuple[str, ...]
     images: dict[Split, int]
     """Images used of each split."""

@@ -18,6 +18,7 @@ from edgetl.errors import ConfigError, EdgetlError, Problem, join_errors
 from edgetl.pipeline.planner import in_order
 from edgetl.stages import STAGES, Job, Root, Stage
 from edgetl.store.store import Store
+from edgetl.tasks import TASKS
 
 Named = TypeVar("Named")
 
@@ -116,6 +117,7 @@ def recipe_of(given: str, overrides: Sequence[str], stages: Mapping[str, Stage])
         overrides,
         {name: stage.options for name, stage in stages.items() if stage.refine is None},
         {name: stage.options for name, stage in stages.items() if stage.refine is not None},
+        tasks=TASKS.names(),
         methods={name: stage.methods for name, stage in stages.items() if stage.methods},
         others=[name for name in STAGES.names() if name not in stages],
     )

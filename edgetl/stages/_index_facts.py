@@ -11,7 +11,7 @@ from edgetl.data.listing import Sample
 from edgetl.data.listing_notes import few, notes_of
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
-from edgetl.types import Facts, LabelKind, Role, Split, Task
+from edgetl.types import Facts, LabelKind, Role, Split
 
 
 def summary(facts: DatasetFacts) -> str:
@@ -47,7 +47,7 @@ def _unlabelled_summary(facts: DatasetFacts) -> str:
 
 def facts_of(
     role: Role,
-    task: Task,
+    task: str,
     audit: Audit,
     images: Images,
     progress: Progress,

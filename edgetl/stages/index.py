@@ -41,7 +41,7 @@ from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_cla
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import LabelKind, Role, Split, Task
+from edgetl.types import LabelKind, Role, Split
 
 _DROPS_OF_CLASSES = frozenset(
     {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS}
@@ -52,7 +52,7 @@ class Settings(Table):
     """What the index of a dataset depends on in addition to those of other roles."""
 
     role: Role
-    task: Task
+    task: str
     content: str
     """Digest of names, classes and contents of all images and labels."""
     test_is_val: bool
@@ -188,7 +188,7 @@ def _unknown_layouts(job: Job) -> Iterator[Problem]:
                 yield Problem(f"{role}.layout", f"{error.message}. {error.remedy}")
 
 
-def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
+def _box_words(table: DataTable | EvaluationTable, role: Role, task: str) -> Iterator[Problem]:
     """Yield entries about labelled boxes in the table of a task without boxes."""
     accept = list(table.accept)
     if role is Role.EVALUATION:

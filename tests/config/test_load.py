@@ -13,6 +13,7 @@ from edgetl.config.recipe import ModelTable
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError
 
+_TASKS = ("classification", "detection")
 _GOOD = """\
 name: parts
 task: classification
@@ -35,7 +36,7 @@ _TABLES: dict[str, type[Table]] = {"finetune": _Finetune, "index": _NoOptions}
 def _load(tmp_path: Path, text: str, *overrides: str) -> LoadedRecipe:
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    return load_recipe(str(path), overrides, _TABLES)
+    return load_recipe(str(path), overrides, _TABLES, tasks=_TASKS)
 
 
 def _problems(tmp_path: Path, text: str, *overrides: str) -> list[tuple[str, str, int | None]]:
@@ -56,6 +57,18 @@ def test_stage_table_and_override_are_read(tmp_path: Path) -> None:
     loaded = _load(tmp_path, _GOOD + "finetune: {epochs: 5}\n", "finetune.epochs=7", "seed=4")
     assert loaded.tables["finetune"] == _Finetune(epochs=7)
     assert loaded.recipe.seed == 4
+
+
+@pytest.mark.parametrize("given", ["detecton", "Detection"])
+def test_unknown_task_is_refused_with_the_closest_one(tmp_path: Path, given: str) -> None:
+    text = _GOOD.replace("task: classification", f"task: {given}")
+    assert _problems(tmp_path, text) == [
+        (
+            "task",
+            f"is '{given}'; did you mean 'detection'? must be 'classification' or 'detection'",
+            2,
+        )
+    ]
 
 
 def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> None:
@@ -132,12 +145,12 @@ def test_name_that_is_not_a_file_name_is_refused(tmp_path: Path) -> None:
 
 def test_folder_instead_of_recipe_names_init(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is a folder; a recipe is a YAML file: 'edgetl init"):
-        load_recipe(str(tmp_path), (), _TABLES)
+        load_recipe(str(tmp_path), (), _TABLES, tasks=_TASKS)
 
 
 def test_unknown_recipe_names_the_ready_made_ones() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'parts'\? known: .*parts"):
-        load_recipe("partz", (), _TABLES)
+        load_recipe("partz", (), _TABLES, tasks=_TASKS)
 
 
 def test_target_of_the_working_directory_comes_first(
@@ -305,7 +318,7 @@ def test_recipe_deploys_exactly_one_model(
     path.write_text(_NO_MODEL + models, encoding="utf-8")
     tables: dict[str, type[Table]] = {"borrowed": _Borrowed} if "borrowed" in models else {}
     with pytest.raises(ConfigError, match=r"recipe\.yaml") as caught:
-        load_recipe(str(path), (), tables)
+        load_recipe(str(path), (), tables, tasks=_TASKS)
     problems = [(problem.where, problem.what, problem.line) for problem in caught.value.problems]
     assert problems == [expected]
 
@@ -326,4 +339,4 @@ def test_models_come_in_the_order_in_which_they_are_made(
     path = tmp_path / "recipe.yaml"
     path.write_text(_NO_MODEL + text, encoding="utf-8")
     tables: dict[str, type[Table]] = {"borrowed": _Borrowed} if "borrowed" in text else {}
-    assert list(load_recipe(str(path), (), tables).refinements) == models
+    assert list(load_recipe(str(path), (), tables, tasks=_TASKS).refinements) == models
