@@ -98,13 +98,10 @@ def check_classes(root: str, classes: Collection[str], images: Iterable[str]) ->
             remedy="put the splits beside each other, with one folder per class in each; delete "
             f"the folder if it is empty; the names of splits are {KNOWN_SPLITS}",
         )
-    masks = sorted(
-        name
-        for name in classes
-        if is_mask_folder(name)
-        # Faces with masks and without are usual classes.
-        and not any("mask" in other.casefold() for other in classes if other != name)
-    )
+    masks = sorted(name for name in classes if is_mask_folder(name))
+    # Faces with masks and without are usual classes.
+    if any("mask" in name.casefold() for name in classes if name not in masks):
+        masks = []
     if masks:
         raise DataError(
             f"the folder '{masks[0]}' would be a class, but has the name of a folder of masks",
