@@ -183,6 +183,25 @@ def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
     return masks | look.masks(open_pairs)
 
 
+def _folders_of_masks(
+    photographs: Mapping[str, Mapping[str, str]], lossless: Mapping[str, Mapping[str, str]]
+) -> set[str]:
+    """Return the images in folders where each is called like a mask of an image elsewhere."""
+    masks: set[str] = set()
+    for folder, members in lossless.items():
+        matches = [_NAMED.fullmatch(stem) or _PREFIXED.fullmatch(stem) for stem in members]
+        bases = {match["base"] for match in matches if match}
+        others = [
+            stems
+            for kind in (photographs, lossless)
+            for other, stems in kind.items()
+            if other != folder and bases <= stems.keys()
+        ]
+        if all(matches) and others:
+            masks.update(members.values())
+    return masks
+
+
 def _of_other_suffix(images: Iterable[str], look: _Look) -> set[str]:
     """Return the lossless images with the name of a JPEG, in its folder or in another one."""
     photographs: dict[str, dict[str, str]] = defaultdict(dict)
@@ -194,7 +213,7 @@ def _of_other_suffix(images: Iterable[str], look: _Look) -> set[str]:
             photographs[folder][stem] = name
         elif suffix.lower() in _LOSSLESS:
             lossless[folder][stem] = name
-    masks: set[str] = set()
+    masks = _folders_of_masks(photographs, lossless)
     for folder, members in lossless.items():
         beside = photographs.get(folder, {})
         masks |= look.masks({

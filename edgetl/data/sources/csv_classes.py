@@ -20,7 +20,19 @@ from edgetl.types import LabelKind
 
 _LABEL_COLUMNS = (
     *("label", "labels", "class", "classname", "classes", "category", "categoryname", "target"),
-    *("species", "breed", "diagnosis", "dx", "labelname", "tag", "tags", "y", "type", "name"),
+    *(
+        "species",
+        "breed",
+        "diagnosis",
+        "dx",
+        "labelname",
+        "choice",
+        "tag",
+        "tags",
+        "y",
+        "type",
+        "name",
+    ),
 )
 """Names of columns with classes, without anything but letters, the most certain first."""
 _MIN_ROWS = 10
