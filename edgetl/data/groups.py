@@ -24,7 +24,7 @@ _AUGMENTED = re.compile(
     r"(?P<source>.+?)(?:[\s_.-]+(?:aug|augmented|augmentation|[hv]?flip(?:ped)?(?:lr|tb|ud)?|mirror|"
     r"mirrored|rot|rotated?|rotation|(?:new)?\d+deg\w*|bright|brighter|brightness|dark|darker|"
     r"contrast|blur|blurred|noise|noisy|zoom|zoomed|shear|sheared|shift|shifted|jitter|hue|"
-    r"saturation|gamma|gray|grey|grayscale|invert|inverted)[\s_.-]*\d*)+",
+    r"saturation|gamma|gray|grey|grayscale|invert|inverted|overlay|annotated|contours?)[\s_.-]*\d*)+",
     re.IGNORECASE,
 )
 _MAX_COPIES = 60

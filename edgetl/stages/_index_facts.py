@@ -73,7 +73,7 @@ def facts_of(
     if images.listing.label_kind is LabelKind.CLASSES:
         of_labels: Facts = {"counts": _counts(audit, lambda sample: [sample.label])}
     else:
-        of_labels = _box_facts(audit, images, progress)
+        of_labels = _box_facts(audit)
     return DatasetFacts(
         role=role,
         task=task,
@@ -98,7 +98,7 @@ def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, d
     return by_split
 
 
-def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
+def _box_facts(audit: Audit) -> Facts:
     """Return the fields of `DatasetFacts` about boxes; crowds do not count as boxes of a class."""
     boxes = [box for samples in audit.placed.values() for sample in samples for box in sample.boxes]
     return {

@@ -59,7 +59,7 @@ def _names_images(container: Container, name: str, lookup: ImageLookup) -> bool:
 
 def _find(line: str, name: str, lookup: ImageLookup) -> list[str]:
     """Return the image of a line, which may go on with a class number; empty if unclear."""
-    images = lookup.find(line, name) or lookup.find(line.split()[0], name)
+    images = lookup.find(line, name) or lookup.find(line.split(maxsplit=1)[0], name)
     return images if len(images) == 1 else []
 
 

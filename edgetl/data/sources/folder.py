@@ -2,8 +2,8 @@
 
 A single outer folder around everything is skipped, and so is a folder in a split folder that only
 repeats its name or holds all its classes (`training_set/training_set/cats`, `train/images/cats`).
-Other images in subfolders of a class folder belong to the class. Without split folders, lists such as
-`meta/train.txt` and `meta/test.txt` name the splits.
+Other images in subfolders of a class folder belong to the class. Without split folders, lists such
+as `meta/train.txt` and `meta/test.txt` name the splits.
 """
 
 from __future__ import annotations

@@ -178,3 +178,12 @@ def test_masks_of_boxes_are_ignored(tree: Write) -> None:
     listed = list_samples(container, "images", TASKS.load("detection").data)
     assert [sample.name for sample in listed.samples] == ["JPEGImages/1.jpg"]
     assert ignored(listed) == {"masks": 1}
+
+
+def test_folder_whose_images_are_all_called_like_masks_is_ignored(tree: Write) -> None:
+    """Empty files show that nothing is decoded."""
+    files: Tree = {f"{label}/{label}{k}.jpg": b"" for label in "ab" for k in range(2)}
+    files |= {f"truth of a/a{k}_segmentation.png": b"" for k in range(2)}
+    listed = listing(tree(files))
+    assert listed.classes == ("a", "b")
+    assert ignored(listed) == {"masks": 2}
