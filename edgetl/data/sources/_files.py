@@ -107,11 +107,12 @@ def given_splits(
     outside = sorted(name for name, split in splits.items() if not split)
     if named and outside:
         folder = outside[0].rpartition("/")[0]
+        pattern = repr(f"{folder}/*") if folder else "..."
         raise DataError(
             f"some images of the {layout} labels are in {', '.join(sorted(named))}, some in no "
             f"split, such as {f'those in {folder}/' if folder else outside[0]}",
-            remedy="move them into the splits, or exclude them with `data: {exclude: [...]}`; "
-            f"the names of splits are {KNOWN_SPLITS}",
+            remedy="move them into the splits, or exclude them with "
+            f"`data: {{exclude: [{pattern}]}}`; the names of splits are {KNOWN_SPLITS}",
         )
     if named and Split.TRAIN not in named:
         raise DataError(

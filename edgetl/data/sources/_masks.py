@@ -16,27 +16,52 @@ from edgetl.data.container import Container
 from edgetl.data.split_names import is_like_a_split, words_beside
 from edgetl.runtime.errors import ImageError
 
-_CERTAIN = r"(?:\w*_)?(?:mask|masks|maskcrop|segmentation|ground_?truth)"
-_NAMED = re.compile(rf"(?P<base>.+?)[\s_.-]+{_CERTAIN}(?:[\s_.-]*\d+)?", re.IGNORECASE)
-"""The stem of a mask, with that of its image in front."""
+_CERTAIN = r"(?:mask|masks|maskcrop|segmentation|ground_?truth)"
+_NUMBER = r"(?:[\s_.-]*\d+)?"
+_NAMED = (
+    re.compile(rf"(?P<base>.+)[\s_.-]+{_CERTAIN}{_NUMBER}", re.IGNORECASE),
+    re.compile(rf"(?P<base>.+)[\s_.-]+[a-z]+[\s_.-]+{_CERTAIN}{_NUMBER}", re.IGNORECASE),
+)
+"""The stem of a mask, with that of its image in front, or another word between: `1_lesion_mask`."""
 _MAYBE = re.compile(
-    r"(?P<base>.+?)[\s_.-]+(?:seg|gt|label|labels|labelids|matte|alpha|annotation|anno)"
-    r"(?:[\s_.-]*\d+)?",
+    r"(?P<base>.+?)[\s_.-]+(?:gt(?:fine|coarse)[\s_.-])?(?:seg|gt|label|labels|labelids|instanceids|"
+    rf"color|matte|alpha|annotation|anno){_NUMBER}",
     re.IGNORECASE,
 )
 """Likewise, if the content agrees."""
+_IMAGE_ENDING = re.compile(
+    r"(?P<base>.+)[\s_.-]+(?:leftimg8bit|image|img|rgb|input)", re.IGNORECASE
+)
+"""The stem of an image that has masks of another ending."""
 _PREFIXED = re.compile(r"(?:mask|segmentation|ground_?truth)[\s_.-]+(?P<base>.+)", re.IGNORECASE)
 _FOLDER_WORDS = frozenset(
     {"mask", "masks", "groundtruth", "groundtruths", "gt", "segmentation", "segmentations"}
     | {"segmentationclass", "segmentationobject", "trimap", "trimaps"}
 )
 _FOLDER_FILLERS = frozenset(
-    {"binary", "instance", "semantic", "object", "class", "png", "id", "ids", "lesion"}
+    {
+        "binary",
+        "instance",
+        "semantic",
+        "object",
+        "class",
+        "png",
+        "id",
+        "ids",
+        "lesion",
+        "fine",
+        "coarse",
+    }
 )
 _IMAGE_FOLDERS = frozenset(
     {"images", "image", "imgs", "img", "jpegimages", "pictures", "originals", "original", "rgb"}
     | {"input", "inputs", "raw", "data", "frames", "jpg"}
 )
+_TARGETS = frozenset(
+    {"labels", "label", "annotations", "annotation", "annot", "annots", "targets", "target"}
+    | {"outputs", "output"}
+)
+"""Folders that may hold masks, if the content agrees."""
 _LOSSLESS = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
 _LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
 _MIN_PAIRED = 0.8
@@ -161,8 +186,15 @@ def _is_image_folder(name: str) -> bool:
 def _base(name: str) -> str:
     """Return the stem of an image, or of the image that a mask belongs to."""
     stem = splitext(basename(name))[0]
-    match = _NAMED.fullmatch(stem) or _MAYBE.fullmatch(stem) or _PREFIXED.fullmatch(stem)
-    return (match["base"] if match else stem).casefold()
+    maybe = _MAYBE.fullmatch(stem) or _IMAGE_ENDING.fullmatch(stem)
+    bases = [*_named_bases(stem), *([maybe["base"]] if maybe else []), stem]
+    return bases[0].casefold()
+
+
+def _named_bases(stem: str) -> list[str]:
+    """Return the stems of images that a mask of this name may belong to; none if it is no mask."""
+    matches = (pattern.fullmatch(stem) for pattern in (*_NAMED, _PREFIXED))
+    return [match["base"] for match in matches if match]
 
 
 def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
@@ -172,8 +204,7 @@ def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
     open_pairs: dict[str, str] = {}
     for stem, name in stems.items():
         folder, slash, file = stem.rpartition("/")
-        named = _NAMED.fullmatch(file) or _PREFIXED.fullmatch(file)
-        if named and f"{folder}{slash}{named['base']}" in stems:
+        if any(f"{folder}{slash}{base}" in stems for base in _named_bases(file)):
             masks.add(name)
             continue
         maybe = _MAYBE.fullmatch(file)
@@ -189,15 +220,14 @@ def _folders_of_masks(
     """Return the images in folders where each is called like a mask of an image elsewhere."""
     masks: set[str] = set()
     for folder, members in lossless.items():
-        matches = [_NAMED.fullmatch(stem) or _PREFIXED.fullmatch(stem) for stem in members]
-        bases = {match["base"] for match in matches if match}
+        bases = [_named_bases(stem) for stem in members]
         others = [
             stems
             for kind in (photographs, lossless)
             for other, stems in kind.items()
-            if other != folder and bases <= stems.keys()
+            if other != folder and all(any(each in stems for each in names) for names in bases)
         ]
-        if all(matches) and others:
+        if others:
             masks.update(members.values())
     return masks
 
@@ -220,7 +250,9 @@ def _of_other_suffix(images: Iterable[str], look: _Look) -> set[str]:
             name: beside[stem] for stem, name in members.items() if stem in beside
         })  # fmt: skip
         if not beside:
-            for others in photographs.values():
+            is_target = folder.rpartition("/")[2].casefold() in _TARGETS
+            plain = [stems for other, stems in lossless.items() if is_target and other != folder]
+            for others in (*photographs.values(), *plain):
                 pairs = {name: others[stem] for stem, name in members.items() if stem in others}
                 if len(pairs) == len(members):
                     masks |= look.masks(pairs)

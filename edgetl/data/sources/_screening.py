@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from posixpath import splitext
 
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden, is_system_name
@@ -13,6 +15,10 @@ from edgetl.data.sources._json import json_forms
 from edgetl.data.sources._masks import find_masks
 from edgetl.data.sources._screened import ScreenedContainer
 
+_THUMBNAILS = re.compile(r"thumbs?|thumbnails?|previews?", re.IGNORECASE)
+"""Folders for small copies of the images around them."""
+_THUMBNAIL = re.compile(r"(?P<base>.+)[\s_.-]+(?:thumb|thumbnail|preview)", re.IGNORECASE)
+
 
 def screen(container: Container) -> ScreenedContainer:
     """Return the files of a container without masks, with what a look at them shows."""
@@ -20,22 +26,41 @@ def screen(container: Container) -> ScreenedContainer:
     known = frozenset(odd)
     images = [name for name in container.files if is_image(name) or name in known]
     masks = find_masks(container, images)
-    files = tuple(name for name in container.files if name not in masks)
+    thumbnails = _thumbnails([name for name in images if name not in masks])
+    gone = masks | thumbnails
+    files = tuple(name for name in container.files if name not in gone)
     return ScreenedContainer(
         container=container,
         files=files,
-        folders=_without(container.folders, masks, files),
-        odd_images=tuple(name for name in odd if name not in masks),
-        ignored=tuple(_ignored(container, masks)),
+        folders=_without(container.folders, gone, files),
+        odd_images=tuple(name for name in odd if name not in gone),
+        ignored=tuple(_ignored(container, masks, thumbnails)),
         json_forms=json_forms(container),
     )
 
 
+def _thumbnails(images: Iterable[str]) -> frozenset[str]:
+    """Return the small copies in folders for them, or with a name for them, of an image there."""
+    stems = {splitext(name)[0]: name for name in images}
+    copies: set[str] = set()
+    for stem, name in stems.items():
+        folder, slash, file = stem.rpartition("/")
+        above, between, own = folder.rpartition("/")
+        named = _THUMBNAIL.fullmatch(file)
+        bases = {file, named["base"] if named else file}
+        inside = _THUMBNAILS.fullmatch(own) and any(
+            f"{above}{between}{base}" in stems for base in bases
+        )
+        if inside or (named and f"{folder}{slash}{named['base']}" in stems):
+            copies.add(name)
+    return frozenset(copies)
+
+
 def _without(
-    folders: tuple[str, ...], masks: frozenset[str], files: tuple[str, ...]
+    folders: tuple[str, ...], gone: frozenset[str], files: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the folders but those that had nothing but masks."""
-    emptied = {parent for name in masks for parent in _parents(name)}
+    """Return the folders but those that had nothing but ignored images."""
+    emptied = {parent for name in gone for parent in _parents(name)}
     emptied -= {parent for name in files for parent in _parents(name)}
     return tuple(folder for folder in folders if folder not in emptied)
 
@@ -46,12 +71,15 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
-def _ignored(container: Container, masks: frozenset[str]) -> Iterator[Ignored]:
+def _ignored(
+    container: Container, masks: frozenset[str], thumbnails: frozenset[str]
+) -> Iterator[Ignored]:
     hidden = [name for name in container.files if has_image_suffix(name) and is_hidden(name)]
     system = [name for name in hidden if any(map(is_system_name, name.split("/")))]
     own = [name for name in hidden if name not in {*system}]
     for what, names in (
         ("masks", sorted(masks)),
+        ("thumbnails", sorted(thumbnails)),
         ("hidden images", own),
         ("images in folders of the system", system),
     ):

@@ -20,7 +20,9 @@ _LOOKED_AT = 100
 def read_split_lists(
     container: Container, images: Sequence[str]
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Return the split of every listed image, and the lists; empty without a list for training.
+    """Return the split of every listed image, and the lists; empty if they only name training.
+
+    Without a list for training, it has the images that are in no list.
 
     Raises:
         DataError: If lists of different splits name the same image.
@@ -29,7 +31,7 @@ def read_split_lists(
     lists = {name: split for name, split in _candidates(container) if _names_images(
         container, name, lookup
     )}  # fmt: skip
-    if Split.TRAIN not in lists.values() or len(set(lists.values())) == 1:
+    if set(lists.values()) <= {Split.TRAIN}:
         return {}, ()
     splits: dict[str, Split] = {}
     for name, split in lists.items():
@@ -41,6 +43,8 @@ def read_split_lists(
                         remedy="exclude all lists but one per split with `data: {exclude: [...]}`: "
                         + ", ".join(lists),
                     )
+    if Split.TRAIN not in lists.values():
+        splits = dict.fromkeys(images, Split.TRAIN) | splits
     return splits, tuple(lists)
 
 

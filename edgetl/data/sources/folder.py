@@ -140,11 +140,14 @@ class _Tree:
     def enter(self, base: str) -> str:
         """Return the folder that has the classes of a split."""
         while True:
-            name, inner = self._only(base)
-            repeats = name.casefold() == base[:-1].rpartition("/")[2].casefold()
-            if not inner or not (is_holder(name) or split_of(name) or repeats):
+            filled = self.filled(base)
+            if self.holds_images(base) or len(filled) != 1:
                 return base
-            base = inner
+            (name,) = filled
+            repeats = name.casefold() == base[:-1].rpartition("/")[2].casefold()
+            if not (is_holder(name) or split_of(name) or repeats):
+                return base
+            base = f"{base}{name}/"
 
     def _only(self, base: str) -> tuple[str, str]:
         """Return the name and base of the only folder with images, if it has folders in turn.

@@ -211,6 +211,16 @@ def test_image_that_pillow_cannot_read_is_still_an_image(tmp_path: Path) -> None
             id="class and split in one name",
         ),
         pytest.param(
+            ["train/a/1.jpg", "train/b/2.jpg", "test/test/3.jpg"],
+            "'test' has images but no class folders, as train has",
+            id="repeated folder without classes",
+        ),
+        pytest.param(
+            ["images_part_1/1.jpg", "images_part_2/2.jpg"],
+            "the folders images_part_1 and images_part_2 are called like parts of the images",
+            id="parts",
+        ),
+        pytest.param(
             ["images/1.jpg"],
             "'images' is a folder for images, not a class, and nothing else names the class",
             id="one folder for all images",
@@ -289,11 +299,10 @@ def test_lists_name_the_splits(tmp_path: Path, suffix: str) -> None:
     "lists",
     [
         {"train.txt": "pie/0\n"},
-        {"test.txt": "pie/0\n", "val.txt": "pie/1\n"},
-        {"train.txt": "some notes\non training\n", "test.txt": "pie/0\n"},
-        {"names.txt": "pie/0\n", "test.txt": "pie/1\n"},
+        {"test.txt": "some notes\non testing\n"},
+        {"names.txt": "pie/0\n"},
     ],
-    ids=["train alone", "no train", "notes", "no split"],
+    ids=["train alone", "notes", "no split"],
 )
 def test_other_texts_name_no_splits(tmp_path: Path, lists: dict[str, str]) -> None:
     for name, text in lists.items():
@@ -302,6 +311,20 @@ def test_other_texts_name_no_splits(tmp_path: Path, lists: dict[str, str]) -> No
     assert listed.given == frozenset()
     assert len(listed.samples) == 6
     assert {*listed.others} == {*lists}
+
+
+def test_images_in_no_list_are_for_training_without_a_list_for_it(tmp_path: Path) -> None:
+    write(tmp_path, "testing_list.txt", "pie/0.jpg\ncake/0.jpg\n")
+    write(tmp_path, "validation_list.txt", "pie/1.jpg\n")
+    splits = {row[0][7:]: row[2] for row in rows(listing(tmp_path, FOOD))}
+    assert splits == {
+        "pie/0.jpg": Split.TEST,
+        "cake/0.jpg": Split.TEST,
+        "pie/1.jpg": Split.VAL,
+        "pie/2.jpg": Split.TRAIN,
+        "cake/1.jpg": Split.TRAIN,
+        "cake/2.jpg": Split.TRAIN,
+    }
 
 
 def test_image_in_lists_of_two_splits_is_refused(tmp_path: Path) -> None:
