@@ -104,9 +104,13 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def image_tables(container: Container, lookup: ImageLookup) -> list[ImageTable]:
+def image_tables(container: Container) -> list[ImageTable]:
     """Return the tables of which at least half of the lines name an image."""
-    tables = (image_table(container, name, lookup) for name in table_files(container))
+    names = table_files(container)
+    if not names:
+        return []
+    lookup = ImageLookup.of(container)
+    tables = (image_table(container, name, lookup) for name in names)
     return [table for table in tables if table is not None]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from posixpath import basename, splitext
 from unicodedata import normalize
 
@@ -55,15 +56,16 @@ def find_images(container: Container) -> tuple[str, ...]:
 
     Excluded images are needed to match their labels; `list_samples` drops both.
     """
-    odd = container.odd_images if isinstance(container, ScreenedContainer) else ()
-    known = frozenset(odd)
-    return tuple(
-        name for name in (*container.files, *container.excluded) if is_image(name) or name in known
-    )
+    if isinstance(container, ScreenedContainer):
+        return container.images
+    return tuple(name for name in (*container.files, *container.excluded) if is_image(name))
 
 
 def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
     """Return the names of non-hidden files with one of `suffixes`, ignoring case."""
+    if isinstance(container, ScreenedContainer):
+        groups = [container.by_suffix.get(suffix, ()) for suffix in suffixes]
+        return groups[0] if len(groups) == 1 else tuple(sorted(chain(*groups)))
     return tuple(
         name
         for name in container.files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from edgetl.data.container import Container
@@ -44,15 +45,16 @@ _LABELS = re.compile(
 
 def json_files(container: Container, form: Form) -> tuple[str, ...]:
     """Return the JSON files of one form, sorted."""
-    forms = container.json_forms if isinstance(container, ScreenedContainer) else None
-    if forms is None:
-        forms = json_forms(container)
+    if isinstance(container, ScreenedContainer):
+        forms = container.json_forms
+    else:
+        forms = json_forms(container, with_suffix(container, ".json"))
     return tuple(name for name, known in forms.items() if known == form)
 
 
-def json_forms(container: Container) -> dict[str, str]:
-    """Return the form of every JSON file; a file that cannot be read has no labels."""
-    return {name: _form(container, name) for name in with_suffix(container, ".json")}
+def json_forms(container: Container, names: Sequence[str]) -> Mapping[str, str]:
+    """Return the form of JSON files; a file that cannot be read has no labels."""
+    return {name: _form(container, name) for name in names}
 
 
 def read_json(container: Container, name: str) -> Fact:

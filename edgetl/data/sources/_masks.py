@@ -29,6 +29,8 @@ _MAYBE = re.compile(
     re.IGNORECASE,
 )
 """Likewise, if the content agrees."""
+_HINT = re.compile(r"mask|seg|truth|gt|label|color|matte|alpha|anno|ids", re.IGNORECASE)
+"""A part of all these names."""
 _IMAGE_ENDING = re.compile(
     r"(?P<base>.+)[\s_.-]+(?:leftimg8bit|image|img|rgb|input)", re.IGNORECASE
 )
@@ -89,7 +91,7 @@ def find_masks(container: Container, images: Sequence[str]) -> frozenset[str]:
         images: Names of all images.
     """
     look = _Look(container)
-    masks = _in_mask_folders(images, look)
+    masks = _in_mask_folders(images, look) if _mask_folders(images) else set()
     rest = [name for name in images if name not in masks]
     masks |= _beside_their_image(rest, look)
     rest = [name for name in rest if name not in masks]
@@ -146,8 +148,9 @@ def _in_mask_folders(images: Sequence[str], look: _Look) -> set[str]:
     """Return the images in folders of masks: beside a folder of images, or by their content."""
     folders: dict[str, list[str]] = defaultdict(list)
     outside: dict[str, str] = {}
+    known = _mask_folders(images)
     for name in images:
-        folder = _outermost_mask_folder(name)
+        folder = known.get(name.rpartition("/")[0], "")
         if folder:
             folders[folder].append(name)
         else:
@@ -171,12 +174,16 @@ def _in_mask_folders(images: Sequence[str], look: _Look) -> set[str]:
     return masks
 
 
-def _outermost_mask_folder(name: str) -> str:
-    parts = name.split("/")[:-1]
-    for count, part in enumerate(parts, start=1):
-        if is_mask_folder(part):
-            return "/".join(parts[:count])
-    return ""
+def _mask_folders(images: Iterable[str]) -> dict[str, str]:
+    """Return the folders in or below one of masks, each with the outermost one of masks."""
+    folders: dict[str, str] = {}
+    for parent in {name.rpartition("/")[0] for name in images}:
+        parts = parent.split("/")
+        for count, part in enumerate(parts, start=1):
+            if is_mask_folder(part):
+                folders[parent] = "/".join(parts[:count])
+                break
+    return folders
 
 
 def _is_image_folder(name: str) -> bool:
@@ -203,6 +210,8 @@ def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
     masks: set[str] = set()
     open_pairs: dict[str, str] = {}
     for stem, name in stems.items():
+        if not _HINT.search(stem, stem.rfind("/") + 1):
+            continue
         folder, slash, file = stem.rpartition("/")
         if any(f"{folder}{slash}{base}" in stems for base in _named_bases(file)):
             masks.add(name)
@@ -220,6 +229,8 @@ def _folders_of_masks(
     """Return the images in folders where each is called like a mask of an image elsewhere."""
     masks: set[str] = set()
     for folder, members in lossless.items():
+        if not all(map(_HINT.search, members)):
+            continue
         bases = [_named_bases(stem) for stem in members]
         others = [
             stems

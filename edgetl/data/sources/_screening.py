@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from posixpath import splitext
 
 from edgetl.data.container import Container
@@ -19,31 +20,47 @@ _THUMBNAILS = re.compile(r"thumbs?|thumbnails?|previews?", re.IGNORECASE)
 """Folders for small copies of the images around them."""
 _THUMBNAIL = re.compile(r"(?P<base>.+)[\s_.-]+(?:thumb|thumbnail|preview)", re.IGNORECASE)
 
+_MAYBE_THUMBNAIL = re.compile(r"thumb|preview", re.IGNORECASE)
+
 
 def screen(container: Container) -> ScreenedContainer:
     """Return the files of a container without masks, with what a look at them shows."""
-    odd = images_by_content(container)
+    visible = [name for name in container.files if not is_hidden(name)]
+    odd = images_by_content(container, visible)
     known = frozenset(odd)
-    images = [name for name in container.files if is_image(name) or name in known]
+    images = [name for name in visible if has_image_suffix(name) or name in known]
     masks = find_masks(container, images)
     thumbnails = _thumbnails([name for name in images if name not in masks])
     gone = masks | thumbnails
-    files = tuple(name for name in container.files if name not in gone)
+    files = container.files
+    if gone:
+        files = tuple(name for name in files if name not in gone)
+    by_suffix: dict[str, list[str]] = defaultdict(list)
+    for name in visible:
+        if name not in gone:
+            by_suffix[splitext(name)[1].lower()].append(name)
+    excluded = (name for name in container.excluded if is_image(name))
     return ScreenedContainer(
         container=container,
         files=files,
         folders=_without(container.folders, gone, files),
+        images=(*(name for name in images if name not in gone), *excluded),
+        by_suffix={suffix: tuple(names) for suffix, names in by_suffix.items()},
         odd_images=tuple(name for name in odd if name not in gone),
         ignored=tuple(_ignored(container, masks, thumbnails)),
-        json_forms=json_forms(container),
+        json_forms=json_forms(container, tuple(by_suffix.get(".json", ()))),
     )
 
 
-def _thumbnails(images: Iterable[str]) -> frozenset[str]:
+def _thumbnails(images: Sequence[str]) -> frozenset[str]:
     """Return the small copies in folders for them, or with a name for them, of an image there."""
-    stems = {splitext(name)[0]: name for name in images}
+    named_so = [name for name in images if _MAYBE_THUMBNAIL.search(name)]
+    if not named_so:
+        return frozenset()
+    stems = {splitext(name)[0] for name in images}
     copies: set[str] = set()
-    for stem, name in stems.items():
+    for name in named_so:
+        stem = splitext(name)[0]
         folder, slash, file = stem.rpartition("/")
         above, between, own = folder.rpartition("/")
         named = _THUMBNAIL.fullmatch(file)
@@ -74,7 +91,7 @@ def _parents(name: str) -> Iterator[str]:
 def _ignored(
     container: Container, masks: frozenset[str], thumbnails: frozenset[str]
 ) -> Iterator[Ignored]:
-    hidden = [name for name in container.files if has_image_suffix(name) and is_hidden(name)]
+    hidden = [name for name in container.files if is_hidden(name) and has_image_suffix(name)]
     system = [name for name in hidden if any(map(is_system_name, name.split("/")))]
     own = [name for name in hidden if name not in {*system}]
     for what, names in (

@@ -11,9 +11,8 @@ from posixpath import basename, splitext
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
 from edgetl.data.sources._csv import image_tables, table_files
-from edgetl.data.sources._files import composed, find_images, read_text
+from edgetl.data.sources._files import composed, find_images, read_text, with_suffix
 from edgetl.data.sources._json import Form, json_files
-from edgetl.data.sources._lookup import ImageLookup
 
 _NAMES = re.compile(
     r"_annotations\..*|_classes\.(csv|txt)|.*\.createml\.json|.*\.labels|.*\.coco\.json|"
@@ -112,7 +111,7 @@ def _by_name(container: Container, read: frozenset[str]) -> Iterator[Unread]:
 
 def _weak(container: Container, known: Collection[str]) -> Iterator[Unread]:
     """Yield files that may hold labels, and tables that name images."""
-    tables = {table.file for table in image_tables(container, ImageLookup.of(container))}
+    tables = {table.file for table in image_tables(container)}
     broken = dict(_broken_tables(container))
     labels = json_files(container, Form.LABELS)
     for name in container.files:
@@ -138,6 +137,8 @@ def _beside(container: Container, read: frozenset[str]) -> Iterator[Unread]:
     """Yield the files that carry the name of an image, if most images have one."""
     num_images = len(find_images(container))
     for suffix in sorted(_BESIDE):
+        if len(with_suffix(container, suffix)) < _MIN_SHARE * num_images:
+            continue
         names = [name for name in _with_image_names(container, suffix) if name not in read]
         if names and len(names) >= _MIN_SHARE * num_images:
             yield Unread(f"{len(names):,} {suffix} files with the names of images", tuple(names))

@@ -15,7 +15,6 @@ from edgetl.data.sources import Listing
 from edgetl.data.sources._classes import ClassReading
 from edgetl.data.sources._csv import ImageTable, image_tables
 from edgetl.data.sources._files import find_images
-from edgetl.data.sources._lookup import ImageLookup
 from edgetl.data.split_names import split_in
 from edgetl.types import LabelKind
 
@@ -42,7 +41,7 @@ class CsvClassesSource:
 
     def recognises(self, container: Container) -> bool:
         """Return whether a table names images and their classes."""
-        tables = image_tables(container, ImageLookup.of(container))
+        tables = image_tables(container)
         count = sum(len(table.rows) for table in tables if label_column(table) is not None)
         return count > 0 and count >= _MIN_COVERED * len(find_images(container))
 
@@ -54,7 +53,7 @@ class CsvClassesSource:
         """
         reading = ClassReading(container, "CSV", "")
         columns = []
-        for table in image_tables(container, reading.matching.lookup):
+        for table in image_tables(container):
             column = label_column(table)
             if column is None:
                 continue
