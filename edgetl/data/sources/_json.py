@@ -20,16 +20,18 @@ class Form(StrEnum):
     COCO = "COCO"
     CREATEML = "CreateML"
     DATUMARO = "Datumaro"
+    DATUMARO_CLASSES = "Datumaro with labels of images"
     LABELME = "LabelMe"
     LABELS = "labels of an unknown form"
     OTHER = "no labels"
 
 
 _KEYS = {
-    Form.DATUMARO: ('"items"', '"categories"', '"annotations"'),
     Form.LABELME: ('"shapes"', '"imagePath"'),
 }
 """Keys that a file of the form has."""
+_DATUMARO = ('"items"', '"categories"', '"annotations"')
+_TYPE = re.compile(r'"type"\s*:\s*"(\w+)"')
 _COCO = ('"images"', '"annotations"')
 _COCO_FURTHER = ('"categories"', '"image_id"')
 """Of these a COCO file has one at least, as without categories it is still no other file."""
@@ -81,6 +83,9 @@ def _form(container: Container, name: str) -> Form:
             return form
     if all(key in content for key in _COCO) and any(key in content for key in _COCO_FURTHER):
         return Form.COCO
+    if all(key in content for key in _DATUMARO):
+        kinds = {match[1] for match in _TYPE.finditer(content)}
+        return Form.DATUMARO_CLASSES if kinds == {"label"} else Form.DATUMARO
     is_list = content.lstrip().startswith("[")
     if is_list and _CREATEML.search(content) and _CREATEML_BOXES.search(content):
         return Form.CREATEML
