@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a process says when it ends; CI decides by it."""
+    """Exit code of a process, for CI."""
 
     DONE = 0
     BUG = 1
@@ -26,8 +26,8 @@ class EdgetlError(Exception):
 
     Attributes:
         message: What failed, the value quoted, what is allowed.
-        remedy: The command or the edit that helps.
-        exit_code: What the process ends with.
+        remedy: The command or edit that fixes it.
+        exit_code: Exit code of the process.
     """
 
     exit_code = ExitCode.BUG
@@ -43,21 +43,21 @@ class EdgetlError(Exception):
 
 
 class UsageError(EdgetlError):
-    """A command was called with words that do not fit together."""
+    """A command was called with arguments that do not fit together."""
 
     exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in one place of a file."""
+    """One problem at one place of a file."""
 
     where: str
     """Dotted key, or a file below the data folder."""
     what: str
     line: int | None = None
     source: str = ""
-    """The file, where an error is about several; empty for that of the error."""
+    """The file, if an error is about several; empty for the file of the error."""
 
 
 class ConfigError(EdgetlError):
@@ -102,7 +102,7 @@ class MissingPackage:
     needed_by: str
     """Begins a message, for example ``exporter 'onnx'``."""
     package: str
-    """Name of the distribution, or of the module where only that is known."""
+    """Name of the distribution, or of the module if only that is known."""
     requirement: str
     """What pip installs to provide it, for example ``edgetl[onnx]``."""
 
@@ -153,7 +153,7 @@ class PluginError(EdgetlError):
 
 
 class StoreError(EdgetlError):
-    """An artifact in the store, or a bundle, is not what its manifest says."""
+    """An artifact in the store, or a bundle, does not match its manifest."""
 
     exit_code = ExitCode.DAMAGED
 

@@ -30,7 +30,7 @@ _LAYERS = (
     ("plugins",),
     ("worker",),
     ("runtime",),
-    ("errors", "hashing"),
+    ("errors", "hashing", "placeholder"),
     ("types",),
 )
 _RANK = {name: rank for rank, names in enumerate(_LAYERS) for name in names}

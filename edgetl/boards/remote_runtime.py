@@ -23,18 +23,19 @@ a small board."""
 _TIMEOUT_FACTOR = 2.0
 _S_PER_MINUTE = 60.0
 
-# A missing engine, or one that runs the model elsewhere, is an error of the device and ends the
-# process; all other errors are the model's.
+# An engine that is missing, does not fit the other packages, or runs the model elsewhere is an
+# error of the device and ends the process; all other errors are the model's. A bundle brings its
+# own runtime, which may be older than the error classes of this one.
 _REPLAY = """\
 import json, pathlib, sys
 from edgetl.runtime.errors import EngineError, EdgetlRuntimeError
-from edgetl.runtime.golden import replay
 try:
+    from edgetl.runtime.golden import replay
     rows = replay(pathlib.Path(sys.argv[1]), int(sys.argv[2])).rows
     print(json.dumps({"rows": [[r.name, r.what, r.worst, r.tolerance] for r in rows]}))
-except EngineError as error:
-    sys.exit(str(error))
 except EdgetlRuntimeError as error:
+    if error.exit_code == EngineError.exit_code:
+        sys.exit(str(error))
     print(json.dumps({"error": error.message}))
 """
 
@@ -57,15 +58,15 @@ class TimingRequest:
     slowest_s: float
     """Of one inference; a timing that takes longer hangs."""
     provider: str = CPU
-    """What the model's contract asks for."""
+    """Execution provider, from the model's contract."""
     sustained_minutes: float = 0.0
     """How long the model then runs without a pause."""
 
     @property
     def timeout_s(self) -> float:
-        """When a timing hangs for sure: when every run was disturbed, on the slowest device.
+        """Time after which a timing certainly hangs: all runs disturbed, slowest device.
 
-        Each run times the model alone, and again from image to prediction.
+        Each run times the model alone, and then end to end, from image to prediction.
         """
         plan = self.plan
         per_run_s = 2 * (_TIMEOUT_FACTOR * plan.seconds + plan.count * self.slowest_s)

@@ -15,6 +15,7 @@ import click
 from edgetl import __version__
 from edgetl.errors import EdgetlError, ExitCode
 from edgetl.runtime.errors import EdgetlRuntimeError
+from edgetl.runtime.streams import escape_unprintable
 
 COMMANDS: Final = {
     "init": "Write a commented recipe next to your images.",
@@ -77,12 +78,19 @@ def edgetl() -> None:
 
 def main() -> None:
     """Run the command line; expected errors print one paragraph and set the exit code."""
+    escape_unprintable()
     try:
         edgetl.main(standalone_mode=False)
     except (EdgetlError, EdgetlRuntimeError) as error:
         fail(error.message, error.remedy, error.exit_code)
     except OSError as error:
         _fail_for_files(error)
+    except MemoryError:
+        fail(
+            "there is not enough memory",
+            "stop other programs, or use a machine with more; finished work is kept",
+            ExitCode.USAGE,
+        )
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:

@@ -99,7 +99,7 @@ def command(
         folder=folder,
         report=report,
     )
-    for text in texts(results, as_json=as_json):
+    for text in texts(results, as_json=as_json, encoding=sys.stdout.encoding):
         click.echo(text)
     if errors:
         sys.exit(errors[-1].exit_code)

@@ -21,15 +21,15 @@ LOWEST_SNR_DB: Mapping[Precision, float] = {
     Precision.W8A16: 15.0,
     Precision.INT8: 5.0,
 }
-"""Below this a step of the parity ladder is broken, per precision of what it leads to.
+"""Below this a step of the parity ladder is broken, by the precision that the step leads to.
 
 For networks of convolutions; tasks with other networks have their own.
 
-60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
-wrong mean, channel order or layout. 30 dB is 1/30: half-precision
-weights alone leave 34 dB in a MobileNetV2, where one depthwise weight carries the rounding.
-15 and 5 dB are a sixth and a half, the coarsest that 16 and 8 bits are given: of the scores of a
-YOLOX-nano, w8a16 left 18 dB and lost one point of mAP, and an int8 file that lost 15 left 2 dB.
+60 dB is an error of 1/1000 of the signal: far more than float32 rounding, far less than the error
+of a wrong mean, channel order or layout. 30 dB is 1/30: half-precision weights alone give 34 dB in
+a MobileNetV2, because of the rounding of one depthwise weight. 15 and 5 dB are a sixth and a half
+of the signal, the most that 16 and 8 bits may lose: on the scores of a YOLOX-nano, w8a16 had 18 dB
+and lost one point of mAP; an int8 file that lost 15 points had 2 dB.
 """
 
 

@@ -1,4 +1,4 @@
-"""TFLite by litert_torch, in a process of its own: it prints, and takes its time to import."""
+"""Export to TFLite with litert_torch, in a separate process: it prints, and imports slowly."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TfliteExporter:
                 "edgetl.exporters._litert_worker",
                 (str(source), str(out / self.file)),
                 failure="litert_torch could not convert the model to TFLite",
-                remedy="take 'tflite' out of the targets' candidates, or choose another family",
+                remedy="remove 'tflite' from the targets' candidates, or choose another family",
             )
         return {name: name for name in outputs}
 

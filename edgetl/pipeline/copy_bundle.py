@@ -40,7 +40,7 @@ def copy_bundle(package: Artifact, destination: Path) -> bool:
         return chosen
     part, old = (destination.with_name(f".{destination.name}.{kind}") for kind in ("part", "old"))
     with _locked(destination.parent):
-        for leftover in (part, old):  # of a run that was killed here
+        for leftover in (part, old):  # from a run that was killed here
             shutil.rmtree(leftover, ignore_errors=True)
         if chosen:
             _copy(source, part)

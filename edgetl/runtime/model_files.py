@@ -33,7 +33,7 @@ def describe_files(folder: Path, names: Iterable[str]) -> tuple[ModelFile, ...]:
 
 
 def check_sizes(folder: Path, files: Iterable[ModelFile]) -> None:
-    """See that the files are there and as large as stated: some engines crash on a truncated one.
+    """Check that the files exist and have the stated size: some engines crash on a truncated one.
 
     Raises:
         BundleError: If a file is missing or of another size.

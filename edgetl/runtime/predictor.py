@@ -11,11 +11,13 @@ import numpy as np
 
 from edgetl.runtime import tasks
 from edgetl.runtime.contract import Contract
+from edgetl.runtime.cores import usable_threads
 from edgetl.runtime.engines import Session, open_session
 from edgetl.runtime.errors import BundleError, ContractError
 from edgetl.runtime.frames import check_frame
+from edgetl.runtime.image_file import read_fitted
 from edgetl.runtime.model_files import check_sizes
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.preprocess import fit_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,8 @@ class Predictor:
     folder: Path
     contract: Contract
     session: Session
+    threads: int = 1
+    """Of the CPU in one inference."""
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
     """Held while the session runs; copies of this predictor have the same session and lock."""
 
@@ -46,7 +50,8 @@ class Predictor:
 
         Args:
             folder: A bundle or model folder.
-            threads: How many threads of the CPU one inference may use.
+            threads: How many threads of the CPU one inference may use; no more than there are
+                usable cores are used, with a warning.
 
         Raises:
             ContractError: If the contract cannot be read or contradicts the model file.
@@ -58,10 +63,11 @@ class Predictor:
         contract = Contract.load(place)
         check_sizes(place, contract.files)
         file = place / contract.file
-        session = open_session(contract.format, file, threads, contract.provider)
+        used = usable_threads(threads)
+        session = open_session(contract.format, file, used, contract.provider)
         _check_inputs(file, contract, session)
         _check_outputs(file, contract, session)
-        return cls(place, contract, session)
+        return cls(place, contract, session, used)
 
     def with_threshold(self, threshold: float) -> Predictor:
         """Return the same model with another score threshold.
@@ -109,7 +115,9 @@ class Predictor:
             BundleError: If the model's outputs are not finite.
             EdgetlUsageError: If the model does not take one image.
         """
-        return self.predict_array(read_image(Path(image)))
+        spec = self.contract.image
+        pixels, size = read_fitted(Path(image), spec.preprocess)
+        return self.predict_inputs({spec.name: pixels[np.newaxis]}, size)
 
     def predict_array(self, image: NDArray[np.uint8], order: Order = "rgb") -> tasks.Prediction:
         """Return the prediction for an upright image, for example a frame of a camera.

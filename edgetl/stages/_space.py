@@ -1,4 +1,4 @@
-"""Whether the views of a dataset fit into memory and onto the disk."""
+"""Check that the views of a dataset fit into memory and onto the disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def view_bytes(image_input: InputTable, num_images: int) -> int:
-    """Return how large the images of a view are."""
+    """Return the size of the images of a view."""
     return num_images * image_input.size**2 * _CHANNELS
 
 

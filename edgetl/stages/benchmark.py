@@ -21,7 +21,7 @@ from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
 from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import Timing, ask_for, candidates_of, file_node, runtime_digest
+from edgetl.stages._candidates import Timing, candidates_of, file_node, runtime_digest, set_provider
 from edgetl.store.store import Artifact
 from edgetl.types import MIB, Facts, Provenance
 
@@ -31,22 +31,22 @@ _HERE = "local"
 _EMULATED_COUNT = 10
 """Inferences of an emulated processor: their times mean nothing, and each takes long."""
 _SLOWEST_S = 4.0
-"""Of one inference; a detector with 16-bit activations takes a second or two where no kernel is
-made for them."""
+"""Of one inference; a detector with 16-bit activations takes a second or two without an optimised
+kernel."""
 
 
 class BenchmarkTable(Table):
-    """How long each model file is timed, alone and again from image to answer."""
+    """How long each model file is timed, alone and then end to end, from image to prediction."""
 
     seconds: float = Field(default=10.0, gt=0.0, le=600.0)
     """Each run takes at least this long, seconds."""
     count: int = Field(default=50, ge=1, le=100_000)
-    """And at least this many inferences."""
+    """Each run has at least this many inferences."""
     runs: int = Field(default=5, ge=1, le=100)
-    """Runs that nothing disturbed; the figure to remember is the median of their medians."""
+    """Number of undisturbed runs; the headline figure is the median of their medians."""
     sustained: float = Field(default=0.0, ge=0.0, le=60.0)
-    """Minutes that each file then runs without a pause, to see whether it grows hot and slow; not
-    on an emulated device. No limit reads what comes of it."""
+    """Minutes that each file then runs without a pause, to see whether the device throttles; not
+    on an emulated device. No limit uses the result."""
 
     @model_validator(mode="after")
     def _enough_for_p95(self) -> Self:
@@ -60,17 +60,17 @@ class BenchmarkTable(Table):
 
 
 class Settings(Table):
-    """What a timing depends on besides the file."""
+    """What a timing depends on in addition to the file."""
 
     format: str
     provider: str
-    """What runs the file there; one of `edgetl.runtime.engines.providers`."""
+    """Execution provider; one of `edgetl.runtime.engines.providers`."""
     device: str
     """Address: ``local``, or for example ``ssh://pi@rpi4``."""
     host: dict[str, str | int | None]
     """Fingerprint of the machine: a store that is moved to another one times again."""
     runtime: str
-    """Digest of the runtime's files, which are timed along."""
+    """Digest of the runtime's files, which are part of what is timed."""
     threads: int
     seconds: float
     count: int
@@ -110,7 +110,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the targets whose device's address is not valid."""
+    """Yield the targets whose device address is not valid."""
     for target in job.targets:
         problem = None if target.device is None else check_device(target.device)
         if problem is not None:
@@ -118,7 +118,7 @@ def _check(job: Job) -> Iterator[Problem]:
 
 
 def _missing(job: Job) -> Iterator[MissingPackage]:
-    """Yield the engines that this machine lacks; another device's are only known when it runs."""
+    """Yield the engines that this machine lacks; other devices are only checked when they run."""
     from edgetl.runtime.engines import package, packages
 
     for target in job.targets:
@@ -152,17 +152,22 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             f"other programs disturbed {len(latency.runs) - len(latency.undisturbed)} of "
             f"{len(latency.runs)} runs on '{settings.device}'; all are kept and the times marked"
         )
+    if latency.threads < settings.threads and device.provenance == Provenance.MEASURED:
+        work.progress.note(
+            f"'{settings.device}' lets a process use {latency.threads} core(s) only: timed with "
+            f"{latency.threads} instead of {settings.threads} threads"
+        )
     if latency.host != settings.host:
         raise DeviceError(
             f"device '{settings.device}' is not the machine that was planned for: "
             f"{latency.host} instead of {settings.host}",
-            remedy="run again, so that the plan asks the device what it is now",
+            remedy="run again to make a new plan for this machine",
         )
     if latency.provider != settings.provider:
         raise DeviceError(
             f"device '{settings.device}' ran the model on {latency.provider}, but "
-            f"{settings.provider} was asked for",
-            remedy="run again; if that does not help, see what 'bench' says there",
+            f"{settings.provider} was requested",
+            remedy="run again; if that does not help, run 'bench' there",
         )
     text = json.dumps(latency.as_json()) + "\n"
     (work.out / LATENCY_FILE).write_text(text, encoding="utf-8")
@@ -178,20 +183,22 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 def _measure(
     device: Device, settings: Settings, folder: Path
 ) -> tuple[Facts, tuple[str, ...] | None]:
-    """Return what the runtime on the device prints: a latency as JSON, and what is wrong.
+    """Return the latency that the runtime on the device prints, as JSON, and what is broken.
 
-    That is which golden samples are answered otherwise there; None if the CPU runs the model.
+    The latter are the golden samples that differ there; None if the CPU runs the model.
     """
     from edgetl.runtime.bundle import runtime_files
+    from edgetl.runtime.contract import Contract
 
+    runtime = runtime_files([settings.format], [Contract.load(folder).task])
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
     broken = None
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
-        asking = ask_for(settings.provider, folder, Path(name))
-        files |= {each: Path(name) / each for each in asking}
+        changed = set_provider(settings.provider, folder, Path(name))
+        files |= {each: Path(name) / each for each in changed}
         with device.connect() as connection:
             models = {f"model/{each}": path for each, path in files.items()}
-            connection.put({**runtime_files([settings.format]), **models})
+            connection.put({**runtime, **models})
             if settings.provider != CPU:
                 broken = _broken(connection, settings)
             data = bench(connection, settings.device, "model", _request(settings))
@@ -209,9 +216,9 @@ def _request(settings: Settings) -> TimingRequest:
 
 
 def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
-    """Return which golden samples another provider than the CPU answers otherwise.
+    """Return the golden samples that a provider other than the CPU predicts differently.
 
-    Answers are verified on this machine's CPU; that the provider gives the same is shown there.
+    Accuracy is verified on this machine's CPU, so the provider must reproduce the same outputs.
     """
     replayed = replay_golden(
         connection,
@@ -223,7 +230,7 @@ def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
     if replayed.error:
         raise DeviceError(
             f"the model does not run on device '{settings.device}': {replayed.error}",
-            remedy="run 'python -m edgetl.runtime bench' there and see",
+            remedy="run 'python -m edgetl.runtime bench' there to see why",
         )
     return tuple(
         f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance:.3g} allowed"
@@ -233,7 +240,7 @@ def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
 
 
 def _amounts(table: BenchmarkTable, device: Device) -> dict[str, float]:
-    """Return the fields of `Settings` that say how long and how often."""
+    """Return the fields of `Settings` that set how long and how often a file is timed."""
     if device.provenance == Provenance.MEASURED:
         return table.model_dump()
     return {"seconds": 0.0, "count": _EMULATED_COUNT, "runs": 1, "sustained": 0.0}
@@ -257,7 +264,7 @@ def _summary(facts: LatencyFacts) -> str:
     if facts.sustained:
         text += f"; at the end {facts.sustained.slowdown:.2f} times as long"
     if facts.broken:
-        text += f"; answers otherwise on {facts.provider}"
+        text += f"; golden samples differ on {facts.provider}"
     if not facts.measured:
         return f"{text}; {facts.provenance}, so no speed"
     return f"{text}; disturbed by other programs" if facts.interfered else text

@@ -1,4 +1,4 @@
-"""Say what the teacher was good for: the student against the same student on labels alone."""
+"""Measure the gain from the teacher: the student against the same student on labels alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import Field
 from edgetl.config.table import Table
 from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._deployed import predictions_of
 from edgetl.stages._model_chain import chain_of
+from edgetl.stages._student import CONTROL, STUDENT
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
@@ -20,10 +20,10 @@ from edgetl.types import Split
 
 
 class Settings(Table):
-    """What a comparison depends on besides the two models and the images."""
+    """What a comparison depends on in addition to the two models and the images."""
 
     task: str = Field(exclude=True)
-    """Enters the key by its version and the tools of its evaluation alone."""
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:

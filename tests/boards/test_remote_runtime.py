@@ -1,4 +1,4 @@
-"""How a device's Python is asked for a timing, and how long it may take."""
+"""What ends a replay on a device, and what is the model's own failure."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.boards.remote_runtime import TimingRequest, bench
-from edgetl.devices import open_device
+from edgetl.boards.remote_runtime import replay_golden
+from edgetl.devices.local import LocalDevice
 from edgetl.errors import DeviceError
-from edgetl.runtime.timing_plan import TimingPlan
-
-_ECHO = 'import json, sys\nprint(json.dumps({"asked": sys.argv[1:]}))\n'
-_PLAN = TimingPlan(seconds=10.0, count=50, runs=5)
-
-
-def _bench(tmp_path: Path, code: str, request: TimingRequest) -> object:
-    """Return what `bench` returns where `code` is the runtime's command line."""
-    files = {"edgetl/__init__.py": "", "edgetl/runtime/__init__.py": ""}
-    sources: dict[str, Path] = {}
-    for name, text in {**files, "edgetl/runtime/__main__.py": code}.items():
-        sources[name] = tmp_path / name.replace("/", "-")
-        sources[name].write_text(text, encoding="utf-8")
-    with open_device("local").connect() as connection:
-        connection.put(sources)
-        return bench(connection, "local", "model", request)
+from edgetl.runtime.bundle import runtime_files
+from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import describe_files
+from edgetl.runtime.preprocess import Preprocess
 
 
-def test_runtime_is_asked_in_the_words_of_its_command_line(tmp_path: Path) -> None:
-    words = ["bench", "model", "--json", "--threads", "2", "--seconds", "10.0", "--count", "50"]
-    words += ["--runs", "5"]
-    once = TimingRequest(2, _PLAN, slowest_s=4.0)
-    assert _bench(tmp_path, _ECHO, once) == {"asked": words}
-    longer = TimingRequest(2, _PLAN, slowest_s=4.0, sustained_minutes=0.5)
-    assert _bench(tmp_path, _ECHO, longer) == {"asked": [*words, "--sustained", "0.5"]}
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """The runtime, and a model folder whose file is no model."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"no model")
+    Contract(
+        task="classification",
+        labels=("a", "b"),
+        format="onnx",
+        files=describe_files(folder, ("model.onnx",)),
+        precision="fp32",
+        inputs=(ImageInput("image", "image", Preprocess(8, 8, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 2), "logits"),),
+    ).save(folder)
+    return {**runtime_files(), **{f"model/{path.name}": path for path in folder.iterdir()}}
 
 
-def test_what_is_no_latency_is_an_error_of_the_device(tmp_path: Path) -> None:
-    request = TimingRequest(1, _PLAN, slowest_s=4.0)
-    with pytest.raises(DeviceError, match=r"device 'local' printed 'nine ms\\n' instead of a late"):
-        _bench(tmp_path, "print('nine ms')\n", request)
-
-
-@pytest.mark.parametrize(
-    ("provider", "start_s"),
-    [pytest.param("cpu", 120, id="cpu"), pytest.param("trt", 1320, id="a program is built")],
-)
-def test_timing_hangs_only_after_all_its_attempts_on_the_slowest_device(
-    provider: str, start_s: float
+def test_engine_that_does_not_fit_numpy_is_an_error_of_the_device(
+    files: dict[str, Path], tmp_path: Path
 ) -> None:
-    request = TimingRequest(1, _PLAN, 4.0, provider, sustained_minutes=3.0)
-    # Ten runs, each alone and end to end: 50 inferences of 4 s, and twice the seconds; and minutes.
-    assert request.timeout_s == start_s + 10 * 2 * (50 * 4 + 20) + 2 * 3 * 60
+    (tmp_path / "abort.py").write_text("import os; os.abort()")
+    files["onnxruntime/__init__.py"] = tmp_path / "abort.py"
+    files["onnxruntime-1.16.3.dist-info/METADATA"] = tmp_path / "abort.py"
+    with LocalDevice().connect() as connection:
+        connection.put(files)
+        with pytest.raises(DeviceError, match=r"onnxruntime 1\.16\.3 was built for numpy 1"):
+            replay_golden(connection, "local", "model", threads=1, timeout_s=60)
+
+
+def test_damaged_model_is_an_error_of_the_model(files: dict[str, Path]) -> None:
+    with LocalDevice().connect() as connection:
+        connection.put(files)
+        result = replay_golden(connection, "local", "model", threads=1, timeout_s=60)
+    assert "cannot load model/model.onnx" in result.error
+    assert result.rows == ()

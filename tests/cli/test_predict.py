@@ -133,7 +133,7 @@ def test_invalid_request_is_an_expected_error(bundle: Path, image: Path) -> None
     [
         (["nowhere", "a.png"], 2, "there is no folder 'nowhere'\n  check the path, or name the"),
         (["{bundle}/model.onnx", "{bundle}"], 2, "model.onnx' is a file; BUNDLE is a folder and"),
-        (["{bundle}/..", "a.png"], 2, "is no bundle: it has neither contract.json nor manifest"),
+        (["{bundle}/..", "a.png"], 2, "is not a bundle: it has neither contract.json nor manifest"),
         (["{bundle}", "{bundle}"], 3, "': it is a folder\n  pass the images in it, for example"),
         (["{bundle}", "a.png"], 3, "cannot read image 'a.png': no such file\n  check the path"),
         (["{bundle}"], 2, "Missing argument 'IMAGE...'"),

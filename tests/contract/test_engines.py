@@ -73,10 +73,10 @@ def test_input_and_output_are_what_the_file_says(model: tuple[str, Path]) -> Non
 def test_raw_pixels_give_the_known_answer(model: tuple[str, Path]) -> None:
     pixels = np.zeros(_SHAPE, np.uint8)
     pixels[:, :16] = (200, 100, 255)
-    found = open_session(*model, threads=1).run({"image": pixels})
-    assert set(found) == {"logits"}
-    assert found["logits"].dtype == np.float32
-    assert found["logits"] == pytest.approx(np.array([[100.0, 50.0, 127.5]]), abs=1e-4)
+    outputs = open_session(*model, threads=1).run({"image": pixels})
+    assert set(outputs) == {"logits"}
+    assert outputs["logits"].dtype == np.float32
+    assert outputs["logits"] == pytest.approx(np.array([[100.0, 50.0, 127.5]]), abs=1e-4)
 
 
 def test_an_answer_stays_as_it_was_when_the_next_is_asked(model: tuple[str, Path]) -> None:
@@ -199,9 +199,9 @@ def test_uint8_tflite_takes_pixels_as_they_are(tmp_path: Path) -> None:
     scale = (1 / 128, 128)
     file = _write_tflite(tmp_path, _SHAPE, given=("UINT8", scale), answer=scale)
     pixels = np.full(_SHAPE, (192, 0, 255), np.uint8)
-    found = open_session("tflite", file, threads=1).run({"image": pixels})
+    outputs = open_session("tflite", file, threads=1).run({"image": pixels})
     # Each pixel less 128, divided by 128.
-    assert found["logits"].tolist() == [[0.5, -1.0, 0.9921875]]
+    assert outputs["logits"].tolist() == [[0.5, -1.0, 0.9921875]]
 
 
 def test_tflite_without_signature_goes_by_tensor_names(tmp_path: Path) -> None:

@@ -123,14 +123,66 @@ def test_deleted_file_is_unreadable_and_still_part_of_the_digest(tree: Write) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["../out.jpg", "/etc/out.jpg", "a/../../out.jpg", "a\\out.jpg", "C:/out.jpg", "a//b.jpg"],
-)
+    [
+        "../out.jpg", "/etc/out.jpg", "a/../../out.jpg", "C:/out.jpg", "a//b.jpg",
+        "..\\out.jpg", "a\\..\\..\\out.jpg", "C:\\out.jpg", "\\\\server\\out.jpg",
+    ],
+)  # fmt: skip
 def test_zip_with_a_path_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "tricky.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo(name), b"x")
     with pytest.raises(DataError, match=r"which leads outside"):
         open_container(path)
+
+
+def test_zip_with_backslashes_or_a_leading_point_is_read_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "windows.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("./", b"")
+        for name in ("a\\", "a\\1.jpg", "./a/b/2.jpg", ".\\c\\"):
+            archive.writestr(zipfile.ZipInfo(name), b"" if name.endswith("\\") else name.encode())
+
+    container = open_container(path)
+
+    assert container.files == ("a/1.jpg", "a/b/2.jpg")
+    assert container.folders == ("a", "a/b", "c")
+    assert container.read("a/1.jpg") == b"a\\1.jpg"
+    assert container.read("a/b/2.jpg") == b"./a/b/2.jpg"
+    container.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["猫/照片1.jpg", "狗/照片2.jpg"], "gbk"),
+        (["猫/a.jpg", "朱镕基/b.jpg"], "gbk"),  # the second character is not in GB 2312
+        (["Käfer/a.jpg", "Ameise/b.jpg"], "utf-8"),
+        (["Käfer/a.jpg", "Grüße/Größe.jpg"], "cp437"),
+        (["é/a.jpg", "ñandú/b.jpg"], "cp437"),
+    ],
+    ids=["gbk", "gbk with a rare character", "utf-8", "german", "spanish"],
+)
+def test_names_of_a_zip_are_decoded_as_they_were_written(
+    tmp_path: Path, names: list[str], encoding: str
+) -> None:
+    path = tmp_path / "foreign.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for position, name in enumerate(names):
+            # Written as ASCII of the same length, so that no mark of UTF-8 is set.
+            raw = name.encode(encoding)
+            archive.writestr(f"{position}" * len(raw), name.encode())
+    content = path.read_bytes()
+    for position, name in enumerate(names):
+        raw = name.encode(encoding)
+        content = content.replace(f"{position}".encode() * len(raw), raw)
+    path.write_bytes(content)
+
+    container = open_container(path)
+
+    assert container.files == tuple(sorted(names))
+    assert [container.read(name).decode() for name in names] == names
+    container.close()
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -12,7 +12,17 @@ from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.facts import NoFacts
 from edgetl.pipeline.planner import Plan, in_order, plan_round
-from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, no_nodes
+from edgetl.stages import (
+    MODEL_KIND,
+    REFINED_KIND,
+    Job,
+    Node,
+    Planned,
+    Refining,
+    Root,
+    Stage,
+    no_nodes,
+)
 from edgetl.stages._model_chain import chain_of
 from edgetl.store.store import Artifact
 from edgetl.types import Facts
@@ -29,6 +39,7 @@ def _stage(
     *,
     plan: Callable[[Job, Planned], Sequence[Node]] = no_nodes,
     refine: Callable[[Job, Refining, Planned], Node] | None = None,
+    root: str = "",
 ) -> Stage:
     return Stage(
         name=name,
@@ -38,6 +49,7 @@ def _stage(
         options=Options,
         plan=plan,
         refine=refine,
+        root=Root(root, lambda _: None) if root else None,
         tools=lambda _: (),
         facts=NoFacts,
         run=lambda _settings, _inputs, _work: NoFacts(),
@@ -66,6 +78,11 @@ def _adapt(job: Job, step: Refining, made: Planned) -> Node:
     return Node("adapt", label, step.options, inputs, key=step.model)
 
 
+def _count(job: Job, made: Planned) -> list[Node]:
+    del job
+    return [Node("count", "count", Table(), {str(node.key): node for node in made[MODEL_KIND]})]
+
+
 def _one(stage: str) -> Callable[[Job, Planned], Sequence[Node]]:
     return lambda _job, _made: [Node(stage, stage, Table())]
 
@@ -75,8 +92,8 @@ def stages() -> Mapping[str, Stage]:
     return in_order(
         [
             _stage("adapt", ("unlabelled",), REFINED_KIND, refine=_adapt),
-            _stage("distill", ("teacher",), "student", plan=_distill),
-            _stage("finetune", ("view",), "teacher", plan=_train),
+            _stage("distill", ("teacher",), "student", plan=_distill, root="student"),
+            _stage("finetune", ("view",), "teacher", plan=_train, root="teacher"),
             _stage("view", (), "view", plan=_one("view")),
             # By its name it would come after the trainings.
             _stage("watch", (), "unlabelled", plan=_one("watch")),
@@ -149,6 +166,20 @@ def test_training_waits_for_a_decision_on_what_its_refining_steps_need(
         "view", "watch", "finetune", "adapt teacher 1", "distill", "control",
     ]  # fmt: skip
     assert after.undecided == ()
+
+
+def test_stage_that_needs_models_gets_the_end_of_every_chain(
+    job: Job, stages: Mapping[str, Stage]
+) -> None:
+    # By its name it would come before the trainings.
+    count = _stage("count", (MODEL_KIND,), "count", plan=_count)
+    nodes = _plan(job, in_order([count, *stages.values()]), teacher=2, student=1).nodes
+    by_label = {node.label: node for node in nodes}
+    assert by_label["count"].inputs == {
+        "teacher": by_label["adapt teacher 2"],
+        "student": by_label["adapt student 1"],
+        "control": by_label["control"],
+    }
 
 
 def test_stage_that_refines_nothing_is_a_bug(job: Job, stages: Mapping[str, Stage]) -> None:

@@ -145,4 +145,4 @@ def test_folder_that_cannot_be_made_is_refused(detector_folder: Path, pink: Path
         EdgetlUsageError, match=r"cannot write '.*pink\.png/pink\.drawn\.jpg': "
     ) as caught:
         list(predictions(Predictor.open(detector_folder), [pink], folder=pink))
-    assert caught.value.remedy == "name another folder to draw in"
+    assert caught.value.remedy == "name another folder for the pictures"

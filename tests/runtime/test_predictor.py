@@ -33,14 +33,14 @@ _LABELS = ("rote Öse", "blue screw")
 def test_rows_are_answered_one_by_one(model_folder: Path) -> None:
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     pixels[1] = (100, 200, 255)
-    found = Predictor.open(model_folder).run({"image": pixels})
-    assert found["logits"] == pytest.approx(np.array([[0, 0, 0], [1.0, 2.0, 2.55]]), abs=1e-6)
-    assert found["logits"].dtype == np.float32
+    outputs = Predictor.open(model_folder).run({"image": pixels})
+    assert outputs["logits"] == pytest.approx(np.array([[0, 0, 0], [1.0, 2.0, 2.55]]), abs=1e-6)
+    assert outputs["logits"].dtype == np.float32
 
 
 def test_no_rows_give_no_answers(model_folder: Path) -> None:
-    found = Predictor.open(model_folder).run({"image": np.zeros((0, 32, 32, 3), np.uint8)})
-    assert found["logits"].shape == (0, 3)
+    outputs = Predictor.open(model_folder).run({"image": np.zeros((0, 32, 32, 3), np.uint8)})
+    assert outputs["logits"].shape == (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_output_that_is_not_finite_is_refused(model_folder: Path, state_files: S
 def test_objects_of_a_image_come_in_its_own_pixels(detector_folder: Path, tmp_path: Path) -> None:
     # Twice the input's size. The better one of the two overlapping boxes is the taller one.
     Image.new("RGB", (64, 64), (255, 0, 153)).save(tmp_path / "pink.png")
-    found = Predictor.open(detector_folder).predict(tmp_path / "pink.png")
-    assert isinstance(found, Detections)
-    assert found.labels.tolist() == [0, 1]
-    assert found.scores == pytest.approx([1.0, 0.6])
-    assert found.boxes.tolist() == [[16, 16, 32, 34], [32, 0, 64, 32]]
+    prediction = Predictor.open(detector_folder).predict(tmp_path / "pink.png")
+    assert isinstance(prediction, Detections)
+    assert prediction.labels.tolist() == [0, 1]
+    assert prediction.scores == pytest.approx([1.0, 0.6])
+    assert prediction.boxes.tolist() == [[16, 16, 32, 34], [32, 0, 64, 32]]
 
 
 def test_fitted_image_needs_the_size_that_it_had(detector_folder: Path) -> None:
@@ -174,18 +174,18 @@ def test_fitted_image_needs_the_size_that_it_had(detector_folder: Path) -> None:
     # Letterboxed at the top left from 100 x 200, of which the box shows the upper right quarter
     # of the 200 x 200 that the input stands for, as far as the image goes.
     predictor = Predictor.open(detector_folder)
-    found = predictor.predict_inputs({"image": pixels[np.newaxis]}, (100, 200))
-    assert isinstance(found, Detections)
-    assert found.boxes.tolist() == [[100, 0, 200, 100]]
+    prediction = predictor.predict_inputs({"image": pixels[np.newaxis]}, (100, 200))
+    assert isinstance(prediction, Detections)
+    assert prediction.boxes.tolist() == [[100, 0, 200, 100]]
     with pytest.raises(ValueError, match="a detector needs the size of the image"):
         predictor.predict_inputs({"image": pixels[np.newaxis]})
 
 
 def test_image_without_an_object_has_no_detections(detector_folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (50, 20), (10, 255, 10)).save(tmp_path / "green.png")
-    found = Predictor.open(detector_folder).predict(tmp_path / "green.png")
-    assert isinstance(found, Detections)
-    assert len(found) == 0
+    prediction = Predictor.open(detector_folder).predict(tmp_path / "green.png")
+    assert isinstance(prediction, Detections)
+    assert len(prediction) == 0
 
 
 @pytest.mark.parametrize("size", [(4000, 1), (1, 4000), (1, 1)], ids=str)
@@ -194,10 +194,10 @@ def test_image_of_a_line_is_answered(
 ) -> None:
     Image.new("RGB", size, (255, 0, 255)).save(tmp_path / "line.png")
     predictor = Predictor.open(detector_folder).with_threshold(0.001)
-    found = predictor.predict(tmp_path / "line.png")
-    assert isinstance(found, Detections)
-    assert (found.boxes >= 0).all()
-    assert (found.boxes <= np.array([*size, *size])).all()
+    prediction = predictor.predict(tmp_path / "line.png")
+    assert isinstance(prediction, Detections)
+    assert (prediction.boxes >= 0).all()
+    assert (prediction.boxes <= np.array([*size, *size])).all()
 
 
 def test_other_threshold_leaves_the_first_predictor_as_it_was(detector_folder: Path) -> None:

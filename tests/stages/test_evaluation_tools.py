@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edgetl.config.table import Table
-from edgetl.stages import STAGES, adapt, compare, evaluate, export, verify
+from edgetl.stages import STAGES, adapt, compare, evaluate, export, import_model, verify
 from edgetl.tasks import TASKS
 from edgetl.types import Precision, Role
 
@@ -20,6 +22,7 @@ def _settings(stage: str, task: str) -> Table:
         "evaluate": evaluate.Settings(
             model="teacher", role=Role.DATA, steps=(), transductive=(), task=task
         ),
+        "import_model": import_model.Settings(files={}, folder=Path(), task=task),
         "export": export.Settings(format="onnx", nms=None, task=task),
         "verify": verify.Settings(
             model="teacher",
@@ -33,7 +36,9 @@ def _settings(stage: str, task: str) -> Table:
 
 
 @pytest.mark.parametrize("task", TASKS.built_in())
-@pytest.mark.parametrize("stage", ["adapt", "compare", "evaluate", "export", "verify"])
+@pytest.mark.parametrize(
+    "stage", ["adapt", "compare", "evaluate", "export", "import_model", "verify"]
+)
 def test_tools_are_those_of_the_task_and_its_name_is_no_setting(stage: str, task: str) -> None:
     settings = _settings(stage, task)
 

@@ -65,11 +65,11 @@ def test_linear_probe_changes_the_head_alone(bench: Any, weights: Callable[..., 
     artifact = finetuned(bench, {"strategy": "linear-probe"}, teacher=pretrained())
 
     _, module = load_model(artifact.folder)
-    found = module.state_dict()
+    state = module.state_dict()
     head = ("classifier.3.weight", "classifier.3.bias")
-    assert all(torch.equal(found[name], stored[name]) for name in stored if name not in head)
+    assert all(torch.equal(state[name], stored[name]) for name in stored if name not in head)
     untrained = FAMILIES.load("mobilenet_v3_small").build(width=0.35, num_classes=2, seed=0)
-    assert all(not torch.equal(found[name], untrained.state_dict()[name]) for name in head)
+    assert all(not torch.equal(state[name], untrained.state_dict()[name]) for name in head)
     assert list(artifact.manifest.facts["phases"]) == ["probe"]
     assert artifact.manifest.facts["weights"]["source"] == "file"
 
@@ -215,7 +215,7 @@ def test_interrupted_training_ends_with_the_same_bytes(
     resumed = bench.run(node, {"dataset": dataset}, "again")
 
     assert resumed.manifest.digest == whole.manifest.digest
-    assert "training goes on after epoch 1, where it was interrupted" in bench.told.notes
+    assert "training resumes after epoch 1, where it was interrupted" in bench.told.notes
 
 
 def test_results_have_one_line_per_epoch_of_each_phase(
@@ -463,7 +463,7 @@ def test_phases_of_one_name_are_an_error(bench: Any, weights: Callable[..., Path
     settings = settings_of(bench, {}, teacher=pretrained())
     probe, _ = settings.phases
 
-    with pytest.raises(ValidationError, match="strategy 'x' has phases of one name"):
+    with pytest.raises(ValidationError, match="strategy 'x' has phases with the same name"):
         type(settings)(network=settings.network, strategy="x", phases=(probe, probe), device="cpu")
 
 

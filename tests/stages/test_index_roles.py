@@ -102,7 +102,7 @@ def test_each_role_has_an_index_and_a_view_of_its_own(bench: Any, roots: Path) -
 def test_unlabelled_boxes_cannot_be_read(bench: Any, roots: Path) -> None:
     made = index_all(bench, job_of(bench, **BOTH))
     index = DatasetIndex.read(made["index unlabelled"].folder)
-    with pytest.raises(ValueError, match="with role unlabelled holds no boxes"):
+    with pytest.raises(ValueError, match="with role unlabelled has no boxes"):
         index.truths(Split.TRAIN)
     assert roots.is_dir()
 
@@ -122,9 +122,10 @@ def test_unlabelled_images_that_are_tested_or_measured_on_are_refused(
         f"and 1 in `evaluation`: 'a.png' = '{tested}', 'b.png' = 'nut/0.png'"
     )
     assert caught.value.remedy == (
-        "move them, or leave them out with `unlabelled: {drop: [duplicates]}` or "
-        "`unlabelled: {exclude: [...]}`; to adapt to the very images that are measured on, and "
-        "have it written beside every such figure, `unlabelled: {transductive: true}`"
+        "move them, or drop them with `unlabelled: {drop: [duplicates]}` or "
+        "`unlabelled: {exclude: [...]}`; to adapt to the evaluation images "
+        "themselves, which is then noted next to every figure, set "
+        "`unlabelled: {transductive: true}`"
     )
     assert caught.value.exit_code == 3
 

@@ -124,6 +124,31 @@ def test_commit_puts_everything_on_the_disk_before_it_renames(
     assert [inode for inode, is_renamed in synced if is_renamed] == [folder.parent.stat().st_ino]
 
 
+def test_check_that_passed_is_not_run_again_and_one_that_failed_is(tmp_path: Path) -> None:
+    runs: list[str] = []
+
+    def fails() -> None:
+        runs.append("failed")
+        raise ValueError("no")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            Store(tmp_path).once("a", fails)
+    for key in ("a", "a", "b"):
+        Store(tmp_path).once(key, lambda: runs.append("passed"))
+
+    assert runs == ["failed", "failed", "passed", "passed"]
+
+
+def test_check_runs_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "checked").touch()
+    runs: list[bool] = []
+
+    Store(tmp_path).once("a", lambda: runs.append(True))
+
+    assert runs == [True]
+
+
 def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
     store = Store(tmp_path)
     out, _, _ = store.folders(_REQUEST)

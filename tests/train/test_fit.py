@@ -156,7 +156,7 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     assert resumed.best_epoch == whole.best_epoch
     finished = place[0] - 1
     assert told.notes == (
-        [f"training goes on after epoch {finished}, where it was interrupted"] if finished else []
+        [f"training resumes after epoch {finished}, where it was interrupted"] if finished else []
     )
 
 

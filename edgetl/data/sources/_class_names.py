@@ -9,9 +9,14 @@ from edgetl.errors import DataError
 
 _HOLDERS = frozenset(
     {"images", "image", "imgs", "img", "jpegimages", "pictures", "data", "dataset", "files"}
-    | {"labels", "annotations", "annotation"}
+    | {"labels", "annotations", "annotation", "classes", "jpg", "jpeg", "png", "jpgs", "pngs"}
 )
 """Names of folders that hold all images of a layout, in lower case."""
+
+
+def is_holder(name: str) -> bool:
+    """Return whether a folder is called like one for all images of a layout."""
+    return name.lower() in _HOLDERS
 
 
 def check_classes(root: str, classes: Collection[str], images: Iterable[str]) -> None:
@@ -32,7 +37,7 @@ def check_classes(root: str, classes: Collection[str], images: Iterable[str]) ->
             remedy="put the splits beside each other, with one folder per class in each; delete "
             f"the folder if it is empty; the names of splits are {KNOWN_SPLITS}",
         )
-    if classes and all(name.lower() in _HOLDERS for name in classes) and any(images):
+    if classes and all(map(is_holder, classes)) and any(images):
         raise DataError(
             f"'{root}{min(classes)}' is a folder for images, not a class, and nothing else names "
             "the class of an image",

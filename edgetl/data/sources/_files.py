@@ -43,9 +43,14 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
+def has_image_suffix(name: str) -> bool:
+    """Return whether a name has the suffix of an image."""
+    return splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
 def is_image(name: str) -> bool:
     """Return whether a file has the name of an image."""
-    return splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name)
+    return has_image_suffix(name) and not is_hidden(name)
 
 
 def find_images(container: Container) -> tuple[str, ...]:
@@ -132,6 +137,11 @@ def read_text(container: Container, name: str) -> str:
         return content.decode(encoding).removeprefix(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise ValueError(f"not {encoding.upper()} text (byte {error.start})") from error
+
+
+def decoded(content: bytes) -> str:
+    """Return a text for a first look, whatever its encoding; see `read_text` for its content."""
+    return content.decode(_encoding(content), errors="replace").removeprefix(_BYTE_ORDER_MARK)
 
 
 def _encoding(content: bytes) -> str:

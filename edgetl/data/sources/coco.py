@@ -6,7 +6,6 @@ follows from its name or folder (`instances_train2017.json`, `train/_annotations
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename, dirname, splitext
@@ -19,15 +18,12 @@ from edgetl.data.sources._files import (
     find_ending,
     find_images,
     given_splits,
-    read_text,
-    with_suffix,
 )
+from edgetl.data.sources._json import Form, json_files, read_json
 from edgetl.data.split_names import SplitFolders, split_in
 from edgetl.errors import DataError
-from edgetl.runtime.errors import ImageError
 from edgetl.types import Fact, LabelKind, Split
 
-_MARKS = (b'"images"', b'"annotations"', b'"categories"')
 _BROKEN = "annotation that cannot be read"
 _NO_IMAGE = "labels without an image"
 _FAR = 1e9
@@ -183,32 +179,25 @@ def _unlabelled(
 
 
 def _files(container: Container) -> tuple[str, ...]:
-    """Return the JSON files with the three tables; only `instances_*` if there are any."""
-    files = []
-    for name in with_suffix(container, ".json"):
-        try:
-            content = container.read(name)
-        except ImageError:
-            continue
-        if all(mark in content for mark in _MARKS):
-            files.append(name)
-    instances = [name for name in files if basename(name).startswith("instances")]
-    return tuple(instances or files)
+    """Return the COCO files; only `instances_*` if there are any."""
+    files = json_files(container, Form.COCO)
+    return tuple(name for name in files if basename(name).startswith("instances")) or files
 
 
 def _load(container: Container, name: str) -> Mapping[str, Fact]:
     try:
-        content = json.loads(read_text(container, name))
-    except RecursionError as error:
-        raise DataError(f"{name}: nested too deeply", remedy="export the file again") from error
-    except ValueError as error:  # also of numbers with thousands of digits
-        raise DataError(f"{name}: not valid JSON ({error})", remedy="export it again") from error
+        content: Mapping[str, Fact] = read_json(container, name)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}", remedy="export the file again") from error
     tables = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(table), list) for table in tables
-    ):
+    lacking = [
+        table
+        for table in tables
+        if not isinstance(content, dict) or not isinstance(content.get(table), list)
+    ]
+    if lacking:
         raise DataError(
-            f"{name}: needs the lists {', '.join(tables)}",
+            f"{name}: needs the lists {', '.join(tables)}, but lacks {', '.join(lacking)}",
             remedy="export it again as COCO JSON, or exclude it with `data: {exclude: [...]}`",
         )
     return content

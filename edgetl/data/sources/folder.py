@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgetl.data.container import Container
-from edgetl.data.sources import Listing, Sample
-from edgetl.data.sources._class_names import check_classes
+from edgetl.data.listing import LabelOrigin, Listing, Sample
+from edgetl.data.sources._class_names import check_classes, is_holder
 from edgetl.data.sources._files import find_images, is_hidden
 from edgetl.data.split_names import (
     KNOWN_SPLITS,
@@ -25,11 +25,6 @@ from edgetl.data.split_names import (
 from edgetl.errors import DataError
 from edgetl.types import LabelKind, Split
 
-_HOLDERS = frozenset(
-    {"images", "image", "imgs", "img", "data", "dataset", "pictures", "files", "classes", "jpg"}
-    | {"jpeg", "png", "jpegimages"}
-)
-"""Names of folders that hold all images of a split, in lower case."""
 _KNOWN = f"the names of splits are {KNOWN_SPLITS}"
 
 
@@ -38,6 +33,7 @@ class FolderSource:
 
     version = 2
     label_kind = LabelKind.CLASSES
+    label_origin = LabelOrigin.FOLDERS
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
 
     def recognises(self, container: Container) -> bool:
@@ -126,7 +122,7 @@ class _Tree:
             (name,) = self.children(base)
             inner = f"{base}{name}/"
             repeats = name.casefold() == base[:-1].rpartition("/")[2].casefold()
-            holds_all = name.lower() in _HOLDERS or split_of(name) or repeats
+            holds_all = is_holder(name) or split_of(name) or repeats
             if not holds_all or self.holds_images(inner) or not self.children(inner):
                 break
             base = inner

@@ -1,4 +1,4 @@
-"""Classification: which class an image shows."""
+"""Classification: the class of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detection: where on an image which objects are."""
+"""Detection: boxes and classes of the objects on an image."""
 
 from __future__ import annotations
 
