@@ -115,9 +115,10 @@ def test_table_that_only_an_option_makes_is_its_fault(tmp_path: Path) -> None:
         first: int
         second: int
 
-    (tmp_path / "recipe.yaml").write_text(_GOOD, encoding="utf-8")
+    path = str(tmp_path / "recipe.yaml")
+    Path(path).write_text(_GOOD, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"^--set stage\.first=1: stage\.second: is missing\n"):
-        load_recipe(str(tmp_path / "recipe.yaml"), ["stage.first=1"], {"stage": Needing})
+        load_recipe(path, ["stage.first=1"], {"stage": Needing}, tasks=_TASKS)
 
 
 def test_option_that_is_right_takes_no_blame(tmp_path: Path) -> None:
