@@ -38,7 +38,7 @@ from edgetl.runtime.preprocess import fit_image
 from edgetl.tasks import TASKS
 from edgetl.train.weights import load_into
 from edgetl.train.weights_file import read_weights
-from edgetl.types import Precision, Split, Task
+from edgetl.types import Precision, Split
 
 _EVALUATION = TASKS.load("detection").evaluation
 
@@ -113,7 +113,7 @@ def _contract(
     with torch.inference_mode():
         predictions = case.network(torch.zeros((1, spec.input.size, spec.input.size, 3)))
     return Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=spec.classes,
         format=name,
         files=files,
@@ -158,7 +158,7 @@ def _dataset(folder: Path, images: Images, spec: ModelSpec) -> Dataset:
     items = [Item(sample.name, 0, "") for sample in samples]
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=spec.classes,
         preprocess=spec.preprocess,
         items={**nothing, Split.TEST: items},

@@ -194,6 +194,12 @@ ENGINES: Slot[ModuleType] = Slot("edgetl.runtime.engines", "", "engine", "edgetl
 """The engines of the runtime, which finds them itself; here for their names and versions."""
 
 
+DEVICE_HALVES: Slot[ModuleType] = Slot(
+    "edgetl.runtime.tasks", "", "device half of task", "edgetl.runtime_tasks"
+)
+"""The tasks of the runtime, which finds them by itself; here for their names."""
+
+
 def _of(plugin: InstalledPlugin | None) -> str:
     return f" of package '{plugin.owner}'" if plugin else ""
 

@@ -1,4 +1,4 @@
-"""Types that every layer shares: tasks, splits, precisions, facts."""
+"""Types that every layer shares: splits, precisions, facts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ Facts: TypeAlias = dict[str, Fact]
 
 MIB: Final = 1 << 20
 """Bytes of a mebibyte."""
-
-
-class Task(StrEnum):
-    """What a model predicts."""
-
-    CLASSIFICATION = "classification"
-    """The class of an image."""
-    DETECTION = "detection"
-    """Boxes and classes of the objects on an image."""
 
 
 class LabelKind(StrEnum):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, Literal
 
 import click
 from pydantic import Field, create_model
@@ -17,6 +17,7 @@ from edgetl.config.recipe import ModelTable, Recipe, model_tables
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.pipeline.planner import all_stages
+from edgetl.tasks import TASKS
 
 
 @click.command()
@@ -32,7 +33,9 @@ def command(kind: str) -> None:
     elif kind == "calibration":
         model = Calibration
     else:
-        tables: dict[str, Any] = {}
+        known: Any = Literal[TASKS.names()]
+        description = Recipe.model_fields["task"].description
+        tables: dict[str, Any] = {"task": (known, Field(description=description))}
         stages = all_stages()
         refined = _refined({name: each.options for name, each in stages.items() if each.refine})
         for name, table in model_tables().items():

@@ -17,7 +17,6 @@ from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.config.yaml_file import Document, dotted, override, parse_override, read_document
 from edgetl.errors import ConfigError, Problem, closest
-from edgetl.types import Task
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ENDINGS = {".yaml", ".yml"}
@@ -46,6 +45,7 @@ def load_recipe(
     stage_tables: Mapping[str, type[Table]],
     refining_tables: Mapping[str, type[Table]] | None = None,
     *,
+    tasks: Sequence[str],
     methods: Mapping[str, MethodKeys] | None = None,
     others: Collection[str] = (),
 ) -> LoadedRecipe:
@@ -57,6 +57,7 @@ def load_recipe(
         stage_tables: The table of every stage by stage name; a stage missing from the recipe gets
             its defaults.
         refining_tables: The options of every refining stage by name.
+        tasks: Names of all tasks, of which the recipe must name one.
         methods: By stage name, for tables with further keys that depend on a method they name.
         others: Names of stages that the recipe does not use; suggested for names like them.
 
@@ -69,13 +70,16 @@ def load_recipe(
     fixed = {key: value for key, value in document.data.items() if key not in known}
     unused: dict[str, type[Table]] = dict.fromkeys(others, Table)
     recipe, problems = check_table(Recipe, document, fixed, beside=lambda: known | unused)
+    task = _task(document, tasks)
+    if task is None and isinstance(document.data.get("task"), str):
+        problems.append(_unknown_task(document, tasks))
     problems += _model_problems(document, known)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
         data = document.data.get(stage, {}) if stage in known else {}
         selection = Selection(model)
         if methods and stage in methods:
-            selection = select(model, methods[stage], _task(document), data)
+            selection = select(model, methods[stage], task, data)
             if selection.problem:
                 place = (stage, methods[stage].key)
                 problems.append(Problem(dotted(place), selection.problem, document.line(place)))
@@ -91,7 +95,8 @@ def load_recipe(
         refinements[key], wrong = check_refinements(document, place, each.refine, refining)
         problems += wrong
     if recipe is None or problems:
-        raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
+        attributed = sorted(document.attributed(problems), key=lambda problem: problem.line or 0)
+        raise ConfigError(source, attributed, remedy=document.remedy(attributed))
     is_file = Path(name).is_file()
     folder = path.resolve().parent if is_file else Path.cwd()
     return LoadedRecipe(source, folder, recipe, tables, refinements, document)
@@ -116,35 +121,56 @@ def stage_names(name: str, overrides: Sequence[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def load_target(name: str, *, check_address: Callable[[str], str | None] | None = None) -> Target:
+def load_target(
+    name: str,
+    *,
+    beside: Path | None = None,
+    check_address: Callable[[str], str | None] | None = None,
+) -> Target:
     """Return ``targets/<name>.yaml``.
 
     Args:
         name: File name without folder and extension.
+        beside: As for `known_files`.
         check_address: Returns the problem with a device's address, or None; without it, addresses
             are not checked.
 
     Raises:
         ConfigError: With all problems of the file.
     """
-    target, document = _load_named(Target, "targets", name, remedy="use one of these")
+    target, document = _load_named(
+        Target, "targets", name, beside=beside, remedy="use one of these"
+    )
     what = check_address(target.device) if check_address and target.device else None
     if what is not None:
         raise ConfigError(document.source, [Problem("device", what, document.line(("device",)))])
     return target
 
 
-def load_calibration(name: str) -> Calibration:
-    """Return ``calibration/<name>.yaml``; raises ConfigError with all its problems."""
+def load_calibration(name: str, *, beside: Path | None = None) -> Calibration:
+    """Return ``calibration/<name>.yaml``; raises ConfigError with all its problems.
+
+    Args:
+        name: File name without folder and extension.
+        beside: As for `known_files`.
+    """
     remedy = "use one of these in the recipe"
-    return _load_named(Calibration, "calibration", name, remedy=remedy)[0]
+    return _load_named(Calibration, "calibration", name, beside=beside, remedy=remedy)[0]
 
 
-def known_files(folder: str) -> dict[str, Path]:
-    """Return the YAML files of `folder` by name; the working directory precedes the package."""
+def known_files(folder: str, beside: Path | None = None) -> dict[str, Path]:
+    """Return the YAML files of `folder` by name.
+
+    Files in the working directory are preferred, then those beside a recipe, then edgetl's own.
+
+    Args:
+        folder: ``targets``, ``calibration`` or ``recipes``.
+        beside: Folder of the recipe that names the file; None if there is none.
+    """
     files: dict[str, Path] = {}
+    near = [Path.cwd(), *([beside] if beside else [])]
     # An installed wheel has the folder inside the package, a checkout next to it.
-    for place in (Path.cwd() / folder, _PACKAGE / folder, _PACKAGE.parent / folder):
+    for place in (each / folder for each in (*near, _PACKAGE, _PACKAGE.parent)):
         for path in sorted(place.glob("*.yaml")):
             files.setdefault(path.stem, path)
     return files
@@ -154,13 +180,25 @@ def _read(path: Path, source: str, overrides: Sequence[str]) -> Document:
     """Return a recipe as it is written, with overrides applied."""
     document = read_document(path, source)
     for text in overrides:
-        override(document, *parse_override(text))
+        place, value = parse_override(text)
+        override(document, place, value)
+        document.overrides[place] = f"--set {text}"
     return document
 
 
-def _task(document: Document) -> Task | None:
+def _task(document: Document, tasks: Sequence[str]) -> str | None:
     given = document.data.get("task")
-    return next((task for task in Task if task == given), None)
+    return next((task for task in tasks if task == given), None)
+
+
+def _unknown_task(document: Document, tasks: Sequence[str]) -> Problem:
+    given = str(document.data["task"])
+    close = closest(given.lower(), tasks)
+    hint = f"did you mean '{close}'? " if close else ""
+    *others, last = (f"'{task}'" for task in tasks)
+    known = f"{', '.join(others)} or {last}" if others else last
+    what = f"is '{given}'; {hint}must be {known}"
+    return Problem("task", what, document.line(("task",)))
 
 
 def _model_problems(
@@ -200,12 +238,14 @@ def _others(
 
 
 def _load_named(
-    model: type[Named], folder: str, name: str, *, remedy: str
+    model: type[Named], folder: str, name: str, *, beside: Path | None, remedy: str
 ) -> tuple[Named, Document]:
-    files = known_files(folder)
+    files = known_files(folder, beside)
     if name not in files:
         raise _not_known(folder, name, files, remedy)
     source = f"{folder}/{name}.yaml"
+    if beside is not None and files[name].parent.parent == beside != Path.cwd():
+        source = str(files[name])
     document = read_document(files[name], source)
     table, problems = check_table(model, document, document.data)
     if table is not None and table.name != name:

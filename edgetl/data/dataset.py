@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgetl.data.annotations import Annotations
 from edgetl.data.findings import DroppedItem
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Fact, Role, Split, Task
+from edgetl.types import Fact, Role, Split
 
 INDEX_FILE = "index.json"
 ANNOTATIONS_FILE = "annotations.npz"
@@ -61,7 +61,7 @@ class Truth:
 class DatasetIndex:
     """A dataset without its pixels, independent of the network that sees it."""
 
-    task: Task
+    task: str
     role: Role
     has_boxes: bool
     """Whether objects are labelled; not for other tasks, or without labels."""
@@ -88,7 +88,7 @@ class DatasetIndex:
                 f"{ANNOTATIONS_FILE} {len(annotations.sizes)}"
             )
         return cls(
-            task=Task(index["task"]),
+            task=index["task"],
             role=Role(index["role"]),
             has_boxes=index["boxes"],
             classes=tuple(index["classes"]),
@@ -211,7 +211,7 @@ class Dataset:
 def write_index(  # noqa: PLR0913 - one keyword for each part of the files
     folder: Path,
     *,
-    task: Task,
+    task: str,
     role: Role = Role.DATA,
     classes: Sequence[str],
     items: Mapping[Split, Sequence[Item]],
@@ -258,7 +258,7 @@ def write_index(  # noqa: PLR0913 - one keyword for each part of the files
     ).write(folder / ANNOTATIONS_FILE)
     index: dict[str, Fact] = {
         "schema": _SCHEMA,
-        "task": task.value,
+        "task": task,
         "role": role.value,
         "boxes": truths is not None,
         "classes": list(classes),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.types import LabelKind, Task
+from edgetl.types import LabelKind
 
 if TYPE_CHECKING:
     from edgetl.config.recipe import SyntheticData
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TaskData:
     """The labels that a task needs, and the synthetic images that have them."""
 
-    task: Task
+    task: str
     label_kind: LabelKind
     tasks_with: Callable[[LabelKind], Sequence[str]]
     """Returns the names of the tasks that need labels of a kind, for messages."""

@@ -123,7 +123,7 @@ def _complete(  # noqa: PLR0917 - the parts of a model folder
     exporter = EXPORTERS.load(format_)
     (given,) = open_session(format_, folder / exporter.file, 1).inputs
     contract = Contract(
-        task=network.task.value,
+        task=network.task,
         labels=tuple(f"class {i}" for i in range(reference[network.outputs[-1]].shape[-1])),
         format=format_,
         files=describe_files(folder, exporter.files),

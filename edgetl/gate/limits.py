@@ -160,9 +160,10 @@ def golden_cases(bundle: Bundle, measurements: Measurements) -> tuple[Case, Case
     predictions = _replayed(
         "golden samples", [row for row in rows if row.name not in image_files], provenance
     )
-    pixels = _replayed(
-        "fitted pixels", [row for row in rows if row.name in image_files], provenance
-    )
+    images = [row for row in rows if row.name in image_files]
+    pixels = _replayed("fitted pixels", images, provenance)
+    if not images:
+        pixels = Case("fitted pixels", Status.SKIPPED, "the model takes no image")
     breaks_at = bundle.manifest.accuracy.breaks_at
     if breaks_at is None:
         return predictions, pixels

@@ -157,19 +157,19 @@ def _predictions(
 
     evaluation = TASKS.load(dataset.task).evaluation
     nms = contract.nms
-    images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
-    starts = range(0, len(images), chunk)
+    count, chunk = len(dataset.items(Split.TEST)), evaluation.images_per_chunk
+    starts = range(0, count, chunk)
     parts = []
     with tempfile.TemporaryDirectory(prefix="edgetl-check-") as name:
         folder = Path(name)
         for i, start in enumerate(starts):
             path = folder / f"inputs-{i}.npz"
-            inputs = {contract.image.name: images[start : start + chunk]}
+            inputs = evaluation.inputs(dataset, Split.TEST, slice(start, start + chunk))
             np.savez(path, allow_pickle=False, **inputs)
             connection.put({path.name: path})
             path.unlink()
         command = ["-c", _PREDICT, str(threads), str(len(starts))]
-        timeout_s = start_s(contract.provider) + _SLOWEST_S * len(images)
+        timeout_s = start_s(contract.provider) + _SLOWEST_S * count
         connection.run(command, timeout_s=timeout_s)
         for i, start in enumerate(starts):
             outputs = f"outputs-{i}.npz"

@@ -18,7 +18,6 @@ from edgetl.config.table import Table
 from edgetl.errors import StoreError, UsageError
 from edgetl.nn.edits import EDITS, SavedEdit
 from edgetl.plugins import Slot
-from edgetl.types import Task
 
 if TYPE_CHECKING:  # planning must not wait for numpy or torch
     from torch import Tensor, nn
@@ -69,8 +68,8 @@ class Family(Protocol):
         """Raised when the same arguments of `build` give a different network than before."""
 
     @property
-    def task(self) -> Task:
-        """The task of its networks."""
+    def task(self) -> str:
+        """Name of the task of its networks."""
 
     @property
     def min_size(self) -> int:
@@ -166,6 +165,18 @@ class DetectorFamily(Family, Protocol):
         """Names of the feature layers for distillation: the last ones of stride 8, 16, 32."""
 
 
+@runtime_checkable
+class TokensFamily(Family, Protocol):
+    """A family of networks that take one or several rows of token ids, each ``(N, L)``.
+
+    Nothing is normalised; mean, std and the size of an image are not used.
+    """
+
+    @property
+    def token_length(self) -> int:
+        """Number L of token ids of every input."""
+
+
 FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", "edgetl.families")
 
 
@@ -176,7 +187,7 @@ def as_classifier(family: Family) -> ClassifierFamily:
         TypeError: If it is not.
     """
     if not isinstance(family, ClassifierFamily):
-        raise TypeError(f"a family for {family.task.value} has no features for a linear head")
+        raise TypeError(f"a family for {family.task} has no features for a linear head")
     return family
 
 
@@ -187,7 +198,7 @@ def as_detector(family: Family) -> DetectorFamily:
         TypeError: If it is not.
     """
     if not isinstance(family, DetectorFamily):
-        raise TypeError(f"a family for {family.task.value} predicts no maps of boxes")
+        raise TypeError(f"a family for {family.task} predicts no maps of boxes")
     return family
 
 
@@ -195,7 +206,7 @@ class ModelSpec(Table):
     """How to rebuild a trained model and prepare its inputs: the content of `model.json`."""
 
     schema_version: Literal[2] = 2
-    task: Task
+    task: str
     family: str
     family_version: int
     width: float = Field(gt=0.0)
@@ -340,25 +351,28 @@ def _check_version(folder: Path, what: str, saved: int, installed: int) -> None:
 
 
 def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
-    """Return the network as it is exported: raw pixels in, decoded outputs, in evaluation mode.
+    """Return the network as it is exported: raw inputs in, decoded outputs, in evaluation mode.
 
     Args:
         spec: Of the module.
         module: As `build` and `load_model` return it; copied, not changed.
 
     Returns:
-        A module that takes `(N, H, W, 3)`, float32, RGB in 0..255, and gives logits `(N, K)`, or
-        boxes `(N, M, 4)`, xyxy in 0..1 of the input, and scores `(N, M, K)` in 0..1.
+        A module that takes `(N, H, W, 3)`, float32, RGB in 0..255, or the token ids of a
+        `TokensFamily`, and gives logits `(N, K)`, or boxes `(N, M, 4)`, xyxy in 0..1 of the input,
+        and scores `(N, M, K)` in 0..1.
     """
     import copy
 
     from edgetl.nn.folding import fold_focus, fold_norms
     from edgetl.nn.layers import RawPixels
 
-    size = spec.input.size
-    network = FAMILIES.load(spec.family).decoded(copy.deepcopy(module).eval(), size)
+    size, family = spec.input.size, FAMILIES.load(spec.family)
+    network = family.decoded(copy.deepcopy(module).eval(), size)
     fold_focus(network)
     fold_norms(network)
+    if isinstance(family, TokensFamily):
+        return network.eval()
     return RawPixels(network, spec.mean, spec.std, row=size).eval()
 
 

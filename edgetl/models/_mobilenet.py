@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from edgetl.models import IMAGENET_MEAN, IMAGENET_STD, Block, PretrainedWeights
-from edgetl.types import Task
 
 if TYPE_CHECKING:  # plans read attributes of families without building a network
     from torch import Tensor, nn
@@ -55,7 +54,7 @@ class MobileNet:
     norm: Norm | None = None
     """None for torchvision's default."""
     version: int = 1
-    task: Task = Task.CLASSIFICATION
+    task: str = "classification"
     min_size: int = MIN_SIZE
     size_multiple: int = 1
     min_classes: int = 2

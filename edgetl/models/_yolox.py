@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 
 from edgetl.models import IMAGENET_MEAN, IMAGENET_STD, Block, PretrainedWeights
 from edgetl.models._mobilenet import MobileNet, feature_blocks
-from edgetl.types import Task
 
 if TYPE_CHECKING:  # plans read attributes of families without building a network
     from torch import Tensor, nn
@@ -44,7 +43,7 @@ class Yolox:
     """Name of the official file."""
     depthwise: bool = False
     version: int = 1
-    task: Task = Task.DETECTION
+    task: str = "detection"
     min_size: int = STRIDES[-1]
     size_multiple: int = STRIDES[-1]
     min_classes: int = 1
@@ -112,7 +111,7 @@ class MobileNetYolox:
     """Positions in `features` of the last layers of stride 8, 16 and 32, before the classifier's
     last convolution."""
     version: int = 1
-    task: Task = Task.DETECTION
+    task: str = "detection"
     min_size: int = STRIDES[-1]
     size_multiple: int = STRIDES[-1]
     min_classes: int = 1

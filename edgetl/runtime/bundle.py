@@ -69,25 +69,32 @@ def check_files(folder: Path) -> int:
     return len(expected)
 
 
-def runtime_files(formats: Iterable[str] = ()) -> dict[str, Path]:
+def runtime_files(formats: Iterable[str] = (), tasks: Iterable[str] = ()) -> dict[str, Path]:
     """Return the files of this runtime by the POSIX path that they have in a bundle.
 
     Args:
         formats: Model formats whose engines are included even if an installed package provides
             them.
+        tasks: Tasks whose device halves are included, likewise.
 
     Raises:
         EngineError: If the engine of an installed package cannot be imported or packaged.
+        TaskError: If the device half of a task is not installed, or cannot be imported or packaged.
         ContractError: If there is no engine for a format.
     """
-    from edgetl.runtime.engines import installed_files
+    from edgetl.runtime import engines
+    from edgetl.runtime import tasks as device_halves
 
     package = Path(__file__).resolve().parents[1]
     paths = [package / "__init__.py", *(package / "runtime").rglob("*.py")]
     files = {path.relative_to(package.parent).as_posix(): path for path in sorted(paths)}
-    for name in formats:
-        for file, path in installed_files(name).items():
-            files[f"edgetl/runtime/engines/{file}"] = path
+    for folder, names, installed_files in (
+        ("engines", formats, engines.installed_files),
+        ("tasks", tasks, device_halves.installed_files),
+    ):
+        for name in names:
+            for file, path in installed_files(name).items():
+                files[f"edgetl/runtime/{folder}/{file}"] = path
     return files
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime import tasks
 from edgetl.runtime.engines import CPU
-from edgetl.runtime.errors import COPY_AGAIN, ContractError, EdgetlUsageError
+from edgetl.runtime.errors import COPY_AGAIN, ContractError, EdgetlUsageError, TaskError
 from edgetl.runtime.inputs import ImageInput, InputSpec, input_json, read_input
 from edgetl.runtime.json_table import COUNT, NUMBER, TEXT, JsonTable
 from edgetl.runtime.model_files import ModelFile
@@ -50,7 +50,7 @@ class Contract:
     """Everything that a program must know to use a model."""
 
     task: str
-    """Names the file in `edgetl.runtime.tasks`."""
+    """Names the file in `edgetl.runtime.tasks`, or the one of an installed package."""
     labels: tuple[str, ...]
     """Class names in the order of the logits or scores."""
     format: str
@@ -208,8 +208,20 @@ def _check(contract: Contract, table: JsonTable) -> None:
         names = [item.name for item in items]
         if len(set(names)) < len(names):
             raise table.error(key, f"names one twice: {', '.join(names)}")
-    if contract.task not in tasks.names():
-        known = ", ".join(tasks.names())
-        raise table.error("task", f"is {contract.task!r}; this runtime knows {known}")
-    for key, what in tasks.load(contract.task).problems(contract):
+    for key, what in _task(contract, table).problems(contract):
         raise table.error(key, what)
+
+
+def _task(contract: Contract, table: JsonTable) -> tasks.Task:
+    try:
+        return tasks.load(contract.task)
+    except TaskError as error:
+        if contract.task in tasks.names():
+            raise
+        # Here, because only a contract with such an error needs it.
+        import difflib
+
+        close = difflib.get_close_matches(contract.task, tasks.names(), n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        known = f"this runtime knows {', '.join(tasks.names())}"
+        raise table.error("task", f"is {contract.task!r}; {hint}{known}") from error

@@ -54,6 +54,12 @@ class BundleError(EdgetlRuntimeError):
     exit_code = 6
 
 
+class TaskError(EdgetlRuntimeError):
+    """The device half of a task is not installed or cannot be used."""
+
+    exit_code = 4
+
+
 class PackageError(EdgetlRuntimeError, ImportError):
     """A package is installed in a version that the runtime, or an engine, cannot use.
 

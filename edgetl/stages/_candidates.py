@@ -88,12 +88,12 @@ def runtime_digest(job: Job, formats: Iterable[str]) -> str:
     """Return the digest of the runtime's files, which predict, are timed, and are put on devices.
 
     Args:
-        job: Caches the digests of files.
+        job: Has the task, and caches the digests of files.
         formats: Of the models that the runtime will run.
     """
     from edgetl.runtime.bundle import runtime_files
 
-    files = runtime_files(formats)
+    files = runtime_files(formats, [job.recipe.task])
     return digest_value({name: job.digest(path) for name, path in files.items()})
 
 

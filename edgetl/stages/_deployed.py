@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # planning must not wait for torch or numpy
     from torch import Tensor, nn
 
     from edgetl.data.dataset import Dataset
-    from edgetl.evaluation import Predictions
+    from edgetl.evaluation import Inputs, Predictions
     from edgetl.models import ModelSpec
     from edgetl.runtime.detections import NmsSettings
 
@@ -26,7 +26,7 @@ _WHITE = 255.0
 
 def outputs_of(
     network: Callable[..., Tensor | tuple[Tensor, ...]],
-    inputs: Mapping[str, NDArray[Any]],
+    inputs: Inputs,
     names: tuple[str, ...],
 ) -> dict[str, NDArray[np.float32]]:
     """Return the outputs of `network`, computed one sample at a time, as on a device.
@@ -58,7 +58,7 @@ def outputs_of(
 
 
 def trained_outputs(
-    spec: ModelSpec, module: nn.Module, pixels: NDArray[np.uint8], names: tuple[str, ...]
+    spec: ModelSpec, module: nn.Module, inputs: Inputs, names: tuple[str, ...]
 ) -> dict[str, NDArray[np.float32]]:
     """Return the outputs of a model as trained: nothing folded, pixels normalised beforehand.
 
@@ -67,7 +67,7 @@ def trained_outputs(
     Args:
         spec: Of the model.
         module: As `edgetl.models.load_model` returns it.
-        pixels: Shape ``(N, H, W, 3)``, N at least 1.
+        inputs: As `outputs_of` takes them.
         names: Of the outputs, in their order.
 
     Returns:
@@ -75,9 +75,12 @@ def trained_outputs(
     """
     import torch
 
-    from edgetl.models import FAMILIES
+    from edgetl.models import FAMILIES, TokensFamily
 
-    network = FAMILIES.load(spec.family).decoded(module.eval(), spec.input.size)
+    family = FAMILIES.load(spec.family)
+    network = family.decoded(module.eval(), spec.input.size)
+    if isinstance(family, TokensFamily):
+        return outputs_of(network, inputs, names)
     mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
 
     def normalised(image: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -86,7 +89,7 @@ def trained_outputs(
         )
         return outputs
 
-    return outputs_of(normalised, {"image": pixels}, names)
+    return outputs_of(normalised, inputs, names)
 
 
 def predictions_of(

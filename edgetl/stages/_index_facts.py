@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
-from edgetl.data.sources import Sample
+from edgetl.data.listing import Sample
+from edgetl.data.listing_notes import few, notes_of
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
-from edgetl.types import Facts, LabelKind, Role, Split, Task
-
-_MAX_SHOWN = 3
+from edgetl.types import Facts, LabelKind, Role, Split
 
 
 def summary(facts: DatasetFacts) -> str:
@@ -48,7 +47,7 @@ def _unlabelled_summary(facts: DatasetFacts) -> str:
 
 def facts_of(
     role: Role,
-    task: Task,
+    task: str,
     audit: Audit,
     images: Images,
     progress: Progress,
@@ -65,14 +64,16 @@ def facts_of(
     others = images.listing.others
     if others:
         what = "file that is not an image" if len(others) == 1 else "files that are not images"
-        progress.note(f"{len(others):,} {what}: {_few(others)}")
+        progress.note(f"{len(others):,} {what}: {few(others)}")
+    for note in notes_of(images.listing):
+        progress.note(note)
     dropped: dict[str, list[str]] = {}
     for dropped_item in audit.dropped:
         dropped.setdefault(dropped_item.kind.value, []).append(dropped_item.name)
     if images.listing.label_kind is LabelKind.CLASSES:
         of_labels: Facts = {"counts": _counts(audit, lambda sample: [sample.label])}
     else:
-        of_labels = _box_facts(audit, images, progress)
+        of_labels = _box_facts(audit)
     return DatasetFacts(
         role=role,
         task=task,
@@ -81,6 +82,9 @@ def facts_of(
         dropped={kind: tuple(names) for kind, names in dropped.items()},
         duplicates=audit.num_repeated,
         other_files=len(others),
+        unlisted=len(images.listing.unlisted),
+        ignored={ignored.what: len(ignored.names) for ignored in images.listing.ignored},
+        groups=len(set(images.listing.groups.values())),
         **of_labels,
     )
 
@@ -94,12 +98,8 @@ def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, d
     return by_split
 
 
-def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
+def _box_facts(audit: Audit) -> Facts:
     """Return the fields of `DatasetFacts` about boxes; crowds do not count as boxes of a class."""
-    unlisted = images.listing.unlisted
-    if unlisted:
-        what = "image belongs" if len(unlisted) == 1 else "images belong"
-        progress.note(f"{len(unlisted):,} {what} to no split: {_few(unlisted)}")
     boxes = [box for samples in audit.placed.values() for sample in samples for box in sample.boxes]
     return {
         "boxes": _counts(
@@ -112,9 +112,4 @@ def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
         "crowds": sum(box.crowd for box in boxes),
         "difficult": sum(box.difficult for box in boxes),
         "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
-        "unlisted": len(unlisted),
     }
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")

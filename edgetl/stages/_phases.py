@@ -19,6 +19,7 @@ STRATEGY_KEYS = MethodKeys(
     noun=STRATEGIES.noun,
     names=STRATEGIES.names,
     load=STRATEGIES.load,
+    tasks=TASKS.names,
     task_table=lambda task: TASKS.load(task).training.table,
     default=lambda task: TASKS.load(task).training.strategy,
 )

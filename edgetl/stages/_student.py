@@ -21,6 +21,7 @@ METHOD_KEYS = MethodKeys(
     noun=METHODS.noun,
     names=METHODS.names,
     load=METHODS.load,
+    tasks=TASKS.names,
     task_table=lambda task: TASKS.load(task).training.table,
     default=lambda task: TASKS.load(task).training.method,
 )

@@ -48,12 +48,12 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
         yield from file_problems(job, table, where, fits=False)
         return
     task = job.recipe.task
-    if family.task is not task:
-        fitting = [name for name in FAMILIES.names() if FAMILIES.load(name).task is task]
+    if family.task != task:
+        fitting = [name for name in FAMILIES.names() if FAMILIES.load(name).task == task]
         yield Problem(
             f"{where}.family",
-            f"'{table.family}' is for {family.task.value}, the task is {task.value}; "
-            f"for {task.value}: {', '.join(fitting)}",
+            f"'{table.family}' is for {family.task}, the task is {task}; "
+            f"for {task}: {', '.join(fitting)}",
         )
         yield from file_problems(job, table, where, fits=False)
         return

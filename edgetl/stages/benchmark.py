@@ -188,7 +188,9 @@ def _measure(
     The latter are the golden samples that differ there; None if the CPU runs the model.
     """
     from edgetl.runtime.bundle import runtime_files
+    from edgetl.runtime.contract import Contract
 
+    runtime = runtime_files([settings.format], [Contract.load(folder).task])
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
     broken = None
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
@@ -196,7 +198,7 @@ def _measure(
         files |= {each: Path(name) / each for each in changed}
         with device.connect() as connection:
             models = {f"model/{each}": path for each, path in files.items()}
-            connection.put({**runtime_files([settings.format]), **models})
+            connection.put({**runtime, **models})
             if settings.provider != CPU:
                 broken = _broken(connection, settings)
             data = bench(connection, settings.device, "model", _request(settings))

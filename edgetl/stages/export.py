@@ -12,10 +12,10 @@ from edgetl.config.candidate import ModelFile
 from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, MissingPackage, Problem, UsageError
-from edgetl.evaluation import Evaluation
+from edgetl.evaluation import IMAGE, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import ExportFacts, NmsFacts
-from edgetl.plugins import ENGINES
+from edgetl.plugins import DEVICE_HALVES, ENGINES
 from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.detections import NmsSettings
 
-_INPUT = "image"
 _MOST_GOLDEN = 8
 _LEAST_GOLDEN = 2
 _GOLDEN_BYTES = 1 << 19
@@ -78,7 +77,12 @@ def _formats(job: Job) -> tuple[str, ...]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield keys that nothing reads and formats that no exporter writes."""
+    """Yield keys that nothing reads, and tasks and formats that no device or exporter knows."""
+    try:
+        DEVICE_HALVES.check(job.recipe.task)
+    except UsageError as error:
+        what = f"'{job.recipe.task}' cannot be deployed: {error.message}; {error.remedy}"
+        yield Problem("task", what)
     if job.recipe.nms is not None and not TASKS.load(job.recipe.task).has_nms:
         tasks = [f"`task: {name}`" for name in TASKS.names() if TASKS.load(name).has_nms]
         yield Problem("nms", f"is only read for {' and '.join(tasks)}; remove it")
@@ -129,16 +133,16 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     network = deployable(spec, module)
     pixels, reference = _golden(dataset, network, evaluation)
     exporter = EXPORTERS.load(settings.format)
-    examples = {_INPUT: torch.zeros((1, *pixels.shape[1:]))}
+    examples = {IMAGE: torch.zeros((1, *pixels.shape[1:]))}
     tensors = exporter.export(network, examples, evaluation.outputs, work.out)
     nms = _nms_settings(evaluation, dataset, inputs["model"], settings.nms)
     contract = Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=spec.classes,
         format=settings.format,
         files=describe_files(work.out, exporter.files),
         precision="fp32",
-        inputs=(ImageInput(_INPUT, _INPUT, spec.preprocess, "float32"),),
+        inputs=(ImageInput(IMAGE, IMAGE, spec.preprocess, "float32"),),
         # An evaluation names outputs by their meaning.
         outputs=tuple(
             OutputSpec(name, tensor, (1, *reference[name].shape[1:]), name)
@@ -146,7 +150,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         ),
         nms=nms,
     )
-    error = complete(work.out, contract, {_INPUT: pixels}, reference, _synthetic_images())
+    error = complete(work.out, contract, {IMAGE: pixels}, reference, _synthetic_images())
     span = evaluation.span(reference)
     # Written so that a NaN is refused too.
     if not error <= _LARGEST_ERROR * span:
@@ -190,11 +194,11 @@ def _golden(
     fitted = dataset.images(split)
     shown = np.flatnonzero(evaluation.shown(dataset, split))
     candidates = shown if len(shown) else np.arange(len(fitted))
-    first = outputs_of(network, {_INPUT: fitted[candidates[:1]]}, evaluation.outputs)
+    first = outputs_of(network, {IMAGE: fitted[candidates[:1]]}, evaluation.outputs)
     affordable = _GOLDEN_BYTES // sum(values.nbytes for values in first.values())
     count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(candidates))
     pixels = np.array(fitted[candidates[[i * len(candidates) // count for i in range(count)]]])
-    return pixels, outputs_of(network, {_INPUT: pixels}, evaluation.outputs)
+    return pixels, outputs_of(network, {IMAGE: pixels}, evaluation.outputs)
 
 
 def _synthetic_images() -> list[NDArray[np.uint8]]:

@@ -17,6 +17,7 @@ from edgetl.config.recipe import (
     DataTable,
     Drop,
     EvaluationTable,
+    GroupColumn,
     Repair,
     SyntheticData,
     UnlabelledTable,
@@ -41,7 +42,7 @@ from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_cla
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import LabelKind, Role, Split, Task
+from edgetl.types import LabelKind, Role, Split
 
 _DROPS_OF_CLASSES = frozenset(
     {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS}
@@ -52,13 +53,15 @@ class Settings(Table):
     """What the index of a dataset depends on in addition to those of other roles."""
 
     role: Role
-    task: Task
+    task: str
     content: str
     """Digest of names, classes and contents of all images and labels."""
     test_is_val: bool
     split_off: dict[Split, float]
     seed: int
     """Of the random split; 0 if nothing is split off."""
+    group: str | GroupColumn | None = None
+    """Which images must be in one split."""
     drop: tuple[Drop, ...]
     repair: tuple[Repair, ...]
     accept: tuple[Accept, ...]
@@ -90,6 +93,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             test_is_val=policy.test_is_val,
             split_off=dict(policy.split_off),
             seed=data.seed if policy.split_off else 0,
+            group=data.group,
             drop=tuple(sorted(set(data.drop))),
             repair=tuple(sorted(set(data.repair))),
             accept=tuple(sorted(set(data.accept))),
@@ -185,7 +189,7 @@ def _unknown_layouts(job: Job) -> Iterator[Problem]:
                 yield Problem(f"{role}.layout", f"{error.message}. {error.remedy}")
 
 
-def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
+def _box_words(table: DataTable | EvaluationTable, role: Role, task: str) -> Iterator[Problem]:
     """Yield entries about labelled boxes in the table of a task without boxes."""
     accept = [kind for kind in table.accept if kind is not Accept.UNUSED_BITS]
     if role is Role.EVALUATION:
@@ -226,6 +230,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             task.data,
             role=settings.role,
             layout=settings.layout,
+            group=settings.group,
         ) as images,
         reading_pool() as pool,
     ):
@@ -280,7 +285,12 @@ def _task_data(job: Job) -> TaskData:
 def _open_data(job: Job) -> AbstractContextManager[Images]:
     data = job.recipe.data
     return open_images(
-        _path(job), data.synthetic, data.exclude, _task_data(job), layout=data.layout
+        _path(job),
+        data.synthetic,
+        data.exclude,
+        _task_data(job),
+        layout=data.layout,
+        group=data.group,
     )
 
 
@@ -328,7 +338,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=6,
+    version=7,
     needs=(),
     makes="dataset",
     options=NoOptions,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import Field
+
 from edgetl import __version__
 from edgetl.config.candidate import Candidate
 from edgetl.config.limits import LIMITS, Figures
@@ -51,6 +53,8 @@ class Settings(Table):
     target: Target
     runtime: str
     """Digest of the runtime's files, which are part of the bundle."""
+    task: str = Field(exclude=True)
+    """Enters the key by its file of the runtime alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -62,6 +66,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             model=deployed_name(job),
             target=target,
             runtime=runtime_digest(job, target.files()),
+            task=job.recipe.task,
         )
         inputs = sources | _inputs(target, list(candidates_of(job, target)), made)
         nodes.append(Node("package", f"package {target.name}", settings, inputs, key=target.name))
@@ -94,17 +99,18 @@ def _inputs(target: Target, candidates: Sequence[Candidate], made: Planned) -> d
 
 def _check(job: Job) -> Iterator[Problem]:
     """Yield accuracy limits that belong to another task."""
-    own, others = job.recipe.task, [name for name in TASKS.names() if name != job.recipe.task]
+    own = job.recipe.task
     known = TASKS.load(own).limits
-    limits = {limit: task for task in others for limit in TASKS.load(task).limits}
+    # Every limit belongs to one of edgetl's own tasks, so no other package is imported.
+    others = {limit: task for task in TASKS.built_in() for limit in TASKS.load(task).limits}
     for target in job.targets:
-        for name, task in limits.items():
+        for name, task in others.items():
             if name in known or target.limits.bound(name) is None:
                 continue
             yield Problem(
                 "targets",
                 f"targets/{target.name}.yaml: limits.{name} is for {task}; "
-                f"{own} has {', '.join(known)}",
+                f"{own} has {', '.join(known) or 'no limit of accuracy'}",
             )
 
 
@@ -233,7 +239,7 @@ def _write_bundle(
     candidate, target = chosen.candidate, settings.target
     file = inputs[Part.FILE.of(candidate)]
     sources = {name: file.file(name) for name in file.manifest.files}
-    sources |= runtime_files([candidate.format])
+    sources |= runtime_files([candidate.format], [settings.task])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)

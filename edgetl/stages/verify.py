@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
-from edgetl.evaluation import Evaluation, Outputs, Predictions
+from edgetl.evaluation import Evaluation, Inputs, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.plugins import ENGINES
@@ -44,8 +44,6 @@ from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
-    from numpy.typing import NDArray
-
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.detections import NmsSettings
     from edgetl.runtime.predictor import Predictor
@@ -137,8 +135,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
     predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
-    images = dataset.images(Split.TEST)[: evaluation.images_per_chunk]
-    ladder = _ladder(settings, inputs, {predictor.contract.image.name: images}, first)
+    samples = evaluation.inputs(dataset, Split.TEST, slice(evaluation.images_per_chunk))
+    ladder = _ladder(settings, inputs, samples, first)
     details = evaluation.details(predictions, dataset, Split.TEST)
     nms = predictor.contract.nms
     drop = _drop(inputs["model"], predictions, dataset, nms, against=settings.model)
@@ -202,14 +200,13 @@ def _predictions(
     The raw outputs of a detector are a thousand times larger than its predictions, so they are
     never held for more than a few images.
     """
-    images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
+    count, chunk = len(dataset.items(Split.TEST)), evaluation.images_per_chunk
     nms = predictor.contract.nms
-    name = predictor.contract.image.name
-    first = predictor.run({name: images[:chunk]})
+    first = predictor.run(evaluation.inputs(dataset, Split.TEST, slice(chunk)))
     parts = [evaluation.collect(first, dataset, Split.TEST, 0, nms)]
-    for start in range(chunk, len(images), chunk):
-        progress.step(start, len(images), "test images")
-        outputs = predictor.run({name: images[start : start + chunk]})
+    for start in range(chunk, count, chunk):
+        progress.step(start, count, "test images")
+        outputs = predictor.run(evaluation.inputs(dataset, Split.TEST, slice(start, start + chunk)))
         parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, nms))
     return evaluation.join(parts), first
 
@@ -217,7 +214,7 @@ def _predictions(
 def _ladder(
     settings: Settings,
     inputs: Mapping[str, Artifact],
-    samples: Mapping[str, NDArray[Any]],
+    samples: Inputs,
     outputs: Outputs,
 ) -> list[LadderStep]:
     """Return the steps from the model as it was trained to the candidate, compared on `samples`.
@@ -228,7 +225,7 @@ def _ladder(
     Args:
         settings: Of the candidate.
         inputs: Of the stage.
-        samples: By the names of the contract, each `(N, ...)`.
+        samples: The first of the test split.
         outputs: Of the candidate for `samples`.
     """
     from edgetl.models import deployable, load_model
@@ -238,8 +235,7 @@ def _ladder(
     spec, module = load_model(inputs["model"].folder)
     evaluation = TASKS.load(spec.task).evaluation
     exporter = Predictor.open(inputs["float"].folder)
-    images = samples[exporter.contract.image.name]
-    trained = trained_outputs(spec, module, images, evaluation.outputs)
+    trained = trained_outputs(spec, module, samples, evaluation.outputs)
     deployed = outputs_of(deployable(spec, module), samples, evaluation.outputs)
     exported = outputs if settings.precision is Precision.FP32 else exporter.run(samples)
 
@@ -249,7 +245,7 @@ def _ladder(
         return LadderStep(
             **dict(agreement),
             step=name,
-            images=len(images),
+            images=len(next(iter(samples.values()))),
             lowest_snr_db=lowest,
             holds=agreement.snr_db >= lowest,
         )

@@ -29,7 +29,7 @@ from edgetl.stages._views import inputs_of
 from edgetl.stages.index import Settings as IndexSettings
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import MIB, Role, Split, Task
+from edgetl.types import MIB, Role, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -44,7 +44,7 @@ class Settings(Table):
 
     role: Role
     input: InputTable
-    task: Task = Field(exclude=True)
+    task: str = Field(exclude=True)
     """Of the index, which is in the key."""
     path: Path | None = Field(exclude=True)
     """Where the images are; the index holds their digests. None for synthetic images."""

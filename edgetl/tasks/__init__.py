@@ -2,7 +2,7 @@
 
 A task is a folder, named by the task, whose ``__init__`` holds its parts. Each part is a file that
 is imported on first use, so that planning needs no framework. The half that runs on devices
-is in `edgetl.runtime.tasks`.
+is in `edgetl.runtime.tasks`. Recipes, datasets, models and contracts hold the name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ class TaskPlugin(Protocol):
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """Names of the task's accuracy limits, that of its metric first."""
+        """Names of the task's accuracy limits, that of its metric first.
+
+        All are in `edgetl.config.limits`; empty for a metric that is not there.
+        """
 
     @property
     def has_nms(self) -> bool:
@@ -66,9 +69,9 @@ class TaskPlugin(Protocol):
         """Distributions whose version may change a figure of `evaluation`; imports nothing."""
 
 
-TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "")
+TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "edgetl.tasks")
 
 
 def tasks_with(kind: LabelKind) -> list[str]:
-    """Return the names of the tasks whose labels are of `kind`."""
-    return [name for name in TASKS.names() if TASKS.load(name).data.label_kind is kind]
+    """Return the names of edgetl's own tasks whose labels are of `kind`."""
+    return [name for name in TASKS.built_in() if TASKS.load(name).data.label_kind is kind]

@@ -138,12 +138,15 @@ def split_predictions(
     nms = nms or evaluation.nms(dataset)
     device = next(module.parameters()).device
     network = deployable(spec, module).to(device)
-    images = dataset.images(split)
+    chunk = evaluation.images_per_chunk
     parts = []
-    for start in range(0, len(images), evaluation.images_per_chunk):
-        pixels = torch.from_numpy(images[start : start + evaluation.images_per_chunk].copy())
+    for start in range(0, len(dataset.items(split)), chunk):
+        inputs = evaluation.inputs(dataset, split, slice(start, start + chunk))
+        tensors = (torch.from_numpy(values.copy()).to(device) for values in inputs.values())
         with torch.inference_mode():
-            outputs = network(pixels.to(device).float())
+            outputs = network(
+                *(each.float() if each.dtype is torch.uint8 else each for each in tensors)
+            )
         listed = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
         named = {
             name: output.float().cpu().numpy()

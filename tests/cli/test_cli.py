@@ -83,6 +83,8 @@ def test_schema_of_a_recipe_accepts_the_ready_made_one_and_refuses_a_typo() -> N
     ready = Path(__file__).parents[2] / "edgetl" / "recipes" / "parts.yaml"
     recipe = yaml.safe_load(ready.read_text(encoding="utf-8"))
     jsonschema.validate(recipe, schema)
+    with pytest.raises(jsonschema.ValidationError, match="'segmentation' is not one of"):
+        jsonschema.validate(recipe | {"task": "segmentation"}, schema)
     with pytest.raises(jsonschema.ValidationError, match="epocs"):
         jsonschema.validate(recipe | {"finetune": {"epocs": 3}}, schema)
 

@@ -258,3 +258,20 @@ def test_classes_whose_images_cannot_be_read_are_not_reported_as_empty() -> None
     assert [finding.title for finding in result.findings] == ["unreadable image"]
     dropped = audit(contents, policy=FLAT, unreadable=unreadable, drop=(Drop.UNREADABLE,))
     assert [finding.title for finding in dropped.findings] == ["class without images"]
+
+
+@pytest.mark.parametrize(
+    ("more", "example"),
+    [
+        ("gear ", "gear and 'gear '"),
+        ("big_gear", "big gear and big_gear"),
+        ("GEAR", "GEAR and gear"),
+    ],
+    ids=["space at the end", "separator", "case"],
+)
+def test_class_names_that_look_alike_are_named(more: str, example: str) -> None:
+    labels = ("gear", "big gear", "nut", "A", "A-", more)
+    contents = {f"{label}/{k}.jpg": f"{label} {k}" for label in labels for k in range(9)}
+    (finding,) = audit(contents, policy=FLAT).findings
+    assert finding.title.startswith("class names that differ only in ")
+    assert finding.examples == (example,)

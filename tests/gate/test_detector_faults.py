@@ -31,7 +31,7 @@ from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request
 from edgetl.tasks import TASKS
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 _SIZE, _CELL = 32, 8
 _CELLS = _SIZE // _CELL
@@ -104,7 +104,7 @@ def _dataset(backend: Any, images: Images, truths: list[Truth]) -> Artifact:
     items = [Item(f"{i}.png", int(truth.labels[0]), f"{i}") for i, truth in enumerate(truths)]
     write_index(
         out,
-        task=Task.DETECTION,
+        task="detection",
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},

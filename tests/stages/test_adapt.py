@@ -21,7 +21,7 @@ from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Job, Node, Refining
 from edgetl.stages.view import Settings as ViewSettings
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Role, Split, Task
+from edgetl.types import Role, Split
 
 STAGE = STAGES.load("adapt")
 UNLABELLED = {"path": "there"}
@@ -32,7 +32,7 @@ def _view(job: Job, role: Role) -> Node:
     settings = ViewSettings(
         role=role,
         input=image_input,
-        task=Task.CLASSIFICATION,
+        task="classification",
         path=None,
         synthetic=None,
         exclude=(),

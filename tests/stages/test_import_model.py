@@ -120,6 +120,26 @@ def test_model_is_copied_as_it_is_and_predicts_val_and_test(bench: Any, saved: P
     assert STAGE.summarise(artifact).startswith("mobilenet_v3_small x0.25  top-1 ")
 
 
+def test_detector_keeps_the_boxes_that_its_score_threshold_is_chosen_by(
+    bench: Any, untrained: Callable[..., Path], tmp_path: Path
+) -> None:
+    dataset = bench.boxes()
+    folder = untrained(tmp_path / "saved", dataset.folder, "yolox_nano", width=0.25, seed=0)
+
+    artifact = bench.run(planned(bench, task="detection"), {"dataset": dataset})
+
+    facts = artifact.read(ImportFacts)
+    assert facts.val is not None
+    assert (facts.family, facts.val.metric, facts.val.images) == ("yolox_nano", "map", 8)
+    with (
+        np.load(artifact.file("predictions.npz")) as predictions,
+        np.load(folder / "predictions.npz") as trained,
+    ):
+        assert set(predictions) == set(trained)
+        for name in predictions:
+            np.testing.assert_array_equal(predictions[name], trained[name])
+
+
 def test_every_stage_after_the_chain_takes_the_model_as_its_own(bench: Any, saved: Path) -> None:
     assert saved.is_dir()
     wanted = dataclasses.replace(job(bench), targets=(TARGET,))

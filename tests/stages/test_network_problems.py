@@ -217,7 +217,7 @@ def test_every_family_refuses_the_size_below_its_smallest(tmp_path: Path, name: 
     def of_size(size: int) -> list[str]:
         table = {"size": size}
         teacher = {"family": name, "weights": "none"}
-        return list(problems(tmp_path, teacher, task=family.task.value, input=table))
+        return list(problems(tmp_path, teacher, task=family.task, input=table))
 
     assert of_size(family.min_size) == []
     step = max(family.size_multiple, 8)  # the recipe's own

@@ -153,7 +153,9 @@ def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
     artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, **nothing)
     target = _target("local", better_than_guessing=False, drop_pp=None)
     facts = STAGE.run(
-        Settings(recipe="cells", model="student", target=target, runtime="0" * 64),
+        Settings(
+            recipe="cells", model="student", target=target, runtime="0" * 64, task="classification"
+        ),
         artifacts,
         workspace("package"),
     )
@@ -166,7 +168,9 @@ def test_detector_is_judged_by_its_map(
 ) -> None:
     artifacts = _artifacts(tmp_path, shelve, examples, {"onnx fp32": (0.0, 2.0)}, **_DETECTED)
     target = _target("local", "fp32", map50=0.9)
-    settings = Settings(recipe="cells", model="student", target=target, runtime="0" * 64)
+    settings = Settings(
+        recipe="cells", model="student", target=target, runtime="0" * 64, task="classification"
+    )
     facts = STAGE.run(settings, artifacts, workspace("package"))
     (row,) = facts.rows
     assert (row.metric, row.title, row.value) == ("map", "mAP", 0.6)
@@ -314,7 +318,9 @@ def _on_cuda(
     timed.mkdir()
     facts = examples.latency(1.0, provider="cuda", broken=broken).model_dump(mode="json")
     artifacts[Part.LATENCY.of(cuda)] = shelve(timed, "benchmark cuda", "latency", facts)
-    return Settings(recipe="parts", model="student", target=target, runtime="0" * 64), artifacts
+    return Settings(
+        recipe="parts", model="student", target=target, runtime="0" * 64, task="classification"
+    ), artifacts
 
 
 def test_bundle_asks_for_the_provider_that_was_chosen(
@@ -384,7 +390,13 @@ def _target(device: str | None, precisions: str = "fp32 int8", **limits: Any) ->
 
 
 def _settings(*, device: str | None = "local", runtime: str = "0" * 64) -> Settings:
-    return Settings(recipe="parts", model="student", target=_target(device), runtime=runtime)
+    return Settings(
+        recipe="parts",
+        model="student",
+        target=_target(device),
+        runtime=runtime,
+        task="classification",
+    )
 
 
 def _file(name: str) -> str:

@@ -29,7 +29,7 @@ from edgetl.stages._deployed import outputs_of
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import Facts, Precision, Split, Task
+from edgetl.types import Facts, Precision, Split
 
 _SIZE = 32
 _CLASSES = ("nut", "bolt", "gear")
@@ -316,7 +316,7 @@ def _write_dataset(
     sizes = {split: [(_SIZE, _SIZE)] * len(truths[split]) for split in Split}
     write_index(
         folder,
-        task=Task.DETECTION if boxes else Task.CLASSIFICATION,
+        task="detection" if boxes else "classification",
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items=items,
@@ -350,7 +350,7 @@ def _export(model: Path, folder: Path, images: NDArray[np.uint8]) -> Path:
     tensors = exporter.export(network, {"image": torch.zeros(1, _SIZE, _SIZE, 3)}, names, folder)
     reference = outputs_of(network, {"image": images}, names)
     Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=_CLASSES,
         format="onnx",
         files=describe_files(folder, exporter.files),

@@ -18,7 +18,7 @@ from edgetl.stages import Workspace, export
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import Facts, Precision, Split, Task
+from edgetl.types import Facts, Precision, Split
 
 pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
 
@@ -136,7 +136,7 @@ def _write(folder: Path, truths: Mapping[Split, list[Truth]]) -> Path:
         write_images(file, iter(images), images.shape)
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=("nut", "bolt", "gear"),
         preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
         items={

@@ -116,7 +116,7 @@ def test_report_shows_the_model_and_nothing_that_is_not_read(
     page = (ran[0] / "page.html").read_text(encoding="utf-8")
     assert "<td>mobilenet_v2</td>" in page
     assert "<td>a saved model</td>" in page
-    recipe = page[page.index("With every default, its targets") :].partition("</pre>")[0]
+    recipe = page[page.index("<h3>Recipe</h3>") :].partition("</pre>")[0]
     assert "path: saved" in recipe
     for unread in ("input:", "finetune:", "distill:"):
         assert f"\n{unread}" not in recipe

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from edgetl.data.container import Container
+from edgetl.data.hidden_files import is_hidden
 from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
 from edgetl.data.sources._agreement import agreed
-from edgetl.data.sources._files import find_images, is_hidden, is_image
+from edgetl.data.sources._files import find_images
+from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
 from edgetl.data.sources._unread import join_unread, nothing_to_read, unread_labels
 from edgetl.data.sources._yaml import read_table
@@ -61,6 +63,10 @@ class Source(Protocol):
         """
 
 
+_EXPORT = (
+    "export the labels as a CSV with the columns file and label, or as COCO, Pascal VOC or YOLO if "
+    "they are boxes"
+)
 _RECIPE_KEYS = frozenset({"name", "task", "data"})
 """Keys of every recipe. Settings of other tools may have them, too, but no table `data`."""
 
@@ -160,8 +166,9 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
     broken = [name for name in errors if origins[name] is LabelOrigin.LABEL_FILES]
     if not listings:
         failed = (broken or [*errors])[0]
-        what = errors[failed].message + ("" if broken else _not_read(container))
-        raise DataError(what, remedy=errors[failed].remedy) from errors[failed]
+        named = "" if broken else _not_read(container)
+        remedy = errors[failed].remedy + (f"; or {_EXPORT}" if named else "")
+        raise DataError(errors[failed].message + named, remedy=remedy) from errors[failed]
     chosen = "" if broken else agreed(listings, origins)
     if not chosen:
         reasons = "".join(f"; {name}: {errors[name].message}" for name in broken)
@@ -177,8 +184,7 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
         raise DataError(
             f"the data in '{path}' have labels that are not read: {join_unread(unread)}",
             remedy=f"if the names of {where} are the classes, write `data: {{layout: {chosen}}}`; "
-            "else export the labels as a CSV with the columns file and label, or as COCO, Pascal "
-            "VOC or YOLO if they are boxes",
+            f"else {_EXPORT}",
         )
     return chosen, listings[chosen]
 
@@ -187,8 +193,13 @@ def _origin(source: Source) -> LabelOrigin:
     return getattr(source, "label_origin", LabelOrigin.LABEL_FILES)
 
 
-def _finished(listing: Listing, container: Container, layout: str) -> Listing:
-    return replace(_trimmed(listing, container), layout=layout)
+def _finished(listing: Listing, container: ScreenedContainer, layout: str) -> Listing:
+    return replace(
+        _trimmed(listing, container),
+        layout=layout,
+        ignored=container.ignored,
+        odd_images=container.odd_images,
+    )
 
 
 def _not_read(container: Container) -> str:
@@ -216,8 +227,11 @@ def list_unlabelled(container: Container, path: str) -> Listing:
     Raises:
         DataError: If there is no image.
     """
+    screened = screen(container)
     samples = tuple(
-        Sample(name, "", None, labelled=False) for name in container.files if is_image(name)
+        Sample(name, "", None, labelled=False)
+        for name in find_images(screened)
+        if name not in container.excluded
     )
     if not samples:
         raise DataError(
@@ -229,7 +243,9 @@ def list_unlabelled(container: Container, path: str) -> Listing:
         classes=(),
         given=frozenset(),
         unlabelled=(),
-        others=tuple(name for name in container.files if name not in names and not is_hidden(name)),
+        others=tuple(name for name in screened.files if name not in names and not is_hidden(name)),
+        ignored=screened.ignored,
+        odd_images=screened.odd_images,
     )
 
 

@@ -1,14 +1,17 @@
-"""Interpret file names: images, hidden files, splits, and pairs of images and labels."""
+"""Interpret file names: images, splits, and pairs of images and labels."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from posixpath import basename, splitext
 from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 from edgetl.data.container import Container
+from edgetl.data.hidden_files import is_hidden
+from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.split_names import KNOWN_SPLITS
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
@@ -39,11 +42,6 @@ def composed(name: str) -> str:
     return normalize("NFC", name)
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a part of the path is hidden or an artefact of a packing tool."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
 def has_image_suffix(name: str) -> bool:
     """Return whether a name has the suffix of an image."""
     return splitext(name)[1].lower() in IMAGE_SUFFIXES
@@ -59,11 +57,16 @@ def find_images(container: Container) -> tuple[str, ...]:
 
     Excluded images are needed to match their labels; `list_samples` drops both.
     """
+    if isinstance(container, ScreenedContainer):
+        return container.images
     return tuple(name for name in (*container.files, *container.excluded) if is_image(name))
 
 
 def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
     """Return the names of non-hidden files with one of `suffixes`, ignoring case."""
+    if isinstance(container, ScreenedContainer):
+        groups = [container.by_suffix.get(suffix, ()) for suffix in suffixes]
+        return groups[0] if len(groups) == 1 else tuple(sorted(chain(*groups)))
     return tuple(
         name
         for name in container.files
@@ -107,11 +110,12 @@ def given_splits(
     outside = sorted(name for name, split in splits.items() if not split)
     if named and outside:
         folder = outside[0].rpartition("/")[0]
+        pattern = repr(f"{folder}/*") if folder else "..."
         raise DataError(
             f"some images of the {layout} labels are in {', '.join(sorted(named))}, some in no "
             f"split, such as {f'those in {folder}/' if folder else outside[0]}",
-            remedy="move them into the splits, or exclude them with `data: {exclude: [...]}`; "
-            f"the names of splits are {KNOWN_SPLITS}",
+            remedy="move them into the splits, or exclude them with "
+            f"`data: {{exclude: [{pattern}]}}`; the names of splits are {KNOWN_SPLITS}",
         )
     if named and Split.TRAIN not in named:
         raise DataError(

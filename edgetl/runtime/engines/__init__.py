@@ -94,9 +94,9 @@ class _Engine(Protocol):
 
 def formats() -> tuple[str, ...]:
     """Return the formats that have an engine, built-in ones first, without importing any."""
-    from edgetl.runtime.engines._installed import installed_formats
+    from edgetl.runtime.engines._installed import INSTALLED
 
-    return tuple(dict.fromkeys((*_built_in(), *installed_formats())))
+    return tuple(dict.fromkeys((*_built_in(), *INSTALLED.names())))
 
 
 def installed_files(format: str) -> dict[str, Path]:  # noqa: A002
@@ -108,10 +108,10 @@ def installed_files(format: str) -> dict[str, Path]:  # noqa: A002
         EngineError: If the engine cannot be imported, or lists a file that cannot be packaged.
         ContractError: If there is no engine for `format`.
     """
-    from edgetl.runtime.engines import _installed
+    from edgetl.runtime.engines._installed import INSTALLED
 
     _engine(format)
-    return {} if format in _built_in() else _installed.installed_files(format)
+    return {} if format in _built_in() else INSTALLED.files(format)
 
 
 def providers(format: str) -> tuple[str, ...]:  # noqa: A002 - the contract's word
@@ -217,9 +217,9 @@ def _engine(format: str) -> _Engine:  # noqa: A002
             f"there is no engine for format '{format}'; known: {', '.join(known)}",
             remedy="use a newer edgetl.runtime, or export the model to a known format",
         )
-    from edgetl.runtime.engines._installed import load_installed
+    from edgetl.runtime.engines._installed import INSTALLED
 
-    return cast("_Engine", load_installed(format))
+    return cast("_Engine", INSTALLED.load(format))
 
 
 def _built_in() -> tuple[str, ...]:

@@ -1,6 +1,10 @@
 """The contract of a task on the device: one file per task, found by the task's name.
 
 A task file defines the functions of `Task`. It needs the standard library, numpy and Pillow alone.
+
+The file of an installed package is found by the entry point with the task's name in
+``edgetl.runtime_tasks``. Like an engine it is copied to a device together with the modules that it
+lists in ``FILES``; see `edgetl.runtime.engines`.
 """
 
 from __future__ import annotations
@@ -9,8 +13,11 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Protocol, cast
 
+from edgetl.runtime.errors import TaskError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -83,11 +90,46 @@ class Task(Protocol):
 
 
 def names() -> tuple[str, ...]:
-    """Return the tasks that have a file, sorted, without importing any."""
-    modules = pkgutil.iter_modules(__path__)
-    return tuple(sorted(module.name for module in modules if module.name[0] != "_"))
+    """Return the tasks that have a file, built-in ones first, without importing any."""
+    from edgetl.runtime.tasks._installed import INSTALLED
+
+    return tuple(dict.fromkeys((*_built_in(), *INSTALLED.names())))
 
 
 def load(name: str) -> Task:
-    """Return the task `name`, which is one of `names`."""
-    return cast("Task", importlib.import_module(f"{__name__}.{name}"))
+    """Return the task `name`.
+
+    Raises:
+        TaskError: If there is no such task, or the package that provides it cannot be imported.
+    """
+    if name in _built_in():
+        return cast("Task", importlib.import_module(f"{__name__}.{name}"))
+    from edgetl.runtime.tasks._installed import INSTALLED
+
+    if name not in INSTALLED.names():
+        raise TaskError(
+            f"there is no device half of task '{name}'; known: {', '.join(names())}",
+            remedy="use a newer edgetl.runtime, or install the package that provides the task",
+        )
+    return cast("Task", INSTALLED.load(name))
+
+
+def installed_files(name: str) -> dict[str, Path]:
+    """Return the files, by name, that a task of an installed package needs in this folder.
+
+    Empty for tasks whose file is already here.
+
+    Raises:
+        TaskError: Like `load`, or if the task lists a file that cannot be packaged.
+    """
+    from edgetl.runtime.tasks._installed import INSTALLED
+
+    if name in _built_in():
+        return {}
+    load(name)
+    return INSTALLED.files(name)
+
+
+def _built_in() -> tuple[str, ...]:
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in modules if name[0] != "_"))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import Outputs, Predictions
+from edgetl.evaluation import Inputs, Outputs, Predictions, image_inputs
 from edgetl.evaluation.noise import LOWEST_SNR_DB, max_error, snr_db
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import NmsSettings
@@ -26,6 +26,9 @@ class _ClassificationEvaluation:
     outputs: tuple[str, ...] = ("logits",)
     images_per_chunk = 64
     lowest_snr_db = LOWEST_SNR_DB
+
+    def inputs(self, dataset: Dataset, split: Split, rows: slice) -> Inputs:
+        return image_inputs(dataset, split, rows)
 
     def collect(
         self,

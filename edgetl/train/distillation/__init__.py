@@ -16,7 +16,6 @@ from pydantic import SerializeAsAny
 
 from edgetl.config.table import Table
 from edgetl.plugins import Slot
-from edgetl.types import Task
 
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import Tensor, nn
@@ -78,7 +77,7 @@ class DistillationMethod:
 
     Attributes:
         version: Raised when the same options give a different loss than before.
-        tasks: Tasks that it supports.
+        tasks: Names of the tasks that it supports; None for all.
         signals: What it compares between student and teacher; the tasks provide them.
         options: Its own keys of the recipe table, without those that all methods share.
         terms: Yields the weighted terms that are added to the loss on labels, for options, student,
@@ -88,7 +87,7 @@ class DistillationMethod:
     """
 
     version: int
-    tasks: tuple[Task, ...]
+    tasks: tuple[str, ...] | None
     signals: frozenset[Signal]
     options: type[Table]
     terms: Callable[[Any, Outputs, Outputs, Tensor], Iterator[Tensor]]

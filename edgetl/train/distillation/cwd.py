@@ -10,7 +10,6 @@ from pydantic import Field
 
 from edgetl.train.distillation import DistillationMethod, Outputs
 from edgetl.train.distillation._detectors import SIGNALS, DetectorOptions, detector_terms
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,5 +33,5 @@ def _terms(
 
 
 METHOD = DistillationMethod(
-    version=1, tasks=(Task.DETECTION,), signals=SIGNALS, options=Options, terms=_terms
+    version=1, tasks=("detection",), signals=SIGNALS, options=Options, terms=_terms
 )

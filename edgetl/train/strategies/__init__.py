@@ -16,7 +16,6 @@ from edgetl.config.table import Table
 from edgetl.plugins import Slot
 from edgetl.train.options import Training, TrainingTable
 from edgetl.train.task_training import Start, TaskTraining
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from edgetl.models import Family
@@ -91,13 +90,13 @@ class Strategy:
 
     Attributes:
         version: Raised when the same options give different phases than before.
-        tasks: Tasks that it supports.
+        tasks: Names of the tasks that it supports; None for all.
         options: Its own keys of the recipe table, without those that all strategies share.
         phases: Turns the table, which has all keys, into phases in their order.
     """
 
     version: int
-    tasks: tuple[Task, ...]
+    tasks: tuple[str, ...] | None
     options: type[Table]
     phases: Callable[[Any, StrategyContext], tuple[Phase, ...]]
 

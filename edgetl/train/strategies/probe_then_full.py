@@ -9,7 +9,6 @@ from __future__ import annotations
 from edgetl.train.strategies import EVERYTHING, Phase, Strategy, StrategyContext
 from edgetl.train.strategies._probe import ProbeOptions, probe
 from edgetl.train.task_training import Start
-from edgetl.types import Task
 
 
 def _phases(options: ProbeOptions, context: StrategyContext) -> tuple[Phase, ...]:
@@ -22,4 +21,4 @@ def _phases(options: ProbeOptions, context: StrategyContext) -> tuple[Phase, ...
     return (probe(options, context), full)
 
 
-STRATEGY = Strategy(version=1, tasks=tuple(Task), options=ProbeOptions, phases=_phases)
+STRATEGY = Strategy(version=1, tasks=None, options=ProbeOptions, phases=_phases)

@@ -260,6 +260,9 @@ def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> 
     files: Tree = {
         "recipe.yaml": recipe,
         "nut/small.YML": recipe,
+        "imported.yaml": recipe.replace(b"teacher: {family: any}", b"model: {path: saved}"),
+        # Of another tool, with the same keys.
+        "args.yaml": b"name: run\ntask: detect\ndata: coco.yaml\nmodel: any.pt\n",
         "other.yaml": b"name: parts\n",
         "broken.yaml": b"[",
         "list.yaml": b"[name, task, data, teacher]",
@@ -270,7 +273,7 @@ def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> 
     container = open_container(tree({**layout, **files}))
     task = TASKS.load(tasks_with(guess_label_kind(container))[0])
     listing = list_samples(container, "images", task.data)
-    assert listing.others == ("broken.yaml", "list.yaml", "other.yaml")
+    assert listing.others == ("args.yaml", "broken.yaml", "list.yaml", "other.yaml")
 
 
 @pytest.mark.parametrize("write", [yolo, voc], ids=["yolo", "voc"])
