@@ -170,6 +170,7 @@ class Stage(Generic[StageFacts]):
         facts: What `run` returns; readers of an artifact ask for it.
         run: Write files into ``work.out`` and return facts.
         summary: The line that a person reads when the stage is done, of its facts.
+        measured: Whether the result is a measurement, which no two runs repeat.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Stage(Generic[StageFacts]):
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
+    measured: bool = False
 
     def summarise(self, artifact: Artifact) -> str:
         """Return the summary of what the stage made."""
