@@ -73,9 +73,9 @@ def write_recipe(folder: Path, name: str) -> None:
     """Write one of `RECIPES` into `folder`, with all that it reads."""
     if name == "classification":
         _write_texts(folder, _CLASSIFICATION, "onnx: [fp32, int8], tflite: [int8]")
-        _write_classes(folder / "images", 16, (30, 37), seed=0)
-        _write_classes(folder / "site" / "labelled", 5, (37, 30), seed=1)
-        for number, image in enumerate(_images(4, (37, 30), seed=2)):
+        _write_classes(folder / "images", 16, (31, 37), seed=0)
+        _write_classes(folder / "site" / "labelled", 5, (37, 31), seed=1)
+        for number, image in enumerate(_images(4, (37, 31), seed=2)):
             _write_image(folder / "site" / "unlabelled" / f"{number:02}.ppm", image)
         _write_weights(folder / "start.safetensors")
     else:
@@ -122,7 +122,7 @@ def _write_scenes(folder: Path) -> None:
     (folder / "data.yaml").write_text(f"names: [{', '.join(_CLASSES)}]\n", encoding="utf-8")
     for number in range(_SCENES):
         layout = np.random.default_rng(number % _LAYOUTS)
-        height, width = (48, 64) if number % 2 else (64, 56)
+        height, width = (48, 64) if number % 2 else (64, 57)
         image = np.full((height, width, 3), 110, np.uint8)
         image += noise.integers(0, 4, image.shape, np.uint8)
         lines = []
