@@ -119,7 +119,7 @@ def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
 
 
 def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTable) -> Settings:
-    path = job.folder / Path(table.path).expanduser()
+    path = _role_path(job, table)
     with open_images(path, None, table.exclude, _task_data(job), role=role) as images:
         return Settings(
             role=role,
@@ -151,7 +151,7 @@ def _check(job: Job) -> Iterator[Problem]:
         # for what is in it.
         names = {sample.name: sample.name for sample in images.listing.samples}
         boxes = {sample.name: sample.boxes for sample in images.listing.samples}
-        yield from memory_problems(job, len(names))
+        yield from memory_problems(job, {Role.DATA: len(names), **_other_counts(job)})
         audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
         if audit.findings and images.listing.label_kind is LabelKind.BOXES:
             yield from _wrong_labels(job, images)
@@ -162,6 +162,18 @@ def _check(job: Job) -> Iterator[Problem]:
             f"'{wanted.name}' wants {wanted.count:,} images of the {wanted.split} split, "
             f"which has {available:,}",
         )
+
+
+def _other_counts(job: Job) -> dict[Role, int]:
+    """Return how many images the datasets besides `data` have."""
+    tables = {Role.EVALUATION: job.recipe.evaluation, Role.UNLABELLED: job.recipe.unlabelled}
+    counts: dict[Role, int] = {}
+    for role, table in tables.items():
+        if table is not None:
+            path = _role_path(job, table)
+            with open_images(path, None, table.exclude, _task_data(job), role=role) as images:
+                counts[role] = len(images.listing.samples)
+    return counts
 
 
 def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
@@ -256,6 +268,10 @@ def _task_data(job: Job) -> TaskData:
 def _path(job: Job) -> Path | None:
     given = job.recipe.data.path
     return None if given is None else job.folder / Path(given).expanduser()
+
+
+def _role_path(job: Job, table: EvaluationTable | UnlabelledTable) -> Path:
+    return job.folder / Path(table.path).expanduser()
 
 
 def _split_policy(data: DataTable, images: Images) -> SplitPolicy:
