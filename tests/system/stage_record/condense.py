@@ -15,6 +15,8 @@ FLOATS = "floats"
 """Key of the list that stands for floats: its first entry is their root mean square, which the
 others are compared by."""
 
+SOURCE = "source of edgetl"
+"""The name of what tables of files leave out: which sources travel in bundles is in their key."""
 ROUNDING = "rounding"
 """Stands for differences between outputs that only rounding makes."""
 
@@ -93,6 +95,7 @@ def condensed(value: Fact, names: Mapping[str, str]) -> Fact:
             return {
                 names.get(key, key): ROUNDING if _rounds(key, each) else condensed(each, names)
                 for key, each in value.items()
+                if not isinstance(each, str) or names.get(each) != SOURCE
             }
         case list() if len(value) <= _LONG:
             return [condensed(each, names) for each in value]

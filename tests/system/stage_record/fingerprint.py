@@ -17,7 +17,7 @@ from PIL import Image
 
 from edgetl.store.store import Artifact
 from edgetl.types import Fact, Facts
-from tests.system.stage_record.condense import array, condensed
+from tests.system.stage_record.condense import SOURCE, array, condensed
 from tests.system.stage_record.model_files import onnx_graph, saved_weights, tflite_graph
 
 
@@ -28,7 +28,11 @@ def fingerprint(artifact: Artifact, names: Mapping[str, str]) -> Facts:
         artifact: What a stage made.
         names: What is called otherwise on every machine, such as digests and keys, to its name.
     """
-    digests = artifact.manifest.files
+    digests = {
+        name: digest
+        for name, digest in artifact.manifest.files.items()
+        if names.get(digest) != SOURCE
+    }
     # A file may name another one of the same artifact by its digest.
     inside = {digest: f"{artifact.manifest.label}/{name}" for name, digest in digests.items()}
     return {

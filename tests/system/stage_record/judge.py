@@ -84,7 +84,7 @@ def _problem(entry: Entry, recorded: Facts | None) -> str:
     title = f"stage `{entry.stage}`, node '{entry.label}'"
     if recorded is None:
         return f"{title} is not in the record; {_again()}"
-    if "measured" in recorded:
+    if "measured" in recorded or "measured" in entry.content:
         if recorded == entry.content:
             return ""
         return f"{title}: the facts in the record no longer fit; {_again()}"
@@ -102,13 +102,14 @@ def _problem(entry: Entry, recorded: Facts | None) -> str:
     if not of_result:
         return ""
     plugins = ", ".join(entry.content["plugins"]) or "none"
+    runtime = "edgetl/runtime, " if "runtime" in entry.content["settings"] else ""
     return (
         f"{title}: the result differs from the record, but version {entry.content['version']}, "
         f"settings and plug-ins are the same, so a store would give what was made before the "
         f"change\n{_listed(of_result)}\n"
         f"  raise `Stage.version` of '{entry.stage}', or the version of the plug-in that changed "
-        f"({plugins}), then {_again()}; if neither changed, but what this test gives them, only "
-        "record again"
+        f"({plugins}), then {_again()}; if it comes from {runtime}a package or what this test "
+        "gives the stage, only record again"
     )
 
 

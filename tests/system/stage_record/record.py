@@ -12,7 +12,7 @@ from typing import TypedDict
 import edgetl
 from edgetl.hashing import digest_file
 from edgetl.types import Facts
-from tests.system.stage_record.condense import condensed
+from tests.system.stage_record.condense import SOURCE, condensed
 from tests.system.stage_record.fingerprint import fingerprint
 from tests.system.stage_record.judge import Entry
 from tests.system.stage_record.recipes import write_recipe
@@ -60,7 +60,7 @@ def make(folder: Path, recipe: str, recorded: Mapping[str, Facts]) -> list[Made]
 
 def entries(nodes: Sequence[Made]) -> list[Entry]:
     """Return what the record has of the nodes of one recipe."""
-    names = {edgetl.__version__: "version of edgetl", **dict(_sources())}
+    names = {edgetl.__version__: "version of edgetl", **dict.fromkeys(_sources(), SOURCE)}
     replaced = {made.node.label for made in nodes if made.is_replaced}
     rows = []
     for made in nodes:
@@ -106,11 +106,10 @@ def _content(made: Made, names: Mapping[str, str]) -> Facts:
     }
 
 
-def _sources() -> Iterator[tuple[str, str]]:
-    """Yield digest and name of every file of edgetl: some travel in bundles."""
-    root = Path(edgetl.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        yield digest_file(path), path.relative_to(root.parent).as_posix()
+def _sources() -> Iterator[str]:
+    """Yield the digests of the files of edgetl: some travel in bundles."""
+    for path in Path(edgetl.__file__).parent.rglob("*.py"):
+        yield digest_file(path)
 
 
 def _names_of(made: Made) -> Iterator[tuple[str, str]]:
