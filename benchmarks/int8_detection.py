@@ -30,13 +30,15 @@ from edgetl.exporters import EXPORTERS
 from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.quantizers import QUANTIZERS, for_format
 from edgetl.runtime.contract import Contract, OutputSpec
+from edgetl.runtime.image_file import read_image
 from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.model_files import ModelFile, describe_files
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.preprocess import fit_image
 from edgetl.tasks import TASKS
-from edgetl.train.weights import load_into, read_weights
-from edgetl.types import Precision, Split, Task
+from edgetl.train.weights import load_into
+from edgetl.train.weights_file import read_weights
+from edgetl.types import Precision, Split
 
 _EVALUATION = TASKS.load("detection").evaluation
 
@@ -111,7 +113,7 @@ def _contract(
     with torch.inference_mode():
         predictions = case.network(torch.zeros((1, spec.input.size, spec.input.size, 3)))
     return Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=spec.classes,
         format=name,
         files=files,
@@ -156,7 +158,7 @@ def _dataset(folder: Path, images: Images, spec: ModelSpec) -> Dataset:
     items = [Item(sample.name, 0, "") for sample in samples]
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=spec.classes,
         preprocess=spec.preprocess,
         items={**nothing, Split.TEST: items},

@@ -81,7 +81,7 @@ def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:
             family=as_classifier(family),
             dataset=dataset,
             views=(False,),
-            tell=lambda _: None,
+            on_batch=lambda _: None,
         )
     computed = time.perf_counter() - started
 

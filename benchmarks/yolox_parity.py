@@ -21,8 +21,10 @@ from torch import nn
 from edgetl.config.recipe import InputTable
 from edgetl.models import FAMILIES, ModelSpec, deployable
 from edgetl.nn.boxes import Grid
-from edgetl.runtime.preprocess import fit_image, read_image
-from edgetl.train.weights import load_into, read_weights
+from edgetl.runtime.image_file import read_image
+from edgetl.runtime.preprocess import fit_image
+from edgetl.train.weights import load_into
+from edgetl.train.weights_file import read_weights
 
 _LIMIT = 1e-3
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a process says when it ends; CI decides by it."""
+    """Exit code of a process, for CI."""
 
     DONE = 0
     BUG = 1
@@ -25,8 +26,8 @@ class EdgetlError(Exception):
 
     Attributes:
         message: What failed, the value quoted, what is allowed.
-        remedy: The command or the edit that helps.
-        exit_code: What the process ends with.
+        remedy: The command or edit that fixes it.
+        exit_code: Exit code of the process.
     """
 
     exit_code = ExitCode.BUG
@@ -42,21 +43,21 @@ class EdgetlError(Exception):
 
 
 class UsageError(EdgetlError):
-    """A command was called with words that do not fit together."""
+    """A command was called with arguments that do not fit together."""
 
     exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in one place of a file."""
+    """One problem at one place of a file."""
 
     where: str
     """Dotted key, or a file below the data folder."""
     what: str
     line: int | None = None
     source: str = ""
-    """The file, where an error is about several; empty for that of the error."""
+    """The file, if an error is about several; empty for the file of the error."""
 
 
 class ConfigError(EdgetlError):
@@ -101,7 +102,7 @@ class MissingPackage:
     needed_by: str
     """Begins a message, for example ``exporter 'onnx'``."""
     package: str
-    """Name of the distribution, or of the module where only that is known."""
+    """Name of the distribution, or of the module if only that is known."""
     requirement: str
     """What pip installs to provide it, for example ``edgetl[onnx]``."""
 
@@ -152,7 +153,7 @@ class PluginError(EdgetlError):
 
 
 class StoreError(EdgetlError):
-    """An artifact in the store, or a bundle, is not what its manifest says."""
+    """An artifact in the store, or a bundle, does not match its manifest."""
 
     exit_code = ExitCode.DAMAGED
 
@@ -161,3 +162,15 @@ class DeviceError(EdgetlError):
     """A device cannot be reached, or what ran on it failed."""
 
     exit_code = ExitCode.DEVICE_UNREACHABLE
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the one of `known` that was probably meant by `name`; empty if none is like it."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
+
+
+def known_names(name: str, known: Collection[str]) -> str:
+    """Return ``Did you mean 'onnx'? Known: onnx, tflite.``, the remedy for an unknown name."""
+    meant = closest(name, known)
+    hint = f"Did you mean '{meant}'? " if meant else ""
+    return f"{hint}Known: {', '.join(known)}."

@@ -1,4 +1,4 @@
-"""Digests of values, files and folders: the names that artifacts go by."""
+"""Digests of values, files and folders, which identify artifacts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def digest_value(value: Fact) -> str:
     Canonical: keys sorted, no spaces, ASCII, floats by shortest round-trip form.
 
     Raises:
-        ValueError: If a float is not finite; NaN equals nothing, so it can name nothing.
+        ValueError: If a float is not finite, because NaN is not equal to itself.
         TypeError: If `value` is not made of JSON types.
     """
     return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()
 
 
 def canonical_json(value: Fact) -> str:
-    """Return the one JSON text that equal values share; errors as `digest_value`."""
+    """Return the one JSON text that equal values share; raises like `digest_value`."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -1,19 +1,18 @@
 """Plug-ins: find one by name, suggest the closest name, name the extra that it needs.
 
-A plug-in folder is a package whose ``__init__`` holds the contract. Every other file in it whose
-name does not start with an underscore is a plug-in and defines one object, named by the folder
-(`Slot.attribute`). A file whose imports come with an extra states it: ``EXTRA = "onnx"``.
+A plug-in folder is a package whose ``__init__`` defines the contract. Every other file in it whose
+name does not start with an underscore is a plug-in and defines one object, whose name the folder
+sets (`Slot.attribute`). A file whose imports come with an extra states it: ``EXTRA = "onnx"``.
 
 Installed packages add plug-ins through entry points in the folder's group (`Slot.group`); their
 values are ``module`` or ``module:object``, with the package's extra in brackets if it needs one.
-Names are read without importing a plug-in, and a package that cannot be used is an error only when
-its plug-in is asked for.
+Names are read without importing a plug-in, and a package that cannot be used is an error only if
+its plug-in is requested.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -22,7 +21,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from edgetl.errors import MissingPackage, MissingPackageError, PluginError, UsageError
+from edgetl.errors import (
+    MissingPackage,
+    MissingPackageError,
+    PluginError,
+    UsageError,
+    known_names,
+)
 from edgetl.runtime.installed import IMPORT_FAILURES, InstalledPlugin, installed_plugins
 
 Contract = TypeVar("Contract")
@@ -36,7 +41,7 @@ class Slot(Generic[Contract]):
         package: Dotted name of the folder, for example ``edgetl.exporters``.
         attribute: The object that each file defines, for example ``EXPORTER``; empty if the module
             itself is the plug-in.
-        noun: What a plug-in is called in messages, for example ``exporter``.
+        noun: Name of a plug-in in messages, for example ``exporter``.
         group: Group of entry points, for example ``edgetl.exporters``; empty if installed packages
             cannot add to the folder.
         hyphens: Whether the names of built-in plug-ins have hyphens, as in recipes, where their
@@ -71,7 +76,7 @@ class Slot(Generic[Contract]):
         self._find(name)
 
     def load(self, name: str) -> Contract:
-        """Import the plug-in `name` and return what it defines.
+        """Import the plug-in `name` and return the object that it defines.
 
         Raises:
             UsageError: If there is no such plug-in.
@@ -92,12 +97,12 @@ class Slot(Generic[Contract]):
     def stamp(self, name: str) -> dict[str, str]:
         """Return the plug-in's kind and name with its version, for the key of nodes that load it.
 
-        For example ``{"exporter onnx": "1"}``, or ``{"exporter npz": "2, acme-npz 0.3"}`` where a
-        package brings it.
+        For example ``{"exporter onnx": "1"}``, or ``{"exporter npz": "2, acme-npz 0.3"}`` if it is
+        part of a package.
 
         Raises:
             PluginError: If the plug-in states no version.
-            EdgetlError: As `load`.
+            EdgetlError: Like `load`.
         """
         plugin, loaded = self._find(name), self.load(name)
         version = getattr(loaded, "version" if self.attribute else "VERSION", None)
@@ -110,7 +115,7 @@ class Slot(Generic[Contract]):
         return {f"{self.noun} {name}": f"{version}, {plugin.owner}" if plugin else str(version)}
 
     def extra_of(self, name: str) -> str:
-        """Return the extra that brings what the plug-in imports, without importing it.
+        """Return the extra that installs what the plug-in imports, without importing it.
 
         Empty if it needs none.
         """
@@ -173,12 +178,7 @@ class Slot(Generic[Contract]):
         return cast("Contract", getattr(module, attribute) if attribute else module)
 
     def _unknown(self, name: str) -> UsageError:
-        known = self.names()
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f"Did you mean '{close[0]}'? " if close else ""
-        return UsageError(
-            f"unknown {self.noun} '{name}'", remedy=f"{meant}Known: {', '.join(known)}."
-        )
+        return UsageError(f"unknown {self.noun} '{name}'", remedy=known_names(name, self.names()))
 
     def _shared(self, name: str, plugins: list[InstalledPlugin], *, built_in: bool) -> PluginError:
         owners = [plugin.owner for plugin in plugins]
@@ -191,7 +191,13 @@ class Slot(Generic[Contract]):
 
 
 ENGINES: Slot[ModuleType] = Slot("edgetl.runtime.engines", "", "engine", "edgetl.engines")
-"""The engines of the runtime, which finds them by itself; here for their names and versions."""
+"""The engines of the runtime, which finds them itself; here for their names and versions."""
+
+
+DEVICE_HALVES: Slot[ModuleType] = Slot(
+    "edgetl.runtime.tasks", "", "device half of task", "edgetl.runtime_tasks"
+)
+"""The tasks of the runtime, which finds them by itself; here for their names."""
 
 
 def _of(plugin: InstalledPlugin | None) -> str:

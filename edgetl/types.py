@@ -1,4 +1,4 @@
-"""Words that every layer shares: tasks, splits, precisions, facts."""
+"""Types that every layer shares: splits, precisions, facts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,8 @@ MIB: Final = 1 << 20
 """Bytes of a mebibyte."""
 
 
-class Task(StrEnum):
-    """What a model answers."""
-
-    CLASSIFICATION = "classification"
-    """Which class an image shows."""
-    DETECTION = "detection"
-    """Where on an image which objects are."""
-
-
 class LabelKind(StrEnum):
-    """What the labels of images are."""
+    """Kind of the labels of images."""
 
     CLASSES = "classes"
     """One class for each image."""
@@ -47,29 +38,29 @@ class Split(StrEnum):
 
 
 class Role(StrEnum):
-    """What a dataset is used for; no image has two roles."""
+    """Use of a dataset; no image has two roles."""
 
     DATA = "data"
-    """Labelled and split: to train, choose and test with."""
+    """Labelled and split: for training, selection and testing."""
     UNLABELLED = "unlabelled"
-    """From where the model will work, without labels: to adapt to."""
+    """From where the model will work, without labels: for adaptation."""
     EVALUATION = "evaluation"
-    """Labelled, from where the model will work: to measure on, nothing else."""
+    """Labelled, from where the model will work: only to measure on."""
 
 
 class Provenance(StrEnum):
-    """Where a figure comes from."""
+    """Origin of a figure."""
 
     MEASURED = "measured"
-    """On the device itself: the only kind that can hold a limit of latency or memory."""
+    """On the device itself: the only kind that can meet a limit of latency or memory."""
     EMULATED = "emulated"
-    """By the device's instructions on another machine: right answers, times without a meaning."""
+    """With the device's instructions on another machine: valid predictions, meaningless times."""
     ESTIMATED = "estimated"
     """Predicted, with an error band."""
 
 
 class Precision(StrEnum):
-    """How a model file stores and computes its numbers."""
+    """Number format of a model file's weights and activations."""
 
     FP32 = "fp32"
     FP16 = "fp16"

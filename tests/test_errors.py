@@ -1,10 +1,10 @@
-"""Packages that are missing are named once, with one command that installs them all."""
+"""Missing packages and unknown names: one command that installs them, one name that was meant."""
 
 from __future__ import annotations
 
 import pytest
 
-from edgetl.errors import ExitCode, MissingPackage, MissingPackageError
+from edgetl.errors import ExitCode, MissingPackage, MissingPackageError, closest, known_names
 
 _ONNX = MissingPackage("exporter 'onnx'", "onnx", "edgetl[onnx]")
 _TORCH = MissingPackage("training", "torch", "edgetl[train]")
@@ -49,3 +49,18 @@ def test_missing_packages_come_with_one_command(
     error = MissingPackageError.of(missing)
     assert str(error) == expected
     assert error.exit_code == ExitCode.MISSING_PACKAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "meant", "remedy"),
+    [
+        ("onx", "onnx", "Did you mean 'onnx'? Known: onnx, tflite."),
+        ("keras", "", "Known: onnx, tflite."),
+    ],
+    ids=["like one", "like none"],
+)
+def test_unknown_name_is_answered_by_the_closest_and_all_known(
+    name: str, meant: str, remedy: str
+) -> None:
+    assert closest(name, ("onnx", "tflite")) == meant
+    assert known_names(name, ("onnx", "tflite")) == remedy

@@ -30,7 +30,7 @@ _LAYERS = (
     ("plugins",),
     ("worker",),
     ("runtime",),
-    ("errors", "hashing"),
+    ("errors", "hashing", "placeholder"),
     ("types",),
 )
 _RANK = {name: rank for rank, names in enumerate(_LAYERS) for name in names}
@@ -64,6 +64,16 @@ def test_imports_go_down_only(name: str) -> None:
         if room == "__main__" and parts[1] == "cli":
             continue
         assert _RANK[parts[1]] > _RANK[room], f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_private_modules_are_imported_by_their_own_room_only(name: str) -> None:
+    room = Path(name).parts[0].removesuffix(".py")
+    for imported, _ in _imports(name):
+        parts = imported.split(".")
+        if parts[0] == "edgetl" and len(parts) > 1 and parts[1] != room:
+            private = [part for part in parts[1:] if part.startswith("_") and part[1] != "_"]
+            assert not private, f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize("name", _FILES)

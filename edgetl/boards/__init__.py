@@ -9,23 +9,23 @@ from enum import StrEnum
 from pathlib import Path
 
 from edgetl.boards.remote_runtime import run_json
-from edgetl.config.board import (
-    OLDEST_PYTHON,
-    Board,
-    Feature,
-    System,
-    parse_version,
-)
+from edgetl.config.board import OLDEST_PYTHON, Board, Feature, System
 from edgetl.config.target import Target
 from edgetl.devices import Device
 from edgetl.errors import ConfigError, Problem
-from edgetl.runtime.engines import packages
+from edgetl.runtime.engines import first_for_numpy_2, packages
+from edgetl.runtime.packages import (
+    LEAST_VERSIONS,
+    NUMPY_1,
+    FirstForNumpy2,
+    is_built_for_numpy_1,
+    is_older,
+    parse_version,
+)
 from edgetl.types import Facts, Provenance
 
 _PROBE = Path(__file__).with_name("_probe.py")
 _PROBE_TIMEOUT_S = 120.0
-_IMAGES = ("numpy", "pillow")
-"""Packages that the runtime needs besides an engine."""
 _OTHER_PYTHON = "ssh://user@host?python=/path/to/python"
 _MEMORY_SHARE = 0.75
 """Firmware, GPU and kernel reserve up to a quarter of a small board's memory."""
@@ -76,7 +76,9 @@ def probe(device: Device, *targets: Target) -> Facts:
         DeviceError: If it cannot be reached, stays in use for too long, or its Python fails.
     """
     engines = (engine for target in targets for engine in target.format_providers())
-    names = dict.fromkeys((*_IMAGES, *(name for engine in engines for name in packages(*engine))))
+    names = dict.fromkeys(
+        (*LEAST_VERSIONS, *(name for engine in engines for name in packages(*engine)))
+    )
     with device.connect() as connection:
         connection.put({_PROBE.name: _PROBE})
         return run_json(
@@ -251,17 +253,33 @@ def _python(board: Board, system: System, facts: Facts) -> Iterator[Line]:
 
 def _packages(target: Target, system: System | None, facts: Facts) -> Iterator[Line]:
     installed: Mapping[str, str | None] = facts["packages"]
-    for name in _IMAGES:
-        yield Line(
-            name,
-            "any",
-            _or_missing(installed[name]),
-            installed[name] is not None,
-            Aspect.PACKAGE,
-            requirement=name,
-        )
+    old_engines = _engines_for_numpy_1(target, installed)
+    for name, least in LEAST_VERSIONS.items():
+        version = installed[name]
+        ok = version is not None and not is_older(version, least)
+        expected, requirement = f"{least} or newer", f"{name}>={least}"
+        if name == "numpy" and old_engines:
+            ok = ok and is_older(version or "", "2")
+            expected = f"{expected}, below 2 for {', '.join(old_engines)}"
+            requirement = NUMPY_1
+        actual = _or_missing(version)
+        yield Line(name, expected, actual, ok, Aspect.PACKAGE, requirement=requirement)
     for key, (kind, provider) in zip(target.candidates, target.format_providers(), strict=True):
         yield _engine(key, packages(kind, provider), system, installed)
+
+
+def _engines_for_numpy_1(target: Target, installed: Mapping[str, str | None]) -> list[str]:
+    """Return the installed engines that do not run with numpy 2, with their versions."""
+    first: dict[str, FirstForNumpy2] = {}
+    used: list[str] = []
+    for kind, provider in target.format_providers():
+        first.update(first_for_numpy_2(kind))
+        used += [name for name in packages(kind, provider) if installed[name]][:1]
+    return [
+        f"{name} {installed[name]}"
+        for name in dict.fromkeys(used)
+        if name in first and is_built_for_numpy_1(installed[name], first[name])
+    ]
 
 
 def _engine(

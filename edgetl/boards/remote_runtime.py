@@ -1,4 +1,4 @@
-"""Run Python on a device and read its results as JSON."""
+"""Run Python on a device and read what it prints: golden samples replayed, models timed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,33 @@ from typing import TYPE_CHECKING
 
 from edgetl.devices import Connection
 from edgetl.errors import DeviceError
+from edgetl.runtime.engines import CPU
+from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.types import Fact, Facts
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.runtime.golden import ReplayRow
 
-BUILD_S = 1200.0
+_START_S = 120.0
+_BUILD_S = 1200.0
 """TensorRT builds a program for the device's GPU whenever a file is opened, which takes minutes on
 a small board."""
+_TIMEOUT_FACTOR = 2.0
+_S_PER_MINUTE = 60.0
 
-# A missing engine, or one that runs the model elsewhere, is an error of the device and ends the
-# process; all other errors are the model's.
+# An engine that is missing, does not fit the other packages, or runs the model elsewhere is an
+# error of the device and ends the process; all other errors are the model's. A bundle brings its
+# own runtime, which may be older than the error classes of this one.
 _REPLAY = """\
 import json, pathlib, sys
 from edgetl.runtime.errors import EngineError, EdgetlRuntimeError
-from edgetl.runtime.golden import replay
 try:
+    from edgetl.runtime.golden import replay
     rows = replay(pathlib.Path(sys.argv[1]), int(sys.argv[2])).rows
     print(json.dumps({"rows": [[r.name, r.what, r.worst, r.tolerance] for r in rows]}))
-except EngineError as error:
-    sys.exit(str(error))
 except EdgetlRuntimeError as error:
+    if error.exit_code == EngineError.exit_code:
+        sys.exit(str(error))
     print(json.dumps({"error": error.message}))
 """
 
@@ -41,6 +47,36 @@ class ReplayResult:
     rows: tuple[ReplayRow, ...]
     error: str
     """Why the model failed; empty if it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimingRequest:
+    """How the runtime on a device times a model."""
+
+    threads: int
+    plan: TimingPlan
+    slowest_s: float
+    """Of one inference; a timing that takes longer hangs."""
+    provider: str = CPU
+    """Execution provider, from the model's contract."""
+    sustained_minutes: float = 0.0
+    """How long the model then runs without a pause."""
+
+    @property
+    def timeout_s(self) -> float:
+        """Time after which a timing certainly hangs: all runs disturbed, slowest device.
+
+        Each run times the model alone, and then end to end, from image to prediction.
+        """
+        plan = self.plan
+        per_run_s = 2 * (_TIMEOUT_FACTOR * plan.seconds + plan.count * self.slowest_s)
+        sustained_s = _TIMEOUT_FACTOR * self.sustained_minutes * _S_PER_MINUTE
+        return start_s(self.provider) + plan.max_runs * per_run_s + sustained_s
+
+
+def start_s(provider: str) -> float:
+    """Return how long it may take until Python has started and `provider` has a model ready."""
+    return _START_S if provider == CPU else _START_S + _BUILD_S
 
 
 def run_json(
@@ -86,3 +122,21 @@ def replay_golden(
     data = run_json(connection, address, command, what="figures", timeout_s=timeout_s)
     rows = tuple(ReplayRow(*row) for row in data.get("rows", ()))
     return ReplayResult(rows, str(data.get("error", "")))
+
+
+def bench(connection: Connection, address: str, folder: str, request: TimingRequest) -> Facts:
+    """Time the model in `folder` with the runtime in the device's folder.
+
+    Returns:
+        What `edgetl.runtime.latency.Latency.from_json` reads.
+
+    Raises:
+        DeviceError: If Python or the model fails, or what is printed is no JSON object.
+    """
+    plan = request.plan
+    command = ["-m", "edgetl.runtime", "bench", folder, "--json"]
+    command += ["--threads", str(request.threads), "--seconds", str(plan.seconds)]
+    command += ["--count", str(plan.count), "--runs", str(plan.runs)]
+    if request.sustained_minutes:
+        command += ["--sustained", str(request.sustained_minutes)]
+    return run_json(connection, address, command, what="a latency", timeout_s=request.timeout_s)

@@ -15,6 +15,7 @@ import click
 from edgetl import __version__
 from edgetl.errors import EdgetlError, ExitCode
 from edgetl.runtime.errors import EdgetlRuntimeError
+from edgetl.runtime.streams import escape_unprintable
 
 COMMANDS: Final = {
     "init": "Write a commented recipe next to your images.",
@@ -77,12 +78,19 @@ def edgetl() -> None:
 
 def main() -> None:
     """Run the command line; expected errors print one paragraph and set the exit code."""
+    escape_unprintable()
     try:
         edgetl.main(standalone_mode=False)
     except (EdgetlError, EdgetlRuntimeError) as error:
         fail(error.message, error.remedy, error.exit_code)
     except OSError as error:
         _fail_for_files(error)
+    except MemoryError:
+        fail(
+            "there is not enough memory",
+            "stop other programs, or use a machine with more; finished work is kept",
+            ExitCode.USAGE,
+        )
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -112,7 +120,12 @@ def _fail_for_files(error: OSError) -> None:
 
 def fail(message: str, remedy: str, exit_code: int) -> None:
     """Print one paragraph on standard error and end the process."""
+    print_error(message, remedy)
+    sys.exit(exit_code)
+
+
+def print_error(message: str, remedy: str) -> None:
+    """Print one paragraph on standard error."""
     click.echo(f"edgetl: {message}", err=True)
     if remedy:
         click.echo(f"  {remedy}", err=True)
-    sys.exit(exit_code)

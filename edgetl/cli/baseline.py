@@ -9,6 +9,7 @@ import click
 
 from edgetl.cli import bundles, options
 from edgetl.errors import StoreError
+from edgetl.runtime.errors import COPY_AGAIN
 from edgetl.store.store import Store
 
 
@@ -68,7 +69,7 @@ def update(
     opened, is_recipe = bundles.find_bundle(bundle, target, store)
     files = files_case(opened)
     if files.status is Status.FAILED:
-        raise StoreError(files.reason, remedy="copy the whole folder again from where it was made")
+        raise StoreError(files.reason, remedy=COPY_AGAIN)
     images = find_images(opened, store)
     measurements = None
     if device is not None:

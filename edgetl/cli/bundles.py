@@ -55,7 +55,7 @@ def find_bundle(name: str, target: str, store: Store) -> tuple[Bundle, bool]:
 
 def _of_recipe(recipe: str, target: str, store: Store) -> Path:
     """Return the folder of the bundle that the last run of `recipe` made for `target`."""
-    from edgetl.facts.package import PackageFacts
+    from edgetl.facts.package import BUNDLE_FOLDER, PackageFacts
     from edgetl.pipeline.job import recipe_of, recipe_stages
 
     stages = recipe_stages(recipe, ())
@@ -91,4 +91,4 @@ def _of_recipe(recipe: str, target: str, store: Store) -> Path:
             f"the last run of {recipe} has no bundle for '{selected}': {facts.why}",
             remedy=f"edgetl run {recipe} shows every candidate",
         )
-    return by_target[selected].folder / "bundle"
+    return by_target[selected].folder / BUNDLE_FOLDER

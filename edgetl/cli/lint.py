@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 60
 _WHY = {
     "output": "all parts share the 256 steps of one int8 scale, of which the small part uses few",
+    "clipped": "the int8 scale of this tensor does not hold them: all of them became equal",
     "inside": "inside the network; if the file is quantized, the small part loses most of its bits",
 }
 _REMEDY = {
     "output": "give each part a separate output, for example boxes (1, M, 4) and scores "
     "(1, M, K); or scale them to a common range in the graph, boxes to 0..1",
+    "clipped": "give boxes and scores separate outputs in the float model, and quantize it again "
+    "with images like those that it will see",
     "inside": "keep this operation in float, or train with activations of similar ranges",
 }
 
@@ -69,9 +72,11 @@ def _print(model: Path, result: Lint) -> None:
     for line in result.fed:
         click.echo(line)
     for finding in result.findings:
-        click.echo(
-            f"{finding.what}: parts differ {finding.ratio:,.0f}-fold in range ({finding.place})"
-        )
+        if finding.share is None:
+            difference = f"parts differ {finding.ratio:,.0f}-fold in range ({finding.place})"
+        else:
+            difference = f"{finding.share:.0%} of the values are cut off"
+        click.echo(f"{finding.what}: {difference}")
         for part in finding.parts:
             lost = ", lost completely" if finding.step and part.reach < finding.step / 2 else ""
             click.echo(f"  {_short(part.name)}: {part.lowest:.4g} to {part.highest:.4g}{lost}")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.cli import options
+from edgetl.cli import options, print_error
+
+if TYPE_CHECKING:  # the command line must not wait for numpy
+    from edgetl.runtime.errors import ImageError
 
 
 class _Named(click.Path):
@@ -68,7 +73,8 @@ def command(
     """Print the predictions of BUNDLE on images, like the bundle's own command.
 
     A classifier prints classes and their probabilities; a detector prints one object per line:
-    class, score, and left, top, right and bottom of its box in pixels of the image.
+    class, score, and left, top, right and bottom of its box in pixels of the image. An image that
+    cannot be read is named on standard error, the others are predicted, and the exit code is 3.
 
     \b
     edgetl predict dist/host image.jpg --top 3
@@ -79,7 +85,21 @@ def command(
     from edgetl.runtime.predictor import Predictor
 
     check_place(bundle)
-    predictor = Predictor.open(bundle, threads)
-    results = predictions(predictor, images, top=top, threshold=threshold, folder=folder)
-    for text in texts(results, as_json=as_json):
+    errors: list[ImageError] = []
+
+    def report(error: ImageError) -> None:
+        errors.append(error)
+        print_error(error.message, error.remedy)
+
+    results = predictions(
+        Predictor.open(bundle, threads),
+        images,
+        top=top,
+        threshold=threshold,
+        folder=folder,
+        report=report,
+    )
+    for text in texts(results, as_json=as_json, encoding=sys.stdout.encoding):
         click.echo(text)
+    if errors:
+        sys.exit(errors[-1].exit_code)

@@ -61,7 +61,8 @@ def command(
 
     Networks of the blocks that real students consist of are exported and quantized on this machine
     and timed on the device, one inference at a time; prices are fitted to the times. Nothing else
-    should run on the device meanwhile. Emulated devices are refused: their times mean nothing.
+    should run on the device during this time. Emulated devices are refused: their times mean
+    nothing.
 
     \b
     edgetl profile

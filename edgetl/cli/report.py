@@ -63,7 +63,7 @@ def command(
     artifacts = last_run(store, job.recipe.name, f"edgetl run {recipe}")
     run = Run(
         name=job.recipe.name,
-        recipe=_resolved(job),
+        recipe=_resolved(job, stages),
         artifacts=artifacts,
         notice=_notice(recipe, job, store, stages, artifacts),
     )
@@ -81,15 +81,19 @@ def command(
         click.echo(run.notice, err=True)
 
 
-def _resolved(job: Job) -> dict[str, Fact]:
-    """Return the recipe with every default, and its targets and calibration in full."""
+def _resolved(job: Job, stages: Mapping[str, Stage]) -> dict[str, Fact]:
+    """Return the recipe with every default that is read, its targets and calibration in full."""
+    recipe = job.recipe.model_dump(mode="json")
+    if job.recipe.model is not None:
+        del recipe["input"]  # the saved model brings its own
+    roots = {name: stage.root for name, stage in stages.items()}
     tables = {
         name: table.model_dump(mode="json")
         for name, table in job.tables.items()
-        if type(table).model_fields
+        if type(table).model_fields and ((root := roots[name]) is None or root.model in job.roots)
     }
     return {
-        **job.recipe.model_dump(mode="json"),
+        **recipe,
         **tables,
         "calibration": job.calibration.model_dump(mode="json"),
         "targets": [target.model_dump(mode="json") for target in job.targets],

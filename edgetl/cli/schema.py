@@ -6,17 +6,18 @@ import json
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, Literal
 
 import click
 from pydantic import Field, create_model
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.method_keys import every_table
-from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
+from edgetl.config.recipe import ModelTable, Recipe, model_tables
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.pipeline.planner import all_stages
+from edgetl.tasks import TASKS
 
 
 @click.command()
@@ -32,12 +33,14 @@ def command(kind: str) -> None:
     elif kind == "calibration":
         model = Calibration
     else:
-        tables: dict[str, Any] = {}
+        known: Any = Literal[TASKS.names()]
+        description = Recipe.model_fields["task"].description
+        tables: dict[str, Any] = {"task": (known, Field(description=description))}
         stages = all_stages()
         refined = _refined({name: each.options for name, each in stages.items() if each.refine})
-        tables["teacher"] = (create_model("TeacherTable", __base__=TeacherTable, **refined), ...)
-        student = create_model("StudentTable", __base__=StudentTable, **refined)
-        tables["student"] = (student | None, None)
+        for name, table in model_tables().items():
+            described = Field(default=None, description=Recipe.model_fields[name].description)
+            tables[name] = (_with(refined, table) | None, described)
         for name, stage in stages.items():
             if stage.refine:
                 continue
@@ -45,6 +48,8 @@ def command(kind: str) -> None:
                 # One table per method and task: another method's keys are wrong here, too.
                 each: Any = reduce(or_, every_table(stage.options, stage.methods))
                 tables[name] = (each, Field(default_factory=dict))
+            elif issubclass(stage.options, ModelTable):
+                tables[name] = (_with(refined, stage.options) | None, None)
             elif stage.options.model_fields:
                 tables[name] = (stage.options, stage.options())
         model = create_model("Recipe", __base__=Recipe, **tables)
@@ -61,4 +66,10 @@ def _refined(options: Mapping[str, type[Table]]) -> dict[str, Any]:
         fields: dict[str, Any] = {name: (table | None, ...)}
         entries.append(create_model(f"{name}-entry", __base__=Table, **fields))
     entry: Any = reduce(or_, entries)
-    return {"refine": (tuple[entry, ...], ())}
+    description = ModelTable.model_fields["refine"].description
+    return {"refine": (tuple[entry, ...], Field(default=(), description=description))}
+
+
+def _with(fields: Mapping[str, Any], table: type[Table]) -> type[Table]:
+    """Return `table` with `fields` in place of those of the same names."""
+    return create_model(table.__name__, __base__=table, **fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from edgetl.config.table import Table
+from edgetl.errors import closest
 from edgetl.runtime import engines
+from edgetl.runtime.packages import parse_version
 
 OLDEST_PYTHON = (3, 9)
 """Oldest Python that the runtime supports on a device."""
@@ -37,12 +38,6 @@ FEATURES: Mapping[str, tuple[Feature, ...]] = MappingProxyType(
     {"aarch64": (Feature.DOTPROD, Feature.I8MM), "x86_64": (Feature.AVX2, Feature.VNNI)}
 )
 """Architecture, as reported by ``uname -m``, to the features its processors may have."""
-
-
-def parse_version(text: str) -> tuple[int, ...]:
-    """Return the leading numbers of `text` for comparison: ``2.36-9+rpt`` gives (2, 36)."""
-    match = re.match(r"[0-9]+(\.[0-9]+)*", text)
-    return tuple(int(number) for number in match[0].split(".")) if match else ()
 
 
 def _check_version(value: object) -> object:
@@ -90,8 +85,8 @@ class System(Table):
                 known |= dict.fromkeys(engines.packages(kind, provider))
         for name in versions:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                meant = f"did you mean '{close[0]}'? " if close else ""
+                close = closest(name, known)
+                meant = f"did you mean '{close}'? " if close else ""
                 raise ValueError(f"unknown engine '{name}'; {meant}known: {', '.join(known)}")
         return versions
 
@@ -127,7 +122,7 @@ class Board(Table):
     systems: tuple[System, ...] = Field(min_length=1)
     """Supported operating systems, the recommended one first."""
     identity: Identity = Identity()
-    """Further properties to compare besides architecture, cores, features and memory; omitted if
+    """Properties to compare in addition to architecture, cores, features and memory; omitted if
     those are sufficient."""
 
     @model_validator(mode="after")

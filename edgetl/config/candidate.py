@@ -1,4 +1,4 @@
-"""What tells model files and candidates apart: typed keys; their names are for people only."""
+"""Typed keys that identify model files and candidates; their names are for display only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """What people call it: ``onnx int8``, ``onnx fp16 cuda``."""
+        """Display name: ``onnx int8``, ``onnx fp16 cuda``."""
         return self.of("").name
 
     def of(self, model: str) -> Candidate:
@@ -43,7 +43,7 @@ class ModelFile:
 
     @property
     def name(self) -> str:
-        """What people call it: ``onnx int8``."""
+        """Display name: ``onnx int8``."""
         return f"{self.format} {self.precision.value}"
 
     @property
@@ -72,5 +72,5 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What people call it: ``onnx int8``, ``onnx fp16 cuda``."""
+        """Display name: ``onnx int8``, ``onnx fp16 cuda``."""
         return self.file.name if self.provider == CPU else f"{self.file.name} {self.provider}"

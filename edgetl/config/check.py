@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from edgetl.config.table import Table
 from edgetl.config.yaml_file import Document, Place, dotted
-from edgetl.errors import Problem
+from edgetl.errors import Problem, closest
 
 AnyTable = TypeVar("AnyTable", bound=Table)
 
@@ -147,14 +146,14 @@ def _unknown(
     key: str, table: type[BaseModel], beside: Mapping[str, type[Table]], *, is_top: bool
 ) -> str:
     allowed = [*field_names(table), *(beside if is_top else ())]
-    close = difflib.get_close_matches(key, allowed, n=1)
+    close = closest(key, allowed)
     elsewhere = [name for name, other in beside.items() if key in other.model_fields]
     if _RENAMED.get(key) in allowed:
         hint = f"; it was renamed to '{_RENAMED[key]}'"
     elif elsewhere:
         hint = f"; '{key}' belongs to {' or '.join(f'`{name}`' for name in elsewhere)}"
     elif close:
-        hint = f"; did you mean '{close[0]}'?"
+        hint = f"; did you mean '{close}'?"
     else:
         hint = ""
     return f"unknown key{hint} (allowed: {', '.join(allowed)})"

@@ -1,6 +1,6 @@
-"""The limits that a target sets: one entry for each, read by run, gate and report alike.
+"""The limits that a target sets: one entry for each, shared by run, gate and report.
 
-An entry is a field of `Limits` whose annotation says how it is judged and worded; `LIMITS` lists
+An entry is a field of `Limits` whose annotation sets how it is judged and worded; `LIMITS` lists
 them. A figure is judged by its value (`point`), not by an end of its interval.
 """
 
@@ -46,9 +46,9 @@ class Figures:
     """What limits judge of one candidate."""
 
     title: str
-    """What people call the metric: ``top-1``."""
+    """Display name of the metric: ``top-1``."""
     accuracies: Mapping[str, float | None]
-    """The metric first, then what the task reports besides, by name."""
+    """The metric first, then further figures of the task, by name."""
     at_chance: str | None
     """Why it is no better than guessing, in words; None if it is better."""
     no_predictions: bool
@@ -74,7 +74,7 @@ class Limit:
 
     Attributes:
         case: The test case of a check that it belongs to; limits of accuracy share one.
-        title: What people call the figure.
+        title: Display name of the figure.
         unit: Empty for a fraction.
         direction: On which side the figure must be.
         source: Where the figure comes from.
@@ -201,7 +201,7 @@ class Limits(Table):
         return (is_refused and figures.at_chance) or ""
 
     def in_words(self) -> dict[str, str]:
-        """Return the limits that are set, as people read them, by name."""
+        """Return the limits that are set, as text, by name."""
         words = (
             {"better_than_guessing": "better than guessing"} if self.better_than_guessing else {}
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +11,12 @@ from typing import TypeVar
 from edgetl.config.calibration import Calibration
 from edgetl.config.check import check_table
 from edgetl.config.method_keys import MethodKeys, Selection, select
-from edgetl.config.recipe import Recipe, StudentTable, TeacherTable
+from edgetl.config.recipe import ModelTable, Recipe, model_tables, models_of
 from edgetl.config.refinement import Refinement, check_refinements
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.config.yaml_file import Document, dotted, override, parse_override, read_document
-from edgetl.errors import ConfigError, Problem
-from edgetl.types import Task
+from edgetl.errors import ConfigError, Problem, closest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ENDINGS = {".yaml", ".yml"}
@@ -47,6 +45,7 @@ def load_recipe(
     stage_tables: Mapping[str, type[Table]],
     refining_tables: Mapping[str, type[Table]] | None = None,
     *,
+    tasks: Sequence[str],
     methods: Mapping[str, MethodKeys] | None = None,
     others: Collection[str] = (),
 ) -> LoadedRecipe:
@@ -58,6 +57,7 @@ def load_recipe(
         stage_tables: The table of every stage by stage name; a stage missing from the recipe gets
             its defaults.
         refining_tables: The options of every refining stage by name.
+        tasks: Names of all tasks, of which the recipe must name one.
         methods: By stage name, for tables with further keys that depend on a method they name.
         others: Names of stages that the recipe does not use; suggested for names like them.
 
@@ -70,12 +70,16 @@ def load_recipe(
     fixed = {key: value for key, value in document.data.items() if key not in known}
     unused: dict[str, type[Table]] = dict.fromkeys(others, Table)
     recipe, problems = check_table(Recipe, document, fixed, beside=lambda: known | unused)
+    task = _task(document, tasks)
+    if task is None and isinstance(document.data.get("task"), str):
+        problems.append(_unknown_task(document, tasks))
+    problems += _model_problems(document, known)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
         data = document.data.get(stage, {}) if stage in known else {}
         selection = Selection(model)
         if methods and stage in methods:
-            selection = select(model, methods[stage], _task(document), data)
+            selection = select(model, methods[stage], task, data)
             if selection.problem:
                 place = (stage, methods[stage].key)
                 problems.append(Problem(dotted(place), selection.problem, document.line(place)))
@@ -85,11 +89,10 @@ def load_recipe(
         if table is not None:
             tables[stage] = table
     refinements: dict[str, tuple[Refinement, ...]] = {}
-    for key, model_table in _models(recipe):
+    refining = {**(refining_tables or {}), **unused}
+    for key, each in models_of(recipe, tables).items() if recipe is not None else ():
         place = (key, "refine")
-        entries = model_table.refine
-        refining = {**(refining_tables or {}), **unused}
-        refinements[key], wrong = check_refinements(document, place, entries, refining)
+        refinements[key], wrong = check_refinements(document, place, each.refine, refining)
         problems += wrong
     if recipe is None or problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
@@ -159,9 +162,47 @@ def _read(path: Path, source: str, overrides: Sequence[str]) -> Document:
     return document
 
 
-def _task(document: Document) -> Task | None:
+def _task(document: Document, tasks: Sequence[str]) -> str | None:
     given = document.data.get("task")
-    return next((task for task in Task if task == given), None)
+    return next((task for task in tasks if task == given), None)
+
+
+def _unknown_task(document: Document, tasks: Sequence[str]) -> Problem:
+    given = str(document.data["task"])
+    close = closest(given.lower(), tasks)
+    hint = f"did you mean '{close}'? " if close else ""
+    *others, last = (f"'{task}'" for task in tasks)
+    known = f"{', '.join(others)} or {last}" if others else last
+    what = f"is '{given}'; {hint}must be {known}"
+    return Problem("task", what, document.line(("task",)))
+
+
+def _model_problems(
+    document: Document, stage_tables: Mapping[str, type[Table]]
+) -> Iterator[Problem]:
+    """Yield why a recipe has no model to deploy, or more than one."""
+    roots = [name for name, table in stage_tables.items() if issubclass(table, ModelTable)]
+    given = [key for key in (*model_tables(), *roots) if document.data.get(key) is not None]
+    *others, deployed = given or [""]
+    if not deployed:
+        yield Problem(
+            "teacher",
+            "is missing; a recipe trains a `teacher: {family: NAME}`, or takes a model that edgetl "
+            "saved, `model: {path: FOLDER}`",
+        )
+    elif deployed == "student" and not others:
+        yield Problem(
+            "student",
+            "has no teacher to learn from; add `teacher: {family: NAME}`",
+            document.line(("student",)),
+        )
+    elif others and given != ["teacher", "student"]:
+        named = " and ".join(f"`{key}`" for key in others)
+        yield Problem(
+            deployed,
+            f"takes the place of {named}, which the recipe has as well; remove one or the other",
+            document.line((deployed,)),
+        )
 
 
 def _others(
@@ -170,14 +211,6 @@ def _others(
     """Return the tables that an unknown key of table `name` may have been meant for."""
     others = {other: table for other, table in known.items() if other != name}
     return {**selection.elsewhere(), **others}
-
-
-def _models(recipe: Recipe | None) -> Iterator[tuple[str, TeacherTable | StudentTable]]:
-    """Yield the key and the table of every model."""
-    if recipe is not None:
-        yield "teacher", recipe.teacher
-        if recipe.student is not None:
-            yield "student", recipe.student
 
 
 def _load_named(
@@ -225,6 +258,6 @@ def _recipe_path(name: str) -> tuple[Path, str]:
 
 def _suggest(name: str, known: Mapping[str, Path]) -> str:
     folded = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=1)
-    hint = f"did you mean '{folded[close[0]]}'? " if close else ""
+    close = closest(name.lower(), folded)
+    hint = f"did you mean '{folded[close]}'? " if close else ""
     return f"{hint}known: {', '.join(sorted(known)) or 'none'}"

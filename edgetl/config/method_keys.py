@@ -1,12 +1,11 @@
 """Recipe tables whose keys depend on the method that one of their keys names.
 
 Such a table has the keys of its stage, those of the task, and those of the method. So a key of
-another method is an unknown key, and the error can say which method it belongs to.
+another method is an unknown key, and the error names the method it belongs to.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
@@ -14,15 +13,15 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BeforeValidator, Field, create_model
 
 from edgetl.config.table import Table
-from edgetl.types import Task
+from edgetl.errors import closest
 
 
 class Method(Protocol):
     """A plug-in that adds keys to a recipe table."""
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
-        """Tasks that it supports."""
+    def tasks(self) -> tuple[str, ...] | None:
+        """Names of the tasks that it supports; None for all."""
 
     @property
     def options(self) -> type[Table]:
@@ -41,14 +40,16 @@ class MethodKeys:
     """Returns the names of all methods."""
     load: Callable[[str], Method]
     """Returns the method of a name."""
-    task_table: Callable[[Task], type[Table]]
+    tasks: Callable[[], Sequence[str]]
+    """Returns the names of all tasks."""
+    task_table: Callable[[str], type[Table]]
     """Returns the keys that a task adds, whatever the method."""
-    default: Callable[[Task], str]
+    default: Callable[[str], str]
     """Returns the method of recipes that name none."""
 
-    def names_for(self, task: Task) -> list[str]:
+    def names_for(self, task: str) -> list[str]:
         """Return the names of the methods that support `task`."""
-        return [name for name in self.names() if task in self.load(name).tasks]
+        return [name for name in self.names() if supports(self.load(name), task)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,18 @@ class Selection:
 
     table: type[Table]
     problem: str = ""
-    """What is wrong with the name of the method; the table then has the keys of all."""
+    """The problem with the name of the method; the table then has the keys of all methods."""
     elsewhere: Callable[[], Mapping[str, type[Table]]] = dict
-    """Returns the keys of other methods and tasks, by what a recipe would have to say for them."""
+    """Returns the keys of other methods and tasks, by the setting that a recipe needs for them."""
+
+
+def supports(method: Method, task: str) -> bool:
+    """Return whether `method` may be named in a recipe for `task`."""
+    return method.tasks is None or task in method.tasks
 
 
 def select(
-    stage_table: type[Table], keys: MethodKeys, task: Task | None, given: object
+    stage_table: type[Table], keys: MethodKeys, task: str | None, given: object
 ) -> Selection:
     """Return the keys that a recipe's table may have.
 
@@ -85,7 +91,7 @@ def select(
         others = {each: keys.load(each).options for each in keys.names() if each != chosen}
         return {
             **{f"{keys.key}: {each}": options for each, options in others.items()},
-            **{f"task: {each}": keys.task_table(each) for each in Task if each is not task},
+            **{f"task: {each}": keys.task_table(each) for each in keys.tasks() if each != task},
         }
 
     return Selection(_with_keys_of(chosen, stage_table, keys, task), elsewhere=elsewhere)
@@ -93,29 +99,30 @@ def select(
 
 def every_table(stage_table: type[Table], keys: MethodKeys) -> Iterator[type[Table]]:
     """Yield the table of each method for each task that it supports, for a schema."""
-    for task in Task:
+    for task in keys.tasks():
         for name in keys.names_for(task):
             yield _with_keys_of(name, stage_table, keys, task)
 
 
-def _name_problem(name: object, keys: MethodKeys, task: Task) -> str:
+def _name_problem(name: object, keys: MethodKeys, task: str) -> str:
     """Return why `name` is no method for `task`; empty if it is one."""
     if isinstance(name, str) and name in keys.names():
-        tasks = keys.load(name).tasks
-        if task in tasks:
+        method = keys.load(name)
+        if supports(method, task):
             return ""
-        what = f"{keys.noun} '{name}' is for {' and '.join(f'`task: {each}`' for each in tasks)}"
-        close = []
+        tasks = " and ".join(f"`task: {each}`" for each in method.tasks or ())
+        what = f"{keys.noun} '{name}' is for {tasks}"
+        close = ""
     else:
         what = f"unknown {keys.noun} {name!r}"
-        close = difflib.get_close_matches(str(name), keys.names_for(task), n=1)
-    hint = f" did you mean '{close[0]}'?" if close else ""
+        close = closest(str(name), keys.names_for(task))
+    hint = f" did you mean '{close}'?" if close else ""
     return f"{what};{hint} known for `task: {task}`: {', '.join(keys.names_for(task))}"
 
 
-def _with_keys_of(name: str, stage_table: type[Table], keys: MethodKeys, task: Task) -> type[Table]:
+def _with_keys_of(name: str, stage_table: type[Table], keys: MethodKeys, task: str) -> type[Table]:
     """Return the table of a recipe that names the method `name`, or none if it is the default."""
-    words = [*name.split("-"), task.value]
+    words = [*name.split("-"), task]
     description = stage_table.model_fields[keys.key].description
     literal: Any = Literal[name]
     if name == keys.default(task):
@@ -136,7 +143,7 @@ def _with_keys_of(name: str, stage_table: type[Table], keys: MethodKeys, task: T
 def _with_all_keys(stage_table: type[Table], keys: MethodKeys) -> type[Table]:
     """Return a table with the keys of all methods and tasks, for recipes without a usable name."""
     others = [keys.load(name).options for name in keys.names()]
-    others += [keys.task_table(task) for task in Task]
+    others += [keys.task_table(task) for task in keys.tasks()]
     fields: dict[str, Any] = {
         name: (field.annotation, field)
         for other in others

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from edgetl.config.table import Table
-from edgetl.types import Fact, Task
+from edgetl.types import Fact
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -72,8 +73,8 @@ class DataTable(Table):
     """Location of the labelled images, and how to split them."""
 
     path: str | None = None
-    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class; for
-    detection COCO, Pascal VOC or YOLO."""
+    """Folder or zip, relative to the recipe: `train/ val/ test/` or one folder per class, or label
+    files that edgetl knows; for detection COCO, Pascal VOC, YOLO or another known one."""
     synthetic: SyntheticData | None = None
     """Use synthetic images instead of `path`."""
     val: Fraction = 0.15
@@ -84,6 +85,9 @@ class DataTable(Table):
     """Seed of the stratified split."""
     exclude: tuple[str, ...] = ()
     """Files to ignore, as glob patterns relative to `path`."""
+    layout: str = ""
+    """File name in `edgetl/data/sources/`, where several layouts lie side by side, or labels that
+    edgetl does not read; empty to recognise it."""
     drop: tuple[Drop, ...] = ()
     """Kinds of unusable data to drop and report instead of refusing the whole folder."""
     repair: tuple[Repair, ...] = ()
@@ -121,6 +125,8 @@ class EvaluationTable(Table):
     """Folder or zip, relative to the recipe, laid out as for `data`; all splits are measured on."""
     exclude: tuple[str, ...] = ()
     """Files to ignore, as glob patterns relative to `path`."""
+    layout: str = ""
+    """As for `data`."""
     drop: tuple[Drop, ...] = ()
     """As for `data`; `duplicates` also drops images that are in `data`."""
     repair: tuple[Repair, ...] = ()
@@ -144,7 +150,14 @@ class InputTable(Table):
     """Position of the image in the letterbox."""
 
 
-class TeacherTable(Table):
+class ModelTable(Table):
+    """A model: where its chain begins, and the steps that refine it."""
+
+    refine: tuple[RefineEntry, ...] = ()
+    """Steps that change the model, in order, each `{stage: {options}}`."""
+
+
+class TeacherTable(ModelTable):
     """The pretrained model to fine-tune."""
 
     family: Name
@@ -152,14 +165,13 @@ class TeacherTable(Table):
     width: float = Field(default=1.0, gt=0.0, le=2.0)
     """Width multiplier of the channels."""
     weights: str = "imagenet"
-    """`imagenet` (torchvision's download), `none`, or a .pth / .safetensors file."""
+    """`imagenet` (torchvision's download), `none`, or a file that ends in .pth, .pt, .ckpt,
+    .pth.tar, .bin or .safetensors."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
-    refine: tuple[RefineEntry, ...] = ()
-    """Steps that change the trained model, in order, each `{stage: {options}}`."""
 
 
-class StudentTable(Table):
+class StudentTable(ModelTable):
     """The small model that is distilled from the teacher and deployed."""
 
     family: Name
@@ -170,8 +182,14 @@ class StudentTable(Table):
     """As for the teacher."""
     input: InputTable | None = None
     """Input of this network where it differs from the recipe's `input`."""
-    refine: tuple[RefineEntry, ...] = ()
-    """As for the teacher."""
+
+
+class SavedModelTable(ModelTable):
+    """A model that was trained elsewhere, to deploy in place of a teacher or a student."""
+
+    path: str
+    """Folder with a model as edgetl saves it, `model.json` and `model.safetensors`, relative to the
+    recipe."""
 
 
 class NmsTable(Table):
@@ -195,17 +213,22 @@ class Recipe(Table):
 
     name: Name
     """Name of the model, used in file names and reports."""
-    task: Task
-    """What the model predicts."""
+    task: str
+    """What the model predicts: name of a folder in `edgetl/tasks/`, or of a task that an installed
+    package provides."""
     data: DataTable
     unlabelled: UnlabelledTable | None = None
     """Images to adapt to; omit if there are none."""
     evaluation: EvaluationTable | None = None
-    """Images to evaluate on besides the test split of `data`; omit if there are none."""
+    """Images to evaluate on in addition to the test split of `data`; omit if there are none."""
     input: InputTable = InputTable()
-    teacher: TeacherTable
+    """Input of the teacher and the student; a saved `model` brings its own."""
+    teacher: TeacherTable | None = None
+    """Omit with `model`."""
     student: StudentTable | None = None
     """Omit to deploy the teacher itself."""
+    model: SavedModelTable | None = None
+    """A saved model, in place of `teacher` and `student`."""
     nms: NmsTable | None = None
     """Only for detectors; omit for the defaults."""
     calibration: Name = "balanced-256"
@@ -216,3 +239,24 @@ class Recipe(Table):
     """Seed of everything random except the split: initial weights, order, augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Training device; `auto` uses a GPU if there is one."""
+
+
+def model_tables() -> dict[str, type[ModelTable]]:
+    """Return the tables of the fixed part that describe models, by their keys in its order."""
+    return {
+        name: kind
+        for name, field in Recipe.model_fields.items()
+        for kind in get_args(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, ModelTable)
+    }
+
+
+def models_of(recipe: Recipe, tables: Mapping[str, Table]) -> dict[str, ModelTable]:
+    """Return the models of a recipe by their keys, each after its teacher.
+
+    Args:
+        recipe: The fixed part.
+        tables: Those of its stages, among them the models that stages of other packages read.
+    """
+    named = {**dict(recipe), **tables}
+    return {name: table for name, table in named.items() if isinstance(table, ModelTable)}

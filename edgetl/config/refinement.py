@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from edgetl.config.check import check_table
 from edgetl.config.recipe import RefineEntry
 from edgetl.config.table import Table
 from edgetl.config.yaml_file import Document, Place, dotted
-from edgetl.errors import Problem
+from edgetl.errors import Problem, closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,6 @@ def check_refinements(
 
 
 def _unknown(name: str, tables: Mapping[str, type[Table]]) -> str:
-    close = difflib.get_close_matches(name, tables, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    close = closest(name, tables)
+    hint = f"did you mean '{close}'? " if close else ""
     return f"unknown refining stage '{name}'; {hint}known: {', '.join(sorted(tables)) or 'none'}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from edgetl.config.candidate import Variant
 from edgetl.config.limits import Limits
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
+from edgetl.errors import closest
 from edgetl.plugins import ENGINES
 from edgetl.runtime import engines
 from edgetl.types import Precision
@@ -22,8 +22,8 @@ def _check_engine(key: str) -> str:
     name, _, provider = key.partition("@")
     formats = ENGINES.names()
     if name not in formats:
-        close = difflib.get_close_matches(name, formats, n=1)
-        hint = f"did you mean '{close[0]}{key.removeprefix(name)}'? " if close else ""
+        close = closest(name, formats)
+        hint = f"did you mean '{close}{key.removeprefix(name)}'? " if close else ""
         raise ValueError(f"unknown format '{name}'; {hint}known: {', '.join(formats)}")
     ENGINES.load(name)
     if provider == engines.CPU:

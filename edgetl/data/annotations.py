@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """What is known of the images of a dataset, in the order of its files."""
+    """The sizes and boxes of the images of a dataset, in the order of its files."""
 
     sizes: NDArray[np.int32]
     """Shape `(N, 2)`, height and width of the upright images, pixels."""
@@ -53,7 +53,7 @@ class Annotations:
 
     def write(self, path: Path) -> None:
         """Write the table; the same arrays give the same bytes."""
-        # Entries of numpy's zip carry no time.
+        # numpy's zip entries have no modification time.
         np.savez(path, **{name: getattr(self, name) for name in self.__slots__})
 
     def row(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:

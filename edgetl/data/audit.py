@@ -10,7 +10,7 @@ from unicodedata import normalize
 from edgetl.config.recipe import Accept, Drop
 from edgetl.data.box_lint import BoxLint
 from edgetl.data.findings import FIX_FOLDERS, Allowed, DroppedItem, Finding, refuse
-from edgetl.data.sources import Listing, Sample
+from edgetl.data.listing import BY_FOLDERS, Listing, Sample
 from edgetl.data.splits import SplitPolicy, divide
 from edgetl.types import LabelKind, Split
 
@@ -74,6 +74,13 @@ def examine(
     ]
     dropped.extend(lint.dropped if lint else ())
     findings = [*_check_names(listing), *(lint.findings if lint else ())]
+    # The problems of boxes went through `lint`.
+    findings.extend(_label_findings(listing, allowed))
+    dropped.extend(
+        DroppedItem(problem.example, problem.drop, problem.title)
+        for problem in listing.problems
+        if problem.drop in allowed.drop
+    )
     if unreadable and Drop.UNREADABLE not in allowed.drop:
         findings.append(
             Finding(
@@ -120,7 +127,7 @@ def _check_names(listing: Listing) -> list[Finding]:
     """Return the problems of class names."""
     findings = []
     fix_names = FIX_FOLDERS
-    if listing.label_kind is LabelKind.BOXES:
+    if listing.named_in != BY_FOLDERS:
         fix_names = f"fix the class names in {listing.named_in}"
     alike: dict[str, list[str]] = defaultdict(list)
     spellings: dict[str, list[str]] = defaultdict(list)
@@ -140,10 +147,35 @@ def _check_names(listing: Listing) -> list[Finding]:
     if odd:
         title = "class name with characters that cannot be printed"
         findings.append(Finding(title, odd, None, fix=fix_names))
-    if listing.unlabelled:
+    if listing.unlabelled and listing.named_in != BY_FOLDERS:
+        title = f"image without a class in {listing.named_in}"
+        fix = f"add its class, or exclude it with `data: {{exclude: [{_pattern(listing)}]}}`"
+        findings.append(Finding(title, listing.unlabelled, None, fix=fix))
+    elif listing.unlabelled:
         title = "image outside of any class folder"
         findings.append(Finding(title, listing.unlabelled, None, fix=FIX_FOLDERS))
     return findings
+
+
+def _pattern(listing: Listing) -> str:
+    """Return a pattern that excludes images without labels, if they have a folder of their own."""
+    folders = {name.rpartition("/")[0] for name in listing.unlabelled}
+    used = {sample.name.rpartition("/")[0] for sample in listing.samples}
+    if "" in folders or folders & used or len(folders) > 1:
+        return "..."
+    return f"'{min(folders)}/*'"
+
+
+def _label_findings(listing: Listing, allowed: Allowed) -> list[Finding]:
+    """Return the problems of label files that name the class of each image."""
+    examples: dict[tuple[str, Drop | None, str], list[str]] = defaultdict(list)
+    for problem in listing.problems:
+        if problem.drop not in allowed.drop:
+            examples[problem.title, problem.drop, problem.fix].append(problem.example)
+    return [
+        Finding(title, tuple(texts), drop, fix=fix)
+        for (title, drop, fix), texts in examples.items()
+    ]
 
 
 def _copies(samples: Sequence[Sample], contents: Mapping[str, str]) -> list[list[Sample]]:
@@ -270,7 +302,7 @@ def _settle_classes(
             incomplete.append(f"{name} ({_images(total)}): none in {', '.join(lacking)}")
     classes, dropped = listing.classes, []
     what = "boxes" if of_boxes else "images"
-    # Of images that are only measured on, the classes come from elsewhere.
+    # Images that are only measured on take their classes from another dataset.
     few = policy.only is not None and Accept.MISSING_CLASSES in allowed.accept
     if empty and (few or Drop.EMPTY_CLASSES in allowed.drop):
         dropped = [DroppedItem(name, Drop.EMPTY_CLASSES, f"no {what}") for name in empty]

@@ -1,8 +1,8 @@
 """Augmented views of an image as a pure function of (image, view number, seed).
 
-A view is described without any size: where its points lie in the upright source image, what is
-occluded and how colours change. Each network input maps that through its own fit, so a teacher at
-224 px and a student at 96 px see the same crop of the same image.
+A view is described independently of any size: where its points are in the upright source image,
+what is occluded and how colours change. Each network input applies its own fit, so that a teacher
+at 224 px and a student at 96 px see the same crop of the same image.
 
 A view has the frame of its image: the same shape, filled by a part of the image. Points are
 fractions of the frame's sides, from the top left.
@@ -24,12 +24,12 @@ from edgetl.runtime.preprocess import Preprocess, place
 
 @dataclass(frozen=True, slots=True)
 class _Strength:
-    """The ranges that a level draws from."""
+    """The ranges of a level's random parameters."""
 
     smallest_area: float = 1.0
     """Of the crop, fraction."""
     widest_ratio: float = 1.0
-    """Of the crop's width to its height, as a multiple of the image's, and the inverse."""
+    """Largest aspect ratio of the crop, as a multiple of the image's; its inverse is the least."""
     degrees: float = 0.0
     colour: float = 0.0
     """Brightness, contrast and saturation are multiplied by 1 plus or minus this."""
@@ -62,17 +62,17 @@ class View:
     """One view of an image, for inputs of any size and fit."""
 
     crop: Box = (0.0, 0.0, 1.0, 1.0)
-    """The part of the image, once it is rotated, that fills the frame."""
+    """The part of the rotated image that fills the frame."""
     degrees: float = 0.0
     """Counter-clockwise turn of the image about its centre."""
     mirrored: bool = False
-    """Left to right, after the crop."""
+    """Horizontally, after the crop."""
     brightness: float = 1.0
     contrast: float = 1.0
     saturation: float = 1.0
     """Multiples, applied in this order."""
     erased: Box | None = None
-    """A patch of the view that shows nothing."""
+    """An erased patch of the view."""
 
     @property
     def recolours(self) -> bool:
@@ -81,19 +81,19 @@ class View:
 
     @property
     def moves(self) -> bool:
-        """Whether pixels lie elsewhere than in the image, mirroring aside."""
+        """Whether pixels move with respect to the image, apart from mirroring."""
         return bool(self.degrees) or self.crop != (0.0, 0.0, 1.0, 1.0)
 
 
 def view_number(level: Level, limit: int | None, *, content: str, seed: int, epoch: int) -> int:
-    """Return which view of an image an epoch shows.
+    """Return the number of the view of an image in an epoch.
 
-    With the two views of `flip` it is drawn for each image and epoch; otherwise epochs take the
+    With the two views of `flip` it is random for each image and epoch; otherwise epochs take the
     views in turn.
 
     Args:
         level: How much images vary.
-        limit: How many views there may be; None for a new one in every epoch.
+        limit: Maximum number of views; None for a new one in every epoch.
         content: SHA-256 of the image.
         seed: Of the training.
         epoch: Counted from 0.
@@ -102,7 +102,7 @@ def view_number(level: Level, limit: int | None, *, content: str, seed: int, epo
     if count is None:
         return epoch
     if level is Level.FLIP:
-        # The leading 3 keeps these streams apart from others of the same seed.
+        # The leading 3 separates these streams from others with the same seed.
         return int(_rng(3, seed, epoch, int(content, 16)).integers(count))
     return epoch % count
 
@@ -112,7 +112,7 @@ def make_view(level: Level, number: int, *, content: str, seed: int) -> View:
 
     Args:
         level: How much images vary.
-        number: Of the view, from 0; with `flip` 0 is the image as it is and 1 its mirror image.
+        number: Of the view, from 0; with `flip` 0 is the unchanged image and 1 its mirror image.
         content: SHA-256 of the image.
         seed: Of the training.
     """
@@ -142,13 +142,13 @@ def show_view(
     Args:
         image: The image fitted to the input, shape `(3, H, W)`, uint8; fastest when its memory is
             channels-last. Not changed.
-        view: What to show.
-        preprocess: How the image was fitted. Its border stays as it is; what the fit cut away
-            shows as its grey level.
+        view: The view to show.
+        preprocess: How the image was fitted. Its border is unchanged; parts that the fit cut off
+            have the grey level of the border.
         source_size: Height and width of the upright source image, pixels.
 
     Returns:
-        Shape `(3, H, W)`, uint8; `image` itself where nothing changes.
+        Shape `(3, H, W)`, uint8; `image` itself if nothing changes.
     """
     if view == View():
         return image
@@ -197,11 +197,11 @@ def _to_part(
 ) -> tuple[float, float, float, float, float, float]:
     """Return the map from pixels of the view to pixels of the image, both counted from `origin`.
 
-    Pixel ``(x, y)`` of the view shows ``(a x + b y + c, d x + e y + f)`` of the image. It is turned
-    about its centre in widths of the source image, so that right angles stay right.
+    Pixel ``(x, y)`` of the view shows ``(a x + b y + c, d x + e y + f)`` of the image. The rotation
+    is about the centre, in units of the source image's width, so that right angles are preserved.
 
     Args:
-        view: What it shows.
+        view: The view.
         frame: Left, top, width and height of the image on the input, pixels.
         origin: Left and top, pixels of the input.
         aspect: Height of the source image in its widths.
@@ -216,7 +216,7 @@ def _to_part(
     b = -sine * aspect * (bottom - top) * width / height
     d = sine / aspect * (right - left) * height / width
     e = cosine * (bottom - top)
-    # The top left of the frame shows that of the crop, turned.
+    # The top left of the frame shows that of the rotated crop.
     u, v = left - _HALF, top - _HALF
     corner_x = x + (cosine * u - sine * aspect * v + _HALF) * width
     corner_y = y + (sine / aspect * u + cosine * v + _HALF) * height
@@ -244,9 +244,9 @@ def _cropped(part: Image.Image, crop: Box) -> Image.Image:
 
 
 def _recoloured(image: Image.Image, view: View) -> Image.Image:
-    """Return the image with other brightness, contrast and saturation, as `PIL.ImageEnhance` does.
+    """Return the image with changed brightness, contrast and saturation, like `PIL.ImageEnhance`.
 
-    Each blends the image with one that lacks what is changed: black, its mean grey, its greys.
+    Each blends the image with a degenerate one: black, its mean grey, and its greyscale image.
     """
     if view.brightness != 1.0:
         image = Image.blend(Image.new("RGB", image.size), image, view.brightness)

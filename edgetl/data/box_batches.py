@@ -30,10 +30,10 @@ from edgetl.runtime.preprocess import Preprocess, place
 from edgetl.types import Split
 
 NO_BOX = -1
-"""Label of the rows that fill up images with fewer boxes than others of their batch."""
+"""Label of the padding rows of images with fewer boxes than others in their batch."""
 
 _RELEASE_BYTES = 64 << 20
-"""Images read before their mapped pages are given back."""
+"""Images read before their mapped pages are released."""
 _DRAWS_PER_IMAGE = 3
 
 
@@ -53,20 +53,20 @@ class BoxBatch:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """How many of some boxes no training sees, however the images are varied; without crowds."""
+    """Numbers of boxes that training cannot see, whatever the augmentation; without crowds."""
 
     total: int
-    """With those that are seen."""
+    """All boxes, including those that are seen."""
     too_small: int
-    """A side of them is shorter than `MIN_SIDE` pixels of the input."""
+    """Boxes with a side shorter than `MIN_SIDE` pixels of the input."""
     cropped: int
-    """Large enough, but too much of them lies outside of the input."""
+    """Boxes that are large enough, but lie too far outside of the input."""
 
 
 def count_unseen(
     truths: Sequence[Truth], sizes: Sequence[tuple[int, int]], preprocess: Preprocess
 ) -> Unseen:
-    """Count what is lost when images are fitted to the input.
+    """Count the boxes that are lost when images are fitted to the input.
 
     Args:
         truths: The boxes of each image.
@@ -80,7 +80,7 @@ def count_unseen(
         total, seen = total + len(fitted), seen + len(kept)
         too_small += int((fitted[:, 2:] - fitted[:, :2] < MIN_SIDE).any(axis=1).sum())
     if preprocess.fit != "crop":
-        too_small = total - seen  # also those of which the rounding of the border takes a part
+        too_small = total - seen  # including those clipped by the rounded border
     return Unseen(total, too_small, total - seen - too_small)
 
 
@@ -113,7 +113,7 @@ class PlacedImages:
         return len(self._truths)
 
     def __getitem__(self, index: int) -> Placed:
-        """Return an image; its pixels are a view of the mapping. Boxes of crowds are left out."""
+        """Return an image; its pixels are a view of the mapping. Boxes of crowds are omitted."""
         height, width = self._sizes[index]
         truth = self._truths[index]
         fitted, around = _fitted(truth, height, width, self._dataset.preprocess)
@@ -136,7 +136,7 @@ class PlacedImages:
         return int(self._items[index].sha256, 16)
 
     def release(self) -> None:
-        """Give mapped pages back once many were read."""
+        """Release mapped pages after many were read."""
         if self._unreleased_bytes > _RELEASE_BYTES:
             self._unreleased_bytes = 0
             self._dataset.release()
@@ -146,10 +146,9 @@ class BoxBatches:
     """Shuffled and augmented batches of the training images, the same for the same seed and epoch.
 
     A sample is a pure function of its image, its partners in mosaic and mixup, the number of the
-    view and the seed, described in fractions, so that inputs of other sizes show the same. Which
-    images are partners depends on these and on how many images there are. The images that do not
-    fill a last batch sit out this epoch, unless they would be all there are. Images without boxes
-    take part.
+    view and the seed, described in fractions, so that inputs of other sizes show the same. The
+    partners depend on these and on the number of images. An incomplete last batch is dropped in
+    this epoch, unless it is the only one. Images without boxes are included.
     """
 
     def __init__(
@@ -167,13 +166,12 @@ class BoxBatches:
 
         Args:
             dataset: Its training images are shown.
-            batch_size: Images a batch.
-            seed: Of order and changes.
+            batch_size: Images per batch.
+            seed: Of order and augmentation.
             variation: How much images vary.
-            views: How many views of an image there are, shown in turn; None shows a new one in
-                every epoch.
+            views: Number of views per image, shown in turn; None for a new one in every epoch.
             no_aug_from: First epoch without mosaic and mixup; None has none.
-            threads: That make samples ahead of the reader; with 0 the reader makes them.
+            threads: Number of prefetching threads; with 0 the reader makes the samples.
         """
         self._images = PlacedImages(dataset, Split.TRAIN)
         self._batch_size = batch_size
@@ -200,7 +198,7 @@ class BoxBatches:
                 yield self._batch(batch, epoch)
 
     def _sample(self, epoch: int, index: int) -> Scene:
-        # The leading 1 keeps these streams apart from the one of the order.
+        # The leading 1 separates these streams from that of the order.
         view = epoch if self._views is None else epoch % self._views
         rng = _rng(1, self._seed, view, self._images.content(index))
         variation = self._variation
@@ -228,7 +226,7 @@ class BoxBatches:
 def plain_batches(
     dataset: Dataset, split: Split, *, batch_size: int
 ) -> Iterator[tuple[int, BoxBatch]]:
-    """Yield all images of a split in order, unchanged, with the position of each batch's first."""
+    """Yield all images of a split in order, unchanged, with the position of each batch's start."""
     images = PlacedImages(dataset, split)
     size, pad = dataset.size, dataset.preprocess.pad
     for start in range(0, len(images), batch_size):

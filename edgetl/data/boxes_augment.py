@@ -1,7 +1,7 @@
 """Random changes to images with boxes: mosaic, mixup, scale and shift, mirror, colour.
 
 Everything is drawn with one primitive, `draw`, which puts an image at any scale anywhere on the
-input and says what became of its boxes. Letters: H, W of an image, S side of the square input, T
+input and returns its remaining boxes. Letters: H, W of an image, S side of the square input, T
 boxes.
 """
 
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MIN_SHARE = 0.25
-"""A box is dropped where less than this fraction of it is left after cutting: what remains seldom
-shows what it is."""
+"""A box is dropped if less than this fraction of it is left after cutting, because the rest rarely
+shows the object."""
 MIN_SIDE = 2.0
-"""A box is dropped where a side is shorter than this many pixels of the input after cutting."""
+"""A box is dropped if a side is shorter than this many pixels of the input after cutting."""
 
 NUM_DRAWS = 12
-"""Random numbers that `change` reads, whatever they decide."""
+"""Random numbers that `change` always reads."""
 
 _HALF = 0.5
 _CENTRE = (0.3, 0.7)
@@ -58,8 +58,8 @@ class Placed:
     """Pixels of the input."""
     top: int
     frame: tuple[float, float, float, float]
-    """Left, top, width and height of the whole upright image on the input, pixels; where a fit cuts
-    the image it reaches beyond `scene`."""
+    """Left, top, width and height of the whole upright image on the input, pixels; if a fit cuts
+    the image, it extends beyond `scene`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +67,25 @@ class Variation:
     """How much images with boxes vary."""
 
     flip: bool = False
-    """Mirror half of them left to right."""
+    """Mirror half of them horizontally."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest size, as a multiple."""
     shift: float = 0.0
-    """Largest way to each side, as a fraction of the input, beside what scaling leaves open."""
+    """Largest shift to each side, as a fraction of the input, in addition to the scaling's."""
     hue: float = 0.0
     """Degrees to each side."""
     saturation: float = 0.0
-    """Colours are multiplied by 1 plus or minus this."""
+    """Saturation is multiplied by 1 plus or minus this."""
     brightness: float = 0.0
-    """All is multiplied by 1 plus or minus this."""
+    """Brightness is multiplied by 1 plus or minus this."""
     mosaic: float = 0.0
     """Probability that four images share the input."""
     mixup: float = 0.0
-    """Probability that a second image shines through."""
+    """Probability that a second image is blended in."""
 
     @property
     def num_partners(self) -> int:
-        """Number of other images that `change` is given: three for a mosaic, one for mixup."""
+        """Number of other images that `change` takes: three for a mosaic, one for mixup."""
         return 4 if self.mosaic or self.mixup else 0
 
 
@@ -114,13 +114,13 @@ def change(
     """Return one training sample of `size` x `size` pixels.
 
     Args:
-        first: The image whose turn it is.
-        partners: `variation.num_partners` others: three for a mosaic, then one to mix in.
-        variation: How much it varies.
+        first: The image of this sample.
+        partners: `variation.num_partners` others: three for a mosaic, then one for mixup.
+        variation: How much the sample varies.
         draws: Shape `(NUM_DRAWS + 3 * (1 + len(partners)),)`, in [0, 1): first those of the
             sample, then three of each image.
         size: Side of the input, pixels.
-        pad: Grey level where no image is.
+        pad: Grey level of the background.
     """
     own = draws[NUM_DRAWS:].reshape(-1, 3)
     if draws[0] < variation.mosaic:
@@ -138,13 +138,13 @@ def change(
 def move(
     image: Placed, variation: Variation, draws: NDArray[np.float64], *, size: int, pad: int
 ) -> Scene:
-    """Return the input with an image that was scaled about its middle and shifted.
+    """Return the input with an image that was scaled about its centre and shifted.
 
     Both are relative to the frame of the image, so inputs of every size and fit show the same part.
 
     Args:
-        image: What to draw.
-        variation: Its scale and shift.
+        image: The image to draw.
+        variation: Ranges of its scale and shift.
         draws: Three: for the scale and the two shifts.
         size: Side of the input, pixels.
         pad: Grey level around the image.
@@ -173,16 +173,16 @@ def mosaic(
 ) -> Scene:
     """Return four images on one input, each in one quarter (Bochkovskiy et al. 2020, section 3.3).
 
-    An image larger than its quarter shows a random part of itself, a smaller one lies somewhere in
-    it. The boxes are cut where their quarter ends.
+    A random part of an image larger than its quarter is shown; a smaller image has a random
+    position in it. Boxes are clipped to their quarter.
 
     Args:
         scenes: Four.
-        scales: Smallest and largest size, as a multiple of what the input holds.
-        draws: Two, for the point where they meet.
-        own: Shape `(4, 3)`: for the scale and the place of each.
+        scales: Smallest and largest size, as a multiple of the image's size on the input.
+        draws: Two, for the point where the images meet.
+        own: Shape `(4, 3)`: for scale and position of each.
         size: Side of the input, pixels.
-        pad: Grey level where no image is.
+        pad: Grey level of the background.
     """
     low, high = _CENTRE
     x, y = (round(size * (low + (high - low) * draw)) for draw in draws.tolist())
@@ -221,7 +221,7 @@ def mix(first: Scene, second: Scene) -> Scene:
 
 
 def mirror(scene: Scene) -> Scene:
-    """Return the scene left to right."""
+    """Return the scene mirrored horizontally."""
     width = scene.pixels.shape[1]
     boxes = scene.boxes.copy()
     boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
@@ -229,13 +229,13 @@ def mirror(scene: Scene) -> Scene:
 
 
 def recolour(scene: Scene, variation: Variation, draws: NDArray[np.float64]) -> Scene:
-    """Return the scene with other hue, saturation and brightness; greys stay grey.
+    """Return the scene with changed hue, saturation and brightness; greys stay grey.
 
-    One 3 x 3 matrix does all three, in a tenth of the time that a way through HSV takes.
+    One 3 x 3 matrix does all three, in a tenth of the time that a conversion to HSV takes.
 
     Args:
         scene: Not changed.
-        variation: How far each may go.
+        variation: Range of each.
         draws: Three, in the order of the summary.
     """
     if not (variation.hue or variation.saturation or variation.brightness):
@@ -263,11 +263,11 @@ def draw(
 
     Args:
         canvas: Shape `(S, S, 3)`; changed.
-        scene: What to draw.
+        scene: The scene to draw.
         scale: Above zero.
-        left: Of the scene's left border, pixels of the canvas; may lie outside.
+        left: Of the scene's left border, pixels of the canvas; may be outside.
         top: Of its upper border.
-        clip: Where on the canvas it may be seen.
+        clip: The part of the canvas to draw on.
     """
     height, width = scene.pixels.shape[:2]
     x0, x1 = max(clip[0], round(left)), min(clip[2], round(left + width * scale))
@@ -292,9 +292,9 @@ def draw(
 def keep_seen(
     boxes: NDArray[np.float32], labels: NDArray[np.int64], seen: Rectangle
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return boxes cut to what is seen, and their labels, without those that lost too much.
+    """Return boxes clipped to the visible part, and their labels, without those that lost too much.
 
-    A box is dropped where less than `MIN_SHARE` of it or a side below `MIN_SIDE` is left.
+    A box is dropped if less than `MIN_SHARE` of it or a side below `MIN_SIDE` is left.
     """
     x0, y0, x1, y1 = seen
     low, high = np.array([[x0, y0, x0, y0], [x1, y1, x1, y1]], np.float32)
@@ -309,7 +309,7 @@ def _resampled(
     pixels: NDArray[np.uint8], window: tuple[float, float, float, float], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Return a part of `pixels`, left, top, right, bottom, at `size`, width and height."""
-    # Only what is needed is copied to Pillow: the window with a border for the filter.
+    # Only the window, with a border for the filter, is copied to Pillow.
     column, row = max(0, int(window[0]) - 2), max(0, int(window[1]) - 2)
     part = pixels[row : math.ceil(window[3]) + 2, column : math.ceil(window[2]) + 2]
     box = (window[0] - column, window[1] - row, window[2] - column, window[3] - row)
@@ -318,7 +318,7 @@ def _resampled(
 
 
 def _scale(draw: float, scales: tuple[float, float]) -> float:
-    """Return a scale whose logarithm is uniform: as often half as large as twice."""
+    """Return a scale whose logarithm is uniform, so that half is as frequent as double."""
     low, high = scales
     return low * math.exp(draw * math.log(high / low))
 

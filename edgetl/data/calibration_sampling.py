@@ -1,4 +1,4 @@
-"""Which images calibrate an int8 file."""
+"""Sampling of the images that calibrate an int8 file."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from edgetl.errors import DataError
 
 
 def sample_calibration(labels: NDArray[np.int64], calibration: Calibration) -> NDArray[np.int64]:
-    """Return positions of the images that calibrate, in the order they were chosen.
+    """Return positions of the calibration images, in the order of sampling.
 
-    `random` takes the first of a seeded shuffle. `balanced` deals them to the classes in turn, so
-    that every beginning of the list is as balanced as can be; a class that runs out is passed over.
+    `random` takes the first of a seeded shuffle. `balanced` takes one of each class in turn, so
+    that every prefix of the list is as balanced as possible; a class that runs out is skipped.
     The shuffle is the stable order of raw PCG64 words, the same in every version of numpy.
 
     Args:
         labels: Class of every image of the split, shape `(N,)`.
-        calibration: Count, choice and seed.
+        calibration: Count, sampling and seed.
 
     Returns:
         Distinct positions in `labels`, shape `(calibration.count,)`.
 
     Raises:
-        DataError: If the split has fewer images than are asked for.
+        DataError: If the split has too few images.
     """
     if calibration.count > len(labels):
         raise DataError(
-            f"calibration '{calibration.name}' wants {calibration.count:,} images of the "
+            f"calibration '{calibration.name}' needs {calibration.count:,} images of the "
             f"{calibration.split} split, which has {len(labels):,}",
             remedy=f"set `count: {len(labels)}` or less in calibration/{calibration.name}.yaml",
         )
@@ -40,7 +40,7 @@ def sample_calibration(labels: NDArray[np.int64], calibration: Calibration) -> N
 
 
 def _turns(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each element how many earlier ones have its label; shape as `labels`."""
+    """Return for each element how many earlier ones have its label; same shape as `labels`."""
     turns = np.empty_like(labels)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

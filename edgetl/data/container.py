@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import translate
 from pathlib import Path
 from typing import Protocol
@@ -19,17 +19,27 @@ MAX_FILE_BYTES = 1 << 28
 """Largest file that is read, 256 MiB; larger ones are zip bombs or not images."""
 
 _ENCRYPTED = 0x1
+_UTF8 = 0x800
+_ZIP_ENCODING = "cp437"
+_CHINESE, _COMMON_CHINESE = "gbk", "gb2312"
+_SYSTEM_ENCODINGS = ("utf-8", _CHINESE)
+_MOST = 0.5
 
 
 class Container(Protocol):
     """Files by POSIX path; safe to read from several threads."""
 
-    files: tuple[str, ...]
-    """Sorted."""
-    folders: tuple[str, ...]
-    """Sorted, including empty ones, without the root."""
-    excluded: tuple[str, ...]
-    """Existing files that are not listed; sorted."""
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Sorted."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Sorted, including empty ones, without the root."""
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Existing files that are not listed; sorted."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
@@ -118,11 +128,15 @@ class ZipContainer:
             ) from error
         self._entries: dict[str, zipfile.ZipInfo] = {}
         folders: set[str] = set()
+        decode = _name_decoder(self._zip.infolist())
         for entry in self._zip.infolist():
             _check_entry(path, entry, table)
-            name = entry.filename.rstrip("/")
+            stated = _plain_path(decode(entry))
+            name = stated.rstrip("/")
+            if not name:
+                continue  # the root itself
             folders.update(_parents(name))
-            if entry.is_dir():
+            if stated.endswith("/"):
                 folders.add(name)
             elif name in self._entries:
                 raise DataError(
@@ -202,8 +216,8 @@ def _parents(name: str) -> Iterator[str]:
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo, table: str) -> None:
     """Refuse paths outside of the zip and encrypted entries."""
-    parts = entry.filename.rstrip("/").split("/")
-    if ".." in parts or "" in parts or "\\" in entry.filename or ":" in parts[0]:
+    parts = entry.filename.replace("\\", "/").rstrip("/").split("/")
+    if ".." in parts or "" in parts or ":" in parts[0]:
         raise DataError(
             f"'{path}' contains a file with the path '{entry.filename}', which leads outside",
             remedy="create the zip again with plain relative paths",
@@ -213,6 +227,50 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo, table: str) -> None:
             f"'{path}' is protected with a password ('{entry.filename}')",
             remedy=f"unpack it and set `{table}: {{path: ...}}` to the folder",
         )
+
+
+def _plain_path(name: str) -> str:
+    """Return a path without ``./``, with slashes for the backslashes of some Windows tools."""
+    slashed = name.replace("\\", "/")
+    parts = [part for part in slashed.split("/") if part not in {"", "."}]
+    return "/".join(parts) + "/" * (slashed.endswith("/") and bool(parts))
+
+
+def _name_decoder(entries: Sequence[zipfile.ZipInfo]) -> Callable[[zipfile.ZipInfo], str]:
+    """Return what decodes the names in a zip.
+
+    Names that are not marked as UTF-8 are CP437 by the format, and so `zipfile` reads them. Packing
+    tools write them in the encoding of their system all the same: UTF-8, or GBK in China. One that
+    decodes all names of a zip is taken; GBK only if its characters are common ones, as almost any
+    bytes are some of its rare ones.
+    """
+    unmarked = [
+        entry.filename.encode(_ZIP_ENCODING)
+        for entry in entries
+        if not entry.flag_bits & _UTF8 and not entry.filename.isascii()
+    ]
+    encoding = _ZIP_ENCODING
+    if unmarked:
+        encoding = next(filter(lambda name: _decodes(name, unmarked), _SYSTEM_ENCODINGS), encoding)
+
+    def decode(entry: zipfile.ZipInfo) -> str:
+        if entry.flag_bits & _UTF8:
+            return entry.filename
+        return entry.filename.encode(_ZIP_ENCODING).decode(encoding)
+
+    return decode
+
+
+def _decodes(encoding: str, names: Sequence[bytes]) -> bool:
+    try:
+        text = "".join(name.decode(encoding) for name in names)
+    except UnicodeDecodeError:
+        return False
+    if encoding != _CHINESE:
+        return True
+    beyond = [character for character in text if not character.isascii()]
+    common = sum(len(character.encode(_COMMON_CHINESE, "ignore")) > 0 for character in beyond)
+    return common >= _MOST * len(beyond)
 
 
 def _check_size(name: str, size_bytes: int) -> None:

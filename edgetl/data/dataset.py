@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgetl.data.annotations import Annotations
 from edgetl.data.findings import DroppedItem
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Fact, Role, Split, Task
+from edgetl.types import Fact, Role, Split
 
 INDEX_FILE = "index.json"
 ANNOTATIONS_FILE = "annotations.npz"
@@ -41,30 +41,30 @@ class Item:
     """Position of its class in the classes; for detection that of the rarest class on the image,
     the number of classes for an image without boxes."""
     sha256: str
-    """Of the file's content; of the drawing order for drawn images."""
+    """Of the file's content; for synthetic images, of the parameters of rendering."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is labelled on one image."""
+    """The labelled boxes of one image."""
 
     boxes: NDArray[np.float32]
-    """Shape `(T, 4)`, xyxy, pixels of the upright image, inside it and larger than nothing."""
+    """Shape `(T, 4)`, xyxy, pixels of the upright image, inside it, not empty."""
     labels: NDArray[np.int64]
     """Shape `(T,)`."""
     crowd: NDArray[np.bool_]
-    """Shape `(T,)`: a group that nobody told apart (COCO's iscrowd), which is neither trained on
-    nor counted as hit or miss."""
+    """Shape `(T,)`: a group labelled as one (COCO's iscrowd), which is neither trained on nor
+    counted as true or false positive."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetIndex:
-    """What is known of a dataset without its pixels, whatever network sees it."""
+    """A dataset without its pixels, independent of the network that sees it."""
 
-    task: Task
+    task: str
     role: Role
     has_boxes: bool
-    """Whether objects are labelled; not with images of other tasks, or without labels."""
+    """Whether objects are labelled; not for other tasks, or without labels."""
     classes: tuple[str, ...]
     items: Mapping[Split, tuple[Item, ...]]
     annotations: Annotations
@@ -74,7 +74,7 @@ class DatasetIndex:
         """Read the index in `folder`.
 
         Raises:
-            ValueError: If the files do not belong together.
+            ValueError: If the files contradict each other.
         """
         index = json.loads((folder / INDEX_FILE).read_text("utf-8"))
         if index["schema"] != _SCHEMA:
@@ -88,7 +88,7 @@ class DatasetIndex:
                 f"{ANNOTATIONS_FILE} {len(annotations.sizes)}"
             )
         return cls(
-            task=Task(index["task"]),
+            task=index["task"],
             role=Role(index["role"]),
             has_boxes=index["boxes"],
             classes=tuple(index["classes"]),
@@ -111,20 +111,20 @@ class DatasetIndex:
         return self.annotations.sizes[rows.start : rows.stop]
 
     def truths(self, split: Split) -> tuple[Truth, ...]:
-        """Return what is labelled on each image of a split.
+        """Return the boxes of each image of a split.
 
         Raises:
             ValueError: If no objects are labelled.
         """
         if not self.has_boxes:
-            raise ValueError(f"a dataset for {self.task} with role {self.role} holds no boxes")
+            raise ValueError(f"a dataset for {self.task} with role {self.role} has no boxes")
         return tuple(Truth(*self.annotations.row(row)) for row in self.rows(split))
 
 
 class Dataset:
     """A dataset as one network sees it: the images are mapped into memory and read-only.
 
-    Pages are read when they are touched and stay resident until the system or `release` takes them.
+    Pages are read when touched, and stay resident until the system or `release` frees them.
     """
 
     def __init__(
@@ -153,14 +153,14 @@ class Dataset:
         """Map the view in `folder`; costs no memory for images until they are read.
 
         Raises:
-            ValueError: If the files do not belong together.
+            ValueError: If the files contradict each other.
         """
         index = DatasetIndex.read(folder)
         images, mapping = _map_images(folder / IMAGES_FILE)
         num_items = sum(len(rows) for rows in index.items.values())
         if num_items != len(images):
             raise ValueError(
-                f"{INDEX_FILE} lists {num_items} images, {IMAGES_FILE} holds {len(images)}"
+                f"{INDEX_FILE} lists {num_items} images, {IMAGES_FILE} has {len(images)}"
             )
         preprocess = Preprocess(**json.loads((folder / VIEW_FILE).read_text("utf-8")))
         return cls(index, images, mapping, preprocess=preprocess)
@@ -181,8 +181,8 @@ class Dataset:
     def labels(self, split: Split) -> NDArray[np.int64]:
         """Return the class of each image of a split; shape `(N,)`, read-only by convention.
 
-        For detection it is the class on the image that has the fewest boxes in all the data, and
-        the number of classes for an image without boxes: good for balanced choices, nothing else.
+        For detection it is the image's class with the fewest boxes in all the data, or the number
+        of classes for an image without boxes; only for balanced sampling.
         """
         return self._labels[split]
 
@@ -191,7 +191,7 @@ class Dataset:
         return self._index.image_sizes(split)
 
     def truths(self, split: Split) -> tuple[Truth, ...]:
-        """Return what is labelled on each image of a split, in the order of `images`.
+        """Return the boxes of each image of a split, in the order of `images`.
 
         Raises:
             ValueError: If no objects are labelled.
@@ -204,14 +204,14 @@ class Dataset:
         return self._images[rows.start : rows.stop]
 
     def release(self) -> None:
-        """Give all mapped pages back; views stay good and read their pages again when touched."""
+        """Release all mapped pages; views stay valid and read their pages again when touched."""
         self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def write_index(  # noqa: PLR0913 - one keyword for each part of the files
     folder: Path,
     *,
-    task: Task,
+    task: str,
     role: Role = Role.DATA,
     classes: Sequence[str],
     items: Mapping[Split, Sequence[Item]],
@@ -223,19 +223,19 @@ def write_index(  # noqa: PLR0913 - one keyword for each part of the files
     """Write the files of an index, byte for byte the same for the same arguments.
 
     Args:
-        folder: Where to.
-        task: What the images are labelled for.
-        role: What the dataset is used for.
+        folder: The folder to write to.
+        task: Of the labels.
+        role: Of the dataset.
         classes: Their names, by label.
         items: The images of each split in the order of `images.npy`.
-        dropped: What was left out, and why.
+        dropped: Items that were dropped, with reasons.
         truths: The boxes labelled on each of them; None if no objects are labelled.
-        image_sizes: Height and width of each of them, upright, pixels; may be left out where all
-            have the size of the input.
-        preprocess: How the images were fitted, where `folder` is to be a view at once.
+        image_sizes: Height and width of each of them, upright, pixels; may be omitted if all have
+            the size of the input.
+        preprocess: How the images were fitted, if `folder` is also a view.
 
     Raises:
-        ValueError: If `truths` or `image_sizes` do not fit `items`, or nothing tells the sizes.
+        ValueError: If `truths` or `image_sizes` do not match `items`, or the sizes are unknown.
     """
     if preprocess is not None:
         write_view(folder, preprocess)
@@ -258,7 +258,7 @@ def write_index(  # noqa: PLR0913 - one keyword for each part of the files
     ).write(folder / ANNOTATIONS_FILE)
     index: dict[str, Fact] = {
         "schema": _SCHEMA,
-        "task": task.value,
+        "task": task,
         "role": role.value,
         "boxes": truths is not None,
         "classes": list(classes),
@@ -299,6 +299,6 @@ def _map_images(path: Path) -> tuple[NDArray[np.uint8], mmap.mmap]:
         offset = file.tell()
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     if dtype != np.uint8:
-        raise ValueError(f"{path.name} holds {dtype}, not uint8")
+        raise ValueError(f"{path.name} has {dtype}, not uint8")
     images: NDArray[np.uint8] = np.ndarray(shape, np.uint8, buffer=mapping, offset=offset)
     return images, mapping

@@ -36,7 +36,7 @@ class Images(Protocol):
         """
 
     def digest(self, digest_file: Callable[[Path], str]) -> str:
-        """Return what changes whenever an image, its name or its class does."""
+        """Return a digest that changes whenever an image, its name or its class does."""
 
     def content(self, name: str) -> str:
         """Return the SHA-256 of an image's content; equal images have equal contents.
@@ -60,24 +60,27 @@ class Images(Protocol):
         """
 
     def check(self, name: str) -> tuple[int, int]:
-        """Return height and width that `decode` gives, as cheaply as its format allows.
+        """Return height and width after decoding, as cheaply as the format allows.
 
         Raises:
             ImageError: If it cannot be decoded.
         """
 
     def boxes(self, name: str) -> tuple[Box, ...]:
-        """Return what is labelled on an image."""
+        """Return the labelled boxes of an image."""
 
 
 class StoredImages:
-    """The images of a folder or zip; labels are read when they are asked for."""
+    """The images of a folder or zip; labels are read on first use."""
 
-    def __init__(self, container: Container, called: str, task: TaskData, role: Role) -> None:
+    def __init__(
+        self, container: Container, called: str, task: TaskData, role: Role, *, layout: str
+    ) -> None:
         self._container = container
         self._called = called
         self._task = task
         self._role = role
+        self._layout = layout
 
     @cached_property
     def listing(self) -> Listing:
@@ -85,7 +88,7 @@ class StoredImages:
         if self._role is Role.UNLABELLED:
             return list_unlabelled(self._container, self._called)
         try:
-            return list_samples(self._container, self._called, self._task)
+            return list_samples(self._container, self._called, self._task, self._layout)
         except DataError as error:
             raise DataError(error.message, remedy=for_table(error.remedy, self._role)) from error
 
@@ -105,7 +108,7 @@ class StoredImages:
 
     def decode(self, name: str) -> NDArray[np.uint8]:
         """Return the pixels of a file; errors as `Images.decode`."""
-        from edgetl.runtime.preprocess import read_image
+        from edgetl.runtime.image_file import read_image
 
         return read_image(io.BytesIO(self._container.read(name)), name=name)
 
@@ -115,7 +118,7 @@ class StoredImages:
 
         stream = io.BytesIO(self._container.read(name))
         size = read_size(stream)
-        # What cannot be read this way is either damaged, which decoding tells, or unusual.
+        # Files that cannot be read this way are unusual, or damaged, which decoding reports.
         return size or self.decode(name).shape[:2]
 
     def check(self, name: str) -> tuple[int, int]:
@@ -130,15 +133,21 @@ class StoredImages:
         return self._boxes[name]
 
 
-def find_label_kind(path: Path) -> LabelKind:
+def find_label_kind(path: Path, exclude: tuple[str, ...] = (), layout: str = "") -> LabelKind:
     """Return the kind of labels that the images in a folder or zip have.
+
+    Args:
+        path: Folder or zip.
+        exclude: Glob patterns of files to exclude, as for `open_container`.
+        layout: Name of the layout to read; empty to recognise it.
 
     Raises:
         DataError: If there is no such folder or zip.
+        UsageError: If there is no such layout.
     """
-    container = open_container(path)
+    container = open_container(path, exclude=exclude)
     try:
-        return guess_label_kind(container)
+        return guess_label_kind(container, layout)
     finally:
         container.close()
 
@@ -151,24 +160,26 @@ def open_images(
     task: TaskData,
     *,
     role: Role = Role.DATA,
+    layout: str = "",
 ) -> Iterator[Images]:
-    """Open images by names; labels are read when the listing is asked for.
+    """Open images by names; labels are read when the listing is first used.
 
     Args:
         path: Folder or zip; None for synthetic images.
-        synthetic: How many to make, and the seed; only read without `path`.
-        exclude: Glob patterns of files to leave out, as `open_container` takes them.
-        task: Its kind of labels is read, its synthetic images are made.
-        role: Names the table of the recipe; no labels are looked for with `unlabelled`.
+        synthetic: Number of images, and the seed; only read without `path`.
+        exclude: Glob patterns of files to exclude, as for `open_container`.
+        task: Sets the kind of labels, or of synthetic images.
+        role: Names the table of the recipe; no labels are read with `unlabelled`.
+        layout: Name of the layout to read; empty to recognise it.
 
     Raises:
-        DataError: If the data cannot be found.
+        DataError: If the data do not exist.
     """
     if path is None:
         yield task.synthetic(synthetic or SyntheticData())
         return
     container = open_container(path, exclude=exclude, table=role)
     try:
-        yield StoredImages(container, str(path), task, role)
+        yield StoredImages(container, str(path), task, role, layout=layout)
     finally:
         container.close()

@@ -6,20 +6,20 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from edgetl.runtime.preprocess import DAMAGED, MAX_PIXELS
+from edgetl.runtime.image_file import DAMAGED, MAX_PIXELS
 
 _EXIF_ORIENTATION = 0x0112
 _EXIF_SOURCES = frozenset({"exif", "xmp", "Raw profile type exif", "Raw profile type APP1"})
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
 _READ_WITH_SIZE = frozenset({"JPEG", "PNG", "BMP", "WEBP", "GIF", "PPM"})
-"""Formats whose header states the size that decoding gives before it is turned upright."""
+"""Formats whose header states the decoded size, before rotation to upright."""
 _SHRINK = 8
 _DAMAGED = (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""What the headers of damaged files make Pillow raise; decoding says it in words."""
+"""Exceptions of Pillow for damaged headers; decoding reports them in words."""
 
 
 def read_size(stream: BinaryIO) -> tuple[int, int] | None:
-    """Return height and width in pixels; None if only decoding can tell."""
+    """Return height and width in pixels; None if they are only known after decoding."""
     try:
         with Image.open(stream) as image:
             if image.format not in _READ_WITH_SIZE:
@@ -30,9 +30,9 @@ def read_size(stream: BinaryIO) -> tuple[int, int] | None:
 
 
 def size_of_sound_jpeg(stream: BinaryIO) -> tuple[int, int] | None:
-    """Return height and width of a JPEG whose data are whole; None where decoding has to tell.
+    """Return height and width of an intact JPEG; None if they are only known after decoding.
 
-    All its data are read, but turned into an eighth of the pixels per side: a third of the time.
+    All its data are read, but decoded to an eighth of the size per side, in a third of the time.
     """
     try:
         with Image.open(stream) as image:
@@ -47,7 +47,7 @@ def size_of_sound_jpeg(stream: BinaryIO) -> tuple[int, int] | None:
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
-    # Asking a PNG without EXIF for it would decode the image.
+    # Reading the EXIF data of a PNG that has none would decode the image.
     has_exif = not _EXIF_SOURCES.isdisjoint(image.info)
     turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
     width, height = image.size

@@ -1,4 +1,4 @@
-"""How much training images vary, and how many views of an image that makes. No framework."""
+"""Levels of augmentation, and the number of views of an image for each. No framework."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class Level(StrEnum):
     """How much training images vary."""
 
     NONE = "none"
-    """One view: the image as it is."""
+    """One view: the unchanged image."""
     FLIP = "flip"
-    """Two views: the image as it is, and mirrored left to right."""
+    """Two views: the unchanged image, and its mirror image."""
     LIGHT = "light"
     """Mirrored or not, cropped to 60 to 100 % of the area, brightness and contrast by 20 %."""
     STRONG = "strong"
@@ -19,15 +19,15 @@ class Level(StrEnum):
 
 
 _VIEWS = {Level.NONE: 1, Level.FLIP: 2}
-"""Levels with so few different views."""
+"""Levels with this many different views."""
 
 
 def num_views(level: Level, limit: int | None) -> int | None:
-    """Return how many views of an image a training sees; None if each epoch shows a new one.
+    """Return the number of views of an image in a training; None if each epoch shows a new one.
 
     Args:
         level: How much images vary.
-        limit: What the recipe allows; None for any number.
+        limit: From the recipe; None for any number.
     """
     known = _VIEWS.get(level)
     if known is None or limit is None:

@@ -17,7 +17,7 @@ from edgetl.data.prefetch import pool_of, prefetched
 from edgetl.types import Split
 
 _RELEASE_BYTES = 64 << 20
-"""Images read before their mapped pages are given back."""
+"""Images read before their mapped pages are released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class AugmentedImages:
         """Describe the images.
 
         Args:
-            dataset: As the network sees it.
+            dataset: Fitted to the network's input.
             split: Of the dataset.
             level: How much images vary.
             seed: Of the training that sees them.
@@ -59,7 +59,7 @@ class AugmentedImages:
         return len(self._contents)
 
     def numbers(self, indices: NDArray[np.int64], epoch: int, limit: int | None) -> list[int]:
-        """Return which view of each image an epoch shows; see `augment.view_number`."""
+        """Return the number of the view of each image in an epoch; see `augment.view_number`."""
         return [
             view_number(
                 self._level, limit, content=self._contents[index], seed=self._seed, epoch=epoch
@@ -91,9 +91,9 @@ class AugmentedImages:
 class TrainBatches:
     """Shuffled and augmented batches of a split, the same for the same seed and epoch.
 
-    What a view of an image shows depends on the image, the view's number and the seed alone, so a
-    training resumed at an epoch sees what an uninterrupted one sees. The images that do not fill a
-    last batch sit out this epoch, unless they would be all there are.
+    A view depends only on the image, the view's number and the seed, so a training resumed at an
+    epoch sees the same views as an uninterrupted one. An incomplete last batch is dropped in this
+    epoch, unless it is the only one.
     """
 
     def __init__(
@@ -111,15 +111,14 @@ class TrainBatches:
 
         Args:
             dataset: The images.
-            split: Which of them.
-            batch_size: Images a batch.
-            seed: Of order and changes.
+            split: Of the dataset.
+            batch_size: Images per batch.
+            seed: Of order and augmentation.
             level: How much images vary.
-            views: How many views of an image there are, shown in turn; None shows a new one in
-                every epoch.
-            threads: That make batches ahead of the reader; with 0 the reader makes them, which is
-                as fast where training itself keeps all cores busy. Set torch to one thread of its
-                own beside them: one image is too little work to be shared out.
+            views: Number of views per image, shown in turn; None for a new one in every epoch.
+            threads: Number of prefetching threads; with 0 the reader makes the batches, which is
+                as fast if training itself keeps all cores busy. With threads, limit torch to one
+                thread of its own, because one image is too little work to share.
         """
         self._source = AugmentedImages(dataset, split, level=level, seed=seed)
         self._labels = dataset.labels(split)

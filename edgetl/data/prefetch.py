@@ -1,4 +1,4 @@
-"""Work done by threads a little ahead of its reader."""
+"""Compute results in threads, a few ahead of their reader."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Made = TypeVar("Made")
 
 
 def pool_of(threads: int) -> AbstractContextManager[Executor | None]:
-    """Return a pool of `threads`; of 0 none, and the reader works itself."""
+    """Return a pool of `threads`; None for 0, so that the reader does the work."""
     return ThreadPoolExecutor(threads) if threads else nullcontext()
 
 
 def prefetched(
     make: Callable[[Given], Made], given: Iterable[Given], pool: Executor | None, *, depth: int
 ) -> Iterator[Made]:
-    """Yield what `make` returns for each of `given`, in order.
+    """Yield the result of `make` for each of `given`, in order.
 
     Args:
         make: Safe to be called from several threads.
         given: Its arguments.
-        pool: What runs it; None calls it when its result is asked for.
-        depth: How many results are made, or being made, before they are asked for.
+        pool: Runs it; None calls it only when its result is needed.
+        depth: Number of results that are computed ahead.
     """
     if pool is None:
         yield from map(make, given)

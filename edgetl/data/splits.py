@@ -21,11 +21,11 @@ class SplitPolicy:
     split_off: Mapping[Split, float]
     """Splits to take from the training images, with their fractions."""
     only: Split | None = None
-    """The split of every image, whatever its layout says; None keeps the splits apart."""
+    """The split of all images, regardless of the layout; None to use several splits."""
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits that must show every class."""
+        """The splits that must contain every class."""
         return tuple(Split) if self.only is None else (self.only,)
 
     def place(self, given: Split | None) -> Split:

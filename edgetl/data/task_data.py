@@ -1,4 +1,4 @@
-"""What a task states about its data, for the rooms below it."""
+"""A task's description of its data, for the rooms below it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.types import LabelKind, Task
+from edgetl.types import LabelKind
 
 if TYPE_CHECKING:
     from edgetl.config.recipe import SyntheticData
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class TaskData:
     """The labels that a task needs, and the synthetic images that have them."""
 
-    task: Task
+    task: str
     label_kind: LabelKind
     tasks_with: Callable[[LabelKind], Sequence[str]]
     """Returns the names of the tasks that need labels of a kind, for messages."""
     synthetic: Callable[[SyntheticData], Images]
     write_synthetic: Callable[[Path, int, int], None]
-    """Writes so many synthetic images, made from a seed, with their labels into a folder."""
+    """Writes a number of synthetic images with labels, made from a seed, into a folder."""

@@ -8,14 +8,13 @@ transfers files and starts Python.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from edgetl.errors import EdgetlError, MissingPackageError, UsageError
+from edgetl.errors import EdgetlError, MissingPackageError, UsageError, closest
 from edgetl.plugins import Slot
 from edgetl.types import Facts
 
@@ -128,11 +127,11 @@ def missing_package(name: str, module: str) -> MissingPackageError:
 def _unknown(address: str, known: Sequence[str]) -> UsageError:
     """Return the error for an address of an unknown kind of device."""
     kind, colon, place = address.partition(":")
-    close = difflib.get_close_matches(kind.lower(), known, n=1)
+    close = closest(kind.lower(), known)
     if close:
         place = _PASSWORD.sub("@", place)
-        shown, suggestion = f"{kind}{colon}{place}", f"{close[0]}{colon}{place}"
-        if close[0] == _SSH:
+        shown, suggestion = f"{kind}{colon}{place}", f"{close}{colon}{place}"
+        if close == _SSH:
             suggestion = f"{_SSH}://{place.lstrip('/') or 'user@host'}"
     else:
         shown = _PASSWORD.sub("@", address)

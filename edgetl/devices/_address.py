@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from edgetl.errors import UsageError
+from edgetl.errors import UsageError, known_names
 
 PYTHON = "python3"
 CACHE_FOLDER = "~/.cache/edgetl"
@@ -107,11 +106,8 @@ def _settings(query: str, address: str) -> Settings:
     texts: dict[str, str] = {}
     for key, text in parse_qsl(query, keep_blank_values=True):
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"Did you mean '{close[0]}'? " if close else ""
             raise UsageError(
-                f"unknown setting '{key}' in '{address}'",
-                remedy=f"{hint}Known: {', '.join(known)}.",
+                f"unknown setting '{key}' in '{address}'", remedy=known_names(key, known)
             )
         if key in texts or not text:
             raise UsageError(

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetl.devices._apt import find_archive
 from edgetl.devices._cache import Cache, Kept
@@ -25,11 +26,13 @@ from edgetl.devices._rootfs import (
     make_plugin_emulator,
     plugin_emulator,
 )
-from edgetl.devices.emulated import EmulatedDevice
 from edgetl.errors import DeviceError, MissingPackageError
 from edgetl.hashing import digest_file, digest_value
 from edgetl.runtime.bundle import runtime_files
 from edgetl.types import Facts
+
+if TYPE_CHECKING:  # the device imports this module when it counts
+    from edgetl.devices.emulated import EmulatedDevice
 
 SOURCE = Path(__file__).with_name("_count.c")
 

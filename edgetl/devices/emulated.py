@@ -15,12 +15,11 @@ It is not a sandbox: a program in it can read and write this machine's files.
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +28,11 @@ from urllib.parse import parse_qsl, urlencode
 from edgetl.devices._apt import find_archive
 from edgetl.devices._bytecode import compile_modules
 from edgetl.devices._cache import Cache, Kept
-from edgetl.devices._cpu_files import CORES, write_cpu_files
+from edgetl.devices._cpu_files import CORES as CORES  # noqa: PLC0414 - exported
+from edgetl.devices._cpu_files import write_cpu_files
 from edgetl.devices._folder import FolderConnection
+from edgetl.devices._instructions import Instructions as Instructions  # noqa: PLC0414 - exported
+from edgetl.devices._instructions import count_instructions
 from edgetl.devices._process import ENVIRONMENT
 from edgetl.devices._rootfs import (
     EMULATOR,
@@ -43,7 +45,7 @@ from edgetl.devices._rootfs import (
     make_rootfs,
 )
 from edgetl.devices._wheels import ENGINES, IMAGES, install
-from edgetl.errors import UsageError
+from edgetl.errors import UsageError, known_names
 from edgetl.runtime.bundle import runtime_files
 from edgetl.types import Facts
 
@@ -70,7 +72,7 @@ class EmulatedDevice:
     """A processor core, a system and engines, downloaded when first used."""
 
     cpu: str = "cortex-a72"
-    """A key of `edgetl.devices._cpu_files.CORES`."""
+    """A key of `CORES`."""
     system: str = _DEFAULT_SYSTEM
     """A key of `edgetl.devices._rootfs.SYSTEMS`."""
     engines: tuple[str, ...] = _DEFAULT_ENGINES
@@ -160,6 +162,19 @@ class EmulatedDevice:
                 },
                 f"use --device '{SCHEME}:{self.cpu}?engine=...' with the engine",
             )
+
+    def count_instructions(self, engine_format: str, files: Mapping[str, Path]) -> Instructions:
+        """Count the instructions of one inference, single thread, model only; counts are cached.
+
+        Args:
+            engine_format: Format of the model, whose engine is among `engines`.
+            files: The model's files by name, the one to open first.
+
+        Raises:
+            DeviceError: If the device cannot be set up, or the model does not run there.
+            MissingPackageError: If there is no C compiler for the plug-in that counts.
+        """
+        return count_instructions(self, engine_format, files)
 
     def _make_root(self, root: Path, rootfs: Path) -> None:
         """Make a root of links to the shared rootfs, with the core's own files beside them."""
@@ -261,11 +276,7 @@ def parse(address: str) -> EmulatedDevice:
 def _check(what: str, name: str, known: Iterable[str], address: str) -> None:
     names = tuple(known)
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"Did you mean '{close[0]}'? " if close else ""
-        raise UsageError(
-            f"unknown {what} '{name}' in '{address}'", remedy=f"{hint}Known: {', '.join(names)}."
-        )
+        raise UsageError(f"unknown {what} '{name}' in '{address}'", remedy=known_names(name, names))
 
 
 def _mirror(text: str, address: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from google.protobuf import message  # type: ignore[import-untyped] # has no stubs
 
 from edgetl.estimator.graph import Kind, Node, ParsedGraph, Weights, not_readable
+from edgetl.graph_lint.onnx_file import load_onnx
 
 _KINDS = {
     **dict.fromkeys(("Conv", "Gemm", "MatMul"), Kind.WEIGHTED),
@@ -43,13 +43,11 @@ def parse_graph(model: Path) -> ParsedGraph:
     Raises:
         ConfigError: If it is not an ONNX file.
     """
+    content = load_onnx(model, lambda what: not_readable(model, what))
     try:
-        loaded = onnx.shape_inference.infer_shapes(onnx.load(model))
-    except (message.DecodeError, onnx.shape_inference.InferenceError) as error:
+        graph = onnx.shape_inference.infer_shapes(content).graph
+    except onnx.shape_inference.InferenceError as error:
         raise not_readable(model, f"cannot be read as ONNX: {error}") from error
-    graph = loaded.graph
-    if not graph.node:
-        raise not_readable(model, "cannot be read as ONNX: it has no operations")
     constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     bits = {tensor.name: _bits(tensor.data_type) for tensor in graph.initializer}
     shapes = {

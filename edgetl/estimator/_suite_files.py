@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from edgetl.config.calibration import Int8Table
 from edgetl.estimator.networks import Network, suite
 from edgetl.exporters import EXPORTERS
-from edgetl.quantizers import QUANTIZERS, for_format
-from edgetl.quantizers._isolated import IsolatedQuantizer
+from edgetl.quantizers import QUANTIZERS, IsolatedQuantizer, for_format
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import NmsSettings
@@ -91,7 +90,7 @@ def _export_tflite(
 ) -> dict[str, str]:
     # The exporter would start a process for each file, which spends most of its time on imports.
     from edgetl.exporters import _litert_worker
-    from edgetl.exporters._program import trace
+    from edgetl.nn.program import trace
 
     with tempfile.TemporaryDirectory(prefix="edgetl-tflite-") as name:
         program = Path(name) / "program.pt2"
@@ -124,7 +123,7 @@ def _complete(  # noqa: PLR0917 - the parts of a model folder
     exporter = EXPORTERS.load(format_)
     (given,) = open_session(format_, folder / exporter.file, 1).inputs
     contract = Contract(
-        task=network.task.value,
+        task=network.task,
         labels=tuple(f"class {i}" for i in range(reference[network.outputs[-1]].shape[-1])),
         format=format_,
         files=describe_files(folder, exporter.files),

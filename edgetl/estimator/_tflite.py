@@ -8,7 +8,10 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edgetl.errors import ConfigError
 from edgetl.estimator.graph import Kind, Node, ParsedGraph, Weights, not_readable
+from edgetl.graph_lint import refused
+from edgetl.graph_lint.model_content import what_instead
 
 _KINDS = {
     **dict.fromkeys(
@@ -57,13 +60,20 @@ def parse_graph(model: Path) -> ParsedGraph:
     """
     content = model.read_bytes()
     if content[4:8] != _IDENTIFIER:
-        raise not_readable(model, "cannot be read as TFLite: its identifier is missing")
+        raise _unreadable(model, "its identifier is missing")
     try:
         loaded = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         graph = loaded.subgraphs[0]
         return _parsed(loaded, graph)
     except (struct.error, IndexError, TypeError) as error:
-        raise not_readable(model, f"cannot be read as TFLite: {error}") from error
+        raise _unreadable(model, str(error)) from error
+
+
+def _unreadable(model: Path, reason: str) -> ConfigError:
+    instead = what_instead(model, "TFLite")
+    if instead is not None:
+        return refused(model, instead.what, instead.remedy)
+    return not_readable(model, f"cannot be read as TFLite: {reason}")
 
 
 def _parsed(loaded: Any, graph: Any) -> ParsedGraph:  # noqa: ANN401 - LiteRT has no types

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from edgetl.errors import ConfigError, MissingPackageError, Problem
+from edgetl.graph_lint import refused
+from edgetl.placeholder import placeholder
 from edgetl.types import Precision
 
 FORMATS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
@@ -166,14 +168,18 @@ def read_graph(model: Path) -> Graph:
         ConfigError: If it is not such a file, or the size of a tensor is not fixed.
         MissingPackageError: If the package that reads its format is not installed.
     """
-    if model.suffix not in FORMATS:
+    suffix = model.suffix.lower()
+    if suffix not in FORMATS:
         raise not_readable(model, f"is not a model file; it must end with {', '.join(FORMATS)}")
     if not model.is_file():
         raise not_readable(model, "no such file")
-    format_ = FORMATS[model.suffix]
+    instead = placeholder(model)
+    if instead is not None:
+        raise refused(model, instead.what, instead.remedy)
+    format_ = FORMATS[suffix]
     if importlib.util.find_spec(_PACKAGES[format_]) is None:
         raise MissingPackageError(
-            f"{model.suffix} files need the package '{_PACKAGES[format_]}', which is not installed",
+            f"{suffix} files need the package '{_PACKAGES[format_]}', which is not installed",
             remedy=f"pip install 'edgetl[{format_}]'",
         )
     reader = importlib.import_module(f"edgetl.estimator._{format_}")

@@ -1,12 +1,12 @@
 """Estimate latencies on a board from the instructions that its core would execute.
 
 The instructions of one inference are counted on the emulated core
-(`edgetl.devices._instructions`) and divided by the core's rate, in instructions per second. The
-rate is a geometric mean over published single-thread times of well-known detectors on these boards,
-each compared with the counts of the same network, built from its paper with random weights and run
-by LiteRT 2.3. The band is the largest factor between a published time and the rate's prediction,
-and at least `LEAST_FACTOR`. It covers the older versions of LiteRT in the publications, and
-non-maximum suppression after the networks, which was timed but not counted. A held-out time, of
+(`EmulatedDevice.count_instructions`) and divided by the core's rate, in instructions per second.
+The rate is a geometric mean over published single-thread times of well-known detectors on these
+boards, each compared with the counts of the same network, built from its paper with random weights
+and run by LiteRT 2.3. The band is the largest factor between a published time and the rate's
+prediction, and at least `LEAST_FACTOR`. It covers the older versions of LiteRT in the publications,
+and non-maximum suppression after the networks, which was timed but not counted. A held-out time, of
 YOLOX-Nano on a Raspberry Pi 4, is predicted within 4 %.
 
 The publications timed no other engines. For ONNX Runtime and OpenVINO the rate is that of LiteRT,
@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgetl.config.target import Target
-from edgetl.devices._cpu_files import CORES
-from edgetl.devices._instructions import Instructions, count_instructions
-from edgetl.devices.emulated import EmulatedDevice
+from edgetl.devices.emulated import CORES, EmulatedDevice, Instructions
 from edgetl.errors import UsageError
 from edgetl.estimator import Estimate
 from edgetl.estimator.graph import FORMATS
@@ -130,7 +128,7 @@ def estimate_by_instructions(model: Path, target: Target) -> Estimate:
     core = _core(target)
     engine_format, files = _files(model)
     device = EmulatedDevice(core, engines=(packages(engine_format)[0],))
-    counts = count_instructions(device, engine_format, files)
+    counts = device.count_instructions(engine_format, files)
     return _estimate(counts, next(iter(files)), engine_format, target)
 
 

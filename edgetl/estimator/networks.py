@@ -17,11 +17,10 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.mobilenetv3 import InvertedResidual as InvertedResidualV3
 from torchvision.models.mobilenetv3 import InvertedResidualConfig
 
-from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD
+from edgetl.models import IMAGENET_MEAN, IMAGENET_STD
 from edgetl.nn import yolox
 from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels
-from edgetl.types import Task
 
 LOGITS = ("logits",)
 DETECTIONS = ("boxes", "scores")
@@ -47,7 +46,7 @@ class Network:
     build: Callable[[], nn.Module]
     """Returns the deployable module in evaluation mode; input: raw pixels ``(1, H, W, 3)``."""
     outputs: tuple[str, ...] = field(default=LOGITS)
-    task: Task = Task.CLASSIFICATION
+    task: str = "classification"
 
 
 def suite() -> tuple[Network, ...]:
@@ -80,7 +79,7 @@ def suite() -> tuple[Network, ...]:
     ]
     for name, size, convs in (("detector-relu", 160, _DENSE_RELU), ("detector-silu", 192, _SILU)):
         build = partial(_detector, size, convs)
-        networks.append(Network(name, size, build, DETECTIONS, task=Task.DETECTION))
+        networks.append(Network(name, size, build, DETECTIONS, task="detection"))
     return tuple(networks)
 
 

@@ -126,9 +126,10 @@ def profile_device(
         log: Receives a line for each step.
 
     Raises:
-        UsageError: If the device is emulated, or there is nothing to time.
+        UsageError: If the device is emulated or has fewer usable cores than `threads`, or there is
+            nothing to time.
         MissingPackageError: If packages that make the files are not installed.
-        DeviceError: If the device cannot be reached, or its fingerprint changes meanwhile.
+        DeviceError: If the device cannot be reached, or its fingerprint changes in the meantime.
         EdgetlError: If a network cannot be exported or quantized.
     """
     from edgetl.estimator.graph import read_graph
@@ -136,6 +137,12 @@ def profile_device(
     refuse_emulated(device)
     check_pairs(pairs)
     host = device.describe()
+    if threads > host["cores"]:
+        raise UsageError(
+            f"device '{device.address}' has {host['cores']} usable core(s), too few for {threads} "
+            "threads",
+            remedy=f"time with fewer: --threads {host['cores']}",
+        )
     models = make_suite(pairs, work, log)
     times = time_suite(device, models, threads=threads, host=host, log=log)
     files = {name: EXPORTERS.load(name).file for name, _ in pairs}

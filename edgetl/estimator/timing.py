@@ -70,7 +70,7 @@ def time_folders(
         raise DeviceError(
             f"device '{device.address}' changed while it was timed: {result['host']} instead of "
             f"{host}",
-            remedy="do not change its governor and cores meanwhile, and run again",
+            remedy="do not change its governor and cores during the run, and run again",
         )
     return {
         name: _timed(result["medians_ns"][name], result["disturbed"][name], result["engine"][name])

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from edgetl.facts.scores import Agreement, Difference, Score
-from edgetl.types import Facts, Split
+from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -22,8 +22,18 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
 Outputs: TypeAlias = Mapping[str, "NDArray[np.float32]"]
 """A model's outputs for N images, by output name."""
+Inputs: TypeAlias = Mapping[str, "NDArray[Any]"]
+"""A model's inputs for N samples, by the names of its contract, each ``(N, ...)``."""
 Predictions: TypeAlias = Mapping[str, "NDArray[Any]"]
 """Predictions for the images of a split, in order, as arrays for `np.savez`."""
+
+IMAGE = "image"
+"""Name of the input in the contracts of models that take one image."""
+
+
+def image_inputs(dataset: Dataset, split: Split, rows: slice) -> Inputs:
+    """Return `Evaluation.inputs` of tasks whose models take one image."""
+    return {IMAGE: dataset.images(split)[rows]}
 
 
 class Evaluation(Protocol):
@@ -44,6 +54,28 @@ class Evaluation(Protocol):
     @property
     def images_per_chunk(self) -> int:
         """Number of images whose raw outputs take little memory."""
+
+    @property
+    def lowest_snr_db(self) -> Mapping[Precision, float]:
+        """Signal-to-noise ratio below which a step of the parity ladder is broken, dB.
+
+        By the precision that the step leads to.
+        """
+
+    def inputs(self, dataset: Dataset, split: Split, rows: slice) -> Inputs:
+        """Return a model's inputs for some samples of a split, before any normalisation.
+
+        The same for torch models, files and devices.
+
+        Args:
+            dataset: As the model sees it.
+            split: The split of the samples.
+            rows: Their positions in the split.
+
+        Returns:
+            Arrays of the shapes and dtypes that `edgetl.runtime.inputs` describes, in the order of
+            the network's arguments.
+        """
 
     def collect(
         self,

@@ -1,7 +1,7 @@
 """The contract of an exporter: from a torch module to one float32 file of one format.
 
 A file in this folder defines ``EXPORTER``, and ``EXTRA``, the extra that it needs. Its name is the
-format's name, and ``edgetl/runtime/engines/<format>.py`` runs what it writes. Frameworks are
+format's name, and ``edgetl/runtime/engines/<format>.py`` runs the exported file. Frameworks are
 imported inside `Exporter.export`, so that a plan can be checked without them.
 """
 
@@ -22,7 +22,7 @@ class Exporter(Protocol):
 
     @property
     def version(self) -> int:
-        """Return a number that is raised whenever the same module gives other bytes than before."""
+        """Return a number that is raised whenever the same module gives different bytes."""
 
     @property
     def format(self) -> str:
@@ -55,11 +55,11 @@ class Exporter(Protocol):
 
         The same module gives the same bytes in every process and folder: no time, path, host or
         stack trace is stored. Nothing is printed. The weights stay float32. The file's inputs keep
-        the names of `examples` where the format has names.
+        the names of `examples` if the format has names.
 
         Args:
             module: In evaluation mode; takes one positional argument per example and returns one
-                tensor, or a tuple with one tensor per name in `outputs`. Left as it is.
+                tensor, or a tuple with one tensor per name in `outputs`. Not changed.
             examples: An input by name, in the order of the module's arguments, each with a batch of
                 1: an image float32 ``(1, H, W, 3)`` in 0..255, RGB; token ids int32 or int64.
             outputs: Names of the outputs, in the order that `module` returns them.
@@ -69,7 +69,7 @@ class Exporter(Protocol):
             The tensor's name in the file by output name.
 
         Raises:
-            EdgetlError: If the format cannot hold the module.
+            EdgetlError: If the format cannot represent the module.
         """
 
 

@@ -1,4 +1,4 @@
-"""ONNX by torch.onnx: one file with the weights inside, opset 18."""
+"""Export to ONNX with torch.onnx: one file that includes the weights, opset 18."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 EXTRA = "onnx"
 
 _OPSET = 18
-"""The newest that onnxruntime 1.19, the last for Python 3.9 boards, and every later one runs."""
+"""Read by onnxruntime from 1.14 on, the first that boards may still have."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxExporter:
     """Writes ``model.onnx``."""
 
-    version: int = 1
+    version: int = 2
     format: str = "onnx"
     file: str = "model.onnx"
     files: tuple[str, ...] = ("model.onnx",)
@@ -38,10 +38,10 @@ class OnnxExporter:
         out: Path,
     ) -> dict[str, str]:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
-        import onnx
         import torch
 
-        from edgetl.exporters._program import trace
+        from edgetl.nn.onnx_file import write_onnx
+        from edgetl.nn.program import trace
 
         program = trace(module, examples, outputs)
         with warnings.catch_warnings():
@@ -61,8 +61,7 @@ class OnnxExporter:
             raise TypeError("torch.onnx.export returned no program although dynamo=True")
         model = exported.model_proto
         _strip(model)
-        onnx.checker.check_model(model, full_check=True)
-        (out / self.file).write_bytes(model.SerializeToString(deterministic=True))
+        write_onnx(model, out / self.file)
         return {name: name for name in outputs}
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO IR straight from torch: ``model.xml`` with ``model.bin`` beside it, float32."""
+"""Export to OpenVINO IR directly from torch: ``model.xml`` and ``model.bin``, float32."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OpenvinoExporter:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
         import openvino
 
-        from edgetl.exporters._program import trace
+        from edgetl.nn.program import trace
 
         program = trace(module, examples, outputs)
         shapes = [list(example.shape) for example in examples.values()]
@@ -50,7 +50,7 @@ class OpenvinoExporter:
 
 def _rename(model: openvino.Model) -> None:
     # Converted nodes carry numbers that count every conversion of the process, so the same model
-    # would give other bytes the second time.
+    # would give different bytes the second time.
     model.set_friendly_name("model")
     for number, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}_{number}")

@@ -1,4 +1,4 @@
-"""TFLite by litert_torch, in a process of its own: it prints, and takes its time to import."""
+"""Export to TFLite with litert_torch, in a separate process: it prints, and imports slowly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXTRA = "tflite"
 class TfliteExporter:
     """Writes ``model.tflite``; names of tensors are those of its only signature."""
 
-    version: int = 1
+    version: int = 2
     format: str = "tflite"
     file: str = "model.tflite"
     files: tuple[str, ...] = ("model.tflite",)
@@ -38,7 +38,7 @@ class TfliteExporter:
         """Write `module` into `out`; see `edgetl.exporters.Exporter.export`."""
         import torch
 
-        from edgetl.exporters._program import trace
+        from edgetl.nn.program import trace
 
         program = trace(module, examples, outputs)
         with tempfile.TemporaryDirectory(prefix="edgetl-tflite-") as folder:
@@ -48,7 +48,7 @@ class TfliteExporter:
                 "edgetl.exporters._litert_worker",
                 (str(source), str(out / self.file)),
                 failure="litert_torch could not convert the model to TFLite",
-                remedy="take 'tflite' out of the targets' candidates, or choose another family",
+                remedy="remove 'tflite' from the targets' candidates, or choose another family",
             )
         return {name: name for name in outputs}
 

@@ -1,4 +1,4 @@
-"""What stages find out, as typed tables: one model per stage, written and read through it.
+"""The facts that stages report, as typed tables: one model per stage, used to write and read them.
 
 A model imports neither numpy nor a framework: planning, reports and the gate read facts.
 """
@@ -17,4 +17,4 @@ class FactsModel(BaseModel):
 
 
 class NoFacts(FactsModel):
-    """The facts of a stage that has nothing to report besides its files."""
+    """The facts of a stage that reports nothing but its files."""

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what it is for, how good it is, what it comes from, its files."""
+"""The manifest of a bundle: its target, accuracy and latency, lineage and files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgetl.facts.verification import VerificationFacts
 
 
 class BundleTarget(FactsModel):
-    """The target that a bundle was made for, as its file was then."""
+    """The target that a bundle was made for, with the content of its file at that time."""
 
     name: str
     description: str
@@ -25,7 +25,7 @@ class BundleTarget(FactsModel):
 
 
 class Origin(FactsModel):
-    """An artifact that a bundle comes from or was judged by."""
+    """An artifact that a bundle was made from or judged by."""
 
     stage: str
     key: str
@@ -36,7 +36,7 @@ class BundleManifest(FactsModel):
     """The content of a bundle's ``manifest.json``."""
 
     schema_version: int = Field(alias="schema")
-    """Of what the runtime reads: this and `files`."""
+    """Of the keys that the runtime reads: this and `files`."""
     name: str
     """Of the recipe."""
     edgetl: str
@@ -51,6 +51,6 @@ class BundleManifest(FactsModel):
     """Distribution to version."""
     lineage: dict[str, Origin]
     model_files: tuple[str, ...]
-    """The model's file, and those of its weights if they lie apart."""
+    """The model's file, and those of its weights if they are separate."""
     files: dict[str, str]
-    """POSIX path to SHA-256 of every file but this one."""
+    """POSIX path to SHA-256 of every file except this one."""

@@ -6,27 +6,27 @@ from pydantic import Field
 
 from edgetl.config.recipe import InputTable
 from edgetl.facts import FactsModel
-from edgetl.types import Role, Split, Task
+from edgetl.types import Role, Split
 
 
 class DatasetFacts(FactsModel):
-    """What is known of the images of one role."""
+    """Facts of the images of one role."""
 
     role: Role
-    task: Task
+    task: str
     classes: tuple[str, ...]
     images: dict[Split, int]
     """Images used of each split."""
     dropped: dict[str, tuple[str, ...]]
     """Names of the images that are not used, by the reason."""
     duplicates: int
-    """Images whose content was there before; they stay in one split."""
+    """Images that repeat the content of another; they stay in its split."""
     other_files: int
-    """Files in the folder that are no images."""
+    """Files in the folder that are not images."""
     counts: dict[Split, dict[str, int]] = Field(default_factory=dict)
-    """Images of each class by split, where an image has one label."""
+    """Images of each class by split, if an image has one label."""
     boxes: dict[Split, dict[str, int]] | None = None
-    """Boxes of each class by split, crowds not counted; None where labels are no boxes."""
+    """Boxes of each class by split, without crowds; None if labels are not boxes."""
     backgrounds: dict[Split, int] = Field(default_factory=dict)
     """Images without a box."""
     crowds: int = 0
@@ -49,8 +49,8 @@ class ViewFacts(FactsModel):
     images: int
     size_bytes: int
     boxes: int = 0
-    """Labelled boxes of all splits; 0 where labels are no boxes."""
+    """Labelled boxes of all splits; 0 if labels are not boxes."""
     too_small: dict[Split, int] = Field(default_factory=dict)
     """Boxes that training does not see because they are too small at the input's size."""
     cropped: dict[Split, int] = Field(default_factory=dict)
-    """Boxes that training does not see because the fit cuts them off."""
+    """Boxes that training does not see because the fit crops them."""

@@ -30,7 +30,7 @@ class Quantile(FactsModel):
 
 
 Quantiles = dict[str, Quantile | None]
-"""By name, ``p50``; None where there were too few times."""
+"""By name, ``p50``; None if there were too few times."""
 
 
 class RunsFacts(FactsModel):
@@ -46,12 +46,12 @@ class RunsFacts(FactsModel):
 
 
 class SustainedFacts(FactsModel):
-    """What became of the times when the model ran for minutes without a pause."""
+    """Change of the times while the model ran for minutes without a pause."""
 
     p50_ms_by_minute: tuple[float, ...]
     p95_ms_by_minute: tuple[float, ...]
     slowdown: float
-    """The last minute's median over the first's."""
+    """The last minute's median divided by the first's."""
     hottest_c: float | None
     median_frequency_mhz: float | None
     slowest_frequency_mhz: float | None
@@ -70,7 +70,7 @@ class TimingFacts(FactsModel):
     first_ms: float
     """The first inference."""
     count: int
-    """Inferences that the figures come from."""
+    """Inferences that the figures are computed from."""
     model_ms: Quantiles
     end_to_end_ms: Quantiles
     """From image to prediction."""
@@ -107,9 +107,9 @@ class LatencyFacts(TimingFacts):
     provenance: Provenance
     host: Host
     broken: tuple[str, ...] | None
-    """Golden samples that the device answers otherwise, in words; None where the CPU runs them."""
+    """Golden samples that differ on the device, in words; None if the CPU runs them."""
 
     @property
     def measured(self) -> bool:
-        """Whether the times mean anything as speed."""
+        """Whether the times count as speed."""
         return self.provenance is Provenance.MEASURED

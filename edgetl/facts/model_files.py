@@ -22,9 +22,9 @@ class ExportFacts(FactsModel):
     max_abs_error: float
     """Largest difference from torch over the golden samples, in units of the outputs."""
     output_span: float
-    """What that error is measured against."""
+    """The range of the outputs, which that error is relative to."""
     nms: NmsFacts | None
-    """None of a classifier."""
+    """None for a classifier."""
 
 
 class RangeFacts(FactsModel):
@@ -39,7 +39,7 @@ class TriedRangeFacts(RangeFacts):
     """An estimator that was tried."""
 
     error: float
-    """On held-out images: power of the error over that of the outputs."""
+    """On held-out images: power of the error divided by that of the outputs."""
 
 
 class TriedConvolutionFacts(FactsModel):
@@ -50,7 +50,7 @@ class TriedConvolutionFacts(FactsModel):
     kind: str
     noise: float
     error: float
-    """As in `TriedRangeFacts`."""
+    """See `TriedRangeFacts`."""
 
 
 class QuantizationFacts(FactsModel):
@@ -67,15 +67,15 @@ class QuantizationFacts(FactsModel):
     float_operations: dict[str, int]
     """Operations that still compute in float32, by the format's name of the kind."""
     range: RangeFacts | None = None
-    """As it was used; None where nothing was calibrated for int8."""
+    """The settings used; None if nothing was calibrated for int8."""
     tail: tuple[str, ...] = ()
-    """Operations behind the last convolutions that were left in float."""
+    """Operations after the last convolutions that were kept in float."""
     convolutions: tuple[TriedConvolutionFacts, ...] = ()
     """Those that were tried, the most harmful first."""
     estimators: tuple[TriedRangeFacts, ...] = ()
     """Those that were tried, in the order of the trials."""
     held_out: int | None = None
-    """Calibration images that judged; None where nothing was tried."""
+    """Number of calibration images held out to compare; None if nothing was tried."""
     calibration_images: int
     calibration_digest: str | None
-    """Of the contents of these images; None where none was read."""
+    """Of the contents of these images; None if none was read."""

@@ -9,19 +9,22 @@ from edgetl.config.limits import Limits
 from edgetl.facts import FactsModel
 from edgetl.types import Provenance
 
+BUNDLE_FOLDER = "bundle"
+"""Folder of the artifact that a device can run; absent if no candidate was chosen."""
+
 
 class Verdict(StrEnum):
-    """What is known of one candidate."""
+    """The verdict on one candidate."""
 
     CHOSEN = "chosen"
     HOLDS = "holds"
     REJECTED = "rejected"
     UNVERIFIED = "unverified"
-    """Breaks no limit that could be checked, but not all could be."""
+    """Breaks none of the limits that could be checked, but not all could be."""
 
 
 class Outcome(StrEnum):
-    """What is known of a target."""
+    """The verdict on a target."""
 
     HELD = "held"
     MISSED = "missed"
@@ -29,7 +32,7 @@ class Outcome(StrEnum):
 
 
 class Part(StrEnum):
-    """What a package reads of each candidate."""
+    """The artifacts of each candidate that a package reads."""
 
     FILE = "file"
     FLOAT = "float"
@@ -41,6 +44,11 @@ class Part(StrEnum):
         """Return the name of the package's input that is this part of `candidate`."""
         key = (candidate.model, candidate.format, candidate.precision.value, candidate.provider)
         return f"{self.value}/{'/'.join(key)}"
+
+    @classmethod
+    def is_in(cls, name: str) -> bool:
+        """Return whether the package's input `name` is part of a candidate."""
+        return name.startswith(tuple(f"{part.value}/" for part in cls))
 
 
 class CandidateRow(FactsModel):
@@ -61,7 +69,7 @@ class CandidateRow(FactsModel):
     """The first step of the parity ladder that does not hold."""
     size_bytes: int
     p95_ms: float | None
-    """None where no device measured it."""
+    """None if no device measured it."""
     p95_low_ms: float | None
     p95_high_ms: float | None
     provenance: Provenance | None
@@ -81,7 +89,7 @@ class PackageFacts(FactsModel):
     limits: Limits
     verdict: Outcome
     why: str
-    """Of a target that is not held: which limit none holds, or what is missing."""
+    """Of a target whose limits are not met: which limit no candidate meets, or what is missing."""
     chosen: Candidate | None
     rows: tuple[CandidateRow, ...]
     """At least one."""

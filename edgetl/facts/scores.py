@@ -1,4 +1,4 @@
-"""Figures of accuracy: a metric with its interval, a difference of two, agreement of outputs."""
+"""Figures of accuracy: a metric with its interval, a paired difference, agreement of outputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Score(FactsModel):
     metric: str
     """Its name in limits: ``top1``."""
     title: str
-    """What people call it: ``top-1``."""
+    """Its display name: ``top-1``."""
     value: float
     low: float
     """Lower end of the 95 % interval."""
@@ -21,18 +21,18 @@ class Score(FactsModel):
     images: int
     """Images that it was measured on."""
     figures: dict[str, float | None] = Field(default_factory=dict)
-    """What the task reports besides, by name; None where there was nothing to measure."""
+    """Further figures of the task, by name; None if there was nothing to measure."""
 
 
 class Difference(FactsModel):
-    """How much better one model is than another on the same images, percentage points."""
+    """Difference between two models on the same images, percentage points."""
 
     pp: float
     low_pp: float
-    """Lower end of the 95 % interval, which covers the choice of images only."""
+    """Lower end of the 95 % interval, which covers only the sampling of images."""
     high_pp: float
     figures: dict[str, float] = Field(default_factory=dict)
-    """What the task counts besides, by name."""
+    """Further counts of the task, by name."""
 
 
 class Agreement(FactsModel):
@@ -41,8 +41,8 @@ class Agreement(FactsModel):
     max_error: float
     """Largest absolute difference."""
     snr_db: float
-    """Signal to noise, decibels."""
+    """Signal-to-noise ratio, decibels."""
     agreement: float
     """Share of equal predictions."""
     figures: dict[str, float] = Field(default_factory=dict)
-    """What the task reports besides, by name."""
+    """Further figures of the task, by name."""

@@ -1,4 +1,4 @@
-"""Facts of the stages that train a network."""
+"""Facts of the stages that train a network, or import a trained one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from edgetl.types import Role, Split
 
 
 class WeightsFacts(FactsModel):
-    """What became of the weights that a network starts from."""
+    """Which of the initial weights were loaded."""
 
     source: str
-    """``none``, ``file``, or the name of published weights."""
+    """``none``, ``file``, or the name of pretrained weights."""
     loaded: int
     """Tensors."""
     skipped: tuple[str, ...] = ()
@@ -21,7 +21,7 @@ class WeightsFacts(FactsModel):
     backbone_share: float | None = None
     """Share of the backbone's parameters that were loaded; None if nothing was."""
     reinitialized: tuple[str, ...] = ()
-    """Modules that start at random because they are made for other classes."""
+    """Modules that were reinitialized because the number of classes differs."""
 
 
 class PhaseFacts(FactsModel):
@@ -29,7 +29,7 @@ class PhaseFacts(FactsModel):
 
     epochs: int
     best_epoch: int
-    """Whose weights were kept; 0 where those from before the phase were better."""
+    """Whose weights were kept; 0 if those from before the phase were better."""
 
 
 class TeacherOutputsFacts(FactsModel):
@@ -45,33 +45,45 @@ class FeaturesFacts(FactsModel):
 
     images: dict[Split, int]
     mirrored: bool
-    """Whether the training images were also computed left to right."""
+    """Whether features of the mirrored training images were computed too."""
     weights: WeightsFacts
 
 
-class TrainingFacts(FactsModel):
-    """Facts of a trained network."""
+class ModelFacts(FactsModel):
+    """Facts of the first model of a chain."""
 
     model: str
-    """Name of the network in the recipe: ``teacher``, ``student``, ``control``."""
+    """Name of the network in the recipe: ``teacher``, ``student``, ``control``, ``model``."""
     family: str
     width: float
     parameters: int
+    val: Score | None
+    """None if the split has no images."""
+    test: Score | None
+
+
+class ImportFacts(ModelFacts):
+    """Facts of a network that was trained elsewhere."""
+
+    edits: int
+    """Structural edits of what its family builds."""
+
+
+class TrainingFacts(ModelFacts):
+    """Facts of a trained network."""
+
     weights: WeightsFacts
     phases: dict[str, PhaseFacts]
     """In their order."""
-    val: Score | None
-    """None where the split has no images."""
-    test: Score | None
     method: str | None = None
-    """The distillation method; None of a network that was not distilled."""
+    """The distillation method; None if the network was not distilled."""
 
 
 class ComparisonFacts(FactsModel):
     """Facts of the compare stage: the student against its control."""
 
     images: int
-    """Test images; without any there are no figures."""
+    """Number of test images; with 0 there are no figures."""
     student: Score | None = None
     control: Score | None = None
     gain: Difference | None = None
@@ -89,7 +101,7 @@ class AdaptationFacts(FactsModel):
     images: int
     """Unlabelled images."""
     val: Score | None
-    """On the images of `data`; None where the split has none."""
+    """On the images of `data`; None if the split has none."""
     test: Score | None
 
 
@@ -97,16 +109,16 @@ class ChainStep(FactsModel):
     """One model of a chain."""
 
     stage: str
-    """That made it: the root of the chain, then the steps of the `refine` list."""
+    """The stage that made it: the root of the chain, or a step of the `refine` list."""
     score: Score
     gain: Difference | None
-    """Over the model before it on the same images; None of the root."""
+    """Over the previous model on the same images; None for the root."""
     transductive: bool
-    """Whether it may have adapted to the very images that it was measured on."""
+    """Whether it may have adapted to the images that it was measured on."""
 
 
 class ChainFacts(FactsModel):
-    """Facts of the evaluate stage: what each step of a model chain brings."""
+    """Facts of the evaluate stage: the gain of each step of a model chain."""
 
     model: str
     """Name of the network in the recipe."""
@@ -117,5 +129,5 @@ class ChainFacts(FactsModel):
 
     @property
     def transductive(self) -> bool:
-        """Whether a step may have adapted to the very images that it was measured on."""
+        """Whether a step may have adapted to the images that it was measured on."""
         return any(step.transductive for step in self.steps)

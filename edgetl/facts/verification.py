@@ -15,16 +15,16 @@ class ClassFigures(FactsModel):
     support: int
     """Images or objects of the class."""
     figures: dict[str, float | None]
-    """What the task measures per class, by name; None where there was nothing to measure."""
+    """Figures of the task per class, by name; None if there was nothing to measure."""
 
 
 class Drop(Difference):
-    """What a file lost against a trained model, percentage points of the metric."""
+    """Drop of a file against a trained model, percentage points of the metric."""
 
     against: str
     """Name of the trained model in the recipe."""
     value: float
-    """The trained model's metric, by the same non-maximum suppression."""
+    """The trained model's metric, with the same non-maximum suppression."""
 
 
 class LadderStep(Agreement):
@@ -38,7 +38,7 @@ class LadderStep(Agreement):
 
 
 class VerificationFacts(Score):
-    """Accuracy of a model file through the runtime that ships, and its parity with torch."""
+    """Accuracy of a model file with the shipped runtime, and its parity with torch."""
 
     model: str
     """Name of the network in the recipe."""
@@ -47,14 +47,15 @@ class VerificationFacts(Score):
     engine: str
     """Package and version."""
     num_predictions: int
-    """0 of a detector without detections; a classifier always predicts."""
+    """0 for a detector without detections; a classifier always predicts."""
     at_chance: str | None
     """Why the predictions are no better than guessing, in words; None if they are better."""
     truncated: str | None
-    """What the limit of detections cuts off, in words; None if nothing."""
+    """Objects beyond `nms.max_detections`, in words; None if there are none."""
     drop: Drop
     """Against the model that was exported."""
     teacher_drop: Drop
+    """Against the teacher; the same as `drop` of a model that learned from none."""
     ladder: tuple[LadderStep, ...]
     breaks_at: str | None
     """The first step of the ladder that does not hold."""

@@ -1,1 +1,1 @@
-"""What CI trusts: a bundle checked case by case on a device, against limits and a baseline."""
+"""The CI gate: a bundle is checked case by case on a device, against limits and a baseline."""

@@ -1,4 +1,4 @@
-"""What a later check compares with: the figures of a bundle that was good, in a file to keep."""
+"""The reference of later checks: the figures of a known good bundle, in a file to keep in git."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.limits import judged_accuracy
 from edgetl.gate.measure import Measurements
 from edgetl.gate.packed import PackedArray, pack, unpack
+from edgetl.placeholder import placeholder
 
+_CONFLICT = b"<<<<<<< "
+"""Begins the first line of each conflict that git leaves in a file."""
 _MOST_PROBLEMS = 3
-"""Of a file that is something else; more say no more."""
+"""Shown of a file; more would not help."""
 
 
 class AccuracyRecord(Table):
-    """What the answers were worth, and the answers."""
+    """The accuracy on the test images, and the predictions for them."""
 
     metric: str
     value: float = Field(ge=0.0, le=1.0)
@@ -32,14 +35,14 @@ class AccuracyRecord(Table):
     images: int = Field(ge=1)
     provenance: str
     split: str | None
-    """Digest of the test images and their labels; None if they were not at hand."""
+    """Digest of the test images and their labels; None if they were not available."""
     predictions: dict[str, PackedArray] | None
-    """To every test image, in their order: of a classifier only which class is first."""
+    """For the test images, in their order; for a classifier only the top class."""
 
     @model_validator(mode="after")
     def _predictions_of_known_images(self) -> Self:
         if (self.split is None) != (self.predictions is None):
-            raise ValueError("split and answers belong together")
+            raise ValueError("split and predictions belong together")
         return self
 
 
@@ -68,7 +71,7 @@ class Baseline(Table):
     """Digests of the model's files."""
     accuracy: AccuracyRecord
     latency: LatencyRecord | None
-    """None if no undisturbed measured time was at hand."""
+    """None if there was no undisturbed measured time."""
 
 
 def make_baseline(
@@ -78,8 +81,9 @@ def make_baseline(
 
     Args:
         bundle: Its files are intact.
-        images: What it was tested on; None if that is not at hand, so answers cannot be compared.
-        measurements: From a device; None to take what the bundle's manifest says.
+        images: Its test images; None if they are not available, so that predictions cannot be
+            compared.
+        measurements: From a device; None to use the bundle's manifest.
     """
     from edgetl import __version__
 
@@ -119,15 +123,17 @@ def read_baseline(path: Path, bundle: Bundle) -> Baseline:
         ConfigError: If it cannot be read, or belongs to another model or target.
     """
     try:
-        baseline = Baseline.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        _refuse_unmerged(path, content)
+        baseline = Baseline.model_validate_json(content)
     except FileNotFoundError as error:
         problems = [Problem("", "no such file")]
         raise ConfigError(str(path), problems, remedy=_command(path, bundle)) from error
     except ValidationError as error:
-        remedy = f"write it anew: {_command(path, bundle)}"
+        remedy = _restored(path)
         if _is_foreign(error):
-            # It may be of use as what it is, so nothing that would write over it is advised.
-            remedy = f"give a file that this wrote: edgetl baseline update {bundle.folder}"
+            # The user may need this file, so the remedy does not overwrite it.
+            remedy = f"give a file written by: edgetl baseline update {bundle.folder}"
         raise ConfigError(str(path), list(_problems(error)), remedy=remedy) from error
     manifest = bundle.manifest
     pairs = {
@@ -136,12 +142,12 @@ def read_baseline(path: Path, bundle: Bundle) -> Baseline:
         "accuracy.metric": (baseline.accuracy.metric, manifest.accuracy.metric),
     }
     problems = [
-        Problem(where, f"is '{kept}', but the bundle's is '{found}'")
-        for where, (kept, found) in pairs.items()
-        if kept != found
+        Problem(key, f"is '{expected}', but the bundle's is '{actual}'")
+        for key, (expected, actual) in pairs.items()
+        if expected != actual
     ]
     if problems:
-        remedy = f"give the baseline of this model, or write it anew: {_command(path, bundle)}"
+        remedy = f"give the baseline of this model, or write it again: {_command(path, bundle)}"
         raise ConfigError(str(path), problems, remedy=remedy)
     return baseline
 
@@ -149,17 +155,17 @@ def read_baseline(path: Path, bundle: Bundle) -> Baseline:
 def baseline_predictions(
     baseline: Baseline, bundle: Bundle, images: Images | None, path: Path
 ) -> Predictions | None:
-    """Return the answers in `baseline`, None if it has none or the images are not at hand.
+    """Return the predictions in `baseline`, None if it has none or the images are not available.
 
     Args:
         baseline: Of the same model and target.
-        bundle: What is checked.
-        images: Its test images; None if they are not at hand.
-        path: Where the baseline was read.
+        bundle: The bundle to check.
+        images: Its test images; None if they are not available.
+        path: The file of the baseline.
 
     Raises:
-        ConfigError: If they are answers to other test images, which cannot be compared one by one,
-            or damaged.
+        ConfigError: If they are damaged, or for other test images and cannot be compared one by
+            one.
     """
     accuracy = baseline.accuracy
     if images is None or accuracy.predictions is None:
@@ -168,15 +174,40 @@ def baseline_predictions(
         problem = Problem(
             "accuracy.split",
             f"its {accuracy.images} test images or their labels are not those of the bundle, so "
-            "answers cannot be compared image by image",
+            "predictions cannot be compared image by image",
         )
         remedy = (
-            "check with the old test images, or say that the new ones are meant: "
+            "check with the old test images, or update the baseline to the new ones: "
             f"{_command(path, bundle)}"
         )
         raise ConfigError(str(path), [problem], remedy=remedy)
-    remedy = f"write it anew: {_command(path, bundle)}"
-    return unpack(accuracy.predictions, images, source=str(path), remedy=remedy)
+    return unpack(accuracy.predictions, images, source=str(path), remedy=_restored(path))
+
+
+def _refuse_unmerged(path: Path, content: bytes) -> None:
+    """Refuse a file that git has merged in part, or keeps elsewhere.
+
+    Raises:
+        ConfigError: With the commands that complete it.
+    """
+    instead = placeholder(path)
+    if instead is not None:
+        raise ConfigError(str(path), [Problem("", instead.what)], remedy=instead.remedy)
+    if any(line.startswith(_CONFLICT) for line in content.splitlines()):
+        raise ConfigError(
+            str(path),
+            [Problem("", "has conflicts of a merge that are not resolved")],
+            remedy=f"take the file of one side: git checkout --ours {path}, or git checkout "
+            f"--theirs {path}",
+        )
+
+
+def _restored(path: Path) -> str:
+    """Return the remedy for a damaged file; one of the bundle at hand would let anything pass."""
+    return (
+        f"restore it, for example with: git checkout -- {path}; written from this bundle, it would "
+        "hide what has become worse"
+    )
 
 
 def _command(path: Path, bundle: Bundle) -> str:
@@ -184,25 +215,25 @@ def _command(path: Path, bundle: Bundle) -> str:
 
 
 def _is_foreign(error: ValidationError) -> bool:
-    """Return whether the file is no baseline at all, rather than a damaged one."""
+    """Return whether the file is something other than a baseline, not just a damaged one."""
     top = {each["type"] for each in error.errors() if len(each["loc"]) <= 1}
     return bool(top & {"missing", "extra_forbidden", "model_type"})
 
 
 def _problems(error: ValidationError) -> Iterator[Problem]:
-    """Yield what is wrong, in a few lines."""
-    found = error.errors(include_input=False, include_url=False)
+    """Yield the first few problems."""
+    details = error.errors(include_input=False, include_url=False)
     if _is_foreign(error):
-        yield Problem("", "is no baseline")
-    for each in found[:_MOST_PROBLEMS]:
+        yield Problem("", "is not a baseline")
+    for each in details[:_MOST_PROBLEMS]:
         what = each["msg"].lower().removeprefix("value error, ")
         yield Problem(".".join(map(str, each["loc"])), what)
-    if len(found) > _MOST_PROBLEMS:
-        yield Problem("", f"and {len(found) - _MOST_PROBLEMS} more")
+    if len(details) > _MOST_PROBLEMS:
+        yield Problem("", f"and {len(details) - _MOST_PROBLEMS} more")
 
 
 def _latency(bundle: Bundle, measurements: Measurements | None) -> LatencyRecord | None:
-    """Return times of the device, else those of the manifest; None if neither was measured well."""
+    """Return times from the device, or else the manifest; None if disturbed or not measured."""
     if measurements is not None:
         if measurements.times is None or measurements.times.disturbed:
             return None

@@ -1,4 +1,4 @@
-"""A bundle as it was handed over: its folder, its manifest, and the artifacts it comes from."""
+"""A bundle as it was packaged: its folder, its manifest, and the artifacts it was made from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgetl import __version__
 from edgetl.errors import ConfigError, Problem, StoreError
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.runtime.bundle import MANIFEST_FILE
-from edgetl.runtime.errors import BundleError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Facts, Split
 
@@ -38,26 +38,26 @@ class Bundle:
         return tuple(row.label for row in self.manifest.accuracy.classes)
 
     def model_files(self) -> dict[str, str]:
-        """Return digests of the model's file and of its weights if they lie apart, by name."""
+        """Return digests of the model's file and of its weights if they are separate, by name."""
         return {name: self.manifest.files[name] for name in self.manifest.model_files}
 
     def size_bytes(self) -> int:
-        """Return how large the model is."""
+        """Return the size of the model."""
         return sum((self.folder / name).stat().st_size for name in self.model_files())
 
     def sources(self) -> Mapping[str, Path]:
-        """Return every file that travels to the device, by POSIX path."""
+        """Return every file that is copied to the device, by POSIX path."""
         names = (*self.manifest.files, MANIFEST_FILE)
         return {name: self.folder / name for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """The images that the model was tested on, and what it answered where it was made."""
+    """The images that the model was tested on, and its predictions where it was made."""
 
     dataset: Dataset
     digest: str
-    """Of their content, order and labels; answers are compared only if it is the same."""
+    """Of their content, order and labels; predictions are compared only if it is the same."""
     predictions: Predictions
 
 
@@ -65,11 +65,12 @@ def open_bundle(folder: Path, target: str) -> Bundle:
     """Return the bundle in `folder`.
 
     Args:
-        folder: As it was handed over; its files are not looked at yet.
-        target: What it must have been made for; empty if that does not matter.
+        folder: As it was packaged; its files are not checked yet.
+        target: The target that it must have been made for; empty for any.
 
     Raises:
-        BundleError: If there is no bundle, or its manifest cannot be read or is of another edgetl.
+        BundleError: If there is no bundle, or its manifest cannot be read or was written by another
+            version of edgetl.
         ConfigError: If it was made for another target.
     """
     path = folder / MANIFEST_FILE
@@ -77,8 +78,8 @@ def open_bundle(folder: Path, target: str) -> Bundle:
         manifest = BundleManifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise BundleError(
-            f"{folder} is no bundle: it has no {MANIFEST_FILE}",
-            remedy="name the folder that edgetl handed over, such as dist/host",
+            f"{folder} is not a bundle: it has no {MANIFEST_FILE}",
+            remedy="name the folder of a bundle, such as dist/host",
         ) from error
     except ValidationError as error:
         raise _unreadable(path, error) from error
@@ -112,12 +113,12 @@ def _unreadable(path: Path, error: ValidationError) -> BundleError:
     place = ".".join(map(str, errors[0]["loc"])) or "the file"
     return BundleError(
         f"{path} cannot be read: {place}: {errors[0]['msg'].lower()}",
-        remedy="copy the whole folder again from where it was made",
+        remedy=COPY_AGAIN,
     )
 
 
 def find_images(bundle: Bundle, store: Store) -> Images | None:
-    """Return the test images of `bundle` from the store it was made in; None if that is elsewhere.
+    """Return the test images of `bundle` from its store; None if `store` is not the one.
 
     Raises:
         StoreError: If the artifacts are there but damaged.

@@ -14,23 +14,23 @@ MANIFEST = "manifest"
 
 
 class Required(StrEnum):
-    """What evidence is asked for."""
+    """The provenance that a check requires."""
 
     MEASURED = Provenance.MEASURED.value
-    """What could not be measured well enough ends the process like a missed limit."""
+    """A figure that could not be measured well enough counts as a missed limit."""
     EMULATED = Provenance.EMULATED.value
-    """Answers of an emulated board will do; its times never do, and nothing waits for them."""
+    """Predictions of an emulated board suffice; its times never do, and no case needs them."""
 
 
 class Status(StrEnum):
-    """What a case says."""
+    """The result of a case."""
 
     PASSED = "passed"
     FAILED = "failed"
     UNVERIFIED = "unverified"
-    """A limit or a comparison is asked for, but what was measured proves nothing; never green."""
+    """A limit or comparison applies, but the measurements prove nothing; never green."""
     SKIPPED = "skipped"
-    """Nothing was asked for, or not run because an earlier case failed."""
+    """No limit or comparison applies, or not run because an earlier case failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class Case:
     name: str
     status: Status
     reason: str
-    """In words, also of a green case: the figure and what is allowed."""
+    """In words, also for a green case: the figure and what is allowed."""
     provenance: str = ""
     """``measured``, ``emulated``, or `MANIFEST`; empty where nothing is measured."""
     warning: str = ""
-    """What a reader must know although the case is not red."""
+    """What a reader must know even if the case is not red."""
     figures: Facts = field(default_factory=dict)
     exit_code: ExitCode = ExitCode.LIMIT_MISSED
-    """What the process ends with if this case fails."""
+    """Exit code of the process if this case fails."""
     doubtful: bool = False
-    """Whether another measurement may say something else."""
+    """Whether another measurement may give a different result."""
 
     def as_json(self) -> Facts:
         """Return the case as plain JSON."""
@@ -72,14 +72,14 @@ def judged(
 
 
 def warned(case: Case, *warnings: str) -> Case:
-    """Return `case` with `warnings` besides its own; empty ones say nothing."""
+    """Return `case` with `warnings` added to its own; empty ones are ignored."""
     return replace(case, warning="; ".join(filter(None, (case.warning, *warnings))))
 
 
 def exit_code(cases: Iterable[Case], required: Required) -> ExitCode:
-    """Return what the process ends with: damage before missed limits, 0 if nothing is in the way.
+    """Return the exit code of the process: damage before missed limits, 0 if all is well.
 
-    A case that is unverified is like a missed limit where measured figures are required.
+    An unverified case counts as a missed limit if measured figures are required.
     """
     codes = {ExitCode.DONE}
     for case in cases:

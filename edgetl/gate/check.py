@@ -1,4 +1,4 @@
-"""Check a bundle on a device: every case in turn, and what becomes of those that cannot run."""
+"""Check a bundle on a device: every case in turn; cases that cannot run are reported as skipped."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _BASELINE_CASES = ("accuracy against baseline", "latency against baseline", "siz
 
 
 _NOT_FROM_HERE = (
-    "from the manifest, not from this device, which answers the test images if the recipe is "
-    "checked"
+    "from the manifest, not from this device; check the recipe to let the device predict the test "
+    "images"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """What a check is asked."""
+    """The options of a check."""
 
     target: Target
     allowed: Allowed
@@ -50,30 +50,30 @@ class CheckOptions:
     seconds: float = 10.0
     """Each run of a timing takes at least this long."""
     images: Images | None = None
-    """The test images with what was answered where the bundle was made; None if not at hand."""
+    """The test images with the predictions made along with the bundle; None if not available."""
     predict: bool = False
-    """Whether the device answers the test images itself."""
+    """Whether the device predicts the test images itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check found."""
+    """The result of a check."""
 
     bundle: Bundle
     options: CheckOptions
     device: Device
     measurements: Measurements | None
-    """None if the bundle was not fit to run."""
+    """None if the bundle could not be run."""
     cases: tuple[Case, ...]
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         return exit_code(self.cases, self.options.required)
 
     @property
     def verdict(self) -> str:
-        """``failed`` if a case is red; ``unverified`` if what is asked for could not be shown."""
+        """``failed`` if a case is red; ``unverified`` if a required figure could not be shown."""
         if any(case.status is Status.FAILED for case in self.cases):
             return "failed"
         return "unverified" if self.exit_code else "passed"
@@ -127,14 +127,14 @@ def check_bundle(bundle: Bundle, device: Device, options: CheckOptions) -> Check
         seconds=seconds if _times_matter(options.target, baseline) else None,
         dataset=options.images.dataset if options.predict and options.images else None,
     )
-    found = _measured_cases(bundle, options, measurements, baseline, kept)
+    measured_cases = _measured_cases(bundle, options, measurements, baseline, kept)
     for _ in range(MEASUREMENTS - 1):
-        if any(case.doubtful for case in found):
+        if any(case.doubtful for case in measured_cases):
             measurements = time_again(
                 measurements, bundle, device, threads=threads, seconds=seconds
             )
-            found = _measured_cases(bundle, options, measurements, baseline, kept)
-    return Checked(bundle, options, device, measurements, (files, labels, *found))
+            measured_cases = _measured_cases(bundle, options, measurements, baseline, kept)
+    return Checked(bundle, options, device, measurements, (files, labels, *measured_cases))
 
 
 def reach(target: Target, address: str | None, required: Required) -> Device:
@@ -147,7 +147,7 @@ def reach(target: Target, address: str | None, required: Required) -> Device:
     given = address or target.device
     if given is None:
         raise DeviceError(
-            f"targets/{target.name}.yaml names no device, and --device gives none, so the bundle "
+            f"targets/{target.name}.yaml names no device, and neither does --device, so the bundle "
             "cannot be run",
             remedy="--device ssh://user@board, or --device emulated:cortex-a72 --require emulated",
         )
@@ -155,14 +155,14 @@ def reach(target: Target, address: str | None, required: Required) -> Device:
     if required is Required.MEASURED and device.provenance != Provenance.MEASURED:
         raise UsageError(
             f"device '{device.address}' is {device.provenance}, but --require {required.value} "
-            "wants a real one",
-            remedy="name the board with --device, or accept its answers: --require emulated",
+            "needs a real one",
+            remedy="name the board with --device, or accept emulation with --require emulated",
         )
     return device
 
 
 def _read(bundle: Bundle, options: CheckOptions) -> tuple[Baseline | None, Predictions | None]:
-    """Return the baseline and its answers to the test images, as far as there are such."""
+    """Return the baseline and its predictions for the test images; None for what is missing."""
     path = options.baseline
     if path is None:
         return None, None
@@ -184,7 +184,7 @@ def _measured_cases(
         *limit_cases(bundle, accuracy, measurements, target),
     ]
     if baseline is not None:
-        current = Current(bundle, accuracy, predictions, images, measurements, target.threads)
+        current = Current(bundle, accuracy, predictions, images, measurements)
         cases += baseline_cases(current, baseline, kept, options.allowed)
     if options.required is Required.MEASURED:
         cases = [

@@ -1,15 +1,15 @@
-"""The cases against a baseline: is the bundle shown to be worse than the one that was good.
+"""The cases against a baseline: whether the bundle is shown to be worse than a known good one.
 
-Every case asks whether the loss is *shown to be more* than what is allowed: the near end of the
-interval of the loss must lie beyond it. Two such cases depend on chance, accuracy and latency; each
-gets half of `FALSE_ALARM`, so a build that lost no more than allowed turns the check red no more
-often than that. The price: what few images cannot show is not seen.
+A case fails if the loss is *shown to be larger* than allowed, that is, if the whole confidence
+interval of the loss lies beyond the allowed value. Two cases are subject to chance, accuracy and
+latency; each gets half of `FALSE_ALARM`, so that a build that lost no more than allowed turns the
+check red no more often than that. The price is power: a loss that few images cannot show is missed.
 
-Intervals come at 95 %; their ends are moved to the level needed as those of a normal distribution.
-In 2000 simulated checks per setting, 40 to 2000 images and a true loss of exactly what is allowed,
-the case of accuracy was red in 0 to 1.05 %, in 14 of 15 settings in less than 1 %. What
-differs from one measurement to the next more than from run to run in one is left to the allowed
-ratio, and to the repetition of what is red (`edgetl.gate.measure.MEASUREMENTS`).
+Intervals are given at 95 % and rescaled to the level needed as if they were normal. In 2000
+simulated checks per setting, with 40 to 2000 images and a true loss of exactly the allowed value,
+the accuracy case was red in 0 to 1.05 %, and in 14 of 15 settings in less than 1 %. Variation
+between measurements that exceeds the variation between runs of one measurement is covered by the
+allowed ratio, and by repeating red timings (`edgetl.gate.measure.MEASUREMENTS`).
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ from edgetl.tasks import TASKS
 from edgetl.types import Split
 
 FALSE_ALARM = 0.01
-"""How often a build that is no worse than allowed turns a check red, at most."""
+"""The highest rate at which a build that is no worse than allowed turns a check red."""
 
 _SHOWN = NormalDist().inv_cdf(1 - FALSE_ALARM / 2) / NormalDist().inv_cdf(0.975)
-"""How many times as far as a 95 % interval reaches."""
+"""Width of the interval used, as a multiple of the 95 % interval."""
 _SURPRISE_PP = 2.0
-"""A gain beyond this is told: it often means that test images got into the training."""
+"""A larger gain gives a warning: it often means that test images leaked into the training."""
 _SURPRISE_RATIO = 0.7
-"""So is a latency below this multiple."""
+"""A latency below this multiple gives a warning too."""
 _MEDIAN = "p50"
 _MACHINE = ("machine", "processor", "cores")
-"""What makes another machine; of the rest, such as the kernel, a reader is only told."""
-_FASTER = "much faster: if nothing explains it, see that the same model and work were timed"
-_RETAKE = "time the baseline anew: edgetl baseline update BUNDLE --device ADDRESS"
+"""Fields that identify a machine; changes of others, such as the kernel, give a warning."""
+_FASTER = "much faster: if nothing explains it, check that the same model and work were timed"
+_RETAKE = "time the baseline again: edgetl baseline update BUNDLE --device ADDRESS"
 _NO_PREDICTIONS = (
-    "the answers to the test images are not at hand; check where the store of the run is (--store)"
+    "the predictions for the test images are not available; check with the store of the run "
+    "(--store)"
 )
 
 
@@ -53,21 +54,20 @@ class Allowed:
     """How much worse than the baseline a bundle may be."""
 
     drop_pp: float
-    """What accuracy may lose, percentage points."""
+    """How much accuracy may drop, percentage points."""
     ratio: float
-    """What latency and size may grow to, as a multiple of the baseline's."""
+    """How much latency and size may grow, as a multiple of the baseline's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What is known of the bundle now."""
+    """The current state of the bundle."""
 
     bundle: Bundle
     accuracy: Accuracy
     predictions: Predictions | None
     images: Images | None
     measurements: Measurements
-    threads: int
 
 
 def baseline_cases(
@@ -75,13 +75,13 @@ def baseline_cases(
 ) -> tuple[Case, Case, Case]:
     """Return how accuracy, latency and size compare with those of `baseline`.
 
-    A comparison that is asked for and cannot be made is unverified. It is not asked for where the
-    baseline holds nothing to compare with, nor are times where the device is emulated.
+    A comparison that cannot be made is unverified. It is skipped if the baseline has nothing to
+    compare with; that of times also if the device is emulated.
 
     Args:
         current: The bundle now.
         baseline: Of the same model, target and test images.
-        kept: Its answers; None if it has none, or the images are not at hand.
+        kept: Its predictions; None if it has none, or the images are not available.
         allowed: How much worse it may be.
     """
     before, now = baseline.size_bytes, current.bundle.size_bytes()
@@ -100,7 +100,7 @@ def baseline_cases(
 
 
 def ratio_interval(now: Quantile, before: Quantile) -> tuple[float, float, float]:
-    """Return the ratio of two quantiles of times, with the ends that `FALSE_ALARM` asks for.
+    """Return the ratio of two quantiles of times, with its interval at the level of `FALSE_ALARM`.
 
     The interval of a difference (of logarithms) from the intervals of its terms: Zou and Donner
     (2008), Construction of confidence limits about effect measures: a general approach, Statistics
@@ -117,7 +117,7 @@ def _accuracy(
 ) -> Case:
     name, images = "accuracy against baseline", current.images
     if baseline.accuracy.predictions is None:
-        return Case(name, Status.SKIPPED, "the baseline holds no answers to the test images")
+        return Case(name, Status.SKIPPED, "the baseline has no predictions for the test images")
     if kept is None or images is None or current.predictions is None:
         return Case(name, Status.UNVERIFIED, _NO_PREDICTIONS)
     evaluation = TASKS.load(images.dataset.task).evaluation
@@ -139,13 +139,13 @@ def _accuracy(
         return case
     warning = (
         f"{evaluation.title} gained {-loss_pp:.2f} pp: if nothing explains it, look for test "
-        "images among those trained on; if something does, update the baseline"
+        "images in the training data; otherwise update the baseline"
     )
     return warned(case, warning)
 
 
 def _shown(difference: Difference) -> tuple[float, float, float]:
-    """Return a difference in points with the ends that `FALSE_ALARM` asks for."""
+    """Return a difference in points with its interval at the level of `FALSE_ALARM`."""
     value = difference.pp
     low = value - _SHOWN * (value - difference.low_pp)
     high = value + _SHOWN * (difference.high_pp - value)
@@ -156,14 +156,14 @@ def _latency(current: Current, baseline: Baseline, allowed: float) -> Case:
     name, measurements = "latency against baseline", current.measurements
     kept, times = baseline.latency, measurements.times
     if kept is None:
-        return Case(name, Status.SKIPPED, "the baseline holds no times", measurements.provenance)
+        return Case(name, Status.SKIPPED, "the baseline has no times", measurements.provenance)
     if times is None:
-        why = f"device '{measurements.device}' took no times that mean anything"
+        why = f"device '{measurements.device}' took no valid times"
         if measurements.error:
             why = "not run: the golden samples do not run"
         return Case(name, Status.SKIPPED, why, measurements.provenance)
     before, now = kept.model_ms.get(_MEDIAN), times.summary.p50
-    other = _other_conditions(current.threads, times, kept)
+    other = _other_conditions(times, kept)
     if other or before is None or now is None:
         reason = f"{other or 'there are too few times for a median'}; {_RETAKE}"
         return Case(name, Status.UNVERIFIED, reason, measurements.provenance)
@@ -188,8 +188,9 @@ def _judged_ratio(now: Quantile, before: Quantile, allowed: float, provenance: s
     return warned(case, _FASTER if high < _SURPRISE_RATIO else "")
 
 
-def _other_conditions(threads: int, times: Times, kept: LatencyRecord) -> str:
-    """Return why the two were timed in ways that cannot be compared, empty if they were not."""
+def _other_conditions(times: Times, kept: LatencyRecord) -> str:
+    """Return why the two timings cannot be compared; empty if they can."""
+    threads = times.summary.threads  # fewer than the target's where there are fewer cores
     if kept.threads != threads:
         return f"the baseline was timed with {kept.threads} threads, this with {threads}"
     pairs = [
@@ -201,7 +202,7 @@ def _other_conditions(threads: int, times: Times, kept: LatencyRecord) -> str:
 
 
 def _changes(times: Times, kept: LatencyRecord) -> str:
-    """Return what else differs, which may explain a change of latency and never hides one."""
+    """Return what else differs, which may explain a change of latency but never hides one."""
     before, now = dict(kept.host), dict(times.host)
     if kept.engine is not None:
         before["engine"], now["engine"] = kept.engine, times.summary.engine
@@ -210,4 +211,4 @@ def _changes(times: Times, kept: LatencyRecord) -> str:
         for key in sorted({*before, *now} - {*_MACHINE})
         if before.get(key) != now.get(key)
     ]
-    return f"not as when the baseline was timed: {', '.join(pairs)}" if pairs else ""
+    return f"differs from when the baseline was timed: {', '.join(pairs)}" if pairs else ""

@@ -1,4 +1,4 @@
-"""The cases that need no baseline: is the bundle whole, does it answer, does it hold its limits."""
+"""The cases that need no baseline: files and labels, golden samples, and limits."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from edgetl.types import Provenance, Split
 
 _PP = 100.0
 _ACCURACY = "accuracy"
-"""The case that limits of accuracy share."""
+"""The case that all accuracy limits share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What the predictions for the test images are worth."""
+    """Accuracy on the test images."""
 
     score: Score
     at_chance: str | None
     """Why it is no better than guessing, in words; None if it is better."""
     no_predictions: bool
-    """Whether it predicts nothing at all, which no limit makes a result."""
+    """Whether it predicts nothing at all, which fails whatever the limits."""
     drop_pp: float
     provenance: str
 
     @classmethod
     def of_manifest(cls, bundle: Bundle) -> Accuracy:
-        """Return what was verified where the bundle was made."""
+        """Return the accuracy that was verified where the bundle was made."""
         verification = bundle.manifest.accuracy
         return cls(
             score=verification,
@@ -54,7 +54,7 @@ class Accuracy:
     def of_predictions(
         cls, predictions: Predictions, images: Images, bundle: Bundle, provenance: str
     ) -> Accuracy:
-        """Return what predictions made on a device are worth."""
+        """Return the accuracy of predictions made on a device."""
         evaluation = TASKS.load(images.dataset.task).evaluation
         nms = Contract.load(bundle.folder).nms
         score = evaluation.score(predictions, images.dataset, Split.TEST)
@@ -67,11 +67,11 @@ class Accuracy:
         )
 
     def figures(self, bundle: Bundle, times: Times | None) -> Figures:
-        """Return everything that limits judge.
+        """Return all figures that limits apply to.
 
         Args:
             bundle: Of the model file.
-            times: Of the device; None where it took none that mean anything.
+            times: From the device; None if it took no valid ones.
         """
         timing = None if times is None else times.summary
         p95 = None if timing is None else timing.p95
@@ -91,9 +91,9 @@ class Accuracy:
 def judged_accuracy(
     bundle: Bundle, images: Images | None, measurements: Measurements | None
 ) -> tuple[Accuracy, Predictions | None]:
-    """Return the accuracy that counts, and the predictions for the test images if there are any.
+    """Return the accuracy to judge, and the predictions for the test images if there are any.
 
-    Those that a device made replace those that were verified where the bundle was made.
+    Predictions made by a device replace those made where the bundle was made.
     """
     if images is None:
         return Accuracy.of_manifest(bundle), None
@@ -109,7 +109,7 @@ def files_case(bundle: Bundle) -> Case:
         count = check_files(bundle.folder)
     except BundleError as error:
         return Case("files", Status.FAILED, error.message, exit_code=ExitCode.DAMAGED)
-    return Case("files", Status.PASSED, f"{count} files as the manifest says")
+    return Case("files", Status.PASSED, f"{count} files as listed in the manifest")
 
 
 def labels_case(bundle: Bundle, expected: tuple[str, ...] | None) -> Case:
@@ -140,7 +140,7 @@ def _label_problem(labels: tuple[str, ...], others: tuple[str, ...], where: str)
     added = [label for label in labels if label not in others]
     if missing or added:
         lost = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-        new = [f"has {', '.join(map(repr, added))} instead or besides"] if added else []
+        new = [f"has {', '.join(map(repr, added))} instead or in addition"] if added else []
         return f"the contract {' and '.join(lost + new)}; compared with {where}"
     place = next(i for i, pair in enumerate(zip(labels, others, strict=False)) if len({*pair}) > 1)
     return (
@@ -150,17 +150,20 @@ def _label_problem(labels: tuple[str, ...], others: tuple[str, ...], where: str)
 
 
 def golden_cases(bundle: Bundle, measurements: Measurements) -> tuple[Case, Case]:
-    """Return whether the golden samples answer on the device, and images become the same pixels."""
-    found = measurements.provenance
+    """Return whether the device reproduces the golden samples, and the fitted pixels of images."""
+    provenance = measurements.provenance
     if measurements.error:
         skipped = Case("fitted pixels", Status.SKIPPED, "not run: the golden samples do not run")
-        return Case("golden samples", Status.FAILED, measurements.error, found), skipped
+        return Case("golden samples", Status.FAILED, measurements.error, provenance), skipped
     image_files = {image_file(i) for i in range(len(measurements.golden))}
     rows = [row for row in measurements.golden if row.tolerance is not None]
     predictions = _replayed(
-        "golden samples", [row for row in rows if row.name not in image_files], found
+        "golden samples", [row for row in rows if row.name not in image_files], provenance
     )
-    pixels = _replayed("fitted pixels", [row for row in rows if row.name in image_files], found)
+    images = [row for row in rows if row.name in image_files]
+    pixels = _replayed("fitted pixels", images, provenance)
+    if not images:
+        pixels = Case("fitted pixels", Status.SKIPPED, "the model takes no image")
     breaks_at = bundle.manifest.accuracy.breaks_at
     if breaks_at is None:
         return predictions, pixels
@@ -171,9 +174,9 @@ def golden_cases(bundle: Bundle, measurements: Measurements) -> tuple[Case, Case
 def limit_cases(
     bundle: Bundle, accuracy: Accuracy, measurements: Measurements, target: Target
 ) -> list[Case]:
-    """Return whether the figures hold the limits of `target`.
+    """Return whether the figures meet the limits of `target`.
 
-    Limits of accuracy are one case, together with whether the model is better than guessing.
+    All accuracy limits are one case, which also fails if the model is no better than guessing.
     """
     figures = accuracy.figures(bundle, measurements.times)
     cases = [_accuracy_case(accuracy, figures, target.limits)]
@@ -198,7 +201,7 @@ def _accuracy_case(accuracy: Accuracy, figures: Figures, limits: Limits) -> Case
             continue
         value = limit.figure(figures)
         if value is None:
-            problems.append(f"{limit.title} is not known; {limit.required(bound)} is wanted")
+            problems.append(f"{limit.title} is not known; {limit.required(bound)} is required")
         elif limit.excess(value, bound) > 0:
             problems.append(limit.miss(figures, value, bound))
     fine = f"{score.title} {score.value:.4g} [{score.low:.4g}, {score.high:.4g}] "
@@ -212,7 +215,7 @@ def _accuracy_case(accuracy: Accuracy, figures: Figures, limits: Limits) -> Case
 
 
 def _device_case(name: str, figures: Figures, measurements: Measurements, target: Target) -> Case:
-    """Return the case of a figure that only a real device gives; nothing else can pass."""
+    """Return the case of a figure that only a measurement on a real device can pass."""
     limit, bound = LIMITS[name], target.limits.bound(name)
     if bound is None or measurements.times is None:
         return _unmeasured(name, measurements, target)
@@ -223,12 +226,12 @@ def _device_case(name: str, figures: Figures, measurements: Measurements, target
     case = _judged_limit(name, figures, target, provenance=provenance)
     if limit.source is not Source.TIMING:
         return case
-    # What disturbs can only have made the times longer.
+    # Disturbances can only have made the times longer.
     return warned(unproven(case, measurements.times), *measurements.times.doubts())
 
 
 def unproven(case: Case, times: Times) -> Case:
-    """Return `case`, doubtful if it is red, and unverified if by times that are not the model's."""
+    """Return `case`, doubtful if it is red, and unverified if its times were disturbed."""
     if case.status is not Status.FAILED:
         return case
     count = f" in {times.measurements} measurements" if times.measurements > 1 else ""
@@ -238,19 +241,19 @@ def unproven(case: Case, times: Times) -> Case:
         case,
         status=Status.UNVERIFIED,
         reason=f"{case.reason}, but the timing was disturbed{count}: run again when the device is "
-        "quiet",
+        "idle",
         doubtful=True,
     )
 
 
 def _replayed(name: str, rows: Sequence[ReplayRow], provenance: str) -> Case:
-    said = [
+    texts = [
         f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance or 0.0:.3g} allowed"
         for row in rows
     ]
-    broken = [text for text, row in zip(said, rows, strict=True) if not row.passed]
+    broken = [text for text, row in zip(texts, rows, strict=True) if not row.passed]
     figures = {row.name: row.worst for row in rows}
-    return judged(name, "; ".join(broken), "; ".join(said), provenance=provenance, figures=figures)
+    return judged(name, "; ".join(broken), "; ".join(texts), provenance=provenance, figures=figures)
 
 
 def _judged_limit(name: str, figures: Figures, target: Target, *, provenance: str) -> Case:
@@ -269,7 +272,7 @@ def _judged_limit(name: str, figures: Figures, target: Target, *, provenance: st
 
 
 def _unmeasured(name: str, measurements: Measurements, target: Target) -> Case:
-    """Return the case of a figure without a limit, or without a measurement that means anything."""
+    """Return the case of a figure without a limit, or without a valid measurement."""
     limit, bound = LIMITS[name], target.limits.bound(name)
     if measurements.error:
         return Case(limit.case, Status.SKIPPED, "not run: the golden samples do not run")

@@ -1,4 +1,4 @@
-"""What a bundle does on a device: its own runtime replays, answers and times there."""
+"""Run a bundle on a device: its own runtime replays golden samples, predicts and times there."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
+from edgetl.boards.remote_runtime import TimingRequest, bench, replay_golden, start_s
 from edgetl.devices import Connection, Device
 from edgetl.errors import UsageError
 from edgetl.evaluation import Predictions
 from edgetl.facts.latency import Host, TimingFacts
 from edgetl.gate.bundle import Bundle
 from edgetl.runtime.contract import Contract
-from edgetl.runtime.engines import CPU
 from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.tasks import TASKS
 from edgetl.types import Provenance, Split
@@ -27,17 +26,16 @@ if TYPE_CHECKING:  # the command line must not wait for numpy
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.golden import ReplayRow
 
-_START_S = 120.0
 _SLOWEST_S = 10.0
 """Of one inference; a detector on an emulated board takes some seconds."""
 _COUNT = 50
 """Inferences of a run, at least."""
 _RUNS = 5
 MEASUREMENTS = 3
-"""A timing that would be red is made anew, until there are so many of them: a machine that is slow
-for some seconds, or disturbed, is not a slower build. Each has repeated its disturbed runs before
+"""Times a red timing is taken in all, at most: a machine that is slow or disturbed for some seconds
+does not mean a slower build. Each timing already repeats its disturbed runs
 (`edgetl.runtime.timing_plan.ATTEMPTS_PER_RUN`)."""
-_ANSWER = """\
+_PREDICT = """\
 import pathlib, sys
 import numpy as np
 from edgetl.runtime.predictor import Predictor
@@ -50,33 +48,33 @@ for i in range(int(sys.argv[2])):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What the runtime measured on the device."""
+    """The latency that the runtime measured on the device."""
 
     summary: TimingFacts
     host: Host
     measurements: int = 1
-    """How many were made; these are the times of the last."""
+    """How many were taken; these are the times of the last."""
 
     @property
     def disturbed(self) -> bool:
-        """Whether too few runs are the model's own, so the times can only be too long."""
+        """Whether too few runs were undisturbed, so the times can only be too long."""
         return self.summary.interfered
 
     def doubts(self) -> Iterator[str]:
-        """Yield in words what a reader must know of the times."""
+        """Yield what a reader must know about the times, in words."""
         runs = self.summary.runs
         if runs.undisturbed < runs.asked:
             reasons = dict.fromkeys(itertools.chain.from_iterable(runs.disturbances))
-            said = f"{runs.undisturbed} of {runs.taken} runs undisturbed"
-            verb = "the timing was disturbed, " if self.disturbed else ""
-            yield f"{verb}{said} ({next(iter(reasons), 'no reason reported')})"
+            count = f"{runs.undisturbed} of {runs.taken} runs undisturbed"
+            prefix = "the timing was disturbed, " if self.disturbed else ""
+            yield f"{prefix}{count} ({next(iter(reasons), 'no reason reported')})"
         if not self.summary.stable:
             yield "the warm-up never settled"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """What is known of a bundle on a device."""
+    """What was measured of a bundle on a device."""
 
     device: str
     provenance: str
@@ -84,9 +82,9 @@ class Measurements:
     error: str
     """Why the bundle could not replay its golden samples; empty if it could."""
     times: Times | None
-    """None where times were not asked for or mean nothing, or the bundle does not run."""
+    """None if times were not requested or not valid, or the bundle does not run."""
     predictions: Predictions | None
-    """To the test images; None if they were not asked for."""
+    """For the test images; None if they were not requested."""
 
 
 def measure(
@@ -96,29 +94,32 @@ def measure(
 
     Args:
         bundle: Its files are intact.
-        device: Only one that measures is asked for times.
+        device: Times are taken only if it is a real one.
         threads: Of one inference.
         seconds: Time at least this long; None for no times.
-        dataset: Its test images are answered; None for none.
+        dataset: Its test images are predicted; None for none.
 
     Raises:
         DeviceError: If the device cannot be reached, or Python fails there.
-        UsageError: If the bundle was made by another edgetl, whose times mean something else.
+        UsageError: If the bundle was made by another version of edgetl, which times differently.
     """
     contract = Contract.load(bundle.folder)
-    start_s = _START_S if contract.provider == CPU else _START_S + BUILD_S
+    ready_s = start_s(contract.provider)
     with device.connect() as connection:
         connection.put(bundle.sources())
-        found = replay_golden(connection, device.address, ".", threads=threads, timeout_s=start_s)
-        error = found.error
-        if not all(math.isfinite(row.worst) for row in found.rows):
-            error = "the model answers with values that are no numbers"
+        golden = replay_golden(connection, device.address, ".", threads=threads, timeout_s=ready_s)
+        error = golden.error
+        if not all(math.isfinite(row.worst) for row in golden.rows):
+            error = "the model's outputs are not finite"
         times = predictions = None
         if not error and seconds is not None and device.provenance == Provenance.MEASURED:
-            times = _times(connection, device, threads, seconds, start_s)
+            request = TimingRequest(
+                threads, TimingPlan(seconds, _COUNT, _RUNS), _SLOWEST_S, contract.provider
+            )
+            times = _times(connection, device, request)
         if not error and dataset is not None:
-            predictions = _predictions(connection, dataset, contract, threads, start_s)
-    return Measurements(device.address, device.provenance, found.rows, error, times, predictions)
+            predictions = _predictions(connection, dataset, contract, threads)
+    return Measurements(device.address, device.provenance, golden.rows, error, times, predictions)
 
 
 def time_again(
@@ -135,58 +136,46 @@ def time_again(
     )
 
 
-def _times(
-    connection: Connection, device: Device, threads: int, seconds: float, start_s: float
-) -> Times:
+def _times(connection: Connection, device: Device, request: TimingRequest) -> Times:
     from edgetl.runtime.latency import Latency
 
-    command = ["-m", "edgetl.runtime", "bench", ".", "--json", "--threads", str(threads)]
-    plan = TimingPlan(seconds, _COUNT, _RUNS)
-    command += ["--seconds", str(seconds), "--count", str(_COUNT), "--runs", str(_RUNS)]
-    # Each run times the model alone, and again from image to answer.
-    per_run_s = 2 * (2 * seconds + _COUNT * _SLOWEST_S)
-    data = run_json(
-        connection,
-        device.address,
-        command,
-        what="figures",
-        timeout_s=start_s + plan.max_runs * per_run_s,
-    )
+    data = bench(connection, device.address, ".", request)
     try:
         latency = Latency.from_json(data)
     except ValueError as error:
         raise UsageError(
-            f"the bundle's runtime on device '{device.address}' times in another way: {error}",
+            f"the bundle's runtime on device '{device.address}' times differently: {error}",
             remedy="make the bundle again with this edgetl: edgetl run RECIPE",
         ) from error
     return Times(TimingFacts(**latency.summary()), dict(latency.host))
 
 
 def _predictions(
-    connection: Connection, dataset: Dataset, contract: Contract, threads: int, start_s: float
+    connection: Connection, dataset: Dataset, contract: Contract, threads: int
 ) -> Predictions:
     import numpy as np
 
     evaluation = TASKS.load(dataset.task).evaluation
     nms = contract.nms
-    images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
-    starts = range(0, len(images), chunk)
+    count, chunk = len(dataset.items(Split.TEST)), evaluation.images_per_chunk
+    starts = range(0, count, chunk)
     parts = []
     with tempfile.TemporaryDirectory(prefix="edgetl-check-") as name:
         folder = Path(name)
         for i, start in enumerate(starts):
             path = folder / f"inputs-{i}.npz"
-            inputs = {contract.image.name: images[start : start + chunk]}
+            inputs = evaluation.inputs(dataset, Split.TEST, slice(start, start + chunk))
             np.savez(path, allow_pickle=False, **inputs)
             connection.put({path.name: path})
             path.unlink()
-        command = ["-c", _ANSWER, str(threads), str(len(starts))]
-        connection.run(command, timeout_s=start_s + _SLOWEST_S * len(images))
+        command = ["-c", _PREDICT, str(threads), str(len(starts))]
+        timeout_s = start_s(contract.provider) + _SLOWEST_S * count
+        connection.run(command, timeout_s=timeout_s)
         for i, start in enumerate(starts):
             outputs = f"outputs-{i}.npz"
             connection.get([outputs], folder)
-            with np.load(folder / outputs, allow_pickle=False) as found:
-                part = {name: found[name] for name in found.files}
+            with np.load(folder / outputs, allow_pickle=False) as arrays:
+                part = {name: arrays[name] for name in arrays.files}
             (folder / outputs).unlink()
             parts.append(evaluation.collect(part, dataset, Split.TEST, start, nms))
     dataset.release()

@@ -1,4 +1,4 @@
-"""Answers to the test images as text, for a file that is kept in git and may be edited.
+"""Predictions for the test images as text, for a file that is kept in git and may be edited.
 
 Letters: N images, K classes, D detections.
 """
@@ -51,21 +51,21 @@ def pack(predictions: Predictions) -> dict[str, PackedArray]:
 def unpack(
     packed: Mapping[str, PackedArray], images: Images, *, source: str, remedy: str
 ) -> Predictions:
-    """Return what `pack` took, logits as zeros and a one.
+    """Return the predictions that `pack` packed, logits as one-hot rows.
 
     Args:
-        packed: Answers to the test images of `images`.
-        images: Their number, and other answers to them, say what these must look like.
-        source: What messages call the file.
-        remedy: What messages advise.
+        packed: Predictions for the test images of `images`.
+        images: The expected names, dtypes and shapes come from their number and predictions.
+        source: Name of the file in messages.
+        remedy: For messages.
 
     Raises:
-        ConfigError: If these are no answers to the images: an array is missing, damaged, of other
-            numbers or of another length.
+        ConfigError: If these cannot be predictions for the images: an array is missing, damaged, or
+            of another dtype or length.
     """
     if set(packed) != set(images.predictions):
-        found, wanted = ", ".join(packed) or "nothing", ", ".join(images.predictions)
-        problems = [Problem(_WHERE, f"holds {found}; the predictions of this model are {wanted}")]
+        names, expected = ", ".join(packed) or "nothing", ", ".join(images.predictions)
+        problems = [Problem(_WHERE, f"has {names}; the predictions of this model are {expected}")]
         raise ConfigError(source, problems, remedy=remedy)
     predictions: dict[str, NDArray[np.generic]] = {}
     problems = []
@@ -91,14 +91,14 @@ def _array(packed: PackedArray, kind: str) -> NDArray[np.generic]:
         raise ValueError(f"its dtype is '{packed.dtype}', not '{kind}'")
     data = zlib.decompress(base64.b64decode(packed.data, validate=True))
     array: NDArray[np.generic] = np.frombuffer(data, np.dtype(kind))
-    # A negative number would stand for whatever is left.
+    # A negative length would be inferred from the others.
     if min(packed.shape, default=0) < 0 or math.prod(packed.shape) != array.size:
         raise ValueError(f"{array.size} numbers do not have the shape {list(packed.shape)}")
     return array.reshape(packed.shape)
 
 
 def _misfits(predictions: Predictions, images: Images) -> Iterator[tuple[str, str]]:
-    """Yield the name of each array that cannot be answers to the images, and why."""
+    """Yield the name of each array that cannot be predictions for the images, and why."""
     import numpy as np
 
     num_images = len(images.dataset.items(Split.TEST))
@@ -106,7 +106,7 @@ def _misfits(predictions: Predictions, images: Images) -> Iterator[tuple[str, st
     offsets = predictions.get(_OFFSETS)
     if offsets is not None:
         if offsets.shape != (num_images + 1,):
-            yield _OFFSETS, f"is of {len(offsets) - 1} images, but {num_images} were tested on"
+            yield _OFFSETS, f"is for {len(offsets) - 1} images, but there are {num_images}"
             return
         if offsets[0] != 0 or (np.diff(offsets) < 0).any():
             yield _OFFSETS, "does not count up from 0"
@@ -119,8 +119,8 @@ def _misfits(predictions: Predictions, images: Images) -> Iterator[tuple[str, st
         if array.shape != wanted:
             yield name, f"has the shape {list(array.shape)}, but should have {list(wanted)}"
         elif array.dtype.kind == "f" and not np.isfinite(array).all():
-            yield name, "holds values that are no numbers"
+            yield name, "has values that are not finite"
         elif name == _LOGITS and not ((array.max(axis=1) == 1) & (array.sum(axis=1) == 1)).all():
             yield name, "does not choose one class for every image"
         elif name == _LABELS and ((array < 0) | (array >= num_classes)).any():
-            yield name, f"holds a class that is none of the {num_classes}"
+            yield name, f"has a class that is not one of the {num_classes}"

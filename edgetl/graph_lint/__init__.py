@@ -3,7 +3,8 @@
 An int8 tensor has 256 steps for all of its values. Where boxes in pixels and scores in 0..1 become
 one tensor, a step is larger than every score, and all scores become zero. The lint runs a model on
 a few images, compares the inputs of its joining operations and its outputs, and reports where the
-range of one part is more than `LIMIT` times that of another. Any ONNX or TFLite file will do.
+range of one part is more than `LIMIT` times that of another. In a quantized file it also reports
+where the scale of an output cuts off a part of it. Any ONNX or TFLite file will do.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.errors import ConfigError, MissingPackageError, Problem
+from edgetl.placeholder import placeholder
 
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from collections.abc import Sequence
@@ -44,15 +46,19 @@ def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") ->
         MissingPackageError: If the package that runs its format is not installed.
         ImageError: If an image cannot be read.
     """
-    if model.suffix not in _READERS:
-        raise not_a_model(model, f"is no model file; it must end with {' or '.join(_READERS)}")
+    suffix = model.suffix.lower()
+    if suffix not in _READERS:
+        raise not_a_model(model, f"is not a model file; it must end with {' or '.join(_READERS)}")
     if not model.is_file():
         raise not_a_model(model, "no such file")
-    module, extra, packages = _READERS[model.suffix]
+    instead = placeholder(model)
+    if instead is not None:
+        raise refused(model, instead.what, instead.remedy)
+    module, extra, packages = _READERS[suffix]
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingPackageError(
-                f"{model.suffix} files need the package '{package}', which is not installed",
+                f"{suffix} files need the package '{package}', which is not installed",
                 remedy=f"pip install 'edgetl[{extra}]'",
             )
     from edgetl.graph_lint.findings import judge
@@ -64,5 +70,9 @@ def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") ->
 
 def not_a_model(model: Path, what: str) -> ConfigError:
     """Return the error for a file that cannot be examined."""
-    remedy = "give an ONNX or TFLite file that takes an image"
+    return refused(model, what, "give an ONNX or TFLite file that takes an image")
+
+
+def refused(model: Path, what: str, remedy: str) -> ConfigError:
+    """Return the error for a file of which `what` is wrong and `remedy` helps."""
     return ConfigError(str(model), [Problem("", what)], remedy=remedy)

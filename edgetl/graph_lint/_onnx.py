@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,15 +10,16 @@ import numpy as np
 import onnx
 import onnx.inliner
 import onnxruntime
-from google.protobuf import message  # type: ignore[import-untyped] # has no stubs
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from edgetl.errors import ConfigError
-from edgetl.graph_lint import not_a_model
-from edgetl.graph_lint._moves import JOINS, Grid, grids_of, reaching
+from edgetl.graph_lint import not_a_model, refused
+from edgetl.graph_lint._moves import JOINS, Grid, grids_of, moved_from, reaching, within_one
+from edgetl.graph_lint.clipping import Rounding
 from edgetl.graph_lint.findings import Join, Unseen, Values, inside_branches
 from edgetl.graph_lint.inputs import InputInfo, feed
+from edgetl.graph_lint.onnx_file import load_onnx
 
 _REFUSALS = (
     states.Fail,
@@ -26,6 +28,16 @@ _REFUSALS = (
     states.NotImplemented,
     states.RuntimeException,
 )
+_NEWER = {
+    r"Unsupported model IR version: (\d+), max supported IR version: (\d+)": "IR version",
+    r"Opset (\d+) is under development.* is till opset (\d+)": "opset",
+}
+_UNKNOWN = re.compile(
+    r"error: (?P<custom>\S+)\(-?\d+\) is not a registered"
+    r"|No Op registered for (?P<name>\S+)"
+    r"|No opset import for domain '(?P<domain>[^']+)'"
+)
+_NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(")
 _ROUNDS, _RETURNS = "QuantizeLinear", "DequantizeLinear"
 
 
@@ -54,15 +66,27 @@ class OnnxNetwork:
         }
         operations = [(node.op_type, node.input, node.output) for node in graph.node]
         self.num_predictions = reaching(operations, self.outputs)
+        self.within_one = within_one(branches, operations)
+        self.roundings = [
+            Rounding(node.input[0], node.output[0], grid)
+            for node in graph.node
+            if node.op_type == _ROUNDS
+            and node.input[0] in self.num_predictions - constants.keys()
+            and (grid := _grid(node, constants)) is not None
+        ]
         self._grids = grids_of(
             {*branches, *self.outputs}, operations, _known_grids(graph, constants)
         )
-        self.steps = {name: self._grids[name].step for name in self.outputs if name in self._grids}
+        self.grids = {name: self._grids[name] for name in self.outputs if name in self._grids}
+        self.rounded_inside = self.grids.keys() - moved_from(
+            self.outputs, operations, [rounding.after for rounding in self.roundings]
+        )
         self.unseen = [
             *inside_branches(list(_hidden(graph)), "ONNX Runtime"),
             *_lists(graph),
         ]
-        self._session, self._watched = _watch(file, model, branches)
+        before = {rounding.before for rounding in self.roundings}
+        self._session, self._watched = _watch(file, model, branches | before)
 
     def run(self, image: NDArray[np.generic]) -> Values:
         """Return branches and outputs by name; see `edgetl.graph_lint.findings.Network`."""
@@ -94,18 +118,13 @@ def open_network(file: Path) -> OnnxNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no ONNX file, cannot be run, or takes no image.
+        ConfigError: If it is not an ONNX file, cannot be run, or takes no image.
     """
     return OnnxNetwork(file)
 
 
 def _load(file: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(file)
-    except (message.DecodeError, onnx.checker.ValidationError) as error:
-        raise not_a_model(file, f"cannot be read as ONNX: {error}") from error
-    if not model.graph.node:
-        raise not_a_model(file, "cannot be read as ONNX: it has no operation")
+    model = load_onnx(file, lambda what: not_a_model(file, what))
     if model.functions:
         inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(model)
         return inlined
@@ -120,7 +139,7 @@ def _inputs(file: Path, graph: onnx.GraphProto) -> list[InputInfo]:
         if value.name in fixed:
             continue
         if not _is_tensor(value):
-            raise not_a_model(file, f"input '{value.name}' is no tensor")
+            raise not_a_model(file, f"input '{value.name}' is not a tensor")
         kind = value.type.tensor_type
         # Some writers state -1 or 0 for an open size.
         shape = tuple(size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim)
@@ -171,11 +190,17 @@ def _grid(node: onnx.NodeProto, constants: Mapping[str, NDArray[np.generic]]) ->
     """Return what an operation rounds to or comes from; None if that is not one known grid."""
     if node.op_type not in {_ROUNDS, _RETURNS}:
         return None
-    scale, *zero_point = (constants.get(name) for name in node.input[1:])
+    scale, *rest = (constants.get(name) for name in node.input[1:])
     if scale is None or scale.size != 1:
         return None
-    zero = zero_point[0] if zero_point else None
-    return Grid(float(scale.item()), 0.0 if zero is None else float(zero.item()))
+    zero = rest[0] if rest else None
+    # Without a zero point it is 0 of uint8; float8 has one, too, and no even grid.
+    integers = np.dtype(np.uint8) if zero is None else zero.dtype
+    if integers.kind not in "iu":
+        return None
+    limits = np.iinfo(integers.name)
+    zero_point = 0.0 if zero is None else float(zero.item())
+    return Grid(float(scale.item()), zero_point, (float(limits.min), float(limits.max)))
 
 
 def _known_grids(
@@ -207,15 +232,15 @@ def _lists(graph: onnx.GraphProto) -> Iterator[Unseen]:
     for value in graph.output:
         if not _is_tensor(value):
             yield Unseen(
-                f"output '{value.name}', which is no tensor",
-                "answer with tensors, one for each part",
+                f"output '{value.name}', which is not a tensor",
+                "return tensors, one for each part",
             )
 
 
 def _watch(
     file: Path, model: onnx.ModelProto, branches: set[str]
 ) -> tuple[onnxruntime.InferenceSession, list[str]]:
-    """Return what runs the model and the names of what it then answers."""
+    """Return a session of the model, and the names of its outputs with those to watch."""
     computed = {name for node in model.graph.node for name in node.output}
     known = [value.name for value in model.graph.output]
     wanted = branches & computed - set(known)
@@ -238,4 +263,36 @@ def _watch(
 
 
 def _not_run(file: Path, error: Exception) -> ConfigError:
-    return not_a_model(file, f"cannot be run by ONNX Runtime: {error}")
+    """Return the error for a model that ONNX Runtime refuses, with the remedy of the cause."""
+    text = str(error)
+    engine = f"ONNX Runtime {onnxruntime.__version__}"
+    for pattern, what in _NEWER.items():
+        newer = re.search(pattern, text)
+        if newer:
+            return refused(
+                file,
+                f"cannot be run by ONNX Runtime: it states {what} {newer[1]}, {engine} reads up to "
+                f"{newer[2]}",
+                "export the model for an older opset, such as `opset_version=17`, or install a "
+                "newer onnxruntime",
+            )
+    unknown = _UNKNOWN.search(text)
+    if unknown:
+        name = unknown["custom"] or unknown["name"] or unknown["domain"]
+        kind = "operations of the domain" if unknown["domain"] else "the operation"
+        return refused(
+            file,
+            f"cannot be run by ONNX Runtime: it uses {kind} '{name}', which {engine} does not have "
+            "in the opset of the file",
+            "export the model without it: detectors are often exported with the "
+            "non-maximum suppression of TensorRT or another engine, which can be omitted",
+        )
+    missing = _NO_KERNEL.search(text)
+    if missing:
+        return refused(
+            file,
+            f"cannot be run by ONNX Runtime: {engine} has no '{missing[1]}' for the types of this "
+            "file",
+            "export the model in float32",
+        )
+    return not_a_model(file, f"cannot be run by ONNX Runtime: {text}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,29 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from edgetl.graph_lint import not_a_model
-from edgetl.graph_lint._moves import JOINS, Grid, grids_of, reaching
+from edgetl.errors import ConfigError
+from edgetl.graph_lint import not_a_model, refused
+from edgetl.graph_lint._moves import JOINS, Grid, grids_of, moved_from, reaching, within_one
+from edgetl.graph_lint.clipping import Rounding
 from edgetl.graph_lint.findings import Join, Values, inside_branches
 from edgetl.graph_lint.inputs import InputInfo, feed
+from edgetl.graph_lint.model_content import what_instead
 from edgetl.runtime.silence import silenced
+
+_REMEDIES = {
+    r"custom op: (edgetpu-custom-op)": "give the file from before the Edge TPU compiler",
+    r"Select TensorFlow op.*Node number \d+ \((\w+)\)": (
+        "convert the model without `SELECT_TF_OPS`, so that it uses LiteRT's own operations"
+    ),
+    r"custom op: ([\w:-]+)": (
+        "export the model without it; detectors are often exported with "
+        "non-maximum suppression, which can be omitted"
+    ),
+    r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'": (
+        "install a newer ai-edge-litert, or convert the model with an older converter"
+    ),
+}
+"""What LiteRT writes of operations that it does not have, and what to do about each."""
 
 
 class TfliteNetwork:
@@ -64,12 +84,20 @@ class TfliteNetwork:
         self.outputs = [
             names[details["index"]] for details in self._interpreter.get_output_details()
         ]
-        watched = {name for join in self.joins for name in join.branches} | set(self.outputs)
-        self._watched = {name: index for index, name in names.items() if name in watched}
+        branches = {name for join in self.joins for name in join.branches}
         self.num_predictions = reaching(operations, self.outputs)
-        self.steps = {
-            name: grid.step for name, grid in grids_of(self.outputs, operations, grids).items()
-        }
+        self.within_one = within_one(branches, operations)
+        self.roundings = [
+            Rounding(read[0], made[0], grids[made[0]])
+            for kind, read, made in operations
+            if kind == "QUANTIZE" and read[0] in self.num_predictions and made[0] in grids
+        ]
+        watched = {*branches, *self.outputs, *(each.before for each in self.roundings)}
+        self._watched = {name: index for index, name in names.items() if name in watched}
+        self.grids = grids_of(self.outputs, operations, grids)
+        self.rounded_inside = self.grids.keys() - moved_from(
+            self.outputs, operations, [rounding.after for rounding in self.roundings]
+        )
         hidden = list(_hidden(file)) if self._interpreter.num_subgraphs() > 1 else []
         self.unseen = inside_branches(hidden, "LiteRT")
 
@@ -92,7 +120,7 @@ def open_network(file: Path) -> TfliteNetwork:
     """Load `file`.
 
     Raises:
-        ConfigError: If it is no TFLite file, cannot be run, or takes no image.
+        ConfigError: If it is not a TFLite file, cannot be run, or takes no image.
     """
     return TfliteNetwork(file)
 
@@ -108,12 +136,31 @@ def _open(file: Path) -> Any:  # noqa: ANN401 - LiteRT has no types
 
 @contextmanager
 def _refused(file: Path) -> Iterator[None]:
-    """Turn what LiteRT raises into one paragraph, without what it writes besides."""
+    """Turn LiteRT's exceptions into one paragraph, and discard its other output."""
     try:
         with silenced():
             yield
     except (ValueError, RuntimeError) as error:
-        raise not_a_model(file, f"cannot be run by LiteRT: {error}") from error
+        raise _not_run(file, str(error)) from error
+
+
+def _not_run(file: Path, text: str) -> ConfigError:
+    """Return the error for a model that LiteRT refuses, with the remedy of the cause."""
+    if "Flatbuffer" in text:
+        instead = what_instead(file, "TFLite")
+        if instead is not None:
+            return refused(file, instead.what, instead.remedy)
+    for pattern, remedy in _REMEDIES.items():
+        operation = re.search(pattern, text)
+        if operation:
+            named = " version ".join(filter(None, operation.groups()))
+            return refused(
+                file,
+                f"cannot be run by LiteRT: it uses the operation '{named}', which LiteRT "
+                f"{version('ai-edge-litert')} does not have",
+                remedy,
+            )
+    return not_a_model(file, f"cannot be run by LiteRT: {text}")
 
 
 def _describe(details: Any) -> InputInfo:  # noqa: ANN401
@@ -132,7 +179,10 @@ def _names(tensors: Mapping[int, Any]) -> dict[int, str]:
 
 def _grid(details: Any) -> Grid | None:  # noqa: ANN401
     scale, zero_point = details["quantization"]
-    return Grid(float(scale), float(zero_point)) if scale else None
+    if not scale:
+        return None
+    limits = np.iinfo(details["dtype"])
+    return Grid(float(scale), float(zero_point), (float(limits.min), float(limits.max)))
 
 
 def _fed(details: Any, values: NDArray[np.float64]) -> NDArray[np.generic]:  # noqa: ANN401
@@ -140,9 +190,7 @@ def _fed(details: Any, values: NDArray[np.float64]) -> NDArray[np.generic]:  # n
     dtype, grid = np.dtype(details["dtype"]), _grid(details)
     if grid is None:
         return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    rounded = np.rint(values / grid.step) + grid.zero_point
-    return np.clip(rounded, limits.min, limits.max).astype(dtype)
+    return np.clip(np.rint(values / grid.step) + grid.zero_point, *grid.levels).astype(dtype)
 
 
 def _real(details: Any, values: NDArray[np.generic]) -> NDArray[np.float64] | None:  # noqa: ANN401

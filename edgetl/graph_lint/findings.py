@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.graph_lint import LIMIT
+from edgetl.graph_lint._moves import Grid
+from edgetl.graph_lint.clipping import Clipped, Counts, Rounding, column_title, judge_clipping
 from edgetl.graph_lint.inputs import Feed
 
-Place = Literal["output", "inside"]
+Place = Literal["output", "inside", "clipped"]
 _MOST_COLUMNS = 1024
 """An axis with more entries counts places, not kinds of values."""
 _MOST_NAMED = 4
@@ -68,8 +70,20 @@ class Network(Protocol):
         """Return the tensors that reach an output unchanged, by moves and joins alone."""
 
     @property
-    def steps(self) -> Mapping[str, float]:
-        """Return the real value of one step of each output that was rounded to a grid."""
+    def within_one(self) -> Collection[str]:
+        """Return the branches that are scores: their values cannot leave 0..1."""
+
+    @property
+    def grids(self) -> Mapping[str, Grid]:
+        """Return the grid of each output that was rounded to one."""
+
+    @property
+    def roundings(self) -> Sequence[Rounding]:
+        """Return the roundings of what reaches an output, where the values before are visible."""
+
+    @property
+    def rounded_inside(self) -> Collection[str]:
+        """Return the outputs on a grid that some operation rounds its own results to."""
 
     @property
     def unseen(self) -> Sequence[Unseen]:
@@ -96,18 +110,22 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A tensor whose parts differ in range by more than `LIMIT`."""
+    """A tensor whose parts differ in range by more than `LIMIT`, or whose scale cuts off a part."""
 
     place: Place
-    """``output`` if the tensor, moved at most, is an output of the network."""
+    """``output`` if the tensor, moved at most, is an output of the network; ``clipped`` if the
+    scale of such a tensor does not hold a part of it."""
     what: str
     """For example ``Concat 'cat_3'`` or ``output 'dets', axis 2``."""
     tensor: str
     parts: tuple[Part, ...]
     ratio: float
-    """Largest over smallest reach; in a quantised file a reach counts as half a step at least."""
+    """Largest over smallest reach; in a quantised file a reach counts as half a step at least. Of a
+    part that is cut off, its reach over that of the scale, where its values are visible."""
     step: float | None
     """Of the tensor in a quantised file."""
+    share: float | None = None
+    """Of the values of a part that is cut off: how many are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +133,21 @@ class Lint:
     """The findings in a model file, and what they are based on."""
 
     findings: tuple[Finding, ...]
-    """Outputs first, worst first."""
+    """What is cut off, then differences in range; outputs first, worst first."""
     fed: tuple[str, ...]
-    """What was fed to the model besides one image, in sentences."""
+    """What was fed to the model in addition to one image, in sentences."""
     unseen: tuple[Unseen, ...]
 
 
 def judge(network: Network, images: Iterable[NDArray[np.generic]]) -> Lint:
     """Return the tensors that `network` should not join, judged by its values on `images`."""
     tensors = {name for join in network.joins for name in join.branches}
+    counts = {each.before: Counts(each.grid, outside=True) for each in network.roundings}
+    counts |= {
+        name: Counts(network.grids[name], outside=False)
+        for name in network.outputs
+        if name in network.rounded_inside
+    }
     ends: dict[str, tuple[float, float]] = {}
     columns: dict[tuple[str, int], Columns] = {}
     empty: set[str] = set()
@@ -134,21 +158,25 @@ def judge(network: Network, images: Iterable[NDArray[np.generic]]) -> Lint:
                 empty.add(name)
                 continue
             full.add(name)
+            if name in counts:
+                counts[name].add(values, _column_axes(values.shape))
             if name in tensors:
                 low, high = ends.get(name, (np.inf, -np.inf))
                 ends[name] = (min(low, float(values.min())), max(high, float(values.max())))
             if name in network.outputs:
                 for axis in _column_axes(values.shape):
                     _widen(columns, (name, axis), values)
-    joined = (_judge_join(join, ends, network.num_predictions) for join in network.joins)
+    joined = (_judge_join(join, ends, network) for join in network.joins)
     split = (
-        _judge_columns(name, axis, ends_of_columns, network.steps.get(name))
+        _judge_columns(name, axis, ends_of_columns, network.grids.get(name))
         for (name, axis), ends_of_columns in columns.items()
     )
     findings = [finding for finding in (*joined, *split) if finding is not None]
     findings.sort(key=lambda finding: (finding.place != "output", -finding.ratio))
     unseen = (*network.unseen, *_never_filled(network, empty - full))
-    return Lint(tuple(findings), network.feed.notes, unseen)
+    titles = {name: f"output '{name}'" for name in network.outputs}
+    clipped = map(_clipped_finding, judge_clipping(counts, titles))
+    return Lint((*clipped, *findings), network.feed.notes, unseen)
 
 
 def inside_branches(joins: Sequence[str], engine: str) -> list[Unseen]:
@@ -180,17 +208,21 @@ def _never_filled(network: Network, empty: set[str]) -> Iterator[Unseen]:
 
 
 def _judge_join(
-    join: Join, ends: Mapping[str, tuple[float, float]], num_predictions: frozenset[str]
+    join: Join, ends: Mapping[str, tuple[float, float]], network: Network
 ) -> Finding | None:
     parts = tuple(Part(name, *ends[name]) for name in join.branches if name in ends)
-    # A part that is always zero loses nothing, unless it was rounded to zero.
+    # A part that is always zero loses nothing, unless it was rounded to zero. Scores were low on
+    # these images, which show nothing that the model looks for; on others they reach 1.
     least = join.step / 2 if join.step else 0.0
-    reaches = [max(part.reach, least) for part in parts]
+    reaches = [
+        1.0 if part.name in network.within_one and part.reach else max(part.reach, least)
+        for part in parts
+    ]
     reaches = [reach for reach in reaches if reach > 0]
     if len(reaches) < 2 or max(reaches) <= LIMIT * min(reaches):  # noqa: PLR2004
         return None
     return Finding(
-        "output" if join.output in num_predictions else "inside",
+        "output" if join.output in network.num_predictions else "inside",
         join.title,
         join.output,
         parts,
@@ -199,12 +231,27 @@ def _judge_join(
     )
 
 
-def _judge_columns(name: str, axis: int, columns: Columns, step: float | None) -> Finding | None:
+def _clipped_finding(clipped: Clipped) -> Finding:
+    scale = Part("scale", *clipped.grid.ends)
+    part = Part("before rounding", *clipped.reach) if clipped.reach else scale
+    return Finding(
+        "clipped",
+        clipped.what,
+        clipped.tensor,
+        (part, scale),
+        part.reach / scale.reach,
+        clipped.grid.step,
+        clipped.share,
+    )
+
+
+def _judge_columns(name: str, axis: int, columns: Columns, grid: Grid | None) -> Finding | None:
     """Cut the columns where all of one side reach farther than all of the other.
 
     Probabilities share a scale well, so rare classes beside frequent ones are no finding.
     """
     lows, highs = columns
+    step = grid.step if grid else None
     # As in a join, a column that is always zero loses nothing, unless it was rounded to zero.
     reaches = np.maximum(np.maximum(np.abs(lows), np.abs(highs)), step / 2 if step else 0.0)
     (kept,) = np.nonzero(reaches)
@@ -218,7 +265,7 @@ def _judge_columns(name: str, axis: int, columns: Columns, step: float | None) -
         return None
     cut = cuts[best]
     parts = tuple(
-        Part(_columns(start, last), float(lows[start : last + 1].min()),
+        Part(column_title(start, last), float(lows[start : last + 1].min()),
              float(highs[start : last + 1].max()))
         for start, last in ((kept[0], kept[cut - 1]), (kept[cut], kept[-1]))
     )  # fmt: skip
@@ -227,10 +274,6 @@ def _judge_columns(name: str, axis: int, columns: Columns, step: float | None) -
 
 def _ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return float(max(first.min() / second.max(), second.min() / first.max()))
-
-
-def _columns(start: int, last: int) -> str:
-    return f"column {start}" if start == last else f"columns {start} to {last}"
 
 
 def _column_axes(shape: tuple[int, ...]) -> list[int]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.graph_lint.inputs import Image
-from edgetl.runtime.preprocess import Preprocess, fit_image, read_image
+from edgetl.runtime.image_file import read_image
+from edgetl.runtime.preprocess import Preprocess, fit_image
 
 _NUM_SYNTHETIC = 4
 _DISCS = 5

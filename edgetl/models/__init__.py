@@ -1,7 +1,7 @@
-"""The contract of a model family, and how a trained model is kept in a folder.
+"""The contract of a model family, and how a trained model is saved in a folder.
 
 Letters: N batch, C channels, H, W, F features, K classes. Nothing here imports a framework before a
-model is built or read, so that a plan can ask for names.
+model is built or read, so that a plan can look up names.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ from edgetl.config.table import Table
 from edgetl.errors import StoreError, UsageError
 from edgetl.nn.edits import EDITS, SavedEdit
 from edgetl.plugins import Slot
-from edgetl.types import Task
 
-if TYPE_CHECKING:  # planning must not wait for numpy, nor for torch
+if TYPE_CHECKING:  # planning must not wait for numpy or torch
     from torch import Tensor, nn
 
     from edgetl.runtime.preprocess import Preprocess
 
 MODEL_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
+MODEL_FILES = (SPEC_FILE, MODEL_FILE)
+"""What `save_model` writes."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet per channel, for pixels in [0, 1]."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet per channel, for pixels in [0, 1]."""
 
 _REPAIR = "run 'edgetl verify-store --repair', then the recipe again"
 
@@ -38,15 +43,15 @@ class Block:
     name: str
     """Unique in its family; the last block is called ``head``."""
     modules: tuple[str, ...]
-    """Names of the submodules that make it up."""
+    """Names of its submodules."""
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainedWeights:
-    """Published weights of a family, for width 1."""
+    """Pretrained weights of a family, for width 1."""
 
     source: str
-    """Where they come from: an address, or a name in the package that brings them."""
+    """Their source: an address, or a name in the package that provides them."""
     licence: str
     """SPDX identifier of the licence they are published under."""
 
@@ -54,17 +59,17 @@ class PretrainedWeights:
 class Family(Protocol):
     """A kind of network: how it is built, which blocks it has, and where its weights are.
 
-    Its name is that of its file, which imports no framework; its methods do. So a plan can ask what
-    a family is. What only one task needs is in `ClassifierFamily` and `DetectorFamily`.
+    Its name is that of its file, which imports no framework; its methods do. So a plan can read its
+    attributes. Members for one task only are in `ClassifierFamily` and `DetectorFamily`.
     """
 
     @property
     def version(self) -> int:
-        """Raised when the same arguments of `build` give another network than before."""
+        """Raised when the same arguments of `build` give a different network than before."""
 
     @property
-    def task(self) -> Task:
-        """What its networks predict."""
+    def task(self) -> str:
+        """Name of the task of its networks."""
 
     @property
     def min_size(self) -> int:
@@ -76,11 +81,11 @@ class Family(Protocol):
 
     @property
     def min_classes(self) -> int:
-        """Fewest classes that its networks can tell apart."""
+        """Smallest number of classes that its networks support."""
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """Per channel, RGB, for pixels in [0, 1]; what the published weights expect."""
+        """Per channel, RGB, for pixels in [0, 1]; as the pretrained weights expect."""
 
     @property
     def std(self) -> tuple[float, float, float]:
@@ -88,13 +93,13 @@ class Family(Protocol):
 
     @property
     def has_widths(self) -> bool:
-        """Whether networks of another width than 1 exist."""
+        """Whether networks of widths other than 1 exist."""
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The parts of a network from stem to head, ordered by when their outputs are complete.
 
-        Together they hold every parameter exactly once. The last one is the head, or contains it.
+        Together they contain every parameter exactly once. The last one is or contains the head.
         """
 
     @property
@@ -103,21 +108,21 @@ class Family(Protocol):
 
     @property
     def reinitialized(self) -> tuple[str, ...]:
-        """Names of the modules that start anew for other classes: their shape depends on K."""
+        """Names of the modules to reinitialize for other classes: their shape depends on K."""
 
     @property
     def pretrained(self) -> Mapping[str, PretrainedWeights]:
-        """Published weights that `fetch` returns, by name."""
+        """Pretrained weights that `fetch` returns, by name."""
 
     @property
     def key_mapping(self) -> Mapping[str, str]:
-        """Where the tensors of another layout belong: prefix of their names to prefix of ours."""
+        """Key mapping of another layout: prefix of its tensor names to prefix of ours."""
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
         """Return a network with random weights drawn from `seed`, in training mode.
 
         It takes float32 `(N, 3, H, W)`, RGB, normalised. Names and shapes of its tensors are those
-        of the published weights. The caller's random state is left as it was. `torch.fx` can trace
+        of the pretrained weights. The caller's random state is not changed. `torch.fx` can trace
         the network: no control flow depends on values.
         """
 
@@ -125,23 +130,23 @@ class Family(Protocol):
         """Return `network` with the outputs of the model contract instead of its raw ones.
 
         Args:
-            network: Of this family; wrapped or returned as it is, not copied.
+            network: Of this family; wrapped or returned unchanged, not copied.
             size: Height and width of the input, pixels.
         """
 
     def fetch(self, name: str) -> Mapping[str, Tensor]:
-        """Return the published weights `name`, from the local cache or the network.
+        """Return the pretrained weights `name`, from the local cache or the network.
 
         Raises:
             KeyError: If `pretrained` has no such name.
             OSError: If they are not in the cache and cannot be fetched.
-            RuntimeError: If what was fetched is not what was published.
+            RuntimeError: If the fetched file has the wrong hash.
         """
 
 
 @runtime_checkable
 class ClassifierFamily(Family, Protocol):
-    """A family of networks that give logits `(N, K)`; the head is an `nn.Linear` from F to K."""
+    """A family of networks that return logits `(N, K)`; the head is an `nn.Linear` from F to K."""
 
     def features(self, module: nn.Module, images: Tensor) -> Tensor:
         """Return the input of the head, `(N, F)`; deterministic in evaluation mode."""
@@ -149,7 +154,7 @@ class ClassifierFamily(Family, Protocol):
 
 @runtime_checkable
 class DetectorFamily(Family, Protocol):
-    """A family of networks that give the `RawDetections` of `edgetl.nn.yolox`."""
+    """A family of networks whose outputs are the `RawDetections` of `edgetl.nn.yolox`."""
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -157,7 +162,19 @@ class DetectorFamily(Family, Protocol):
 
     @property
     def feature_layers(self) -> tuple[str, ...]:
-        """Names of the submodules to distil features from: the last ones of stride 8, 16, 32."""
+        """Names of the feature layers for distillation: the last ones of stride 8, 16, 32."""
+
+
+@runtime_checkable
+class TokensFamily(Family, Protocol):
+    """A family of networks that take one or several rows of token ids, each ``(N, L)``.
+
+    Nothing is normalised; mean, std and the size of an image are not used.
+    """
+
+    @property
+    def token_length(self) -> int:
+        """Number L of token ids of every input."""
 
 
 FAMILIES: Slot[Family] = Slot("edgetl.models", "FAMILY", "model family", "edgetl.families")
@@ -167,10 +184,10 @@ def as_classifier(family: Family) -> ClassifierFamily:
     """Return `family` as a family of classifiers.
 
     Raises:
-        TypeError: If it is none.
+        TypeError: If it is not.
     """
     if not isinstance(family, ClassifierFamily):
-        raise TypeError(f"a family for {family.task.value} has no features for a linear head")
+        raise TypeError(f"a family for {family.task} has no features for a linear head")
     return family
 
 
@@ -178,18 +195,18 @@ def as_detector(family: Family) -> DetectorFamily:
     """Return `family` as a family of detectors.
 
     Raises:
-        TypeError: If it is none.
+        TypeError: If it is not.
     """
     if not isinstance(family, DetectorFamily):
-        raise TypeError(f"a family for {family.task.value} predicts no maps of boxes")
+        raise TypeError(f"a family for {family.task} predicts no maps of boxes")
     return family
 
 
 class ModelSpec(Table):
-    """What is needed to build a trained model again and to feed it: the content of `model.json`."""
+    """How to rebuild a trained model and prepare its inputs: the content of `model.json`."""
 
     schema_version: Literal[2] = 2
-    task: Task
+    task: str
     family: str
     family_version: int
     width: float = Field(gt=0.0)
@@ -198,9 +215,9 @@ class ModelSpec(Table):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     input: InputTable
-    """How an image becomes the pixels of the input, and their number."""
+    """Size of the input, and how images are fitted to it."""
     edits: tuple[SavedEdit, ...] = ()
-    """Changes of the structure that the family builds, in the order in which they are applied."""
+    """Structural edits of the network that the family builds, in the order of application."""
 
     @classmethod
     def of(
@@ -224,14 +241,14 @@ class ModelSpec(Table):
         least = FAMILIES.load(self.family).min_classes
         if len(self.classes) < least:
             raise ValueError(
-                f"a model of family '{self.family}' needs {least} classes or more, not "
+                f"a model of family '{self.family}' needs at least {least} classes, not "
                 f"{len(self.classes)}"
             )
         return self
 
     @property
     def preprocess(self) -> Preprocess:
-        """The same as `input`, as the runtime takes it."""
+        """The same as `input`, in the form of the runtime."""
         from edgetl.runtime.preprocess import Preprocess
 
         table = self.input
@@ -250,47 +267,75 @@ def save_model(folder: Path, spec: ModelSpec, module: nn.Module) -> None:
     (folder / SPEC_FILE).write_text(text, encoding="utf-8")
 
 
-def read_spec(folder: Path) -> ModelSpec:
+def read_spec(folder: Path, *, repair: str = _REPAIR) -> ModelSpec:
     """Return the spec that `save_model` wrote, without the network.
 
+    Args:
+        folder: The folder of the model.
+        repair: The remedy if the file cannot be read.
+
     Raises:
-        StoreError: If the file is missing or torn, or the family is not installed.
+        StoreError: If the file is missing or damaged, or the family is not installed.
     """
     try:
         return ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
     except (OSError, ValidationError, UsageError) as error:
-        raise _unreadable(folder, error) from error
+        raise _unreadable(folder, error, repair) from error
 
 
-def load_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
-    """Return what `save_model` wrote; the module is on the CPU, in evaluation mode.
+def check_versions(folder: Path, spec: ModelSpec) -> None:
+    """Check that the network of a saved model is built here as it was where it was saved.
 
-    The spec alone says how the network is built: by its family, then by its edits in order.
+    Args:
+        folder: The folder of the model, for the error.
+        spec: The spec of the model.
 
     Raises:
-        StoreError: If the files are missing, torn, or do not belong together, or if family or edits
-            are not installed in the version that the model was saved with.
+        StoreError: If family or edits are not installed in the version that the model was saved
+            with.
+    """
+    family = FAMILIES.load(spec.family)
+    _check_version(folder, f"family '{spec.family}'", spec.family_version, family.version)
+    for saved in spec.edits:
+        try:
+            edit = EDITS.load(saved.kind)
+        except UsageError as error:
+            raise _unreadable(folder, error, _REPAIR) from error
+        _check_version(folder, f"structural edit '{saved.kind}'", saved.version, edit.version)
+
+
+def load_model(folder: Path, *, repair: str = _REPAIR) -> tuple[ModelSpec, nn.Module]:
+    """Return the model that `save_model` wrote, on the CPU, in evaluation mode.
+
+    The spec alone determines how the network is built: by its family, then by its edits in order.
+
+    Args:
+        folder: The folder of the model.
+        repair: The remedy if the files cannot be read.
+
+    Raises:
+        StoreError: If the files are missing, damaged, or contradict each other, or if family or
+            edits are not installed in the version that the model was saved with.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    spec = read_spec(folder)
+    spec = read_spec(folder, repair=repair)
+    check_versions(folder, spec)
     try:
         tensors = load_file(folder / MODEL_FILE)
-        module = _rebuilt(folder, spec)
+        module = _rebuilt(spec)
         module.load_state_dict(tensors)
-    except (OSError, ValidationError, UsageError, SafetensorError, RuntimeError) as error:
-        raise _unreadable(folder, error) from error
+    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        raise _unreadable(folder, error, repair) from error
     return spec, module.eval()
 
 
-def _rebuilt(folder: Path, spec: ModelSpec) -> nn.Module:
+def _rebuilt(spec: ModelSpec) -> nn.Module:
     family = FAMILIES.load(spec.family)
-    _check_version(folder, f"family '{spec.family}'", spec.family_version, family.version)
     module = family.build(width=spec.width, num_classes=len(spec.classes), seed=0)
     for saved in spec.edits:
         edit = EDITS.load(saved.kind)
-        _check_version(folder, f"structural edit '{saved.kind}'", saved.version, edit.version)
         module = edit.apply(module, edit.options.model_validate(saved.options))
     return module
 
@@ -298,45 +343,50 @@ def _rebuilt(folder: Path, spec: ModelSpec) -> nn.Module:
 def _check_version(folder: Path, what: str, saved: int, installed: int) -> None:
     if saved != installed:
         raise StoreError(
-            f"{folder} holds a model that was saved with version {saved} of {what}, installed is "
-            f"version {installed}",
-            remedy="run the recipe again to make it anew, or install the version that it was "
+            f"{folder} contains a model saved with version {saved} of {what}, but version "
+            f"{installed} is installed",
+            remedy="run the recipe again to remake it, or install the version that it was "
             "saved with",
         )
 
 
 def deployable(spec: ModelSpec, module: nn.Module) -> nn.Module:
-    """Return the network as it is exported: raw pixels in, decoded outputs, in evaluation mode.
+    """Return the network as it is exported: raw inputs in, decoded outputs, in evaluation mode.
 
     Args:
-        spec: What the module is and how it is fed.
+        spec: Of the module.
         module: As `build` and `load_model` return it; copied, not changed.
 
     Returns:
-        A module that takes `(N, H, W, 3)`, float32, RGB in 0..255, and gives logits `(N, K)`, or
-        boxes `(N, M, 4)`, xyxy in 0..1 of the input, and scores `(N, M, K)` in 0..1.
+        A module that takes `(N, H, W, 3)`, float32, RGB in 0..255, or the token ids of a
+        `TokensFamily`, and gives logits `(N, K)`, or boxes `(N, M, 4)`, xyxy in 0..1 of the input,
+        and scores `(N, M, K)` in 0..1.
     """
     import copy
 
     from edgetl.nn.folding import fold_focus, fold_norms
     from edgetl.nn.layers import RawPixels
 
-    size = spec.input.size
-    network = FAMILIES.load(spec.family).decoded(copy.deepcopy(module).eval(), size)
+    size, family = spec.input.size, FAMILIES.load(spec.family)
+    network = family.decoded(copy.deepcopy(module).eval(), size)
     fold_focus(network)
     fold_norms(network)
+    if isinstance(family, TokensFamily):
+        return network.eval()
     return RawPixels(network, spec.mean, spec.std, row=size).eval()
 
 
-def _unreadable(folder: Path, error: Exception) -> StoreError:
+def _unreadable(folder: Path, error: Exception, repair: str) -> StoreError:
     if isinstance(error, UsageError):
         return StoreError(
-            f"{folder} holds a model that cannot be rebuilt here: {error.message}",
-            remedy=f"install the package that brings it; {error.remedy}",
+            f"{folder} contains a model that cannot be rebuilt here: {error.message}",
+            remedy=f"install the package that provides it; {error.remedy}",
         )
     reason = str(error).partition("\n")[0]
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         parts = (SPEC_FILE, ".".join(map(str, first["loc"])), first["msg"])
         reason = ": ".join(filter(None, parts))
-    return StoreError(f"{folder} holds no readable model: {reason}", remedy=_REPAIR)
+        if first["type"] == "literal_error":
+            reason += f", not {first['input']!r}"
+    return StoreError(f"{folder} contains no readable model: {reason}", remedy=repair)

@@ -7,37 +7,34 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from edgetl.models import Block, PretrainedWeights
-from edgetl.types import Task
+from edgetl.models import IMAGENET_MEAN, IMAGENET_STD, Block, PretrainedWeights
 
-if TYPE_CHECKING:  # families are asked for facts while nothing is built
+if TYPE_CHECKING:  # plans read attributes of families without building a network
     from torch import Tensor, nn
 
 IMAGENET = "imagenet"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MIN_SIZE = 32
-"""The stride of the last feature map: less leaves no pixel."""
+"""The stride of the last feature map: a smaller input leaves no pixel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """Batch normalisation as it is chosen."""
+    """Parameters of batch normalisation."""
 
     eps: float
     momentum: float
 
     def layer(self) -> Callable[..., nn.Module]:
-        """Return what makes a layer for a number of channels."""
+        """Return a factory that makes a layer for a number of channels."""
         from torch.nn import BatchNorm2d
 
         return partial(BatchNorm2d, eps=self.eps, momentum=self.momentum)
 
 
-# Of batch normalisation in MobileNetV3. Its own momentum, 0.01, needs some 500 steps to forget the
-# start; on a few hundred images that is the whole training, and evaluation would run on statistics
-# of no image.
+# Of batch normalisation in MobileNetV3. Its original momentum, 0.01, needs some 500 steps to forget
+# the initial values; with a few hundred images that is the whole training, and evaluation would use
+# statistics of no image.
 V3_NORM = Norm(eps=0.001, momentum=0.1)
 
 
@@ -55,9 +52,9 @@ class MobileNet:
     hidden: tuple[str, ...] = ()
     """Names of the layers with parameters between `features` and the head."""
     norm: Norm | None = None
-    """None takes torchvision's own choice."""
+    """None for torchvision's default."""
     version: int = 1
-    task: Task = Task.CLASSIFICATION
+    task: str = "classification"
     min_size: int = MIN_SIZE
     size_multiple: int = 1
     min_classes: int = 2
@@ -101,12 +98,12 @@ class MobileNet:
         return cast("nn.Module", module)
 
     def decoded(self, network: nn.Module, size: int) -> nn.Module:
-        """Return `network`, which gives logits already."""
+        """Return `network`, whose outputs are logits already."""
         del size
         return network
 
     def features(self, module: nn.Module, images: Tensor) -> Tensor:
-        """Return pooled features, through all of the classifier but the head."""
+        """Return pooled features, after all of the classifier except the head."""
         from torch.nn.functional import adaptive_avg_pool2d
 
         maps = module.get_submodule("features")(images)

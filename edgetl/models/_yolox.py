@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from edgetl.models import Block, PretrainedWeights
-from edgetl.models._mobilenet import IMAGENET_MEAN, IMAGENET_STD, MobileNet, feature_blocks
-from edgetl.types import Task
+from edgetl.models import IMAGENET_MEAN, IMAGENET_STD, Block, PretrainedWeights
+from edgetl.models._mobilenet import MobileNet, feature_blocks
 
-if TYPE_CHECKING:  # families are asked for facts while nothing is built
+if TYPE_CHECKING:  # plans read attributes of families without building a network
     from torch import Tensor, nn
 
 COCO = "coco"
@@ -37,19 +36,19 @@ class Yolox:
     """A `DetectorFamily` of the paper's own networks, on CSPDarknet."""
 
     stem: int
-    """Channels of the first convolution at width 1; all others follow from it."""
+    """Channels of the first convolution at width 1, which determine all others."""
     depth: int
     """Bottlenecks of the first stage."""
     weights: str
-    """Name of the published file."""
+    """Name of the official file."""
     depthwise: bool = False
     version: int = 1
-    task: Task = Task.DETECTION
+    task: str = "detection"
     min_size: int = STRIDES[-1]
     size_multiple: int = STRIDES[-1]
     min_classes: int = 1
     strides: tuple[int, ...] = STRIDES
-    # Published weights take the pixels as they are, 0..255.
+    # The pretrained weights take unnormalised pixels, 0..255.
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1 / _WHITE, 1 / _WHITE, 1 / _WHITE)
     has_widths: bool = True
@@ -107,12 +106,12 @@ class MobileNetYolox:
     """A `DetectorFamily` of YOLOX's neck and depthwise head on a MobileNet."""
 
     classifier: MobileNet
-    """Whose `features` are the backbone."""
+    """Its `features` are the backbone."""
     backbone_layers: tuple[int, int, int]
     """Positions in `features` of the last layers of stride 8, 16 and 32, before the classifier's
-    own widening."""
+    last convolution."""
     version: int = 1
-    task: Task = Task.DETECTION
+    task: str = "detection"
     min_size: int = STRIDES[-1]
     size_multiple: int = STRIDES[-1]
     min_classes: int = 1
@@ -126,22 +125,22 @@ class MobileNetYolox:
 
     @property
     def key_mapping(self) -> Mapping[str, str]:
-        """Where torchvision's names of the layers belong; see `Family.key_mapping`."""
+        """Mapping of torchvision's names of the layers; see `Family.key_mapping`."""
         return {"features.": f"{_BACKBONE}features."}
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The layers of the backbone one by one, the neck, the head.
 
-        The convolutions that bring maps to the neck's channels belong to the neck: they start at
-        random where the backbone is pretrained.
+        The convolutions that map the backbone to the neck's channels belong to the neck: they start
+        at random even if the backbone is pretrained.
         """
         layers = feature_blocks(f"{_BACKBONE}features", self.backbone_layers[-1] + 1)
         return (*layers, Block("neck", (f"{_BACKBONE}reduce", *_NECK)), _HEAD)
 
     @property
     def pretrained(self) -> Mapping[str, PretrainedWeights]:
-        """Weights of the classifier, for the backbone alone; see `Family.pretrained`."""
+        """Weights of the classifier, for the backbone only; see `Family.pretrained`."""
         return self.classifier.pretrained
 
     def build(self, *, width: float, num_classes: int, seed: int) -> nn.Module:
@@ -154,8 +153,8 @@ class MobileNetYolox:
 
         hidden = max(_STEP, round(_HIDDEN * width / _STEP) * _STEP)
         channels = (hidden, 2 * hidden, 4 * hidden)
-        # SiLU and hard-swish have no fused int8 form, and negative tails that need a scale; the
-        # neck and head of every MobileNet take ReLU6, whose range is known before calibration.
+        # SiLU and hard-swish have no fused int8 kernel, and negative tails that need a scale; the
+        # neck and head on a MobileNet use ReLU6, whose range is known before calibration.
         convs = yolox.ConvFactory(depthwise=True, activation=partial(ReLU6, inplace=True))
         with torch.random.fork_rng(devices=[]):
             classifier = self.classifier.build(width=width, num_classes=1, seed=seed)
@@ -172,7 +171,7 @@ class MobileNetYolox:
         return _decoded(network, size, self.strides)
 
     def fetch(self, name: str) -> Mapping[str, Tensor]:
-        """Return the classifier's weights, by its own names; see `Family.fetch`."""
+        """Return the classifier's weights, by torchvision's names; see `Family.fetch`."""
         return self.classifier.fetch(name)
 
 

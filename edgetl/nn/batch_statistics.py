@@ -1,4 +1,4 @@
-"""Batch normalisation statistics of other images than those of the training.
+"""Batch normalisation statistics of images other than those of the training.
 
 Letters: N batch, C channels.
 """
@@ -17,17 +17,17 @@ def replace_batch_statistics(module: nn.Module, batches: Iterable[Tensor]) -> in
     """Replace mean and variance of every batch norm by those of other images.
 
     Adaptive batch normalisation (AdaBN, Li et al. 2016, https://arxiv.org/abs/1603.04779, section
-    3.2): weights stay, statistics become those of the target domain. While they are collected each
-    norm normalises by its own batch, so later norms see inputs that are already adapted. Batches
-    are pooled exactly: the result is that of all values at once, up to the dependence of later
-    layers on how images are batched.
+    3.2): weights are kept, statistics become those of the target domain. While they are collected,
+    each norm normalises by the statistics of the batch, so that later norms see inputs that are
+    already adapted. Batches are pooled exactly: the result is that of all values at once, except
+    that later layers depend on how images are batched.
 
     Args:
-        module: Changed in place; returned in evaluation mode. Nothing else is trained or drawn.
+        module: Changed in place; returned in evaluation mode. Nothing is trained or sampled.
         batches: Inputs of `module`, at least one batch, each of two images or more, on its device.
 
     Returns:
-        How many norms were changed.
+        The number of changed norms.
 
     Raises:
         ValueError: If there is no batch.
@@ -73,7 +73,7 @@ class _Moments:
 
 @contextmanager
 def _collecting(module: nn.Module, moments: dict[_BatchNorm, _Moments]) -> Iterator[None]:
-    """Let every norm normalise by its batch and report what it reads, but keep its statistics."""
+    """Let every norm normalise by its batch and report its inputs, but keep its statistics."""
 
     def collect(norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
         moments[norm].add(inputs[0])

@@ -1,4 +1,4 @@
-"""Boxes in torch: where locations lie, and how raw answers become boxes.
+"""Boxes in torch: the grid of locations, and the decoding of raw predictions.
 
 Letters: N batch, H, W of the input, M locations, K classes.
 """
@@ -17,7 +17,7 @@ _TINY = 1e-16
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The locations that a detector answers at, maps in the order of the strides, row by row."""
+    """The locations at which a detector predicts, maps in the order of the strides, row by row."""
 
     corners: Tensor
     """Shape `(M, 2)`, float32: x and y of each location's corner in units of its stride."""
@@ -74,8 +74,8 @@ def pair_ious(first: Tensor, second: Tensor) -> Tensor:
 def pair_gious(first: Tensor, second: Tensor) -> Tensor:
     """Return the generalised IoU in [-1, 1] of each box with its partner, shape `(...)`.
 
-    The IoU, less the share of the smallest box round both that neither fills, so that boxes apart
-    from each other still pull (Rezatofighi et al. 2019, https://arxiv.org/abs/1902.09630).
+    The IoU, less the share of the smallest enclosing box that neither fills, so that disjoint boxes
+    still have a gradient (Rezatofighi et al. 2019, https://arxiv.org/abs/1902.09630).
 
     Args:
         first: Shape `(..., 4)`, centre x, centre y, width, height, float32.
@@ -86,7 +86,7 @@ def pair_gious(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _areas(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the areas of intersection, union and the box round both; the last two above zero."""
+    """Return the areas of intersection, union and enclosing box; the last two above zero."""
     one, other = to_corners(first), to_corners(second)
     upper = torch.maximum(one[..., :2], other[..., :2])
     lower = torch.minimum(one[..., 2:], other[..., 2:])

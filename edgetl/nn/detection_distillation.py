@@ -1,4 +1,4 @@
-"""Losses between the answers and maps of two detectors.
+"""Losses between the predictions and maps of two detectors.
 
 Letters: N images, M locations of all maps, K classes, C channels, H, W.
 """
@@ -16,10 +16,10 @@ from edgetl.nn.detection_loss import decode_safely
 from edgetl.nn.yolox import RawDetections
 
 CONFIDENT = 0.3
-"""Best score above which a teacher's box is worth imitating."""
+"""Best score above which the student learns from a teacher's box."""
 
 _FLAT = 1e-6
-"""Standard deviation below which a channel says the same everywhere."""
+"""Standard deviation below which a channel counts as constant."""
 
 
 def prediction_loss(
@@ -31,9 +31,9 @@ def prediction_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return how far a student's scores and boxes are from its teacher's.
 
-    An answer is the probability of class and objectness together, the score that a detector is
-    judged by. Each location weighs as much as the teacher's best score there: nearly all of them
-    show background, which would swamp the few that teach something.
+    A score is the product of the probabilities of class and objectness, which also ranks
+    detections. Each location is weighted by the teacher's best score there: nearly all of them show
+    background, which would otherwise dominate the few that are informative.
 
     Args:
         student: Of the network that is trained; computed in float32.
@@ -43,9 +43,9 @@ def prediction_loss(
 
     Returns:
         Scalars. The KL divergence between the scores from teacher to student, over all classes, in
-        nats times `temperature ** 2`, averaged by the weights; less where they add up to less than
-        1. And 1 - GIoU of the boxes, averaged by the same weights over the locations where the
-        teacher's best score is above `CONFIDENT`; zero if there is none.
+        nats times `temperature ** 2`, averaged with the weights; scaled down if these sum to less
+        than 1. And 1 - GIoU of the boxes, averaged with the same weights over the locations where
+        the teacher's best score is above `CONFIDENT`; zero if there is none.
 
     Raises:
         ValueError: If classes or locations of the two differ.
@@ -73,10 +73,10 @@ def prediction_loss(
 def correlation_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Return 1 - Pearson's correlation of two maps, averaged over the channels.
 
-    Half of the squared difference after each channel was brought to mean 0 and deviation 1 over all
-    images and places (Cao et al. 2022, https://arxiv.org/abs/2207.02039, section 3.3): equal up to
-    a shift and a positive scale per channel is equal. A channel that is flat counts one half
-    against one that is not, and nothing against another flat one.
+    Half of the squared difference after standardising each channel over all images and positions
+    (Cao et al. 2022, https://arxiv.org/abs/2207.02039, section 3.3), so maps that differ only by a
+    shift and a positive scale per channel count as equal. A constant channel costs one half against
+    one that varies, and nothing against another constant one.
 
     Args:
         student: Shape `(N, C, H, W)`, any float dtype; computed in float32.
@@ -94,9 +94,9 @@ def correlation_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def channel_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return how far the student looks elsewhere than its teacher, channel by channel.
+    """Return the channel-wise distillation loss between two maps.
 
-    Each channel becomes a distribution over its places by softmax; the loss is the KL divergence
+    Softmax turns each channel into a distribution over its positions; the loss is the KL divergence
     from teacher to student, times `temperature ** 2` (Shu et al. 2021,
     https://arxiv.org/abs/2011.13256, section 3.2). Zero when the maps agree up to a shift per
     channel.
@@ -104,7 +104,7 @@ def channel_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     Args:
         student: Shape `(N, C, H, W)`, any float dtype; computed in float32.
         teacher: Of the same shape; no gradient flows into it.
-        temperature: Above zero; large ones look at more of the places.
+        temperature: Above zero; larger ones include more positions.
 
     Returns:
         A scalar, the mean over images and channels, in nats times `temperature ** 2`.
@@ -120,10 +120,10 @@ def channel_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
 
 
 class FeatureAdapter(nn.Module):
-    """Brings the maps of a student to the channels of its teacher, one convolution per map.
+    """Maps a student's feature maps to the channels of its teacher, one convolution per map.
 
-    It is trained with the student and thrown away. Maps that have as many channels already pass as
-    they are.
+    It is trained with the student and dropped afterwards. Maps that already have as many channels
+    pass unchanged.
     """
 
     def __init__(self, students: Sequence[int], teachers: Sequence[int], *, seed: int) -> None:
@@ -132,7 +132,7 @@ class FeatureAdapter(nn.Module):
         Args:
             students: Channels of the student's maps.
             teachers: Channels of the teacher's maps, in the same order.
-            seed: Of the first weights; the caller's random state is left as it was.
+            seed: Of the initial weights; the caller's random state is not changed.
         """
         super().__init__()
         with torch.random.fork_rng(devices=[]):
@@ -158,7 +158,7 @@ def _score_logits(raw: RawDetections) -> Tensor:
 
 
 def _binary_divergence(of: Tensor, to: Tensor) -> Tensor:
-    """Return the KL divergence between yes-or-no probabilities, given as logits."""
+    """Return the KL divergence between Bernoulli distributions, given as logits."""
     gain = of.sigmoid() * (F.logsigmoid(of) - F.logsigmoid(to))
     return gain + (-of).sigmoid() * (F.logsigmoid(-of) - F.logsigmoid(-to))
 
@@ -173,7 +173,7 @@ def _check_predictions(student: RawDetections, teacher: RawDetections) -> None:
     if student.classes.shape != teacher.classes.shape:
         raise ValueError(
             f"student {tuple(student.classes.shape)} and teacher {tuple(teacher.classes.shape)} "
-            "must answer for the same images, locations and classes"
+            "must be predictions for the same images, locations and classes"
         )
 
 

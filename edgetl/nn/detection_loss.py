@@ -1,8 +1,8 @@
-"""The loss of a YOLOX detector on labelled boxes, with SimOTA to say who answers for which box.
+"""The loss of a YOLOX detector on labelled boxes, with SimOTA to assign locations to boxes.
 
 Ge et al. 2021, https://arxiv.org/abs/2107.08430, section 2.1. Letters: N images, M locations of all
-maps, T boxes of an image, K classes; in a batch G boxes, P locations that answer for one, and C
-candidates of a box.
+maps, T boxes of an image, K classes; in a batch G boxes, P positive locations (assigned to a box),
+and C candidates of a box.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from edgetl.nn.boxes import Grid, decode, pair_ious
 from edgetl.nn.yolox import RawDetections
 
 BOX_WEIGHT = 5.0
-"""Of the loss on boxes, beside those on objectness and classes."""
+"""Of the loss on boxes, relative to those on objectness and classes."""
 
 _RADIUS = 1.5
-"""Half the side of the region round a box's centre that may answer for it, in strides."""
+"""Half the side of the region around a box's centre whose locations are candidates, in strides."""
 _REACH = (-1, 0, 1)
-"""Cells beside the one of the centre; no cell further away has its middle within the radius."""
+"""Cells on each side of the centre's cell; none further away has its middle within the radius."""
 _MOST = 10
-"""Candidates whose overlaps say how many locations a box gets (Ge et al. 2021b, section 3.3)."""
+"""Candidates whose overlaps set how many locations a box gets (Ge et al. 2021b, section 3.3)."""
 _OVERLAP_COST = 3.0
 _SMALLEST = 1e-7
 _LARGEST_LOG = 20.0
-"""Sizes are e**20 strides at most: further, areas leave float32 and the loss is no number."""
+"""Sizes are at most e**20 strides: beyond, areas overflow float32 and the loss becomes NaN."""
 
 
 class DetectionLosses(NamedTuple):
-    """Scalars, each divided by the number of answering locations; the parts add up to the total."""
+    """Scalars, each divided by the number of positive locations; the parts add up to the total."""
 
     total: Tensor
     box: Tensor
@@ -40,39 +40,39 @@ class DetectionLosses(NamedTuple):
     objectness: Tensor
     classes: Tensor
     l1: Tensor
-    """Zero unless it was asked for."""
+    """Zero unless requested."""
 
 
 class Assignment(NamedTuple):
-    """Which locations answer for which boxes; each for one at most."""
+    """The boxes that locations are assigned to; at most one per location."""
 
     images: Tensor
     """Shape `(P,)`, int64 in 0..N-1."""
     locations: Tensor
     """Shape `(P,)`, int64 in 0..M-1."""
     boxes: Tensor
-    """Shape `(P,)`, int64: row of the boxes that were given."""
+    """Shape `(P,)`, int64: row of the given boxes."""
     overlaps: Tensor
-    """Shape `(P,)`: IoU of what the location says now with its box."""
+    """Shape `(P,)`: IoU of the location's current prediction with its box."""
 
 
 def detection_loss(
     raw: RawDetections, grid: Grid, boxes: Tensor, labels: Tensor, *, l1: bool
 ) -> DetectionLosses:
-    """Return how far the answers are from the labelled boxes.
+    """Return the loss of the predictions against the labelled boxes.
 
-    Classes are trained towards the IoU that the box has now, objectness towards 1 at the locations
-    that answer for a box and towards 0 everywhere else.
+    The target of the class is the current IoU of the box; the target of objectness is 1 at positive
+    locations and 0 everywhere else.
 
     Args:
-        raw: What the network says; computed in float32.
+        raw: Outputs of the network; computed in float32.
         grid: Of the network's input, on the same device.
         boxes: Shape `(N, T, 4)`, centre x, centre y, width, height, pixels of the input.
-        labels: Shape `(N, T)`, int64 in 0..K-1; -1 where an image has no further box.
-        l1: Also take the absolute differences of offsets, for the last epochs.
+        labels: Shape `(N, T)`, int64 in 0..K-1; -1 for padding.
+        l1: Add the absolute differences of offsets, for the last epochs.
 
     Raises:
-        ValueError: If the shapes do not fit together.
+        ValueError: If the shapes do not match.
     """
     _check_shapes(raw, grid, boxes, labels)
     raw = RawDetections(*(part.float() for part in raw))
@@ -108,15 +108,16 @@ def detection_loss(
 def assign(
     raw: RawDetections, grid: Grid, boxes: Tensor, labels: Tensor, owner: Tensor
 ) -> Assignment:
-    """Return the locations that answer for the boxes of a whole batch (SimOTA).
+    """Return the assignment of locations to the boxes of a whole batch (SimOTA).
 
     Candidates of a box are the locations within 1.5 strides of its centre, on every map. It gets
-    those with the least cost, the cross entropy of its class plus three times -log IoU; as many as
-    the ten best overlaps add up to, but one at least. A location that several boxes want goes to
-    the one for which it costs least. A box whose centre lies outside the input has no candidate.
+    those with the lowest cost, which is the cross entropy of its class plus three times -log IoU;
+    their number is the sum of the ten best overlaps, but at least one. A location that several
+    boxes select goes to the one with the lowest cost. A box whose centre lies outside the input has
+    no candidate.
 
     Args:
-        raw: What the network says, float32.
+        raw: Outputs of the network, float32.
         grid: With M locations.
         boxes: Shape `(G, 4)`, centre x, centre y, width, height, pixels of the input.
         labels: Shape `(G,)`, int64 in 0..K-1.
@@ -144,13 +145,13 @@ def assign(
 
 
 def decode_safely(offsets: Tensor, grid: Grid) -> Tensor:
-    """Return `decode` with sizes that stay far enough below the end of float32 for areas."""
+    """Return `decode` with sizes limited so that areas do not overflow float32."""
     sizes = offsets[..., 2:].clamp(max=_LARGEST_LOG)
     return decode(torch.cat([offsets[..., :2], sizes], dim=-1), grid)
 
 
 def _candidates(grid: Grid, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return locations `(G, C)` round the centres, and which of them are within the radius."""
+    """Return locations `(G, C)` around the centres, and which of them are within the radius."""
     steps, counts = torch.unique_consecutive(grid.strides[:, 0], return_counts=True)
     reach = torch.tensor(_REACH, device=boxes.device)
     locations, allowed = [], []
@@ -171,7 +172,7 @@ def _candidates(grid: Grid, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 def _class_cost(raw: RawDetections, images: Tensor, near: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy `(G, C)` of each box's class with the root of class x objectness."""
-    # Boxes share most of their candidates, so everything is computed once per place.
+    # Boxes share most of their candidates, so everything is computed once per location.
     places, place = (images * raw.classes.shape[1] + near).unique(return_inverse=True)
     log_root = F.logsigmoid(raw.classes.flatten(0, 1)[places])
     log_root = (log_root + F.logsigmoid(raw.objectness.flatten(0, 1)[places])) / 2
@@ -181,14 +182,14 @@ def _class_cost(raw: RawDetections, images: Tensor, near: Tensor, labels: Tensor
 
 
 def _cheapest(places: Tensor, cost: Tensor, rows: Tensor) -> Tensor:
-    """Return which pairs keep their place: the cheapest there, among equals the first row."""
+    """Return which pairs are kept: the cheapest of each location; ties go to the first row."""
     distinct, place = places.unique(return_inverse=True)
     least = cost.new_full((len(distinct),), torch.inf)
     least = least.scatter_reduce(0, place, cost, "amin")
     is_least = cost == least[place]
-    nobody = torch.iinfo(rows.dtype).max
-    claims = torch.where(is_least, rows, nobody)
-    first = rows.new_full((len(distinct),), nobody).scatter_reduce(0, place, claims, "amin")
+    no_row = torch.iinfo(rows.dtype).max
+    claims = torch.where(is_least, rows, no_row)
+    first = rows.new_full((len(distinct),), no_row).scatter_reduce(0, place, claims, "amin")
     return is_least & (rows == first[place])
 
 
@@ -201,7 +202,7 @@ def _encode(boxes: Tensor, grid: Grid) -> Tensor:
 def _check_shapes(raw: RawDetections, grid: Grid, boxes: Tensor, labels: Tensor) -> None:
     if raw.offsets.shape[1] != len(grid.strides):
         raise ValueError(
-            f"the network answers at {raw.offsets.shape[1]} locations, the grid has "
+            f"the network predicts at {raw.offsets.shape[1]} locations, the grid has "
             f"{len(grid.strides)}"
         )
     if boxes.shape != (*labels.shape, 4) or len(labels) != len(raw.offsets):

@@ -11,7 +11,7 @@ from edgetl.nn.yolox import RawDetections
 
 
 class DecodedDetector(nn.Module):
-    """A detector that answers in boxes and scores instead of raw offsets and logits.
+    """A detector that returns boxes and scores instead of raw offsets and logits.
 
     The two are never joined into one tensor: in int8 they would share one scale, and scores below
     one step of it would be lost.
@@ -26,7 +26,7 @@ class DecodedDetector(nn.Module):
         """Wrap `module`.
 
         Args:
-            module: Takes `(N, 3, height, width)` and gives `RawDetections`; not copied.
+            module: Takes `(N, 3, height, width)` and returns `RawDetections`; not copied.
             height: Of the input, pixels; a multiple of every stride.
             width: Of the input, pixels; a multiple of every stride.
             strides: Of the module's maps, in the order of its locations.
@@ -34,7 +34,7 @@ class DecodedDetector(nn.Module):
         super().__init__()
         self.module = module
         grid = Grid.of(height, width, strides)
-        # In shares of the input from the start, so that nothing large has to be quantized.
+        # As fractions of the input from the start, so that no large values have to be quantized.
         self.register_buffer("corners", grid.corners)
         size = grid.strides.new_tensor([[width, height]])
         self.register_buffer("steps", grid.strides / size)
@@ -43,5 +43,5 @@ class DecodedDetector(nn.Module):
         """Return boxes `(N, M, 4)`, xyxy in 0..1 of the input, and scores `(N, M, K)` in 0..1."""
         raw: RawDetections = self.module(images)
         boxes = to_corners(decode(raw.offsets, Grid(self.corners, self.steps)))
-        # Beyond the border is nothing to see, and a wild box would take all steps of int8.
+        # Nothing is visible beyond the border, and an outlier would use up the range of int8.
         return boxes.clamp(0.0, 1.0), raw.classes.sigmoid() * raw.objectness.sigmoid()

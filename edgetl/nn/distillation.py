@@ -44,9 +44,9 @@ def decoupled_loss(
 
     Zhao et al. 2022, https://arxiv.org/abs/2203.08679, sections 3.1 and 3.3. TCKD is the KL
     divergence between "this class or another" as teacher and student see it; NCKD the one between
-    the other classes, each normalised among themselves. Soft targets weigh NCKD by the share
-    `1 - p` that the teacher leaves to the other classes; here `beta` is free of the teacher's
-    confidence. With two classes NCKD is zero, as one other class has nothing to share out.
+    the other classes, normalised among themselves. Soft targets weight NCKD by the share `1 - p`
+    that the teacher assigns to the other classes; here `beta` does not depend on the teacher's
+    confidence. With two classes NCKD is zero, because there is only one other class.
 
     Args:
         student_logits: Shape `(N, K)`, any float dtype; computed in float32.
@@ -60,7 +60,7 @@ def decoupled_loss(
         A scalar, the mean over the `N` samples, in nats times `temperature ** 2`.
 
     Raises:
-        ValueError: If the shapes do not fit together.
+        ValueError: If the shapes do not match.
     """
     target, others = decoupled_divergences(
         student_logits, teacher_logits, labels, temperature=temperature
@@ -75,7 +75,7 @@ def decoupled_divergences(
     _check_shapes(student_logits, teacher_logits)
     if labels.shape != student_logits.shape[:1]:
         raise ValueError(
-            f"labels {tuple(labels.shape)} must hold one class for each row of "
+            f"labels {tuple(labels.shape)} must have one class for each row of "
             f"student_logits {tuple(student_logits.shape)}"
         )
     student_binary, student_others = _decouple(student_logits.float() / temperature, labels)
@@ -93,7 +93,7 @@ def _decouple(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     is_target = F.one_hot(labels, logits.shape[1]).bool()
     target = logits[is_target].unsqueeze(1)
     others = logits[~is_target].reshape(len(logits), -1)
-    # The log-sum keeps "not target" exact where 1 - p would round to zero.
+    # The log-sum keeps "not target" exact even if 1 - p would round to zero.
     binary = torch.cat([target, others.logsumexp(dim=1, keepdim=True)], dim=1)
     return F.log_softmax(binary, dim=1), F.log_softmax(others, dim=1)
 

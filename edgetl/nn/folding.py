@@ -1,4 +1,4 @@
-"""Exact rewritings of a network that make it cheaper to run."""
+"""Exact rewrites of a network that make it cheaper to run."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from edgetl.nn.yolox import Focus
 
 _SIDE = 6
-"""Two pixels for each of the three taps of the convolution that is folded."""
+"""Two pixels for each of the three kernel elements per side of the folded convolution."""
 
 
 def fold_focus(module: nn.Module) -> None:
     """Replace every `Focus` in `module` by one convolution of 6 x 6 with stride 2.
 
-    Both compute the same sums, in another order; but the twelve-channel image is never made, which
-    needs eight strided slices that some engines copy one by one.
+    Both compute the same sums, in a different order; but the twelve-channel image, which needs
+    eight strided slices that some engines copy one by one, is never made.
 
     Args:
-        module: Changed in place; its outputs stay the same but for rounding.
+        module: Changed in place; its outputs stay the same except for rounding.
     """
     for parent in list(module.modules()):
         for name, child in parent.named_children():
@@ -30,14 +30,15 @@ def fold_focus(module: nn.Module) -> None:
 
 
 def fold_norms(module: nn.Module) -> None:
-    """Put every batch norm that follows a convolution into that convolution's weights.
+    """Fold every batch norm that follows a convolution into that convolution's weights.
 
-    Engines do the same when they load a file; done before, converters have less of a graph to read.
-    Which norm follows which convolution is read from the data flow: a pair is folded if the norm is
-    the only reader of the convolution's output and both run once per pass. Every other norm stays.
+    Engines do the same when they load a file; done earlier, converters have a smaller graph to
+    read. Which norm follows which convolution is determined from the data flow: a pair is folded if
+    the norm is the only reader of the convolution's output and both run once per pass. Every other
+    norm stays.
 
     Args:
-        module: In evaluation mode, changed in place; its outputs stay the same but for rounding.
+        module: In evaluation mode, changed in place; its outputs stay the same except for rounding.
 
     Raises:
         torch.fx.proxy.TraceError: If control flow in `module` depends on values.
@@ -54,9 +55,9 @@ def fold_norms(module: nn.Module) -> None:
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield the names of submodules of which the second alone reads the output of the first.
+    """Yield the names of two submodules; only the second reads the output of the first.
 
-    Both run once per pass, and nothing reads their parameters besides.
+    Both run once per pass, and nothing else reads their parameters.
     """
     graph = fx.Tracer().trace(module)
     calls = [str(node.target) for node in graph.nodes if node.op == "call_module"]

@@ -11,13 +11,13 @@ _WHITE = 255.0
 
 
 class RawPixels(nn.Module):
-    """A network that takes raw pixels: what is exported, and what runs on a device.
+    """A network that takes raw pixels: it is exported, and runs on a device.
 
-    Scaling, mean, standard deviation and layout are part of the graph, so nobody can get them wrong
-    later. A network that takes pixels as they are costs no operation on them.
+    Scaling, mean, standard deviation and layout are part of the graph, so they cannot go wrong
+    later. A network that takes unnormalised pixels needs no operation for them.
 
     Attributes:
-        module: Takes float32 `(N, 3, H, W)`, normalised, and gives the outputs.
+        module: Takes float32 `(N, 3, H, W)`, normalised, and returns the outputs.
     """
 
     mean: Tensor
@@ -32,16 +32,16 @@ class RawPixels(nn.Module):
             module: The network; not copied.
             mean: Of the normalisation, per channel, for pixels in [0, 1].
             std: Of the normalisation, per channel, for pixels in [0, 1].
-            row: Pixels for which the constants are held: 1, or the width of all images. Engines
-                take as many values at a time as the constants have; with three, the arithmetic on
-                pixels can take as long as the rest of a small network.
+            row: Number of pixels that the constants cover: 1, or the width of all images. Engines
+                process as many values at a time as the constants have; with three, the arithmetic
+                on pixels can take as long as the rest of a small network.
         """
         super().__init__()
         self.module = module
         self.as_they_are = all(value == 0.0 for value in mean) and all(
             value * _WHITE == 1.0 for value in std
         )
-        # One subtraction and one multiplication per pixel: all the constants are folded here.
+        # One subtraction and one multiplication per pixel: all constants are folded here.
         self.register_buffer("mean", (torch.tensor(mean) * _WHITE).repeat(row, 1))
         self.register_buffer("scale", (1.0 / (torch.tensor(std) * _WHITE)).repeat(row, 1))
 

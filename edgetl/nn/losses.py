@@ -20,7 +20,7 @@ def label_loss(
         logits: Shape `(N, K)`, any float dtype; computed in float32.
         labels: Shape `(N,)`, int64 in 0..K-1.
         smoothing: In [0, 1).
-        class_weights: Shape `(K,)`, float32; None weighs all classes alike.
+        class_weights: Shape `(K,)`, float32; None for equal weights.
 
     Returns:
         A scalar, in nats.
@@ -30,7 +30,7 @@ def label_loss(
     """
     if labels.shape != logits.shape[:1]:
         raise ValueError(
-            f"labels {tuple(labels.shape)} must hold one class for each row of "
+            f"labels {tuple(labels.shape)} must have one class for each row of "
             f"logits {tuple(logits.shape)}"
         )
     losses = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
@@ -40,9 +40,9 @@ def label_loss(
 
 
 def balanced_class_weights(counts: Tensor) -> Tensor:
-    """Return one weight per class so that every class pulls alike: `N / (K * count)`.
+    """Return one weight per class so that all classes contribute equally: `N / (K * count)`.
 
-    The mean weight over the samples is 1, so the size of the loss and the learning rate stay.
+    The mean weight over the samples is 1, so that the learning rate need not change.
 
     Args:
         counts: Shape `(K,)`, samples per class, each at least 1.

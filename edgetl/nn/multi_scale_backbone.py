@@ -8,7 +8,7 @@ from edgetl.nn.yolox import ConvFactory
 
 
 class MultiScaleBackbone(nn.Module):
-    """Blocks of a classifier, and what three of them give, brought to the channels of a neck."""
+    """Blocks of a classifier, with the outputs of three of them mapped to the neck's channels."""
 
     def __init__(
         self,
@@ -20,17 +20,17 @@ class MultiScaleBackbone(nn.Module):
         """Describe the backbone.
 
         Args:
-            features: The blocks; those after the last tap are left away.
+            features: The blocks; those after the last feature layer are dropped.
             feature_layers: Positions of the last blocks of stride 8, 16 and 32.
             channels: Of the three maps that are returned.
-            convs: Units of the convolutions that bring the maps to `channels`.
+            convs: Makes the convolutions that map to `channels`.
         """
         super().__init__()
         self.features = features[: feature_layers[-1] + 1]
         self.feature_layers = feature_layers
         self.reduce = nn.ModuleList(
-            convs.pointwise(_channels_out(features[tap]), count)
-            for tap, count in zip(feature_layers, channels, strict=True)
+            convs.pointwise(_channels_out(features[layer]), count)
+            for layer, count in zip(feature_layers, channels, strict=True)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

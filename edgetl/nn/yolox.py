@@ -1,8 +1,8 @@
 """The YOLOX detector (Ge et al. 2021, https://arxiv.org/abs/2107.08430) with official tensor names.
 
-A backbone gives three feature maps, a path aggregation network (PAFPN) mixes them, and a decoupled
-head answers at every location of each of them. Letters: N batch, C channels, H, W, M locations of
-all three maps, K classes.
+A backbone returns three feature maps, a path aggregation network (PAFPN) mixes them, and a
+decoupled head predicts at every location of each. Letters: N batch, C channels, H, W, M locations
+of all three maps, K classes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch import Tensor, nn
 _NORM_EPS = 1e-3
 _NORM_MOMENTUM = 0.03
 _PRIOR = 0.01
-"""Probability that every class and objectness starts with (Lin et al. 2017, section 3.3)."""
+"""Initial probability of every class and of objectness (Lin et al. 2017, section 3.3)."""
 
 Activation = Callable[[], nn.Module]
 
 
 class RawDetections(NamedTuple):
-    """What the head says before it is decoded; locations by stride, then row by row."""
+    """Outputs of the head before decoding; locations by stride, then row by row."""
 
     offsets: Tensor
     """Shape `(N, M, 4)`: centre x and y from the location's corner, log width and log height, all
     in units of the location's stride."""
     objectness: Tensor
-    """Shape `(N, M, 1)`, logits: whether some object is there."""
+    """Shape `(N, M, 1)`, logits of objectness."""
     classes: Tensor
-    """Shape `(N, M, K)`, logits of classes that do not exclude each other."""
+    """Shape `(N, M, K)`, logits of classes that are not mutually exclusive."""
 
 
 class ConvUnit(nn.Module):
@@ -90,7 +90,7 @@ class DepthwiseUnit(nn.Module):
 
 
 class ConvFactory:
-    """Makes the units of one network: plain or depthwise, with its activation."""
+    """Makes the convolution units of one network: plain or depthwise, with its activation."""
 
     def __init__(self, *, depthwise: bool, activation: Activation) -> None:
         self._depthwise = depthwise
@@ -118,7 +118,7 @@ class ConvFactory:
 class Focus(nn.Module):
     """Every second pixel of four shifted copies as channels, in BGR, then a convolution.
 
-    The network takes RGB like all of edgetl; published weights were trained on BGR.
+    The network takes RGB like all of edgetl; the pretrained weights were trained on BGR.
     """
 
     def __init__(self, channels_out: int, convs: ConvFactory) -> None:
@@ -134,7 +134,7 @@ class Focus(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A narrow unit and a wide one, with a shortcut where the shapes allow and it is wanted."""
+    """A narrow unit and a wide one, with an optional shortcut if the shapes match."""
 
     def __init__(self, channels: int, convs: ConvFactory, *, shortcut: bool) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Bottleneck(nn.Module):
 
 
 class CrossStage(nn.Module):
-    """Cross stage partial layer (Wang et al. 2019): half of the channels pass the bottlenecks."""
+    """Cross stage partial layer (Wang et al. 2019): bottlenecks process half of the channels."""
 
     def __init__(
         self, channels_in: int, channels_out: int, convs: ConvFactory, *, depth: int, shortcut: bool
@@ -170,7 +170,7 @@ class CrossStage(nn.Module):
 
 
 class PyramidPool(nn.Module):
-    """Spatial pyramid pooling: neighbourhoods of 5, 9 and 13 beside the map itself."""
+    """Spatial pyramid pooling: neighbourhoods of 5, 9 and 13, and the map itself."""
 
     def __init__(self, channels_in: int, channels_out: int, convs: ConvFactory) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class CrossStageDarknet(nn.Module):
         Args:
             stem: Channels of the first convolution, an even number.
             depth: Bottlenecks of the first stage; the middle ones have three times as many.
-            convs: Its units.
+            convs: Makes its convolution units.
         """
         super().__init__()
         self.stem = Focus(stem, convs)
@@ -224,7 +224,7 @@ class CrossStageDarknet(nn.Module):
 
 
 class Neck(nn.Module):
-    """A backbone with the path aggregation network on top: maps that know of all scales."""
+    """A backbone with the path aggregation network on top, which mixes all scales."""
 
     def __init__(
         self, backbone: nn.Module, channels: tuple[int, int, int], depth: int, convs: ConvFactory
@@ -232,10 +232,10 @@ class Neck(nn.Module):
         """Describe the neck.
 
         Args:
-            backbone: Gives three maps.
-            channels: Of these maps, and of those that the neck gives.
+            backbone: Returns three maps.
+            channels: Of these maps, and of those that the neck returns.
             depth: Bottlenecks of each layer.
-            convs: Its units.
+            convs: Makes its convolution units.
         """
         super().__init__()
         c3, c4, c5 = channels
@@ -298,12 +298,12 @@ class Yolox(nn.Module):
 
     def __init__(self, backbone: Neck, head: Head) -> None:
         super().__init__()
-        # The official names: `backbone` is the neck, which holds the backbone itself.
+        # The official names: `backbone` is the neck, which contains the backbone itself.
         self.backbone = backbone
         self.head = head
 
     def forward(self, images: Tensor) -> RawDetections:
-        """Return the raw answers at every location."""
+        """Return the raw predictions at every location."""
         outputs: RawDetections = self.head(self.backbone(images))
         return outputs
 

@@ -1,1 +1,1 @@
-"""Order stages, decide what must run, run it, explain why."""
+"""Order stages, decide which must run, run them, explain why."""

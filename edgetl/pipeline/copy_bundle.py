@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgetl.errors import UsageError
+from edgetl.facts.package import BUNDLE_FOLDER
 from edgetl.store.store import Artifact
 
-_BUNDLE_FOLDER = "bundle"
 _MARK = "manifest.json"
 
 
@@ -34,13 +34,13 @@ def copy_bundle(package: Artifact, destination: Path) -> bool:
             f"'{destination}' contains files that are not a bundle; it is not replaced",
             remedy="move it away, or choose another folder with --dist",
         )
-    source = package.folder / _BUNDLE_FOLDER
+    source = package.folder / BUNDLE_FOLDER
     chosen = source.is_dir()
     if (chosen and _same(source, destination)) or not (chosen or destination.exists()):
         return chosen
     part, old = (destination.with_name(f".{destination.name}.{kind}") for kind in ("part", "old"))
     with _locked(destination.parent):
-        for leftover in (part, old):  # of a run that was killed here
+        for leftover in (part, old):  # from a run that was killed here
             shutil.rmtree(leftover, ignore_errors=True)
         if chosen:
             _copy(source, part)

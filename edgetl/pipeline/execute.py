@@ -1,4 +1,4 @@
-"""Look up what is there, make what is not, in order."""
+"""Look up existing artifacts and make the missing ones, in order."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from edgetl.stages import Job, Node, Progress, Stage, Workspace
 from edgetl.store.store import Artifact, Request, Store
 
 _FULL_BYTES = 1 << 20
-"""Less free space than this after a failure means that the disk was the reason."""
+"""If less space than this is free after a failure, the full disk was the reason."""
 
 
 class Listener(Progress, Protocol):
-    """Who is told what happens to which node."""
+    """Receives the events of a run, by node."""
 
     def begins(self, node: Node) -> None:
         """The stage of `node` starts to run."""
 
     def ends(self, node: Node, artifact: Artifact, *, reused: bool) -> None:
-        """`node` is there, found in the store or just made."""
+        """The artifact of `node` exists: it was in the store, or was just made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node with what is known of it before anything runs."""
+    """A node with what is known about it before anything runs."""
 
     node: Node
     request: Request | None
-    """None while an input does not exist, whose digest is part of the request, or while a package
-    is not installed, whose version is."""
+    """None as long as an input does not exist, whose digest is part of the request, or a package is
+    not installed, whose version is."""
     artifact: Artifact | None
-    """The finished artifact, if it is there."""
+    """The finished artifact, if it exists."""
 
 
 class Finder:
@@ -53,7 +53,7 @@ class Finder:
         self._steps: dict[Node, Step] = {}
 
     def step(self, node: Node) -> Step:
-        """Return what is known of `node`.
+        """Return what is known about `node`.
 
         Raises:
             StoreError: If its artifact, or one that it reads, is damaged.
@@ -63,7 +63,7 @@ class Finder:
         return self._steps[node]
 
     def find(self, node: Node) -> Artifact | None:
-        """Return the artifact of `node`, None if it does not exist; errors as `step`."""
+        """Return the artifact of `node`, None if it does not exist; raises like `step`."""
         return self.step(node).artifact
 
     def _look_up(self, node: Node) -> Step:
@@ -82,17 +82,17 @@ class Finder:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What exists of a job and what is to be made."""
+    """The existing and the missing artifacts of a job."""
 
     steps: tuple[Step, ...]
     undecided: tuple[Node, ...]
-    """Decisions after which more is planned."""
+    """Decisions after which more nodes are planned."""
     missing: tuple[MissingPackage, ...]
     """Packages that a run needs and that are not installed."""
 
 
 def survey(job: Job, store: Store, stages: Mapping[str, Stage]) -> Survey:
-    """Return what exists and what is to be made, without making anything.
+    """Return the existing and the missing artifacts, without making anything.
 
     Raises:
         EdgetlError: If a stage cannot plan.
@@ -110,8 +110,8 @@ def run(
 ) -> dict[str, Artifact]:
     """Make everything that is missing and return all artifacts by label.
 
-    What depends on a decision is planned once the decision is made. A failure leaves the artifacts
-    made so far and the checkpoints of the stage that failed; the same call goes on from there.
+    Nodes that depend on a decision are planned once it is made. After a failure the artifacts made
+    so far and the checkpoints of the failed stage are kept; the same call resumes from there.
 
     Raises:
         MissingPackageError: If packages that the job needs are not installed; nothing is made.
@@ -126,7 +126,11 @@ def run(
     attempt = _Attempt(store, stages, listener)
     try:
         while True:
-            plan = plan_round(job, stages, Finder(store, stages).find)
+            finder = Finder(store, stages)
+            plan = plan_round(job, stages, finder.find)
+            for node in plan.nodes:
+                if finder.find(node) is None:
+                    stages[node.stage].prepare(node.settings)
             artifacts = attempt.obtain_all(plan.nodes)
             for node in plan.undecided:
                 if node not in artifacts:
@@ -140,7 +144,7 @@ def run(
 def run_nodes(
     nodes: Sequence[Node], store: Store, stages: Mapping[str, Stage], listener: Listener
 ) -> dict[Node, Artifact]:
-    """Make what is missing of `nodes`, each after those that it reads; errors as `run`."""
+    """Make the missing artifacts of `nodes`, each after those that it reads; raises like `run`."""
     store.root.mkdir(parents=True, exist_ok=True)
     try:
         return _Attempt(store, stages, listener).obtain_all(nodes)
@@ -154,7 +158,7 @@ class _Attempt:
     stages: Mapping[str, Stage]
     listener: Listener
     done: dict[str, Artifact] = field(default_factory=dict)
-    """By key: what an earlier round has reported already."""
+    """By key: the artifacts that an earlier round has reported already."""
 
     def obtain_all(self, nodes: Sequence[Node]) -> dict[Node, Artifact]:
         artifacts: dict[Node, Artifact] = {}
@@ -181,11 +185,13 @@ class _Attempt:
             self.store.making(
                 request.key,
                 waits=lambda: self.listener.note(
-                    f"{node.label}: another edgetl is making this; waiting"
+                    f"{node.label}: another process is making this; waiting"
                 ),
             ),
         ):
-            artifact = self.store.find(request)  # the other process may have made it meanwhile
+            artifact = self.store.find(
+                request
+            )  # the other process may have made it in the meantime
             reused = artifact is not None
             if artifact is None:
                 self.listener.begins(node)
@@ -225,7 +231,7 @@ def _request(node: Node, inputs: Mapping[str, Artifact], stage: Stage) -> Reques
 
 @contextmanager
 def _disk_full_named(store: Store) -> Iterator[None]:
-    # Libraries dress up a full disk in errors of their own, so look at the disk itself as well.
+    # Libraries wrap the error of a full disk in their own, so check the disk as well.
     done = False
     reason: OSError | None = None
     try:

@@ -1,9 +1,9 @@
-"""From a recipe's name to a job in which everything that it names was found and checked."""
+"""From a recipe's name to a job in which everything that it names is loaded and checked."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from edgetl.config.load import (
@@ -16,8 +16,9 @@ from edgetl.config.load import (
 from edgetl.config.yaml_file import Document
 from edgetl.errors import ConfigError, EdgetlError, Problem, join_errors
 from edgetl.pipeline.planner import in_order
-from edgetl.stages import STAGES, Job, Stage
+from edgetl.stages import STAGES, Job, Root, Stage
 from edgetl.store.store import Store
+from edgetl.tasks import TASKS
 
 Named = TypeVar("Named")
 
@@ -43,15 +44,15 @@ def recipe_stages(given: str, overrides: Sequence[str]) -> Mapping[str, Stage]:
 def load_job(
     given: str, overrides: Sequence[str], store: Store, stages: Mapping[str, Stage]
 ) -> Job:
-    """Return the job of recipe `given`, with all that it names.
+    """Return the job of recipe `given`, with everything that it names.
 
-    Everything that can be known before the first epoch is checked here, but for the packages that
-    only a run needs: files, plug-ins, combinations of format and precision, calibration apart from
-    the test.
+    Everything that can be known before the first epoch is checked here, except for the packages
+    that only a run needs: files, plug-ins, combinations of format and precision, and that
+    calibration and test data are disjoint.
 
     Raises:
         ConfigError: With all problems of the recipe, its targets and its calibration.
-        EdgetlError: If a check finds the data or a package unusable, and no target is wrong.
+        EdgetlError: If the data or a package cannot be used, and no target is wrong.
     """
     loaded = recipe_of(given, overrides, stages)
     errors: list[ConfigError] = []
@@ -62,12 +63,14 @@ def load_job(
     job = Job(
         recipe=loaded.recipe,
         tables=loaded.tables,
-        # What is wrong elsewhere is found even if a target is broken.
+        # Other problems are reported even if a target is broken.
         targets=tuple(target for target in targets if target is not None),
         calibration=calibration,
         folder=loaded.folder,
         digest=store.memory.digest,
+        once=store.once,
         refinements=loaded.refinements,
+        roots=roots_of(loaded.refinements, stages.values()),
     )
     try:
         problems = [problem for stage in stages.values() for problem in stage.check(job)]
@@ -84,8 +87,18 @@ def load_job(
     return job
 
 
+def roots_of(models: Iterable[str], stages: Iterable[Stage]) -> dict[str, Root]:
+    """Return how the chain of each of `models` begins, by the name of the model, in their order.
+
+    Raises:
+        KeyError: If no stage makes a model.
+    """
+    roots = {stage.root.model: stage.root for stage in stages if stage.root}
+    return {name: roots[name] for name in models}
+
+
 def _loaded(load: Callable[[str], Named], name: str, errors: list[ConfigError]) -> Named | None:
-    """Return what `load` reads; if it is wrong, add the error to `errors` and return None."""
+    """Return the result of `load`; if it fails, add the error to `errors` and return None."""
     try:
         return load(name)
     except ConfigError as error:
@@ -104,6 +117,7 @@ def recipe_of(given: str, overrides: Sequence[str], stages: Mapping[str, Stage])
         overrides,
         {name: stage.options for name, stage in stages.items() if stage.refine is None},
         {name: stage.options for name, stage in stages.items() if stage.refine is not None},
+        tasks=TASKS.names(),
         methods={name: stage.methods for name, stage in stages.items() if stage.methods},
         others=[name for name in STAGES.names() if name not in stages],
     )

@@ -1,9 +1,9 @@
-"""From a job to nodes, in rounds: what depends on a decision is planned once the decision is there.
+"""From a job to nodes, in rounds: nodes that depend on a decision are planned once it is made.
 
-The order of stages follows from the kinds that each needs and makes. Several stages may make one
-kind: those that need it come after all of them. Refining stages have no place of their own in that
-order: the planner puts the steps of a model's `refine` list behind the root of its chain, and
-stages that read the model get the last of them.
+The order of stages follows from the kinds that each needs and makes. Several stages may make the
+same kind: those that need it come after all of them. Refining stages have no fixed position in that
+order: the planner puts the steps of a model's `refine` list after the root of its chain, and stages
+that read the model get the last of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache
 from graphlib import TopologicalSorter
 
 from edgetl.stages import (
-    MODEL_KINDS,
+    MODEL_KIND,
     STAGES,
     Job,
     Node,
@@ -28,7 +28,7 @@ from edgetl.store.store import Artifact
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one round of planning knows of a job."""
+    """The plan of a job after one round."""
 
     nodes: tuple[Node, ...]
     """Each node after those that it reads."""
@@ -38,9 +38,9 @@ class Plan:
 
 @cache
 def all_stages() -> Mapping[str, Stage]:
-    """Return every stage plug-in by name, in order, those of installed packages included.
+    """Return every stage plug-in by name, in order, including those of installed packages.
 
-    For what is about all stages; a recipe needs `edgetl.pipeline.job.recipe_stages`.
+    For features about all stages; a recipe needs `edgetl.pipeline.job.recipe_stages`.
 
     Raises:
         PluginError: If a stage of an installed package cannot be loaded.
@@ -50,7 +50,7 @@ def all_stages() -> Mapping[str, Stage]:
 
 
 def in_order(given: Iterable[Stage]) -> Mapping[str, Stage]:
-    """Return stages by name, each after those that make what it needs, equals by name.
+    """Return stages by name, each after those that make what it needs; ties are broken by name.
 
     Raises:
         CycleError: If stages need each other's results.
@@ -59,7 +59,8 @@ def in_order(given: Iterable[Stage]) -> Mapping[str, Stage]:
     stages = {stage.name: stage for stage in given}
     makers: dict[str, set[str]] = {}
     for name, stage in stages.items():
-        makers.setdefault(stage.makes, set()).add(name)
+        for kind in _kinds(stage):
+            makers.setdefault(kind, set()).add(name)
     for name, stage in stages.items():
         unknown = sorted(set(stage.needs) - set(makers))
         if unknown:
@@ -81,11 +82,11 @@ def plan_round(
 ) -> Plan:
     """Return everything that can be planned now.
 
-    A stage whose plan depends on a decision that has no artifact yet is left for the next round,
-    and so is every stage that needs what it makes.
+    A stage whose plan depends on a decision without an artifact is postponed to the next round, and
+    so is every stage that needs what it makes.
 
     Args:
-        job: What to plan.
+        job: The job to plan.
         stages: In the order of `in_order`.
         find: Returns the artifact of a node if it exists.
 
@@ -101,31 +102,37 @@ def plan_round(
         return artifact
 
     job = dataclasses.replace(job, decision=decision)
-    made: dict[str, list[Node]] = {stage.makes: [] for stage in stages.values()}
+    made: dict[str, list[Node]] = {kind: [] for stage in stages.values() for kind in _kinds(stage)}
     nodes: list[Node] = []
     undecided: dict[Node, None] = {}
     open_kinds: set[str] = set()
     for stage in stages.values():
         if open_kinds & _needs(stages, stage.name):
-            open_kinds.add(stage.makes)
+            open_kinds.update(_kinds(stage))
             continue
         try:
             chains = [_chain(job, stages, stage, root, made) for root in stage.plan(job, made)]
         except UndecidedError as error:
             undecided[error.node] = None
-            open_kinds.add(stage.makes)
+            open_kinds.update(_kinds(stage))
             continue
         for chain in chains:
             nodes += chain
-            made[stage.makes].append(chain[-1])
+            for kind in _kinds(stage):
+                made[kind].append(chain[-1])
     _check_labels(nodes)
     return Plan(tuple(nodes), tuple(undecided))
+
+
+def _kinds(stage: Stage) -> tuple[str, ...]:
+    """Return the kinds under which the nodes of a stage are listed."""
+    return (stage.makes, MODEL_KIND) if stage.root else (stage.makes,)
 
 
 def _needs(stages: Mapping[str, Stage], name: str) -> frozenset[str]:
     """Return the kinds that a stage needs; the root of a chain also those of refining stages."""
     needs = frozenset(stages[name].needs)
-    if stages[name].makes in MODEL_KINDS:
+    if stages[name].root:
         needs = needs.union(*(stage.needs for stage in stages.values() if stage.refine))
     return needs
 
@@ -137,9 +144,9 @@ def _chain(
     root: Node,
     made: Mapping[str, Sequence[Node]],
 ) -> list[Node]:
-    """Return the chain that starts with `root`: it alone unless a `refine` list is for it."""
+    """Return the chain that starts with `root`: only `root` unless there is a `refine` list."""
     chain = [root]
-    if stage.makes in MODEL_KINDS and isinstance(root.key, str):
+    if stage.root and isinstance(root.key, str):
         for step, refinement in enumerate(job.refinements.get(root.key, ()), start=1):
             refine = stages[refinement.stage].refine
             if refine is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgetl.config.calibration import Int8Table
 from edgetl.plugins import Slot
+from edgetl.quantizers._isolated import IsolatedQuantizer as IsolatedQuantizer
 from edgetl.types import Facts, Precision
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgetl.config.calibration import Int8Table, RangeTable
 from edgetl.errors import EdgetlError
+from edgetl.nn.onnx_file import write_onnx
 from edgetl.quantizers._graph import Operation, gated
 from edgetl.quantizers._ranges import (
     Floats,
@@ -50,7 +51,7 @@ def quantize(
     """Write ``out/model.onnx``; see `edgetl.quantizers.Quantizer.quantize`."""
     target = out / model.name
     if precision is Precision.FP16:
-        _write(_halved(onnx.load(model)), target)
+        write_onnx(_halved(onnx.load(model)), target)
         return {"float_operations": {}}
     with tempfile.TemporaryDirectory(prefix="edgetl-onnx-") as folder:
         backend = _Backend(model, Path(folder))
@@ -130,13 +131,8 @@ class _Backend:
             calibrate_method=CalibrationMethod.MinMax,
             calibration_cache_path=self._range_file,
         )
-        _write(onnx.load(target), target)
+        write_onnx(onnx.load(target), target)
         return target
-
-
-def _write(model: onnx.ModelProto, target: Path) -> None:
-    onnx.checker.check_model(model, full_check=True)
-    target.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _watch(model: Path) -> tuple[onnxruntime.InferenceSession, list[str]]:

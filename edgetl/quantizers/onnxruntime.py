@@ -14,4 +14,5 @@ QUANTIZER = IsolatedQuantizer(
     tools=("onnx", "onnxruntime"),
     precisions=frozenset({Precision.FP16, Precision.INT8, Precision.W8A16}),
     estimators=frozenset({"minmax", "percentile", "entropy", "mse", "best"}),
+    version=2,
 )

@@ -1,1 +1,1 @@
-"""From facts to what people read."""
+"""Reports for people, made from facts."""

@@ -1,4 +1,4 @@
-"""What a check found, as lines for a terminal and as Markdown for the summary of a CI job."""
+"""The result of a check, as lines for a terminal and as Markdown for the summary of a CI job."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def check_markdown(checked: Mapping[str, Fact]) -> str:
     lines = [
         f"### edgetl check {name} on {target}: {checked['verdict']}",
         "",
-        "| case | result | provenance | what was found |",
+        "| case | result | provenance | details |",
         "| --- | --- | --- | --- |",
     ]
     for case in checked["cases"]:
-        found = case["reason"]
+        details = case["reason"]
         if case["warning"]:
-            found = f"{found}. Warning: {case['warning']}"
+            details = f"{details}. Warning: {case['warning']}"
         result = f"**{case['status']}**" if case["status"] == "failed" else case["status"]
-        row = (case["name"], result, case["provenance"], found)
+        row = (case["name"], result, case["provenance"], details)
         lines.append(f"| {' | '.join(map(_cell, row))} |")
     lines += ["", _cell(_verdict(checked))]
     if checked["baseline"] is not None:
@@ -47,7 +47,7 @@ def check_markdown(checked: Mapping[str, Fact]) -> str:
 
 
 def error_markdown(where: Mapping[str, str], message: str) -> str:
-    """Return a heading and why a check could not be made.
+    """Return a heading and the reason why a check could not be made.
 
     Args:
         where: ``bundle`` and ``target`` as they were given.
@@ -67,21 +67,21 @@ def _verdict(checked: Mapping[str, Fact]) -> str:
         for case in checked["cases"]
         if case["name"].endswith(_AGAINST) and case["status"] in {"skipped", "unverified"}
     ]
-    told = f"; NOT compared with the baseline: {', '.join(skipped)}" if skipped else ""
+    omitted = f"; NOT compared with the baseline: {', '.join(skipped)}" if skipped else ""
     where = f"{checked['candidate']} on {checked['device']} ({checked['provenance']})"
-    return f"{checked['verdict']}: {counts}{told}; {where}"
+    return f"{checked['verdict']}: {counts}{omitted}; {where}"
 
 
 def _rate(checked: Mapping[str, Fact]) -> str:
     return (
-        f"Against {checked['baseline']}: a loss is red when it is shown to be more than "
+        f"Against {checked['baseline']}: a loss is red if it is shown to exceed "
         f"{checked['allowed_drop_pp']:g} pp of accuracy or {checked['allowed_ratio']:g} times the "
-        f"median latency; a build within that is red in at most "
+        f"median latency; a build within these bounds is red in at most "
         f"{100 * checked['false_alarm_rate']:g} % of checks."
     )
 
 
 def _cell(text: str) -> str:
-    """Return `text` on one line and without a sign that would end the cell or begin HTML."""
+    """Return `text` on one line, with characters escaped that would end the cell or begin HTML."""
     one_line = " ".join(str(text).split())
     return one_line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

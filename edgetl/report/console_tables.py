@@ -13,7 +13,7 @@ from edgetl.store.store import Artifact
 from edgetl.types import MIB
 
 _WIDE = 200
-"""Columns of a log line; a table that is wrapped at 80 cannot be read by eye or by grep."""
+"""Columns of a log line; a table wrapped at 80 is hard to read and to grep."""
 
 
 def candidate_table(packages: Sequence[PackageFacts]) -> str:
@@ -56,7 +56,7 @@ def verdict_lines(packages: Sequence[PackageFacts], dist: Path) -> Iterator[str]
 def worst_error_lines(
     packages: Sequence[PackageFacts], artifacts: Iterable[Artifact]
 ) -> Iterator[str]:
-    """Yield one line per chosen candidate that was wrong anywhere: the picture that shows where.
+    """Yield one line per chosen candidate with errors: the picture that shows them.
 
     Args:
         packages: One per target.

@@ -1,15 +1,14 @@
-"""Which figures a run has: facts picked from its artifacts, drawn by `edgetl.report.plots`."""
+"""The figures of a run: facts from its artifacts, drawn by `edgetl.report.plots`."""
 
 from __future__ import annotations
 
 from edgetl.config.limits import LIMITS
 from edgetl.facts.latency import LatencyFacts
 from edgetl.facts.package import CandidateRow, PackageFacts, Part
-from edgetl.facts.training import TrainingFacts
 from edgetl.facts.verification import VerificationFacts
 from edgetl.report import plots
 from edgetl.report.plots import Figure, Limit, Point
-from edgetl.report.record import LATENCY_FILE, Epochs, Run, epochs_of
+from edgetl.report.record import LATENCY_FILE, Epochs, Run, epochs_of, model_facts
 from edgetl.runtime.latency import load_latency
 from edgetl.runtime.quantiles import NS_PER_MS
 from edgetl.store.store import Artifact
@@ -41,7 +40,7 @@ def training(run: Run) -> list[Figure]:
     """Return metric and losses by epoch of every torch model that kept them."""
     epochs = {role: epochs_of(artifact) for role, artifact in run.trained.items()}
     known = {role: each for role, each in epochs.items() if each is not None}
-    scores = (each.read(TrainingFacts).test for each in run.trained.values())
+    scores = (model_facts(each).test for each in run.trained.values())
     metric = next((score.title for score in scores if score is not None), "metric")
     phases = "; ".join(
         f"{role}: {', then '.join(f'{count} {phase}' for phase, count in each.phases)} epochs"
@@ -103,7 +102,7 @@ def latencies(run: Run, package: Artifact, name: str) -> list[Figure]:
 
 
 def _samples_ms(latency: Artifact) -> list[float]:
-    """Return the single times that the figures come from, of the model alone."""
+    """Return the single times that the figures are computed from, of the model alone."""
     counted = load_latency(latency.file(LATENCY_FILE)).counted
     return [sample / NS_PER_MS for run in counted for sample in run.model_ns]
 

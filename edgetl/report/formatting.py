@@ -1,4 +1,4 @@
-"""Figures as people read them, the same in HTML and in Markdown."""
+"""Formatting of figures, the same in HTML and in Markdown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def percentage_points(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a time with three digits that mean something: ``0.614``, ``12.3``."""
+    """Return a time with three significant digits: ``0.614``, ``12.3``."""
     if value is None:
         return NOT_MEASURED
     for limit, digits in ((0.1, 4), (1, 3), (10, 2), (100, 1)):
@@ -54,7 +54,7 @@ def mib(value: int | None) -> str:
 
 
 def reasons(row: CandidateRow) -> str:
-    """Return why a candidate has its verdict, and what else is to be known of it."""
+    """Return why a candidate has its verdict, and further remarks."""
     return "; ".join(
         part
         for part in (
@@ -78,12 +78,12 @@ def bound(value: float, form: str) -> str:
 
 
 def sign(word: str) -> str:
-    """Return a sign for a verdict, so that it is not told by colour alone."""
+    """Return a sign for a verdict, so that it is not shown by colour alone."""
     return _SIGNS.get(word, "")
 
 
 def heading(key: str) -> str:
-    """Return what a figure per class is called."""
+    """Return the column heading of a figure per class."""
     return _OTHER_NAMES.get(key, key.replace("_", " "))
 
 

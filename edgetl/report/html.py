@@ -1,4 +1,4 @@
-"""A finished run as one HTML file that needs nothing else: no network, no script, no font."""
+"""A finished run as one self-contained HTML file: no network, no script, no font."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class _Rendered:
     """A section of the page."""
 
     name: str
-    """Of the plug-in; the place to which links go."""
+    """Of the plug-in; the anchor of links."""
     title: str
     position: int
     package: str
-    """What an installed package adds: the section with its version, and the package; else empty."""
+    """Of a section from an installed package: its version and the package; else empty."""
     body: str
 
 

@@ -1,4 +1,4 @@
-"""What a check found as JUnit XML, which CI servers show: one testcase per case."""
+"""The result of a check as JUnit XML, which CI servers show: one testcase per case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgetl.types import Fact, Provenance
 _SUITE = "edgetl check"
 _ELEMENTS = {"passed": "", "failed": "failure", "unverified": "skipped", "skipped": "skipped"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 (section 2.2) cannot hold, not even escaped; a device may print it."""
+"""Characters that XML 1.0 (section 2.2) forbids even escaped; a device may print them."""
 
 
 def junit_xml(checked: Mapping[str, Fact]) -> str:
@@ -74,7 +74,7 @@ def _text(root: ET.Element) -> str:
 
 
 def _add_case(suite: ET.Element, case: Mapping[str, Fact], kind: str, target: str) -> None:
-    """Add a case with what `kind` says of it; without time, as none is taken of a single case."""
+    """Add a case with an element `kind`; without a time, because single cases are not timed."""
     classname = _clean(f"edgetl.check.{target}")
     element = ET.SubElement(suite, "testcase", {"name": case["name"], "classname": classname})
     reason = _clean(case["reason"])

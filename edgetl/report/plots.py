@@ -10,10 +10,10 @@ from edgetl.report.svg import Axis, Frame, line_swatch, marker, marker_swatch
 from edgetl.types import Precision
 
 NUM_CURVES = 8
-"""Most curves that one figure can keep apart by colour and dashes."""
+"""Most curves that one figure can distinguish by colour and dashes."""
 
 _REACH = 1.0
-"""A limit is drawn if the axis grows by at most this share of what the figures span."""
+"""A limit is drawn if it extends the axis by at most this share of the range of the figures."""
 _BINS = 40
 _DRAWN_SHARE = 0.995
 _SHAPES = tuple(precision.value for precision in Precision)
@@ -21,12 +21,12 @@ _SHAPES = tuple(precision.value for precision in Precision)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture with the words that belong to it."""
+    """A picture with its texts."""
 
     svg: str
     caption: str
     legend: tuple[tuple[str, str], ...] = ()
-    """Swatch as SVG, and what it stands for."""
+    """Swatch as SVG, and its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Point:
     format: str
     precision: str
     cost: tuple[float, float, float]
-    """Value, low and high of what it costs: milliseconds, or MiB where nothing was timed."""
+    """Value, low and high of the cost: milliseconds, or MiB if nothing was timed."""
     value: tuple[float, float, float]
     """Value, low and high of the metric."""
     verdict: str
@@ -62,7 +62,7 @@ def tradeoff(
     cost_limit: Limit | None,
     metric_limits: Sequence[Limit],
 ) -> Figure:
-    """Return what every candidate costs and is worth, with intervals, and the limits.
+    """Return accuracy against cost of every candidate, with intervals, and the limits.
 
     Args:
         name: Unique on the page.
@@ -70,7 +70,7 @@ def tradeoff(
         cost: Label of the horizontal axis.
         metric: Label of the vertical axis.
         cost_limit: Most that a candidate may cost.
-        metric_limits: Least that a candidate must reach.
+        metric_limits: The least that a candidate must reach.
     """
     cost_limits = () if cost_limit is None else (cost_limit,)
     right, low, high = (
@@ -123,7 +123,7 @@ def curves(
     Args:
         name: Unique on the page.
         title: What the figure shows.
-        series: At most `NUM_CURVES`; points without a value are left out.
+        series: At most `NUM_CURVES`; points without a value are omitted.
         x: Label of the horizontal axis.
         y: Label of the vertical axis.
         whole: Whether both axes go from 0 to 1; else the horizontal one counts.
@@ -155,13 +155,13 @@ def curves(
 def histogram(
     name: str, title: str, samples_ms: Sequence[float], marks: Mapping[str, float]
 ) -> Figure:
-    """Return how single times are distributed.
+    """Return a histogram of single times.
 
     Args:
         name: Unique on the page.
         title: What was timed.
         samples_ms: At least one.
-        marks: Figures to draw among them, by what they are called: ``p95``.
+        marks: Figures to mark in it, by name: ``p95``.
     """
     ordered = sorted(samples_ms)
     low = min([ordered[0], *marks.values()])
@@ -213,7 +213,7 @@ def _shape(point: Point) -> int:
 def _extended(
     low: float, high: float, limits: Sequence[Limit]
 ) -> tuple[float, float, tuple[Limit, ...]]:
-    """Return a range that shows the limits within reach, and which these are."""
+    """Return a range that includes the limits near the values, and these limits."""
     reach = _REACH * (high - low)
     shown = tuple(limit for limit in limits if low - reach <= limit.value <= high + reach)
     values = [limit.value for limit in shown]

@@ -1,4 +1,4 @@
-"""What a finished run left in the store, put in order for whoever reports it."""
+"""The artifacts of a finished run, in the order that reports need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from edgetl.config.candidate import Candidate
 from edgetl.errors import StoreError, UsageError
 from edgetl.facts.latency import Host, LatencyFacts
 from edgetl.facts.package import CandidateRow, PackageFacts, Part
-from edgetl.facts.training import ChainFacts, ComparisonFacts, TrainingFacts
+from edgetl.facts.training import ChainFacts, ComparisonFacts, ModelFacts
+from edgetl.stages import STAGES
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Fact
 
@@ -26,11 +27,11 @@ class Run:
     name: str
     """Of the recipe."""
     recipe: Mapping[str, Fact]
-    """With every default and everything it names, as it reads now."""
+    """With all defaults and everything it names, in its current state."""
     artifacts: Mapping[str, Artifact]
     """By label, each after those that it was made from."""
     notice: str = ""
-    """Why the recipe of now may not be the one that ran; empty if it is."""
+    """Why the current recipe may differ from the one that ran; empty if it is the same."""
 
     @property
     def packages(self) -> tuple[Artifact, ...]:
@@ -39,9 +40,11 @@ class Run:
 
     @property
     def trained(self) -> dict[str, Artifact]:
-        """The torch models by their name in the recipe: teacher, student, control."""
-        models = (*self.of_kind("teacher"), *self.of_kind("student"))
-        return {artifact.read(TrainingFacts).model: artifact for artifact in models}
+        """The first model of every chain by its name in the recipe, and the control."""
+        known = STAGES.names()
+        stages = ((each, each.manifest.stage) for each in self.artifacts.values())
+        roots = [each for each, stage in stages if stage in known and STAGES.load(stage).root]
+        return {model_facts(root).model: root for root in roots}
 
     @property
     def comparison(self) -> ComparisonFacts | None:
@@ -51,7 +54,7 @@ class Run:
 
     @property
     def chains(self) -> tuple[ChainFacts, ...]:
-        """What each step of a model chain brings, one per chain that was evaluated."""
+        """The gain of each step of a model chain, one per chain that was evaluated."""
         return tuple(each.read(ChainFacts) for each in self.of_kind("evaluation"))
 
     def of_kind(self, kind: str) -> tuple[Artifact, ...]:
@@ -59,7 +62,7 @@ class Run:
         return tuple(each for each in self.artifacts.values() if each.manifest.kind == kind)
 
     def part(self, package: Artifact, candidate: Candidate, part: Part) -> Artifact | None:
-        """Return what `package` read about a candidate; None if there is no such thing."""
+        """Return an artifact of a candidate that `package` read; None if there is none."""
         digest = package.manifest.inputs.get(part.of(candidate))
         for artifact in self.artifacts.values():
             if artifact.manifest.digest == digest:
@@ -92,12 +95,12 @@ def last_run(store: Store, name: str, command: str) -> dict[str, Artifact]:
     """Return the artifacts that the last complete run of recipe `name` used, by label.
 
     Args:
-        store: Where to look.
+        store: The store to search.
         name: Of the recipe.
-        command: What makes them, for the remedy.
+        command: The command that makes them, for the remedy.
 
     Raises:
-        UsageError: If the recipe never ran to its end.
+        UsageError: If the recipe has no complete run.
         StoreError: If an artifact is damaged or gone.
     """
     places = store.runs().get(name)
@@ -106,7 +109,7 @@ def last_run(store: Store, name: str, command: str) -> dict[str, Artifact]:
     there = {
         f"{folder.parent.name}/{folder.name}": artifact for folder, artifact in store.artifacts()
     }
-    found: dict[str, Artifact] = {}
+    artifacts: dict[str, Artifact] = {}
     for label, place in places.items():
         artifact = there.get(place)
         if artifact is None:
@@ -117,13 +120,19 @@ def last_run(store: Store, name: str, command: str) -> dict[str, Artifact]:
                 f"artifact '{label}' in {artifact.folder} is damaged: {damage}",
                 remedy=f"run 'edgetl verify-store --repair', then {command}",
             )
-        found[label] = artifact
+        artifacts[label] = artifact
     store.memory.save()
-    return found
+    return artifacts
+
+
+def model_facts(root: Artifact) -> ModelFacts:
+    """Return the facts of the first model of a chain."""
+    facts: ModelFacts = root.read(STAGES.load(root.manifest.stage).facts)
+    return facts
 
 
 def epochs_of(trained: Artifact) -> Epochs | None:
-    """Return the figures of each epoch of a training; None if it kept none."""
+    """Return the figures of each epoch of a training; None if it stored none."""
     if RESULTS_FILE not in trained.manifest.files:
         return None
     with trained.file(RESULTS_FILE).open(encoding="utf-8", newline="") as file:
@@ -139,18 +148,18 @@ def epochs_of(trained: Artifact) -> Epochs | None:
 
 
 def shown_row(package: PackageFacts) -> CandidateRow:
-    """Return the candidate to look at closely: the chosen one, else the most accurate."""
+    """Return the candidate to show in detail: the chosen one, else the most accurate."""
     return package.chosen_row or max(package.rows, key=lambda row: row.value)
 
 
 def reason_of(package: PackageFacts) -> str:
-    """Return why a target's verdict is what it is, in words."""
+    """Return the reason for a target's verdict, in words."""
     chosen = package.chosen_row
     return package.why if chosen is None else chosen.reason
 
 
 def seeds_of(run: Run) -> list[tuple[str, str, int]]:
-    """Return label, dotted setting and value of every seed that some artifact depends on."""
+    """Return label, dotted setting and value of every seed that an artifact depends on."""
     return [
         (label, where, value)
         for label, artifact in run.artifacts.items()

@@ -44,18 +44,18 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A plot's area: where values are on the picture."""
+    """A plot's area, which maps values to positions in the picture."""
 
     x: Axis
     y: Axis
 
     def px(self, value: float) -> float:
-        """Return where `value` is from left to right."""
+        """Return the horizontal position of `value`."""
         share = (value - self.x.low) / (self.x.high - self.x.low)
         return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 2)
 
     def py(self, value: float) -> float:
-        """Return where `value` is from top to bottom."""
+        """Return the vertical position of `value`."""
         share = (value - self.y.low) / (self.y.high - self.y.low)
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 2)
 
@@ -94,7 +94,7 @@ class Frame:
         Args:
             name: Unique on the page; letters, digits and hyphens.
             title: Read aloud first, and shown on hovering.
-            description: What the picture says, for whoever cannot see it.
+            description: The content of the picture, for screen readers.
             body: What was drawn inside, as SVG.
         """
         spoken = f'role="img" aria-labelledby="{name}-title {name}-desc"'
@@ -132,7 +132,7 @@ class Frame:
 
 
 def marker(x: float, y: float, *, series: int, shape: int, hollow: bool) -> str:
-    """Return a marker at a place of the picture.
+    """Return a marker at a position in the picture.
 
     Args:
         x: From left to right.

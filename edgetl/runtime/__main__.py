@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.runtime.errors import EdgetlRuntimeError
+from edgetl.runtime.streams import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_EXIT_USAGE = 2
 _EXIT_MISSING_PACKAGE = 4
 _EXIT_DAMAGED = 6
 _EXIT_STOPPED = 130
@@ -27,12 +29,14 @@ examples:
   python -m edgetl.runtime check .
   python -m edgetl.runtime bench . --threads 4
 
-exit codes: 0 done, 1 bug, 2 usage, 3 image wrong, 4 missing package, 6 bundle damaged
+exit codes: 0 done, 1 bug, 2 usage, 3 an image cannot be read (the others are predicted),
+4 missing package, 6 bundle damaged
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; expected errors become one paragraph."""
+    escape_unprintable()
     given = _parser().parse_args(arguments)
     try:
         code: int = given.command(given)
@@ -49,9 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _EXIT_MISSING_PACKAGE,
         )
     except BrokenPipeError:
-        # The reader, such as `head`, has closed the pipe. Python would complain again at its exit.
+        # The reader, such as `head`, has closed the pipe. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError:
+        return _fail(
+            "there is not enough memory", "stop other programs, or use a smaller model", _EXIT_USAGE
+        )
     except KeyboardInterrupt:
         return _fail("stopped", "run the same command again", _EXIT_STOPPED)
     return code
@@ -63,16 +71,24 @@ def _predict(given: argparse.Namespace) -> int:
     from edgetl.runtime.predictor import Predictor
 
     check_place(given.bundle)
+    exit_code = 0
+
+    def report(error: EdgetlRuntimeError) -> None:
+        nonlocal exit_code
+        sys.stdout.flush()
+        exit_code = _fail(error.message, error.remedy, error.exit_code)
+
     predicted = predictions(
         Predictor.open(given.bundle, given.threads),
         given.images,
         top=given.top,
         threshold=given.threshold,
         folder=given.draw,
+        report=report,
     )
-    for text in texts(predicted, as_json=given.json):
+    for text in texts(predicted, as_json=given.json, encoding=sys.stdout.encoding):
         print(text)
-    return 0
+    return exit_code
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -130,12 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.set_defaults(command=_predict)
     predict.add_argument("images", type=_path, nargs="+", metavar="IMAGE", help="image files")
-    predict.add_argument("--top", type=_count, help="at most how many classes (1) or objects (all)")
+    predict.add_argument("--top", type=_count, help="most classes (1) or objects (all) to print")
     predict.add_argument(
         "--threshold", type=_score, help="score threshold of a detector, 0 to 1 (the contract's)"
     )
     predict.add_argument(
-        "--draw", type=_path, metavar="FOLDER", help="draw each image with its predictions there"
+        "--draw", type=_path, metavar="FOLDER", help="save each image with its predictions there"
     )
     check = _command(
         commands, "check", "Check digests and replay the golden samples.", "check dist/host"
@@ -143,17 +159,17 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     bench = _command(commands, "bench", "Time single inferences.", "bench . --threads 4 --json")
     bench.set_defaults(command=_bench)
-    bench.add_argument("--seconds", type=_seconds, default=10.0, help="of each run, at least (10)")
     bench.add_argument(
-        "--count", type=_count, default=50, help="inferences of a run, at least (50)"
+        "--seconds", type=_seconds, default=10.0, help="least duration of a run (10)"
     )
+    bench.add_argument("--count", type=_count, default=50, help="least inferences of a run (50)")
     bench.add_argument("--runs", type=_count, default=5, help="undisturbed runs (5)")
     bench.add_argument(
         "--sustained",
         type=_seconds,
         default=0.0,
         metavar="MINUTES",
-        help="then go on without a pause, and watch heat and frequency (0)",
+        help="then run without a pause, and watch temperature and frequency (0)",
     )
     for command in (predict, bench):
         command.add_argument("--json", action="store_true", help="print JSON")
@@ -178,7 +194,7 @@ def _command(
 
 
 def _path(text: str) -> Path:
-    # pathlib takes an empty text for the working directory.
+    # pathlib reads an empty text as the working directory.
     if not text:
         raise argparse.ArgumentTypeError("an empty path names nothing; '.' is the folder here")
     return Path(text)
@@ -186,7 +202,7 @@ def _path(text: str) -> Path:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return int(text)
 
 
@@ -200,12 +216,12 @@ def _score(text: str) -> float:
 def _seconds(text: str) -> float:
     value = _number(text)
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a time from 0 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a time of at least 0")
     return value
 
 
 def _number(text: str) -> float:
-    """Return the number in `text`; NaN, which is in no range, if there is none."""
+    """Return the number in `text`; NaN, which is outside every range, if there is none."""
     try:
         return float(text)
     except ValueError:

@@ -2,14 +2,14 @@
 
 Letters: G images, M locations, K classes, D and E detections.
 
-Two detections are the same object if they have one class and overlap by `SAME_IOU`, or if their
-boxes differ by no more than the boxes of all locations may: a step of an 8-bit box is a large part
-of a small object. An object whose score lies so close to the threshold that the allowed difference
-of scores carries it over does not count as lost.
+Two detections match if they have the same class and overlap by `SAME_IOU`, or if their boxes differ
+by no more than the tolerance of single boxes: one step of an 8-bit box is large compared with a
+small object. An object whose score is so close to the threshold that the allowed difference may
+move it across does not count as lost.
 
-How many objects may differ: one in a hundred for fp32 files, where suppression has to choose
-between two candidates that are all but equal; one in ten, and always one, for the other files,
-whose outputs may differ by a step.
+How many objects may differ: one in a hundred for fp32 files, where non-maximum suppression has to
+choose between two candidates that are almost equal; one in ten, but at least one, for the other
+files, whose outputs may differ by a step.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Comparison:
     """How detections of the same images are compared.
 
     Attributes:
-        nms: Which predictions are detections.
+        nms: Settings of non-maximum suppression.
         score_slack: By how much scores may differ.
         box_slack: By how much coordinates may differ, in 0..1 of the input.
-        precision: Of the file, as its contract says.
+        precision: Of the file, from its contract.
     """
 
     nms: NmsSettings
@@ -104,8 +104,8 @@ class Comparison:
         wanted: tuple[NDArray[np.float32], NDArray[np.float32]],
         among: tuple[NDArray[np.float32], NDArray[np.float32]],
     ) -> int:
-        """Return how many clear objects of `wanted` have no partner in `among`."""
-        # Twice as many, so that an object that was the last one within the limit is still there.
+        """Return how many clear objects of `wanted` have no match in `among`."""
+        # Twice as many, so that the last object within `max_detections` is still included.
         generous = dataclasses.replace(
             self.nms,
             score_threshold=max(0.0, self.nms.score_threshold - self.score_slack),

@@ -1,4 +1,4 @@
-"""A bundle: a model folder with the runtime, and a manifest that holds the digest of every file."""
+"""A bundle: a model folder with the runtime, and a manifest with the digest of every file."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from edgetl.runtime.errors import BundleError, EdgetlUsageError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError, EdgetlUsageError
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA = 1
 
 _CHUNK_BYTES = 1 << 20
-_REMEDY = "copy the whole folder again from where it was made"
-_NAME_IT = "name the folder that edgetl handed over"
+_NAME_IT = "name the folder of a bundle"
 
 
 def check_place(given: Path) -> None:
-    """See that what a command was given as its bundle, or model folder, can be one.
+    """Check that the path given to a command can be a bundle or model folder.
 
     Raises:
-        EdgetlUsageError: If there is no such folder, it is a file, or it holds nothing of a bundle.
+        EdgetlUsageError: If there is no such folder, it is a file, or it has no file of a bundle.
     """
     from edgetl.runtime.contract import CONTRACT_FILE
 
@@ -36,7 +35,7 @@ def check_place(given: Path) -> None:
         )
     if not any((given / name).exists() for name in (CONTRACT_FILE, MANIFEST_FILE)):
         raise EdgetlUsageError(
-            f"'{given}' is no bundle: it has neither {CONTRACT_FILE} nor {MANIFEST_FILE}",
+            f"'{given}' is not a bundle: it has neither {CONTRACT_FILE} nor {MANIFEST_FILE}",
             remedy=_NAME_IT,
         )
 
@@ -44,8 +43,8 @@ def check_place(given: Path) -> None:
 def check_files(folder: Path) -> int:
     """Compare the files of the bundle in `folder` with its manifest.
 
-    A file that the manifest does not list is damage, as Python may import it; Python's own caches
-    are not.
+    A file that the manifest does not list counts as damage, because Python may import it; Python's
+    caches are ignored.
 
     Returns:
         How many files were compared.
@@ -63,42 +62,49 @@ def check_files(folder: Path) -> int:
         elif digest_file(path) != digest:
             problems.append(f"'{name}' was changed")
     unlisted = [name for name in _present(folder) if name not in expected]
-    remedy = _REMEDY if problems else f"remove what does not belong there, or {_REMEDY}"
+    remedy = COPY_AGAIN if problems else f"remove the files that are not listed, or {COPY_AGAIN}"
     problems += [f"'{name}' is not listed" for name in unlisted]
     if problems:
         raise BundleError(f"bundle {folder} is damaged: {', '.join(problems)}", remedy=remedy)
     return len(expected)
 
 
-def runtime_files(formats: Iterable[str] = ()) -> dict[str, Path]:
+def runtime_files(formats: Iterable[str] = (), tasks: Iterable[str] = ()) -> dict[str, Path]:
     """Return the files of this runtime by the POSIX path that they have in a bundle.
 
     Args:
-        formats: Model formats whose engines must be among them, also where an installed package
-            brings the engine.
+        formats: Model formats whose engines are included even if an installed package provides
+            them.
+        tasks: Tasks whose device halves are included, likewise.
 
     Raises:
-        EngineError: If the engine of an installed package cannot be imported or cannot travel.
+        EngineError: If the engine of an installed package cannot be imported or packaged.
+        TaskError: If the device half of a task is not installed, or cannot be imported or packaged.
         ContractError: If there is no engine for a format.
     """
-    from edgetl.runtime.engines import installed_files
+    from edgetl.runtime import engines
+    from edgetl.runtime import tasks as device_halves
 
     package = Path(__file__).resolve().parents[1]
     paths = [package / "__init__.py", *(package / "runtime").rglob("*.py")]
     files = {path.relative_to(package.parent).as_posix(): path for path in sorted(paths)}
-    for name in formats:
-        for file, path in installed_files(name).items():
-            files[f"edgetl/runtime/engines/{file}"] = path
+    for folder, names, installed_files in (
+        ("engines", formats, engines.installed_files),
+        ("tasks", tasks, device_halves.installed_files),
+    ):
+        for name in names:
+            for file, path in installed_files(name).items():
+                files[f"edgetl/runtime/{folder}/{file}"] = path
     return files
 
 
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of the bytes of `path`, 64 hex digits."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with path.open("rb") as file:
         for piece in iter(lambda: file.read(_CHUNK_BYTES), b""):
-            found.update(piece)
-    return found.hexdigest()
+            sha256.update(piece)
+    return sha256.hexdigest()
 
 
 def _present(folder: Path) -> list[str]:
@@ -115,17 +121,17 @@ def _listed(folder: Path) -> dict[str, str]:
         schema, files = manifest["schema"], dict(manifest["files"])
     except FileNotFoundError as error:
         raise BundleError(
-            f"{folder} is no bundle: it has no {MANIFEST_FILE}",
+            f"{folder} is not a bundle: it has no {MANIFEST_FILE}",
             remedy=_NAME_IT,
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} cannot be read: {error!r}", remedy=_REMEDY) from error
+        raise BundleError(f"{path} cannot be read: {error!r}", remedy=COPY_AGAIN) from error
     if schema != SCHEMA:
         raise BundleError(
             f"{path} has schema {schema!r}; this runtime reads {SCHEMA}",
-            remedy="use the edgetl.runtime that lies in the bundle",
+            remedy="use the edgetl.runtime in the bundle",
         )
     outside = [name for name in files if name.startswith("/") or ".." in PurePosixPath(name).parts]
     if outside:
-        raise BundleError(f"{path} lists '{outside[0]}', outside the bundle", remedy=_REMEDY)
+        raise BundleError(f"{path} lists '{outside[0]}', outside the bundle", remedy=COPY_AGAIN)
     return files

@@ -1,8 +1,8 @@
 """The contract of a model: its files, inputs and outputs, and how outputs become predictions.
 
 Stored as ``contract.json`` beside the model, with ``labels.txt`` for other programs. Schema 2 may
-get more optional keys, which are ignored where they are unknown; what a runtime must know to use
-the model is named in ``requires``.
+get more optional keys, which a runtime that does not know them ignores; features that it must know
+are named in ``requires``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime import tasks
 from edgetl.runtime.engines import CPU
-from edgetl.runtime.errors import ContractError, EdgetlUsageError
+from edgetl.runtime.errors import COPY_AGAIN, ContractError, EdgetlUsageError, TaskError
 from edgetl.runtime.inputs import ImageInput, InputSpec, input_json, read_input
 from edgetl.runtime.json_table import COUNT, NUMBER, TEXT, JsonTable
 from edgetl.runtime.model_files import ModelFile
@@ -36,13 +36,13 @@ class OutputSpec:
     """One output of the model."""
 
     name: str
-    """What edgetl calls it."""
+    """Name in edgetl."""
     tensor: str
-    """What the file calls it."""
+    """Name in the model file."""
     shape: tuple[int, ...]
     kind: str
-    """What it is: ``logits`` or ``probabilities``, shape ``(1, K)``; ``boxes``, ``(1, M, 4)``, xyxy
-    in 0..1 of the input; ``scores``, ``(1, M, K)``, in 0..1."""
+    """Its meaning: ``logits`` or ``probabilities``, shape ``(1, K)``; ``boxes``, ``(1, M, 4)``,
+    xyxy in 0..1 of the input; ``scores``, ``(1, M, K)``, in 0..1."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Contract:
     """Everything that a program must know to use a model."""
 
     task: str
-    """Names the file in `edgetl.runtime.tasks`."""
+    """Names the file in `edgetl.runtime.tasks`, or the one of an installed package."""
     labels: tuple[str, ...]
     """Class names in the order of the logits or scores."""
     format: str
@@ -61,9 +61,9 @@ class Contract:
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
     nms: NmsSettings | None = None
-    """The operating point of a detector; None where the task has none."""
+    """The operating point of a detector; None if the task has none."""
     provider: str = CPU
-    """What runs the model; one of `edgetl.runtime.engines.providers`."""
+    """Execution provider; one of `edgetl.runtime.engines.providers`."""
 
     @property
     def file(self) -> str:
@@ -80,7 +80,7 @@ class Contract:
         """The only input, an image.
 
         Raises:
-            EdgetlUsageError: If the model takes something else, or more.
+            EdgetlUsageError: If the model has other or more inputs.
         """
         if len(self.inputs) != 1 or not self.images:
             given = ", ".join(f"{each.kind} '{each.name}'" for each in self.inputs)
@@ -108,8 +108,7 @@ class Contract:
                 remedy="name a bundle or model folder that edgetl wrote",
             ) from error
         except (OSError, ValueError) as error:
-            remedy = "copy the whole folder again from where it was made"
-            raise ContractError(f"{path} cannot be read: {error}", remedy=remedy) from error
+            raise ContractError(f"{path} cannot be read: {error}", remedy=COPY_AGAIN) from error
         return _contract(path, data)
 
     def save(self, folder: Path) -> None:
@@ -209,8 +208,20 @@ def _check(contract: Contract, table: JsonTable) -> None:
         names = [item.name for item in items]
         if len(set(names)) < len(names):
             raise table.error(key, f"names one twice: {', '.join(names)}")
-    if contract.task not in tasks.names():
-        known = ", ".join(tasks.names())
-        raise table.error("task", f"is {contract.task!r}; this runtime knows {known}")
-    for key, what in tasks.load(contract.task).problems(contract):
+    for key, what in _task(contract, table).problems(contract):
         raise table.error(key, what)
+
+
+def _task(contract: Contract, table: JsonTable) -> tasks.Task:
+    try:
+        return tasks.load(contract.task)
+    except TaskError as error:
+        if contract.task in tasks.names():
+            raise
+        # Here, because only a contract with such an error needs it.
+        import difflib
+
+        close = difflib.get_close_matches(contract.task, tasks.names(), n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        known = f"this runtime knows {', '.join(tasks.names())}"
+        raise table.error("task", f"is {contract.task!r}; {hint}{known}") from error

@@ -37,7 +37,7 @@ def upgraded(table: JsonTable) -> dict[str, Any]:
 
 
 def _output(row: JsonTable) -> dict[str, Any]:
-    # Outputs were named for what they are.
+    # Outputs were named by their meaning.
     name = row.take("name", (str,))
     return {
         "name": name,

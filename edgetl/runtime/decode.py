@@ -1,4 +1,4 @@
-"""From logits to probabilities and the classes that lead."""
+"""From logits to probabilities and the top k classes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def top_k(scores: NDArray[np.float32], count: int) -> list[int]:
 
     Args:
         scores: Shape ``(K,)``.
-        count: More than there are gives all.
+        count: If larger than K, all are returned.
     """
     return [int(index) for index in np.argsort(-scores, kind="stable")[:count]]

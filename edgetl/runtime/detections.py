@@ -2,10 +2,10 @@
 
 Letters: M locations at which the detector predicts, K classes, D detections.
 
-Suppression is greedy and exact. Candidates are taken best first; ties go to the lower location,
-then to the lower class, because an 8-bit file has only 256 different scores. One that is taken
-drops the later ones of its group whose intersection over union with it is above the limit. Boxes
-without area overlap with nothing.
+Non-maximum suppression (NMS) is greedy and exact. Candidates are visited best first; ties, which
+are common because an 8-bit file has only 256 different scores, go to the lower location, then to
+the lower class. A kept candidate drops the later ones of its group whose intersection over union
+with it is above `iou`. Boxes without area overlap with nothing.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 MODES = ("class-aware", "per-class", "class-agnostic")
 
 MAX_CANDIDATES = 3000
-"""Only so many candidates, the best, enter suppression, so that with a threshold near zero it does
-not take longer than the network. What is lost is noise: a COCO detector with a threshold of
-0.001 has the same mAP, to four decimals, with ten times as many."""
+"""NMS reads only this many of the best candidates, so that with a threshold near zero it does not
+take longer than the network. Only noise is lost: a COCO detector with a threshold of 0.001 has the
+same mAP, to four decimals, with ten times as many."""
 
 
 @dataclass(frozen=True)
 class NmsSettings:
-    """Which candidates become detections.
+    """Settings of non-maximum suppression (NMS): which candidates become detections.
 
     Attributes:
         score_threshold: A candidate has at least this score, in 0..1.
         iou: Two detections of one group overlap by at most this intersection over union, in 0..1.
-        max_detections: At most this many detections are kept, the best ones, after suppression.
-        mode: `class-aware`: each location is a candidate for its best class, and classes suppress
-            apart. `per-class`: each location is a candidate for every class, and classes suppress
-            apart. `class-agnostic`: each location is a candidate for its best class, and all
-            suppress each other.
+        max_detections: At most this many detections are kept after NMS, the best ones.
+        mode: `class-aware`: each location is a candidate for its best class, and NMS runs per
+            class. `per-class`: each location is a candidate for every class, and NMS runs per
+            class. `class-agnostic`: each location is a candidate for its best class, and NMS runs
+            over all classes together.
     """
 
     score_threshold: float
@@ -78,7 +78,7 @@ class Detections:
         return len(self.scores)
 
     def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
-        """Return a line per detection, or one that there is none; see `tasks.Prediction`."""
+        """Return a line per detection, or one line if there are none; see `tasks.Prediction`."""
         lines = [
             f"{labels[label]} {score:.4f} at {' '.join(f'{value:.1f}' for value in box)}"
             for label, score, box in self._best(top)
@@ -117,13 +117,13 @@ def non_maximum_suppression(
     Args:
         boxes: Shape `(M, 4)`, xyxy, in any unit; finite.
         scores: Shape `(M, K)`, in 0..1; finite.
-        nms: Which ones become detections.
+        nms: Settings of non-maximum suppression.
 
     Returns:
         At most ``nms.max_detections`` detections, boxes in the unit of `boxes`.
 
     Raises:
-        ValueError: If the shapes do not belong together.
+        ValueError: If the shapes do not match.
     """
     if boxes.ndim != 2 or scores.ndim != 2 or boxes.shape != (len(scores), 4):  # noqa: PLR2004
         raise ValueError(f"boxes {boxes.shape} and scores {scores.shape} are not (M, 4) and (M, K)")
@@ -155,13 +155,13 @@ def detect(
         scores: Shape `(M, K)`, in 0..1; finite.
         image_size: Height and width of the image before it was fitted.
         preprocess: How the image was fitted.
-        nms: Which predictions become detections.
+        nms: Settings of non-maximum suppression.
 
     Returns:
-        Boxes clipped to the image. What lies in the border around it, or has no area, is dropped.
+        Boxes clipped to the image. Those in the border around it, or without area, are dropped.
 
     Raises:
-        ValueError: If the shapes do not belong together.
+        ValueError: If the shapes do not match.
     """
     height, width = image_size
     kept = non_maximum_suppression(boxes, scores, nms)
@@ -207,7 +207,7 @@ def _candidates(
 
 
 def _best(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the places of the `MAX_CANDIDATES` best of `scores`, ascending; ties: lower place."""
+    """Return the indices of the `MAX_CANDIDATES` best scores, ascending; ties: lower index."""
     excess = len(scores) - MAX_CANDIDATES
     if excess <= 0:
         return np.arange(len(scores))
@@ -219,11 +219,11 @@ def _best(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _greedy(boxes: NDArray[np.float64], groups: NDArray[np.int64], nms: NmsSettings) -> list[int]:
-    """Return the places of those of `boxes`, best first, that are kept.
+    """Return the indices of the kept boxes; `boxes` are ordered best first.
 
-    In float64, where the products of float32 sides are exact, so that all processors decide alike.
+    In float64, where products of float32 sides are exact, so that all processors agree.
     """
-    # Groups side by side, so that what one box can drop is one slice.
+    # Sorted by group, so that the boxes that one box can drop are one slice.
     order = np.argsort(groups, kind="stable")
     upper_left, lower_right = boxes[order, :2].T.copy(), boxes[order, 2:].T.copy()
     areas = _areas(boxes[order])

@@ -13,9 +13,11 @@ from math import ceil, floor, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
+import PIL
 from PIL import Image, ImageDraw, ImageFont
 
-from edgetl.runtime.errors import EdgetlUsageError
+from edgetl.runtime.errors import EdgetlUsageError, PackageError
+from edgetl.runtime.packages import LEAST_PILLOW_TO_DRAW, is_older
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,6 +74,7 @@ def draw_detections(
 
     Raises:
         EdgetlUsageError: If this build of Pillow cannot draw text.
+        PackageError: If this Pillow is too old to draw it.
     """
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
@@ -100,6 +103,7 @@ def draw_label(image: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 
     Raises:
         EdgetlUsageError: If this build of Pillow cannot draw text.
+        PackageError: If this Pillow is too old to draw it.
     """
     canvas = Image.fromarray(image)
     brush = _Brush.of(canvas)
@@ -121,6 +125,12 @@ class _Brush:
     def of(cls, image: Image.Image) -> _Brush:
         side = sqrt(image.width * image.height)
         size = max(_MIN_TEXT, round(side * _TEXT_SHARE))
+        if is_older(PIL.__version__, LEAST_PILLOW_TO_DRAW):
+            raise PackageError(
+                f"pillow {PIL.__version__} has no font that scales, so it cannot draw predictions; "
+                f"that needs {LEAST_PILLOW_TO_DRAW} or newer",
+                remedy=f"pip install 'pillow>={LEAST_PILLOW_TO_DRAW}', or predict without --draw",
+            )
         try:
             font = ImageFont.load_default(size)
         except ImportError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+COPY_AGAIN = "copy the whole folder again from where it was made"
+"""The remedy for a folder that is not what it was when edgetl wrote it."""
+
 
 class EdgetlRuntimeError(Exception):
     """A failure that a user can cause and fix.
@@ -46,6 +49,21 @@ class BundleError(EdgetlRuntimeError):
     """A bundle is damaged."""
 
     exit_code = 6
+
+
+class TaskError(EdgetlRuntimeError):
+    """The device half of a task is not installed or cannot be used."""
+
+    exit_code = 4
+
+
+class PackageError(EdgetlRuntimeError, ImportError):
+    """A package is installed in a version that the runtime, or an engine, cannot use.
+
+    Raised on import, hence an `ImportError` too.
+    """
+
+    exit_code = 4
 
 
 class EngineError(EdgetlRuntimeError):

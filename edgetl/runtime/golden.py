@@ -1,26 +1,26 @@
-"""Golden samples: real inputs with the expected results, replayed wherever the model goes.
+"""Golden samples: real inputs with the expected results, replayed on every machine.
 
 ``golden.npz`` holds
 
-- ``input.<name>``: what the model is given, by the contract's names, ``(G, ...)``;
-- ``reference.<output>``: what the float model in torch gives for it;
-- ``recorded.<output>``: what this very file gave where it was made;
+- ``input.<name>``: the model's inputs, by the contract's names, ``(G, ...)``;
+- ``reference.<output>``: the outputs of the float model in torch for them;
+- ``recorded.<output>``: the outputs of this file where it was made;
 - ``fitted``: for a model with an image, the fitted pixels that the images ``golden-<i>.png`` must
   become, uint8 ``(P, H, W, 3)``.
 
-So a replay checks decoding and resizing apart from the model. The archive is compressed, and a task
-may round what is stored, by at most `STORED_STEP`. Archives from before there were several inputs
-call the only one ``pixels``; they are read too.
+So a replay checks decoding and resizing separately from the model. The archive is compressed, and a
+task may round the stored values, by at most `STORED_STEP`. Archives from before there were several
+inputs call the only one ``pixels``; they are read too.
 
 Tolerances, none below `STORED_STEP`, and why:
 
-- pixels: 1 level of 255. PNG is lossless; Pillow's resampling may round the last bit otherwise in
+- pixels: 1 level of 255. PNG is lossless; Pillow's resampling may round the last bit differently in
   another build.
-- outputs of fp32 files: 1e-4 of the recorded range. Other processors add in another order.
+- outputs of fp32 files: 1e-4 of the recorded range. Other processors sum in a different order.
 - integer outputs: one step of the scale that the file states, or 1e-4 of the range if that is more.
-  Integer kernels give the same bits everywhere but for the rounding of a last float operation.
-- float outputs of other files: 1/255 of the range, an 8-bit step over it: on another processor an
-  inner value may round to the neighbouring step, or 16-bit floats may be computed as such.
+  Integer kernels give the same bits everywhere except for the rounding of a final float operation.
+- float outputs of other files: 1/255 of the range, one 8-bit step: on another processor an
+  intermediate value may round to the neighbouring step, or 16-bit floats may be computed natively.
 - predictions: the task's own, see `edgetl.runtime.tasks`.
 """
 
@@ -31,18 +31,21 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from edgetl.runtime import tasks
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.engines import TensorInfo
-from edgetl.runtime.errors import BundleError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError
+from edgetl.runtime.image_file import read_image
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.preprocess import fit_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 GOLDEN_FILE = "golden.npz"
 MAX_SIDE = 640
@@ -78,7 +81,7 @@ class ReplayRow:
     worst: float
     """Largest absolute difference; pixel levels for images, a count for detections."""
     tolerance: float | None
-    """None where the difference is shown only, not judged."""
+    """None if the difference is only shown, not judged."""
 
     @property
     def passed(self) -> bool:
@@ -144,14 +147,14 @@ def record(
 
 
 def load(folder: Path, contract: Contract) -> Golden:
-    """Return the golden samples of `folder`, which belong to `contract`.
+    """Return the golden samples of `folder`, whose contract is `contract`.
 
     Raises:
         BundleError: If they are missing or cannot be read.
     """
     path = folder / GOLDEN_FILE
     try:
-        # Opened here: numpy 2.4 leaves the file of a torn archive open.
+        # Opened here, because numpy 2.4 leaves the file of a truncated archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             keys = {spec.name: f"input.{spec.name}" for spec in contract.inputs}
             if _OLD_INPUT in arrays.files:
@@ -164,14 +167,11 @@ def load(folder: Path, contract: Contract) -> Golden:
                 recorded={name: arrays[f"recorded.{name}"] for name in names},
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BundleError(
-            f"{path} cannot be read: {error}",
-            remedy="copy the whole folder again from where it was made",
-        ) from error
+        raise BundleError(f"{path} cannot be read: {error}", remedy=COPY_AGAIN) from error
 
 
 def replay(folder: Path, threads: int = 1) -> Replay:
-    """Decode, fit and run the golden samples of `folder` and compare with what is expected.
+    """Decode, fit and run the golden samples of `folder` and compare with the expected results.
 
     Raises:
         EdgetlRuntimeError: If the model or the samples cannot be opened; a difference is a row.
@@ -217,7 +217,7 @@ def _worst(
     expected: NDArray[np.uint8] | NDArray[np.float32],
 ) -> float:
     difference = np.abs(values.astype(np.float64) - expected.astype(np.float64))
-    # A NaN compares as neither small nor large, so it must not slip through.
+    # A NaN compares as neither small nor large, but must not pass.
     return float(np.nan_to_num(difference, nan=np.inf).max())
 
 

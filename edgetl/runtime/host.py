@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
+
+from edgetl.runtime.cores import usable_cores
 
 
 def fingerprint() -> dict[str, str | int | None]:
@@ -12,7 +13,7 @@ def fingerprint() -> dict[str, str | int | None]:
     return {
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "kernel": platform.release(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
     }

@@ -1,4 +1,4 @@
-"""What a model takes: an image or a row of tokens, one class per kind of input."""
+"""The inputs of a model: an image or a row of tokens, one class per kind."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ImageInput:
     """Of the array that the runtime is given; an engine converts it to the file's dtype."""
 
     name: str
-    """What edgetl calls it."""
+    """Name in edgetl."""
     tensor: str
-    """What the file calls it."""
+    """Name in the model file."""
     preprocess: Preprocess
     dtype: str | None = None
-    """Of the tensor in the file, by numpy's name; None where the format states none."""
+    """Of the tensor in the file, as numpy's name; None if the format states none."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ class ImageInput:
         return (1, self.preprocess.height, self.preprocess.width, 3)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what describes this kind of input."""
+        """Return the table that describes this input."""
         return asdict(self.preprocess)
 
     @classmethod
@@ -60,7 +60,7 @@ class ImageInput:
 
 @dataclass(frozen=True)
 class TokensInput:
-    """Token ids, ``(1, length)``. How text becomes ids is not described yet."""
+    """Token ids, ``(1, length)``. Tokenization is not described yet."""
 
     kind: ClassVar[str] = "tokens"
 
@@ -68,10 +68,10 @@ class TokensInput:
     tensor: str
     length: int
     dtype: str | None = None
-    """``int32`` or ``int64``; None where the format states none, and int32 is given."""
+    """``int32`` or ``int64``; None if the format states none, and int32 is given."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse impossible values."""
         if self.length < 1:
             raise ValueError(f"length {self.length}: must be at least 1")
         if self.dtype not in (None, *_TOKEN_DTYPES):
@@ -88,7 +88,7 @@ class TokensInput:
         return (1, self.length)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what describes this kind of input."""
+        """Return the table that describes this input."""
         return {"length": self.length}
 
     @classmethod
@@ -107,7 +107,7 @@ _KINDS: dict[str, type[InputSpec]] = {each.kind: each for each in (ImageInput, T
 
 
 def read_input(table: JsonTable) -> InputSpec:
-    """Return the input that `table` describes, of whichever kind.
+    """Return the input of any kind that `table` describes.
 
     Raises:
         ContractError: If the kind is unknown, or a key of it is missing or wrong.

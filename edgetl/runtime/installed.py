@@ -1,4 +1,4 @@
-"""What installed packages add: entry points in groups whose names begin with ``edgetl.``.
+"""Plug-ins of installed packages: entry points in groups whose names begin with ``edgetl.``.
 
 A package adds an engine, for example, with these lines in its ``pyproject.toml``::
 
@@ -25,7 +25,7 @@ IMPORT_FAILURES = (
     TypeError,
     ValueError,
 )
-"""What the top level of a foreign module raises when it is broken or made for another edgetl."""
+"""Exceptions of foreign modules that are broken or made for another version of edgetl."""
 
 _PREFIX = "edgetl."
 
@@ -40,14 +40,14 @@ class InstalledPlugin:
     attribute: str
     """The object in the module; empty if the entry point names the module alone."""
     extras: tuple[str, ...]
-    """Extras of the distribution that bring what the plug-in imports."""
+    """Extras of the distribution that install what the plug-in imports."""
     distribution: str
     version: str
     """Of the distribution."""
 
     @property
     def owner(self) -> str:
-        """Distribution and version, as they are called in messages."""
+        """Distribution and version, for messages."""
         return f"{self.distribution} {self.version}"
 
 
@@ -59,7 +59,7 @@ def installed_plugins(group: str) -> tuple[InstalledPlugin, ...]:
 @cache
 def _by_group() -> Mapping[str, tuple[InstalledPlugin, ...]]:
     """Read the metadata of all installed packages, once in a process."""
-    # Here, because it takes longer than a cold prediction, which asks for built-in engines only.
+    # Here, because it takes longer than a cold prediction, which uses built-in engines only.
     from importlib import metadata
 
     groups: dict[str, list[InstalledPlugin]] = {}

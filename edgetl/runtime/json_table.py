@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgetl.runtime.errors import ContractError
+from edgetl.runtime.errors import COPY_AGAIN, ContractError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,17 +15,15 @@ TEXT: Types = (str,)
 COUNT: Types = (int,)
 NUMBER: Types = (int, float)
 
-_REMEDY = "copy the whole folder again from where it was made"
-
 
 class JsonTable:
-    """One table of a JSON file. Keys that nobody asks for are ignored."""
+    """One table of a JSON file. Keys that are not read are ignored."""
 
     def __init__(self, path: Path, where: str, data: object) -> None:
-        """Wrap `data`, which stands in the file `path` under the dotted name `where`.
+        """Wrap `data`, which is in the file `path` under the dotted name `where`.
 
         Raises:
-            ContractError: If it is no table.
+            ContractError: If it is not a table.
         """
         self._path = path
         self._where = where
@@ -34,9 +32,9 @@ class JsonTable:
         self._values: dict[str, Any] = data
 
     def error(self, key: str, what: str) -> ContractError:
-        """Return the error that `key` is wrong; an empty key is the table itself."""
+        """Return the error that `key` is wrong; an empty key means the table itself."""
         name = ".".join(filter(None, (self._where, key))) or "the file"
-        return ContractError(f"{self._path}: {name}: {what}", remedy=_REMEDY)
+        return ContractError(f"{self._path}: {name}: {what}", remedy=COPY_AGAIN)
 
     def has(self, key: str) -> bool:
         """Return whether there is such a key."""
@@ -81,5 +79,5 @@ class JsonTable:
         values: list[Any] = self.take(key, (list,))
         for value in values:
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise self.error(key, f"must hold {kind.__name__} only, not {value!r}")
+                raise self.error(key, f"must contain only {kind.__name__}, not {value!r}")
         return values

@@ -13,10 +13,10 @@ import numpy as np
 from edgetl.runtime import golden, host
 from edgetl.runtime.closed_loop import Now, Run, take_runs, warm_up
 from edgetl.runtime.errors import BundleError
+from edgetl.runtime.image_file import read_fitted
 from edgetl.runtime.interference import Disturbance, Watch
 from edgetl.runtime.latency import Latency
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import fit_image, read_image
 from edgetl.runtime.sensors import EnergyMeter, Sensors
 from edgetl.runtime.sustained import sustain
 from edgetl.runtime.timing_plan import TimingPlan
@@ -39,7 +39,7 @@ def measure(
 
     Args:
         folder: A model folder with golden samples.
-        threads: Threads per inference.
+        threads: Threads per inference; see `Predictor.open`.
         plan: Duration and number of runs.
         sustained_minutes: Length of a sustained measurement after the runs; 0 for none.
 
@@ -71,7 +71,7 @@ def measure(
     return Latency(
         engine=predictor.session.engine,
         provider=predictor.contract.provider,
-        threads=threads,
+        threads=predictor.threads,
         plan=plan,
         load_ns=load_ns,
         first_ns=first_ns,
@@ -122,9 +122,8 @@ class PredictorWork:
         started = self._now()
         if self._takes_image:
             spec = predictor.contract.image
-            image = read_image(next(self._images))
-            inputs = {spec.name: fit_image(image, spec.preprocess)[np.newaxis]}
-            size = (image.shape[0], image.shape[1])
+            pixels, size = read_fitted(next(self._images), spec.preprocess)
+            inputs = {spec.name: pixels[np.newaxis]}
         else:
             inputs = next(self._rows)
         fitted = self._now()

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgetl.runtime.bundle import digest_file
-from edgetl.runtime.errors import BundleError
+from edgetl.runtime.errors import COPY_AGAIN, BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-_REMEDY = "copy the whole folder again from where it was made"
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def describe_files(folder: Path, names: Iterable[str]) -> tuple[ModelFile, ...]:
 
 
 def check_sizes(folder: Path, files: Iterable[ModelFile]) -> None:
-    """See that the files are there and as large as stated: some engines crash on a truncated one.
+    """Check that the files exist and have the stated size: some engines crash on a truncated one.
 
     Raises:
         BundleError: If a file is missing or of another size.
@@ -43,10 +41,10 @@ def check_sizes(folder: Path, files: Iterable[ModelFile]) -> None:
     for file in files:
         path = folder / file.name
         if not path.is_file():
-            raise BundleError(f"{path} is missing", remedy=_REMEDY)
+            raise BundleError(f"{path} is missing", remedy=COPY_AGAIN)
         size_bytes = path.stat().st_size
         if file.size_bytes not in (None, size_bytes):
             raise BundleError(
                 f"{path} has {size_bytes} bytes, but contract.json states {file.size_bytes}",
-                remedy=_REMEDY,
+                remedy=COPY_AGAIN,
             )

@@ -1,4 +1,4 @@
-"""What a command prints for images: lines for people, rows for programs, pictures for both."""
+"""The output of predictions for images: lines for people, JSON for programs, and pictures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgetl.runtime.errors import EdgetlRuntimeError, EdgetlUsageError
+from edgetl.runtime.errors import EdgetlRuntimeError, EdgetlUsageError, ImageError
+from edgetl.runtime.image_file import read_image
 from edgetl.runtime.predictor import Predictor
-from edgetl.runtime.preprocess import read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -23,7 +23,7 @@ _QUALITY = 92
 
 @dataclass(frozen=True)
 class PredictionText:
-    """What is printed for one image."""
+    """The output for one image."""
 
     lines: tuple[str, ...]
     row: dict[str, object]
@@ -37,18 +37,21 @@ def predictions(
     top: int | None = None,
     threshold: float | None = None,
     folder: Path | None = None,
+    report: Callable[[ImageError], None] | None = None,
 ) -> Iterator[PredictionText]:
     """Predict image after image.
 
     Args:
         predictor: Of a model that takes one image.
         images: Image files.
-        top: At most how many classes or objects; None for what is usual in the task.
+        top: Most classes or objects to print; None for the default of the task.
         threshold: Score threshold; the contract's if None.
-        folder: Where each image is drawn with its prediction; made if it is missing.
+        folder: For pictures of the images with their predictions; created if missing.
+        report: Called with the error of each image that cannot be read, before the next image;
+            None to raise the first one.
 
     Raises:
-        ImageError: If an image cannot be read.
+        ImageError: If an image cannot be read, and `report` is None.
         BundleError: If the model's outputs are not finite.
         EdgetlUsageError: If the model does not take one image, its task has no threshold, or a
             picture cannot be written.
@@ -57,21 +60,35 @@ def predictions(
     labels = used.contract.labels
     files = [None] * len(images) if folder is None else drawn_files(images, folder)
     for path, file in zip(images, files):
-        image = read_image(path)
-        prediction = used.predict_array(image)
+        try:
+            # All pixels at once are only needed to draw on them.
+            image = None if file is None else read_image(path)
+            prediction = used.predict(path) if image is None else used.predict_array(image)
+        except ImageError as error:
+            if report is None:
+                raise
+            report(error)
+            continue
         row = {"image": str(path), **prediction.row(labels, top)}
         lines = [f"{path}: {line}" for line in prediction.lines(labels, top)]
-        if file is not None:
+        if file is not None and image is not None:
             _save(prediction.draw(image, labels, top), file)
             row["drawn"] = str(file)
             lines.append(f"{path}: drawn in {file}")
         yield PredictionText(tuple(lines), row)
 
 
-def texts(predicted: Iterable[PredictionText], *, as_json: bool) -> Iterator[str]:
-    """Yield what a command prints: the lines of each image, or the rows of all as one JSON list.
+def texts(
+    predicted: Iterable[PredictionText], *, as_json: bool, encoding: str | None = None
+) -> Iterator[str]:
+    """Yield the output of a command: the lines of each image, or the rows of all as one JSON list.
 
-    If an image fails, the list holds those before it.
+    If an image fails, the list contains those before it.
+
+    Args:
+        predicted: As `predictions` yields them.
+        as_json: Whether the output is JSON.
+        encoding: Of the stream that it is printed on, UTF-8 if None: JSON escapes what that lacks.
 
     Raises:
         EdgetlRuntimeError: As `predicted` does, after the rows that it had yielded.
@@ -84,17 +101,17 @@ def texts(predicted: Iterable[PredictionText], *, as_json: bool) -> Iterator[str
                 yield "\n".join(text.lines)
     except EdgetlRuntimeError:
         if as_json and rows:
-            yield _listed(rows)
+            yield _listed(rows, encoding)
         raise
     if as_json:
-        yield _listed(rows)
+        yield _listed(rows, encoding)
 
 
 def drawn_files(images: Sequence[Path], folder: Path) -> list[Path]:
     """Return a file in `folder` for the picture of each image, named after the image.
 
-    None is one of `images`, and no two are the same: ``dog.drawn.jpg``, ``dog.drawn-2.jpg``. Where
-    file systems ignore case, so does this.
+    Names are unique and differ from those of `images`, also if case is ignored, as some file
+    systems do: ``dog.drawn.jpg``, ``dog.drawn-2.jpg``.
     """
     taken = {str(image.resolve()).casefold() for image in images}
     files: list[Path] = []
@@ -109,8 +126,14 @@ def drawn_files(images: Sequence[Path], folder: Path) -> list[Path]:
     return files
 
 
-def _listed(rows: list[dict[str, object]]) -> str:
-    return json.dumps(rows, indent=2, ensure_ascii=False)
+def _listed(rows: list[dict[str, object]], encoding: str | None) -> str:
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        # JSON's own escapes, which a stream would not use.
+        return json.dumps(rows, indent=2)
+    return text
 
 
 def _save(picture: NDArray[np.uint8], file: Path) -> None:
@@ -123,5 +146,5 @@ def _save(picture: NDArray[np.uint8], file: Path) -> None:
     except OSError as error:
         raise EdgetlUsageError(
             f"cannot write '{file}': {error.strerror or error}",
-            remedy="name another folder to draw in",
+            remedy="name another folder for the pictures",
         ) from error

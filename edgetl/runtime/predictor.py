@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgetl.runtime import tasks
 from edgetl.runtime.contract import Contract
+from edgetl.runtime.cores import usable_threads
 from edgetl.runtime.engines import Session, open_session
 from edgetl.runtime.errors import BundleError, ContractError
+from edgetl.runtime.frames import check_frame
+from edgetl.runtime.image_file import read_fitted
 from edgetl.runtime.model_files import check_sizes
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.preprocess import fit_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,18 +25,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edgetl.runtime.frames import Order
+
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its contract. Not safe to use from two threads at once."""
+    """A model with its contract.
+
+    Threads may share one. Its session runs one sample at a time: the others wait, so a second
+    thread gains the time of decoding and fitting; for more, open a predictor in each.
+    """
 
     folder: Path
     contract: Contract
     session: Session
+    threads: int = 1
+    """Of the CPU in one inference."""
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+    """Held while the session runs; copies of this predictor have the same session and lock."""
 
     @classmethod
-    def open(cls, folder: Path, threads: int = 1) -> Predictor:
-        """Load the model of `folder`.
+    def open(cls, folder: str | Path, threads: int = 1) -> Predictor:
+        """Load the model of a folder.
+
+        Args:
+            folder: A bundle or model folder.
+            threads: How many threads of the CPU one inference may use; no more than there are
+                usable cores are used, with a warning.
 
         Raises:
             ContractError: If the contract cannot be read or contradicts the model file.
@@ -40,13 +59,15 @@ class Predictor:
             EngineError: If the engine's package is not installed, or the contract's provider does
                 not run all of it.
         """
-        contract = Contract.load(folder)
-        check_sizes(folder, contract.files)
-        file = folder / contract.file
-        session = open_session(contract.format, file, threads, contract.provider)
+        place = Path(folder)
+        contract = Contract.load(place)
+        check_sizes(place, contract.files)
+        file = place / contract.file
+        used = usable_threads(threads)
+        session = open_session(contract.format, file, used, contract.provider)
         _check_inputs(file, contract, session)
         _check_outputs(file, contract, session)
-        return cls(folder, contract, session)
+        return cls(place, contract, session, used)
 
     def with_threshold(self, threshold: float) -> Predictor:
         """Return the same model with another score threshold.
@@ -79,12 +100,14 @@ class Predictor:
             for output in self.contract.outputs
         }
         for i in range(count):
-            row = self.session.run({spec.tensor: inputs[spec.name][i : i + 1] for spec in specs})
+            sample = {spec.tensor: inputs[spec.name][i : i + 1] for spec in specs}
+            with self._lock:
+                row = self.session.run(sample)
             for output in self.contract.outputs:
                 outputs[output.name][i] = row[output.tensor][0]
         return outputs
 
-    def predict(self, image: Path) -> tasks.Prediction:
+    def predict(self, image: str | Path) -> tasks.Prediction:
         """Return the prediction for the image file `image`; see `predict_array`.
 
         Raises:
@@ -92,20 +115,32 @@ class Predictor:
             BundleError: If the model's outputs are not finite.
             EdgetlUsageError: If the model does not take one image.
         """
-        return self.predict_array(read_image(image))
+        spec = self.contract.image
+        pixels, size = read_fitted(Path(image), spec.preprocess)
+        return self.predict_inputs({spec.name: pixels[np.newaxis]}, size)
 
-    def predict_array(self, image: NDArray[np.uint8]) -> tasks.Prediction:
-        """Return the prediction for an upright RGB image of any shape ``(h, w, 3)``.
+    def predict_array(self, image: NDArray[np.uint8], order: Order = "rgb") -> tasks.Prediction:
+        """Return the prediction for an upright image, for example a frame of a camera.
 
         A classifier gives `edgetl.runtime.tasks.classification.ClassPrediction`, a detector
         `edgetl.runtime.detections.Detections` in pixels of the image.
 
+        Args:
+            image: Shape ``(h, w, 3)`` of any size, uint8.
+            order: Of the channels: ``rgb``, or ``bgr`` as OpenCV gives them.
+
         Raises:
+            TypeError: If `image` is no array.
+            ValueError: If it has another shape or dtype; the message holds the conversion.
             BundleError: If the model's outputs are not finite.
             EdgetlUsageError: If the model does not take one image.
         """
         spec = self.contract.image
+        check_frame(image, order)
         pixels = fit_image(image, spec.preprocess)
+        if order == "bgr":
+            # Channels are fitted apart, so the small image is turned instead of the large one.
+            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
         size = (image.shape[0], image.shape[1])
         return self.predict_inputs({spec.name: pixels[np.newaxis]}, size)
 

@@ -15,7 +15,7 @@ from typing_extensions import TypeVar  # PEP 696 defaults; typing has them from 
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.method_keys import MethodKeys
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import InputTable, Recipe
 from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.config.target import Target
@@ -28,13 +28,13 @@ StageFacts = TypeVar("StageFacts", bound=FactsModel, default=Any)
 
 
 class Progress(Protocol):
-    """Where a long stage says how far it is; the command line decides how that looks."""
+    """Receives the progress of a long stage; the command line decides how to show it."""
 
     def step(self, done: int, total: int, text: str) -> None:
-        """Say that `done` of `total` steps are done; `text` holds the figures of now."""
+        """Report that `done` of `total` steps are done; `text` holds the current figures."""
 
     def note(self, text: str) -> None:
-        """Say one line that the reader must know."""
+        """Show one line that the user must know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +44,25 @@ class Workspace:
     out: Path
     """Becomes the artifact when the stage returns; empty at the start."""
     scratch: Path
-    """Survives a crash of this very stage with these very inputs; for checkpoints."""
+    """Survives a crash of this stage with the same inputs; for checkpoints."""
     logs: Path
-    """Kept beside the artifact but no part of it: TensorBoard events, timings."""
+    """Kept beside the artifact but not part of it: TensorBoard events, timings."""
     progress: Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One thing to be made: a stage with its settings and the nodes it reads."""
+    """One artifact to make: a stage with its settings and the nodes that it reads."""
 
     stage: str
     label: str
-    """Unique in a plan, for people: ``quantize onnx int8``."""
+    """Unique in a plan, for display: ``quantize onnx int8``."""
     settings: Table
     """Exactly the fields that the result depends on."""
     inputs: Mapping[str, Node] = field(default_factory=dict)
     key: Hashable = None
-    """What tells it apart from others of its kind, for stages that read it: a model's name, a
-    `ModelFile`; None where the kind has one node."""
+    """Identifies the node among others of its kind, for stages that read it: a model's name, a
+    `ModelFile`; None if the kind has one node."""
 
 
 class UndecidedError(Exception):
@@ -81,37 +81,63 @@ def _undecided(node: Node) -> Artifact:
     raise UndecidedError(node)
 
 
+def _always(key: str, check: Callable[[], None]) -> None:
+    del key
+    check()
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A checked recipe with everything it names, before anything runs."""
 
     recipe: Recipe
     tables: Mapping[str, Table]
-    """The recipe's stage tables by stage name; defaults where the recipe is silent."""
+    """The recipe's stage tables by stage name; defaults for those that the recipe omits."""
     targets: tuple[Target, ...]
     calibration: Calibration
     folder: Path
-    """Folder of the recipe; relative paths in it start here."""
+    """Folder of the recipe; its relative paths start here."""
     digest: Callable[[Path], str]
-    """SHA-256 of a file's content, remembered by path, size and time of change."""
+    """SHA-256 of a file's content, cached by path, size and modification time."""
     refinements: Mapping[str, tuple[Refinement, ...]] = field(default_factory=dict)
     """The checked `refine` list of each model, by the model's name in the recipe."""
+    once: Callable[[str, Callable[[], None]], None] = _always
+    """Runs a slow check, which raises if it fails, unless it has passed under the same key."""
+    roots: Mapping[str, Root] = field(default_factory=dict)
+    """How the chain of each model begins, by the model's name in the recipe; a model comes after
+    its teacher, so the last one is deployed."""
     decision: Callable[[Node], Artifact] = _undecided
     """Returns the artifact of a node on which a plan depends, such as a search rung.
 
     Raises:
-        UndecidedError: If it does not exist yet. `Stage.plan` lets it pass: what it would have
-            planned, and what depends on that, is planned in the next round.
+        UndecidedError: If it does not exist yet. `Stage.plan` does not catch it: its nodes, and
+            those that depend on them, are planned in the next round.
     """
 
 
 Planned = Mapping[str, Sequence[Node]]
-"""Nodes planned so far, by the kind that their stage makes."""
+"""Nodes planned so far, by the kind that their stage makes; models also as `MODEL_KIND`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What a stage states that begins model chains.
+
+    It plans a node whose key is the name of the model, and that reads the labelled images as the
+    input ``dataset`` and the model that it learns from, if any, as ``teacher``. The artifact holds
+    a model as `edgetl.models.save_model` writes it. Further nodes, such as a control, have other
+    keys.
+    """
+
+    model: str
+    """Name of the model: the key of the recipe's table that describes it."""
+    input: Callable[[Job], InputTable | None]
+    """Returns what the network sees; None if that cannot be known, which `Stage.check` reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refining:
-    """One step of a model chain that is to be planned."""
+    """One step of a model chain, to be planned."""
 
     model: str
     """Name of the model in the recipe: ``teacher``, ``student``."""
@@ -129,7 +155,7 @@ def no_nodes(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def no_problems(job: Job) -> Iterator[Problem]:
-    """Yield nothing: the check of a stage that can always be carried through."""
+    """Yield nothing: the check of a stage that can always run."""
     del job
     yield from ()
 
@@ -138,6 +164,11 @@ def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
     """Yield nothing: a stage that needs no package beyond edgetl's own dependencies."""
     del job
     yield from ()
+
+
+def nothing_to_prepare(settings: Any) -> None:  # noqa: ANN401 - as of `Stage.run`
+    """Do nothing: the preparation of a stage whose inputs are all on this machine."""
+    del settings
 
 
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
@@ -152,24 +183,27 @@ class Stage(Generic[StageFacts]):
 
     Attributes:
         name: The file's name, and the key of the recipe table if `options` has fields.
-        version: Raised when the same settings and inputs give another result than before.
+        version: Raised when the same settings and inputs give a different result than before.
         needs: Kinds that `plan` looks up; they fix the order of stages.
         makes: Kind of the artifact.
         options: The recipe table that carries this stage's name.
-        plan: The nodes that a job wants from this stage; none if it wants none.
+        plan: The nodes that a job needs from this stage; may be empty.
         plugins: Every plug-in that `run` loads and that can change its result, with its version,
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         methods: Where further keys of the table come from, if they depend on a method it names.
-        check: Every reason why the plan could not be carried through, found before the first epoch.
+        check: Every reason why the plan could not be carried out, known before the first epoch.
         refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
             then those of the entry, and it has no recipe table of its own. It makes `REFINED_KIND`,
             reads the model as the input ``model``, and writes it with
             `edgetl.models.save_model`.
+        root: Of a stage that makes the first models of chains, which model and how it sees images.
         missing: The packages that a run of a job needs for this stage and that are not installed.
+        prepare: Get what `run` needs from outside this machine, for given settings; before a run
+            makes anything it is called for all that it is to make.
         tools: Distributions whose version may change the result, for given settings.
-        facts: What `run` returns; readers of an artifact ask for it.
+        facts: The type that `run` returns and that readers of an artifact request.
         run: Write files into ``work.out`` and return facts.
-        summary: The line that a person reads when the stage is done, of its facts.
+        summary: The line that is printed when the stage is done, from its facts.
         measured: Whether the result is a measurement, which no two runs repeat.
     """
 
@@ -185,22 +219,25 @@ class Stage(Generic[StageFacts]):
     summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
     refine: Callable[[Job, Refining, Planned], Node] | None = None
+    root: Root | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
+    prepare: Callable[[Any], None] = nothing_to_prepare
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
     measured: bool = False
 
     def summarise(self, artifact: Artifact) -> str:
-        """Return the summary of what the stage made."""
+        """Return the summary line of the stage's artifact."""
         return self.summary(artifact.read(self.facts))
 
 
 class NoOptions(Table):
-    """The recipe table of a stage that has nothing to choose."""
+    """The recipe table of a stage without options."""
 
 
-MODEL_KINDS = ("teacher", "student")
-"""Kinds of the roots of model chains."""
+MODEL_KIND = "model"
+"""Kind under which the planner lists the last model of every chain, whatever stage makes the root.
+Stages that need it come after all stages that make roots."""
 REFINED_KIND = "refined"
 """Kind of every model that a refining stage makes."""
 

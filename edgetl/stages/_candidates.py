@@ -1,4 +1,4 @@
-"""The candidates of a job: which model files its targets ask for, and the nodes that make them."""
+"""The candidates of a job: the model files that its targets list, and the nodes that make them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from edgetl.exporters import EXPORTERS
 from edgetl.hashing import digest_value
 from edgetl.runtime.engines import CPU
 from edgetl.stages import Job, Node, Planned
+from edgetl.stages._model_chain import deployed_name
 from edgetl.types import Precision
-
-TEACHER = "teacher"
-STUDENT = "student"
-CONTROL = "control"
-"""The student that is trained without a teacher."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What tells the timings of a job apart."""
+    """Identifies a timing among those of a job."""
 
     candidate: Candidate
     device: str | None
@@ -35,21 +31,6 @@ class Timing:
         return cls(candidate, target.device, target.threads)
 
 
-def deployed_node(made: Planned) -> Node:
-    """Return the node of the torch model that is deployed: the student if there is one."""
-    return student_node(made) or made["teacher"][0]
-
-
-def student_node(made: Planned) -> Node | None:
-    """Return the node of the student; None without one."""
-    return next((node for node in made["student"] if node.key == STUDENT), None)
-
-
-def deployed_name(job: Job) -> str:
-    """Return the name of the model that is deployed."""
-    return TEACHER if job.recipe.student is None else STUDENT
-
-
 def candidates_of(job: Job, target: Target) -> Iterator[Candidate]:
     """Yield the candidates of a target, in the order of its file."""
     for variant in target.variants():
@@ -57,7 +38,7 @@ def candidates_of(job: Job, target: Target) -> Iterator[Candidate]:
 
 
 def wanted(job: Job) -> tuple[ModelFile, ...]:
-    """Return every file that a target of `job` asks for, once, in the order of the targets."""
+    """Return every file that a target of `job` lists, once, in the order of the targets."""
     return tuple(
         dict.fromkeys(
             candidate.file for target in job.targets for candidate in candidates_of(job, target)
@@ -89,11 +70,11 @@ def node_of(nodes: Sequence[Node], key: Hashable) -> Node:
     raise ValueError(f"no node was planned for {key}")
 
 
-def ask_for(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
+def set_provider(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
     """Write the contract of the model folder `folder`, with another provider, into `out`.
 
     Returns:
-        The names of the files written; none for the CPU, which every model folder asks for.
+        The names of the files written; none for the CPU, which every model folder names already.
     """
     from edgetl.runtime.contract import CONTRACT_FILE, Contract
 
@@ -104,18 +85,18 @@ def ask_for(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
 
 
 def runtime_digest(job: Job, formats: Iterable[str]) -> str:
-    """Return the digest of the runtime's files, which predict, are timed, and travel to a device.
+    """Return the digest of the runtime's files, which predict, are timed, and are put on devices.
 
     Args:
-        job: Remembers the digests of files.
+        job: Has the task, and caches the digests of files.
         formats: Of the models that the runtime will run.
     """
     from edgetl.runtime.bundle import runtime_files
 
-    files = runtime_files(formats)
+    files = runtime_files(formats, [job.recipe.task])
     return digest_value({name: job.digest(path) for name, path in files.items()})
 
 
 def size_bytes(folder: Path, name: str) -> int:
-    """Return how large a model of format `name` is: its file, and its weights if they are apart."""
+    """Return the size of a model of format `name`: its file, and its weights if kept separately."""
     return sum((folder / each).stat().st_size for each in EXPORTERS.load(name).files)

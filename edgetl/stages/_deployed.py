@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Split
 
-if TYPE_CHECKING:  # planning must not wait for torch, nor for numpy
+if TYPE_CHECKING:  # planning must not wait for torch or numpy
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from edgetl.data.dataset import Dataset
-    from edgetl.evaluation import Predictions
+    from edgetl.evaluation import Inputs, Predictions
     from edgetl.models import ModelSpec
     from edgetl.runtime.detections import NmsSettings
 
@@ -26,7 +26,7 @@ _WHITE = 255.0
 
 def outputs_of(
     network: Callable[..., Tensor | tuple[Tensor, ...]],
-    inputs: Mapping[str, NDArray[Any]],
+    inputs: Inputs,
     names: tuple[str, ...],
 ) -> dict[str, NDArray[np.float32]]:
     """Return the outputs of `network`, computed one sample at a time, as on a device.
@@ -58,17 +58,16 @@ def outputs_of(
 
 
 def trained_outputs(
-    spec: ModelSpec, module: nn.Module, pixels: NDArray[np.uint8], names: tuple[str, ...]
+    spec: ModelSpec, module: nn.Module, inputs: Inputs, names: tuple[str, ...]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the outputs of a model as it was trained: nothing folded, pixels normalised outside.
+    """Return the outputs of a model as trained: nothing folded, pixels normalised beforehand.
 
-    What `edgetl.models.deployable` rewrites is computed here by definition, so that the two can be
-    compared.
+    This is the reference for the graph that `edgetl.models.deployable` rewrites.
 
     Args:
         spec: Of the model.
         module: As `edgetl.models.load_model` returns it.
-        pixels: Shape ``(N, H, W, 3)``, N at least 1.
+        inputs: As `outputs_of` takes them.
         names: Of the outputs, in their order.
 
     Returns:
@@ -76,9 +75,12 @@ def trained_outputs(
     """
     import torch
 
-    from edgetl.models import FAMILIES
+    from edgetl.models import FAMILIES, TokensFamily
 
-    network = FAMILIES.load(spec.family).decoded(module.eval(), spec.input.size)
+    family = FAMILIES.load(spec.family)
+    network = family.decoded(module.eval(), spec.input.size)
+    if isinstance(family, TokensFamily):
+        return outputs_of(network, inputs, names)
     mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
 
     def normalised(image: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -87,7 +89,7 @@ def trained_outputs(
         )
         return outputs
 
-    return outputs_of(normalised, {"image": pixels}, names)
+    return outputs_of(normalised, inputs, names)
 
 
 def predictions_of(
@@ -95,8 +97,8 @@ def predictions_of(
 ) -> Predictions:
     """Return the predictions of a trained model for the images of a split, at least one.
 
-    A training keeps those of the default `nms`. With other settings, or if the stage that made the
-    model kept none, the model runs again.
+    A training stores those of the default `nms`. With other settings, or if the stage that made
+    the model stored none, the model runs again.
     """
     from edgetl.models import load_model
     from edgetl.train.training_artifacts import (

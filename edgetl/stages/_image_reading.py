@@ -19,7 +19,7 @@ from edgetl.stages import Progress
 from edgetl.types import LabelKind
 
 _PREFETCH_PER_CORE = 4
-"""Images per core that are read before they are asked for."""
+"""Images per core that are read ahead."""
 _STEPS = 100
 
 Made = TypeVar("Made")
@@ -27,7 +27,7 @@ Made = TypeVar("Made")
 
 @dataclass(slots=True)
 class Seen:
-    """What is known of the images before they are decoded, by name."""
+    """What is known about the images before they are decoded, by name."""
 
     contents: dict[str, str] = field(default_factory=dict)
     """Digests."""
@@ -36,9 +36,9 @@ class Seen:
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Height and width, upright."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
-    """Where objects are labelled."""
+    """Of the labelled objects."""
     dropped: Sequence[DroppedItem] = ()
-    """Images that another role holds."""
+    """Images that belong to another role."""
 
     def used(self, listing: Listing) -> Listing:
         """Return `listing` without the images that are dropped."""
@@ -52,15 +52,15 @@ class Seen:
 
 @contextmanager
 def reading_pool() -> Iterator[ThreadPoolExecutor]:
-    """Return threads to read images with, while Pillow is quiet."""
+    """Return threads that read images, with Pillow's warnings off."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, warnings.catch_warnings():
-        # Pillow warns of odd metadata and palettes that it reads well all the same.
+        # Pillow warns about odd metadata and palettes that it reads correctly.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield pool
 
 
 def look(images: Images, pool: ThreadPoolExecutor) -> Seen:
-    """Look at every image without decoding it."""
+    """Read the header and digest of every image without decoding it."""
     seen = Seen()
     wants_boxes = images.listing.label_kind is LabelKind.BOXES
 
@@ -86,14 +86,14 @@ def look(images: Images, pool: ThreadPoolExecutor) -> Seen:
 def undecodable(
     names: Sequence[str], images: Images, seen: Seen, pool: ThreadPoolExecutor, progress: Progress
 ) -> dict[str, str]:
-    """Return why images, if any, cannot be decoded, by name.
+    """Return the images that cannot be decoded, by name, with the reasons.
 
     Args:
         names: The images to check.
-        images: Where they are read from.
-        seen: Gives the sizes that they must have.
+        images: The source.
+        seen: Holds the sizes that they must have.
         pool: Threads that decode.
-        progress: Gets the number of images checked.
+        progress: Receives the number of images checked.
     """
 
     def check(name: str) -> str | None:
@@ -111,7 +111,7 @@ def undecodable(
 
 
 def prefetch_depth() -> int:
-    """Return how many images are read before they are asked for."""
+    """Return how many images are read ahead."""
     return _PREFETCH_PER_CORE * len(os.sched_getaffinity(0))
 
 

@@ -1,4 +1,4 @@
-"""What the index stage says of the data: facts for the manifest, notes and one line."""
+"""What the index stage reports about the data: facts for the manifest, notes and a summary line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgetl.data.image_sets import Images
 from edgetl.data.sources import Sample
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
-from edgetl.types import Facts, LabelKind, Role, Split, Task
+from edgetl.types import Facts, LabelKind, Role, Split
 
 _MAX_SHOWN = 3
 
@@ -29,7 +29,7 @@ def summary(facts: DatasetFacts) -> str:
     classes = "class" if count == 1 else "classes"
     text = f"{sum(sizes.values()):,} images,{boxes} {count} {classes} ({parts})"
     for kind, names in facts.dropped.items():
-        text += f"; {len(names):,} {kind} left out"
+        text += f"; {len(names):,} {kind} dropped"
     for kind, number in facts.repaired.items():
         text += f"; {number:,} repaired by {kind}"
     if facts.duplicates:
@@ -40,7 +40,7 @@ def summary(facts: DatasetFacts) -> str:
 def _unlabelled_summary(facts: DatasetFacts) -> str:
     text = f"{facts.images[Split.TRAIN]:,} images without labels"
     for kind, names in facts.dropped.items():
-        text += f"; {len(names):,} {kind} left out"
+        text += f"; {len(names):,} {kind} dropped"
     if facts.transductive:
         text += f"; transductive, {facts.shared_with_evaluation:,} are also measured on"
     return text
@@ -48,23 +48,23 @@ def _unlabelled_summary(facts: DatasetFacts) -> str:
 
 def facts_of(
     role: Role,
-    task: Task,
+    task: str,
     audit: Audit,
     images: Images,
     progress: Progress,
 ) -> DatasetFacts:
-    """Return the facts of a labelled dataset, and note what a user must know at once.
+    """Return the facts of a labelled dataset, and show notes that concern the user at once.
 
     Args:
         role: Of the dataset.
         task: Of the recipe.
-        audit: What is used.
-        images: Where it is from.
-        progress: Takes notes.
+        audit: The samples in use.
+        images: The source.
+        progress: Receives notes.
     """
     others = images.listing.others
     if others:
-        what = "file that is no image" if len(others) == 1 else "files that are no images"
+        what = "file that is not an image" if len(others) == 1 else "files that are not images"
         progress.note(f"{len(others):,} {what}: {_few(others)}")
     dropped: dict[str, list[str]] = {}
     for dropped_item in audit.dropped:
@@ -86,7 +86,7 @@ def facts_of(
 
 
 def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, dict[str, int]]:
-    """Return by split how often each class is among what is shown."""
+    """Return how often each class is shown, by split."""
     by_split = {}
     for split, samples in audit.placed.items():
         counts = Counter(name for sample in samples for name in shown(sample))
@@ -95,12 +95,12 @@ def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, d
 
 
 def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
-    """Return the fields of `DatasetFacts` about boxes; crowds are no boxes of a class."""
+    """Return the fields of `DatasetFacts` about boxes; crowds do not count as boxes of a class."""
     unlisted = images.listing.unlisted
     if unlisted:
         what = "image belongs" if len(unlisted) == 1 else "images belong"
         progress.note(f"{len(unlisted):,} {what} to no split: {_few(unlisted)}")
-    boxes = [box for found in audit.placed.values() for one in found for box in one.boxes]
+    boxes = [box for samples in audit.placed.values() for sample in samples for box in sample.boxes]
     return {
         "boxes": _counts(
             audit, lambda sample: [box.label for box in sample.boxes if not box.crowd]

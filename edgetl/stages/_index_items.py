@@ -20,7 +20,7 @@ def items_of(
 
     Args:
         kind: Of the labels.
-        audit: Which images are used.
+        audit: The images in use.
         contents: Image name to digest.
         classes: Their positions are the labels.
     """
@@ -49,7 +49,7 @@ def truths_of(audit: Audit, classes: Sequence[str]) -> dict[Split, list[Truth]]:
     numbers = {name: number for number, name in enumerate(classes)}
 
     def truth(sample: Sample) -> Truth:
-        # A class that only crowds show is left out as empty, and its crowds with it.
+        # A class that has only crowds is dropped as empty, and its crowds with it.
         boxes = [box for box in sample.boxes if box.label in numbers]
         return Truth(
             np.array([box.corners for box in boxes], np.float32).reshape(-1, 4),

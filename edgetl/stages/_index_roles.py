@@ -1,4 +1,4 @@
-"""What holds between datasets of different roles: no shared images, the same classes."""
+"""Constraints between datasets of different roles: no shared images, the same classes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _MAX_SHOWN = 3
 def find_shared(
     settings: Settings, contents: Mapping[str, str], others: Sequence[DatasetIndex]
 ) -> list[DroppedItem]:
-    """Return the images that another role holds, where the recipe allows to leave them out.
+    """Return the images that another role has, if the recipe allows dropping them.
 
     Args:
         settings: Of the index that is made.
         contents: Digests of its images by name.
         others: The indexes of other roles. Unlabelled images may be those of the evaluation where
-            the recipe says `transductive`.
+            the recipe sets `transductive`.
 
     Raises:
         DataError: If there are any and the recipe does not allow it.
@@ -62,13 +62,13 @@ def find_shared(
     verb = "is" if len(shared) == 1 else "are"
     role = settings.role
     remedy = (
-        f"move them, or leave them out with `{role}: {{drop: [duplicates]}}` or "
+        f"move them, or drop them with `{role}: {{drop: [duplicates]}}` or "
         f"`{role}: {{exclude: [...]}}`"
     )
     if any(index.role is Role.EVALUATION for index, _, _ in shared.values()):
         remedy += (
-            "; to adapt to the very images that are measured on, and have it written beside every "
-            "such figure, `unlabelled: {transductive: true}`"
+            "; to adapt to the evaluation images themselves, which is then noted next to every "
+            "figure, set `unlabelled: {transductive: true}`"
         )
     raise DataError(
         f"{len(shared):,} of the {len(contents):,} images of `{role}` {verb} also in other roles, "
@@ -88,21 +88,20 @@ def shared_classes(
         of_data: That a model learns.
 
     Raises:
-        DataError: If the images show others, or not all and the recipe does not say so.
+        DataError: If the images show other classes, or not all and the recipe does not allow it.
     """
     unknown = sorted(set(classes) - set(of_data))
     if unknown:
         raise DataError(
             f"`evaluation` shows classes that `data` lacks: {', '.join(unknown)}; "
             f"`data` has {', '.join(of_data)}",
-            remedy="name the classes alike, or leave the images out with "
-            "`evaluation: {exclude: [...]}`",
+            remedy="use the same names, or exclude the images with `evaluation: {exclude: [...]}`",
         )
     lacking = [name for name in of_data if name not in classes]
     if lacking and Accept.MISSING_CLASSES not in settings.accept:
         raise DataError(
             f"`evaluation` shows no images of {', '.join(lacking)}, which `data` has",
-            remedy="add some, or if meant so, write `evaluation: {accept: [missing-classes]}`",
+            remedy="add some, or if intended, set `evaluation: {accept: [missing-classes]}`",
         )
     return of_data
 
@@ -119,13 +118,13 @@ def index_unlabelled(
 
     Args:
         settings: Of the index.
-        images: Where they are read from.
+        images: The source.
         others: The indexes of the other roles, that of `data` first.
         pool: Threads that read.
-        work: Where to write.
+        work: The folders to write to.
 
     Raises:
-        DataError: If images cannot be read, belong to other roles, or change meanwhile.
+        DataError: If images cannot be read, belong to other roles, or change in the meantime.
     """
     from edgetl.data.dataset import Item, write_index
 
@@ -141,7 +140,7 @@ def index_unlabelled(
         refuse([finding], called, table=settings.role)
     names = [name for name in names if name not in unreadable]
     if not names:
-        raise DataError(f"no image of '{called}' is left", remedy="set another `unlabelled.path`")
+        raise DataError(f"no usable image in '{called}'", remedy="set another `unlabelled.path`")
     if images.digest(digest_file) != settings.content:
         raise DataError(f"'{called}' changed while it was read", remedy="run again")
     dropped += [DroppedItem(name, Drop.UNREADABLE, unreadable[name]) for name in sorted(unreadable)]

@@ -1,4 +1,4 @@
-"""What makes a model file a model folder: its contract, labels and golden samples."""
+"""What turns a model file into a model folder: its contract, labels and golden samples."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def complete(
 
 
 def mib(size_bytes: int) -> str:
-    """Return a size as people read it: ``1.4 MiB``."""
+    """Return a size for display: ``1.4 MiB``."""
     return f"{size_bytes / MIB:.1f} MiB"

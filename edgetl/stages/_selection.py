@@ -1,4 +1,4 @@
-"""Choose among the candidates of a target: which hold its limits, which is best, and why."""
+"""Choose among the candidates of a target: which meet its limits, which is best, and why."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from edgetl.facts.package import Outcome, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is known of one candidate."""
+    """What is known about one candidate."""
 
     name: str
     """``onnx int8``."""
     figures: Figures
     broken: str = ""
-    """Which golden samples it answers otherwise on the device; empty if none, or not tried."""
+    """Golden samples that it predicts differently on the device; empty if none, or not tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One candidate's verdict with its reason, for people."""
+    """One candidate's verdict with its reason, for display."""
 
     verdict: Verdict
     reason: str
@@ -39,17 +39,17 @@ class Selection:
     """Position among the candidates; None if every one is rejected."""
     judgements: tuple[Judgement, ...]
     why: str
-    """Of a target that is not held: which limit none holds, or what is missing."""
+    """Of a target whose limits are not met: which limit no candidate meets, or what is missing."""
 
 
 def choose(target: Target, candidates: Sequence[Measured]) -> Selection:
-    """Return the fastest of the candidates that hold every limit.
+    """Return the fastest of the candidates that meet every limit.
 
-    If none is shown to hold all, the fastest of those that break none is chosen but stays
-    unverified; without a device nothing is timed, so that is the smallest.
+    If none is shown to meet them all, the fastest of those that break none is chosen but stays
+    unverified; without a device nothing is timed, so the smallest is chosen.
 
     Args:
-        target: Its device says whether times can be expected, its limits what must hold.
+        target: Whether it has a device decides if times can be expected.
         candidates: At least one; ties go to the smaller one, then to the first.
     """
     judged = [_judge(target, candidate) for candidate in candidates]
@@ -93,10 +93,10 @@ class _Check:
 def _checks(limits: Limits, candidate: Measured) -> Iterator[_Check]:
     figures = candidate.figures
     chance = limits.chance_problem(figures)
-    # The better of two that only guess is the nearer one.
+    # Of two candidates that only guess, the better one is nearer to the limit.
     yield _Check("better_than_guessing", chance, 1 - figures.metric if chance else -1)
     yield _Check("golden samples", candidate.broken, 1.0 if candidate.broken else -1.0)
-    # What needs no device comes first: it is certain.
+    # Limits that need no device come first, because their figures are certain.
     for name in sorted(LIMITS, key=lambda name: LIMITS[name].source.on_device):
         bound = limits.bound(name)
         if bound is not None:
@@ -143,7 +143,7 @@ def _first(candidates: Sequence[Measured], positions: Sequence[int]) -> int:
 
 
 def _missed(limits: Limits, candidates: Sequence[Measured]) -> str:
-    """Return which limits no candidate holds, each with the candidate that comes nearest."""
+    """Return which limits no candidate meets, each with the candidate that comes nearest."""
     names = dict.fromkeys(check.limit for check in _checks(limits, candidates[0]))
     parts: list[str] = []
     for name in names:
@@ -155,5 +155,5 @@ def _missed(limits: Limits, candidates: Sequence[Measured]) -> str:
         ]
         if all(check.broken for check, _ in checks):
             nearest, who = min(checks, key=lambda pair: pair[0].excess)
-            parts.append(f"no candidate holds {name}; nearest is {who}: {nearest.text}")
-    return ". ".join(parts) or "each limit is held by some candidate, but no candidate holds all"
+            parts.append(f"no candidate meets {name}; nearest is {who}: {nearest.text}")
+    return ". ".join(parts) or "each limit is met by some candidate, but no candidate meets all"

@@ -1,4 +1,4 @@
-"""Whether the views of a dataset fit into memory and onto the disk."""
+"""Check that the views of a dataset fit into memory and onto the disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def view_bytes(image_input: InputTable, num_images: int) -> int:
-    """Return how large the images of a view are."""
+    """Return the size of the images of a view."""
     return num_images * image_input.size**2 * _CHANNELS
 
 
@@ -53,7 +53,7 @@ def _too_large(job: Job, role: Role, num_images: int, memory: int) -> Iterator[t
         yield f"at {size} px", size_bytes
     total = sum(size_bytes for _, size_bytes in sizes)
     # In random order, so the pages of both views are in use all the time.
-    together = role is Role.DATA and num_stored_views(job) is None
+    together = role is Role.DATA and job.recipe.student and num_stored_views(job) is None
     if together and not single and total > memory:
         listed = " and ".join(str(size) for size, _ in sizes)
         yield f"at {listed} px, which training the student reads together", total

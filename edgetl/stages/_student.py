@@ -1,4 +1,4 @@
-"""How the student is trained, as the recipe's distillation method and task have it."""
+"""How the student is trained, as set by the recipe's distillation method and task."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from edgetl.train.distillation import METHODS
 from edgetl.train.options import NO_WEIGHTS, DistillTable, Training
 from edgetl.train.task_training import Start
 
+STUDENT = "student"
+CONTROL = "control"
+"""The student that is trained without a teacher."""
+
 METHOD_KEYS = MethodKeys(
     key="method",
     noun=METHODS.noun,
     names=METHODS.names,
     load=METHODS.load,
+    tasks=TASKS.names,
     task_table=lambda task: TASKS.load(task).training.table,
     default=lambda task: TASKS.load(task).training.method,
 )
 
 
 def student_table(job: Job) -> DistillTable:
-    """Return the recipe's table for the distillation, with the keys of its method."""
+    """Return the recipe's table for distillation, with the keys of its method."""
     return cast("DistillTable", job.tables["distill"])
 
 

@@ -1,28 +1,26 @@
-"""What all trainings share: the network they start from, where they run, the line they end with."""
+"""What all trainings share: the initial network, where they run, and the summary line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import StudentTable, TeacherTable
 from edgetl.errors import MissingPackage, Problem, UsageError
 from edgetl.facts.scores import Score
-from edgetl.facts.training import TrainingFacts
-from edgetl.models import FAMILIES, Family, read_spec
+from edgetl.facts.training import ModelFacts
+from edgetl.models import FAMILIES, Family, ModelSpec, read_spec
 from edgetl.nn.edits import EDITS
 from edgetl.stages import Job, Workspace
 from edgetl.stages._views import network_input
+from edgetl.stages._weights import file_problems, weights_file, weights_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.train.options import NO_WEIGHTS, NetworkSettings
+from edgetl.train.options import NetworkSettings
 from edgetl.train.packages import missing_packages
 
 if TYPE_CHECKING:
     from edgetl.train.interfaces import RunContext
-
-_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int) -> NetworkSettings:
@@ -31,7 +29,7 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
     Raises:
         OSError: If the weights file cannot be read; `network_problems` reports that first.
     """
-    path = _weights_file(job, table)
+    path = weights_file(job, table)
     return NetworkSettings(
         family=table.family,
         width=table.width,
@@ -42,27 +40,34 @@ def network_settings(job: Job, table: TeacherTable | StudentTable, *, seed: int)
 
 
 def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
-    """Yield why the network in `table`, which stands at `where`, cannot be built."""
+    """Yield the reasons why the network in `table`, at `where` in the recipe, cannot be built."""
     try:
         family = FAMILIES.load(table.family)
     except UsageError as error:
         yield Problem(f"{where}.family", f"{error.message}; {error.remedy}")
-        yield from _file_problems(job, table, where)
+        yield from file_problems(job, table, where, fits=False)
         return
     task = job.recipe.task
-    if family.task is not task:
-        fitting = [name for name in FAMILIES.names() if FAMILIES.load(name).task is task]
+    if family.task != task:
+        fitting = [name for name in FAMILIES.names() if FAMILIES.load(name).task == task]
         yield Problem(
             f"{where}.family",
-            f"'{table.family}' is for {family.task.value}, the task is {task.value}; "
-            f"for {task.value}: {', '.join(fitting)}",
+            f"'{table.family}' is for {family.task}, the task is {task}; "
+            f"for {task}: {', '.join(fitting)}",
         )
-        yield from _file_problems(job, table, where)
+        yield from file_problems(job, table, where, fits=False)
         return
     yield from _size_problems(job, table, family, where)
-    yield from _width_problems(table, family, where)
-    yield from _weights_problems(job, table, family, where)
-    yield from _file_problems(job, table, where)
+    width_problems = list(_width_problems(table, family, where))
+    yield from width_problems
+    yield from weights_problems(job, table, where)
+    yield from file_problems(job, table, where, fits=not width_problems)
+
+
+def unread_table(job: Job, stage: str) -> Iterator[Problem]:
+    """Yield the table of a training, which a recipe without a teacher does not read."""
+    if job.tables[stage].model_fields_set:
+        yield Problem(stage, "is only read where a `teacher` is trained; remove it")
 
 
 def missing_for_training(job: Job) -> Iterator[MissingPackage]:
@@ -77,7 +82,11 @@ def family_of(model: Artifact) -> dict[str, str]:
     Raises:
         StoreError: If the model cannot be read.
     """
-    spec = read_spec(model.folder)
+    return model_plugins(read_spec(model.folder))
+
+
+def model_plugins(spec: ModelSpec) -> dict[str, str]:
+    """Return the task, family and structural edits of a saved model; see `Stage.plugins`."""
     stamps = TASKS.stamp(spec.task) | FAMILIES.stamp(spec.family)
     for edit in spec.edits:
         stamps |= EDITS.stamp(edit.kind)
@@ -96,8 +105,8 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
     Args:
         work: Of the stage.
         phase: Keeps checkpoints and events of several phases apart.
-        device: As the recipe says.
-        resumes: Save every epoch, so that an interrupted training goes on from there.
+        device: From the recipe.
+        resumes: Save every epoch, so that an interrupted training resumes there.
     """
     from edgetl.train.interfaces import RunContext
 
@@ -110,8 +119,8 @@ def run_context(work: Workspace, phase: str, device: str, *, resumes: bool) -> R
     )
 
 
-def result_sentence(facts: TrainingFacts) -> str:
-    """Return the line that people read when a training is done: the network and its accuracy."""
+def result_sentence(facts: ModelFacts) -> str:
+    """Return the line that is printed when a model is done: the network and its accuracy."""
     text = facts.family
     if facts.width != 1.0:
         text += f" x{facts.width:g}"
@@ -151,35 +160,3 @@ def _width_problems(
         yield Problem(
             f"{where}.width", f"is {table.width:g}; {table.family} exists in width 1 only"
         )
-
-
-def _weights_problems(
-    job: Job, table: TeacherTable | StudentTable, family: Family, where: str
-) -> Iterator[Problem]:
-    path = _weights_file(job, table)
-    if path is None:
-        if table.weights != NO_WEIGHTS and table.width != 1.0:
-            yield Problem(
-                f"{where}.weights",
-                f"`{table.weights}` weights exist for width 1.0 only, not {table.width:g}; "
-                "give a file, or `none`",
-            )
-    elif path.suffix not in _SUFFIXES:
-        names = ", ".join(f"`{name}`" for name in (*family.pretrained, NO_WEIGHTS))
-        yield Problem(
-            f"{where}.weights",
-            f"is '{table.weights}'; must be {names}, or a file that ends in {', '.join(_SUFFIXES)}",
-        )
-
-
-def _file_problems(job: Job, table: TeacherTable | StudentTable, where: str) -> Iterator[Problem]:
-    # By its suffix, as an unknown family does not say what it publishes.
-    path = job.folder / table.weights
-    if path.suffix in _SUFFIXES and not path.is_file():
-        yield Problem(f"{where}.weights", f"there is no file '{path}'; check the path")
-
-
-def _weights_file(job: Job, table: TeacherTable | StudentTable) -> Path | None:
-    if table.weights in (NO_WEIGHTS, *FAMILIES.load(table.family).pretrained):
-        return None
-    return job.folder / table.weights

@@ -1,4 +1,4 @@
-"""Boxes of a dataset that no training at a given input sees, and what would show them."""
+"""Boxes of a dataset that training at a given input size does not see, and what would fix it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 def unseen_boxes(
     index: DatasetIndex, preprocess: Preprocess, progress: Progress
 ) -> Mapping[Split, Unseen]:
-    """Return how many boxes of each split training does not see; note what would show them.
+    """Return how many boxes of each split training does not see; note what would fix it.
 
     Args:
         index: Of a labelled dataset for detection.
         preprocess: How its images are fitted.
-        progress: Takes the notes.
+        progress: Receives the notes.
 
     Raises:
         DataError: If nothing is left to train on.

@@ -11,9 +11,9 @@ from edgetl.config.table import Table
 from edgetl.errors import DataError, Problem
 from edgetl.facts.training import AdaptationFacts
 from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, Workspace, no_nodes
-from edgetl.stages._model_chain import model_table, refined_label
+from edgetl.stages._model_chain import refined_label
 from edgetl.stages._training import accuracy_text, family_of
-from edgetl.stages._views import network_input, view_node
+from edgetl.stages._views import model_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Role, Split
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # planning must not wait for torch
     from edgetl.models import ModelSpec
 
 _BATCH = 64
-"""Images whose statistics a norm sees at once; the more, the nearer to all of them."""
+"""Images per batch of statistics; the more, the closer to the statistics of all images."""
 _MIN_IMAGES = 2
 
 
@@ -39,23 +39,29 @@ class AdaptTable(Table):
 
 
 class Settings(Table):
-    """What the adapted model depends on besides its inputs."""
+    """What the adapted model depends on in addition to its inputs."""
 
     model: str
     options: AdaptTable
+    task: str = Field(exclude=True)
+    """Enters the key by its version and the tools of its evaluation alone."""
     device: str = Field(exclude=True)
 
 
 def _refine(job: Job, step: Refining, made: Planned) -> Node:
     if not isinstance(step.options, AdaptTable):
         raise TypeError(f"the options of 'adapt' are a {type(step.options).__name__}")
-    image_input = network_input(job, model_table(job, step.model))
     inputs = {
         "model": step.source,
-        "dataset": view_node(made, image_input),
-        "unlabelled": view_node(made, image_input, role=Role.UNLABELLED),
+        "dataset": model_view(job, made, step.model),
+        "unlabelled": model_view(job, made, step.model, role=Role.UNLABELLED),
     }
-    settings = Settings(model=step.model, options=step.options, device=job.recipe.device)
+    settings = Settings(
+        model=step.model,
+        options=step.options,
+        task=job.recipe.task,
+        device=job.recipe.device,
+    )
     return Node("adapt", refined_label(step, "adapt"), settings, inputs, key=step.model)
 
 
@@ -136,8 +142,7 @@ def _summary(facts: AdaptationFacts) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "pycocotools", "torch", "torchvision")
+    return (*TASKS.load(settings.task).evaluation_tools, "numpy", "torch", "torchvision")
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:

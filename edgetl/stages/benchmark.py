@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from edgetl.boards import require_machine
-from edgetl.boards.remote_runtime import BUILD_S, replay_golden, run_json
+from edgetl.boards.remote_runtime import TimingRequest, bench, replay_golden, start_s
 from edgetl.config.table import Table
 from edgetl.devices import Connection, Device, check_device, open_device
 from edgetl.errors import DeviceError, MissingPackage, Problem
@@ -19,9 +19,9 @@ from edgetl.facts.latency import LatencyFacts
 from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
-from edgetl.runtime.timing_plan import ATTEMPTS_PER_RUN
+from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import Timing, ask_for, candidates_of, file_node, runtime_digest
+from edgetl.stages._candidates import Timing, candidates_of, file_node, runtime_digest, set_provider
 from edgetl.store.store import Artifact
 from edgetl.types import MIB, Facts, Provenance
 
@@ -30,26 +30,23 @@ LATENCY_FILE = "latency.json"
 _HERE = "local"
 _EMULATED_COUNT = 10
 """Inferences of an emulated processor: their times mean nothing, and each takes long."""
-_TIMEOUT_S = 120.0
-_TIMEOUT_FACTOR = 2.0
-_S_PER_MINUTE = 60.0
 _SLOWEST_S = 4.0
-"""Of one inference; a detector with 16-bit activations takes a second or two where no kernel is
-made for them."""
+"""Of one inference; a detector with 16-bit activations takes a second or two without an optimised
+kernel."""
 
 
 class BenchmarkTable(Table):
-    """How long each model file is timed, alone and again from image to answer."""
+    """How long each model file is timed, alone and then end to end, from image to prediction."""
 
     seconds: float = Field(default=10.0, gt=0.0, le=600.0)
     """Each run takes at least this long, seconds."""
     count: int = Field(default=50, ge=1, le=100_000)
-    """And at least this many inferences."""
+    """Each run has at least this many inferences."""
     runs: int = Field(default=5, ge=1, le=100)
-    """Runs that nothing disturbed; the figure to remember is the median of their medians."""
+    """Number of undisturbed runs; the headline figure is the median of their medians."""
     sustained: float = Field(default=0.0, ge=0.0, le=60.0)
-    """Minutes that each file then runs without a pause, to see whether it grows hot and slow; not
-    on an emulated device. No limit reads what comes of it."""
+    """Minutes that each file then runs without a pause, to see whether the device throttles; not
+    on an emulated device. No limit uses the result."""
 
     @model_validator(mode="after")
     def _enough_for_p95(self) -> Self:
@@ -63,17 +60,17 @@ class BenchmarkTable(Table):
 
 
 class Settings(Table):
-    """What a timing depends on besides the file."""
+    """What a timing depends on in addition to the file."""
 
     format: str
     provider: str
-    """What runs the file there; one of `edgetl.runtime.engines.providers`."""
+    """Execution provider; one of `edgetl.runtime.engines.providers`."""
     device: str
     """Address: ``local``, or for example ``ssh://pi@rpi4``."""
     host: dict[str, str | int | None]
     """Fingerprint of the machine: a store that is moved to another one times again."""
     runtime: str
-    """Digest of the runtime's files, which are timed along."""
+    """Digest of the runtime's files, which are part of what is timed."""
     threads: int
     seconds: float
     count: int
@@ -113,7 +110,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the targets whose device's address is not valid."""
+    """Yield the targets whose device address is not valid."""
     for target in job.targets:
         problem = None if target.device is None else check_device(target.device)
         if problem is not None:
@@ -121,7 +118,7 @@ def _check(job: Job) -> Iterator[Problem]:
 
 
 def _missing(job: Job) -> Iterator[MissingPackage]:
-    """Yield the engines that this machine lacks; another device's are only known when it runs."""
+    """Yield the engines that this machine lacks; other devices are only checked when they run."""
     from edgetl.runtime.engines import package, packages
 
     for target in job.targets:
@@ -155,17 +152,22 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             f"other programs disturbed {len(latency.runs) - len(latency.undisturbed)} of "
             f"{len(latency.runs)} runs on '{settings.device}'; all are kept and the times marked"
         )
+    if latency.threads < settings.threads and device.provenance == Provenance.MEASURED:
+        work.progress.note(
+            f"'{settings.device}' lets a process use {latency.threads} core(s) only: timed with "
+            f"{latency.threads} instead of {settings.threads} threads"
+        )
     if latency.host != settings.host:
         raise DeviceError(
             f"device '{settings.device}' is not the machine that was planned for: "
             f"{latency.host} instead of {settings.host}",
-            remedy="run again, so that the plan asks the device what it is now",
+            remedy="run again to make a new plan for this machine",
         )
     if latency.provider != settings.provider:
         raise DeviceError(
             f"device '{settings.device}' ran the model on {latency.provider}, but "
-            f"{settings.provider} was asked for",
-            remedy="run again; if that does not help, see what 'bench' says there",
+            f"{settings.provider} was requested",
+            remedy="run again; if that does not help, run 'bench' there",
         )
     text = json.dumps(latency.as_json()) + "\n"
     (work.out / LATENCY_FILE).write_text(text, encoding="utf-8")
@@ -181,52 +183,54 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 def _measure(
     device: Device, settings: Settings, folder: Path
 ) -> tuple[Facts, tuple[str, ...] | None]:
-    """Return what the runtime on the device prints: a latency as JSON, and what is wrong.
+    """Return the latency that the runtime on the device prints, as JSON, and what is broken.
 
-    That is which golden samples are answered otherwise there; None if the CPU runs the model.
+    The latter are the golden samples that differ there; None if the CPU runs the model.
     """
     from edgetl.runtime.bundle import runtime_files
+    from edgetl.runtime.contract import Contract
 
+    runtime = runtime_files([settings.format], [Contract.load(folder).task])
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-    command = ["-m", "edgetl.runtime", "bench", "model", "--json"]
-    command += ["--threads", str(settings.threads)]
-    command += ["--seconds", str(settings.seconds), "--count", str(settings.count)]
-    command += ["--runs", str(settings.runs), "--sustained", str(settings.sustained)]
     broken = None
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
-        asking = ask_for(settings.provider, folder, Path(name))
-        files |= {each: Path(name) / each for each in asking}
+        changed = set_provider(settings.provider, folder, Path(name))
+        files |= {each: Path(name) / each for each in changed}
         with device.connect() as connection:
             models = {f"model/{each}": path for each, path in files.items()}
-            connection.put({**runtime_files([settings.format]), **models})
+            connection.put({**runtime, **models})
             if settings.provider != CPU:
                 broken = _broken(connection, settings)
-            data = run_json(
-                connection,
-                settings.device,
-                command,
-                what="a latency",
-                timeout_s=_timeout_s(settings),
-            )
+            data = bench(connection, settings.device, "model", _request(settings))
     return data, broken
 
 
-def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
-    """Return which golden samples another provider than the CPU answers otherwise.
+def _request(settings: Settings) -> TimingRequest:
+    return TimingRequest(
+        threads=settings.threads,
+        plan=TimingPlan(settings.seconds, settings.count, settings.runs),
+        slowest_s=_SLOWEST_S,
+        provider=settings.provider,
+        sustained_minutes=settings.sustained,
+    )
 
-    Answers are verified on this machine's CPU; that the provider gives the same is shown there.
+
+def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
+    """Return the golden samples that a provider other than the CPU predicts differently.
+
+    Accuracy is verified on this machine's CPU, so the provider must reproduce the same outputs.
     """
     replayed = replay_golden(
         connection,
         settings.device,
         "model",
         threads=settings.threads,
-        timeout_s=_TIMEOUT_S + BUILD_S,
+        timeout_s=start_s(settings.provider),
     )
     if replayed.error:
         raise DeviceError(
             f"the model does not run on device '{settings.device}': {replayed.error}",
-            remedy="run 'python -m edgetl.runtime bench' there and see",
+            remedy="run 'python -m edgetl.runtime bench' there to see why",
         )
     return tuple(
         f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance:.3g} allowed"
@@ -235,19 +239,8 @@ def _broken(connection: Connection, settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _timeout_s(settings: Settings) -> float:
-    """Return when a timing hangs for sure: when every run was disturbed, on the slowest device.
-
-    Each run times alone and end to end.
-    """
-    per_run_s = 2 * (_TIMEOUT_FACTOR * settings.seconds + settings.count * _SLOWEST_S)
-    build_s = 0.0 if settings.provider == CPU else BUILD_S
-    sustained_s = _TIMEOUT_FACTOR * settings.sustained * _S_PER_MINUTE
-    return _TIMEOUT_S + build_s + ATTEMPTS_PER_RUN * settings.runs * per_run_s + sustained_s
-
-
 def _amounts(table: BenchmarkTable, device: Device) -> dict[str, float]:
-    """Return the fields of `Settings` that say how long and how often."""
+    """Return the fields of `Settings` that set how long and how often a file is timed."""
     if device.provenance == Provenance.MEASURED:
         return table.model_dump()
     return {"seconds": 0.0, "count": _EMULATED_COUNT, "runs": 1, "sustained": 0.0}
@@ -271,7 +264,7 @@ def _summary(facts: LatencyFacts) -> str:
     if facts.sustained:
         text += f"; at the end {facts.sustained.slowdown:.2f} times as long"
     if facts.broken:
-        text += f"; answers otherwise on {facts.provider}"
+        text += f"; golden samples differ on {facts.provider}"
     if not facts.measured:
         return f"{text}; {facts.provenance}, so no speed"
     return f"{text}; disturbed by other programs" if facts.interfered else text

@@ -1,15 +1,17 @@
-"""Say what the teacher was good for: the student against the same student on labels alone."""
+"""Measure the gain from the teacher: the student against the same student on labels alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
 from edgetl.config.table import Table
 from edgetl.facts.training import ComparisonFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import CONTROL, STUDENT
 from edgetl.stages._deployed import predictions_of
 from edgetl.stages._model_chain import chain_of
+from edgetl.stages._student import CONTROL, STUDENT
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
 from edgetl.store.store import Artifact
@@ -18,7 +20,10 @@ from edgetl.types import Split
 
 
 class Settings(Table):
-    """Nothing: the result depends on the two models and the images alone."""
+    """What a comparison depends on in addition to the two models and the images."""
+
+    task: str = Field(exclude=True)
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -31,7 +36,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         "student": chain_of(students[STUDENT])[0],
         "control": students[CONTROL],
     }
-    return [Node("compare", "compare", Settings(), inputs)]
+    return [Node("compare", "compare", Settings(task=job.recipe.task), inputs)]
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> ComparisonFacts:
@@ -68,8 +73,7 @@ def _summary(facts: ComparisonFacts) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "pycocotools", "torch", "torchvision")
+    return (*TASKS.load(settings.task).evaluation_tools, "numpy", "torch", "torchvision")
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Train a small network with its teacher, and once more without: the student and its control."""
+"""Train a small network with a teacher, and once more without: the student and its control."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field, SerializeAsAny
 
+from edgetl.config.recipe import InputTable
 from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
-from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import CONTROL, STUDENT
-from edgetl.stages._student import METHOD_KEYS, student_table, student_training
+from edgetl.stages import Job, Node, Planned, Root, Stage, Workspace
+from edgetl.stages._phases import TEACHER
+from edgetl.stages._student import (
+    CONTROL,
+    METHOD_KEYS,
+    STUDENT,
+    student_table,
+    student_training,
+)
 from edgetl.stages._training import (
     family_of,
     missing_for_training,
@@ -21,8 +28,10 @@ from edgetl.stages._training import (
     network_settings,
     result_sentence,
     run_context,
+    unread_table,
 )
-from edgetl.stages._views import deployed_view, network_input, teacher_view
+from edgetl.stages._views import inputs_of, model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS, MethodSettings, TeacherSignal, method_settings
@@ -34,7 +43,7 @@ LABELS = "labels"
 
 
 class Settings(Table):
-    """What a student depends on."""
+    """What a student depends on in addition to its inputs."""
 
     network: NetworkSettings
     training: SerializeAsAny[Training]
@@ -59,22 +68,28 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         model=STUDENT,
         device=job.recipe.device,
     )
-    dataset = deployed_view(job, made)
+    dataset, teacher_dataset = (model_view(job, made, name) for name in (STUDENT, TEACHER))
     inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
     if made["teacher outputs"]:
         inputs["teacher outputs"] = made["teacher outputs"][0]
-    elif teacher_view(job, made) is not dataset:
-        inputs["teacher dataset"] = teacher_view(job, made)
+    elif teacher_dataset is not dataset:
+        inputs["teacher dataset"] = teacher_dataset
     nodes = [Node("distill", "distill", settings, inputs, key=STUDENT)]
     if table.control:
-        # On labels alone, the same in everything else.
+        # On labels alone, otherwise the same.
         alone = {"method": None, "label_weight": 1.0, "model": CONTROL}
         control = settings.model_copy(update=alone)
         nodes.append(Node("distill", "control", control, {"dataset": dataset}, key=CONTROL))
     return nodes
 
 
+def _input(job: Job) -> InputTable | None:
+    return None if job.recipe.student is None else network_input(job, job.recipe.student)
+
+
 def _check(job: Job) -> Iterator[Problem]:
+    if job.recipe.teacher is None:
+        yield from unread_table(job, "distill")
     if job.recipe.student is None:
         return
     yield from network_problems(job, job.recipe.student, "student")
@@ -83,16 +98,19 @@ def _check(job: Job) -> Iterator[Problem]:
     if lacking:
         yield Problem(
             "distill.method",
-            f"'{method}' compares {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
+            f"'{method}' needs {', '.join(sorted(lacking))}, which {job.recipe.task} does not "
             "provide; choose another method",
         )
-    inputs = (network_input(job, table) for table in (job.recipe.student, job.recipe.teacher))
-    if not METHODS.load(method).follows_logits_alone and len(set(inputs)) > 1:
+    if not METHODS.load(method).follows_logits_alone and len(inputs_of(job)) > 1:
         yield Problem(
             "student.input",
-            f"differs from the teacher's; with `method: {method}` a student follows maps of its "
-            "teacher, so both need one input",
+            f"differs from the teacher's; `method: {method}` compares feature maps, so both need "
+            "the same input",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -163,6 +181,7 @@ STAGE = Stage(
     version=6,
     needs=("view", "teacher", "teacher outputs"),
     makes="student",
+    root=Root(STUDENT, _input),
     options=DistillTable,
     plan=_plan,
     tools=_tools,
@@ -171,6 +190,7 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=METHOD_KEYS,
 )

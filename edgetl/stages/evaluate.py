@@ -1,4 +1,4 @@
-"""Measure what each step of a model chain brings, where the model will work if that is known.
+"""Measure the gain of each step of a model chain, on the evaluation data if there is any.
 
 The control of a refining step is the model that it refines: both predict the same images.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from edgetl.config.table import Table
 from edgetl.facts.training import ChainFacts, ChainStep
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import TEACHER, student_node
-from edgetl.stages._model_chain import chain_of, model_table
+from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._model_chain import chain_of, model_node
 from edgetl.stages._training import family_of
-from edgetl.stages._views import network_input, view_node
+from edgetl.stages._views import model_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Role, Split
@@ -25,15 +26,17 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
 
 class Settings(Table):
-    """What the figures depend on besides the models and the images."""
+    """What the figures depend on in addition to the models and the images."""
 
     model: str
     role: Role
-    """Of the dataset that is measured on."""
+    """Of the dataset to measure on."""
     steps: tuple[str, ...]
     """Name of the stage of each step, for reports."""
     transductive: tuple[bool, ...]
-    """Of each step, whether it may have adapted to the very images that it is measured on."""
+    """Of each step, whether it may have adapted to the images that it is measured on."""
+    task: str = Field(exclude=True)
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -41,14 +44,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _nodes(job: Job, made: Planned) -> Iterator[Node]:
-    models = {TEACHER: made["teacher"][0]}
-    student = student_node(made)
-    if student is not None:
-        models[str(student.key)] = student
     unlabelled = job.recipe.unlabelled
     transductive = unlabelled is not None and unlabelled.transductive
-    for name, model in models.items():
-        chain = chain_of(model)
+    for name in job.roots:
+        chain = chain_of(model_node(made, name))
         if job.recipe.evaluation is not None:
             role = Role.EVALUATION
         elif len(chain) > 1:
@@ -62,14 +61,15 @@ def _nodes(job: Job, made: Planned) -> Iterator[Node]:
             transductive=tuple(
                 transductive and role is Role.EVALUATION and _saw_unlabelled(node) for node in chain
             ),
+            task=job.recipe.task,
         )
-        view = view_node(made, network_input(job, model_table(job, name)), role=role)
+        view = model_view(job, made, name, role=role)
         inputs = {"dataset": view, **{f"model {i}": node for i, node in enumerate(chain)}}
         yield Node("evaluate", f"evaluate {name}", settings, inputs, key=name)
 
 
 def _saw_unlabelled(node: Node) -> bool:
-    """Return whether unlabelled images are among what `node`, or a teacher of it, is made from."""
+    """Return whether `node`, or a teacher of it, was made with unlabelled images."""
     from edgetl.stages.view import Settings as ViewSettings
 
     settings = node.settings
@@ -131,8 +131,7 @@ def _interval(step: ChainStep) -> str:
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:
-    del settings
-    return ("numpy", "pycocotools", "torch", "torchvision")
+    return (*TASKS.load(settings.task).evaluation_tools, "numpy", "torch", "torchvision")
 
 
 def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
@@ -145,7 +144,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="evaluate",
     version=2,
-    needs=("view", "teacher", "student"),
+    needs=("view", MODEL_KIND),
     makes="evaluation",
     options=NoOptions,
     plan=_plan,

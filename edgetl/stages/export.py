@@ -1,4 +1,4 @@
-"""Export the model to every format that a target asks for, and compare the files with torch."""
+"""Export the model to every format that a target needs, and compare the files with torch."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from edgetl.config.candidate import ModelFile
 from edgetl.config.recipe import NmsTable
 from edgetl.config.table import Table
 from edgetl.errors import EdgetlError, MissingPackage, Problem, UsageError
-from edgetl.evaluation import Evaluation
+from edgetl.evaluation import IMAGE, Evaluation
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.model_files import ExportFacts, NmsFacts
-from edgetl.plugins import ENGINES
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._candidates import deployed_name, deployed_node, size_bytes
+from edgetl.plugins import DEVICE_HALVES, ENGINES
+from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._candidates import size_bytes
 from edgetl.stages._deployed import outputs_of, predictions_of
+from edgetl.stages._model_chain import deployed_name, deployed_node
 from edgetl.stages._model_folder import complete, mib
 from edgetl.stages._training import family_of
 from edgetl.stages._views import deployed_view
@@ -33,26 +36,27 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.detections import NmsSettings
 
-_INPUT = "image"
 _MOST_GOLDEN = 8
 _LEAST_GOLDEN = 2
 _GOLDEN_BYTES = 1 << 19
-"""Of the outputs for all golden samples: a classifier has a few bytes, a detector a megabyte."""
+"""Of the outputs for all golden samples: bytes for a classifier, a megabyte for a detector."""
 _LARGEST_ERROR = 1e-3
 """Of the range of the outputs, 1 for boxes and scores. Rounding stays near 1e-6; a wrong layout or
 mean is near 1."""
 
 
 class Settings(Table):
-    """What an exported file depends on besides its inputs."""
+    """What an exported file depends on in addition to its inputs."""
 
     format: str
     nms: NmsTable | None
-    """None of a classifier."""
+    """None for a classifier."""
+    task: str = Field(exclude=True)
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(made)}
+    inputs = {"dataset": deployed_view(job, made), "model": deployed_node(job, made)}
     model = deployed_name(job)
     wanted = job.recipe.nms or NmsTable()
     nms = wanted if TASKS.load(job.recipe.task).has_nms else None
@@ -60,7 +64,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         Node(
             "export",
             f"export {name}",
-            Settings(format=name, nms=nms),
+            Settings(format=name, nms=nms, task=job.recipe.task),
             inputs,
             key=ModelFile(model, name, Precision.FP32),
         )
@@ -73,7 +77,12 @@ def _formats(job: Job) -> tuple[str, ...]:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield keys that nothing reads and formats that no exporter writes."""
+    """Yield keys that nothing reads, and tasks and formats that no device or exporter knows."""
+    try:
+        DEVICE_HALVES.check(job.recipe.task)
+    except UsageError as error:
+        what = f"'{job.recipe.task}' cannot be deployed: {error.message}; {error.remedy}"
+        yield Problem("task", what)
     if job.recipe.nms is not None and not TASKS.load(job.recipe.task).has_nms:
         tasks = [f"`task: {name}`" for name in TASKS.names() if TASKS.load(name).has_nms]
         yield Problem("nms", f"is only read for {' and '.join(tasks)}; remove it")
@@ -99,9 +108,9 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 
     tools = {
         *EXPORTERS.load(settings.format).tools,
+        *TASKS.load(settings.task).evaluation_tools,
         package(settings.format),
         "numpy",
-        "pycocotools",
         "torch",
     }
     return tuple(sorted(tools))
@@ -124,31 +133,31 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     network = deployable(spec, module)
     pixels, reference = _golden(dataset, network, evaluation)
     exporter = EXPORTERS.load(settings.format)
-    examples = {_INPUT: torch.zeros((1, *pixels.shape[1:]))}
+    examples = {IMAGE: torch.zeros((1, *pixels.shape[1:]))}
     tensors = exporter.export(network, examples, evaluation.outputs, work.out)
     nms = _nms_settings(evaluation, dataset, inputs["model"], settings.nms)
     contract = Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=spec.classes,
         format=settings.format,
         files=describe_files(work.out, exporter.files),
         precision="fp32",
-        inputs=(ImageInput(_INPUT, _INPUT, spec.preprocess, "float32"),),
-        # An evaluation names outputs for what they are.
+        inputs=(ImageInput(IMAGE, IMAGE, spec.preprocess, "float32"),),
+        # An evaluation names outputs by their meaning.
         outputs=tuple(
             OutputSpec(name, tensor, (1, *reference[name].shape[1:]), name)
             for name, tensor in tensors.items()
         ),
         nms=nms,
     )
-    error = complete(work.out, contract, {_INPUT: pixels}, reference, _synthetic_images())
+    error = complete(work.out, contract, {IMAGE: pixels}, reference, _synthetic_images())
     span = evaluation.span(reference)
     # Written so that a NaN is refused too.
     if not error <= _LARGEST_ERROR * span:
         raise EdgetlError(
-            f"outputs of the {settings.format} file differ from torch's by {error:.3g}, and their "
-            f"range is {span:.3g}; allowed is {_LARGEST_ERROR:g} of that",
-            remedy=f"take '{settings.format}' out of the targets' candidates and report the family",
+            f"outputs of the {settings.format} file differ from torch's by {error:.3g}, with a "
+            f"range of {span:.3g}; at most {_LARGEST_ERROR:g} of it is allowed",
+            remedy=f"remove '{settings.format}' from the targets' candidates and report the family",
         )
     return ExportFacts(
         size_bytes=size_bytes(work.out, settings.format),
@@ -161,9 +170,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 def _nms_settings(
     evaluation: Evaluation, dataset: Dataset, model: Artifact, wanted: NmsTable | None
 ) -> NmsSettings | None:
-    """Return the wanted rule, with the score that suits the model best if that is left open.
+    """Return the recipe's `nms`; if it sets no score threshold, with the one that suits the model.
 
-    The validation split says which that is, if there is one.
+    It is selected on the validation split, if there is one.
     """
     nms = evaluation.nms(dataset, wanted)
     if wanted is None or wanted.score_threshold is not None or not dataset.names(Split.VAL):
@@ -185,18 +194,18 @@ def _golden(
     fitted = dataset.images(split)
     shown = np.flatnonzero(evaluation.shown(dataset, split))
     candidates = shown if len(shown) else np.arange(len(fitted))
-    first = outputs_of(network, {_INPUT: fitted[candidates[:1]]}, evaluation.outputs)
+    first = outputs_of(network, {IMAGE: fitted[candidates[:1]]}, evaluation.outputs)
     affordable = _GOLDEN_BYTES // sum(values.nbytes for values in first.values())
     count = min(max(affordable, _LEAST_GOLDEN), _MOST_GOLDEN, len(candidates))
     pixels = np.array(fitted[candidates[[i * len(candidates) // count for i in range(count)]]])
-    return pixels, outputs_of(network, {_INPUT: pixels}, evaluation.outputs)
+    return pixels, outputs_of(network, {IMAGE: pixels}, evaluation.outputs)
 
 
 def _synthetic_images() -> list[NDArray[np.uint8]]:
-    """Return images, lying and upright, that prove decoding and resizing wherever they are read.
+    """Return images, landscape and portrait, that test decoding and resizing on any machine.
 
-    Gradients, edges and fine stripes, because a resize that differs differs there. The images of
-    the dataset are already of the network's size and would prove nothing.
+    They show gradients, edges and fine stripes, because different resizing differs most there. The
+    images of the dataset already have the network's size and would test nothing.
     """
     import numpy as np
 
@@ -231,7 +240,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 STAGE = Stage(
     name="export",
     version=7,
-    needs=("view", "teacher", "student"),
+    needs=("view", MODEL_KIND),
     makes="float",
     options=NoOptions,
     plan=_plan,

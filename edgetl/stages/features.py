@@ -1,6 +1,6 @@
 """Compute the features of every image once, for phases that train the head on them.
 
-The test images are left out: only the finished network predicts them.
+The test images are omitted: only the finished network predicts them.
 """
 
 from __future__ import annotations
@@ -13,34 +13,42 @@ from edgetl.config.table import Table
 from edgetl.facts.training import FeaturesFacts
 from edgetl.models import FAMILIES
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
-from edgetl.stages._phases import finetune_phases
+from edgetl.stages._phases import TEACHER, finetune_phases
 from edgetl.stages._training import network_settings
-from edgetl.stages._views import teacher_view
+from edgetl.stages._views import model_view
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.train.options import NetworkSettings
 from edgetl.types import Split
 
 
 class Settings(Table):
-    """What the features depend on: neither head nor training."""
+    """What the features depend on: neither the head nor the training."""
 
     network: NetworkSettings
     mirrored: bool
-    """Also compute the training images left to right."""
+    """Also compute the features of the mirrored training images."""
     device: str = Field(exclude=True)
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    cached = [phase for phase in finetune_phases(job) if phase.cached_features]
+    teacher = job.recipe.teacher
+    if teacher is None:
+        return []
+    cached = [phase for phase in finetune_phases(job, teacher) if phase.cached_features]
     if not cached:
         return []
     settings = Settings(
         # Only the head starts at random, and no feature depends on it.
-        network=network_settings(job, job.recipe.teacher, seed=0),
+        network=network_settings(job, teacher, seed=0),
         mirrored=any(phase.training.augment != "none" for phase in cached),
         device=job.recipe.device,
     )
-    return [Node("features", "features", settings, {"dataset": teacher_view(job, made)})]
+    return [Node("features", "features", settings, {"dataset": model_view(job, made, TEACHER)})]
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> FeaturesFacts:
@@ -62,7 +70,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     total = sum(len(views[split]) * images[split] for split in views)
     done = 0
 
-    def tell(count: int) -> None:
+    def report_batch(count: int) -> None:
         nonlocal done
         done += count
         work.progress.step(done, total, "images through the backbone")
@@ -75,7 +83,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             family=as_classifier(family),
             dataset=dataset,
             views=shown,
-            tell=tell,
+            on_batch=report_batch,
         )
     return FeaturesFacts(images=images, mirrored=settings.mirrored, weights=report.facts())
 
@@ -106,5 +114,6 @@ STAGE = Stage(
     facts=FeaturesFacts,
     run=_run,
     summary=_summary,
+    prepare=_prepare,
     plugins=_plugins,
 )

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
+from edgetl.config.recipe import InputTable
 from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
-from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import TEACHER
+from edgetl.stages import Job, Node, Planned, Root, Stage, Workspace
 from edgetl.stages._phases import (
     STRATEGY_KEYS,
+    TEACHER,
     finetune_phases,
     finetune_table,
     strategies_from_scratch,
@@ -27,8 +28,10 @@ from edgetl.stages._training import (
     network_settings,
     result_sentence,
     run_context,
+    unread_table,
 )
-from edgetl.stages._views import teacher_view
+from edgetl.stages._views import model_view, network_input
+from edgetl.stages._weights import fetch_pretrained
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.options import NO_WEIGHTS, FinetuneTable, NetworkSettings
@@ -40,49 +43,65 @@ if TYPE_CHECKING:
 
 
 class Settings(Table):
-    """What the teacher depends on."""
+    """What the teacher depends on in addition to its inputs."""
 
     network: NetworkSettings
     strategy: str
     phases: tuple[Phase, ...] = Field(min_length=1)
-    """In the order in which they are run."""
+    """In the order in which they run."""
     device: str = Field(exclude=True)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
-            raise ValueError(f"strategy '{self.strategy}' has phases of one name: {names}")
+            raise ValueError(f"strategy '{self.strategy}' has phases with the same name: {names}")
         return self
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
+    teacher = job.recipe.teacher
+    if teacher is None:
+        return []
     settings = Settings(
-        network=network_settings(job, job.recipe.teacher, seed=job.recipe.seed),
+        network=network_settings(job, teacher, seed=job.recipe.seed),
         strategy=finetune_table(job).strategy,
-        phases=finetune_phases(job),
+        phases=finetune_phases(job, teacher),
         device=job.recipe.device,
     )
-    inputs = {"dataset": teacher_view(job, made)}
+    inputs = {"dataset": model_view(job, made, TEACHER)}
     for features in made["features"]:
         inputs["features"] = features
     return [Node("finetune", "finetune", settings, inputs, key=TEACHER)]
 
 
+def _input(job: Job) -> InputTable | None:
+    return None if job.recipe.teacher is None else network_input(job, job.recipe.teacher)
+
+
 def _check(job: Job) -> Iterator[Problem]:
-    problems = list(network_problems(job, job.recipe.teacher, "teacher"))
-    yield from problems
-    if problems or job.recipe.teacher.weights != NO_WEIGHTS:
+    teacher = job.recipe.teacher
+    if teacher is None:
+        yield from unread_table(job, "finetune")
         return
-    head = FAMILIES.load(job.recipe.teacher.family).head
-    if finetune_phases(job)[0].trains_only(head):
-        fitting = " or ".join(f"`strategy: {name}`" for name in strategies_from_scratch(job))
+    problems = list(network_problems(job, teacher, "teacher"))
+    yield from problems
+    if problems or teacher.weights != NO_WEIGHTS:
+        return
+    head = FAMILIES.load(teacher.family).head
+    if finetune_phases(job, teacher)[0].trains_only(head):
+        names = strategies_from_scratch(job, teacher)
+        fitting = " or ".join(f"`strategy: {name}`" for name in names)
         yield Problem(
             "finetune.strategy",
             f"`{finetune_table(job).strategy}` trains the head on what the rest of the network has "
             f"learned, but with `teacher.weights: none` it has learned nothing; set {fitting}, or "
             "give weights",
         )
+
+
+def _prepare(settings: Settings) -> None:
+    fetch_pretrained(settings.network)
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> TrainingFacts:
@@ -149,6 +168,7 @@ STAGE = Stage(
     version=6,
     needs=("view", "features"),
     makes="teacher",
+    root=Root(TEACHER, _input),
     options=FinetuneTable,
     plan=_plan,
     tools=_tools,
@@ -157,6 +177,7 @@ STAGE = Stage(
     summary=result_sentence,
     check=_check,
     missing=missing_for_training,
+    prepare=_prepare,
     plugins=_plugins,
     methods=STRATEGY_KEYS,
 )

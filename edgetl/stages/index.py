@@ -6,6 +6,7 @@ Nothing here depends on what a network sees; `edgetl.stages.view` makes pixels o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import SOURCES
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.data.task_data import TaskData
-from edgetl.errors import DataError, Problem
+from edgetl.errors import DataError, Problem, UsageError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
@@ -39,33 +40,35 @@ from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_cla
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import LabelKind, Role, Split, Task
+from edgetl.types import LabelKind, Role, Split
 
-_LEAVES_OF_IMAGES = frozenset({Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES})
+_DROPS_OF_CLASSES = frozenset(
+    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS}
+)
 
 
 class Settings(Table):
-    """What the index of a dataset depends on besides those of other roles."""
+    """What the index of a dataset depends on in addition to those of other roles."""
 
     role: Role
-    task: Task
+    task: str
     content: str
     """Digest of names, classes and contents of all images and labels."""
     test_is_val: bool
     split_off: dict[Split, float]
     seed: int
-    """Of the division; 0 where nothing is divided."""
+    """Of the random split; 0 if nothing is split off."""
     drop: tuple[Drop, ...]
     repair: tuple[Repair, ...]
     accept: tuple[Accept, ...]
     transductive: bool
     """Whether unlabelled images may be those of the evaluation."""
     path: Path | None = Field(exclude=True)
-    """Where the images are; `content` stands for it in the key. None for drawn images."""
+    """Where the images are; `content` stands for it in the key. None for synthetic images."""
     synthetic: SyntheticData | None = Field(exclude=True)
     exclude: tuple[str, ...] = Field(exclude=True)
     layout: str = Field(exclude=True)
-    """Name of the data layout; empty for drawn images. Its version is in the key."""
+    """Name of the data layout; empty for synthetic images. Its version is in the key."""
 
     def policy(self) -> SplitPolicy:
         """Return how splits are made."""
@@ -77,7 +80,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
     del made
     data = job.recipe.data
     path = _path(job)
-    with open_images(path, data.synthetic, data.exclude, _task_data(job)) as images:
+    with _open_data(job) as images:
         policy = _split_policy(data, images)
         settings = Settings(
             role=Role.DATA,
@@ -100,7 +103,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
-    """Yield the nodes of the other roles; each reads those that it must not share images with."""
+    """Yield the nodes of the other roles; each reads those with which it must not share images."""
     inputs = {"data": index}
     evaluation, unlabelled = job.recipe.evaluation, job.recipe.unlabelled
     if evaluation is not None:
@@ -119,8 +122,7 @@ def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
 
 
 def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTable) -> Settings:
-    path = _role_path(job, table)
-    with open_images(path, None, table.exclude, _task_data(job), role=role) as images:
+    with _open_role(job, role, table) as images:
         return Settings(
             role=role,
             task=job.recipe.task,
@@ -132,7 +134,7 @@ def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTabl
             repair=(),
             accept=(),
             transductive=False,
-            path=path,
+            path=_role_path(job, table),
             synthetic=None,
             exclude=table.exclude,
             layout=images.listing.layout,
@@ -140,26 +142,30 @@ def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTabl
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield what is wrong with labels, and whether there are enough images to calibrate with."""
+    """Yield problems with labels, and too few images to calibrate with."""
     data, wanted, task = job.recipe.data, job.calibration, job.recipe.task
+    unknown = [*_unknown_layouts(job)]
+    if unknown:
+        yield from unknown
+        return
     if _task_data(job).label_kind is LabelKind.CLASSES:
         yield from _box_words(data, Role.DATA, task)
         if job.recipe.evaluation is not None:
             yield from _box_words(job.recipe.evaluation, Role.EVALUATION, task)
-    with open_images(_path(job), data.synthetic, data.exclude, _task_data(job)) as images:
-        # How many images a split gets depends on names and labels, as long as no image is left out
-        # for what is in it.
+    with _open_data(job) as images:
+        # How many images a split gets depends on names and labels, as long as no image is dropped
+        # because of its content.
         names = {sample.name: sample.name for sample in images.listing.samples}
         boxes = {sample.name: sample.boxes for sample in images.listing.samples}
         yield from memory_problems(job, {Role.DATA: len(names), **_other_counts(job)})
         audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
-        if audit.findings and images.listing.label_kind is LabelKind.BOXES:
+        if audit.findings:
             yield from _wrong_labels(job, images)
     available = len(audit.placed[Split(wanted.split)])
     if wanted.count > available:
         yield Problem(
             "calibration",
-            f"'{wanted.name}' wants {wanted.count:,} images of the {wanted.split} split, "
+            f"'{wanted.name}' needs {wanted.count:,} images of the {wanted.split} split, "
             f"which has {available:,}",
         )
 
@@ -170,19 +176,28 @@ def _other_counts(job: Job) -> dict[Role, int]:
     counts: dict[Role, int] = {}
     for role, table in tables.items():
         if table is not None:
-            path = _role_path(job, table)
-            with open_images(path, None, table.exclude, _task_data(job), role=role) as images:
+            with _open_role(job, role, table) as images:
                 counts[role] = len(images.listing.samples)
     return counts
 
 
-def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> Iterator[Problem]:
-    """Yield what a table of a task without boxes allows that only labelled boxes can have."""
+def _unknown_layouts(job: Job) -> Iterator[Problem]:
+    """Yield the tables that name a data layout which does not exist."""
+    for role, table in ((Role.DATA, job.recipe.data), (Role.EVALUATION, job.recipe.evaluation)):
+        if table is not None and table.layout:
+            try:
+                SOURCES.check(table.layout)
+            except UsageError as error:
+                yield Problem(f"{role}.layout", f"{error.message}. {error.remedy}")
+
+
+def _box_words(table: DataTable | EvaluationTable, role: Role, task: str) -> Iterator[Problem]:
+    """Yield entries about labelled boxes in the table of a task without boxes."""
     accept = list(table.accept)
     if role is Role.EVALUATION:
         accept = [kind for kind in accept if kind is not Accept.MISSING_CLASSES]
     for key, kinds in (
-        ("drop", [kind for kind in table.drop if kind not in _LEAVES_OF_IMAGES]),
+        ("drop", [kind for kind in table.drop if kind not in _DROPS_OF_CLASSES]),
         ("repair", table.repair),
         ("accept", accept),
     ):
@@ -192,7 +207,7 @@ def _box_words(table: DataTable | EvaluationTable, role: Role, task: Task) -> It
 
 
 def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
-    """Yield the report of a run, but without decoding images: one look is to name all there is."""
+    """Yield the report of a run, without decoding images, so that one plan names all problems."""
     data = job.recipe.data
     with reading_pool() as pool:
         seen = look(images, pool)
@@ -205,7 +220,7 @@ def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> DatasetFacts:
     from edgetl.data.dataset import DatasetIndex, write_index
 
-    called = str(settings.path or "drawn images")
+    called = str(settings.path or "synthetic images")
     others = [DatasetIndex.read(artifact.folder) for artifact in inputs.values()]
     task = TASKS.load(settings.task)
     kind = task.data.label_kind
@@ -216,6 +231,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             settings.exclude,
             task.data,
             role=settings.role,
+            layout=settings.layout,
         ) as images,
         reading_pool() as pool,
     ):
@@ -229,7 +245,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             names = [sample.name for split in Split for sample in audit.placed[split]]
             return undecodable(names, images, seen, pool, work.progress)
 
-        # Also before data are refused: the report is to name images that cannot be decoded.
+        # Before data are refused too: the report must name images that cannot be decoded.
         failed = newly_failed()
         if failed:
             seen.unreadable.update(failed)
@@ -265,9 +281,24 @@ def _task_data(job: Job) -> TaskData:
     return TASKS.load(job.recipe.task).data
 
 
+def _open_data(job: Job) -> AbstractContextManager[Images]:
+    data = job.recipe.data
+    return open_images(
+        _path(job), data.synthetic, data.exclude, _task_data(job), layout=data.layout
+    )
+
+
 def _path(job: Job) -> Path | None:
     given = job.recipe.data.path
     return None if given is None else job.folder / Path(given).expanduser()
+
+
+def _open_role(
+    job: Job, role: Role, table: EvaluationTable | UnlabelledTable
+) -> AbstractContextManager[Images]:
+    layout = table.layout if isinstance(table, EvaluationTable) else ""
+    path = _role_path(job, table)
+    return open_images(path, None, table.exclude, _task_data(job), role=role, layout=layout)
 
 
 def _role_path(job: Job, table: EvaluationTable | UnlabelledTable) -> Path:

@@ -1,4 +1,4 @@
-"""Choose a target's model and put everything that the device needs into one folder."""
+"""Choose a target's model and write everything that the device needs into one folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import Field
+
 from edgetl import __version__
 from edgetl.config.candidate import Candidate
 from edgetl.config.limits import LIMITS, Figures
@@ -18,22 +20,21 @@ from edgetl.errors import Problem
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.facts.latency import LatencyFacts
-from edgetl.facts.package import CandidateRow, Outcome, PackageFacts, Part, Verdict
+from edgetl.facts.package import BUNDLE_FOLDER, CandidateRow, Outcome, PackageFacts, Part, Verdict
 from edgetl.facts.verification import VerificationFacts
 from edgetl.hashing import digest_folder
 from edgetl.runtime.engines import CPU
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages import MODEL_KIND, Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._candidates import (
     Timing,
-    ask_for,
     candidates_of,
-    deployed_name,
     file_node,
     float_node,
     node_of,
     runtime_digest,
-    student_node,
+    set_provider,
 )
+from edgetl.stages._model_chain import chain_of, deployed_name, model_node
 from edgetl.stages._model_folder import mib
 from edgetl.stages._selection import Judgement, Measured, Selection, choose
 from edgetl.stages._views import deployed_view
@@ -41,23 +42,23 @@ from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.types import Precision
 
-BUNDLE_FOLDER = "bundle"
-
 
 class Settings(Table):
-    """What a package depends on besides its inputs."""
+    """What a package depends on in addition to its inputs."""
 
     recipe: str
     """Name of the model."""
     model: str
-    """Name of the network that is deployed."""
+    """Name of the deployed network."""
     target: Target
     runtime: str
-    """Digest of the runtime's files, which travel along."""
+    """Digest of the runtime's files, which are part of the bundle."""
+    task: str = Field(exclude=True)
+    """Enters the key by its file of the runtime alone."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    dataset = deployed_view(job, made)
+    sources = {"dataset": deployed_view(job, made), **_models(job, made)}
     nodes: list[Node] = []
     for target in job.targets:
         settings = Settings(
@@ -65,19 +66,25 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             model=deployed_name(job),
             target=target,
             runtime=runtime_digest(job, target.files()),
+            task=job.recipe.task,
         )
-        inputs = _inputs(target, list(candidates_of(job, target)), made, dataset)
+        inputs = sources | _inputs(target, list(candidates_of(job, target)), made)
         nodes.append(Node("package", f"package {target.name}", settings, inputs, key=target.name))
     return nodes
 
 
-def _inputs(
-    target: Target, candidates: Sequence[Candidate], made: Planned, dataset: Node
-) -> dict[str, Node]:
-    inputs = {"dataset": dataset, "teacher": made["teacher"][0]}
-    student = student_node(made)
-    if student is not None:
-        inputs["student"] = student
+def _models(job: Job, made: Planned) -> dict[str, Node]:
+    """Return every model of the chains: the last one by its name, those before it with a number."""
+    models: dict[str, Node] = {}
+    for name in job.roots:
+        *before, last = chain_of(model_node(made, name))
+        models |= {f"{name} {position}": node for position, node in enumerate(before)}
+        models[name] = last
+    return models
+
+
+def _inputs(target: Target, candidates: Sequence[Candidate], made: Planned) -> dict[str, Node]:
+    inputs: dict[str, Node] = {}
     for candidate in candidates:
         file = candidate.file
         inputs[Part.FILE.of(candidate)] = file_node(made, file)
@@ -91,18 +98,19 @@ def _inputs(
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    """Yield the limits of accuracy that another task has."""
-    own, others = job.recipe.task, [name for name in TASKS.names() if name != job.recipe.task]
+    """Yield accuracy limits that belong to another task."""
+    own = job.recipe.task
     known = TASKS.load(own).limits
-    limits = {limit: task for task in others for limit in TASKS.load(task).limits}
+    # Every limit belongs to one of edgetl's own tasks, so no other package is imported.
+    others = {limit: task for task in TASKS.built_in() for limit in TASKS.load(task).limits}
     for target in job.targets:
-        for name, task in limits.items():
+        for name, task in others.items():
             if name in known or target.limits.bound(name) is None:
                 continue
             yield Problem(
                 "targets",
                 f"targets/{target.name}.yaml: limits.{name} is for {task}; "
-                f"{own} has {', '.join(known)}",
+                f"{own} has {', '.join(known) or 'no limit of accuracy'}",
             )
 
 
@@ -138,7 +146,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
 @dataclass(frozen=True, slots=True)
 class _Assessment:
-    """What earlier stages found out about one candidate."""
+    """What earlier stages measured of one candidate."""
 
     candidate: Candidate
     verification: VerificationFacts
@@ -156,7 +164,7 @@ class _Assessment:
 
     @property
     def timing(self) -> LatencyFacts | None:
-        """The times; None if there are none that mean anything as speed."""
+        """The times; None if there are none that count as speed."""
         return self.latency if self.latency and self.latency.measured else None
 
     def figures(self) -> Figures:
@@ -213,8 +221,8 @@ class _Assessment:
         )
 
     def _proof(self) -> str:
-        """Return what is known of the predictions where another provider was verified."""
-        known = "was not tried" if self.latency is None else "answers the golden samples alike"
+        """Return what is known about the predictions of a provider that was not verified."""
+        known = "was not tried" if self.latency is None else "reproduces the golden samples"
         return f"accuracy is the file's on the CPU, {self.candidate.provider} {known}"
 
 
@@ -231,12 +239,12 @@ def _write_bundle(
     candidate, target = chosen.candidate, settings.target
     file = inputs[Part.FILE.of(candidate)]
     sources = {name: file.file(name) for name in file.manifest.files}
-    sources |= runtime_files([candidate.format])
+    sources |= runtime_files([candidate.format], [settings.task])
     for name, source in sources.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
-    ask_for(candidate.provider, folder, folder)
+    set_provider(candidate.provider, folder, folder)
     manifest = BundleManifest.model_validate(
         {
             "schema": SCHEMA,
@@ -259,8 +267,8 @@ def _write_bundle(
 
 
 def _lineage(candidate: Candidate, inputs: Mapping[str, Artifact]) -> dict[str, Origin]:
-    """Return key and digest of every artifact that the model comes from or was judged by."""
-    names = {name: name for name in ("dataset", "teacher", "student")}
+    """Return key and digest of every artifact that the model was made from or judged by."""
+    names = {name: name for name in inputs if not Part.is_in(name)}
     names |= {part.value: part.of(candidate) for part in Part}
     return {
         name: Origin(
@@ -289,8 +297,8 @@ def _summary(facts: PackageFacts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=3,
-    needs=("view", "teacher", "student", "float", "quantized", "verification", "latency"),
+    version=4,
+    needs=("view", MODEL_KIND, "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,
     plan=_plan,

@@ -1,4 +1,4 @@
-"""Quantize exported files: fp16 by itself, int8 and w8a16 with ranges from calibration images."""
+"""Quantize exported files: fp16 without data, int8 and w8a16 with calibration images."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _CALIBRATION_DIGEST_DIGITS = 12
 
 
 class Images(Table):
-    """Which images calibrate; the fields of a calibration recipe that choose them."""
+    """How calibration images are sampled; fields of a calibration recipe."""
 
     name: str = Field(exclude=True)
-    """For messages; the same choice under another name is the same."""
+    """For messages; not part of the key."""
     split: Literal["train", "val"]
     count: int
     sampling: Literal["random", "balanced"]
@@ -48,7 +48,7 @@ class Images(Table):
 
 
 class Settings(Table):
-    """What a quantized file depends on besides its inputs."""
+    """What a quantized file depends on in addition to its inputs."""
 
     model: str
     """Name of the network in the recipe."""
@@ -56,9 +56,9 @@ class Settings(Table):
     precision: Precision
     quantizer: str
     images: Images | None
-    """None for fp16, which reads no image."""
+    """None for fp16, which needs no images."""
     int8: Int8Table | None
-    """None but for int8; the wider precisions reach all values and leave nothing in float."""
+    """Only for int8; the wider precisions cover all values and keep nothing in float."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
@@ -91,7 +91,7 @@ def _int8(calibration: Calibration) -> Int8Table:
     wanted, estimator = calibration.int8, calibration.range.estimator
     if estimator == "percentile":
         return wanted
-    # An estimator that does not read the percentile does not depend on it either.
+    # The percentile stays out of the key of an estimator that does not use it.
     return Int8Table(range=RangeTable(estimator=estimator), float_layers=wanted.float_layers)
 
 
@@ -111,9 +111,9 @@ def _check(job: Job) -> Iterator[Problem]:
 def _check_format(
     calibration: Calibration, target: Target, name: str, precisions: Sequence[Precision]
 ) -> Iterator[Problem]:
-    quantizer = for_format(name)
-    found = QUANTIZERS.load(quantizer) if quantizer else None
-    can = {Precision.FP32, *(found.precisions if found else ())}
+    quantizer_name = for_format(name)
+    quantizer = QUANTIZERS.load(quantizer_name) if quantizer_name else None
+    can = {Precision.FP32, *(quantizer.precisions if quantizer else ())}
     for precision in precisions:
         if precision not in can:
             allowed = ", ".join(each.value for each in Precision if each in can)
@@ -122,15 +122,15 @@ def _check_format(
                 f"targets/{target.name}.yaml: candidates.{name}: there is no {precision.value} of "
                 f"{name}; it has {allowed}",
             )
-    if quantizer is None or found is None:
+    if quantizer is None:
         return
     estimator = calibration.range.estimator
-    if Precision.INT8 in precisions and estimator not in found.estimators:
+    if Precision.INT8 in precisions and estimator not in quantizer.estimators:
         yield Problem(
             "calibration",
-            f"'{calibration.name}' estimates ranges by {estimator}, which quantizer '{quantizer}' "
-            f"of {name} int8 (target '{target.name}') does not know; it knows "
-            f"{', '.join(sorted(found.estimators))}",
+            f"'{calibration.name}' estimates ranges by {estimator}, which quantizer "
+            f"'{quantizer_name}' of {name} int8 (target '{target.name}') does not know; it knows "
+            f"{', '.join(sorted(quantizer.estimators))}",
         )
 
 
@@ -152,8 +152,8 @@ def _tools(settings: Settings) -> tuple[str, ...]:
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> QuantizationFacts:
     from edgetl.runtime import golden
     from edgetl.runtime.contract import Contract
+    from edgetl.runtime.image_file import read_image
     from edgetl.runtime.model_files import describe_files
-    from edgetl.runtime.preprocess import read_image
 
     source = inputs["float"].folder
     contract = Contract.load(source)

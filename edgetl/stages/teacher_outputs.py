@@ -1,7 +1,7 @@
 """Compute what the teacher predicts for all views of the training images, once.
 
-Planned where a training is limited to so many views that they come back: a student and
-whatever else learns from the teacher share the result.
+Planned if a training is limited to so few views that they recur: the student and everything else
+that learns from the teacher share the result.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from edgetl.config.table import Table
 from edgetl.data.levels import Level
 from edgetl.facts.training import TeacherOutputsFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages._phases import TEACHER
 from edgetl.stages._student import num_stored_views, student_training
 from edgetl.stages._training import family_of
-from edgetl.stages._views import teacher_view
+from edgetl.stages._views import model_view
 from edgetl.store.store import Artifact
 from edgetl.types import Split
 
 
 class Settings(Table):
-    """What the outputs depend on besides the teacher and its view of the images."""
+    """What the outputs depend on in addition to the teacher and its view of the images."""
 
     level: Level
     num_views: int
     seed: int
-    """Of the training whose views these are."""
+    """Of the training that uses these views."""
     device: str = Field(exclude=True)
 
 
@@ -42,7 +43,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
         seed=training.seed,
         device=job.recipe.device,
     )
-    inputs = {"dataset": teacher_view(job, made), "teacher": made["teacher"][0]}
+    inputs = {"dataset": model_view(job, made, TEACHER), "teacher": made["teacher"][0]}
     return [Node("teacher_outputs", "teacher outputs", settings, inputs)]
 
 

@@ -1,23 +1,32 @@
-"""Verify a model file: parity with torch step by step, accuracy through the runtime that ships."""
+"""Verify a model file: step-by-step parity with torch, and accuracy with the shipped runtime."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import Field
 
 from edgetl.config.candidate import ModelFile
 from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
-from edgetl.evaluation import Evaluation, Outputs, Predictions
+from edgetl.evaluation import Evaluation, Inputs, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
-from edgetl.stages import Job, Node, NoOptions, Planned, Progress, Stage, Workspace
+from edgetl.stages import (
+    MODEL_KIND,
+    Job,
+    Node,
+    NoOptions,
+    Planned,
+    Progress,
+    Stage,
+    Workspace,
+)
 from edgetl.stages._candidates import (
-    TEACHER,
-    deployed_node,
     file_node,
     float_node,
     runtime_digest,
@@ -25,16 +34,16 @@ from edgetl.stages._candidates import (
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
+from edgetl.stages._model_chain import deployed_node, teacher_of
+from edgetl.stages._phases import TEACHER
 from edgetl.stages._training import family_of
-from edgetl.stages._views import deployed_view, teacher_view
+from edgetl.stages._views import deployed_view, model_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.packages import missing_packages
 from edgetl.types import Facts, Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
-    from numpy.typing import NDArray
-
     from edgetl.data.dataset import Dataset
     from edgetl.runtime.detections import NmsSettings
     from edgetl.runtime.predictor import Predictor
@@ -43,42 +52,29 @@ WORST_ERRORS_FILE = "worst-errors.png"
 PREDICTIONS_FILE = "predictions.npz"
 VERIFICATION_FILE = "verification.json"
 
-_LOWEST_SNR_DB: Mapping[Precision, float] = {
-    Precision.FP32: 60.0,
-    Precision.FP16: 30.0,
-    Precision.W8A16: 15.0,
-    Precision.INT8: 5.0,
-}
-"""Below this a step of the ladder is broken, per precision of what it leads to.
-
-60 dB is an error of 1/1000 of the signal: far more than float32 rounding makes, far less than a
-wrong mean, channel order or layout. 30 dB is 1/30: half-precision
-weights alone leave 34 dB in a MobileNetV2, where one depthwise weight carries the rounding.
-15 and 5 dB are a sixth and a half, the coarsest that 16 and 8 bits are given: of the scores of a
-YOLOX-nano, w8a16 left 18 dB and lost one point of mAP, and an int8 file that lost 15 left 2 dB.
-"""
-
 
 class Settings(Table):
-    """What a verification depends on besides its inputs."""
+    """What a verification depends on in addition to its inputs."""
 
     model: str
     """Name of the network in the recipe."""
     format: str
     precision: Precision
     runtime: str
-    """Digest of the runtime's files, which give the answers."""
+    """Digest of the runtime's files, which compute the predictions."""
+    task: str = Field(exclude=True)
+    """Enters the key only by its version and the tools of its evaluation."""
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    model, teacher = deployed_node(made), made["teacher"][0]
-    view = deployed_view(job, made)
+    model, view = deployed_node(job, made), deployed_view(job, made)
+    teacher = teacher_of(model)
     nodes: list[Node] = []
     for file in wanted(job):
         inputs = {"dataset": view, "model": model, "float": float_node(made, file)}
-        if model is not teacher:
+        if teacher is not None:
             inputs["teacher"] = teacher
-            inputs["teacher dataset"] = teacher_view(job, made)
+            inputs["teacher dataset"] = model_view(job, made, str(teacher.key))
         if file.precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, file)
         settings = Settings(
@@ -86,6 +82,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             format=file.format,
             precision=file.precision,
             runtime=runtime_digest(job, [file.format]),
+            task=job.recipe.task,
         )
         nodes.append(Node("verify", f"verify {file.name}", settings, inputs, key=file))
     return nodes
@@ -98,7 +95,7 @@ def _check(job: Job) -> Iterator[Problem]:
     for target in job.targets:
         for name in target.files():
             if name not in EXPORTERS.names():
-                continue  # said by export
+                continue  # reported by export
             try:
                 packages(name)
             except ContractError as error:
@@ -121,7 +118,8 @@ def _missing(job: Job) -> Iterator[MissingPackage]:
 def _tools(settings: Settings) -> tuple[str, ...]:
     from edgetl.runtime.engines import package
 
-    return (package(settings.format), "numpy", "pillow", "pycocotools", "torch")
+    tools = TASKS.load(settings.task).evaluation_tools
+    return (*tools, package(settings.format), "numpy", "pillow", "torch")
 
 
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> VerificationFacts:
@@ -137,8 +135,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
     predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
-    images = dataset.images(Split.TEST)[: evaluation.images_per_chunk]
-    ladder = _ladder(settings, inputs, {predictor.contract.image.name: images}, first)
+    samples = evaluation.inputs(dataset, Split.TEST, slice(evaluation.images_per_chunk))
+    ladder = _ladder(settings, inputs, samples, first)
     details = evaluation.details(predictions, dataset, Split.TEST)
     nms = predictor.contract.nms
     drop = _drop(inputs["model"], predictions, dataset, nms, against=settings.model)
@@ -165,7 +163,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         Image.fromarray(picture).save(work.out / WORST_ERRORS_FILE)
     with (work.out / PREDICTIONS_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **predictions)
-    # Tables and curves grow with the classes, so they are no facts, which every later run reads.
+    # Tables and curves grow with the classes, so they are kept out of the facts, which every later
+    # run reads.
     table = {**facts.model_dump(mode="json"), **details}
     text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
     (work.out / VERIFICATION_FILE).write_text(text, encoding="utf-8")
@@ -196,19 +195,18 @@ def _check_images(dataset: Dataset, evaluation: Evaluation) -> None:
 def _predictions(
     predictor: Predictor, evaluation: Evaluation, dataset: Dataset, progress: Progress
 ) -> tuple[Predictions, Outputs]:
-    """Return the answers to all test images, and the raw outputs for the first few of them.
+    """Return the predictions for all test images, and the raw outputs for the first few of them.
 
-    The raw outputs of a detector are a thousand times its answers, so they are never held for more
-    than a few images.
+    The raw outputs of a detector are a thousand times larger than its predictions, so they are
+    never held for more than a few images.
     """
-    images, chunk = dataset.images(Split.TEST), evaluation.images_per_chunk
+    count, chunk = len(dataset.items(Split.TEST)), evaluation.images_per_chunk
     nms = predictor.contract.nms
-    name = predictor.contract.image.name
-    first = predictor.run({name: images[:chunk]})
+    first = predictor.run(evaluation.inputs(dataset, Split.TEST, slice(chunk)))
     parts = [evaluation.collect(first, dataset, Split.TEST, 0, nms)]
-    for start in range(chunk, len(images), chunk):
-        progress.step(start, len(images), "test images")
-        outputs = predictor.run({name: images[start : start + chunk]})
+    for start in range(chunk, count, chunk):
+        progress.step(start, count, "test images")
+        outputs = predictor.run(evaluation.inputs(dataset, Split.TEST, slice(start, start + chunk)))
         parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, nms))
     return evaluation.join(parts), first
 
@@ -216,7 +214,7 @@ def _predictions(
 def _ladder(
     settings: Settings,
     inputs: Mapping[str, Artifact],
-    samples: Mapping[str, NDArray[Any]],
+    samples: Inputs,
     outputs: Outputs,
 ) -> list[LadderStep]:
     """Return the steps from the model as it was trained to the candidate, compared on `samples`.
@@ -227,7 +225,7 @@ def _ladder(
     Args:
         settings: Of the candidate.
         inputs: Of the stage.
-        samples: By the names of the contract, each `(N, ...)`.
+        samples: The first of the test split.
         outputs: Of the candidate for `samples`.
     """
     from edgetl.models import deployable, load_model
@@ -237,18 +235,17 @@ def _ladder(
     spec, module = load_model(inputs["model"].folder)
     evaluation = TASKS.load(spec.task).evaluation
     exporter = Predictor.open(inputs["float"].folder)
-    images = samples[exporter.contract.image.name]
-    trained = trained_outputs(spec, module, images, evaluation.outputs)
+    trained = trained_outputs(spec, module, samples, evaluation.outputs)
     deployed = outputs_of(deployable(spec, module), samples, evaluation.outputs)
     exported = outputs if settings.precision is Precision.FP32 else exporter.run(samples)
 
     def step(name: str, precision: Precision, before: Outputs, after: Outputs) -> LadderStep:
         agreement = evaluation.compare(before, after, exporter.contract.nms)
-        lowest = _LOWEST_SNR_DB[precision]
+        lowest = evaluation.lowest_snr_db[precision]
         return LadderStep(
             **dict(agreement),
             step=name,
-            images=len(images),
+            images=len(next(iter(samples.values()))),
             lowest_snr_db=lowest,
             holds=agreement.snr_db >= lowest,
         )
@@ -271,9 +268,9 @@ def _drop(
     *,
     against: str,
 ) -> Drop:
-    """Return how much of the metric the file lost against a torch model, percentage points.
+    """Return the drop of the metric against a torch model, in percentage points.
 
-    Both answer by the same rule, which is no part of the loss.
+    Both use the same `nms`, which is not part of the drop.
     """
     evaluation = TASKS.load(dataset.task).evaluation
     before = predictions_of(trained, dataset, Split.TEST, nms)
@@ -287,7 +284,7 @@ def _drop(
 def _teacher_drop(
     inputs: Mapping[str, Artifact], predictions: Predictions, nms: NmsSettings | None
 ) -> Drop | None:
-    """Return `_drop` against the teacher, which sees the images its own way; None without one."""
+    """Return `_drop` against the teacher, which has its own view; None without a teacher."""
     from edgetl.data.dataset import Dataset
 
     if "teacher" not in inputs:
@@ -313,8 +310,8 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=5,
-    needs=("view", "teacher", "student", "float", "quantized"),
+    version=6,
+    needs=("view", MODEL_KIND, "float", "quantized"),
     makes="verification",
     options=NoOptions,
     plan=_plan,

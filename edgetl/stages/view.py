@@ -1,8 +1,8 @@
 """Fit the images of a dataset to one network input: decoded once, memory-mapped afterwards.
 
-Pixels are read from the source again, as an index holds none. What a view depends on is the index
-(its digest stands for the content of every image) and the input; an image that is no longer what
-was indexed is refused, so that a view never mixes two states of the data.
+Pixels are read from the source again, because an index holds none. A view depends on the index (its
+digest covers the content of every image) and the input; an image that changed since it was indexed
+is refused, so that a view never mixes two states of the data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgetl.stages._views import inputs_of
 from edgetl.stages.index import Settings as IndexSettings
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import MIB, Role, Split, Task
+from edgetl.types import MIB, Role, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -40,14 +40,14 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
 
 class Settings(Table):
-    """What a view depends on besides the index."""
+    """What a view depends on in addition to the index."""
 
     role: Role
     input: InputTable
-    task: Task = Field(exclude=True)
+    task: str = Field(exclude=True)
     """Of the index, which is in the key."""
     path: Path | None = Field(exclude=True)
-    """Where the images are; the index says what they must be. None for synthetic images."""
+    """Where the images are; the index holds their digests. None for synthetic images."""
     synthetic: SyntheticData | None = Field(exclude=True)
     exclude: tuple[str, ...] = Field(exclude=True)
 
@@ -121,7 +121,7 @@ def _store(
     """Write `images.npy`.
 
     Raises:
-        DataError: If an image is no longer what was indexed.
+        DataError: If an image changed since it was indexed.
     """
     from edgetl.data.dataset import IMAGES_FILE, write_images
     from edgetl.runtime.preprocess import fit_image

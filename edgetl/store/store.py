@@ -9,10 +9,12 @@ Layout below the root (``.edgetl/``)::
     locks/<key>                held while a stage runs, released by the system at exit
     runs/<recipe>.json         artifacts used by the last run of a recipe
     digests.json               cached digests of files
+    checked/<key>              empty; a check that passed and need not run again
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -229,6 +231,21 @@ class Store:
         _sync(folder.parent)
         shutil.rmtree(self.root / "scratch" / request.key, ignore_errors=True)
         return Artifact(folder, manifest)
+
+    def once(self, key: str, check: Callable[[], None]) -> None:
+        """Run `check`, which raises if it fails, unless it has passed under this key before.
+
+        Args:
+            key: Digest of everything that the check depends on.
+            check: Is run again next time if the store cannot be written.
+        """
+        passed = self.root / "checked" / key
+        if passed.exists():
+            return
+        check()
+        with contextlib.suppress(OSError):
+            passed.parent.mkdir(parents=True, exist_ok=True)
+            passed.touch()
 
     def record_run(self, recipe: str, used: Mapping[str, Artifact]) -> None:
         """Record the artifacts, by label, that the last complete run of `recipe` used."""

@@ -2,7 +2,7 @@
 
 A task is a folder, named by the task, whose ``__init__`` holds its parts. Each part is a file that
 is imported on first use, so that planning needs no framework. The half that runs on devices
-is in `edgetl.runtime.tasks`.
+is in `edgetl.runtime.tasks`. Recipes, datasets, models and contracts hold the name.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecipeTemplate:
-    """What a new recipe of a task says about networks and their training."""
+    """The part of a new recipe about networks and their training."""
 
     body: str
     """YAML with comments: keys of `data` as comments, `input`, `teacher`, `student` and methods."""
     calibration: Callable[[float], str]
-    """Returns the calibration recipe for about so many training images."""
+    """Returns the calibration recipe for about this many training images."""
 
 
 class TaskPlugin(Protocol):
@@ -35,11 +35,14 @@ class TaskPlugin(Protocol):
 
     @property
     def version(self) -> int:
-        """Raised whenever the same data, settings and outputs give another result than before."""
+        """Raised whenever the same data, settings and outputs give a different result."""
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """Names of the limits of accuracy that the task has, that of its metric first."""
+        """Names of the task's accuracy limits, that of its metric first.
+
+        All are in `edgetl.config.limits`; empty for a metric that is not there.
+        """
 
     @property
     def has_nms(self) -> bool:
@@ -51,7 +54,7 @@ class TaskPlugin(Protocol):
 
     @property
     def recipe(self) -> RecipeTemplate:
-        """What `edgetl init` writes into a recipe."""
+        """The text that `edgetl init` writes into a recipe."""
 
     @property
     def training(self) -> TaskTraining:
@@ -61,10 +64,14 @@ class TaskPlugin(Protocol):
     def evaluation(self) -> Evaluation:
         """Metrics; imports numpy."""
 
+    @property
+    def evaluation_tools(self) -> tuple[str, ...]:
+        """Distributions whose version may change a figure of `evaluation`; imports nothing."""
 
-TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "")
+
+TASKS: Slot[TaskPlugin] = Slot("edgetl.tasks", "TASK", "task", "edgetl.tasks")
 
 
 def tasks_with(kind: LabelKind) -> list[str]:
-    """Return the names of the tasks whose labels are of `kind`."""
-    return [name for name in TASKS.names() if TASKS.load(name).data.label_kind is kind]
+    """Return the names of edgetl's own tasks whose labels are of `kind`."""
+    return [name for name in TASKS.built_in() if TASKS.load(name).data.label_kind is kind]

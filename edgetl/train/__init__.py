@@ -1,1 +1,1 @@
-"""Training: one plain loop, what it optimises, and what its figures mean."""
+"""Training: one plain loop, its objectives, and the figures it reports."""

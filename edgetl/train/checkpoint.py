@@ -21,22 +21,21 @@ _SCHEMA = 2
 class Checkpoint:
     """Everything that the next epoch depends on.
 
-    Random states are not part of it: every epoch seeds its own from the training's seed and its
-    number.
+    Random states are not included: every epoch is seeded from the training's seed and its number.
     """
 
     rows: list[EpochRow]
     """One per finished epoch."""
     module: dict[str, Tensor]
     along: dict[str, Tensor]
-    """State of the modules that the objective trains along."""
+    """State of the modules that the objective trains in addition."""
     optimizer: dict[str, Any]
     average: dict[str, Tensor] | None
     """State of the averaged weights, if there are any."""
     best_epoch: int
     """0 before the first."""
     best: dict[str, Tensor] = field(default_factory=dict)
-    """State of the network that is kept after the best epoch."""
+    """State of the network after the best epoch."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -60,7 +59,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
-    """Return what `save_checkpoint` wrote, on the CPU; None if there is nothing.
+    """Return the checkpoint that `save_checkpoint` wrote, on the CPU; None if there is none.
 
     Raises:
         ValueError: If the file is damaged or has another layout.

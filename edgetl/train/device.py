@@ -1,4 +1,4 @@
-"""Where a network is computed, and in which precision."""
+"""The device and precision in which a network is computed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from edgetl.errors import EdgetlError, ExitCode
 
 
 class DeviceMissingError(EdgetlError):
-    """A training is to run on hardware that this machine does not have."""
+    """The training needs hardware that this machine does not have."""
 
     exit_code = ExitCode.CONFIG
 
 
 def open_fabric(device: str, *, mixed_precision: bool) -> Fabric:
-    """Return what moves networks to a device and computes there in the right precision.
+    """Return a Fabric that moves networks to a device and computes there in the right precision.
 
     Args:
-        device: `cpu`, `cuda`, or `auto`, which takes a GPU if there is one.
-        mixed_precision: Compute in 16 bits on a GPU; a CPU is slower that way and never does.
+        device: `cpu`, `cuda`, or `auto`, which uses a GPU if there is one.
+        mixed_precision: Compute in 16 bits on a GPU; never on a CPU, which would be slower.
 
     Raises:
-        DeviceMissingError: If `cuda` is asked for and there is no GPU.
+        DeviceMissingError: If `cuda` is requested and there is no GPU.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise DeviceMissingError(
-            "`device: cuda` is asked for, but torch finds no GPU on this machine",
-            remedy="set `device: auto` or `device: cpu` in the recipe, or install a torch for CUDA",
+            "`device: cuda` is requested, but torch finds no GPU on this machine",
+            remedy="set `device: auto` or `device: cpu` in the recipe, or install torch with CUDA",
         )
     if device == "cpu" or not available:
         return Fabric(accelerator="cpu", devices=1, precision="32-true")

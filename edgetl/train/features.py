@@ -1,6 +1,6 @@
-"""Cached features: what the frozen backbone sees of each image, on disk and as batches.
+"""Cached features: the outputs of the frozen backbone for each image, on disk and as batches.
 
-Letters: V views of an image (as it is, mirrored), N images of a split, F features.
+Letters: V views of an image (unchanged, mirrored), N images of a split, F features.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgetl.types import Split
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the head sees of all images of a split."""
+    """The inputs of the head for all images of a split."""
 
     values: NDArray[np.float32]
     """Shape `(V, N, F)`."""
@@ -32,7 +32,7 @@ class Features:
 
 
 class FeatureBatches:
-    """Shuffled features; each image shows one of its views, drawn anew in each epoch."""
+    """Shuffled features; in each epoch, one view of each image is drawn at random."""
 
     def __init__(self, features: Features, *, batch_size: int, seed: int) -> None:
         self._values = torch.from_numpy(features.values)
@@ -50,7 +50,7 @@ class FeatureBatches:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, number])))
         order = torch.from_numpy(rng.permutation(num_images))
         views = torch.from_numpy(rng.integers(num_views, size=num_images))
-        # One table of all views: an image's row is found by plain arithmetic.
+        # One table of all views, so that the row of an image is computed by plain arithmetic.
         table = self._values.reshape(num_views * num_images, num_features)
         for rows in torch.split(order, self._batch_size):
             yield LabelledBatch(table[views[rows] * num_images + rows], self._labels[rows])
@@ -64,18 +64,18 @@ def write_features(
     family: ClassifierFamily,
     dataset: Dataset,
     views: Sequence[bool],
-    tell: Callable[[int], None],
+    on_batch: Callable[[int], None],
 ) -> None:
     """Write the features of a split, batch by batch: memory does not grow with the images.
 
     Args:
-        folder: Where to.
+        folder: The folder to write to.
         split: Of `dataset`.
         module: Of `family`, in evaluation mode, on any device.
-        family: Knows where backbone and head part.
+        family: Defines the boundary between backbone and head.
         dataset: The images.
         views: For each view, whether images are mirrored.
-        tell: Called with the number of images in every batch that is done.
+        on_batch: Called with the number of images after every batch.
     """
     device = next(module.parameters()).device
     normalise = raw_pixels(nn.Identity(), family).to(device)
@@ -91,11 +91,11 @@ def write_features(
         for mirrored in views:
             for block in predictions(network, dataset, split, device=device, mirrored=mirrored):
                 file.write(block.astype("<f4", copy=False).tobytes())
-                tell(len(block))
+                on_batch(len(block))
 
 
 def read_features(folder: Path, split: Split, dataset: Dataset) -> Features:
-    """Return what `write_features` wrote for a split of the same `dataset`."""
+    """Return the features that `write_features` wrote for a split of the same `dataset`."""
     return Features(np.load(_file(folder, split)), dataset.labels(split))
 
 

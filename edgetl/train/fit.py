@@ -1,7 +1,7 @@
 """One plain loop that trains a network, on Lightning Fabric, and can be interrupted anywhere.
 
 On a CPU the same settings, data and number of threads give the same bits, however often the
-training was interrupted. What a batch holds and what the network returns is up to the task.
+training was interrupted. The task defines the content of a batch and the outputs of the network.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from edgetl.train.options import Training
 
 
 class DivergedError(EdgetlError):
-    """The loss of a training is no longer a number."""
+    """The loss of a training is no longer finite."""
 
     exit_code = ExitCode.CONFIG
 
@@ -55,7 +55,7 @@ class Fitted:
     """With the weights of the best epoch, on the CPU, in evaluation mode."""
     rows: tuple[EpochRow, ...]
     best_epoch: int
-    """Counted from 1; 0 if none of them was better than what the training started from."""
+    """Counted from 1; 0 if no epoch was better than the start."""
 
     @property
     def validation(self) -> Validation | None:
@@ -82,18 +82,18 @@ def fit(
     """Train `module` and return it with the weights of its best epoch.
 
     Without a validator the last epoch counts as the best. With a checkpoint file an interrupted
-    training goes on after the last epoch that was finished.
+    training resumes after the last finished epoch.
 
     Args:
         module: Changed in place; batch normalisation is trained too.
         setup: Samples, objective and validator, and the parts of `module` that learn.
         training: Everything else that the result depends on.
-        run_context: What the result does not depend on.
+        run_context: Settings that do not affect the result.
 
     Raises:
         DivergedError: If the loss becomes infinite or not a number.
-        EdgetlError: If a GPU is asked for and there is none.
-        ValueError: If `module` lacks a part that is to learn.
+        EdgetlError: If a GPU is requested and there is none.
+        ValueError: If `module` lacks a part that `setup` names.
     """
     fabric = open_fabric(run_context.device, mixed_precision=training.mixed_precision)
     with _reproducible(fabric.device), learning(module, setup.learns):
@@ -107,7 +107,7 @@ def fit(
 
 
 class _Loop(Generic[SampleT]):
-    """A training between two epochs."""
+    """The state of a training between two epochs."""
 
     def __init__(
         self,
@@ -144,13 +144,13 @@ class _Loop(Generic[SampleT]):
         return self.average.module if self.average else self.module
 
     def is_done(self) -> bool:
-        """Return whether all epochs are done, or patience is at its end."""
+        """Return whether all epochs are done, or patience has run out."""
         patience = self.training.patience
         waited = self.epoch - self.best_epoch
         return self.epoch >= self.training.epochs or (patience is not None and waited >= patience)
 
     def run_epoch(self, events: Events) -> None:
-        """Train for one epoch, see if it is the best, and save the state."""
+        """Train for one epoch, validate it, and save the state."""
         rate, train_loss = self._train(self.epoch + 1)
         validation = None
         if self.setup.validator is not None:
@@ -175,12 +175,12 @@ class _Loop(Generic[SampleT]):
     def finish(self) -> Fitted:
         """Return the network of the best epoch."""
         self.module.load_state_dict(self.best)
-        # Exporters trace the layout of the weights, so the one of training must not stay.
+        # Exporters trace the layout of the weights, so training's layout is undone.
         plain = self.module.cpu().to(memory_format=torch.contiguous_format).eval()
         return Fitted(plain, tuple(self.rows), self.best_epoch)
 
     def resume(self) -> None:
-        """Go back to where an interrupted training saved its last epoch."""
+        """Restore the state after the last epoch that an interrupted training saved."""
         path = self.run_context.checkpoint
         if path is None:
             return
@@ -200,12 +200,12 @@ class _Loop(Generic[SampleT]):
         self.best_epoch = checkpoint.best_epoch
         self.best = checkpoint.best
         self.run_context.note(
-            f"training goes on after epoch {self.epoch}, where it was interrupted"
+            f"training resumes after epoch {self.epoch}, where it was interrupted"
         )
 
     def _train(self, epoch: int) -> tuple[float, float]:
         """Return the last learning rate and the mean loss of one epoch."""
-        # Dropout has no generator of its own: it draws from the global state, set anew per epoch.
+        # Dropout has no generator of its own: it uses the global state, which is seeded per epoch.
         torch.manual_seed(_epoch_seed(self.training.seed, epoch))
         self.wrapped.train()
         self.along.train()
@@ -230,7 +230,7 @@ class _Loop(Generic[SampleT]):
             self.stepper.zero_grad()
             self.fabric.backward(value)
             if self.training.clip_norm is not None:
-                # What is not finite shows in the next loss, or is skipped by mixed precision.
+                # A gradient that is not finite shows in the next loss, or mixed precision skips it.
                 self.fabric.clip_gradients(
                     self.wrapped,
                     self.stepper,
@@ -277,11 +277,11 @@ class _Loop(Generic[SampleT]):
 def _steps(streams: Mapping[str, Batches[SampleT]], epoch: int) -> Iterator[dict[str, SampleT]]:
     """Yield one batch of each stream per step, as long as the labelled one lasts.
 
-    A shorter stream goes through several epochs of its own in one of the labelled stream, counted
-    on over the training, so that any epoch can be repeated without those before it.
+    A shorter stream runs through several epochs of its own per epoch of the labelled stream. They
+    are numbered through the whole training, so that any epoch can be repeated without those before.
     """
     num_steps = len(streams[LABELLED])
-    # First, as `zip` ends with the first that has no more.
+    # First, because `zip` ends with the first exhausted iterator.
     names = [LABELLED, *(name for name in streams if name != LABELLED)]
     epochs = []
     for name in names:
@@ -303,10 +303,10 @@ def _epoch_seed(seed: int, epoch: int) -> int:
 
 @contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
-    """Draw from a random state of our own, and on a CPU allow only repeatable algorithms."""
+    """Use a separate random state, and on a CPU allow only deterministic algorithms."""
     before = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        # On a GPU repeatable algorithms need a setting of cuBLAS from before the process began.
+        # On a GPU, deterministic algorithms need a setting of cuBLAS from process start.
         torch.use_deterministic_algorithms(before or device.type == "cpu")
         try:
             yield

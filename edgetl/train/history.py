@@ -29,10 +29,10 @@ class EpochRow:
 
 
 class Events(Protocol):
-    """Somebody who is told the figures of each epoch."""
+    """Receives the figures of each epoch."""
 
     def write(self, row: EpochRow) -> None:
-        """Take the figures of one more epoch."""
+        """Record the figures of one more epoch."""
 
 
 def write_results(folder: Path, phases: Mapping[str, Sequence[EpochRow]], *, metric: str) -> None:
@@ -50,17 +50,17 @@ def write_results(folder: Path, phases: Mapping[str, Sequence[EpochRow]], *, met
 
 @contextmanager
 def open_events(folder: Path | None, metric: str, *, first_epoch: int) -> Iterator[Events]:
-    """Yield what writes TensorBoard events to `folder`, or to nowhere for None.
+    """Yield a recorder that writes TensorBoard events to `folder`; None discards them.
 
     Args:
-        folder: Made if missing.
-        metric: Name of the validation metric; not read where nothing is validated.
-        first_epoch: Events of this and later epochs, left by an interrupted training, are void.
+        folder: Created if missing.
+        metric: Name of the validation metric; ignored if nothing is validated.
+        first_epoch: Events of this and later epochs, from an interrupted training, are purged.
     """
     if folder is None:
         yield _Nowhere()
         return
-    # Half a second of import that a training without events does not need.
+    # The import takes half a second, which a training without events does not need.
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder), purge_step=first_epoch) as writer:

@@ -23,11 +23,11 @@ from edgetl.train.options import Training
 from edgetl.types import Split
 
 _EVAL_BATCH = 64
-"""Fixed: a matrix product's last bits may depend on the number of its rows."""
+"""Fixed, because the last bits of a matrix product may depend on the number of its rows."""
 
 
 class Normalised(Protocol):
-    """A family, or whatever else knows the normalisation that a network expects."""
+    """A family, or another object that defines the normalisation that a network expects."""
 
     @property
     def mean(self) -> Sequence[float]:
@@ -39,7 +39,7 @@ class Normalised(Protocol):
 
 
 class Teacher(Protocol):
-    """Whoever knows logits for images."""
+    """Provides logits for images."""
 
     def logits(self, batch: loaders.Batch) -> Tensor:
         """Return the logits `(N, K)` for the images as they are in the batch."""
@@ -50,11 +50,11 @@ class LabelledBatch:
     """One step's samples for a classifier."""
 
     inputs: Tensor
-    """What the network takes: shape `(N, 3, H, W)`, normalised, or `(N, F)`; float32."""
+    """Inputs of the network: shape `(N, 3, H, W)`, normalised, or `(N, F)`; float32."""
     labels: Tensor
     """Shape `(N,)`, int64."""
     teacher_logits: Tensor | None = None
-    """Shape `(N, K)`, of a teacher that saw the same inputs; None where there is none."""
+    """Shape `(N, K)`, of a teacher that saw the same inputs; None without a teacher."""
 
     def to(self, device: torch.device) -> LabelledBatch:
         """Return the same with all tensors on `device`."""
@@ -67,7 +67,7 @@ class LabelledBatch:
 
 @dataclass(frozen=True, slots=True)
 class ImageBatches:
-    """Training images, normalised, in `fit`'s terms; with a teacher's logits if there is one."""
+    """Normalised training images as a stream of `fit`, with a teacher's logits if there is one."""
 
     source: loaders.TrainBatches
     normalise: nn.Module
@@ -90,8 +90,8 @@ class ImageBatches:
 def image_batches(
     dataset: Dataset, training: Training, normalised: Normalised, *, teacher: Teacher | None = None
 ) -> ImageBatches:
-    """Return the training images of `dataset` as `training` wants them."""
-    # A GPU leaves the processor free to make batches; without one, training itself fills it.
+    """Return the training images of `dataset`, augmented as set by `training`."""
+    # With a GPU the CPU is free to make batches; without one, the training itself uses all cores.
     threads = len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0
     source = loaders.TrainBatches(
         dataset,
@@ -124,7 +124,7 @@ def predictions(
         dataset: The images.
         split: Which of them.
         device: Where the network is.
-        mirrored: Show every image left to right.
+        mirrored: Mirror every image horizontally.
     """
     with torch.inference_mode():
         for batch in loaders.eval_batches(dataset, split, batch_size=_EVAL_BATCH):
@@ -133,5 +133,5 @@ def predictions(
 
 
 def _raw_pixels(images: Tensor) -> Tensor:
-    # Images lie channels-last in memory: this is another view of the same bytes, then a cast.
+    # Images are channels-last in memory: this is another view of the same bytes, then a cast.
     return images.permute(0, 2, 3, 1).float()

@@ -1,4 +1,4 @@
-"""What the training loop is given: samples, an objective, a validator, and where it runs."""
+"""The inputs of the training loop: samples, an objective, a validator, and a run context."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ EVERYTHING: Mapping[str, float] = {"": 1.0}
 
 
 class Sample(Protocol):
-    """One step's images with all that the loss reads; what is in it is the task's business."""
+    """One step's images with everything that the loss reads; the task defines its content."""
 
     @property
     def inputs(self) -> Tensor:
-        """What the network takes; the first dimension is that of the batch."""
+        """Inputs of the network; the first dimension is that of the batch."""
 
     def to(self, device: torch.device) -> Self:
         """Return the same with all tensors on `device`."""
@@ -45,14 +45,14 @@ class Batches(Protocol[Sample_co]):
 
 
 class Objective(Protocol[Sample_contra]):
-    """What a training minimises."""
+    """The function that a training minimises."""
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """Modules that are trained along with the network and dropped afterwards, often none."""
+        """Modules that are trained together with the network and dropped afterwards; often none."""
 
     def loss(self, network: nn.Module, samples: Mapping[str, Sample_contra]) -> Tensor:
-        """Return the scalar that one step minimises.
+        """Return the scalar to minimise in one step.
 
         Args:
             network: The network that is trained, in training mode.
@@ -79,15 +79,15 @@ class Supervised(Generic[OutputT, SampleT]):
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How good a network is on images it is not trained with."""
+    """The quality of a network on images that it is not trained on."""
 
     loss: float
-    """Mean over the images; without what is there for training alone, such as smoothing."""
+    """Mean over the images; without terms for training only, such as label smoothing."""
     value: float
-    """The task's metric in [0, 1], more is better."""
+    """The task's metric in [0, 1]; higher is better."""
 
     def selection_key(self, best_by: str) -> tuple[float, float]:
-        """Return what is larger for a better network: `best_by` decides, the other breaks ties."""
+        """Return a sort key, larger for a better network: first `best_by`, then the other."""
         return (-self.loss, self.value) if best_by == "loss" else (self.value, -self.loss)
 
 
@@ -98,23 +98,23 @@ class Validator:
     metric: str
     """Name of the value in files: `top1`."""
     title: str
-    """Its name for people: `top-1`."""
+    """Its display name: `top-1`."""
     take: Callable[[nn.Module], Validation]
     """For a network in evaluation mode, on any device."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetup(Generic[SampleT]):
-    """What a network is trained on, which parts of it learn, and how that is validated."""
+    """The data a network is trained on, the parts that learn, and the validation."""
 
     streams: Mapping[str, Batches[SampleT]]
-    """By name; `LABELLED` is one of them. Shorter ones start anew within an epoch."""
+    """By name; `LABELLED` is one of them. Shorter ones start again within an epoch."""
     objective: Objective[SampleT]
     validator: Validator | None
     """None without validation images."""
     learns: Mapping[str, float] = field(default_factory=lambda: EVERYTHING)
-    """Names of the modules that learn, each with a factor of the learning rate; of nested ones the
-    first counts. The rest neither learns nor follows the statistics of the images."""
+    """Names of the modules that learn, each with a factor for the learning rate; of nested ones the
+    first counts. The rest is frozen, including its normalisation statistics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +124,9 @@ class RunContext:
     device: str
     """`auto`, `cpu` or `cuda`."""
     step: Callable[[int, int, str], None]
-    """Called after every step with steps done, steps in all, and the current figures."""
+    """Called after every step with steps done, total steps, and the current figures."""
     note: Callable[[str], None]
     checkpoint: Path | None = None
-    """File that survives an interruption; None for trainings that are sooner done than saved."""
+    """File that survives an interruption; None for trainings too short to save."""
     events: Path | None = None
     """Folder for TensorBoard."""

@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW or SGD, the learning rate at each step, the running average."""
+"""Optimizers: AdamW or SGD, the learning rate schedule, and the running average of the weights."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def make_optimizer(
 ) -> Optimizer:
     """Return the optimizer of `training` over the parameters of `module` that learn.
 
-    Weight decay is for weights of more than one dimension: pulling biases and the scales of norms
-    to zero only fights the data (Goyal et al. 2017, section 5.1, https://arxiv.org/abs/1706.02677).
+    Weight decay applies to weights of more than one dimension, not to biases and the scales of
+    norms (Goyal et al. 2017, section 5.1, https://arxiv.org/abs/1706.02677).
 
     Args:
         module: The network.
         training: Optimizer, rate and weight decay.
         learns: As in `TrainingSetup`; two groups of parameters for each factor.
-        along: Modules that learn beside it, at the plain rate.
+        along: Further modules that learn, at the plain rate.
     """
     by_factor: dict[float, list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -71,7 +71,7 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
 
 
 def frozen_parts(module: nn.Module, learns: Mapping[str, float]) -> list[nn.Module]:
-    """Return the largest modules below `module` in which nothing learns.
+    """Return the topmost modules in `module` in which nothing learns.
 
     Raises:
         ValueError: If `learns` names no module, or one that `module` does not have.
@@ -87,7 +87,7 @@ def frozen_parts(module: nn.Module, learns: Mapping[str, float]) -> list[nn.Modu
 
 @contextmanager
 def learning(module: nn.Module, learns: Mapping[str, float]) -> Iterator[None]:
-    """Keep gradients from the parameters of `module` that do not learn for a while."""
+    """Disable gradients of the parameters of `module` that do not learn, within the context."""
     still = [
         parameter
         for name, parameter in module.named_parameters()
@@ -105,8 +105,8 @@ def learning(module: nn.Module, learns: Mapping[str, float]) -> Iterator[None]:
 class WeightAverage:
     """The running average of a module's weights and of its normalisation statistics.
 
-    The decay rises from a small value to `decay`, as `(1 + step) / (10 + step)`, so that a training
-    of a hundred steps is not an average with its random start.
+    The decay rises from a small value to `decay`, as `(1 + step) / (10 + step)`, so that the random
+    start does not dominate the average of a training of a hundred steps.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -115,7 +115,7 @@ class WeightAverage:
         """The network with the averaged weights, in evaluation mode."""
 
     def update(self, module: nn.Module, step: int) -> None:
-        """Take in the weights of `module` after `step`, counted from 0."""
+        """Include the weights of `module` after `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages = self.module.state_dict()
         with torch.no_grad():

@@ -1,7 +1,7 @@
 """The contract of a task's training: what differs between tasks when a network is trained.
 
-An implementation imports no framework at the top: the first half of the contract serves plans and
-checks, the second half trains.
+An implementation imports no framework at the top, because plans and checks use the first half of
+the contract; the second half trains.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:  # planning must not wait for torch
 
 
 class Start(StrEnum):
-    """What a network has learned before a training; the learning rate depends on it."""
+    """What a network has learned before a training, on which the learning rate depends."""
 
     RANDOM = "random"
     """Nothing."""
     PRETRAINED = "pretrained"
     """Everything but the head."""
     PROBED = "probed"
-    """Everything; the head on top of the frozen rest."""
+    """Everything; the head was trained on top of the frozen rest."""
     STUDENT = "student"
-    """As `PRETRAINED`, for a small network that a teacher will train."""
+    """Like `PRETRAINED`, for a small network that is trained with a teacher."""
 
 
 class TaskTraining(Protocol):
@@ -53,7 +53,7 @@ class TaskTraining(Protocol):
 
     @property
     def signals(self) -> frozenset[Signal]:
-        """What a distillation method may ask of student and teacher."""
+        """The signals that a distillation method may compare."""
 
     @property
     def caches_features(self) -> bool:
@@ -64,10 +64,10 @@ class TaskTraining(Protocol):
         """Distributions whose version may change the result of a training."""
 
     def training(self, table: TrainingTable, *, start: Start, seed: int) -> Training:
-        """Return how more than the head is trained, with nothing left open.
+        """Return the settings to train more than the head, with every default resolved.
 
         Args:
-            table: What the recipe gives; has the keys of `table`.
+            table: From the recipe; has the keys of `table`.
             start: What the network has learned before.
             seed: Of the recipe.
         """
@@ -75,10 +75,10 @@ class TaskTraining(Protocol):
     def head_training(
         self, table: TrainingTable, *, epochs: int | None, lr: float | None, seed: int
     ) -> Training:
-        """Return how the head alone is trained, with nothing left open.
+        """Return the settings to train the head alone, with every default resolved.
 
         Args:
-            table: What the recipe gives; has the keys of `table`.
+            table: From the recipe; has the keys of `table`.
             epochs: None for the task's default.
             lr: None for the task's default.
             seed: Of the recipe.
@@ -99,12 +99,12 @@ class TaskTraining(Protocol):
 
         Args:
             module: Of `family`.
-            family: Knows the normalisation, the head and the feature layers.
-            phase: What learns, how, and on what.
-            dataset: With training images, and validation images that choose the best epoch.
-            run_context: Where to train.
+            family: Defines the normalisation, the head and the feature layers.
+            phase: The parts that learn, and the training's settings.
+            dataset: With training images, and validation images that select the best epoch.
+            run_context: Where and how to run.
             features: Folder with the cached features, for phases that train on them.
-            teacher_signal: A teacher beside the labels; not for phases on cached features.
+            teacher_signal: A teacher in addition to the labels; not for phases on cached features.
 
         Returns:
             The history; the module in it may be the head alone.

@@ -1,4 +1,4 @@
-"""Where a student's batches get their teacher's logits from: from a file, or from the teacher.
+"""The teacher's logits for a student's batches: read from a file, or computed by the teacher.
 
 Letters: V views of an image, N images, K classes.
 """
@@ -22,11 +22,11 @@ from edgetl.types import Split
 
 LOGITS_FILE = "logits.npy"
 _BATCH = 64
-"""Fixed: a matrix product's last bits may depend on the number of its rows."""
+"""Fixed, because the last bits of a matrix product may depend on the number of its rows."""
 
 
 def make_teacher(teacher_signal: TeacherSignal, training: Training) -> Teacher:
-    """Return the teacher as the batches of `training` need it."""
+    """Return the source of the teacher's logits for the batches of `training`."""
     if teacher_signal.outputs is not None:
         return _RecordedTeacher(np.load(teacher_signal.outputs / LOGITS_FILE, mmap_mode="r"))
     images = None
@@ -52,12 +52,12 @@ def write_logits(
     """Write the logits of `module` for views of all images, view by view.
 
     Args:
-        folder: Gets `logits.npy`, float32 `(V, N, K)`.
+        folder: For `logits.npy`, float32 `(V, N, K)`.
         module: In evaluation mode, on any device.
-        normalised: What the module expects.
-        images: N images as the module's input sees them.
+        normalised: The module's normalisation.
+        images: N images, fitted to the module's input.
         num_views: V.
-        progress: Gets views of images done, all of them, and what they are.
+        progress: Called with views done, total views, and a text.
     """
     device = next(module.parameters()).device
     network = raw_pixels(module, normalised).to(device)
@@ -79,7 +79,7 @@ def write_logits(
 
 
 class _LiveTeacher:
-    """Computes logits for every batch: with a new view in every epoch none comes back."""
+    """Computes logits for every batch, because with a new view in every epoch none recurs."""
 
     def __init__(
         self,
@@ -91,8 +91,8 @@ class _LiveTeacher:
 
         Args:
             module: In evaluation mode, on the device it is to run on.
-            normalised: What it expects.
-            images: The training images as its input sees them; None if the student's are the same.
+            normalised: Its normalisation.
+            images: The training images, fitted to its input; None to use those of the student.
         """
         self._device = next(module.parameters()).device
         self._network = raw_pixels(module, normalised).to(self._device)
@@ -105,7 +105,7 @@ class _LiveTeacher:
         with torch.inference_mode():
             pixels = images.to(self._device).permute(0, 2, 3, 1).float()
             logits: Tensor = self._network(pixels)
-        # A plain tensor: what inference mode makes must not be saved for a backward pass.
+        # A plain tensor: those made in inference mode cannot be saved for a backward pass.
         return logits.clone()
 
 

@@ -1,4 +1,4 @@
-"""What a training leaves behind: the model, its predictions, figures of its epochs, and facts."""
+"""The artifacts of a training: the model, its predictions, figures of its epochs, and facts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PREDICTIONS_FILE = "predictions.npz"
 
 
 def spec_of(network: NetworkSettings, dataset: Dataset) -> ModelSpec:
-    """Return what is needed to build a network for `dataset` again and to feed it."""
+    """Return the specification to rebuild a network for `dataset` and to prepare its inputs."""
     fields = asdict(dataset.preprocess)
     return ModelSpec.of(
         network.family,
@@ -56,12 +56,12 @@ def write_training_artifacts(  # noqa: PLR0913 - one keyword for each part of th
     """Write model, `predictions.npz` and `results.csv` into `folder`; return the facts.
 
     Args:
-        folder: Where to.
+        folder: The folder to write to.
         module: The trained network, in evaluation mode.
-        network: What it started from.
+        network: The settings that it was built from.
         dataset: The network as deployed predicts its validation and test images.
         evaluation: Of the network's task.
-        report: What became of the pretrained weights.
+        report: Which pretrained weights were loaded.
         phases: The parts of the training by name, in order.
         model: Name of the network in the recipe.
     """
@@ -96,7 +96,7 @@ def write_predictions(
     """Write `predictions.npz` for the validation and test images into `folder`.
 
     Args:
-        folder: Where to.
+        folder: The folder to write to.
         spec: Of the network.
         module: The network, in evaluation mode.
         dataset: Its validation and test images are predicted by the network as deployed.
@@ -125,25 +125,28 @@ def split_predictions(
     evaluation: Evaluation,
     nms: NmsSettings | None = None,
 ) -> Predictions:
-    """Return the predictions of a network as it is deployed for the images of a split.
+    """Return the predictions of a network, as deployed, for the images of a split.
 
     Args:
         spec: Of the network.
         module: The network.
-        dataset: Where the images come from.
-        split: Which part of it; it has at least one image.
+        dataset: The source of the images.
+        split: Of `dataset`; has at least one image.
         evaluation: Of the network's task.
-        nms: How boxes become detections; None for the default of the task.
+        nms: Settings of non-maximum suppression; None for the default of the task.
     """
     nms = nms or evaluation.nms(dataset)
     device = next(module.parameters()).device
     network = deployable(spec, module).to(device)
-    images = dataset.images(split)
+    chunk = evaluation.images_per_chunk
     parts = []
-    for start in range(0, len(images), evaluation.images_per_chunk):
-        pixels = torch.from_numpy(images[start : start + evaluation.images_per_chunk].copy())
+    for start in range(0, len(dataset.items(split)), chunk):
+        inputs = evaluation.inputs(dataset, split, slice(start, start + chunk))
+        tensors = (torch.from_numpy(values.copy()).to(device) for values in inputs.values())
         with torch.inference_mode():
-            outputs = network(pixels.to(device).float())
+            outputs = network(
+                *(each.float() if each.dtype is torch.uint8 else each for each in tensors)
+            )
         listed = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
         named = {
             name: output.float().cpu().numpy()
@@ -166,7 +169,7 @@ def read_predictions(folder: Path, split: Split) -> Predictions:
             name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)
         }
     if not predictions:
-        raise KeyError(f"{PREDICTIONS_FILE} holds no predictions for {split.value}")
+        raise KeyError(f"{PREDICTIONS_FILE} has no predictions for {split.value}")
     return predictions
 
 

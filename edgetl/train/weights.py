@@ -2,75 +2,52 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from edgetl.errors import EdgetlError, ExitCode
 from edgetl.facts.training import WeightsFacts
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES, Family
 from edgetl.train.options import NO_WEIGHTS, NetworkSettings
+from edgetl.train.tensor_names import place_tensors, prefix_counts
+from edgetl.train.weights_file import UNREADABLE, WeightsError, named_tensors, read_weights
 
 MIN_BACKBONE_SHARE = 0.9
-"""With less of the backbone than this, the file was not made for this network."""
+"""If less of the backbone matches, the file was not made for this network."""
 
 _WIDTHS = (1.0, 0.75, 0.5, 0.35, 0.25)
-"""Widths that a file is compared with, to say what it was made for."""
+"""Widths that a file is compared with, to report what it was made for."""
 
+_FILE = "file"
 _SHOWN = 3
-_WRAPPERS = ("model", "state_dict")
-_PARALLEL = "module."
-"""What `nn.DataParallel` puts before every name."""
-
-
-# What torch 2.14 raises on empty, torn and foreign files, the old format without a zip included.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    struct.error,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
-
-
-class WeightsError(EdgetlError):
-    """The weights that were asked for cannot be had or do not fit the network."""
-
-    exit_code = ExitCode.CONFIG
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What became of the tensors of a weights file and of those of the network."""
+    """Which tensors of a weights file were loaded, and which tensors of the network were not."""
 
     source: str
-    """A name that the family publishes, `file` or `none`."""
+    """Name of pretrained weights of the family, `file` or `none`."""
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     """Tensors of the file that were not used, each with the reason."""
     initialised: tuple[str, ...]
-    """What starts at random besides: tensors of the network, or modules if all of one does."""
+    """Other tensors of the network that start at random, or modules if all of their tensors do."""
     backbone_share: float
-    """Share of the backbone that was loaded: of its tensors or of its values, the smaller one."""
+    """Loaded share of the backbone: of its tensors or of its values, whichever is smaller."""
     reinitialized: tuple[str, ...] = ()
-    """Modules that start anew because the file is for other classes, each with both numbers."""
+    """Modules that start at random because the file has another number of classes, each with both
+    numbers."""
+    prefix: str = ""
+    """Prefix of the network's names in the file."""
 
     def facts(self) -> WeightsFacts:
-        """Return the report for a manifest; names only where something is not as expected."""
+        """Return the report for a manifest; tensors are named only if something is unexpected."""
         if not self.loaded:
             return WeightsFacts(source=self.source, loaded=0)
         return WeightsFacts(
@@ -87,6 +64,8 @@ class LoadReport:
         if not self.loaded:
             return "all weights start at random"
         words = f"{len(self.loaded)} tensors loaded ({self.source})"
+        if self.prefix:
+            words += f", without the prefix '{self.prefix}'"
         if self.reinitialized:
             words += f"; new {', '.join(self.reinitialized)}"
         if self.skipped:
@@ -101,10 +80,10 @@ def build_network(
 ) -> tuple[Family, nn.Module, LoadReport]:
     """Return the family, the network with its starting weights, and what was loaded.
 
-    What depends on the classes starts at random unless the weights are for as many.
+    Modules that depend on the classes start at random unless the weights are for the same number.
 
     Raises:
-        WeightsError: If the weights cannot be fetched or read, changed since the plan, hold values
+        WeightsError: If the weights cannot be fetched or read, changed since the plan, have values
             that are not finite, or do not fit the network.
     """
     family = FAMILIES.load(settings.family)
@@ -112,44 +91,16 @@ def build_network(
     if settings.weights == NO_WEIGHTS:
         return family, module, LoadReport(NO_WEIGHTS, (), (), (), 0.0)
     if settings.weights in family.pretrained:
-        tensors = _fetch(settings.family, settings.weights)
+        tensors = fetch_weights(settings.family, settings.weights)
         return family, module, load_into(module, tensors, family, settings.weights)
     path = Path(settings.weights_file)
     if digest_file(path) != settings.weights:
         raise WeightsError(f"{path} was changed after the run began", remedy="run the recipe again")
     try:
-        report = load_into(module, read_weights(path), family, "file")
+        report = load_into(module, read_weights(path), family, _FILE)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error.message}", remedy=error.remedy) from error
     return family, module, report
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors in a .safetensors file, or in a .pth / .pt file of tensors, by name.
-
-    The wrappers `{"model": ...}` and `{"state_dict": ...}` and the prefix `module.` of parallel
-    training are taken off. Code in pickled files is never run.
-
-    Raises:
-        WeightsError: If the file is torn, or holds something else than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        if "Unsupported global" in str(error):
-            raise WeightsError(
-                "holds Python objects, which could run any code when they are read",
-                remedy="save the tensors alone: torch.save(model.state_dict(), FILE)",
-            ) from error
-        # torch explains its safe mode at length; the reason itself is in the chained error.
-        reason = str(error.__context__ or error).partition("\n")[0] or type(error).__name__
-        raise WeightsError(
-            f"cannot be read as weights: {reason}",
-            remedy="get the file again; .pth, .pt and .safetensors are read",
-        ) from error
-    return _unwrap(content)
 
 
 def load_into(
@@ -160,18 +111,48 @@ def load_into(
     Args:
         module: Of `family`; changed in place, untouched if an error is raised.
         tensors: By the names of the module's own state, or of a layout that the family maps.
-        family: Says what belongs to the backbone, and what may differ in its number of classes.
-        source: What the report calls the origin.
+        family: Defines the backbone, and the modules whose number of classes may differ.
+        source: The origin, for the report.
 
     Raises:
         WeightsError: If a value is not finite, or too little fits: less than `MIN_BACKBONE_SHARE`
-            of the backbone, or not all of the rest where only a part of the head depends on the
-            classes and the file is of the whole network.
+            of the backbone; or, if the file is of a whole network whose head depends on the classes
+            only in part, not all of the rest.
     """
-    own = module.state_dict()
-    places = _places(tensors, family, own)
-    is_own_layout = all(name == at for name, at in places.items())
-    is_whole = is_own_layout and family.head not in family.reinitialized
+    fitting, report = _match(module.state_dict(), tensors, family, source)
+    module.load_state_dict(fitting, strict=False)
+    return report
+
+
+def check_weights(path: Path, family_name: str, width: float) -> None:
+    """Refuse a weights file that `build_network` would refuse; no network is made.
+
+    Raises:
+        WeightsError: Like `build_network`.
+    """
+    family = FAMILIES.load(family_name)
+    _match(_state_for_any_classes(family, width), read_weights(path), family, _FILE)
+
+
+def _match(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], family: Family, source: str
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """Return the tensors that fit by their names in the network, and the report; see `load_into`.
+
+    Args:
+        own: The state of the network; its values are not read.
+        tensors: As for `load_into`.
+        family: Of the network.
+        source: The origin, for the report.
+
+    Raises:
+        WeightsError: Like `load_into`.
+    """
+    placement = place_tensors(tensors, own, family.key_mapping)
+    if placement.also_under:
+        raise _repeated((placement.prefix, *placement.also_under))
+    places = placement.places
+    is_whole = placement.is_own_layout and family.head not in family.reinitialized
     fitting = {
         at: tensors[name]
         for name, at in places.items()
@@ -180,7 +161,7 @@ def load_into(
     broken = sorted(name for name, value in fitting.items() if not bool(value.isfinite().all()))
     if broken:
         raise WeightsError(
-            f"{len(broken)} tensors hold values that are not finite: {_some(broken)}",
+            f"{len(broken)} tensors have values that are not finite: {_some(broken)}",
             remedy="use a checkpoint from before the training diverged",
         )
     reinitialized = {
@@ -206,55 +187,42 @@ def load_into(
     if share < (1.0 if is_whole else MIN_BACKBONE_SHARE):
         missing = [name for name in required if name not in fitting]
         raise _too_little(share, missing, skipped, tensors, is_whole=is_whole)
-    module.load_state_dict(fitting, strict=False)
-    return LoadReport(
+    report = LoadReport(
         source,
         loaded=tuple(fitting),
         skipped=skipped,
         initialised=_modules(learned, {*learned} - {*fitting} - {*reinitialized}),
         backbone_share=share,
         reinitialized=_reinitialized(reinitialized, family.reinitialized),
+        prefix=placement.prefix,
+    )
+    return fitting, report
+
+
+def _repeated(prefixes: Sequence[str]) -> WeightsError:
+    places = " and ".join(f"'{prefix}'" for prefix in prefixes)
+    return WeightsError(
+        f"holds the network more than once, under {places}",
+        remedy="save one of them alone, for example "
+        f"{{name: value for name, value in tensors.items() if name.startswith('{prefixes[0]}')}}",
     )
 
 
-def _fetch(family: str, name: str) -> dict[str, Tensor]:
+def fetch_weights(family: str, name: str) -> dict[str, Tensor]:
+    """Return the pretrained weights `name` of `family`, from the local cache or the network.
+
+    Raises:
+        WeightsError: If they are not available.
+    """
     try:
-        return _unwrap(FAMILIES.load(family).fetch(name))
-    except _UNREADABLE as error:
+        return named_tensors(FAMILIES.load(family).fetch(name))
+    except UNREADABLE as error:
         raise WeightsError(
             f"the '{name}' weights of '{family}' cannot be fetched from "
             f"{FAMILIES.load(family).pretrained[name].source}: {error}",
             remedy="give a local file instead (`weights: FILE.pth` or `FILE.safetensors`), or run "
             "again with a network connection",
         ) from error
-
-
-def _places(
-    tensors: Mapping[str, Tensor], family: Family, own: Mapping[str, Tensor]
-) -> dict[str, str]:
-    """Return the name in the network for each name in a file."""
-    if any(name in own for name in tensors):
-        return {name: name for name in tensors}
-    places = {}
-    for name in tensors:
-        prefix = next((known for known in family.key_mapping if name.startswith(known)), "")
-        places[name] = family.key_mapping.get(prefix, "") + name.removeprefix(prefix)
-    return places
-
-
-def _unwrap(content: object) -> dict[str, Tensor]:
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    ):
-        raise WeightsError(
-            f"holds a {type(content).__name__}, not tensors by name, also not under "
-            f"{' or '.join(_WRAPPERS)}",
-            remedy="save the tensors alone: torch.save(model.state_dict(), FILE)",
-        )
-    return {name.removeprefix(_PARALLEL): value for name, value in content.items()}
 
 
 def _too_little(
@@ -269,14 +237,14 @@ def _too_little(
     least = 1.0 if is_whole else MIN_BACKBONE_SHARE
     return WeightsError(
         f"only {share:.1%} of the {part} matches, at least {least:.0%} must; "
-        f"not found: {_some(missing)}; not used: {_some(skipped) or 'nothing'}{_origin(tensors)}",
-        remedy="use weights of the same family and width, with the published names",
+        f"missing: {_some(missing)}; not used: {_some(skipped) or 'nothing'}{_origin(tensors)}",
+        remedy="use weights of the same family and width, with the official names",
     )
 
 
 def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collection[str]) -> float:
-    # Batch normalisation statistics are few values but many tensors, wide layers the other way
-    # round: either kind missing makes the features useless.
+    # Batch normalisation statistics have few values but many tensors, and wide layers many values
+    # but few tensors: if either kind is missing, the features are useless.
     covered = [name for name in required if name in fitting]
     tensors = len(covered) / len(required)
     total = sum(own[name].numel() for name in required)
@@ -286,7 +254,7 @@ def _share(own: Mapping[str, Tensor], required: Collection[str], fitting: Collec
 def _reinitialized(
     tensors: Mapping[str, tuple[int, int]], modules: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return a phrase for each module that holds some of `tensors`, by numbers of classes."""
+    """Return a phrase for each module with some of `tensors`, with both numbers of classes."""
     phrases = []
     for module in modules:
         numbers = [tensors[name] for name in tensors if _is_below(name, (module,))]
@@ -297,7 +265,7 @@ def _reinitialized(
 
 
 def _modules(names: Sequence[str], chosen: Collection[str]) -> tuple[str, ...]:
-    """Return `chosen`, some of `names`, by the largest modules that hold nothing else."""
+    """Return `chosen`, some of `names`, grouped into the largest modules that have no others."""
     mixed = {above for name in names if name not in chosen for above in _above(name)}
     largest: dict[str, None] = {}
     for name in names:
@@ -314,30 +282,37 @@ def _above(name: str) -> list[str]:
 
 
 def _origin(tensors: Mapping[str, Tensor]) -> str:
-    """Return what the tensors were made for, as the end of a sentence, if a family knows them."""
-    # Names do not depend on the width, so most families are out after one look.
-    alike = [
-        name
-        for name in FAMILIES.names()
-        if _shapes_for_any_classes(name, _WIDTHS[0]).keys() <= tensors.keys()
-    ]
+    """Return which family the tensors fit, as the end of a sentence; empty if none."""
+    # Names do not depend on the width, so most families are ruled out by one comparison.
+    alike = {}
+    for name in FAMILIES.names():
+        known = _shapes_for_any_classes(name, _WIDTHS[0])
+        counts = prefix_counts(tensors, known)
+        prefix = next((prefix for prefix in counts if counts[prefix] == len(known)), None)
+        if prefix is not None:
+            alike[name] = prefix
     for width, name in product(_WIDTHS, alike):
         if width == 1.0 or FAMILIES.load(name).has_widths:
             shapes = _shapes_for_any_classes(name, width)
-            if all(tensors[key].shape == shape for key, shape in shapes.items()):
+            if all(tensors[alike[name] + key].shape == shape for key, shape in shapes.items()):
                 return f"; the file fits '{name}' of width {width:g}"
     return ""
 
 
 def _shapes_for_any_classes(name: str, width: float) -> dict[str, torch.Size]:
     family = FAMILIES.load(name)
-    with torch.device("meta"):
-        own = family.build(width=width, num_classes=1, seed=0).state_dict()
     return {
         tensor: value.shape
-        for tensor, value in own.items()
+        for tensor, value in _state_for_any_classes(family, width).items()
         if _is_learned(tensor) and not _is_below(tensor, family.reinitialized)
     }
+
+
+def _state_for_any_classes(family: Family, width: float) -> dict[str, Tensor]:
+    """Return the state of a network of `family` without values."""
+    with torch.device("meta"):
+        module = family.build(width=width, num_classes=family.min_classes, seed=0)
+    return module.state_dict()
 
 
 def _is_below(name: str, modules: tuple[str, ...]) -> bool:
@@ -345,7 +320,7 @@ def _is_below(name: str, modules: tuple[str, ...]) -> bool:
 
 
 def _is_learned(name: str) -> bool:
-    # A counter of batches, which many files leave out and nothing here reads.
+    # A counter of batches, which many files omit and nothing here reads.
     return not name.endswith("num_batches_tracked")
 
 

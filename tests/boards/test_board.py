@@ -96,6 +96,8 @@ def test_raspberry_pi_4_does_not_match_raspberry_pi_5() -> None:
         ({"glibc": "2.31"}, {"glibc": "2.31"}),
         ({"glibc": None}, {"glibc": "not found"}),
         (_packages(numpy=None), {"numpy": "not found"}),
+        (_packages(numpy="1.20.3"), {"numpy": "1.20.3"}),
+        (_packages(pillow="9.0.1"), {"pillow": "9.0.1"}),
         (_packages(onnxruntime=None), {"engine of onnx": "not found"}),
         (_packages(onnxruntime="1.19.2"), {"engine of onnx": "onnxruntime 1.19.2"}),
     ],
@@ -113,7 +115,7 @@ def test_mismatches_are_named(changed: dict[str, Any], wrong: dict[str, str]) ->
         {"python": "3.13.5", "glibc": "2.41"},
         {"glibc": "2.41"},
         _packages(onnxruntime="1.100.0"),
-        _packages(onnxruntime=None, onnxruntime_gpu="1.10.0"),
+        _packages(onnxruntime=None, onnxruntime_gpu="1.10.0", numpy="1.26.4"),
     ],
     ids=["enough", "more", "feature", "trixie", "newer glibc", "newer engine", "its own engine"],
 )
@@ -220,12 +222,39 @@ def test_glibc_too_old_for_the_wheels_is_reported() -> None:
 def test_missing_packages_come_with_the_line_for_pip() -> None:
     error = _refused("rpi4", _PI4 | _packages(numpy=None, ai_edge_litert=None))
     assert error.message.endswith(
-        "lacks packages: numpy not found (expected any), "
+        "lacks packages: numpy not found (expected 1.21 or newer), "
         "engine of tflite not found (expected ai-edge-litert 2.3.0)"
     )
     assert error.remedy == (
-        "on the device: /usr/bin/python3 -m pip install numpy ai-edge-litert==2.3.0"
+        "on the device: /usr/bin/python3 -m pip install 'numpy>=1.21' ai-edge-litert==2.3.0"
     )
+
+
+@pytest.mark.parametrize(
+    ("installed", "named"),
+    [
+        ({"ai_edge_litert": None, "tflite_runtime": "2.14.0"}, "tflite-runtime 2.14.0"),
+        ({"ai_edge_litert": "1.0.1"}, "ai-edge-litert 1.0.1"),
+        (
+            {"onnxruntime": "1.18.1", "ai_edge_litert": None, "tflite_runtime": "2.14.0"},
+            "onnxruntime 1.18.1, tflite-runtime 2.14.0",
+        ),
+    ],
+    ids=["tflite-runtime", "ai-edge-litert", "two"],
+)
+def test_numpy_2_does_not_fit_an_engine_built_for_numpy_1(
+    installed: dict[str, str | None], named: str
+) -> None:
+    line = _line("rpi4", _PI4 | _packages(**installed), "numpy")
+    assert (line.actual, line.ok) == ("2.4.6", False)
+    assert line.expected == f"1.21 or newer, below 2 for {named}"
+    assert line.requirement == "numpy>=1.21,<2"
+    assert _line("rpi4", _PI4 | _packages(numpy="1.26.4", **installed), "numpy").ok
+
+
+def test_engine_that_is_not_used_does_not_hold_numpy_back() -> None:
+    # LiteRT is used where both are installed.
+    assert _wrong("rpi4", _PI4 | _packages(tflite_runtime="2.14.0")) == {}
 
 
 def test_python_that_refuses_pip_needs_a_virtual_environment() -> None:

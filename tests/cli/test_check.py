@@ -101,8 +101,8 @@ def test_manifest_is_no_baseline(damaged: Path) -> None:
     )
     *lines, remedy = done.stderr.splitlines()
     assert (done.returncode, len(lines)) == (3, 5)
-    assert lines[0] == "edgetl: dist/board/manifest.json: is no baseline"
-    assert remedy.strip() == "give a file that this wrote: edgetl baseline update dist/board"
+    assert lines[0] == "edgetl: dist/board/manifest.json: is not a baseline"
+    assert remedy.strip() == "give a file written by: edgetl baseline update dist/board"
 
 
 def test_device_that_cannot_be_reached_is_an_error_in_the_files_of_a_server(damaged: Path) -> None:
@@ -136,7 +136,7 @@ def test_baseline_that_is_missing_is_a_mistake_of_the_caller(damaged: Path) -> N
     [
         (["dist/board"], 2, "Missing option '--target'"),
         (["nowhere", "--target", "board"], 2, "'nowhere' is neither the folder of a bundle nor"),
-        (["dist", "--target", "board"], 6, "dist is no bundle: it has no manifest.json"),
+        (["dist", "--target", "board"], 6, "dist is not a bundle: it has no manifest.json"),
         (["dist/board", "--target", "bord"], 3, "did you mean 'board'?"),
         (
             ["dist/board", "--target", "far", "--device", "local"],
@@ -149,7 +149,7 @@ def test_baseline_that_is_missing_is_a_mistake_of_the_caller(damaged: Path) -> N
         (
             ["dist/board", "--target", "board", "--device", "emulated:cortex-a72"],
             2,
-            "is emulated, but --require measured wants a real one",
+            "is emulated, but --require measured needs a real one",
         ),
         (
             ["dist/board", "--target", "board", "--require", "estimated"],

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from edgetl.cli import COMMANDS, edgetl
+from edgetl.cli import COMMANDS, edgetl, main
 from edgetl.store.store import Request, Store
 
 _FRAMEWORKS = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "litert_torch", "numpy", "PIL")
@@ -83,6 +83,8 @@ def test_schema_of_a_recipe_accepts_the_ready_made_one_and_refuses_a_typo() -> N
     ready = Path(__file__).parents[2] / "edgetl" / "recipes" / "parts.yaml"
     recipe = yaml.safe_load(ready.read_text(encoding="utf-8"))
     jsonschema.validate(recipe, schema)
+    with pytest.raises(jsonschema.ValidationError, match="'segmentation' is not one of"):
+        jsonschema.validate(recipe | {"task": "segmentation"}, schema)
     with pytest.raises(jsonschema.ValidationError, match="epocs"):
         jsonschema.validate(recipe | {"finetune": {"epocs": 3}}, schema)
 
@@ -105,6 +107,29 @@ def test_schema_of_a_recipe_knows_the_entries_of_refine_lists(
         "name": "a", "task": "classification", "data": {"path": "."},
         "teacher": {"family": "mobilenet_v2", "refine": [entry]},
     }  # fmt: skip
+    if not wrong:
+        jsonschema.validate(recipe, schema)
+        return
+    with pytest.raises(jsonschema.ValidationError, match=wrong):
+        jsonschema.validate(recipe, schema)
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        pytest.param({"path": "saved", "refine": [{"adapt": None}]}, "", id="right"),
+        pytest.param({"refine": []}, "'path' is a required property", id="no path"),
+        pytest.param({"path": "saved", "family": "mobilenet_v2"}, "'family' was", id="family"),
+        pytest.param({"path": "saved", "refine": [{"adpat": {}}]}, "adpat", id="stage"),
+    ],
+)
+def test_schema_of_a_recipe_knows_the_table_of_a_saved_model(
+    model: dict[str, object], wrong: str
+) -> None:
+    schema = json.loads(CliRunner().invoke(edgetl, ["schema"]).output)
+    described = schema["properties"]["model"]["description"]
+    assert described == "A saved model, in place of `teacher` and `student`."
+    recipe = {"name": "a", "task": "classification", "data": {"path": "."}, "model": model}
     if not wrong:
         jsonschema.validate(recipe, schema)
         return
@@ -229,3 +254,19 @@ def test_generated_images_result_in_a_recipe_that_plans(tmp_path: Path) -> None:
     plan = _edgetl("plan", "images/recipe.yaml", "--set", "calibration=random-128", cwd=tmp_path)
     assert plan.returncode == 3  # 60 images are too few for 128 of the training split
     assert "128" in plan.stderr
+
+
+def test_lack_of_memory_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**options: object) -> None:
+        raise MemoryError(options)
+
+    monkeypatch.setattr(edgetl, "main", refuse)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "edgetl: there is not enough memory\n"
+        "  stop other programs, or use a machine with more; finished work is kept\n"
+    )

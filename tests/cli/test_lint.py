@@ -92,6 +92,38 @@ def test_lost_part_of_a_quantized_file_is_reported_with_its_step(model: Path) ->
     assert "  one step of the tensor is 8 in this file\n" in done.stdout
 
 
+def test_values_that_are_cut_off_are_reported_with_a_remedy(model: Path) -> None:
+    helper = onnx.helper
+    graph = onnx.load(model / "joined.onnx")
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.01), "step"))
+    graph.graph.node[1].output[0] = "both"
+    graph.graph.node.extend(
+        [
+            helper.make_node("QuantizeLinear", ["both", "step"], ["rounded"]),
+            helper.make_node("DequantizeLinear", ["rounded", "step"], ["dets"]),
+        ]
+    )
+    onnx.save(graph, model / "cut.onnx")
+
+    done = lint("cut.onnx", cwd=model)
+    kept = json.loads(lint("cut.onnx", "--json", cwd=model).stdout)
+
+    # Pixels of 0..255 on a scale that ends at 2.55; a hundredth of them fits.
+    lines = done.stdout.splitlines()
+    assert done.returncode == 5
+    assert lines[0].startswith("'both', axis 1, columns 0 to 2: ")
+    assert lines[0].endswith("% of the values are cut off")
+    assert lines[1].startswith("  before rounding: 0 to 2")
+    assert lines[2:5] == [
+        "  scale: 0 to 2.55",
+        "  one step of the tensor is 0.01 in this file",
+        "  the int8 scale of this tensor does not hold them: all of them became equal",
+    ]
+    assert lines[5].startswith("  give boxes and scores separate outputs in the float model")
+    assert kept["findings"][0]["place"] == "clipped"
+    assert kept["findings"][0]["share"] > 0.8
+
+
 def test_placeholders_and_unexamined_parts_are_reported(model: Path) -> None:
     helper = onnx.helper
     branches = {
@@ -141,7 +173,7 @@ def test_placeholders_and_unexamined_parts_are_reported(model: Path) -> None:
     ("words", "code", "message"),
     [
         (("nowhere.onnx",), 3, "nowhere.onnx: no such file"),
-        (("notes.txt",), 3, "notes.txt: is no model file; it must end with .onnx or .tflite"),
+        (("notes.txt",), 3, "notes.txt: is not a model file; it must end with .onnx or .tflite"),
         (("joined.onnx", "--image", "notes.txt"), 3, "notes.txt"),
         (("joined.onnx", "--pixels", "0..2"), 2, "'0..2' is not one of '0..255', '0..1', '-1..1'"),
     ],

@@ -91,13 +91,13 @@ def test_both_commands_print_the_same(
     assert done.stdout == capsys.readouterr().out
 
 
-def test_rows_before_an_unreadable_image_are_printed(bundle: Path, image: Path) -> None:
+def test_images_around_an_unreadable_one_are_predicted(bundle: Path, image: Path) -> None:
     words = ["predict", str(bundle), str(image), "none.png", str(image), "--json"]
     command = [sys.executable, "-m", "edgetl", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert [row["image"] for row in json.loads(done.stdout)] == [str(image)]
-    assert "cannot read image 'none.png': no such file\n  check the path" in done.stderr
+    assert [row["image"] for row in json.loads(done.stdout)] == [str(image), str(image)]
+    assert done.stderr == "edgetl: cannot read image 'none.png': no such file\n  check the path\n"
 
 
 def test_each_object_has_a_line(bundle: Path, image: Path) -> None:
@@ -133,7 +133,7 @@ def test_invalid_request_is_an_expected_error(bundle: Path, image: Path) -> None
     [
         (["nowhere", "a.png"], 2, "there is no folder 'nowhere'\n  check the path, or name the"),
         (["{bundle}/model.onnx", "{bundle}"], 2, "model.onnx' is a file; BUNDLE is a folder and"),
-        (["{bundle}/..", "a.png"], 2, "is no bundle: it has neither contract.json nor manifest"),
+        (["{bundle}/..", "a.png"], 2, "is not a bundle: it has neither contract.json nor manifest"),
         (["{bundle}", "{bundle}"], 3, "': it is a folder\n  pass the images in it, for example"),
         (["{bundle}", "a.png"], 3, "cannot read image 'a.png': no such file\n  check the path"),
         (["{bundle}"], 2, "Missing argument 'IMAGE...'"),

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from edgetl.config.board import parse_version
 from edgetl.config.load import load_target
 from edgetl.errors import ConfigError
 from edgetl.runtime.engines import packages
@@ -191,18 +190,6 @@ def test_all_conflicts_with_the_board_are_reported_at_once(load: Load) -> None:
     profile = _with_openvino("aarch64", []) | {"threads": 5}
     with pytest.raises(ConfigError, match=r"threads: is 5, .*; candidates\.openvino: int8 needs"):
         load(profile)
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [("3.11.2", (3, 11, 2)), ("2.36-9+rpt2", (2, 36)), ("2.3.0rc1", (2, 3, 0)), ("", ())],
-)
-def test_version_is_compared_by_its_leading_numbers(text: str, numbers: tuple[int, ...]) -> None:
-    assert parse_version(text) == numbers
-
-
-def test_version_numbers_are_compared_as_numbers() -> None:
-    assert parse_version("3.10") > parse_version("3.9.18")
 
 
 def test_engines_of_a_format_come_best_first() -> None:

@@ -9,9 +9,11 @@ import pytest
 from pydantic import Field
 
 from edgetl.config.load import LoadedRecipe, load_calibration, load_recipe, load_target
+from edgetl.config.recipe import ModelTable
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError
 
+_TASKS = ("classification", "detection")
 _GOOD = """\
 name: parts
 task: classification
@@ -34,7 +36,7 @@ _TABLES: dict[str, type[Table]] = {"finetune": _Finetune, "index": _NoOptions}
 def _load(tmp_path: Path, text: str, *overrides: str) -> LoadedRecipe:
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    return load_recipe(str(path), overrides, _TABLES)
+    return load_recipe(str(path), overrides, _TABLES, tasks=_TASKS)
 
 
 def _problems(tmp_path: Path, text: str, *overrides: str) -> list[tuple[str, str, int | None]]:
@@ -57,6 +59,18 @@ def test_stage_table_and_override_are_read(tmp_path: Path) -> None:
     assert loaded.recipe.seed == 4
 
 
+@pytest.mark.parametrize("given", ["detecton", "Detection"])
+def test_unknown_task_is_refused_with_the_closest_one(tmp_path: Path, given: str) -> None:
+    text = _GOOD.replace("task: classification", f"task: {given}")
+    assert _problems(tmp_path, text) == [
+        (
+            "task",
+            f"is '{given}'; did you mean 'detection'? must be 'classification' or 'detection'",
+            2,
+        )
+    ]
+
+
 def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> None:
     text = """\
 name: parts
@@ -72,7 +86,7 @@ colour: red
             "data.vall",
             (
                 "unknown key; did you mean 'val'? "
-                "(allowed: path, synthetic, val, test, seed, exclude, drop, repair, accept)"
+                "(allowed: path, synthetic, val, test, seed, exclude, layout, drop, repair, accept)"
             ),
             3,
         ),
@@ -82,7 +96,7 @@ colour: red
             "colour",
             (
                 "unknown key (allowed: name, task, data, unlabelled, evaluation, input, "
-                "teacher, student, nms, calibration, targets, seed, device, finetune)"
+                "teacher, student, model, nms, calibration, targets, seed, device, finetune)"
             ),
             6,
         ),
@@ -130,12 +144,12 @@ def test_name_that_is_not_a_file_name_is_refused(tmp_path: Path) -> None:
 
 def test_folder_instead_of_recipe_names_init(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is a folder; a recipe is a YAML file: 'edgetl init"):
-        load_recipe(str(tmp_path), (), _TABLES)
+        load_recipe(str(tmp_path), (), _TABLES, tasks=_TASKS)
 
 
 def test_unknown_recipe_names_the_ready_made_ones() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'parts'\? known: .*parts"):
-        load_recipe("partz", (), _TABLES)
+        load_recipe("partz", (), _TABLES, tasks=_TASKS)
 
 
 def test_target_of_the_working_directory_comes_first(
@@ -214,3 +228,114 @@ def test_device_of_a_target_is_checked_if_requested(
     assert load_target("mine", check_address=lambda _: None).device == "moon"
     with pytest.raises(ConfigError, match=r"^targets/mine\.yaml:3: device: moon is too far\n"):
         load_target("mine", check_address=lambda address: f"{address} is too far")
+
+
+_NO_MODEL = "name: a\ntask: classification\ndata: {path: images}\n"
+_TEACHER = "teacher: {family: mobilenet_v2}\n"
+_STUDENT = "student: {family: mobilenet_v2}\n"
+_MODEL = "model: {path: saved}\n"
+
+
+class _Borrowed(ModelTable):
+    """The table of a stage that begins a model chain."""
+
+    source: str
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        pytest.param(
+            "",
+            (
+                "teacher",
+                (
+                    "is missing; a recipe trains a `teacher: {family: NAME}`, or takes a model "
+                    "that edgetl saved, `model: {path: FOLDER}`"
+                ),
+                None,
+            ),
+            id="none",
+        ),
+        pytest.param(
+            _STUDENT,
+            ("student", "has no teacher to learn from; add `teacher: {family: NAME}`", 4),
+            id="student alone",
+        ),
+        pytest.param(
+            _MODEL + _TEACHER,
+            (
+                "model",
+                (
+                    "takes the place of `teacher`, which the recipe has as well; remove one or the "
+                    "other"
+                ),
+                4,
+            ),
+            id="teacher",
+        ),
+        pytest.param(
+            _TEACHER + _STUDENT + _MODEL,
+            (
+                "model",
+                (
+                    "takes the place of `teacher` and `student`, which the recipe has as well; "
+                    "remove one or the other"
+                ),
+                6,
+            ),
+            id="both",
+        ),
+        pytest.param(
+            _STUDENT + _MODEL,
+            (
+                "model",
+                (
+                    "takes the place of `student`, which the recipe has as well; remove one or the "
+                    "other"
+                ),
+                5,
+            ),
+            id="student",
+        ),
+        pytest.param(
+            _MODEL + "borrowed: {source: there}\n",
+            (
+                "borrowed",
+                "takes the place of `model`, which the recipe has as well; remove one or the other",
+                5,
+            ),
+            id="of a package",
+        ),
+        pytest.param("model: {}\n", ("model.path", "is missing", 4), id="no path"),
+    ],
+)
+def test_recipe_deploys_exactly_one_model(
+    tmp_path: Path, models: str, expected: tuple[str, str, int | None]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(_NO_MODEL + models, encoding="utf-8")
+    tables: dict[str, type[Table]] = {"borrowed": _Borrowed} if "borrowed" in models else {}
+    with pytest.raises(ConfigError, match=r"recipe\.yaml") as caught:
+        load_recipe(str(path), (), tables, tasks=_TASKS)
+    problems = [(problem.where, problem.what, problem.line) for problem in caught.value.problems]
+    assert problems == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        pytest.param(_TEACHER, ["teacher"], id="teacher"),
+        pytest.param(_STUDENT + _TEACHER, ["teacher", "student"], id="student"),
+        pytest.param(_MODEL, ["model"], id="model"),
+        pytest.param("teacher:\n" + _MODEL, ["model"], id="empty table"),
+        pytest.param("borrowed: {source: there}\n", ["borrowed"], id="of a package"),
+    ],
+)
+def test_models_come_in_the_order_in_which_they_are_made(
+    tmp_path: Path, text: str, models: list[str]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(_NO_MODEL + text, encoding="utf-8")
+    tables: dict[str, type[Table]] = {"borrowed": _Borrowed} if "borrowed" in text else {}
+    assert list(load_recipe(str(path), (), tables, tasks=_TASKS).refinements) == models

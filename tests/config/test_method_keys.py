@@ -12,7 +12,6 @@ from edgetl.config.load import load_recipe
 from edgetl.config.method_keys import MethodKeys, every_table
 from edgetl.config.table import Table
 from edgetl.errors import ConfigError
-from edgetl.types import Task
 
 _RECIPE = """\
 name: parts
@@ -61,23 +60,25 @@ class _Maps(Table):
 
 @dataclass(frozen=True)
 class _Method:
-    tasks: tuple[Task, ...]
+    tasks: tuple[str, ...] | None
     options: type[Table]
 
 
+_TASKS = ("classification", "detection")
 _METHODS = {
-    "plain": _Method(tuple(Task), _Plain),
-    "slow-start": _Method((Task.CLASSIFICATION,), _Slow),
-    "slower-start": _Method((Task.CLASSIFICATION,), _Slow),
-    "with-maps": _Method((Task.DETECTION,), _Maps),
+    "plain": _Method(None, _Plain),
+    "slow-start": _Method(("classification",), _Slow),
+    "slower-start": _Method(("classification",), _Slow),
+    "with-maps": _Method(("detection",), _Maps),
 }
 _KEYS = MethodKeys(
     key="way",
     noun="way",
     names=lambda: tuple(_METHODS),
     load=_METHODS.__getitem__,
-    task_table=lambda task: _Labels if task is Task.CLASSIFICATION else _Boxes,
-    default=lambda task: "slow-start" if task is Task.CLASSIFICATION else "plain",
+    tasks=lambda: _TASKS,
+    task_table=lambda task: _Labels if task == "classification" else _Boxes,
+    default=lambda task: "slow-start" if task == "classification" else "plain",
 )
 
 
@@ -86,7 +87,9 @@ def _tune(
 ) -> Table:
     path = tmp_path / "recipe.yaml"
     path.write_text(_RECIPE.format(task=task, key=key), encoding="utf-8")
-    return load_recipe(str(path), (), {"tune": _Tune}, methods={"tune": keys}).tables["tune"]
+    return load_recipe(str(path), (), {"tune": _Tune}, tasks=_TASKS, methods={"tune": keys}).tables[
+        "tune"
+    ]
 
 
 def _problems(tmp_path: Path, key: str, task: str = "classification") -> list[tuple[str, int]]:

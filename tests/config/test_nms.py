@@ -26,7 +26,7 @@ teacher: {family: yolox_nano}
 def _nms(folder: Path, table: str) -> NmsTable | None:
     path = folder / "recipe.yaml"
     path.write_text(f"{_RECIPE}nms: {table}\n", encoding="utf-8")
-    return load_recipe(str(path), (), {}).recipe.nms
+    return load_recipe(str(path), (), {}, tasks=["detection"]).recipe.nms
 
 
 def test_missing_keys_have_defaults(tmp_path: Path) -> None:

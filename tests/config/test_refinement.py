@@ -32,7 +32,9 @@ class Prune(Table):
 def _load(folder: Path, entries: str) -> LoadedRecipe:
     path = folder / "recipe.yaml"
     path.write_text(_RECIPE + entries, encoding="utf-8")
-    return load_recipe(str(path), (), {}, {"adapt": Adapt, "prune": Prune})
+    return load_recipe(
+        str(path), (), {}, {"adapt": Adapt, "prune": Prune}, tasks=["classification"]
+    )
 
 
 def test_entries_keep_their_order_and_get_defaults(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgetl.exporters import EXPORTERS
-from edgetl.runtime import engines
+from edgetl.runtime import Predictor, engines
+from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.engines import TensorInfo, open_session
 from edgetl.runtime.engines._arrays import decoder, encoder
 from edgetl.runtime.errors import BundleError, ContractError, EngineError
+from edgetl.runtime.inputs import ImageInput
+from edgetl.runtime.model_files import ModelFile
+from edgetl.runtime.preprocess import Preprocess
 
 _SHAPE = (1, 32, 32, 3)
 _Quantization = tuple[float, int]
@@ -68,10 +73,10 @@ def test_input_and_output_are_what_the_file_says(model: tuple[str, Path]) -> Non
 def test_raw_pixels_give_the_known_answer(model: tuple[str, Path]) -> None:
     pixels = np.zeros(_SHAPE, np.uint8)
     pixels[:, :16] = (200, 100, 255)
-    found = open_session(*model, threads=1).run({"image": pixels})
-    assert set(found) == {"logits"}
-    assert found["logits"].dtype == np.float32
-    assert found["logits"] == pytest.approx(np.array([[100.0, 50.0, 127.5]]), abs=1e-4)
+    outputs = open_session(*model, threads=1).run({"image": pixels})
+    assert set(outputs) == {"logits"}
+    assert outputs["logits"].dtype == np.float32
+    assert outputs["logits"] == pytest.approx(np.array([[100.0, 50.0, 127.5]]), abs=1e-4)
 
 
 def test_an_answer_stays_as_it_was_when_the_next_is_asked(model: tuple[str, Path]) -> None:
@@ -79,6 +84,30 @@ def test_an_answer_stays_as_it_was_when_the_next_is_asked(model: tuple[str, Path
     first = session.run({"image": np.full(_SHAPE, 10, np.uint8)})["logits"]
     session.run({"image": np.full(_SHAPE, 99, np.uint8)})
     assert first == pytest.approx(np.full((1, 3), 10.0), abs=1e-4)
+
+
+def test_two_threads_on_one_predictor_get_the_outputs_of_their_own_frames(
+    model: tuple[str, Path],
+) -> None:
+    name, file = model
+    contract = Contract(
+        task="classification",
+        labels=("red", "green", "blue"),
+        format=name,
+        files=(ModelFile(file.name, None, None),),
+        precision="fp32",
+        inputs=(ImageInput("image", "image", Preprocess(32, 32, "stretch", "bilinear", 0)),),
+        outputs=(OutputSpec("logits", "logits", (1, 3), "logits"),),
+    )
+    predictor = Predictor(file.parent, contract, open_session(name, file, threads=1))
+    frames = np.empty((5000, *_SHAPE[1:]), np.uint8)
+    frames[:] = (np.arange(5000) % 256)[:, None, None, None]
+    # One thread gets the frames in the reverse order, so that neighbours in time differ.
+    orders = (frames, frames[::-1])
+    with ThreadPoolExecutor(2) as pool:
+        outputs = list(pool.map(lambda each: predictor.run({"image": each})["logits"], orders))
+    for given, logits in zip(orders, outputs, strict=True):
+        assert np.abs(logits - given[:, 0, 0, :1]).max() < 1e-3
 
 
 def test_more_threads_give_the_same_answer(model: tuple[str, Path]) -> None:
@@ -170,9 +199,9 @@ def test_uint8_tflite_takes_pixels_as_they_are(tmp_path: Path) -> None:
     scale = (1 / 128, 128)
     file = _write_tflite(tmp_path, _SHAPE, given=("UINT8", scale), answer=scale)
     pixels = np.full(_SHAPE, (192, 0, 255), np.uint8)
-    found = open_session("tflite", file, threads=1).run({"image": pixels})
+    outputs = open_session("tflite", file, threads=1).run({"image": pixels})
     # Each pixel less 128, divided by 128.
-    assert found["logits"].tolist() == [[0.5, -1.0, 0.9921875]]
+    assert outputs["logits"].tolist() == [[0.5, -1.0, 0.9921875]]
 
 
 def test_tflite_without_signature_goes_by_tensor_names(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images,
 from edgetl.evaluation import Evaluation, Predictions
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.tasks import TASKS
-from edgetl.types import Split, Task
+from edgetl.types import Precision, Split
 
 SIZE = 32
 COUNT = 8
@@ -30,7 +30,7 @@ def boxes() -> NDArray[np.float32]:
     return np.concatenate([corners, corners + 12.0], axis=1).astype(np.float32)
 
 
-def make_dataset(folder: Path, task: Task) -> Dataset:
+def make_dataset(folder: Path, task: str) -> Dataset:
     """Return eight test images with a class, or with one object each."""
     images = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
     with (folder / IMAGES_FILE).open("wb") as file:
@@ -40,10 +40,10 @@ def make_dataset(folder: Path, task: Task) -> Dataset:
         Truth(box[None], np.array([label]), np.zeros(1, bool))
         for box, label in zip(boxes(), LABELS, strict=True)
     ]
-    detection = task is Task.DETECTION
+    detection = task == "detection"
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=CLASSES,
         preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
         items={Split.TRAIN: [], Split.VAL: [], TEST: items},
@@ -86,26 +86,26 @@ GUESSES: Mapping[str, Mapping[str, Callable[[], Outputs]]] = {
 
 
 @pytest.fixture(params=TASKS.names())
-def task(request: pytest.FixtureRequest) -> Task:
-    return Task(request.param)
+def task(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def evaluation(task: Task) -> Evaluation:
-    return TASKS.load(task.value).evaluation
+def evaluation(task: str) -> Evaluation:
+    return TASKS.load(task).evaluation
 
 
 @pytest.fixture
-def dataset(tmp_path: Path, task: Task) -> Dataset:
+def dataset(tmp_path: Path, task: str) -> Dataset:
     return make_dataset(tmp_path, task)
 
 
 @pytest.fixture
-def perfect(evaluation: Evaluation, dataset: Dataset, task: Task) -> Predictions:
+def perfect(evaluation: Evaluation, dataset: Dataset, task: str) -> Predictions:
     return evaluation.collect(PERFECT[task](), dataset, TEST, 0, None)
 
 
-def mixed(task: Task) -> Outputs:
+def mixed(task: str) -> Outputs:
     """Return outputs that are right on some images."""
     right, wrong = PERFECT[task](), next(iter(GUESSES[task].values()))()
     return {
@@ -114,8 +114,20 @@ def mixed(task: Task) -> Outputs:
     }
 
 
-def test_outputs_are_named(evaluation: Evaluation, task: Task) -> None:
+def test_outputs_are_named(evaluation: Evaluation, task: str) -> None:
     assert tuple(PERFECT[task]()) == evaluation.outputs
+
+
+def test_models_are_given_the_samples_of_the_rows_asked_for(
+    evaluation: Evaluation, dataset: Dataset
+) -> None:
+    whole = evaluation.inputs(dataset, TEST, slice(None))
+    part = evaluation.inputs(dataset, TEST, slice(2, 5))
+
+    assert {len(values) for values in whole.values()} == {COUNT}
+    assert list(part) == list(whole)
+    for name, values in whole.items():
+        assert np.array_equal(part[name], values[2:5])
 
 
 def test_images_with_a_class_or_a_box_show_something(
@@ -140,7 +152,7 @@ def test_perfect_answers_score_one(
 
 
 def test_answers_that_say_nothing_of_the_images_are_told(
-    evaluation: Evaluation, dataset: Dataset, task: Task
+    evaluation: Evaluation, dataset: Dataset, task: str
 ) -> None:
     for outputs in GUESSES[task].values():
         guess = evaluation.collect(outputs(), dataset, TEST, 0, None)
@@ -148,7 +160,7 @@ def test_answers_that_say_nothing_of_the_images_are_told(
         assert evaluation.value(guess, dataset, TEST) < 0.9
 
 
-def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
+def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task: str) -> None:
     predictions = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
     facts = evaluation.score(predictions, dataset, TEST)
@@ -159,7 +171,7 @@ def test_interval_holds_the_value(evaluation: Evaluation, dataset: Dataset, task
 
 
 def test_answers_do_not_differ_from_themselves(
-    evaluation: Evaluation, dataset: Dataset, task: Task
+    evaluation: Evaluation, dataset: Dataset, task: str
 ) -> None:
     predictions = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
@@ -170,7 +182,7 @@ def test_answers_do_not_differ_from_themselves(
 
 
 def test_difference_is_that_of_the_values_in_points(
-    evaluation: Evaluation, dataset: Dataset, task: Task, perfect: Predictions
+    evaluation: Evaluation, dataset: Dataset, task: str, perfect: Predictions
 ) -> None:
     worse = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
@@ -183,7 +195,7 @@ def test_difference_is_that_of_the_values_in_points(
 
 @pytest.mark.parametrize("size", [1, 3, COUNT])
 def test_answers_of_parts_join_to_those_of_all(
-    evaluation: Evaluation, dataset: Dataset, task: Task, size: int
+    evaluation: Evaluation, dataset: Dataset, task: str, size: int
 ) -> None:
     outputs = mixed(task)
 
@@ -205,7 +217,7 @@ def test_answers_of_parts_join_to_those_of_all(
         assert joined[name].dtype == values.dtype
 
 
-def test_outputs_agree_with_themselves(evaluation: Evaluation, task: Task) -> None:
+def test_outputs_agree_with_themselves(evaluation: Evaluation, task: str) -> None:
     outputs = PERFECT[task]()
 
     facts = evaluation.compare(outputs, outputs)
@@ -213,7 +225,16 @@ def test_outputs_agree_with_themselves(evaluation: Evaluation, task: Task) -> No
     assert (facts.max_error, facts.snr_db, facts.agreement) == (0.0, 200.0, 1.0)
 
 
-def test_other_answers_are_seen_as_others(evaluation: Evaluation, task: Task) -> None:
+def test_parity_is_asked_of_every_precision_and_no_more_of_a_coarser_one(
+    evaluation: Evaluation,
+) -> None:
+    assert set(evaluation.lowest_snr_db) == set(Precision)
+    from_fine_to_coarse = (Precision.FP32, Precision.FP16, Precision.W8A16, Precision.INT8)
+    lowest = [evaluation.lowest_snr_db[precision] for precision in from_fine_to_coarse]
+    assert lowest == sorted(lowest, reverse=True)
+
+
+def test_other_answers_are_seen_as_others(evaluation: Evaluation, task: str) -> None:
     facts = evaluation.compare(PERFECT[task](), mixed(task))
 
     assert facts.max_error > 0.5
@@ -234,18 +255,18 @@ def test_classes_are_told_in_their_order(
 
 
 def test_rule_is_given_where_the_runtime_needs_one(
-    evaluation: Evaluation, dataset: Dataset, perfect: Predictions, task: Task
+    evaluation: Evaluation, dataset: Dataset, perfect: Predictions, task: str
 ) -> None:
     nms = evaluation.nms(dataset)
 
-    assert (nms is not None) == (task is Task.DETECTION)
+    assert (nms is not None) == (task == "detection")
     assert (evaluation.with_selected_threshold(nms, perfect, dataset, TEST) is None) == (
         nms is None
     )
     assert evaluation.truncated(dataset, TEST, nms) is None
 
 
-def test_wrong_answers_are_shown(evaluation: Evaluation, dataset: Dataset, task: Task) -> None:
+def test_wrong_answers_are_shown(evaluation: Evaluation, dataset: Dataset, task: str) -> None:
     predictions = evaluation.collect(mixed(task), dataset, TEST, 0, None)
 
     picture = evaluation.worst_errors(predictions, dataset, TEST, None)

@@ -13,14 +13,14 @@ from edgetl.runtime.golden import STORED_STEP
 from edgetl.runtime.inputs import TokensInput
 from edgetl.runtime.model_files import ModelFile
 from edgetl.runtime.tasks import Task
-from edgetl.types import Task as TaskName
+from edgetl.tasks import TASKS
 
 NAMES = tasks.names()
 FUNCTIONS = [name for name in vars(Task) if not name.startswith("_")]
 
 
 def test_every_task_of_a_recipe_has_a_file_on_the_device() -> None:
-    assert {each.value for each in TaskName} <= set(NAMES)
+    assert set(TASKS.names()) <= set(NAMES)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from edgetl.config.limits import LIMITS
+from edgetl.config.method_keys import supports
 from edgetl.tasks import TASKS, TaskPlugin
 from edgetl.train.distillation import METHODS
 from edgetl.train.strategies import STRATEGIES
-from edgetl.types import Task
 
 
 @pytest.fixture(params=TASKS.names())
@@ -24,8 +24,8 @@ def task(name: str) -> TaskPlugin:
     return TASKS.load(name)
 
 
-def test_every_name_of_a_task_has_a_folder() -> None:
-    assert set(TASKS.names()) == {each.value for each in Task}
+def test_data_of_a_task_are_called_by_its_name(name: str, task: TaskPlugin) -> None:
+    assert task.data.task == name
 
 
 def test_tasks_are_planned_without_a_framework() -> None:
@@ -60,5 +60,5 @@ def test_every_limit_of_accuracy_belongs_to_one_task() -> None:
 
 
 def test_default_methods_support_the_task(name: str, task: TaskPlugin) -> None:
-    assert name in STRATEGIES.load(task.training.strategy).tasks
-    assert name in METHODS.load(task.training.method).tasks
+    assert supports(STRATEGIES.load(task.training.strategy), name)
+    assert supports(METHODS.load(task.training.method), name)

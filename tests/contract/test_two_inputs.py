@@ -32,7 +32,6 @@ from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.tasks.classification import ClassPrediction
 from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.stages._deployed import outputs_of
-from edgetl.stages.verify import _LOWEST_SNR_DB
 from edgetl.tasks import TASKS
 from edgetl.types import Precision
 
@@ -152,8 +151,9 @@ def test_ladder_from_torch_to_the_file_holds(
     outputs = predictor.run(samples)
 
     assert {info.dtype for info in predictor.session.inputs} == {"int32"}
-    step = TASKS.load("classification").evaluation.compare(expected, outputs)
-    assert step.snr_db >= _LOWEST_SNR_DB[precision]
+    evaluation = TASKS.load("classification").evaluation
+    step = evaluation.compare(expected, outputs)
+    assert step.snr_db >= evaluation.lowest_snr_db[precision]
     if precision is Precision.FP32:
         np.testing.assert_allclose(outputs["logits"], expected["logits"], atol=1e-5)
 

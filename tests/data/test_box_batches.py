@@ -19,7 +19,7 @@ from edgetl.data.box_batches import (
 from edgetl.data.boxes_augment import VARIATIONS, Variation
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.runtime.preprocess import Preprocess, fit_image
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 SIZE = 64
 MOSAIC = replace(VARIATIONS["strong"], mosaic=1.0, mixup=0.5)
@@ -50,7 +50,7 @@ def dataset(tmp_path: Path) -> Make:
         items = [Item(f"{row}.png", 0, f"{row:064x}") for row in range(len(images))]
         write_index(
             tmp_path,
-            task=Task.DETECTION,
+            task="detection",
             classes=("a", "b", "c"),
             preprocess=preprocess,
             items={Split.TRAIN: items, Split.VAL: [], Split.TEST: []},

@@ -12,7 +12,7 @@ from edgetl.data.box_batches import BoxBatch, BoxBatches
 from edgetl.data.boxes_augment import VARIATIONS, Variation
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.runtime.preprocess import Preprocess, fit_image, place
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 HEIGHT, WIDTH = 80, 120
 CORNERS = (30.0, 16.0, 78.0, 56.0)
@@ -33,7 +33,7 @@ def dataset(folder: Path, preprocess: Preprocess) -> Dataset:
     truths = [Truth(box, np.array([0]), np.zeros(1, bool)) for _ in range(8)]
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=("part",),
         preprocess=preprocess,
         items={

@@ -52,5 +52,5 @@ def test_choice_is_distinct_seeded_and_grows_by_appending(
 
 
 def test_more_images_than_there_are_is_refused_with_both_numbers() -> None:
-    with pytest.raises(DataError, match=r"'some' wants 63 images of the train split, which has 62"):
+    with pytest.raises(DataError, match=r"'some' needs 63 images of the train split, which has 62"):
         sample_calibration(LABELS, calibration(63))

@@ -43,6 +43,19 @@ def test_exclude_pattern_without_a_match_is_refused(tree: Write) -> None:
         open_container(tree(FILES), exclude=("*.jpeg",))
 
 
+@pytest.mark.parametrize("table", ["data", "evaluation", "unlabelled"])
+@pytest.mark.parametrize("kind", ["tree", "packed"])
+def test_exclude_pattern_without_a_match_names_its_table(
+    kind: str, table: str, request: pytest.FixtureRequest
+) -> None:
+    write: Write = request.getfixturevalue(kind)
+    with pytest.raises(DataError, match=rf"^`{table}\.exclude` pattern '\*\.jpeg' ") as caught:
+        open_container(write(FILES), exclude=("*.jpeg",), table=table)
+    assert caught.value.remedy == (
+        f"patterns are relative to `{table}.path`, for example 'train/ants/0013.jpg'"
+    )
+
+
 def test_missing_path_is_refused_with_the_recipe_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone' does not exist\n  set `data: \{path: "):
         open_container(tmp_path / "gone")
@@ -110,14 +123,66 @@ def test_deleted_file_is_unreadable_and_still_part_of_the_digest(tree: Write) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["../out.jpg", "/etc/out.jpg", "a/../../out.jpg", "a\\out.jpg", "C:/out.jpg", "a//b.jpg"],
-)
+    [
+        "../out.jpg", "/etc/out.jpg", "a/../../out.jpg", "C:/out.jpg", "a//b.jpg",
+        "..\\out.jpg", "a\\..\\..\\out.jpg", "C:\\out.jpg", "\\\\server\\out.jpg",
+    ],
+)  # fmt: skip
 def test_zip_with_a_path_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "tricky.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo(name), b"x")
     with pytest.raises(DataError, match=r"which leads outside"):
         open_container(path)
+
+
+def test_zip_with_backslashes_or_a_leading_point_is_read_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "windows.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("./", b"")
+        for name in ("a\\", "a\\1.jpg", "./a/b/2.jpg", ".\\c\\"):
+            archive.writestr(zipfile.ZipInfo(name), b"" if name.endswith("\\") else name.encode())
+
+    container = open_container(path)
+
+    assert container.files == ("a/1.jpg", "a/b/2.jpg")
+    assert container.folders == ("a", "a/b", "c")
+    assert container.read("a/1.jpg") == b"a\\1.jpg"
+    assert container.read("a/b/2.jpg") == b"./a/b/2.jpg"
+    container.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["猫/照片1.jpg", "狗/照片2.jpg"], "gbk"),
+        (["猫/a.jpg", "朱镕基/b.jpg"], "gbk"),  # the second character is not in GB 2312
+        (["Käfer/a.jpg", "Ameise/b.jpg"], "utf-8"),
+        (["Käfer/a.jpg", "Grüße/Größe.jpg"], "cp437"),
+        (["é/a.jpg", "ñandú/b.jpg"], "cp437"),
+    ],
+    ids=["gbk", "gbk with a rare character", "utf-8", "german", "spanish"],
+)
+def test_names_of_a_zip_are_decoded_as_they_were_written(
+    tmp_path: Path, names: list[str], encoding: str
+) -> None:
+    path = tmp_path / "foreign.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for position, name in enumerate(names):
+            # Written as ASCII of the same length, so that no mark of UTF-8 is set.
+            raw = name.encode(encoding)
+            archive.writestr(f"{position}" * len(raw), name.encode())
+    content = path.read_bytes()
+    for position, name in enumerate(names):
+        raw = name.encode(encoding)
+        content = content.replace(f"{position}".encode() * len(raw), raw)
+    path.write_bytes(content)
+
+    container = open_container(path)
+
+    assert container.files == tuple(sorted(names))
+    assert [container.read(name).decode() for name in names] == names
+    container.close()
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -130,14 +195,16 @@ def test_zip_with_two_files_of_one_name_is_refused(tmp_path: Path) -> None:
         open_container(path)
 
 
-def test_encrypted_zip_is_refused(packed: Write) -> None:
+@pytest.mark.parametrize("table", ["data", "evaluation", "unlabelled"])
+def test_encrypted_zip_is_refused_with_the_line_of_its_table(packed: Write, table: str) -> None:
     path = packed({"a/1.jpg": b"x"})
     content = bytearray(path.read_bytes())
     entry = content.index(b"PK\x01\x02")
     content[entry + 8] |= 1  # the encryption flag in the central directory
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"is protected with a password \('a/1\.jpg'\)"):
-        open_container(path)
+    with pytest.raises(DataError, match=r"is protected with a password \('a/1\.jpg'\)") as caught:
+        open_container(path, table=table)
+    assert caught.value.remedy == f"unpack it and set `{table}: {{path: ...}}` to the folder"
 
 
 def test_damaged_entry_of_a_zip_is_unreadable(packed: Write) -> None:

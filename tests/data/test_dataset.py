@@ -23,7 +23,7 @@ from edgetl.data.dataset import (
 from edgetl.data.findings import DroppedItem
 from edgetl.hashing import digest_folder
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 ITEMS = {
     Split.TRAIN: [Item("t/0", 1, "a0"), Item("t/1", 0, "a1")],
@@ -40,7 +40,7 @@ def write(folder: Path, *, num_images: int = 5) -> Path:
         write_images(file, images, (num_images, 4, 4, 3))
     write_index(
         folder,
-        task=Task.CLASSIFICATION,
+        task="classification",
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=ITEMS,
@@ -86,7 +86,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     write(tmp_path, num_images=4)
-    with pytest.raises(ValueError, match=r"lists 5 images, images\.npy holds 4"):
+    with pytest.raises(ValueError, match=r"lists 5 images, images\.npy has 4"):
         Dataset.open(tmp_path)
 
 
@@ -119,7 +119,7 @@ def write_boxes(folder: Path) -> Path:
     write(folder)
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=ITEMS,
@@ -132,7 +132,7 @@ def write_boxes(folder: Path) -> Path:
 
 def test_detection_dataset_gives_boxes_and_image_sizes_back(tmp_path: Path) -> None:
     dataset = Dataset.open(write_boxes(tmp_path))
-    assert dataset.task is Task.DETECTION
+    assert dataset.task == "detection"
     first, second = dataset.truths(Split.TRAIN)
     assert first.boxes.tolist() == [[0, 1, 2, 3.5], [4, 5, 6, 7]]
     assert first.boxes.dtype == np.float32
@@ -147,9 +147,9 @@ def test_detection_dataset_gives_boxes_and_image_sizes_back(tmp_path: Path) -> N
 
 def test_classification_dataset_has_no_boxes(tmp_path: Path) -> None:
     dataset = Dataset.open(write(tmp_path))
-    assert dataset.task is Task.CLASSIFICATION
+    assert dataset.task == "classification"
     with pytest.raises(
-        ValueError, match="a dataset for classification with role data holds no boxes"
+        ValueError, match="a dataset for classification with role data has no boxes"
     ):
         dataset.truths(Split.TRAIN)
     # Nothing else was said, so the images had the size of the input.
@@ -165,7 +165,7 @@ def test_writing_boxes_again_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_boxes_that_do_not_fit_the_items_are_refused(tmp_path: Path) -> None:
     few = TRUTHS | {Split.VAL: []}
     given: dict[str, Any] = {
-        "task": Task.DETECTION,
+        "task": "detection",
         "classes": ("gear",),
         "preprocess": PREPROCESS,
         "items": ITEMS,
@@ -183,7 +183,7 @@ def test_annotations_of_other_images_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "b", num_images=3)
     write_index(
         tmp_path / "b",
-        task=Task.DETECTION,
+        task="detection",
         classes=("gear", "nut"),
         preprocess=PREPROCESS,
         items=few,

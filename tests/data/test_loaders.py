@@ -10,7 +10,7 @@ from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, write_images, write_
 from edgetl.data.levels import Level
 from edgetl.data.loaders import Batch, TrainBatches, eval_batches
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 NUM_TRAIN, NUM_VAL = 21, 5
 
@@ -24,7 +24,7 @@ def dataset(tmp_path: Path) -> Dataset:
     items = [Item(f"{k}.png", k % 3, f"{k}") for k in range(len(images))]
     write_index(
         tmp_path,
-        task=Task.CLASSIFICATION,
+        task="classification",
         classes=("a", "b", "c"),
         preprocess=Preprocess(32, 32, "stretch", "area", 0),
         items={Split.TRAIN: items[:NUM_TRAIN], Split.VAL: items[NUM_TRAIN:], Split.TEST: []},

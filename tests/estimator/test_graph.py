@@ -255,10 +255,13 @@ def test_unknown_operations_are_counted_by_name() -> None:
         ("notes.txt", b"x", "is not a model file; it must end with .onnx, .xml, .tflite"),
         ("torn.onnx", b"\x08\x01torn", "cannot be read as ONNX"),
         ("torn.tflite", b"torn torn torn", "cannot be read as TFLite: its identifier is missing"),
+        ("cut.onnx", b"\x08\x01torn", "it begins like a model and is cut short .*\n  copy or"),
+        ("cut.tflite", b" \0\0\0TFL3", "it begins like a model and is cut short .*\n  copy or"),
+        ("page.xml", b"<!DOCTYPE html>", "is a web page, not the file itself\n  download"),
         ("torn.xml", b"<net", "cannot be read as OpenVINO"),
         ("text.xml", b"hello\n", "is supported and the model is correct.\n  name a model file or"),
     ],
-    ids=["ending", "onnx", "tflite", "openvino", "text"],
+    ids=["ending", "onnx", "tflite", "cut onnx", "cut tflite", "page", "openvino", "text"],
 )
 def test_file_that_is_not_a_model_is_refused_in_one_paragraph(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes, message: str

@@ -42,7 +42,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]
         requests.append((device.address, engine, list(files)))
         return COUNTED
 
-    monkeypatch.setattr(instructions, "count_instructions", count)
+    monkeypatch.setattr(EmulatedDevice, "count_instructions", count)
     return requests
 
 

@@ -62,6 +62,19 @@ def test_emulated_device_is_refused_before_anything_is_made(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_more_threads_than_cores_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    cores = open_device("local").describe()["cores"]
+    with pytest.raises(
+        UsageError,
+        match=rf"device 'local' has {cores} usable core\(s\), too few for 4096 threads\n"
+        f"  time with fewer: --threads {cores}$",
+    ):
+        profile_device(
+            open_device("local"), [_PAIR], threads=4096, work=tmp_path, log=lambda _: None
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_networks_of_the_suite_differ_and_run() -> None:
     import torch
 

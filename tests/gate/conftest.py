@@ -26,7 +26,7 @@ from edgetl.runtime.inputs import ImageInput
 from edgetl.runtime.model_files import describe_files
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Facts, Split, Task
+from edgetl.types import Facts, Split
 
 SIZE = 32
 CLASSES = ("red", "green", "blue")
@@ -173,7 +173,7 @@ class QuantizationBackend:
         ]
         write_index(
             out,
-            task=Task.CLASSIFICATION,
+            task="classification",
             classes=CLASSES,
             preprocess=PREPROCESS,
             items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},

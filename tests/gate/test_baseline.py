@@ -91,20 +91,47 @@ def test_baseline_of_another_model_and_target_is_refused(bundle: Bundle, file: P
     ) as error:
         read_baseline(file, bundle)
     assert "target: is 'rpi4', but the bundle's is 'board'" in error.value.message
-    assert error.value.remedy.startswith("give the baseline of this model, or write it anew: ")
+    assert error.value.remedy.startswith("give the baseline of this model, or write it again: ")
 
 
-def _command(file: Path, bundle: Bundle) -> str:
-    return f"write it anew: edgetl baseline update {bundle.folder} --out {file}"
+def _restored(file: Path) -> str:
+    return (
+        f"restore it, for example with: git checkout -- {file}; written from this bundle, it would "
+        "hide what has become worse"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(
+            '{\n<<<<<<< HEAD\n  "version": 1\n=======\n  "version": 2\n>>>>>>> main\n}\n',
+            r"has conflicts of a merge that are not resolved\n  take the file of one side: git "
+            r"checkout --ours \S+/baseline\.json, or git checkout --theirs \S+/baseline\.json$",
+            id="conflict",
+        ),
+        pytest.param(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            r"is a Git LFS pointer, not the file itself\n  run `git lfs pull`",
+            id="lfs pointer",
+        ),
+    ],
+)
+def test_file_that_git_has_not_completed_is_refused_with_its_command(
+    bundle: Bundle, file: Path, content: str, message: str
+) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=rf"baseline\.json: {message}"):
+        read_baseline(file, bundle)
 
 
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        pytest.param("[]", ["is no baseline", "input should be an object"], id="a list"),
+        pytest.param("[]", ["is not a baseline", "input should be an object"], id="a list"),
         pytest.param(
             None,
-            ["is no baseline", "target: input should be a valid string", "", "", "and "],
+            ["is not a baseline", "target: input should be a valid string", "", "", "and "],
             id="a manifest",
         ),
     ],
@@ -113,23 +140,21 @@ def test_file_that_is_no_baseline_is_refused_in_five_lines_at_most(
     bundle: Bundle, file: Path, text: str | None, lines: list[str]
 ) -> None:
     file.write_text(text or (bundle.folder / "manifest.json").read_text())
-    with pytest.raises(ConfigError, match="is no baseline\n") as error:
+    with pytest.raises(ConfigError, match="is not a baseline\n") as error:
         read_baseline(file, bundle)
     said = error.value.message.splitlines()
     assert len(said) == len(lines)
     for line, start in zip(said, lines, strict=True):
         assert line.startswith(f"{file}: {start}")
     # Nothing is advised that would write over what the file is.
-    assert error.value.remedy == (
-        f"give a file that this wrote: edgetl baseline update {bundle.folder}"
-    )
+    assert error.value.remedy == (f"give a file written by: edgetl baseline update {bundle.folder}")
 
 
 def test_torn_baseline_is_refused(bundle: Bundle, file: Path) -> None:
     file.write_text(file.read_text()[:100])
     with pytest.raises(ConfigError, match=r"baseline\.json: invalid json: eof while") as error:
         read_baseline(file, bundle)
-    assert error.value.remedy == _command(file, bundle)
+    assert error.value.remedy == _restored(file)
 
 
 def _edit(file: Path, place: str, value: object) -> None:
@@ -170,7 +195,7 @@ def _edit(file: Path, place: str, value: object) -> None:
         (
             "accuracy.predictions",
             {},
-            "accuracy.predictions: holds nothing; the predictions of this model are",
+            "accuracy.predictions: has nothing; the predictions of this model are",
         ),
         ("version", 2, "version: input should be 1"),
     ],
@@ -185,7 +210,7 @@ def test_edited_baseline_is_refused(
         baseline_predictions(
             read_baseline(file, bundle), bundle, find_images(bundle, backend.store), file
         )
-    assert error.value.remedy == _command(file, bundle)
+    assert error.value.remedy == _restored(file)
 
 
 def test_answers_without_the_images_that_they_belong_to_are_refused(
@@ -194,7 +219,7 @@ def test_answers_without_the_images_that_they_belong_to_are_refused(
     data = json.loads(file.read_text())
     data["accuracy"]["split"] = None
     file.write_text(json.dumps(data))
-    with pytest.raises(ConfigError, match="accuracy: split and answers belong together"):
+    with pytest.raises(ConfigError, match="accuracy: split and predictions belong together"):
         read_baseline(file, bundle)
 
 
@@ -207,6 +232,6 @@ def test_baseline_of_other_test_images_is_refused(backend: Any, bundle: Bundle, 
     ) as error:
         baseline_predictions(read_baseline(file, bundle), bundle, other, file)
     assert error.value.remedy == (
-        "check with the old test images, or say that the new ones are meant: "
+        "check with the old test images, or update the baseline to the new ones: "
         f"edgetl baseline update {bundle.folder} --out {file}"
     )

@@ -109,13 +109,15 @@ def test_emulated_answers_can_pass_and_emulated_times_never(backend: Any, board:
 
 
 def test_emulated_device_is_refused_where_measured_figures_are_required(board: Board) -> None:
-    with pytest.raises(UsageError, match="is emulated, but --require measured wants") as error:
+    with pytest.raises(UsageError, match="is emulated, but --require measured needs") as error:
         reach(board(), "emulated:cortex-a72", Required.MEASURED)
-    assert error.value.remedy.endswith("accept its answers: --require emulated")
+    assert error.value.remedy.endswith("accept emulation with --require emulated")
 
 
 def test_target_without_device_cannot_be_checked(board: Board) -> None:
-    with pytest.raises(DeviceError, match=r"board\.yaml names no device, and --device gives none"):
+    with pytest.raises(
+        DeviceError, match=r"board\.yaml names no device, and neither does --device"
+    ):
         reach(board(device=None), None, Required.MEASURED)
 
 
@@ -131,7 +133,7 @@ def test_bundle_of_another_target_is_refused(backend: Any) -> None:
 
 
 def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"is no bundle: it has no manifest\.json"):
+    with pytest.raises(BundleError, match=r"is not a bundle: it has no manifest\.json"):
         open_bundle(tmp_path, "board")
 
 
@@ -158,7 +160,7 @@ def test_gpu_that_is_not_there_is_the_fault_of_the_device(backend: Any) -> None:
     with pytest.raises(
         DeviceError,
         match=r"exited with 1: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' "
-        r"asks for; it has .* \| put onnxruntime-gpu in the place of onnxruntime",
+        r"needs; it has .* \| replace onnxruntime by onnxruntime-gpu",
     ) as caught:
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=0.01, dataset=None)
     assert caught.value.exit_code == 7
@@ -171,9 +173,7 @@ def test_times_of_another_edgetl_are_refused(backend: Any) -> None:
     older = re.sub(r"^SCHEMA = \d+$", "SCHEMA = 0", text, flags=re.MULTILINE)
     assert older != text
     code.write_text(older)
-    with pytest.raises(
-        UsageError, match="times in another way: latency has schema 0, not"
-    ) as error:
+    with pytest.raises(UsageError, match="times differently: latency has schema 0, not") as error:
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=0.01, dataset=None)
     assert error.value.remedy == "make the bundle again with this edgetl: edgetl run RECIPE"
 
@@ -191,7 +191,7 @@ def test_times_of_another_edgetl_are_refused(backend: Any) -> None:
         (
             {"interfered": True, "runs": _RUNS, "p95_ms": 9.0},
             "unverified",
-            "9 > 8 ms, but the timing was disturbed: run again when the device is quiet",
+            "9 > 8 ms, but the timing was disturbed: run again when the device is idle",
             _DISTURBED,
         ),
         (
@@ -307,8 +307,8 @@ def test_accuracy_of_the_manifest_is_told_where_measured_figures_are_required(
 
     assert warnings(predict=True) == {}
     told = (
-        "from the manifest, not from this device, which answers the test images if the recipe is "
-        "checked"
+        "from the manifest, not from this device; check the recipe to let the device predict the "
+        "test images"
     )
     assert warnings(predict=False) == (
         dict.fromkeys(("accuracy", "accuracy drop", "accuracy against baseline"), told)
@@ -371,7 +371,7 @@ def test_detector_is_judged_by_its_own_limits(
     no_predictions = detector(no_predictions=True, at_chance="detects nothing")
     assert first(no_predictions, better_than_guessing=False).reason == "detects nothing"
     unknown = detector(score=backend.examples.score(0.5, metric="map", figures={"map50": None}))
-    assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is wanted"
+    assert first(unknown, map50=0.1).reason == "mAP50 is not known; at least 0.1 is required"
 
 
 def test_size_counts_the_files_that_the_manifest_names_as_the_model(backend: Any) -> None:

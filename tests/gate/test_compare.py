@@ -49,7 +49,7 @@ def current(backend: Any) -> Current:
     summary = backend.examples.timing(model_ms=median, engine=_ENGINE, runs=_QUIET)
     measurements = Measurements("local", "measured", (), "", Times(summary, _HOST), None)
     accuracy = Accuracy.of_manifest(bundle)
-    return Current(bundle, accuracy, images.predictions, images, measurements, 1)
+    return Current(bundle, accuracy, images.predictions, images, measurements)
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ def test_large_gain_is_told_as_it_may_be_leaked_data(current: Current, baseline:
     case = _case(current, kept, "accuracy")
     assert case.status is Status.PASSED
     assert case.warning == (
-        "top-1 gained 20.00 pp: if nothing explains it, look for test images among those trained "
-        "on; if something does, update the baseline"
+        "top-1 gained 20.00 pp: if nothing explains it, look for test images in the training "
+        "data; otherwise update the baseline"
     )
 
 
@@ -191,7 +191,7 @@ def test_much_faster_build_is_told(current: Current, baseline: Baseline) -> None
     case = _case(_timed(current, 2.0), baseline, "latency")
     assert (case.status, case.warning) == (
         Status.PASSED,
-        "much faster: if nothing explains it, see that the same model and work were timed",
+        "much faster: if nothing explains it, check that the same model and work were timed",
     )
 
 
@@ -205,7 +205,7 @@ def test_disturbed_time_is_never_red_and_green_if_it_is_fast_enough(
     slow = _case(_timed(current, 20.0, interfered=True, runs=runs), baseline, "latency")
     assert (slow.status, slow.warning, slow.doubtful) == (Status.UNVERIFIED, told, True)
     assert slow.reason.endswith(
-        "; at most 1.1 allowed, but the timing was disturbed: run again when the device is quiet"
+        "; at most 1.1 allowed, but the timing was disturbed: run again when the device is idle"
     )
 
 
@@ -229,7 +229,7 @@ def test_update_of_the_system_hides_no_comparison_and_is_told(
     case = _case(_timed(current, value), kept, "latency")
     assert case.status is (Status.FAILED if value > 11.0 else Status.PASSED)
     assert case.warning == (
-        "not as when the baseline was timed: engine 'onnxruntime 1.31.1', not "
+        "differs from when the baseline was timed: engine 'onnxruntime 1.31.1', not "
         "'onnxruntime 1.20.0', governor None, not 'performance', kernel '6.1', not '5.15'"
     )
     unnamed = baseline.latency.model_copy(update={"engine": None})
@@ -262,7 +262,7 @@ def test_times_that_cannot_be_compared_are_unverified_with_the_reason(
     assert baseline.latency is not None
     latency = baseline.latency.model_copy(update=changes)
     case = _case(current, baseline.model_copy(update={"latency": latency}), "latency")
-    remedy = "time the baseline anew: edgetl baseline update BUNDLE --device ADDRESS"
+    remedy = "time the baseline again: edgetl baseline update BUNDLE --device ADDRESS"
     assert (case.status, case.reason) == (Status.UNVERIFIED, f"{reason}; {remedy}")
 
 
@@ -270,7 +270,7 @@ def test_without_times_in_the_baseline_there_is_nothing_to_compare(
     current: Current, baseline: Baseline
 ) -> None:
     case = _case(current, baseline.model_copy(update={"latency": None}), "latency")
-    assert (case.status, case.reason) == (Status.SKIPPED, "the baseline holds no times")
+    assert (case.status, case.reason) == (Status.SKIPPED, "the baseline has no times")
 
 
 def test_emulated_times_are_not_compared(current: Current, baseline: Baseline) -> None:
@@ -278,7 +278,7 @@ def test_emulated_times_are_not_compared(current: Current, baseline: Baseline) -
     case = _case(dataclasses.replace(current, measurements=measurements), baseline, "latency")
     assert (case.status, case.reason) == (
         Status.SKIPPED,
-        "device 'emulated:cortex-a72' took no times that mean anything",
+        "device 'emulated:cortex-a72' took no valid times",
     )
 
 
@@ -293,12 +293,12 @@ def test_without_answers_accuracy_is_not_compared(current: Current, baseline: Ba
     case = _case(dataclasses.replace(current, images=None, predictions=None), baseline, "accuracy")
     assert case.status is Status.UNVERIFIED
     assert case.reason == (
-        "the answers to the test images are not at hand; check where the store of the run is "
+        "the predictions for the test images are not available; check with the store of the run "
         "(--store)"
     )
     no_predictions = make_baseline(current.bundle, None, None)
     case = _case(current, no_predictions, "accuracy")
     assert (case.status, case.reason) == (
         Status.SKIPPED,
-        "the baseline holds no answers to the test images",
+        "the baseline has no predictions for the test images",
     )

@@ -31,7 +31,7 @@ from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.store.store import Artifact, Request
 from edgetl.tasks import TASKS
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 _SIZE, _CELL = 32, 8
 _CELLS = _SIZE // _CELL
@@ -95,16 +95,16 @@ def _save_model(folder: Path, order: tuple[int, ...], gain: float) -> None:
 
 def _dataset(backend: Any, images: Images, truths: list[Truth]) -> Artifact:
     request = Request("index", 1, {}, {}, {})
-    found: Artifact | None = backend.store.find(request)
-    if found is not None:
-        return found
+    artifact: Artifact | None = backend.store.find(request)
+    if artifact is not None:
+        return artifact
     out, _, _ = backend.store.folders(request)
     with (out / IMAGES_FILE).open("wb") as file:
         write_images(file, images, images.shape)
     items = [Item(f"{i}.png", int(truth.labels[0]), f"{i}") for i, truth in enumerate(truths)]
     write_index(
         out,
-        task=Task.DETECTION,
+        task="detection",
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items={Split.TRAIN: [], Split.VAL: [], Split.TEST: items},

@@ -68,16 +68,16 @@ def check(backend: Any, board: Callable[..., Target], baseline: Path) -> Check:
     """
 
     def run(folder: Path, *, predict: bool = True, **limits: Any) -> tuple[Case, ...]:
-        found = open_bundle(folder, "board")
+        bundle = open_bundle(folder, "board")
         options = CheckOptions(
             target=board(**limits),
             allowed=Allowed(drop_pp=0.5, ratio=_RATIO),
             baseline=baseline,
             seconds=_SECONDS,
-            images=find_images(found, backend.store),
+            images=find_images(bundle, backend.store),
             predict=predict,
         )
-        checked: Checked = check_bundle(found, open_device("local"), options)
+        checked: Checked = check_bundle(bundle, open_device("local"), options)
         json.dumps(checked.as_json(), allow_nan=False)
         return checked.cases
 
@@ -134,7 +134,7 @@ def test_truncated_file_is_damage_and_nothing_else_is_run(good: Path, check: Che
         pytest.param(
             (0, 1, 2), 0.0, r"logits against the recorded outputs: worst \d+, ", id="zeroed"
         ),
-        pytest.param((0, 1, 2), float("nan"), "that are no numbers", id="no numbers"),
+        pytest.param((0, 1, 2), float("nan"), "outputs are not finite", id="no numbers"),
     ],
 )
 def test_model_that_answers_otherwise_fails_its_golden_samples(
@@ -194,7 +194,7 @@ def test_build_with_swapped_channels_fails_every_case_of_accuracy(
     cases = check(backend.bundle("swapped", order=(2, 1, 0)))
     assert _red(cases) == ["accuracy", "accuracy drop", "accuracy against baseline"]
     assert _reason(cases, "accuracy") == (
-        "top-1 0.333 is no better than always answering 'red' (0.333); top-1 0.3333 < 0.8"
+        "top-1 0.333 is no better than always predicting 'red' (0.333); top-1 0.3333 < 0.8"
     )
     assert _reason(cases, "accuracy drop") == "56.67 > 1 pp"
 
@@ -254,7 +254,7 @@ def test_class_that_was_never_verified_fails_the_labels(
     dataclasses.replace(contract, labels=("red", "green", "cyan")).save(good)
     backend.seal(good)
     assert _reason(check(good), "labels") == (
-        "the contract lacks 'blue' and has 'cyan' instead or besides; compared with "
+        "the contract lacks 'blue' and has 'cyan' instead or in addition; compared with "
         "the verification"
     )
 

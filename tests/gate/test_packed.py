@@ -44,13 +44,13 @@ def three() -> Images:
 
 @pytest.fixture
 def sixty(backend: Any) -> Images:
-    found = find_images(open_bundle(backend.bundle(), "board"), backend.store)
-    assert found is not None
-    return found
+    images = find_images(open_bundle(backend.bundle(), "board"), backend.store)
+    assert images is not None
+    return images
 
 
 def _unpack(packed: Packed, images: Images) -> Predictions:
-    return unpack(packed, images, source="b.json", remedy="write it anew")
+    return unpack(packed, images, source="b.json", remedy="write it again")
 
 
 def _changed(name: str, change: Callable[[Any], Any]) -> Packed:
@@ -59,11 +59,11 @@ def _changed(name: str, change: Callable[[Any], Any]) -> Packed:
 
 
 def test_detections_come_back_exactly(three: Images) -> None:
-    found = _unpack(pack(_DETECTIONS), three)
-    assert {name: array.dtype for name, array in found.items()} == {
+    predictions = _unpack(pack(_DETECTIONS), three)
+    assert {name: array.dtype for name, array in predictions.items()} == {
         "boxes": np.float32, "scores": np.float32, "labels": np.int64, "offsets": np.int64,
     }  # fmt: skip
-    assert all(np.array_equal(found[name], values) for name, values in _DETECTIONS.items())
+    assert all(np.array_equal(predictions[name], values) for name, values in _DETECTIONS.items())
 
 
 def test_logits_are_kept_as_their_largest(sixty: Images) -> None:
@@ -85,7 +85,7 @@ def test_no_detection_at_all_is_an_answer(three: Images) -> None:
         (
             {name: each for name, each in pack(_DETECTIONS).items() if name != "boxes"},
             (
-                "accuracy.predictions: holds scores, labels, offsets; the predictions of this "
+                "accuracy.predictions: has scores, labels, offsets; the predictions of this "
                 "model are boxes, scores, labels, offsets"
             ),
         ),
@@ -95,7 +95,7 @@ def test_no_detection_at_all_is_an_answer(three: Images) -> None:
         ),
         (
             _changed("offsets", lambda offsets: offsets[:3]),
-            "accuracy.predictions.offsets: is of 2 images, but 3 were tested on",
+            "accuracy.predictions.offsets: is for 2 images, but there are 3",
         ),
         (
             _changed("offsets", lambda offsets: offsets + 1),
@@ -115,11 +115,11 @@ def test_no_detection_at_all_is_an_answer(three: Images) -> None:
         ),
         (
             _changed("scores", lambda scores: scores * np.float32("nan")),
-            "accuracy.predictions.scores: holds values that are no numbers",
+            "accuracy.predictions.scores: has values that are not finite",
         ),
         (
             _changed("labels", lambda labels: labels + 1),
-            "accuracy.predictions.labels: holds a class that is none of the 3",
+            "accuracy.predictions.labels: has a class that is not one of the 3",
         ),
     ],
     ids=["name", "dtype", "images", "start", "order", "short", "narrow", "nan", "class"],
@@ -129,7 +129,7 @@ def test_answers_that_do_not_fit_the_images_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(f'b.json: {message}')}\n") as error:
         _unpack(packed, three)
-    assert error.value.remedy == "write it anew"
+    assert error.value.remedy == "write it again"
 
 
 def test_logits_of_fewer_images_are_refused(sixty: Images) -> None:

@@ -86,36 +86,36 @@ def test_image_of_any_layout_is_known(
 def test_further_input_gets_a_stand_in_that_is_told(
     given: InputInfo, values: object, told: str
 ) -> None:
-    found = feed(FILE, [given, IMAGE])
+    fed = feed(FILE, [given, IMAGE])
 
-    assert found.image_inputs == ("image",)
-    assert found.others[given.name].tolist() == values
-    assert found.notes[0].startswith(told)
+    assert fed.image_inputs == ("image",)
+    assert fed.others[given.name].tolist() == values
+    assert fed.notes[0].startswith(told)
 
 
 def test_second_image_of_the_same_kind_gets_the_same_image() -> None:
-    found = feed(FILE, [IMAGE, InputInfo("right", IMAGE.shape, "float32")])
+    fed = feed(FILE, [IMAGE, InputInfo("right", IMAGE.shape, "float32")])
 
-    assert (found.image_inputs, found.others) == (("image", "right"), {})
-    assert found.notes == ("input 'right' was fed with the same image as 'image'",)
+    assert (fed.image_inputs, fed.others) == (("image", "right"), {})
+    assert fed.notes == ("input 'right' was fed with the same image as 'image'",)
 
 
 def test_coloured_image_with_a_batch_comes_before_a_mask() -> None:
-    found = feed(FILE, [InputInfo("mask", (1, 1, 48, 64), "float32"), IMAGE])
+    fed = feed(FILE, [InputInfo("mask", (1, 1, 48, 64), "float32"), IMAGE])
 
-    assert found.image_inputs == ("image",)
-    assert found.others["mask"].shape == (1, 1, 48, 64)
+    assert fed.image_inputs == ("image",)
+    assert fed.others["mask"].shape == (1, 1, 48, 64)
 
 
 def test_open_first_axis_of_a_further_input_is_as_long_as_the_batch() -> None:
     image = InputInfo("image", (4, 3, 48, 64), "float32")
 
-    found = feed(
+    fed = feed(
         FILE, [image, InputInfo("size", (None, 2), "int64"), InputInfo("k", (None,), "int64")]
     )
 
-    assert found.others["size"].tolist() == [[48, 64]] * 4
-    assert found.others["k"].tolist() == [1, 1, 1, 1]
+    assert fed.others["size"].tolist() == [[48, 64]] * 4
+    assert fed.others["k"].tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_model_with_two_inputs_is_looked_at(write: Write) -> None:
         inputs={"gain": (FLOAT, [1]), "flag": (BOOL, [1])},
     )  # fmt: skip
 
-    found = lint(file)
+    report = lint(file)
 
-    assert found.findings[0].what == "Concat 'both'"
-    assert found.findings[0].ratio == pytest.approx(100)
-    assert [told.split(";")[0] for told in found.fed] == [
+    assert report.findings[0].what == "Concat 'both'"
+    assert report.findings[0].ratio == pytest.approx(100)
+    assert [told.split(";")[0] for told in report.fed] == [
         "input 'gain' was fed with 1",
         "input 'flag' was fed with 1",
     ]
@@ -187,10 +187,10 @@ def test_fixed_batch_is_filled_and_a_missing_one_left_out(write: Write, shape: l
     nodes = [("Mul", "image small", "a"), ("Concat", "a image", "both", {"axis": -1})]
     file = write(nodes, {"both": [*shape[:-1], 16]}, shape, constants={"small": np.float32(0.01)})
 
-    found = lint(file)
+    report = lint(file)
 
-    assert found.findings[0].ratio == pytest.approx(100)
-    assert found.fed == (
+    assert report.findings[0].ratio == pytest.approx(100)
+    assert report.fed == (
         ("every image was fed 4 times, the batch that the file fixes",) if len(shape) > 3 else ()
     )
 
@@ -222,5 +222,5 @@ def test_input_that_is_a_list_is_refused(write: Write) -> None:
     model.graph.input.append(onnx.helper.make_tensor_sequence_value_info("all", FLOAT, [3, 8, 8]))
     onnx.save(model, file)
 
-    with pytest.raises(ConfigError, match="input 'all' is no tensor"):
+    with pytest.raises(ConfigError, match="input 'all' is not a tensor"):
         lint(file)

@@ -139,10 +139,10 @@ def test_batch_is_filled_and_further_inputs_are_fed(batch: int, tmp_path: Path) 
     out = writer.tensor("out", [batch, 16, 8, 3])
     writer.operate("MUL", [both, limit], out, "MulOptions")
 
-    found = lint(writer.write(tmp_path, out))
+    report = lint(writer.write(tmp_path, out))
 
     remedy = "if it needs something else, make it a constant in the file"
-    assert found.fed == (
+    assert report.fed == (
         (
             "every image was fed 3 times, the batch that the file fixes",
             f"input 'gain' was fed with ones; {remedy}",
@@ -150,7 +150,7 @@ def test_batch_is_filled_and_further_inputs_are_fed(batch: int, tmp_path: Path) 
         if batch == 3
         else (f"input 'gain' was fed with 1; {remedy}",)
     )
-    assert [each.what for each in found.findings] == ["output 'out', axis 3"]
+    assert [each.what for each in report.findings] == ["output 'out', axis 3"]
 
 
 def test_stand_in_of_an_integer_input_is_1_as_it_counts(tmp_path: Path) -> None:
@@ -245,4 +245,43 @@ def test_file_without_an_image_is_refused(tmp_path: Path) -> None:
     output = writer.operate("RELU", [0], writer.tensor("out", [1, 10]))
 
     with pytest.raises(ConfigError, match=r"no input is an image, .+: 'image' \(1, 10\)"):
+        lint(writer.write(tmp_path, output))
+
+
+@pytest.mark.parametrize(
+    ("kind", "custom", "version", "message"),
+    [
+        pytest.param(
+            "CUSTOM", b"edgetpu-custom-op", 1,
+            r"'edgetpu-custom-op', which LiteRT \S+ does not have\n  give the file from before the",
+            id="Edge TPU",
+        ),
+        pytest.param(
+            "CUSTOM", b"MyNMS", 1,
+            r"'MyNMS', which LiteRT \S+ does not have\n  export the model without it; detectors",
+            id="custom",
+        ),
+        pytest.param(
+            "CUSTOM", b"FlexErf", 1, r"'FlexErf', .*\n  convert the model without `SELECT_TF_OPS`",
+            id="TensorFlow",
+        ),
+        pytest.param(
+            "RELU", None, 99,
+            r"'RELU version 99', which LiteRT \S+ does not have\n  install a newer ai-edge-litert",
+            id="newer",
+        ),
+    ],
+)  # fmt: skip
+def test_operation_that_litert_does_not_have_is_refused_with_its_remedy(
+    tmp_path: Path, kind: str, custom: bytes | None, version: int, message: str
+) -> None:
+    shape = [1, 8, 8, 3]
+    writer = Writer(shape)
+    output = writer.operate(kind, [0], writer.tensor("out", shape))
+    writer.model.operatorCodes[0].customCode = custom
+    writer.model.operatorCodes[0].version = version
+
+    with pytest.raises(
+        ConfigError, match=rf"cannot be run by LiteRT: it uses the operation {message}"
+    ):
         lint(writer.write(tmp_path, output))

@@ -56,10 +56,10 @@ def test_joins_inside_branches_are_told(write: Write) -> None:
     nodes = [("If", "yes", "picked", fields), ("ReduceMean", "picked", "out", {"keepdims": 1})]
     file = write(nodes, {"out": [1, 1, 1, 1]}, SHAPE, constants=CONSTANTS)
 
-    found = lint(file)
+    report = lint(file)
 
-    assert found.findings == ()
-    assert found.unseen == (
+    assert report.findings == ()
+    assert report.unseen == (
         Unseen(
             "2 joining operations inside branches and loops, of which ONNX Runtime shows no "
             "values: Concat 'first_both' in If, Concat 'second_both' in If",
@@ -140,10 +140,10 @@ def test_joins_inside_functions_of_a_file_are_looked_at(write: Write) -> None:
     model.graph.node[1].CopyFrom(helper.make_node("Join", ["image", "less"], ["out"], domain="own"))
     onnx.save(model, file)
 
-    found = lint(file)
+    report = lint(file)
 
-    assert found.unseen == ()
-    assert [each.ratio for each in found.findings if each.what.startswith("Concat")] == [
+    assert report.unseen == ()
+    assert [each.ratio for each in report.findings if each.what.startswith("Concat")] == [
         pytest.approx(100)
     ]
 
@@ -152,10 +152,10 @@ def test_output_that_is_empty_on_every_image_is_told(write: Write) -> None:
     constants = {"rows": np.array([-1, 3]), "limit": np.float32(1000), "axis": np.array([1])}
     file = write(FILTER, {"out": ["found", 6]}, [1, 8, 8, 3], constants=constants)
 
-    found = lint(file)
+    report = lint(file)
 
-    assert found.findings == ()
-    assert found.unseen == (
+    assert report.findings == ()
+    assert report.unseen == (
         Unseen("output 'out', which was empty on every image", IMAGE),
         Unseen("part 'chosen' of Concat 'out', which was empty on every image", IMAGE),
     )
@@ -174,10 +174,10 @@ def test_output_whose_length_changes_from_image_to_image_is_judged(write: Write)
     ]
     file = write(nodes, {"dets": [1, "found", 6]}, [1, 16, 16, 3], constants=constants)
 
-    found = lint(file)
+    report = lint(file)
 
-    assert [each.what for each in found.findings] == ["output 'dets', axis 2"]
-    assert found.unseen == ()
+    assert [each.what for each in report.findings] == ["output 'dets', axis 2"]
+    assert report.unseen == ()
 
 
 def test_output_that_is_a_list_is_told(write: Write) -> None:
@@ -187,7 +187,7 @@ def test_output_that_is_a_list_is_told(write: Write) -> None:
     onnx.save(model, file)
 
     assert lint(file).unseen == (
-        Unseen("output 'all', which is no tensor", "answer with tensors, one for each part"),
+        Unseen("output 'all', which is not a tensor", "return tensors, one for each part"),
     )
 
 

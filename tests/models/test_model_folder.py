@@ -21,7 +21,6 @@ from edgetl.models import (
 )
 from edgetl.nn.boxes import Grid, decode, to_corners
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Task
 
 
 def spec(classes: tuple[str, ...] = ("nut", "bolt")) -> ModelSpec:
@@ -60,7 +59,7 @@ def test_saved_model_comes_back_with_the_same_outputs_in_evaluation_mode(tmp_pat
 def test_spec_of_a_family_states_its_task_version_and_normalisation() -> None:
     described = spec()
 
-    assert described.task is Task.CLASSIFICATION
+    assert described.task == "classification"
     assert described.family_version == FAMILIES.load("mobilenet_v3_small").version
     assert described.mean == (0.485, 0.456, 0.406)
     assert described.std == (0.229, 0.224, 0.225)
@@ -84,7 +83,7 @@ def test_torn_weights_are_refused(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
 
     with pytest.raises(
-        StoreError, match=r"holds no readable model: .*\n  run 'edgetl verify-store"
+        StoreError, match=r"contains no readable model: .*\n  run 'edgetl verify-store"
     ):
         load_model(tmp_path)
 
@@ -93,14 +92,16 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
     save_model(tmp_path, spec(), network())
     (tmp_path / MODEL_FILE).unlink()
 
-    with pytest.raises(StoreError, match=r"holds no readable model: No such file"):
+    with pytest.raises(StoreError, match=r"contains no readable model: No such file"):
         load_model(tmp_path)
 
 
 def test_weights_of_other_classes_do_not_fit_the_spec(tmp_path: Path) -> None:
     save_model(tmp_path, spec(("nut", "bolt", "gear")), network())
 
-    with pytest.raises(StoreError, match=r"holds no readable model: Error.* in loading state_dict"):
+    with pytest.raises(
+        StoreError, match=r"contains no readable model: Error.* in loading state_dict"
+    ):
         load_model(tmp_path)
 
 
@@ -120,7 +121,7 @@ def test_detector_comes_back_with_the_same_outputs(tmp_path: Path) -> None:
 
 def test_classifier_of_one_class_is_no_model() -> None:
     with pytest.raises(
-        ValidationError, match="family 'mobilenet_v3_small' needs 2 classes or more, not 1"
+        ValidationError, match="family 'mobilenet_v3_small' needs at least 2 classes, not 1"
     ):
         spec(("nut",))
 
@@ -137,8 +138,8 @@ def test_model_of_another_version_of_its_family_is_refused(tmp_path: Path) -> No
 
     with pytest.raises(
         StoreError,
-        match=r"holds a model that was saved with version 7 of family 'mobilenet_v3_small', "
-        r"installed is version 1\n  run the recipe again to make it anew, or install the version",
+        match=r"contains a model saved with version 7 of family 'mobilenet_v3_small', but version "
+        r"1 is installed\n  run the recipe again to remake it, or install the version",
     ):
         load_model(tmp_path)
 
@@ -149,8 +150,8 @@ def test_model_of_a_family_that_is_not_installed_names_it(tmp_path: Path) -> Non
 
     with pytest.raises(
         StoreError,
-        match=r"holds a model that cannot be rebuilt here: unknown model family 'acme_net'\n"
-        r"  install the package that brings it; ",
+        match=r"contains a model that cannot be rebuilt here: unknown model family 'acme_net'\n"
+        r"  install the package that provides it; ",
     ):
         load_model(tmp_path)
 
@@ -160,7 +161,8 @@ def test_spec_of_another_schema_is_refused(tmp_path: Path) -> None:
     changed(tmp_path, schema_version=1)
 
     with pytest.raises(
-        StoreError, match=r"holds no readable model: model\.json: schema_version: Input should be 2"
+        StoreError,
+        match=r"contains no readable model: model\.json: schema_version: Input should be 2",
     ):
         load_model(tmp_path)
 

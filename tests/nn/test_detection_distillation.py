@@ -129,8 +129,10 @@ def test_no_gradient_flows_into_the_teacher() -> None:
     assert maps.grad is not None
 
 
-def test_answers_for_other_classes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"student \(1, 3, 1\) and teacher \(1, 3, 2\) must answ"):
+def test_predictions_for_other_classes_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"student \(1, 3, 1\) and teacher \(1, 3, 2\) must be predictions"
+    ):
         prediction_loss(raw([[0.5]] * 3), raw([[0.5, 0.5]] * 3), GRID)
 
 

@@ -53,10 +53,36 @@ def test_box_gets_as_many_locations_as_its_overlaps_add_up_to() -> None:
     # is too far away, although it says just the same as 0 and 1.
     raw = predictions([(12, 4, 8, 8), (12, 4, 8, 8), (16, 4, 8, 8), (12, 4, 8, 8)])
 
-    found = assigned(raw, (12, 4, 8, 8))
+    assignment = assigned(raw, (12, 4, 8, 8))
 
-    assert pairs(found) == {(0, 0, 0), (0, 1, 0)}
-    assert found.overlaps.tolist() == pytest.approx([1.0, 1.0])
+    assert pairs(assignment) == {(0, 0, 0), (0, 1, 0)}
+    assert assignment.overlaps.tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("strides", "locations"),
+    [
+        # The middles of a 3 x 3 map lie within 12 pixels of its centre: nine overlaps of 1.
+        pytest.param((8,), 9, id="nine overlaps"),
+        # Another map adds its 2 x 2 locations: of thirteen overlaps only the ten best count.
+        pytest.param((8, 16), 10, id="thirteen overlaps"),
+    ],
+)
+def test_the_ten_best_overlaps_of_a_box_are_added_up(
+    strides: tuple[int, ...], locations: int
+) -> None:
+    grid = Grid.of(24, 24, strides[:1])
+    if len(strides) > 1:
+        coarse = Grid.of(32, 32, strides[1:])
+        grid = Grid(
+            torch.cat([grid.corners, coarse.corners]), torch.cat([grid.strides, coarse.strides])
+        )
+    raw = predictions([(12, 12, 20, 20)] * len(grid.strides), grid)
+    owner = torch.zeros(1, dtype=torch.int64)
+
+    assignment = assign(raw, grid, torch.tensor([[12.0, 12, 20, 20]]), owner, owner)
+
+    assert len(pairs(assignment)) == locations
 
 
 def test_box_that_no_answer_overlaps_gets_one_location() -> None:
@@ -142,12 +168,12 @@ def test_assignment_of_a_batch_agrees_with_the_paper_taken_step_by_step(seed: in
     labels = torch.randint(0, 4, (images, boxes_each), generator=draw)
     owner = torch.arange(images).repeat_interleave(boxes_each)
 
-    found = assign(raw, grid, boxes.flatten(0, 1), labels.flatten(), owner)
+    assignment = assign(raw, grid, boxes.flatten(0, 1), labels.flatten(), owner)
 
     for image in range(images):
         alone = RawDetections(*(part[image : image + 1] for part in raw))
         expected = slow_assignment(alone, grid, boxes[image], labels[image])
-        own = {pair[1:] for pair in pairs(found) if pair[0] == image}
+        own = {pair[1:] for pair in pairs(assignment) if pair[0] == image}
         assert {(place, box - image * boxes_each) for place, box in own} == expected
 
 
@@ -164,16 +190,16 @@ def test_losses_by_hand() -> None:
     raw = predictions([(100, 4, 8, 8), (12, 4, 8, 4), (100, 4, 8, 8), (100, 4, 8, 8)])
     raw.classes[0, 1] = torch.tensor([math.log(3.0), 0.0])
 
-    found = losses(raw, [(12, 4, 8, 8)], [0], l1=True)
+    parts = losses(raw, [(12, 4, 8, 8)], [0], l1=True)
 
-    assert found.box.item() == pytest.approx(5 * (1 - 0.25))
-    assert found.objectness.item() == pytest.approx(4 * math.log(2))
+    assert parts.box.item() == pytest.approx(5 * (1 - 0.25))
+    assert parts.objectness.item() == pytest.approx(4 * math.log(2))
     # Class 0 is said with 3/4 and should be 1/2, its overlap; class 1 with 1/2 and should be 0.
     of_class = -0.5 * math.log(0.75) - 0.5 * math.log(0.25) + math.log(2)
-    assert found.classes.item() == pytest.approx(of_class, rel=1e-5)
+    assert parts.classes.item() == pytest.approx(of_class, rel=1e-5)
     # Only the height is wrong: log(8 / 8) - log(4 / 8).
-    assert found.l1.item() == pytest.approx(math.log(2), rel=1e-5)
-    assert found.total.item() == pytest.approx(sum(part.item() for part in found[1:]))
+    assert parts.l1.item() == pytest.approx(math.log(2), rel=1e-5)
+    assert parts.total.item() == pytest.approx(sum(part.item() for part in parts[1:]))
 
 
 def test_l1_is_left_out_unless_asked_for() -> None:
@@ -207,11 +233,11 @@ def test_images_without_boxes_teach_that_nothing_is_there(columns: int) -> None:
     for part in raw:
         part.requires_grad_()
 
-    found = losses(raw, [(0.0, 0.0, 0.0, 0.0)] * columns, [-1] * columns, l1=True)
-    found.total.backward()
+    parts = losses(raw, [(0.0, 0.0, 0.0, 0.0)] * columns, [-1] * columns, l1=True)
+    parts.total.backward()
 
-    assert (found.box.item(), found.classes.item(), found.l1.item()) == (0.0, 0.0, 0.0)
-    assert found.objectness.item() == pytest.approx(4 * math.log(2))
+    assert (parts.box.item(), parts.classes.item(), parts.l1.item()) == (0.0, 0.0, 0.0)
+    assert parts.objectness.item() == pytest.approx(4 * math.log(2))
     assert raw.objectness.grad is not None
     assert (raw.objectness.grad > 0).all()
 
@@ -220,11 +246,11 @@ def test_empty_image_beside_a_full_one() -> None:
     raw = RawDetections(*(part.repeat(2, 1, 1) for part in predictions([(12, 4, 8, 8)] * 4)))
     boxes = torch.tensor([[[12.0, 4, 8, 8]], [[0.0, 0, 0, 0]]])
 
-    found = detection_loss(raw, ROW, boxes, torch.tensor([[0], [-1]]), l1=False)
+    loss = detection_loss(raw, ROW, boxes, torch.tensor([[0], [-1]]), l1=False)
 
-    assert found.box.item() == pytest.approx(0.0, abs=1e-5)
+    assert loss.box.item() == pytest.approx(0.0, abs=1e-5)
     # Two locations answer (three overlaps of 1, as the box has 3 candidates: three locations).
-    assert found.objectness.item() == pytest.approx(8 * math.log(2) / 3, rel=1e-5)
+    assert loss.objectness.item() == pytest.approx(8 * math.log(2) / 3, rel=1e-5)
 
 
 def wild_boxes(kind: str) -> Tensor:
@@ -254,10 +280,10 @@ def test_wild_boxes_give_numbers_and_finite_gradients(kind: str, size: float) ->
     )
     labels = torch.randint(0, 3, (2, 500), generator=draw)
 
-    found = detection_loss(raw, grid, wild_boxes(kind), labels, l1=True)
-    found.total.backward()
+    loss = detection_loss(raw, grid, wild_boxes(kind), labels, l1=True)
+    loss.total.backward()
 
-    assert found.total.isfinite()
+    assert loss.total.isfinite()
     assert all(part.grad is not None and part.grad.isfinite().all() for part in raw)
 
 
@@ -298,7 +324,7 @@ def test_labels_that_do_not_fit_are_refused(
 def test_grid_of_another_input_is_refused() -> None:
     raw = predictions([(12, 4, 8, 8)] * 4)
 
-    with pytest.raises(ValueError, match="answers at 4 locations, the grid has 8"):
+    with pytest.raises(ValueError, match="predicts at 4 locations, the grid has 8"):
         detection_loss(
             raw, Grid.of(16, 32, (8,)), torch.zeros(1, 0, 4), torch.zeros(1, 0).long(), l1=False
         )

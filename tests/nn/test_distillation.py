@@ -23,9 +23,9 @@ def drawn(rows: int = 16, classes: int = 5) -> tuple[Tensor, Tensor, Tensor]:
 def test_soft_target_loss_is_the_divergence_from_teacher_to_student() -> None:
     expected = 0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2)
 
-    found = soft_target_loss(log((0.8, 0.2)), log((0.5, 0.5)), temperature=1.0)
+    loss = soft_target_loss(log((0.8, 0.2)), log((0.5, 0.5)), temperature=1.0)
 
-    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_soft_target_loss_is_zero_for_logits_that_differ_by_a_constant() -> None:
@@ -96,10 +96,10 @@ def test_decoupled_loss_weighs_the_parts_and_squares_the_temperature() -> None:
     student, teacher, labels = drawn()
     target, others = decoupled_divergences(student, teacher, labels, temperature=3.0)
 
-    found = decoupled_loss(student, teacher, labels, temperature=3.0, alpha=2.0, beta=0.5)
+    loss = decoupled_loss(student, teacher, labels, temperature=3.0, alpha=2.0, beta=0.5)
 
     expected = 9.0 * (2.0 * target + 0.5 * others).mean()
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_two_classes_leave_nothing_among_the_others() -> None:
@@ -122,7 +122,7 @@ def test_teacher_that_is_sure_beyond_float_precision_gives_finite_gradients() ->
 
 
 def test_decoupled_loss_refuses_labels_of_another_length() -> None:
-    with pytest.raises(ValueError, match=r"labels \(1,\) must hold one class for each row"):
+    with pytest.raises(ValueError, match=r"labels \(1,\) must have one class for each row"):
         decoupled_loss(
             torch.zeros(2, 3),
             torch.zeros(2, 3),

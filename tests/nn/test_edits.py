@@ -139,15 +139,15 @@ def change(extended: Path) -> Callable[..., None]:
         ),
         (
             {"version": 2},
-            "was saved with version 2 of structural edit 'extend', installed is version 3",
+            "saved with version 2 of structural edit 'extend', but version 3 is installed",
         ),
         (
             {"options": {"layer": "classifier.1"}},
-            r"holds no readable model: model\.json: times: Field required",
+            r"contains no readable model: model\.json: times: Field required",
         ),
         (
             {"options": {"layer": "classifier.1", "times": 1}},
-            r"holds no readable model: Error.* in loading state_dict",
+            r"contains no readable model: Error.* in loading state_dict",
         ),
     ],
     ids=["kind", "version", "missing option", "other option"],

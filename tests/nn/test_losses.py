@@ -22,22 +22,22 @@ def test_smoothing_gives_every_class_its_share_of_the_label() -> None:
     first = -(0.9 * math.log(0.8) + 0.1 * math.log(0.2))
     second = -math.log(0.5)
 
-    found = label_loss(LOGITS, LABELS, smoothing=0.2).item()
+    loss = label_loss(LOGITS, LABELS, smoothing=0.2).item()
 
-    assert found == pytest.approx((first + second) / 2, rel=1e-6)
+    assert loss == pytest.approx((first + second) / 2, rel=1e-6)
 
 
 def test_class_weights_scale_samples_and_the_sum_is_divided_by_their_number() -> None:
     weights = torch.tensor([3.0, 0.5])
     expected = -(3.0 * math.log(0.8) + 0.5 * math.log(0.5)) / 2
 
-    found = label_loss(LOGITS, LABELS, class_weights=weights).item()
+    loss = label_loss(LOGITS, LABELS, class_weights=weights).item()
 
-    assert found == pytest.approx(expected, rel=1e-6)
+    assert loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_labels_of_another_length_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"labels \(3,\) must hold one class for each row"):
+    with pytest.raises(ValueError, match=r"labels \(3,\) must have one class for each row"):
         label_loss(LOGITS, torch.tensor([0, 1, 0]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,20 @@ from edgetl.config.refinement import Refinement
 from edgetl.config.table import Table
 from edgetl.facts import NoFacts
 from edgetl.pipeline.planner import Plan, in_order, plan_round
-from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, no_nodes
+from edgetl.stages import (
+    MODEL_KIND,
+    REFINED_KIND,
+    Job,
+    Node,
+    Planned,
+    Refining,
+    Root,
+    Stage,
+    no_nodes,
+)
 from edgetl.stages._model_chain import chain_of
+from edgetl.store.store import Artifact
+from edgetl.types import Facts
 
 
 class Options(Table):
@@ -26,6 +39,7 @@ def _stage(
     *,
     plan: Callable[[Job, Planned], Sequence[Node]] = no_nodes,
     refine: Callable[[Job, Refining, Planned], Node] | None = None,
+    root: str = "",
 ) -> Stage:
     return Stage(
         name=name,
@@ -35,6 +49,7 @@ def _stage(
         options=Options,
         plan=plan,
         refine=refine,
+        root=Root(root, lambda _: None) if root else None,
         tools=lambda _: (),
         facts=NoFacts,
         run=lambda _settings, _inputs, _work: NoFacts(),
@@ -63,6 +78,11 @@ def _adapt(job: Job, step: Refining, made: Planned) -> Node:
     return Node("adapt", label, step.options, inputs, key=step.model)
 
 
+def _count(job: Job, made: Planned) -> list[Node]:
+    del job
+    return [Node("count", "count", Table(), {str(node.key): node for node in made[MODEL_KIND]})]
+
+
 def _one(stage: str) -> Callable[[Job, Planned], Sequence[Node]]:
     return lambda _job, _made: [Node(stage, stage, Table())]
 
@@ -72,8 +92,8 @@ def stages() -> Mapping[str, Stage]:
     return in_order(
         [
             _stage("adapt", ("unlabelled",), REFINED_KIND, refine=_adapt),
-            _stage("distill", ("teacher",), "student", plan=_distill),
-            _stage("finetune", ("view",), "teacher", plan=_train),
+            _stage("distill", ("teacher",), "student", plan=_distill, root="student"),
+            _stage("finetune", ("view",), "teacher", plan=_train, root="teacher"),
             _stage("view", (), "view", plan=_one("view")),
             # By its name it would come after the trainings.
             _stage("watch", (), "unlabelled", plan=_one("watch")),
@@ -81,14 +101,19 @@ def stages() -> Mapping[str, Stage]:
     )
 
 
-def _plan(job: Job, stages: Mapping[str, Stage], **refine: int) -> Plan:
+def _plan(
+    job: Job,
+    stages: Mapping[str, Stage],
+    find: Callable[[Node], Artifact | None] = lambda _: None,
+    **refine: int,
+) -> Plan:
     refinements = {
         model: tuple(
             Refinement("adapt", Options(amount=i), f"{model}.refine.{i}") for i in range(n)
         )
         for model, n in refine.items()
     }
-    return plan_round(dataclasses.replace(job, refinements=refinements), stages, lambda _: None)
+    return plan_round(dataclasses.replace(job, refinements=refinements), stages, find)
 
 
 def test_without_a_list_nothing_is_added(job: Job, stages: Mapping[str, Stage]) -> None:
@@ -114,6 +139,47 @@ def test_steps_follow_their_root_in_the_order_of_the_list(
     # Readers of the teacher get the last of its chain; the control is not refined.
     assert by_label["distill"].inputs["teacher"] is by_label["adapt teacher 2"]
     assert by_label["control"].inputs == {}
+
+
+def test_training_waits_for_a_decision_on_what_its_refining_steps_need(
+    job: Job,
+    stages: Mapping[str, Stage],
+    tmp_path: Path,
+    shelve: Callable[[Path, str, str, Facts], Artifact],
+) -> None:
+    choice = Node("choice", "choice", Table())
+
+    def watch(job: Job, made: Planned) -> list[Node]:
+        del made
+        job.decision(choice)
+        return [Node("watch", "watch", Table())]
+
+    waiting = {**stages, "watch": dataclasses.replace(stages["watch"], plan=watch)}
+
+    before = _plan(job, waiting, teacher=1)
+    after = _plan(job, waiting, lambda _: shelve(tmp_path, "choice", "choice", {}), teacher=1)
+
+    # The training needs a view alone, but the step behind it reads what waits for the choice.
+    assert [node.label for node in before.nodes] == ["view"]
+    assert before.undecided == (choice,)
+    assert [node.label for node in after.nodes] == [
+        "view", "watch", "finetune", "adapt teacher 1", "distill", "control",
+    ]  # fmt: skip
+    assert after.undecided == ()
+
+
+def test_stage_that_needs_models_gets_the_end_of_every_chain(
+    job: Job, stages: Mapping[str, Stage]
+) -> None:
+    # By its name it would come before the trainings.
+    count = _stage("count", (MODEL_KIND,), "count", plan=_count)
+    nodes = _plan(job, in_order([count, *stages.values()]), teacher=2, student=1).nodes
+    by_label = {node.label: node for node in nodes}
+    assert by_label["count"].inputs == {
+        "teacher": by_label["adapt teacher 2"],
+        "student": by_label["adapt student 1"],
+        "control": by_label["control"],
+    }
 
 
 def test_stage_that_refines_nothing_is_a_bug(job: Job, stages: Mapping[str, Stage]) -> None:

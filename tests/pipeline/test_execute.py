@@ -72,6 +72,25 @@ def test_failure_is_not_cached_and_keeps_what_was_made(
     assert recorder.events[:3] == ["reused source 3", "begins sum", "made sum 4"]
 
 
+def test_what_is_to_be_made_is_prepared_before_anything_is_made(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    prepared: list[int] = []
+
+    def unreachable(_settings: object) -> None:
+        prepared.append(len(recorder.events))
+        if len(prepared) == 1:
+            raise DataError("no route to host", remedy="try again")
+
+    late = {**stages, "parity": dataclasses.replace(stages["parity"], prepare=unreachable)}
+    with pytest.raises(DataError, match="no route to host"):
+        _run(job, late, tmp_path, recorder)
+    assert recorder.events == []
+    _run(job, late, tmp_path, recorder)
+    _run(job, late, tmp_path, recorder)
+    assert prepared == [0, 0]  # not for what is there
+
+
 def test_survey_says_what_would_run_and_makes_nothing(
     job: Job, stages: Stages, numbers: dict[str, int], tmp_path: Path, recorder: Any
 ) -> None:

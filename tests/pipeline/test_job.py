@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.errors import ConfigError
-from edgetl.pipeline.job import load_job
+from edgetl.pipeline.job import load_job, roots_of
 from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Store
 
@@ -55,3 +55,41 @@ def test_broken_calibration_and_target_come_together(recipe: str, tmp_path: Path
     error = _message(recipe, tmp_path)
     assert "calibration/few.yaml: split: is missing" in error.message
     assert "targets/odd.yaml:2: threads" in error.message
+
+
+def test_problems_of_a_saved_model_come_with_their_lines(recipe: str, tmp_path: Path) -> None:
+    text = _RECIPE.replace("teacher: {family: mobilenet_v9, weights: none}", "model: {path: away}")
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert f"recipe.yaml:4: model.path: there is no folder '{tmp_path / 'away'}'" in error.message
+    assert "recipe.yaml:5: finetune: is only read where a `teacher` is trained" in error.message
+    assert "edit recipe.yaml, or the file that it names, and run again" in error.remedy
+    assert error.exit_code == 3
+
+
+def test_root_of_every_model_is_that_of_the_stage_that_makes_it() -> None:
+    stages = all_stages()
+    roots = roots_of(["teacher", "student"], stages.values())
+    assert list(roots.items()) == [
+        ("teacher", stages["finetune"].root), ("student", stages["distill"].root)
+    ]  # fmt: skip
+    with pytest.raises(KeyError, match="acme"):
+        roots_of(["acme"], stages.values())
+
+
+def test_weights_of_teacher_and_student_are_opened_before_anything_runs(
+    recipe: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.pth").write_text("<!DOCTYPE html>")
+    (tmp_path / "s.pth").write_text("no weights")
+    changes = (
+        "targets=[host]",
+        "teacher={family: mobilenet_v2, width: 0.35, weights: t.pth}",
+        "student={family: mobilenet_v2, width: 0.35, weights: s.pth}",
+    )
+    with pytest.raises(ConfigError, match="weights") as caught:
+        load_job(recipe, changes, Store(tmp_path / "store"), all_stages())
+    teacher, student = caught.value.problems
+    assert (teacher.where, student.where) == ("teacher.weights", "student.weights")
+    assert "is a web page, not the file itself" in teacher.what
+    assert "cannot be read as weights: it is text, which begins with 'no weights'" in student.what

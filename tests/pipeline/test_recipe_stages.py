@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edgetl.config.load import stage_names
 from edgetl.errors import ConfigError, PluginError
-from edgetl.pipeline.job import recipe_of, recipe_stages
+from edgetl.pipeline.job import load_job, recipe_of, recipe_stages
+from edgetl.pipeline.planner import plan_round
 from edgetl.stages import STAGES
+from edgetl.store.store import Store
 
 _RECIPE = """\
 name: parts
@@ -115,3 +118,47 @@ def test_names_of_stages_are_read_from_whatever_is_written(
     tmp_path: Path, text: str, names: str
 ) -> None:
     assert stage_names(_write(tmp_path, text), ()) == {"teacher", *names.split()}
+
+
+_ROOT = """\
+from edgetl.config.recipe import InputTable, ModelTable
+from edgetl.config.table import Table
+from edgetl.facts.training import ModelFacts
+from edgetl.stages import Node, Root, Stage
+from edgetl.stages.view import Settings
+
+class Options(ModelTable):
+    size: int
+
+def plan(job, made):
+    inputs = {"dataset": made["view"][0]}
+    return [Node("borrow", "borrow", Table(), inputs, key="borrow")]
+
+STAGE = Stage(
+    name="borrow", version=1, needs=("view",), makes="borrowed", options=Options, plan=plan,
+    root=Root("borrow", lambda job: InputTable(size=job.tables["borrow"].size)),
+    tools=lambda settings: (), facts=ModelFacts, run=lambda *_: None, summary=lambda facts: "",
+)
+"""
+
+
+def test_package_adds_a_root_of_model_chains_with_its_own_table(
+    install_package: Callable[..., Path], tmp_path: Path
+) -> None:
+    files = {"acme_stages.py": _ROOT}
+    install_package("acme-stages", files, {"edgetl.stages": {"borrow": "acme_stages"}})
+    text = _RECIPE.replace("{path: images}", "{synthetic: {images: 240}}").replace(
+        "teacher: {family: mobilenet_v2}", "borrow: {size: 48, refine: [{adapt: }]}"
+    )
+    (tmp_path / "there").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "there" / "a.png")
+    recipe = _write(tmp_path, text + "unlabelled: {path: there}\ncalibration: random-128\n")
+    stages = recipe_stages(recipe, ())
+    job = load_job(recipe, (), Store(tmp_path / "store"), stages)
+    nodes = {node.label: node for node in plan_round(job, stages, lambda _: None).nodes}
+    assert nodes["view"].settings.model_dump()["input"]["size"] == 48
+    assert nodes["adapt borrow"].inputs["model"] is nodes["borrow"]
+    assert nodes["export onnx"].inputs["model"] is nodes["adapt borrow"]
+    assert nodes["package host"].inputs["borrow 0"] is nodes["borrow"]
+    with pytest.raises(ConfigError, match="borrow: takes the place of `teacher`"):
+        recipe_of(recipe, ("teacher={family: mobilenet_v2}",), stages)

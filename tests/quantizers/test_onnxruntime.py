@@ -49,6 +49,30 @@ def test_first_quantizer_covers_black_to_white_for_any_calibration_images(
     assert zero_point == round(2.5 / 5.5 * steps)
 
 
+# 16-bit activations came with opset 21, for which format 10 is the oldest.
+@pytest.mark.parametrize(
+    ("precision", "versions"),
+    [
+        (Precision.FP16, (8, {"": 18})),
+        (Precision.INT8, (8, {"": 18})),
+        (Precision.W8A16, (10, {"": 21})),
+    ],
+)
+def test_file_states_the_lowest_versions_that_it_needs(
+    precision: Precision,
+    versions: tuple[int, dict[str, int]],
+    float_file: FloatFile,
+    images: NDArray[np.uint8],
+    tmp_path: Path,
+) -> None:
+    QUANTIZER.quantize(float_file("onnx"), {"image": images}, precision, Int8Table(), tmp_path)
+    model = onnx.load(tmp_path / "model.onnx")
+    imports = {each.domain: each.version for each in model.opset_import}
+    assert (model.ir_version, imports) == versions
+    # The float file that it was made from, too.
+    assert onnx.load(float_file("onnx")).ir_version == 8
+
+
 def test_int8_reports_the_operations_that_stay_in_float(
     float_file: FloatFile, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ from edgetl.runtime.interference import Disturbance
 from edgetl.runtime.latency import Latency
 from edgetl.runtime.timing_plan import TimingPlan
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Facts, Precision, Role, Split, Task
+from edgetl.types import Facts, Precision, Role, Split
 
 BOLD = '<b onload="x()">bolt</b> & "nut"'
 RESULTS = "phase,epoch,lr,train_loss,val_loss,val_top1\n"
@@ -166,7 +166,7 @@ def classifier(shelf: Shelf, examples: Any) -> Run:
     """Chosen for `host`, unverified for `rpi4`; tflite int8 breaks."""
     dataset = DatasetFacts(
         role=Role.DATA,
-        task=Task.CLASSIFICATION,
+        task="classification",
         classes=(BOLD, "Öse"),
         images={Split.TRAIN: 20, Split.VAL: 4, Split.TEST: 8},
         dropped={},
@@ -310,7 +310,7 @@ def detector(shelf: Shelf, examples: Any) -> Run:
         row,
         limits=Limits(drop_pp=None, map=0.9),
         verdict="missed",
-        why="no candidate holds map; nearest is onnx fp32: mAP 0.5 < 0.9",
+        why="no candidate meets map; nearest is onnx fp32: mAP 0.5 < 0.9",
         chosen=None,
     )
     inputs = {Part.VERIFICATION.of(row.candidate): "verify onnx fp32"}

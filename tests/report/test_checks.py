@@ -21,7 +21,7 @@ _CHECKED: dict[str, Any] = {
         {
             "name": "files",
             "status": "passed",
-            "reason": "27 files as the manifest says",
+            "reason": "27 files as listed in the manifest",
             "provenance": "",
             "warning": "",
         },
@@ -35,14 +35,14 @@ _CHECKED: dict[str, Any] = {
     ],
 }
 _RATE = (
-    "Against baseline.json: a loss is red when it is shown to be more than 0.5 pp of accuracy or "
-    "1.1 times the median latency; a build within that is red in at most 1 % of checks."
+    "Against baseline.json: a loss is red if it is shown to exceed 0.5 pp of accuracy or "
+    "1.1 times the median latency; a build within these bounds is red in at most 1 % of checks."
 )
 
 
 def test_every_case_has_a_line_and_the_verdict_counts_them() -> None:
     lines = list(check_lines(_CHECKED))
-    assert lines[0].split(maxsplit=2) == ["files", "ok", "27 files as the manifest says"]
+    assert lines[0].split(maxsplit=2) == ["files", "ok", "27 files as listed in the manifest"]
     assert lines[1].split(maxsplit=2)[:2] == ["latency", "FAILED"]
     assert lines[2].split() == ["warning", "look"]
     assert lines[3] == "failed: 1 passed, 1 failed; onnx int8 on ssh://pi@rpi4 (measured)"
@@ -53,9 +53,9 @@ def test_markdown_is_one_table_that_no_text_breaks() -> None:
     assert text.splitlines() == [
         "### edgetl check parts on rpi4: failed",
         "",
-        "| case | result | provenance | what was found |",
+        "| case | result | provenance | details |",
         "| --- | --- | --- | --- |",
-        "| files | passed |  | 27 files as the manifest says |",
+        "| files | passed |  | 27 files as listed in the manifest |",
         "| latency | **failed** | measured | 61 > 50 ms \\| &lt;b> slow. Warning: look |",
         "",
         "failed: 1 passed, 1 failed; onnx int8 on ssh://pi@rpi4 (measured)",

@@ -70,7 +70,7 @@ def test_table_has_a_line_per_candidate_with_figures_and_reason(row: Row, packag
         "host", "onnx", "int8", "0.981", "[0.970", "0.990]", "0.2", "0.61", "[0.60", "0.63]",
         "1.10  chosen: fastest within limits",
     ]  # fmt: skip
-    assert lines[2].endswith("holds; timing disturbed")
+    assert lines[2].endswith("holds: timing disturbed")
     assert lines[3].endswith("rejected: drop 14.2 > 1 pp; parity breaks at float file -> int8 file")
 
 
@@ -92,7 +92,7 @@ def test_every_target_says_where_its_bundle_is_or_why_it_has_none(
                 package("held", row()),
                 package("unverified", row(), why="no device", target="rpi4"),
                 package(
-                    "missed", row(), why="no candidate holds p95_ms", target="slow", chosen=None
+                    "missed", row(), why="no candidate meets p95_ms", target="slow", chosen=None
                 ),
             ],
             Path("dist"),
@@ -102,7 +102,7 @@ def test_every_target_says_where_its_bundle_is_or_why_it_has_none(
         "dist/host/  onnx int8",
         "  try it: python -m edgetl.runtime predict dist/host IMAGE",
         "dist/rpi4/  onnx int8 (unverified: no device)",
-        "slow: no bundle; no candidate holds p95_ms",
+        "slow: no bundle; no candidate meets p95_ms",
     ]
 
 
@@ -113,7 +113,7 @@ def test_table_of_detectors_has_their_figures(row: Row, package: Package) -> Non
     assert text.split()[:7] == ["host", "onnx", "int8", "0.612", "[0.580", "0.640]", "0.871"]
 
 
-def test_picture_of_the_worst_answers_is_named_once_per_chosen_candidate(
+def test_picture_of_the_worst_errors_is_named_once_per_chosen_candidate(
     tmp_path: Path, shelve: Callable[..., Artifact], examples: Any, row: Row, package: Package
 ) -> None:
     (tmp_path / "worst-errors.png").touch()

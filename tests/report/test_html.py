@@ -156,10 +156,10 @@ def test_emulated_times_are_never_shown_as_measured(classifier: Run) -> None:
 
 def test_target_that_was_missed_shows_the_most_accurate_candidate(shelf_page: _Page) -> None:
     words = shelf_page.words()
-    assert "no candidate holds map; nearest is onnx fp32: mAP 0.5 < 0.9" in words
+    assert "no candidate meets map; nearest is onnx fp32: mAP 0.5 < 0.9" in words
     assert "No candidate was chosen." in words
     assert "onnx fp32, the most accurate for host" in words
-    assert "No test image was answered wrongly." in words
+    assert "No test image was predicted wrongly." in words
 
 
 def test_accuracy_is_shown_by_the_size_of_objects(shelf_page: _Page) -> None:
@@ -192,7 +192,10 @@ def test_table_has_every_candidate_with_intervals_verdict_and_reason(classified:
 
 def test_student_is_compared_with_its_control(classified: _Page) -> None:
     words = classified.words()
-    assert "The student with its teacher is 8.0 pp [1.5, 14.0] better than the control" in words
+    assert (
+        "The student trained with its teacher is 8.0 pp [1.5, 14.0] better than the control"
+        in words
+    )
     assert "teacher: 1 probe, then 2 full epochs" in words
 
 
@@ -221,13 +224,13 @@ def test_step_that_breaks_is_named(classified: _Page) -> None:
     assert ladder[2][-1] == "breaks"
 
 
-def test_confusions_are_counted_by_label_and_answer(classified: _Page) -> None:
+def test_confusions_are_counted_by_label_and_prediction(classified: _Page) -> None:
     table = next(table for table in classified.tables if table[0] == ["", BOLD, "Öse"])
     assert table[1:] == [[BOLD, "3", "1"], ["Öse", "0", "4"]]
     assert classified.values("style")[:4] == [
         "--share: 0.750", "--share: 0.250", "--share: 0.000", "--share: 1.000",
     ]  # fmt: skip
-    assert [["label", "answer", "images"], [BOLD, "Öse", "1"]] in classified.tables
+    assert [["label", "prediction", "images"], [BOLD, "Öse", "1"]] in classified.tables
 
 
 def test_detector_has_figures_and_a_curve_per_class(shelf_page: _Page) -> None:
@@ -239,11 +242,11 @@ def test_detector_has_figures_and_a_curve_per_class(shelf_page: _Page) -> None:
     assert "nut ends at 0.25" in shelf_page.text
 
 
-def test_worst_answers_are_in_the_page(classified: _Page) -> None:
+def test_worst_errors_are_in_the_page(classified: _Page) -> None:
     pictures = [attrs for tag, attrs in classified.elements if tag == "img"]
     assert len(pictures) == 2  # the candidates of the two targets
     assert pictures[0]["src"].startswith("data:image/png;base64,iVBOR")
-    assert "onnx int8 answered worst" in pictures[0]["alt"]
+    assert "The worst errors of onnx int8" in pictures[0]["alt"]
 
 
 def test_what_quantization_tried_is_told(classified: _Page) -> None:
@@ -296,8 +299,8 @@ def _links(text: str) -> list[tuple[str, str]]:
 def test_sections_are_listed_in_the_order_that_they_state(chain: Run) -> None:
     text = page(chain)
     links = [
-        ("targets", "Verdicts"), ("training", "Training"), ("model_chain", "Model chain"),
-        ("parity", "Parity"), ("predictions", "Answers"), ("latency", "Latency"),
+        ("targets", "Verdicts"), ("training", "Torch models"), ("model_chain", "Model chain"),
+        ("parity", "Parity"), ("predictions", "Predictions"), ("latency", "Latency"),
         ("quantization", "Quantization"), ("lineage", "Lineage"),
     ]  # fmt: skip
     assert _links(text) == links

@@ -47,7 +47,7 @@ def test_chain_marks_the_figures_that_are_transductive(classifier: Run, chain: R
 
 def test_missed_target_says_why(detector: Run) -> None:
     assert (
-        "✗ **host: missed**, no candidate holds map; nearest is onnx fp32: mAP 0.5 \\< 0.9"
+        "✗ **host: missed**, no candidate meets map; nearest is onnx fp32: mAP 0.5 \\< 0.9"
         in summary(detector)
     )
 

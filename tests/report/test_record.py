@@ -29,9 +29,9 @@ def test_recipe_that_never_ran_names_the_command(shelf: Shelf) -> None:
 
 def test_artifacts_of_the_last_run_come_back_in_their_order(shelf: Shelf, classifier: Run) -> None:
     shelf.store.record_run("bits", classifier.artifacts)
-    found = last_run(shelf.store, "bits", _COMMAND)
-    assert list(found) == list(classifier.artifacts)
-    assert found["package host"].read(PackageFacts).chosen == Candidate(
+    artifacts = last_run(shelf.store, "bits", _COMMAND)
+    assert list(artifacts) == list(classifier.artifacts)
+    assert artifacts["package host"].read(PackageFacts).chosen == Candidate(
         "student", "onnx", Precision.INT8, "cpu"
     )
 

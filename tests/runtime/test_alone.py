@@ -33,8 +33,8 @@ def test_bundle_answers_with_numpy_pillow_and_one_engine_alone(
     checked = _run(python, bundle, "-m", "edgetl.runtime", "check", ".")
     assert checked.stdout.endswith("the bundle reproduces its golden samples\n")
     for name in ("torch", "click", "pydantic", "yaml", "edgetl.stages", "onnx"):
-        found = _run(python, bundle, "-c", f"import {name}")
-        assert f"No module named '{name}'" in found.stderr
+        result = _run(python, bundle, "-c", f"import {name}")
+        assert f"No module named '{name}'" in result.stderr
 
 
 def test_detector_answers_and_draws_with_them_alone(
@@ -71,11 +71,11 @@ def test_missing_package_is_named_with_the_command_that_brings_it(
     missing: str,
 ) -> None:
     python = environment(tmp_path / "venv", installed)
-    found = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "../green.png")
-    assert found.returncode == 4
-    assert f"the package '{missing}'" in found.stderr
-    assert found.stderr.splitlines()[-1] == f"  pip install {missing}"
-    assert "Traceback" not in found.stderr
+    result = _run(python, bundle, "-m", "edgetl.runtime", "predict", ".", "../green.png")
+    assert result.returncode == 4
+    assert f"the package '{missing}'" in result.stderr
+    assert result.stderr.splitlines()[-1] == f"  pip install {missing}"
+    assert "Traceback" not in result.stderr
 
 
 def _hand_over(folder: Path) -> None:

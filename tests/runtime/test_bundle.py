@@ -49,12 +49,13 @@ def test_file_that_the_manifest_does_not_list_is_damage(bundle: Path) -> None:
         check_files(bundle)
     assert caught.value.message == f"bundle {bundle} is damaged: 'edgetl/numpy.py' is not listed"
     assert caught.value.remedy == (
-        "remove what does not belong there, or copy the whole folder again from where it was made"
+        "remove the files that are not listed, or copy the whole folder again from where it was "
+        "made"
     )
 
 
 def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"is no bundle: it has no manifest\.json"):
+    with pytest.raises(BundleError, match=r"is not a bundle: it has no manifest\.json"):
         check_files(tmp_path)
 
 
@@ -67,9 +68,13 @@ def test_folder_that_holds_anything_of_a_bundle_may_be_one(bundle: Path, tmp_pat
 @pytest.mark.parametrize(
     ("place", "message", "remedy"),
     [
-        ("gone", "there is no folder '", "check the path, or name the folder that edgetl handed"),
-        ("a.txt", "' is a file; BUNDLE is a folder and comes before any", "name the folder that"),
-        ("inner", "' is no bundle: it has neither contract.json nor manif", "name the folder that"),
+        ("gone", "there is no folder '", "check the path, or name the folder of a bundle"),
+        (
+            "a.txt",
+            "' is a file; BUNDLE is a folder and comes before any",
+            "name the folder of a bundle",
+        ),
+        ("inner", "' is not a bundle: it has neither contract.json", "name the folder of a bundle"),
     ],
 )
 def test_what_can_be_no_bundle_is_a_wrong_use(
@@ -105,13 +110,13 @@ def test_file_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
 
 
 def test_runtime_files_are_the_runtime_and_nothing_else_of_edgetl() -> None:
-    found = runtime_files()
+    files = runtime_files()
     assert {
         "edgetl/__init__.py",
         "edgetl/runtime/__main__.py",
         "edgetl/runtime/engines/onnx.py",
-    } <= (found.keys())
-    assert all(name == "edgetl/__init__.py" or name.startswith("edgetl/runtime/") for name in found)
+    } <= (files.keys())
+    assert all(name == "edgetl/__init__.py" or name.startswith("edgetl/runtime/") for name in files)
 
 
 def _list(folder: Path, files: dict[str, str]) -> None:

@@ -71,7 +71,7 @@ def _rewrite(folder: Path, contract: Contract, change: dict[str, Any]) -> None:
     [
         pytest.param({"schema": 3}, "schema: is 3; this runtime reads 1 and 2", id="schema"),
         pytest.param({"labels": None}, "labels: must be list, not None", id="no list"),
-        pytest.param({"labels": ["a", 1, "c"]}, "labels: must hold str only, not 1", id="label"),
+        pytest.param({"labels": ["a", 1, "c"]}, "labels: must contain only str, not 1", id="label"),
         pytest.param({"files": []}, "files: is empty", id="no files"),
         pytest.param(
             {"files": [{"name": "model.onnx", "sha256": "0"}]},
@@ -92,7 +92,7 @@ def _rewrite(folder: Path, contract: Contract, change: dict[str, Any]) -> None:
         pytest.param(
             {"inputs": [_IMAGE, _IMAGE]}, "inputs: names one twice: image, image", id="twice"
         ),
-        pytest.param({"inputs": [7]}, "inputs: must hold dict only, not 7", id="no table"),
+        pytest.param({"inputs": [7]}, "inputs: must contain only dict, not 7", id="no table"),
         pytest.param(
             _image(kind="sound"),
             "inputs.0.kind: is 'sound'; this runtime knows image, tokens",

@@ -72,12 +72,12 @@ def test_suppression_is_that_of_the_definition(
     boxes = [tuple(data.draw(st.tuples(*[_CORNER] * 4))) for _ in range(count)]
     scores = [[data.draw(_SCORE) for _ in range(classes)] for _ in range(count)]
     nms = NmsSettings(score, iou, data.draw(st.integers(1, 10)), mode)
-    found = non_maximum_suppression(
+    detections = non_maximum_suppression(
         np.array(boxes, np.float32).reshape(count, 4),
         np.array(scores, np.float32).reshape(count, classes),
         nms,
     )
-    assert _as_rows(found) == _by_definition(boxes, scores, nms)
+    assert _as_rows(detections) == _by_definition(boxes, scores, nms)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -87,9 +87,9 @@ def test_suppression_of_a_crowd_is_that_of_the_definition(mode: str) -> None:
     boxes = np.concatenate([corners, corners + rng.integers(1, 32, (300, 2))], axis=1)
     scores = rng.integers(0, 128, (300, 4)) / 128
     nms = NmsSettings(0.25, 0.5, 200, mode)
-    found = non_maximum_suppression(boxes.astype(np.float32), scores.astype(np.float32), nms)
+    detections = non_maximum_suppression(boxes.astype(np.float32), scores.astype(np.float32), nms)
     rows: _Boxes = [tuple(map(float, box)) for box in boxes]
-    assert _as_rows(found) == _by_definition(rows, scores.tolist(), nms)
+    assert _as_rows(detections) == _by_definition(rows, scores.tolist(), nms)
 
 
 def _two(iou_half: float) -> NDArray[np.float32]:
@@ -108,15 +108,17 @@ def _two(iou_half: float) -> NDArray[np.float32]:
 )
 def test_modes_differ_in_who_suppresses_whom(mode: str, labels: list[int]) -> None:
     scores = np.array([[0.9, 0.5], [0.6, 0.8]], np.float32)
-    found = non_maximum_suppression(_two(0.75), scores, NmsSettings(0.1, 0.5, 10, mode))
-    assert found.labels.tolist() == labels
+    detections = non_maximum_suppression(_two(0.75), scores, NmsSettings(0.1, 0.5, 10, mode))
+    assert detections.labels.tolist() == labels
 
 
 def test_per_class_takes_several_classes_of_one_location() -> None:
     scores = np.array([[0.9, 0.5, 0.05]], np.float32)
-    found = non_maximum_suppression(_two(1)[:1], scores, NmsSettings(0.1, 0.5, 10, "per-class"))
-    assert found.labels.tolist() == [0, 1]
-    assert found.scores.tolist() == pytest.approx([0.9, 0.5])
+    detections = non_maximum_suppression(
+        _two(1)[:1], scores, NmsSettings(0.1, 0.5, 10, "per-class")
+    )
+    assert detections.labels.tolist() == [0, 1]
+    assert detections.scores.tolist() == pytest.approx([0.9, 0.5])
 
 
 @pytest.mark.parametrize(
@@ -135,36 +137,36 @@ def test_a_dropped_box_drops_nothing() -> None:
     boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
     scores = np.array([[0.9], [0.8], [0.7]], np.float32)
     # Neighbours share 6 of 14, the outer ones 2 of 18.
-    found = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.4, 10, "class-aware"))
-    assert found.scores.tolist() == pytest.approx([0.9, 0.7])
+    detections = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.4, 10, "class-aware"))
+    assert detections.scores.tolist() == pytest.approx([0.9, 0.7])
 
 
 def test_score_of_the_threshold_is_enough() -> None:
     scores = np.array([[0.5], [0.49]], np.float32)
-    found = non_maximum_suppression(_two(0), scores, NmsSettings(0.5, 0.5, 10, "class-aware"))
-    assert found.scores.tolist() == [0.5]
+    detections = non_maximum_suppression(_two(0), scores, NmsSettings(0.5, 0.5, 10, "class-aware"))
+    assert detections.scores.tolist() == [0.5]
 
 
 def test_limit_counts_what_suppression_left() -> None:
     boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]], np.float32)
     scores = np.array([[0.9], [0.8], [0.7], [0.6]], np.float32)
-    found = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.5, 2, "class-agnostic"))
-    assert found.boxes[:, 0].tolist() == [0, 20]
+    detections = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.5, 2, "class-agnostic"))
+    assert detections.boxes[:, 0].tolist() == [0, 20]
 
 
 def test_ties_go_to_the_lower_location_and_class() -> None:
     boxes = np.array([[5, 5, 9, 9], [5, 5, 9, 8], [5, 5, 9, 9]], np.float32)
     scores = np.full((3, 2), 0.5, np.float32)
-    found = non_maximum_suppression(boxes, scores, NmsSettings(0.5, 0.5, 10, "class-aware"))
-    assert _as_rows(found) == [(0.5, 0, (5, 5, 9, 9))]
+    detections = non_maximum_suppression(boxes, scores, NmsSettings(0.5, 0.5, 10, "class-aware"))
+    assert _as_rows(detections) == [(0.5, 0, (5, 5, 9, 9))]
 
 
 def test_boxes_without_area_overlap_with_nothing() -> None:
     boxes = np.array([[5, 5, 5, 9], [5, 5, 5, 9], [9, 9, 3, 3], [9, 9, 3, 3]], np.float32)
-    found = non_maximum_suppression(
+    detections = non_maximum_suppression(
         boxes, np.full((4, 1), 0.5, np.float32), NmsSettings(0.1, 0, 9, MODES[0])
     )
-    assert len(found) == 4
+    assert len(detections) == 4
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -173,12 +175,14 @@ def test_boxes_without_area_overlap_with_nothing() -> None:
 )
 def test_nothing_above_the_threshold_gives_nothing(mode: str, shape: tuple[int, int]) -> None:
     boxes = np.zeros((shape[0], 4), np.float32)
-    found = non_maximum_suppression(
+    detections = non_maximum_suppression(
         boxes, np.zeros(shape, np.float32), NmsSettings(0.1, 0.5, 9, mode)
     )
-    assert len(found) == 0
-    assert found.boxes.shape == (0, 4)
-    kinds = [values.dtype.name for values in (found.boxes, found.scores, found.labels)]
+    assert len(detections) == 0
+    assert detections.boxes.shape == (0, 4)
+    kinds = [
+        values.dtype.name for values in (detections.boxes, detections.scores, detections.labels)
+    ]
     assert kinds == ["float32", "float32", "int64"]
 
 
@@ -190,9 +194,9 @@ def test_most_candidates_are_the_best_and_ties_the_first(mode: str) -> None:
     boxes[:, 2:] = boxes[:, :2] + 1  # side by side
     scores = np.full((count, 1), 0.5, np.float32)
     scores[-10:] = 0.9
-    found = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.5, count, mode))
+    detections = non_maximum_suppression(boxes, scores, NmsSettings(0.1, 0.5, count, mode))
     expected = [*range(count - 10, count), *range(MAX_CANDIDATES - 10)]
-    assert found.boxes[:, 0].tolist() == expected
+    assert detections.boxes[:, 0].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -236,14 +240,14 @@ def test_rule_refuses_what_has_no_meaning(
 
 
 def _detect(box: list[float], size: tuple[int, int], preprocess: Preprocess) -> list[list[float]]:
-    found = detect(
+    detections = detect(
         np.array([box], np.float32),
         np.array([[0.9]], np.float32),
         image_size=size,
         preprocess=preprocess,
         nms=NmsSettings(0.5, 0.5, 9, "class-aware"),
     )
-    boxes: list[list[float]] = found.boxes.tolist()
+    boxes: list[list[float]] = detections.boxes.tolist()
     return boxes
 
 
@@ -313,8 +317,8 @@ _SQUARE = [0.0, 0.0, 10.0, 10.0]
     ],
 )
 def test_overlap_by_hand(other: list[float], expected: float) -> None:
-    found = overlaps(np.array([_SQUARE], np.float32), np.array([other], np.float32))
-    assert found[0, 0] == pytest.approx(expected)
+    iou = overlaps(np.array([_SQUARE], np.float32), np.array([other], np.float32))
+    assert iou[0, 0] == pytest.approx(expected)
 
 
 def test_boxes_without_area_do_not_overlap() -> None:

@@ -11,7 +11,7 @@ from PIL import ImageFont
 
 from edgetl.runtime.detections import Detections
 from edgetl.runtime.draw import _colour, _contrast, draw_detections, draw_label, transliterate
-from edgetl.runtime.errors import EdgetlUsageError
+from edgetl.runtime.errors import EdgetlUsageError, PackageError
 
 _GREY = 120
 
@@ -171,3 +171,14 @@ def test_pillow_without_text_support_is_named(monkeypatch: pytest.MonkeyPatch) -
     ) as caught:
         draw_label(_grey(9, 9), "a")
     assert caught.value.remedy == "pip install --upgrade pillow"
+
+
+def test_pillow_without_a_font_of_any_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.__version__", "9.4.0")
+    with pytest.raises(
+        PackageError, match=r"^pillow 9\.4\.0 has no font that scales.*needs 10\.1 or newer\n"
+    ) as caught:
+        draw_label(_grey(40, 40), "a")
+    assert caught.value.remedy == "pip install 'pillow>=10.1', or predict without --draw"
+    monkeypatch.setattr("PIL.__version__", "10.1.0")
+    draw_label(_grey(40, 40), "a")

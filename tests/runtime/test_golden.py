@@ -15,14 +15,14 @@ from edgetl.runtime.errors import BundleError, ImageError
 
 
 def test_replay_of_untouched_folder_passes(model_folder: Path) -> None:
-    found = golden.replay(model_folder)
-    assert found.passed
-    assert [(row.name, row.what) for row in found.rows] == [
+    replayed = golden.replay(model_folder)
+    assert replayed.passed
+    assert [(row.name, row.what) for row in replayed.rows] == [
         ("golden-0.png", "fitted pixels"),
         ("logits", "against the recorded outputs"),
         ("logits", "against the float model"),
     ]
-    assert max(row.worst for row in found.rows) < 1e-6
+    assert max(row.worst for row in replayed.rows) < 1e-6
 
 
 def test_recording_again_gives_equal_bytes(model_folder: Path) -> None:
@@ -37,25 +37,25 @@ def test_image_that_decodes_otherwise_fails_the_replay(model_folder: Path) -> No
     image = np.array(Image.open(model_folder / "golden-0.png"))
     image[5, 5, 1] += 2
     Image.fromarray(image).save(model_folder / "golden-0.png")
-    found = golden.replay(model_folder)
-    assert [row.name for row in found.rows if not row.passed] == ["golden-0.png"]
-    assert found.rows[0].worst == 2.0
+    replayed = golden.replay(model_folder)
+    assert [row.name for row in replayed.rows if not row.passed] == ["golden-0.png"]
+    assert replayed.rows[0].worst == 2.0
 
 
 def test_other_answer_fails_the_replay(model_folder: Path) -> None:
     _rewrite(model_folder, recorded=np.array([[2.0, 1.0, 0.501], [0.0, 0.5, 2.5]], np.float32))
-    found = golden.replay(model_folder)
+    replayed = golden.replay(model_folder)
     # The recorded answers span 2.5, of which 1/10000 is allowed.
-    assert found.rows[1].tolerance == pytest.approx(2.5e-4)
-    assert found.rows[1].worst == pytest.approx(1e-3, abs=1e-6)
-    assert not found.passed
+    assert replayed.rows[1].tolerance == pytest.approx(2.5e-4)
+    assert replayed.rows[1].worst == pytest.approx(1e-3, abs=1e-6)
+    assert not replayed.passed
 
 
 def test_distance_to_the_float_model_is_told_and_not_judged(model_folder: Path) -> None:
     _rewrite(model_folder, reference=np.zeros((2, 3), np.float32))
-    found = golden.replay(model_folder)
-    assert found.passed
-    assert found.rows[2].worst == pytest.approx(2.5)
+    replayed = golden.replay(model_folder)
+    assert replayed.passed
+    assert replayed.rows[2].worst == pytest.approx(2.5)
 
 
 def test_answer_that_is_no_number_does_not_pass(model_folder: Path) -> None:
@@ -146,15 +146,15 @@ def test_missing_image_is_named(model_folder: Path) -> None:
 
 
 def test_replay_of_a_detector_counts_its_objects(detector_folder: Path) -> None:
-    found = golden.replay(detector_folder)
-    assert found.passed
+    replayed = golden.replay(detector_folder)
+    assert replayed.passed
     # 255 * 0.8 * 1/255 and 0.4 are above 0.3; of the two red ones the better is left.
-    assert [(row.name, row.what, row.tolerance) for row in found.rows[5:]] == [
+    assert [(row.name, row.what, row.tolerance) for row in replayed.rows[5:]] == [
         ("detections", "3 recorded, missing or new", 0),
         ("detections", "3 of the float model, missing or new", None),
     ]
-    assert [row.name for row in found.rows[1:5]] == ["boxes", "boxes", "scores", "scores"]
-    assert max(row.worst for row in found.rows) < 1e-6
+    assert [row.name for row in replayed.rows[1:5]] == ["boxes", "boxes", "scores", "scores"]
+    assert max(row.worst for row in replayed.rows) < 1e-6
 
 
 def test_object_that_is_not_found_again_fails_the_replay(detector_folder: Path) -> None:
@@ -162,8 +162,8 @@ def test_object_that_is_not_found_again_fails_the_replay(detector_folder: Path) 
         held = dict(arrays)
     held["recorded.scores"][1, 0, 1] = 0.5  # blue where red was looked for
     np.savez(detector_folder / "golden.npz", **held)
-    found = golden.replay(detector_folder)
-    assert [(row.name, row.worst) for row in found.rows if not row.passed] == [
+    replayed = golden.replay(detector_folder)
+    assert [(row.name, row.worst) for row in replayed.rows if not row.passed] == [
         ("scores", 0.5),
         ("detections", 1.0),
     ]
@@ -184,9 +184,9 @@ def test_detector_with_scores_below_the_step_passes_its_replay(detector_folder: 
     pixels[:, :1, :1] = faint  # 1 / 255 / 1024 = 3.8e-6, stored as 4 steps
     reference = {**samples.reference, "scores": np.zeros((2, 3, 2), np.float32)}
     golden.record(detector_folder, {"image": pixels}, reference, [pixels[0]])
-    found = golden.replay(detector_folder)
-    assert found.passed
-    assert found.rows[3].tolerance == golden.STORED_STEP
+    replayed = golden.replay(detector_folder)
+    assert replayed.passed
+    assert replayed.rows[3].tolerance == golden.STORED_STEP
 
 
 def test_answers_of_a_detector_are_stored_to_the_step(detector_folder: Path) -> None:

@@ -74,6 +74,38 @@ def test_watch_reports_processor_time_of_other_programs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "is_busy"),
+    [
+        pytest.param("user", True, id="user"),
+        pytest.param("nice", True, id="nice"),
+        pytest.param("system", True, id="system"),
+        pytest.param("idle", False, id="idle"),
+        pytest.param("iowait", False, id="iowait"),
+        pytest.param("irq", True, id="irq"),
+        pytest.param("softirq", True, id="softirq"),
+        pytest.param("steal", False, id="steal"),
+        # The kernel counts guest time as user time as well (proc(5)).
+        pytest.param("guest", False, id="guest"),
+    ],
+)
+def test_watch_counts_every_kind_of_work_of_others(
+    tmp_path: Path, column: str, *, is_busy: bool
+) -> None:
+    names = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest"]
+    ticks = dict.fromkeys(names, 10 * _TICKS)
+    (tmp_path / "proc").mkdir()
+    stat = tmp_path / "proc/stat"
+    stat.write_text(f"cpu  {' '.join(map(str, ticks.values()))}\n")
+    watch = Watch(Sensors(tmp_path), tmp_path)
+    time.sleep(0.05)
+    ticks[column] += 5 * _TICKS
+    stat.write_text(f"cpu  {' '.join(map(str, ticks.values()))}\n")
+    disturbance = watch.read()
+    # This process has worked for less than a second meanwhile.
+    assert (disturbance.others_cores * disturbance.seconds > 4.0) is is_busy
+
+
+@pytest.mark.parametrize(
     ("readings", "fall"),
     [
         pytest.param([1500, 600, 1500], (1500.0, 600.0), id="falls and rises again"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from PIL import Image
 from edgetl.runtime.__main__ import main
 from edgetl.runtime.bundle import digest_file
 from edgetl.runtime.contract import Contract
+
+_ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -45,8 +48,8 @@ def test_predict_as_json(bundle: Path, image: Path, capsys: pytest.CaptureFixtur
     assert rows[0]["top"][0]["probability"] == pytest.approx(0.786986, abs=1e-5)
 
 
-@pytest.mark.parametrize(("words", "rows"), [(["--json"], 2), ([], None)])
-def test_images_before_one_that_cannot_be_read_are_answered(
+@pytest.mark.parametrize(("words", "rows"), [(["--json"], 3), ([], None)])
+def test_images_around_one_that_cannot_be_read_are_predicted(
     bundle: Path,
     image: Path,
     capsys: pytest.CaptureFixture[str],
@@ -56,17 +59,49 @@ def test_images_before_one_that_cannot_be_read_are_answered(
     images = [str(image), str(image), "none.png", str(image)]
     assert main(["predict", str(bundle), *images, *words]) == 3
     said = capsys.readouterr()
-    assert "cannot read image 'none.png': no such file" in said.err
+    assert said.err == (
+        "edgetl.runtime: cannot read image 'none.png': no such file\n  check the path\n"
+    )
     if rows is None:
-        assert said.out == f"{image}: green 0.7870\n" * 2
+        assert said.out == f"{image}: green 0.7870\n" * 3
     else:
         assert [row["label"] for row in json.loads(said.out)] == ["green"] * rows
 
 
-def test_no_list_is_printed_where_nothing_was_answered(
+def test_each_unreadable_image_is_named_when_its_turn_comes(bundle: Path, image: Path) -> None:
+    (image.parent / "text.png").write_text("no image")
+    words = ["predict", str(bundle), "none.png", str(image), "text.png", str(image)]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetl.runtime", *words],
+        cwd=image.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stdout.splitlines() == [
+        "edgetl.runtime: cannot read image 'none.png': no such file",
+        "  check the path",
+        f"{image}: green 0.7870",
+        "edgetl.runtime: cannot read image 'text.png': not an image in a format that Pillow reads",
+        "  save it again as an 8-bit JPEG or PNG, or exclude it",
+        f"{image}: green 0.7870",
+    ]
+
+
+def test_list_is_empty_where_no_image_was_read(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(bundle), "none.png", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_no_list_is_printed_where_the_model_fails(
+    bundle: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle / "model.onnx").unlink()
+    assert main(["predict", str(bundle), str(image), "--json"]) == 6
     assert capsys.readouterr().out == ""
 
 
@@ -149,14 +184,14 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
         pytest.param(
             ["predict", "none", "a.png"],
             2,
-            "there is no folder 'none'\n  check the path, or name the folder that edgetl handed",
+            "there is no folder 'none'\n  check the path, or name the folder of a bundle",
             id="folder",
         ),
         pytest.param(
             ["predict", "{bundle}/golden-0.png", "{bundle}"],
             2,
             "golden-0.png' is a file; BUNDLE is a folder and comes before any image\n"
-            "  name the folder that edgetl handed over first",
+            "  name the folder of a bundle first",
             id="swapped",
         ),
         pytest.param(
@@ -189,8 +224,8 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
         pytest.param(
             ["check", "{bundle}/.."],
             2,
-            "is no bundle: it has neither contract.json nor manifest.json\n"
-            "  name the folder that edgetl handed over",
+            "is not a bundle: it has neither contract.json nor manifest.json\n"
+            "  name the folder of a bundle",
             id="no bundle",
         ),
         pytest.param(["check", "none"], 2, "there is no folder 'none'", id="check"),
@@ -215,16 +250,24 @@ def test_expected_error_is_a_paragraph_with_its_exit_code(
     ("arguments", "message"),
     [
         pytest.param([], "required: COMMAND", id="none"),
-        pytest.param(["bench", ".", "--count", "0"], "0 is not a whole number from 1", id="count"),
-        pytest.param(["bench", ".", "--seconds", "nan"], "nan is not a time", id="seconds"),
-        pytest.param(["bench", ".", "--runs", "0"], "0 is not a whole number from 1", id="runs"),
         pytest.param(
-            ["bench", ".", "--sustained", "-1"], "-1 is not a time from 0 on", id="sustained"
+            ["bench", ".", "--count", "0"], "0 is not a whole number of at least 1", id="count"
         ),
-        pytest.param(["bench", ".", "--seconds", "1m"], "1m is not a time from 0 on", id="minute"),
+        pytest.param(["bench", ".", "--seconds", "nan"], "nan is not a time", id="seconds"),
+        pytest.param(
+            ["bench", ".", "--runs", "0"], "0 is not a whole number of at least 1", id="runs"
+        ),
+        pytest.param(
+            ["bench", ".", "--sustained", "-1"], "-1 is not a time of at least 0", id="sustained"
+        ),
+        pytest.param(
+            ["bench", ".", "--seconds", "1m"], "1m is not a time of at least 0", id="minute"
+        ),
         pytest.param(["bench", ".", "--threads", "2.5"], "2.5 is not a whole number", id="threads"),
         pytest.param(
-            ["predict", ".", "a", "--top", "x"], "--top: x is not a whole number from 1", id="top"
+            ["predict", ".", "a", "--top", "x"],
+            "--top: x is not a whole number of at least 1",
+            id="top",
         ),
         pytest.param(
             ["predict", ".", "a", "--threshold", "2"], "2 is not a score in 0...1", id="threshold"
@@ -271,6 +314,76 @@ def test_help_imports_neither_numpy_nor_an_engine() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=-3, check=False).returncode == 0
 
 
+_OLD_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("program", ["edgetl.runtime", "edgetl"])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({"PYTHONIOENCODING": "ascii"}, id="ascii"),
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, id="latin-1"),
+        pytest.param({"PYTHONIOENCODING": "utf-8"}, id="strict UTF-8"),
+        pytest.param(_OLD_LOCALE, id="old locale"),
+    ],
+)
+def test_text_that_the_terminal_lacks_is_escaped(
+    detector_folder: Path, tmp_path: Path, program: str, variables: dict[str, str]
+) -> None:
+    # A class with an umlaut, letters that are not in Latin-1, and a name that is no text at all.
+    names = ["Łódź.png".encode(), b"b\xff.png"]
+    for name in names:
+        Image.new("RGB", (64, 64), (255, 0, 153)).save(tmp_path / os.fsdecode(name), "PNG")
+    command: list[str | bytes] = [
+        sys.executable,
+        "-m",
+        program,
+        "predict",
+        str(detector_folder),
+        *names,
+        "none.png",
+    ]
+    environment = {**os.environ, **variables, "PYTHONPATH": str(_ROOT)}
+    for option in ([], ["--json"]):
+        done = subprocess.run(
+            [*command, *option], cwd=tmp_path, env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == 3, done.stderr
+        assert b"no such file" in done.stderr
+        assert b"Traceback" not in done.stderr
+        if option:
+            rows = json.loads(done.stdout)
+            assert [row["objects"][0]["label"] for row in rows] == ["rote Öse"] * 2
+        else:
+            assert len(done.stdout.splitlines()) == 4
+
+
+def test_names_that_are_no_text_pass_through_a_stream_that_keeps_them(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (32, 32), (0, 200, 0)).save(tmp_path / os.fsdecode(b"b\xff.png"), "PNG")
+    command: list[str | bytes] = [sys.executable, "-m", "edgetl.runtime", "predict"]
+    command += [str(model_folder), b"b\xff.png"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"}
+    environment["PYTHONPATH"] = str(_ROOT)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert done.stdout == b"b\xff.png: green 0.7870\n"
+
+
+def test_lack_of_memory_is_a_sentence(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MemoryError(arguments)
+
+    monkeypatch.setattr("edgetl.runtime.predictor.open_session", refuse)
+    assert main(["predict", str(bundle), str(bundle / "golden-0.png")]) == 2
+    assert capsys.readouterr().err == (
+        "edgetl.runtime: there is not enough memory\n"
+        "  stop other programs, or use a smaller model\n"
+    )
+
+
 def test_reader_that_stops_is_no_error(bundle: Path, image: Path) -> None:
     command = [sys.executable, "-m", "edgetl.runtime", "predict", str(bundle), str(image)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
@@ -296,8 +409,8 @@ def test_bundle_for_a_gpu_gives_no_answer_and_no_number_without_one(
     assert main([given[0], str(model_folder), *given[1:]]) == 4
     said = capsys.readouterr()
     assert re.search(
-        r"^edgetl\.runtime: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' asks "
-        r"for; it has .*\n  put onnxruntime-gpu in the place of onnxruntime",
+        r"^edgetl\.runtime: onnxruntime \S+ has no CUDAExecutionProvider here, which 'cuda' "
+        r"needs; it has .*\n  replace onnxruntime by onnxruntime-gpu",
         said.err,
     )
     assert "ms" not in said.out

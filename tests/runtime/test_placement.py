@@ -77,14 +77,14 @@ def test_a_letterbox_at_the_top_left_leaves_the_border_below() -> None:
 
 
 def test_a_stretched_image_has_two_scales() -> None:
-    found = place(50, 200, Preprocess(100, 100, "stretch", "area", 0))
-    assert found == Placement(scale_x=0.5, scale_y=2.0, left=0.0, top=0.0)
+    placement = place(50, 200, Preprocess(100, 100, "stretch", "area", 0))
+    assert placement == Placement(scale_x=0.5, scale_y=2.0, left=0.0, top=0.0)
 
 
 def test_a_cropped_image_begins_left_of_the_input() -> None:
     # The middle 50 of 200 columns, doubled: column 75 is the input's first.
-    found = place(50, 200, Preprocess(100, 100, "crop", "area", 0))
-    assert found == Placement(scale_x=2.0, scale_y=2.0, left=-150.0, top=0.0)
+    placement = place(50, 200, Preprocess(100, 100, "crop", "area", 0))
+    assert placement == Placement(scale_x=2.0, scale_y=2.0, left=-150.0, top=0.0)
 
 
 def test_a_image_without_pixels_is_refused() -> None:

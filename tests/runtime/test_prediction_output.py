@@ -98,6 +98,20 @@ def test_answers_come_one_by_one(detector_folder: Path, pink: Path, tmp_path: Pa
         next(asked)
 
 
+def test_image_that_cannot_be_read_is_reported_before_the_next_one(
+    detector_folder: Path, pink: Path, tmp_path: Path
+) -> None:
+    errors: list[ImageError] = []
+    images = [tmp_path / "none.png", pink, tmp_path]
+    rows = predictions(Predictor.open(detector_folder), images, report=errors.append)
+    assert next(rows).row["image"] == str(pink)
+    assert [error.message for error in errors] == [
+        f"cannot read image '{tmp_path / 'none.png'}': no such file"
+    ]
+    assert list(rows) == []
+    assert errors[1].message == f"cannot read image '{tmp_path}': it is a folder"
+
+
 def test_pictures_of_images_of_one_name_get_numbers(tmp_path: Path) -> None:
     images = [tmp_path / name for name in ("a/dog.jpg", "b/dog.png", "b/Dog.jpg", "b/cat.jpg")]
     assert [file.name for file in drawn_files(images, tmp_path / "out")] == [
@@ -131,4 +145,4 @@ def test_folder_that_cannot_be_made_is_refused(detector_folder: Path, pink: Path
         EdgetlUsageError, match=r"cannot write '.*pink\.png/pink\.drawn\.jpg': "
     ) as caught:
         list(predictions(Predictor.open(detector_folder), [pink], folder=pink))
-    assert caught.value.remedy == "name another folder to draw in"
+    assert caught.value.remedy == "name another folder for the pictures"

@@ -4,16 +4,22 @@ import dataclasses
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+import edgetl.runtime
 from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import Detections
+from edgetl.runtime.engines import Session
 from edgetl.runtime.errors import BundleError, ContractError, EdgetlUsageError
 from edgetl.runtime.inputs import ImageInput, InputSpec, TokensInput
 from edgetl.runtime.predictor import Predictor
@@ -27,14 +33,14 @@ _LABELS = ("rote Öse", "blue screw")
 def test_rows_are_answered_one_by_one(model_folder: Path) -> None:
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     pixels[1] = (100, 200, 255)
-    found = Predictor.open(model_folder).run({"image": pixels})
-    assert found["logits"] == pytest.approx(np.array([[0, 0, 0], [1.0, 2.0, 2.55]]), abs=1e-6)
-    assert found["logits"].dtype == np.float32
+    outputs = Predictor.open(model_folder).run({"image": pixels})
+    assert outputs["logits"] == pytest.approx(np.array([[0, 0, 0], [1.0, 2.0, 2.55]]), abs=1e-6)
+    assert outputs["logits"].dtype == np.float32
 
 
 def test_no_rows_give_no_answers(model_folder: Path) -> None:
-    found = Predictor.open(model_folder).run({"image": np.zeros((0, 32, 32, 3), np.uint8)})
-    assert found["logits"].shape == (0, 3)
+    outputs = Predictor.open(model_folder).run({"image": np.zeros((0, 32, 32, 3), np.uint8)})
+    assert outputs["logits"].shape == (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -156,11 +162,11 @@ def test_output_that_is_not_finite_is_refused(model_folder: Path, state_files: S
 def test_objects_of_a_image_come_in_its_own_pixels(detector_folder: Path, tmp_path: Path) -> None:
     # Twice the input's size. The better one of the two overlapping boxes is the taller one.
     Image.new("RGB", (64, 64), (255, 0, 153)).save(tmp_path / "pink.png")
-    found = Predictor.open(detector_folder).predict(tmp_path / "pink.png")
-    assert isinstance(found, Detections)
-    assert found.labels.tolist() == [0, 1]
-    assert found.scores == pytest.approx([1.0, 0.6])
-    assert found.boxes.tolist() == [[16, 16, 32, 34], [32, 0, 64, 32]]
+    prediction = Predictor.open(detector_folder).predict(tmp_path / "pink.png")
+    assert isinstance(prediction, Detections)
+    assert prediction.labels.tolist() == [0, 1]
+    assert prediction.scores == pytest.approx([1.0, 0.6])
+    assert prediction.boxes.tolist() == [[16, 16, 32, 34], [32, 0, 64, 32]]
 
 
 def test_fitted_image_needs_the_size_that_it_had(detector_folder: Path) -> None:
@@ -168,18 +174,18 @@ def test_fitted_image_needs_the_size_that_it_had(detector_folder: Path) -> None:
     # Letterboxed at the top left from 100 x 200, of which the box shows the upper right quarter
     # of the 200 x 200 that the input stands for, as far as the image goes.
     predictor = Predictor.open(detector_folder)
-    found = predictor.predict_inputs({"image": pixels[np.newaxis]}, (100, 200))
-    assert isinstance(found, Detections)
-    assert found.boxes.tolist() == [[100, 0, 200, 100]]
+    prediction = predictor.predict_inputs({"image": pixels[np.newaxis]}, (100, 200))
+    assert isinstance(prediction, Detections)
+    assert prediction.boxes.tolist() == [[100, 0, 200, 100]]
     with pytest.raises(ValueError, match="a detector needs the size of the image"):
         predictor.predict_inputs({"image": pixels[np.newaxis]})
 
 
 def test_image_without_an_object_has_no_detections(detector_folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (50, 20), (10, 255, 10)).save(tmp_path / "green.png")
-    found = Predictor.open(detector_folder).predict(tmp_path / "green.png")
-    assert isinstance(found, Detections)
-    assert len(found) == 0
+    prediction = Predictor.open(detector_folder).predict(tmp_path / "green.png")
+    assert isinstance(prediction, Detections)
+    assert len(prediction) == 0
 
 
 @pytest.mark.parametrize("size", [(4000, 1), (1, 4000), (1, 1)], ids=str)
@@ -188,10 +194,10 @@ def test_image_of_a_line_is_answered(
 ) -> None:
     Image.new("RGB", size, (255, 0, 255)).save(tmp_path / "line.png")
     predictor = Predictor.open(detector_folder).with_threshold(0.001)
-    found = predictor.predict(tmp_path / "line.png")
-    assert isinstance(found, Detections)
-    assert (found.boxes >= 0).all()
-    assert (found.boxes <= np.array([*size, *size])).all()
+    prediction = predictor.predict(tmp_path / "line.png")
+    assert isinstance(prediction, Detections)
+    assert (prediction.boxes >= 0).all()
+    assert (prediction.boxes <= np.array([*size, *size])).all()
 
 
 def test_other_threshold_leaves_the_first_predictor_as_it_was(detector_folder: Path) -> None:
@@ -235,3 +241,76 @@ def test_classifier_imports_nothing_of_detection(model_folder: Path, tmp_path: P
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1] == "[]"
+
+
+def test_package_offers_the_predictor_and_imports_it_when_it_is_used() -> None:
+    code = (
+        "import sys, edgetl.runtime\n"
+        "print([name for name in ('numpy', 'PIL', 'edgetl.runtime.predictor') "
+        "if name in sys.modules])\n"
+        "from edgetl.runtime import Predictor\n"
+        "print(Predictor.__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "edgetl.runtime.predictor"]
+
+
+def test_package_offers_nothing_else() -> None:
+    with pytest.raises(AttributeError, match=r"module 'edgetl\.runtime' has no attribute 'Model'"):
+        edgetl.runtime.Model  # type: ignore[attr-defined] # noqa: B018 - that is the test
+    assert edgetl.runtime.Predictor is Predictor
+
+
+def test_paths_may_be_texts(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (32, 32), (0, 0, 255)).save(tmp_path / "blue.png")
+    monkeypatch.chdir(tmp_path)
+    prediction = Predictor.open(model_folder.name).predict("blue.png")
+    assert isinstance(prediction, ClassPrediction)
+    assert prediction.label == "blue"
+
+
+def test_channels_in_the_order_of_opencv_give_the_same_prediction(detector_folder: Path) -> None:
+    # Half of it lies outside of a square, so that it is resized and has a border.
+    rgb = np.random.default_rng(0).integers(0, 256, (50, 100, 3), np.uint8)
+    predictor = Predictor.open(detector_folder).with_threshold(0.01)
+    expected = predictor.predict_array(rgb).row(_LABELS, None)
+    assert predictor.predict_array(rgb[:, :, ::-1], "bgr").row(_LABELS, None) == expected
+    assert predictor.predict_array(rgb[:, :, ::-1]).row(_LABELS, None) != expected
+
+
+def test_array_that_is_no_image_is_refused_with_the_conversion(model_folder: Path) -> None:
+    predictor = Predictor.open(model_folder)
+    with pytest.raises(ValueError, match=r"so write predict_array\(image\[:, :, :3\]\)"):
+        predictor.predict_array(np.zeros((32, 32, 4), np.uint8))
+    with pytest.raises(ValueError, match="unknown order 'gbr'"):
+        predictor.predict_array(np.zeros((32, 32, 3), np.uint8), "gbr")  # type: ignore[arg-type]
+
+
+def test_copies_of_a_predictor_run_their_session_one_at_a_time(detector_folder: Path) -> None:
+    predictor = Predictor.open(detector_folder)
+    session = _Exclusive(predictor.session)
+    first = dataclasses.replace(predictor, session=session)
+    second = first.with_threshold(0.9)
+    pixels = np.zeros((20, 32, 32, 3), np.uint8)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda each: each.run({"image": pixels}), (first, second)))
+    assert session.num_overlaps == 0
+
+
+class _Exclusive:
+    """A session that counts the calls during which another one began."""
+
+    def __init__(self, session: Session) -> None:
+        self.inputs, self.outputs, self.engine = session.inputs, session.outputs, session.engine
+        self._run = session.run
+        self._num_running = 0
+        self.num_overlaps = 0
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        self._num_running += 1
+        time.sleep(0.002)
+        self.num_overlaps += self._num_running > 1
+        self._num_running -= 1
+        return self._run(inputs)

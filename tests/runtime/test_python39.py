@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +89,38 @@ def _is_type(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return node.value is None
     return isinstance(node, ast.Name) and isinstance(getattr(builtins, node.id, None), type)
+
+
+def test_package_parses_on_pythons_that_it_refuses() -> None:
+    source = _FILES["edgetl/runtime/__init__.py"].read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 7))
+    # Python 3.6 knows no postponed annotations, so there must be none.
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+                and node.module == "__future__"]  # fmt: skip
+    ast.parse(_FILES["edgetl/__init__.py"].read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def test_older_python_is_one_sentence_of_the_command() -> None:
+    done = _import_on_python_3_6("sys.argv = ['-m']")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == (
+        f"edgetl.runtime: Python 3.9 or newer is needed, and {sys.executable} is Python 3.6\n"
+        "  run it with a newer one, for example python3.11\n"
+    )
+
+
+def test_older_python_is_an_import_error_of_a_program() -> None:
+    done = _import_on_python_3_6("")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: edgetl.runtime: Python 3.9 or newer is needed, and {sys.executable} is "
+        "Python 3.6; run it with a newer one, for example python3.11"
+    )
+
+
+def _import_on_python_3_6(before: str) -> subprocess.CompletedProcess[str]:
+    code = f"import sys\n{before}\nsys.version_info = (3, 6, 9)\nimport edgetl.runtime"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 def test_every_file_of_the_runtime_is_looked_at() -> None:

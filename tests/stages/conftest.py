@@ -12,18 +12,20 @@ import pytest
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.method_keys import select
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, models_of
 from edgetl.config.table import Table
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.errors import ConfigError
 from edgetl.hashing import digest_file
+from edgetl.pipeline.job import roots_of
+from edgetl.pipeline.planner import all_stages
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import STAGES, Job, Node, Workspace
 from edgetl.stages._views import inputs_of
 from edgetl.stages.view import Settings as ViewSettings
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.tasks import TASKS
-from edgetl.types import Role, Split, Task
+from edgetl.types import Role, Split
 
 SIZE = 32
 COUNTS = {Split.TRAIN: 24, Split.VAL: 8, Split.TEST: 8}
@@ -43,7 +45,7 @@ class Told:
         self.notes.append(text)
 
 
-def _table(name: str, task: Task, given: Mapping[str, object]) -> Table:
+def _table(name: str, task: str, given: Mapping[str, object]) -> Table:
     """Return the table of a stage as a recipe would have it."""
     stage = STAGES.load(name)
     assert stage.methods
@@ -69,25 +71,27 @@ class Bench:
             "teacher": {"family": "mobilenet_v3_small", "width": 0.35, "weights": "none"},
         }
         given = tables or {}
+        checked = Recipe.model_validate({**recipe, **fields})
         return Job(
-            recipe=Recipe.model_validate({**recipe, **fields}),
+            recipe=checked,
             tables={
-                name: _table(name, Task(fields.get("task", "classification")), given.get(name, {}))
+                name: _table(name, str(fields.get("task", "classification")), given.get(name, {}))
                 for name in ("finetune", "distill")
             },
             targets=(),
             calibration=Calibration(name="any", split="train", count=1, sampling="random"),
             folder=self.root,
             digest=digest_file,
+            roots=roots_of(models_of(checked, {}), all_stages().values()),
         )
 
     def dataset(self, counts: Mapping[Split, int] = COUNTS, seed: int = 0) -> Artifact:
         """Return bright and dark squares in noise, as the view stage would store them."""
         store = Store(self.root / "store")
         request = Request("view", 1, {"counts": dict(counts), "seed": seed}, {}, {})
-        found = store.find(request)
-        if found:
-            return found
+        artifact = store.find(request)
+        if artifact:
+            return artifact
         out, _, _ = store.folders(request)
         draw = np.random.default_rng(seed)
         total = sum(counts.values())
@@ -104,7 +108,7 @@ class Bench:
             start += counts[split]
         write_index(
             out,
-            task=Task.CLASSIFICATION,
+            task="classification",
             classes=("dark", "bright"),
             preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
             items=items,
@@ -119,9 +123,9 @@ class Bench:
         """
         store = Store(self.root / "store")
         request = Request("view", 1, {"boxes": dict(counts)}, {}, {})
-        found = store.find(request)
-        if found:
-            return found
+        artifact = store.find(request)
+        if artifact:
+            return artifact
         out, _, _ = store.folders(request)
         draw = np.random.default_rng(1)
         total = sum(counts.values())
@@ -146,7 +150,7 @@ class Bench:
             write_images(file, list(images), images.shape)
         write_index(
             out,
-            task=Task.DETECTION,
+            task="detection",
             classes=("dark", "bright"),
             preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
             items=items,
@@ -178,6 +182,7 @@ class Bench:
             "features": [],
             "teacher": [],
             "teacher outputs": [],
+            "model": [*made.get("teacher", ()), *made.get("student", ())],
         }
         return list(STAGES.load(stage).plan(job, {**known, **made}))
 

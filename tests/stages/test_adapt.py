@@ -21,7 +21,7 @@ from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Job, Node, Refining
 from edgetl.stages.view import Settings as ViewSettings
 from edgetl.store.store import Artifact, Request, Store
-from edgetl.types import Role, Split, Task
+from edgetl.types import Role, Split
 
 STAGE = STAGES.load("adapt")
 UNLABELLED = {"path": "there"}
@@ -32,7 +32,7 @@ def _view(job: Job, role: Role) -> Node:
     settings = ViewSettings(
         role=role,
         input=image_input,
-        task=Task.CLASSIFICATION,
+        task="classification",
         path=None,
         synthetic=None,
         exclude=(),
@@ -113,9 +113,7 @@ def test_one_image_has_no_statistics(bench: Any, untrained: Callable[..., Path])
 def _evaluated(job: Job) -> list[Node]:
     _, node = _step(job)
     views = [_view(job, role) for role in (Role.DATA, Role.UNLABELLED, Role.EVALUATION)]
-    return list(
-        STAGES.load("evaluate").plan(job, {"view": views, "teacher": [node], "student": []})
-    )
+    return list(STAGES.load("evaluate").plan(job, {"view": views, "model": [node]}))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +155,7 @@ def test_student_of_a_teacher_that_adapted_is_transductive_as_well(bench: Any) -
     )
     marks = []
     for each in (student, apart):
-        made = {"view": views, "teacher": [root], "student": [each]}
+        made = {"view": views, "model": [root, each]}
         _, node = STAGES.load("evaluate").plan(job, made)
         marks.append(node.settings.model_dump()["transductive"])
     assert marks == [(True,), (False,)]
@@ -166,7 +164,7 @@ def test_student_of_a_teacher_that_adapted_is_transductive_as_well(bench: Any) -
 def test_recipe_without_refinement_and_evaluation_measures_nothing_more(bench: Any) -> None:
     job = dataclasses.replace(_job(bench), refinements={})
     root = Node("finetune", "finetune", InputTable(), key="teacher")
-    made = {"view": [_view(job, Role.DATA)], "teacher": [root], "student": []}
+    made = {"view": [_view(job, Role.DATA)], "model": [root]}
     assert list(STAGES.load("evaluate").plan(job, made)) == []
 
 

@@ -89,6 +89,25 @@ def test_facts_and_raw_samples_are_kept(
     assert LatencyFacts.model_validate_json(facts.model_dump_json()) == facts
 
 
+def test_threads_above_the_cores_are_noted_and_those_used_are_kept(
+    candidate: Artifact,
+    settings: Settings,
+    workspace: Callable[[str], Workspace],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cores = open_device("local").describe()["cores"]
+    work = workspace("benchmark")
+    notes: list[str] = []
+    monkeypatch.setattr(work.progress, "note", notes.append)
+    more = settings.model_copy(update={"threads": 4096})
+    assert STAGE.run(more, {"candidate": candidate}, work).threads == cores
+    text = (
+        f"'local' lets a process use {cores} core(s) only: timed with {cores} instead of 4096 "
+        "threads"
+    )
+    assert text in notes
+
+
 def test_summary_is_a_line_for_people(
     candidate: Artifact, settings: Settings, workspace: Callable[[str], Workspace]
 ) -> None:
@@ -212,23 +231,6 @@ def test_table_with_too_few_inferences_for_its_figure_is_refused(
     assert BenchmarkTable(runs=1, count=72).seconds == 10.0
 
 
-def test_timing_hangs_only_after_all_its_attempts_on_the_slowest_device() -> None:
-    settings = Settings(
-        format="onnx",
-        provider="cpu",
-        device="local",
-        host={},
-        runtime="",
-        threads=1,
-        seconds=10.0,
-        count=50,
-        runs=5,
-        sustained=3.0,
-    )
-    # Ten runs, each alone and end to end: 50 inferences of 4 s, and twice the seconds; and minutes.
-    assert benchmark._timeout_s(settings) == 120 + 10 * 2 * (50 * 4 + 20) + 2 * 3 * 60
-
-
 def test_tools_are_what_runs_there(settings: Settings) -> None:
     assert STAGE.tools(settings) == ("onnxruntime", "numpy", "pillow")
 
@@ -278,7 +280,7 @@ def test_gpu_that_answers_otherwise_is_told(
     assert facts.broken is not None
     (told,) = facts.broken
     assert told.startswith("logits against the recorded outputs: worst 3, ")
-    assert "; answers otherwise on cuda" in STAGE.summary(facts)
+    assert "; golden samples differ on cuda" in STAGE.summary(facts)
 
 
 def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
@@ -288,7 +290,7 @@ def test_gpu_that_is_not_there_is_an_error_and_not_a_number(
     with pytest.raises(
         DeviceError,
         match=r"on device 'local' exited with 1: onnxruntime \S+ has no CUDAExecutionProvider "
-        r"here, which 'cuda' asks for; it has .* \| put onnxruntime-gpu in the place of ",
+        r"here, which 'cuda' needs; it has .* \| replace onnxruntime by onnxruntime-gpu",
     ) as caught:
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))
     assert caught.value.exit_code == 7
@@ -303,5 +305,5 @@ def test_answer_of_another_provider_than_asked_for_is_refused(
     on_cpu = benchmark._measure(open_device("local"), settings, candidate.folder)
     monkeypatch.setattr(benchmark, "_measure", lambda *_: on_cpu)
     asked = settings.model_copy(update={"provider": "cuda"})
-    with pytest.raises(DeviceError, match="ran the model on cpu, but cuda was asked for"):
+    with pytest.raises(DeviceError, match="ran the model on cpu, but cuda was requested"):
         STAGE.run(asked, {"candidate": candidate}, workspace("benchmark"))

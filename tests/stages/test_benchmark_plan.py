@@ -8,11 +8,13 @@ import pytest
 from edgetl.config.calibration import Calibration
 from edgetl.config.candidate import ModelFile
 from edgetl.config.load import load_target
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, models_of
 from edgetl.config.target import Target
 from edgetl.devices import DEVICES, open_device
 from edgetl.devices.local import LocalDevice
 from edgetl.errors import ConfigError, MissingPackageError
+from edgetl.pipeline.job import roots_of
+from edgetl.pipeline.planner import all_stages
 from edgetl.stages import Job, Node, NoOptions, benchmark
 from edgetl.stages._candidates import runtime_digest
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
@@ -56,6 +58,7 @@ def _job(*targets: Target) -> Job:
         targets=targets,
         calibration=calibration,
         folder=Path(),
+        roots=roots_of(models_of(recipe, {}), all_stages().values()),
         digest=lambda path: path.name,
     )
 
@@ -146,6 +149,7 @@ def test_providers_are_timed_apart_and_read_one_file() -> None:
     assert cpu.inputs == cuda.inputs
     assert isinstance(cuda.settings, Settings)
     # Building the program for the GPU takes its time, too.
-    assert benchmark._timeout_s(cuda.settings) == 1200 + benchmark._timeout_s(
-        cuda.settings.model_copy(update={"provider": "cpu"})
+    on_cpu = cuda.settings.model_copy(update={"provider": "cpu"})
+    assert (
+        benchmark._request(cuda.settings).timeout_s == 1200 + benchmark._request(on_cpu).timeout_s
     )

@@ -52,6 +52,22 @@ def test_student_without_control_is_not_compared(bench: Any) -> None:
     assert bench.plan("compare", job, student=alone) == []
 
 
+def test_refined_student_is_compared_before_its_refine_steps_which_the_control_lacks(
+    bench: Any,
+) -> None:
+    job = bench.job()
+    student, control = (
+        Node("distill", key, job.tables["distill"], key=key) for key in ("student", "control")
+    )
+    once = Node("adapt", "adapt student", NoOptions(), {"model": student}, key="student")
+    twice = Node("adapt", "adapt student 2", NoOptions(), {"model": once}, key="student")
+
+    [node] = bench.plan("compare", job, student=[twice, control])
+
+    assert node.inputs["student"] is student
+    assert node.inputs["control"] is control
+
+
 def test_gain_counts_images_that_only_one_of_them_gets_right(bench: Any) -> None:
     student = [True] * 90 + [False] * 10
     control = [True] * 70 + [False] * 25 + [True] * 5

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,6 +126,31 @@ def test_student_that_cannot_be_built_is_refused_before_training(bench: Any) -> 
     job = bench.job(student={"family": "mobilenet_v9"})
 
     assert "student.family: unknown model family 'mobilenet_v9'" in bench.problems("distill", job)
+
+
+def test_method_that_needs_what_the_task_does_not_provide_is_refused(
+    bench: Any, install_package: Callable[..., Path]
+) -> None:
+    source = (
+        "from dataclasses import replace\n"
+        "from edgetl.train.distillation import Signal\n"
+        "from edgetl.train.distillation.dkd import METHOD as DKD\n"
+        "METHOD = replace(DKD, signals=frozenset(Signal))\n"
+    )
+    install_package(
+        "acme-all", {"acme_all.py": source}, {"edgetl.distillation": {"all": "acme_all"}}
+    )
+
+    refused, fitting = (
+        bench.problems("distill", bench.job({"distill": {"method": method}}, student=STUDENT))
+        for method in ("all", "dkd")
+    )
+
+    assert refused == (
+        "recipe.yaml: distill.method: 'all' compares detections, features, which classification "
+        "does not provide; choose another method"
+    )
+    assert fitting == ""
 
 
 DETECTION: dict[str, Any] = {

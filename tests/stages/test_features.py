@@ -94,7 +94,8 @@ def test_features_are_what_the_head_would_see_of_each_view(
     assert train.dtype == np.float32
     # Once more by hand: normalise a mirrored image and take the pooled maps through the classifier.
     from edgetl.models import FAMILIES
-    from edgetl.train.weights import load_into, read_weights
+    from edgetl.train.weights import load_into
+    from edgetl.train.weights_file import read_weights
 
     family = FAMILIES.load("mobilenet_v3_small")
     module = family.build(width=0.35, num_classes=2, seed=0).eval()

@@ -10,17 +10,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from edgetl.data.boxes_augment import VARIATIONS
 from edgetl.data.dataset import Dataset
 from edgetl.data.levels import Level
 from edgetl.facts.scores import Score
 from edgetl.facts.training import TrainingFacts, WeightsFacts
-from edgetl.models import FAMILIES, load_model
+from edgetl.models import FAMILIES, Family, load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
-from edgetl.train.strategies import Part
+from edgetl.tasks import TASKS
+from edgetl.train.fit import Fitted
+from edgetl.train.interfaces import Validation
+from edgetl.train.strategies import Part, Phase
 from edgetl.train.training_artifacts import read_predictions
 from edgetl.types import Split
 
@@ -61,11 +65,11 @@ def test_linear_probe_changes_the_head_alone(bench: Any, weights: Callable[..., 
     artifact = finetuned(bench, {"strategy": "linear-probe"}, teacher=pretrained())
 
     _, module = load_model(artifact.folder)
-    found = module.state_dict()
+    state = module.state_dict()
     head = ("classifier.3.weight", "classifier.3.bias")
-    assert all(torch.equal(found[name], stored[name]) for name in stored if name not in head)
+    assert all(torch.equal(state[name], stored[name]) for name in stored if name not in head)
     untrained = FAMILIES.load("mobilenet_v3_small").build(width=0.35, num_classes=2, seed=0)
-    assert all(not torch.equal(found[name], untrained.state_dict()[name]) for name in head)
+    assert all(not torch.equal(state[name], untrained.state_dict()[name]) for name in head)
     assert list(artifact.manifest.facts["phases"]) == ["probe"]
     assert artifact.manifest.facts["weights"]["source"] == "file"
 
@@ -90,24 +94,71 @@ def test_probe_then_full_trains_both_and_starts_from_the_probe(
     )
 
 
+def score_second_phase(monkeypatch: pytest.MonkeyPatch, *, images: int) -> None:
+    """Let a training get `images` more of the validation images right after `full` than before it.
+
+    Both phases are trained in earnest; only the figures of the second one are given.
+    """
+    training = TASKS.load("classification").training
+    train = training.train
+    scored: list[Validation | None] = []
+
+    def train_with_given_figures(
+        module: nn.Module, family: Family, phase: Phase, **options: Any
+    ) -> Fitted:
+        fitted = train(module, family, phase, **options)
+        if phase.name == "full":
+            [probe], [row] = scored, fitted.rows
+            assert probe
+            value = probe.value + images / len(options["dataset"].names(Split.VAL))
+            given = dataclasses.replace(row, val_loss=probe.loss, val_metric=value)
+            return dataclasses.replace(fitted, rows=(given,))
+        scored.append(fitted.validation)
+        return fitted
+
+    monkeypatch.setattr(type(training), "train", staticmethod(train_with_given_figures))
+
+
+WORSE = "phase `full` made the network worse; its weights from before are kept"
+
+
 def test_probe_is_kept_when_training_on_makes_it_worse(
-    bench: Any, weights: Callable[..., Path]
+    bench: Any, weights: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights()
+    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
+    score_second_phase(monkeypatch, images=-1)
 
     artifact = finetuned(
         bench,
-        {**FULL, "strategy": "probe-then-full", "epochs": 1, "lr": 10.0, "ema": None},
+        {**FULL, "strategy": "probe-then-full", "epochs": 1, "ema": None},
         teacher=pretrained(),
     )
-    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
 
     assert artifact.manifest.facts["phases"]["full"]["best_epoch"] == 0
-    assert (
-        "phase `full` made the network worse; its weights from before are kept" in bench.told.notes
-    )
+    assert WORSE in bench.told.notes
     kept, expected = (load_model(made.folder)[1].state_dict() for made in (artifact, probe))
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
+
+
+def test_probe_is_not_kept_when_training_on_leaves_it_as_good(
+    bench: Any, weights: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights()
+    probe = finetuned(bench, {"strategy": "linear-probe"}, "probe", teacher=pretrained())
+    score_second_phase(monkeypatch, images=0)
+
+    artifact = finetuned(
+        bench,
+        {**FULL, "strategy": "probe-then-full", "epochs": 1, "ema": None},
+        teacher=pretrained(),
+    )
+
+    assert artifact.manifest.facts["phases"]["full"]["best_epoch"] == 1
+    assert WORSE not in bench.told.notes
+    trained, before = (load_model(made.folder)[1].state_dict() for made in (artifact, probe))
+    name = "features.0.0.weight"
+    assert not torch.equal(trained[name], before[name])
 
 
 def test_answers_to_validation_and_test_are_those_of_the_saved_model(bench: Any) -> None:
@@ -164,7 +215,7 @@ def test_interrupted_training_ends_with_the_same_bytes(
     resumed = bench.run(node, {"dataset": dataset}, "again")
 
     assert resumed.manifest.digest == whole.manifest.digest
-    assert "training goes on after epoch 1, where it was interrupted" in bench.told.notes
+    assert "training resumes after epoch 1, where it was interrupted" in bench.told.notes
 
 
 def test_results_have_one_line_per_epoch_of_each_phase(
@@ -412,7 +463,7 @@ def test_phases_of_one_name_are_an_error(bench: Any, weights: Callable[..., Path
     settings = settings_of(bench, {}, teacher=pretrained())
     probe, _ = settings.phases
 
-    with pytest.raises(ValidationError, match="strategy 'x' has phases of one name"):
+    with pytest.raises(ValidationError, match="strategy 'x' has phases with the same name"):
         type(settings)(network=settings.network, strategy="x", phases=(probe, probe), device="cpu")
 
 

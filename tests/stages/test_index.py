@@ -13,13 +13,16 @@ import pytest
 from PIL import Image
 
 from edgetl.config.calibration import Calibration
-from edgetl.config.recipe import Recipe
+from edgetl.config.recipe import Recipe, models_of
 from edgetl.data.dataset import Dataset
 from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.errors import DataError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file, digest_folder
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.pipeline.job import roots_of
+from edgetl.pipeline.planner import all_stages
+from edgetl.runtime.image_file import read_image
+from edgetl.runtime.preprocess import fit_image
 from edgetl.stages import Job, Node, Workspace
 from edgetl.stages.index import STAGE
 from edgetl.stages.view import STAGE as VIEW
@@ -67,6 +70,7 @@ def make_job(
         targets=(),
         calibration=calibration,
         folder=folder,
+        roots=roots_of(models_of(recipe, {}), all_stages().values()),
         digest=digest,
     )
 
@@ -159,7 +163,7 @@ def test_flat_folder_becomes_a_dataset(flat: Path, tmp_path: Path) -> None:
             )
     assert facts.counts[Split.VAL]["nut"] == 2
     assert facts.other_files == 2
-    assert listener.notes == ["2 files that are no images: notes.txt, recipe.md"]
+    assert listener.notes == ["2 files that are not images: notes.txt, recipe.md"]
     assert listener.steps[-1] == (60, 60)
     assert STAGE.summary(facts) == "60 images, 6 classes (train 36, val 12, test 12)"
 
@@ -228,7 +232,7 @@ def test_missing_path_is_refused_when_planned(tmp_path: Path) -> None:
 
 @pytest.fixture
 def dirty(tmp_path: Path) -> Path:
-    """Data with one problem of each kind that can be left out."""
+    """Data with one problem of each kind that can be dropped."""
     root = write_splits(tmp_path / "dirty")
     (root / "train/gear/cut.jpg").write_bytes(image(500)[:200])
     (root / "train/gear/text.jpg").write_bytes(b"hello")
@@ -268,7 +272,7 @@ def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Pa
     }
     assert STAGE.summary(facts) == (
         "29 images, 2 classes (train 10, val 9, test 10); "
-        "3 unreadable left out; 3 duplicates left out; 1 empty-classes left out"
+        "3 unreadable dropped; 3 duplicates dropped; 1 empty-classes dropped"
     )
     recorded = json.loads((tmp_path / "work/out/index.json").read_text())["dropped"]
     assert recorded[1] == {
@@ -356,7 +360,7 @@ def test_too_few_calibration_images_are_found_before_anything_runs(
     assert len(found) == problems
     for problem in found:
         assert problem.where == "calibration"
-        assert problem.what == "'few' wants 37 images of the train split, which has 36"
+        assert problem.what == "'few' needs 37 images of the train split, which has 36"
 
 
 def test_planning_imports_neither_numpy_nor_pillow(flat: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_boxes_image_sizes_and_counts_are_stored(bench: Any, tmp_path: Path) -> 
     # The input is 32 px wide: of `long` a 128th is left, of the boxes on `many` 1.6 px.
     assert view.manifest.facts["too_small"] == {"train": 501, "val": 0, "test": 0}
     assert bench.told.notes == [
-        "1 file that is no image: notes.md",
+        "1 file that is not an image: notes.md",
         "501 of 513 boxes are under 2 px at input 32: raise `input.size`",
     ]
     summary = STAGE.summary(STAGE.facts.model_validate(facts))
@@ -239,8 +239,8 @@ def test_what_the_recipe_allows_is_left_out_repaired_and_counted(
     assert facts["repaired"] == {"clip-boxes": 1}
     assert facts["backgrounds"]["train"] == 1
     assert STAGE.summary(STAGE.facts.model_validate(facts)).endswith(
-        "1 unreadable left out; 1 stray-labels left out; 2 bad-labels left out; 2 bad-boxes left "
-        "out; 1 repeated-boxes left out; 1 repaired by clip-boxes"
+        "1 unreadable dropped; 1 stray-labels dropped; 2 bad-labels dropped; 2 bad-boxes dropped; "
+        "1 repeated-boxes dropped; 1 repaired by clip-boxes"
     )
     dataset = DatasetIndex.read(made.folder)
     names = [item.name for item in dataset.items[Split.TRAIN]]

@@ -99,11 +99,11 @@ def test_planning_is_silent_on_what_the_recipe_allows(bench: Any, parts: Path) -
         "accept": ["background"],
     }
     assert problems(bench, **allowed) == []
-    # One of the two images for training is left out, so two cannot be had for calibration.
+    # One of the two images for training is dropped, so there are not two to calibrate with.
     given = job(bench, **allowed)
     two = given.calibration.model_copy(update={"count": 2})
     (problem,) = STAGE.check(replace(given, calibration=two))
-    assert problem.what == "'any' wants 2 images of the train split, which has 1"
+    assert problem.what == "'any' needs 2 images of the train split, which has 1"
 
 
 def test_planning_tells_of_splits_without_boxes(bench: Any, parts: Path) -> None:

@@ -102,7 +102,7 @@ def test_each_role_has_an_index_and_a_view_of_its_own(bench: Any, roots: Path) -
 def test_unlabelled_boxes_cannot_be_read(bench: Any, roots: Path) -> None:
     made = index_all(bench, job_of(bench, **BOTH))
     index = DatasetIndex.read(made["index unlabelled"].folder)
-    with pytest.raises(ValueError, match="with role unlabelled holds no boxes"):
+    with pytest.raises(ValueError, match="with role unlabelled has no boxes"):
         index.truths(Split.TRAIN)
     assert roots.is_dir()
 
@@ -122,9 +122,10 @@ def test_unlabelled_images_that_are_tested_or_measured_on_are_refused(
         f"and 1 in `evaluation`: 'a.png' = '{tested}', 'b.png' = 'nut/0.png'"
     )
     assert caught.value.remedy == (
-        "move them, or leave them out with `unlabelled: {drop: [duplicates]}` or "
-        "`unlabelled: {exclude: [...]}`; to adapt to the very images that are measured on, and "
-        "have it written beside every such figure, `unlabelled: {transductive: true}`"
+        "move them, or drop them with `unlabelled: {drop: [duplicates]}` or "
+        "`unlabelled: {exclude: [...]}`; to adapt to the evaluation images "
+        "themselves, which is then noted next to every figure, set "
+        "`unlabelled: {transductive: true}`"
     )
     assert caught.value.exit_code == 3
 
@@ -199,6 +200,45 @@ def test_path_that_is_not_there_names_its_table(bench: Any, roots: Path, role: s
     assert roots.is_dir()
     with pytest.raises(DataError, match=rf"{role} path '.*gone' does not exist\n  set `{role}: "):
         STAGE.plan(job_of(bench, **{role: {"path": "gone"}}), {})
+
+
+@pytest.mark.parametrize("role", ["evaluation", "unlabelled"])
+def test_pattern_that_matches_nothing_names_its_table(bench: Any, roots: Path, role: str) -> None:
+    assert roots.is_dir()
+    tables = {role: {**BOTH[role], "exclude": ["*.bmp"]}}
+    with pytest.raises(
+        DataError,
+        match=rf"^`{role}\.exclude` pattern '\*\.bmp' matches no file\n.*`{role}\.path`",
+    ):
+        STAGE.plan(job_of(bench, **tables), {})
+
+
+@pytest.mark.parametrize(
+    ("table", "folder"), [("data", "images"), ("evaluation", "there")], ids=["data", "evaluation"]
+)
+def test_remedy_for_a_layout_names_the_table_of_its_images(
+    bench: Any, roots: Path, table: str, folder: str
+) -> None:
+    (roots / folder / "boxes.json").write_text(
+        '{"images": [], "annotations": [], "categories": []}', encoding="utf-8"
+    )
+    with pytest.raises(DataError, match=rf"{folder}' have labelled boxes \(coco\)") as caught:
+        STAGE.plan(job_of(bench, evaluation={"path": "there"}), {})
+    assert caught.value.remedy == (
+        f"write `task: detection`, or exclude the labels with `{table}: {{exclude: [...]}}`"
+    )
+
+
+@pytest.mark.parametrize("role", ["evaluation", "unlabelled"])
+def test_images_gone_since_they_were_indexed_name_their_table(
+    bench: Any, roots: Path, role: str
+) -> None:
+    job = job_of(bench, **BOTH)
+    made = index_all(bench, job)
+    views = {view.label: view for view in VIEW.plan(job, {"dataset": STAGE.plan(job, {})})}
+    shutil.rmtree(roots / str(BOTH[role]["path"]))
+    with pytest.raises(DataError, match=rf"^{role} path '.*' does not exist\n  set `{role}: "):
+        bench.run(views[f"view {role}"], {"index": made[f"index {role}"]})
 
 
 def test_folder_without_images_is_refused(bench: Any, roots: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from edgetl import models
 from edgetl.config.calibration import Calibration
@@ -38,6 +41,7 @@ def job(folder: Path, **fields: Any) -> Job:
 
 def problems(folder: Path, teacher: Mapping[str, object], **fields: Any) -> Iterator[str]:
     made = job(folder, teacher=teacher, **fields)
+    assert made.recipe.teacher is not None
     for problem in network_problems(made, made.recipe.teacher, "teacher"):
         yield f"{problem.where}: {problem.what}"
 
@@ -53,9 +57,66 @@ def problems(folder: Path, teacher: Mapping[str, object], **fields: Any) -> Iter
     ids=["coco", "random", "imagenet", "file"],
 )
 def test_networks_that_can_be_built(tmp_path: Path, teacher: Mapping[str, object]) -> None:
-    (tmp_path / "own.safetensors").write_bytes(b"weights")
+    family = FAMILIES.load("mobilenet_v3_small_yolox")
+    own = family.build(width=0.35, num_classes=3, seed=0).state_dict()
+    save_file(own, tmp_path / "own.safetensors")
 
     assert list(problems(tmp_path, teacher)) == []
+
+
+_LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2\nsize 9000000\n"
+
+
+@pytest.mark.parametrize("name", ["own.pth", "own.ckpt", "own.PTH.tar", "pytorch_model.bin"])
+def test_weights_file_that_only_stands_for_another_is_refused_with_the_remedy(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(_LFS)
+
+    (found,) = problems(tmp_path, {"family": "yolox_nano", "weights": name})
+
+    assert found == (
+        f"teacher.weights: '{tmp_path / name}' is a Git LFS pointer, not the file itself; run "
+        "`git lfs pull` in its repository, or download the file itself"
+    )
+
+
+def test_weights_that_do_not_fit_the_network_are_refused(tmp_path: Path) -> None:
+    other = FAMILIES.load("mobilenet_v2").build(width=0.5, num_classes=9, seed=0).state_dict()
+    torch.save(other, tmp_path / "own.pth")
+
+    (found,) = problems(tmp_path, {"family": "yolox_nano", "weights": "own.pth"})
+
+    assert found.startswith(f"teacher.weights: '{tmp_path / 'own.pth'}' only 0.0% of the network ")
+    assert "; the file fits 'mobilenet_v2' of width 0.5; use weights of the same family" in found
+
+
+def test_weights_of_a_network_that_does_not_exist_are_not_compared_with_it(tmp_path: Path) -> None:
+    torch.save({"a.weight": torch.ones(2)}, tmp_path / "own.pth")
+
+    (found,) = problems(tmp_path, {"family": "mobilenet_v2", "weights": "own.pth"})
+
+    assert found.startswith("teacher.family: 'mobilenet_v2' is for classification")
+
+
+def test_weights_that_passed_are_compared_again_only_after_a_change(tmp_path: Path) -> None:
+    keys: list[str] = []
+
+    def found(width: float = 0.35) -> list[str]:
+        teacher = {"family": "mobilenet_v2", "width": width, "weights": "own.pth"}
+        made = dataclasses.replace(
+            job(tmp_path, teacher=teacher, task="classification"),
+            once=lambda key, _check: keys.append(key),
+        )
+        assert made.recipe.teacher is not None
+        return [problem.what for problem in network_problems(made, made.recipe.teacher, "teacher")]
+
+    (tmp_path / "own.pth").write_bytes(b"no weights, but they passed before")
+    assert found() == found() == found(0.5) == []
+    (tmp_path / "own.pth").write_bytes(b"other weights")
+    assert found() == []
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
 
 
 @pytest.mark.parametrize(
@@ -156,7 +217,7 @@ def test_every_family_refuses_the_size_below_its_smallest(tmp_path: Path, name: 
     def of_size(size: int) -> list[str]:
         table = {"size": size}
         teacher = {"family": name, "weights": "none"}
-        return list(problems(tmp_path, teacher, task=family.task.value, input=table))
+        return list(problems(tmp_path, teacher, task=family.task, input=table))
 
     assert of_size(family.min_size) == []
     step = max(family.size_multiple, 8)  # the recipe's own
@@ -194,6 +255,8 @@ def test_published_weights_enter_the_settings_by_name_and_files_by_digest(tmp_pa
     made = job(tmp_path)
     other = job(tmp_path, teacher={"family": "yolox_nano", "weights": "own.pth"})
 
+    assert made.recipe.teacher is not None
+    assert other.recipe.teacher is not None
     named = network_settings(made, made.recipe.teacher, seed=1)
     filed = network_settings(other, other.recipe.teacher, seed=1)
 

@@ -19,7 +19,7 @@ from edgetl.runtime.model_files import ModelFile
 from edgetl.runtime.preprocess import Preprocess
 from edgetl.stages import Node, NoOptions, Workspace
 from edgetl.stages._candidates import Timing
-from edgetl.stages.package import STAGE, Settings, _inputs
+from edgetl.stages.package import STAGE, Settings, _inputs, _models
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Precision
 
@@ -122,7 +122,7 @@ def test_missed_target_says_which_limit_and_has_no_bundle(
         tmp_path, shelve, examples, {"onnx fp32": (3.0, 2.0), "onnx int8": (14.2, 1.0)}
     )
     facts = STAGE.run(_settings(), artifacts, work)
-    why = "no candidate holds drop_pp; nearest is onnx fp32: drop 3 > 1 pp (top-1)"
+    why = "no candidate meets drop_pp; nearest is onnx fp32: drop 3 > 1 pp (top-1)"
     assert (facts.verdict, facts.chosen, facts.why) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
     assert STAGE.summary(facts) == f"missed: {why}"
@@ -132,11 +132,11 @@ def test_model_that_guesses_is_missed_with_the_words_of_its_verification(
     tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
 ) -> None:
     work = workspace("package")
-    reason = "top-1 0.542 is no better than always answering 'bees' (0.542)"
+    reason = "top-1 0.542 is no better than always predicting 'bees' (0.542)"
     artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, value=0.541667, at_chance=reason)
     facts = STAGE.run(_settings(), artifacts, work)
     assert [row.reason for row in facts.rows] == [reason, reason]
-    why = f"no candidate holds better_than_guessing; nearest is onnx fp32: {reason}"
+    why = f"no candidate meets better_than_guessing; nearest is onnx fp32: {reason}"
     assert (facts.verdict, facts.chosen, facts.why) == ("missed", None, why)
     assert list(work.out.iterdir()) == []
 
@@ -153,7 +153,9 @@ def test_detector_that_finds_nothing_is_refused_whatever_the_limits(
     artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES, **nothing)
     target = _target("local", better_than_guessing=False, drop_pp=None)
     facts = STAGE.run(
-        Settings(recipe="cells", model="student", target=target, runtime="0" * 64),
+        Settings(
+            recipe="cells", model="student", target=target, runtime="0" * 64, task="classification"
+        ),
         artifacts,
         workspace("package"),
     )
@@ -166,7 +168,9 @@ def test_detector_is_judged_by_its_map(
 ) -> None:
     artifacts = _artifacts(tmp_path, shelve, examples, {"onnx fp32": (0.0, 2.0)}, **_DETECTED)
     target = _target("local", "fp32", map50=0.9)
-    settings = Settings(recipe="cells", model="student", target=target, runtime="0" * 64)
+    settings = Settings(
+        recipe="cells", model="student", target=target, runtime="0" * 64, task="classification"
+    )
     facts = STAGE.run(settings, artifacts, workspace("package"))
     (row,) = facts.rows
     assert (row.metric, row.title, row.value) == ("map", "mAP", 0.6)
@@ -213,8 +217,6 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
     candidates = [variant.of("student") for variant in target.variants()]
     fp32, int8 = candidates
     keys: dict[str, list[Hashable]] = {
-        "teacher": ["teacher"],
-        "student": ["control", "student"],
         "float": [fp32.file],
         "quantized": [int8.file],
         "verification": [int8.file, fp32.file],
@@ -224,12 +226,8 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
         kind: [Node(kind, f"{kind} {key}", NoOptions(), key=key) for key in each]
         for kind, each in keys.items()
     }
-    view = Node("view", "view", NoOptions())
-    nodes = _inputs(target, candidates, made, view)
+    nodes = _inputs(target, candidates, made)
     assert {name: (node.stage, node.key) for name, node in nodes.items()} == {
-        "dataset": ("view", None),
-        "teacher": ("teacher", "teacher"),
-        "student": ("student", "student"),
         "file/student/onnx/fp32/cpu": ("float", fp32.file),
         "verification/student/onnx/fp32/cpu": ("verification", fp32.file),
         "latency/student/onnx/fp32/cpu": ("latency", Timing(fp32, "local", 1)),
@@ -238,6 +236,56 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
         "float/student/onnx/int8/cpu": ("float", fp32.file),
         "latency/student/onnx/int8/cpu": ("latency", Timing(int8, "local", 1)),
     }
+
+
+def test_node_reads_every_model_of_the_chains_but_no_control(bench: Any) -> None:
+    job = bench.job(student={"family": "mobilenet_v2"})
+    root = Node("finetune", "finetune", NoOptions(), key="teacher")
+    adapted = Node("adapt", "adapt teacher", NoOptions(), {"model": root}, key="teacher")
+    student, control = (
+        Node("distill", key, NoOptions(), {"teacher": adapted}, key=key)
+        for key in ("student", "control")
+    )
+    models = _models(job, {"model": [adapted, control, student]})
+    assert models == {"teacher 0": root, "teacher": adapted, "student": student}
+
+
+def test_lineage_lists_every_model_in_the_order_of_the_chain(
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
+) -> None:
+    artifacts = _artifacts(tmp_path, shelve, examples, _FIGURES)
+    (tmp_path / "root").mkdir()
+    root = shelve(tmp_path / "root", "finetune", "teacher", {})
+    chain = {"dataset": artifacts["dataset"], "teacher 0": root}
+    work = workspace("package")
+    STAGE.run(_settings(), {**chain, **artifacts}, work)
+    manifest = json.loads((work.out / "bundle" / "manifest.json").read_text())
+    assert list(manifest["lineage"])[:4] == ["dataset", "teacher 0", "teacher", "student"]
+    assert manifest["lineage"]["teacher 0"] == {
+        "stage": "finetune", "key": "key of finetune", "digest": "digest of finetune"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_every_file_that_was_made_from_a_float_file_names_it(precision: Precision) -> None:
+    target = _target(None, precision)
+    (candidate,) = (variant.of("student") for variant in target.variants())
+    kind = "float" if precision is Precision.FP32 else "quantized"
+    float_file = dataclasses.replace(candidate.file, precision=Precision.FP32)
+    made = {
+        "float": [Node("float", "float", NoOptions(), key=float_file)],
+        "verification": [Node("verification", "verification", NoOptions(), key=candidate.file)],
+    }
+    if kind == "quantized":
+        made["quantized"] = [Node("quantized", "quantized", NoOptions(), key=candidate.file)]
+
+    nodes = _inputs(target, [candidate], made)
+
+    assert nodes[Part.FILE.of(candidate)].stage == kind
+    linked = nodes.get(Part.FLOAT.of(candidate))
+    assert (None if linked is None else linked.key) == (
+        None if precision is Precision.FP32 else float_file
+    )
 
 
 @pytest.mark.parametrize("change", ["target", "runtime"])
@@ -270,7 +318,9 @@ def _on_cuda(
     timed.mkdir()
     facts = examples.latency(1.0, provider="cuda", broken=broken).model_dump(mode="json")
     artifacts[Part.LATENCY.of(cuda)] = shelve(timed, "benchmark cuda", "latency", facts)
-    return Settings(recipe="parts", model="student", target=target, runtime="0" * 64), artifacts
+    return Settings(
+        recipe="parts", model="student", target=target, runtime="0" * 64, task="classification"
+    ), artifacts
 
 
 def test_bundle_asks_for_the_provider_that_was_chosen(
@@ -286,8 +336,8 @@ def test_bundle_asks_for_the_provider_that_was_chosen(
     ]
     assert facts.rows[0].reason == ""
     assert facts.rows[1].reason == (
-        "fastest within limits; accuracy is the file's on the CPU, cuda answers the golden samples "
-        "alike"
+        "fastest within limits; accuracy is the file's on the CPU, cuda reproduces the golden "
+        "samples"
     )
     bundle = work.out / "bundle"
     assert Contract.load(bundle).provider == "cuda"
@@ -340,7 +390,13 @@ def _target(device: str | None, precisions: str = "fp32 int8", **limits: Any) ->
 
 
 def _settings(*, device: str | None = "local", runtime: str = "0" * 64) -> Settings:
-    return Settings(recipe="parts", model="student", target=_target(device), runtime=runtime)
+    return Settings(
+        recipe="parts",
+        model="student",
+        target=_target(device),
+        runtime=runtime,
+        task="classification",
+    )
 
 
 def _file(name: str) -> str:

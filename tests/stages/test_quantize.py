@@ -201,20 +201,20 @@ def test_int8_folder_answers_and_tells_what_calibrated_it(
 ) -> None:
     [node] = planned(bench, job(bench, {"onnx": (Precision.INT8,)}))
 
-    found = bench.run(node, inputs)
+    artifact = bench.run(node, inputs)
     again = bench.run(node, inputs, name="again")
 
-    assert Predictor.open(found.folder).contract.precision == "int8"
-    assert golden.replay(found.folder).passed
-    facts = found.manifest.facts
-    assert facts["size_bytes"] == (found.folder / "model.onnx").stat().st_size
+    assert Predictor.open(artifact.folder).contract.precision == "int8"
+    assert golden.replay(artifact.folder).passed
+    facts = artifact.manifest.facts
+    assert facts["size_bytes"] == (artifact.folder / "model.onnx").stat().st_size
     assert facts["float_size_bytes"] == inputs["float"].file("model.onnx").stat().st_size
     # All 24 training images; the fixture calls their contents 0 to 23.
     assert facts["calibration_images"] == 24
     assert facts["calibration_digest"] == digest_value(sorted(f"{row:064x}" for row in range(24)))
     assert facts["float_operations"]["Sub"] == 1
     assert facts["calibration_digest"][:12] in STAGE.summary(STAGE.facts.model_validate(facts))
-    assert again.manifest.digest == found.manifest.digest
+    assert again.manifest.digest == artifact.manifest.digest
 
 
 def test_fp16_folder_has_no_calibration(bench: Any, inputs: dict[str, Artifact]) -> None:
@@ -256,10 +256,10 @@ def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Art
     }
     [node] = planned(bench, job(bench, {"onnx": (Precision.INT8,)}, wanted))
 
-    found = bench.run(node, inputs)
+    artifact = bench.run(node, inputs)
     again = bench.run(node, inputs, name="again")
 
-    facts = found.manifest.facts
+    facts = artifact.manifest.facts
     # Six of 24 images judge; the linear layer is the tail, and int8 does not harm the convolution.
     assert facts["held_out"] == 6
     assert facts["convolutions"] == []
@@ -268,5 +268,5 @@ def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Art
     assert facts["range"]["estimator"] == best["estimator"]
     said = f"ranges by {best['estimator']}, error {best['error']:.3f} on held-out images"
     assert said in STAGE.summary(STAGE.facts.model_validate(facts))
-    assert again.manifest.digest == found.manifest.digest
-    assert golden.replay(found.folder).passed
+    assert again.manifest.digest == artifact.manifest.digest
+    assert golden.replay(artifact.folder).passed

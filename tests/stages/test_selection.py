@@ -48,13 +48,13 @@ def told(selection: Selection) -> list[tuple[str, str]]:
 
 
 def test_fastest_that_holds_every_limit_is_chosen() -> None:
-    found = choose(
+    selection = choose(
         board(drop_pp=1.0),
         [figures("a"), figures("b", p95_ms=1.0), figures("c", p95_ms=0.5, drop_pp=14.23)],
     )
-    assert found.outcome is Outcome.HELD
-    assert found.chosen == 1
-    assert told(found) == [
+    assert selection.outcome is Outcome.HELD
+    assert selection.chosen == 1
+    assert told(selection) == [
         ("holds", ""),
         ("chosen", "fastest within limits"),
         ("rejected", "drop 14.23 > 1 pp (top-1)"),
@@ -79,10 +79,10 @@ def test_of_equally_fast_ones_the_smaller_is_chosen_then_the_first() -> None:
 def test_broken_limit_rejects_with_its_figures(
     limits: dict[str, Any], changed: dict[str, Any], reason: str
 ) -> None:
-    found = choose(board(**limits), [figures("a", **changed)])
-    assert found.outcome is Outcome.MISSED
-    assert found.chosen is None
-    assert told(found) == [("rejected", reason)]
+    selection = choose(board(**limits), [figures("a", **changed)])
+    assert selection.outcome is Outcome.MISSED
+    assert selection.chosen is None
+    assert told(selection) == [("rejected", reason)]
 
 
 @pytest.mark.parametrize(
@@ -94,16 +94,16 @@ def test_figure_equal_to_its_limit_holds(limit: str, value: float) -> None:
     assert choose(board(**limits), [figures("a")]).outcome is Outcome.HELD
 
 
-GUESS = "top-1 0.250 is no better than always answering 'nut' (0.250)"
+GUESS = "top-1 0.250 is no better than always predicting 'nut' (0.250)"
 
 
 def test_model_no_better_than_guessing_is_rejected_unless_told_otherwise() -> None:
     is_at_chance = figures("a", accuracies=top1(0.25), at_chance=GUESS)
-    found = choose(board(), [is_at_chance])
-    assert found.outcome is Outcome.MISSED
-    assert found.chosen is None
-    assert told(found) == [("rejected", GUESS)]
-    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {GUESS}"
+    selection = choose(board(), [is_at_chance])
+    assert selection.outcome is Outcome.MISSED
+    assert selection.chosen is None
+    assert told(selection) == [("rejected", GUESS)]
+    assert selection.why == f"no candidate meets better_than_guessing; nearest is a: {GUESS}"
     assert choose(board(better_than_guessing=False), [is_at_chance]).outcome is Outcome.HELD
 
 
@@ -111,9 +111,9 @@ def test_model_that_answers_nothing_is_rejected_whatever_the_limits() -> None:
     nothing = "detects nothing on any of 72 images"
     no_predictions = figures("a", accuracies={"map": 0.0}, at_chance=nothing, no_predictions=True)
     limits = board(better_than_guessing=False, drop_pp=None)
-    found = choose(limits, [no_predictions])
-    assert told(found) == [("rejected", nothing)]
-    assert found.why == f"no candidate holds better_than_guessing; nearest is a: {nothing}"
+    selection = choose(limits, [no_predictions])
+    assert told(selection) == [("rejected", nothing)]
+    assert selection.why == f"no candidate meets better_than_guessing; nearest is a: {nothing}"
     assert told(choose(limits, [no_predictions, figures("b")]))[1] == (
         "chosen",
         "fastest within limits",
@@ -157,21 +157,21 @@ def test_gain_of_accuracy_is_no_drop() -> None:
 
 
 def test_missed_target_names_the_limit_and_who_comes_nearest() -> None:
-    found = choose(board(drop_pp=1.0), [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3)])
-    assert found.why == "no candidate holds drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
+    selection = choose(board(drop_pp=1.0), [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3)])
+    assert selection.why == "no candidate meets drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
 
 
 def test_limits_that_only_fail_together_are_told_so() -> None:
-    found = choose(
+    selection = choose(
         board(drop_pp=1.0, p95_ms=1.0), [figures("a"), figures("b", drop_pp=9, p95_ms=1)]
     )
-    assert found.outcome is Outcome.MISSED
-    assert found.why == "each limit is held by some candidate, but no candidate holds all"
+    assert selection.outcome is Outcome.MISSED
+    assert selection.why == "each limit is met by some candidate, but no candidate meets all"
 
 
 def test_without_a_device_the_smallest_is_chosen_and_stays_unverified() -> None:
     untimed = {"p95_ms": None, "memory_bytes": None}
-    found = choose(
+    selection = choose(
         board(device=None, drop_pp=1.0, p95_ms=50),
         [
             figures("a", **untimed),
@@ -179,10 +179,10 @@ def test_without_a_device_the_smallest_is_chosen_and_stays_unverified() -> None:
             figures("c", size_bytes=1, drop_pp=5.0, **untimed),
         ],
     )
-    assert found.outcome is Outcome.UNVERIFIED
-    assert found.chosen == 1
-    assert found.why == "no device"
-    assert told(found) == [
+    assert selection.outcome is Outcome.UNVERIFIED
+    assert selection.chosen == 1
+    assert selection.why == "no device"
+    assert told(selection) == [
         ("unverified", "no device"),
         ("unverified", "no device; smallest that breaks no limit known"),
         ("rejected", "drop 5 > 1 pp (top-1)"),
@@ -190,37 +190,41 @@ def test_without_a_device_the_smallest_is_chosen_and_stays_unverified() -> None:
 
 
 def test_without_a_device_a_broken_accuracy_limit_is_missed() -> None:
-    found = choose(board(device=None), [figures("a", drop_pp=5.0, p95_ms=None, memory_bytes=None)])
-    assert found.outcome is Outcome.MISSED
+    selection = choose(
+        board(device=None), [figures("a", drop_pp=5.0, p95_ms=None, memory_bytes=None)]
+    )
+    assert selection.outcome is Outcome.MISSED
 
 
 def test_disturbed_time_below_the_limit_holds_because_disturbance_only_slows() -> None:
-    found = choose(board(p95_ms=3.0), [figures("a", interfered=True)])
-    assert found.outcome is Outcome.HELD
+    selection = choose(board(p95_ms=3.0), [figures("a", interfered=True)])
+    assert selection.outcome is Outcome.HELD
 
 
 def test_disturbed_time_above_the_limit_is_unverified_and_not_rejected() -> None:
-    found = choose(board(p95_ms=1.0), [figures("a", interfered=True), figures("b", drop_pp=9.0)])
-    assert found.outcome is Outcome.UNVERIFIED
-    assert found.chosen == 0
-    assert found.judgements[0].verdict is Verdict.UNVERIFIED
-    assert found.why == "p95 2 > 1 ms, but other programs disturbed the timing"
+    selection = choose(
+        board(p95_ms=1.0), [figures("a", interfered=True), figures("b", drop_pp=9.0)]
+    )
+    assert selection.outcome is Outcome.UNVERIFIED
+    assert selection.chosen == 0
+    assert selection.judgements[0].verdict is Verdict.UNVERIFIED
+    assert selection.why == "p95 2 > 1 ms, but other programs disturbed the timing"
 
 
 def test_candidate_shown_to_hold_goes_before_a_faster_doubtful_one() -> None:
-    found = choose(
+    selection = choose(
         board(memory_mib=100), [figures("a", p95_ms=1.0, memory_bytes=None), figures("b")]
     )
-    assert found.chosen == 1
-    assert told(found)[0] == ("unverified", "memory is not measured")
+    assert selection.chosen == 1
+    assert told(selection)[0] == ("unverified", "memory is not measured")
 
 
 def test_candidate_that_answers_otherwise_on_the_device_is_rejected_whatever_the_limits() -> None:
     why = "logits against the recorded outputs: worst 3, 0.01 allowed"
-    found = choose(
+    selection = choose(
         board(), [figures("onnx fp32 cuda", p95_ms=0.5, broken=why), figures("onnx fp32")]
     )
-    assert found.chosen == 1
-    assert told(found)[0] == ("rejected", why)
+    assert selection.chosen == 1
+    assert told(selection)[0] == ("rejected", why)
     alone = choose(board(), [figures("onnx fp32 cuda", broken=why)])
-    assert alone.why == f"no candidate holds golden samples; nearest is onnx fp32 cuda: {why}"
+    assert alone.why == f"no candidate meets golden samples; nearest is onnx fp32 cuda: {why}"

@@ -98,7 +98,7 @@ def test_detectors_with_two_inputs_are_not_distilled(bench: Any) -> None:
         student={**yolox, "input": {"size": 96}},
     )
     expected = (
-        "student.input: differs from the teacher's; with `method: pkd` a student follows maps "
-        "of its teacher, so both need one input"
+        "student.input: differs from the teacher's; `method: pkd` compares feature maps, so "
+        "both need the same input"
     )
     assert expected in bench.problems("distill", job)

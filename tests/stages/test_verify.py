@@ -17,7 +17,7 @@ from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images,
 from edgetl.errors import DataError
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.verification import VerificationFacts
-from edgetl.models import deployable, load_model
+from edgetl.models import FAMILIES, deployable, load_model
 from edgetl.runtime import golden
 from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.detections import NmsSettings
@@ -29,7 +29,7 @@ from edgetl.stages._deployed import outputs_of
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import Facts, Precision, Split, Task
+from edgetl.types import Facts, Precision, Split
 
 _SIZE = 32
 _CLASSES = ("nut", "bolt", "gear")
@@ -120,7 +120,7 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     assert facts.breaks_at == "onnx fp32 to onnx int8"
     assert facts.metric == "top1"
     assert facts.value == 0.5  # three of six are of the first class
-    words = "top-1 0.500 is no better than always answering 'nut' (0.500)"
+    words = "top-1 0.500 is no better than always predicting 'nut' (0.500)"
     assert facts.at_chance == words
     assert [(row.label, row.support, row.figures) for row in facts.classes] == [
         ("nut", 3, {"recall": 1.0, "precision": 0.5}),
@@ -131,6 +131,16 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     assert written["confusion"] == [[3, 0, 0], [2, 0, 0], [1, 0, 0]]
     assert facts.drop.pp == pytest.approx(100 * (facts.drop.value - 0.5), abs=1e-3)
     assert "; breaks at onnx fp32 to onnx int8" in STAGE.summary(facts)
+
+
+def test_task_says_from_where_on_a_step_is_broken(
+    inputs: dict[str, Artifact], workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowest = dict.fromkeys(Precision, 250.0)  # more than equal outputs have
+    evaluation = type(TASKS.load("classification").evaluation)
+    monkeypatch.setattr(evaluation, "lowest_snr_db", lowest)
+    facts = STAGE.run(_settings(Precision.FP32), inputs, workspace("fp32"))
+    assert [(step.lowest_snr_db, step.holds) for step in facts.ladder] == [(250.0, False)] * 2
 
 
 @pytest.mark.parametrize("fault", ["folding", "normalisation"])
@@ -179,6 +189,23 @@ def test_without_a_student_the_teacher_is_the_model(
     alone = {name: artifact for name, artifact in inputs.items() if name != "teacher"}
     facts = STAGE.run(_settings(Precision.FP32), alone, workspace("fp32"))
     assert facts.teacher_drop == facts.drop
+
+
+def test_versions_of_both_families_are_in_the_key_where_there_is_a_teacher(
+    inputs: dict[str, Artifact], tmp_path: Path, shelve: Shelve, untrained: Untrained
+) -> None:
+    data = inputs["dataset"].folder
+    folder = untrained(tmp_path / "other", data, "mobilenet_v3_small", width=0.35, seed=1)
+    teacher = shelve(folder, "finetune", "teacher", {})
+    alone = {name: artifact for name, artifact in inputs.items() if name != "teacher"}
+    settings = _settings(Precision.FP32)
+
+    stamps = STAGE.plugins(settings, {**inputs, "teacher": teacher})
+
+    of_teacher = FAMILIES.stamp("mobilenet_v3_small")
+    assert list(of_teacher) == ["model family mobilenet_v3_small"]
+    assert stamps == STAGE.plugins(settings, alone) | of_teacher
+    assert not of_teacher.keys() & STAGE.plugins(settings, alone).keys()
 
 
 def test_empty_test_split_is_refused(
@@ -254,7 +281,9 @@ def test_test_split_without_objects_is_refused(
 
 
 def _settings(precision: Precision) -> Settings:
-    return Settings(model="student", format="onnx", precision=precision, runtime="0" * 64)
+    return Settings(
+        model="student", format="onnx", precision=precision, runtime="0" * 64, task="classification"
+    )
 
 
 def _write_dataset(
@@ -287,7 +316,7 @@ def _write_dataset(
     sizes = {split: [(_SIZE, _SIZE)] * len(truths[split]) for split in Split}
     write_index(
         folder,
-        task=Task.DETECTION if boxes else Task.CLASSIFICATION,
+        task="detection" if boxes else "classification",
         classes=_CLASSES,
         preprocess=_PREPROCESS,
         items=items,
@@ -321,7 +350,7 @@ def _export(model: Path, folder: Path, images: NDArray[np.uint8]) -> Path:
     tensors = exporter.export(network, {"image": torch.zeros(1, _SIZE, _SIZE, 3)}, names, folder)
     reference = outputs_of(network, {"image": images}, names)
     Contract(
-        task=spec.task.value,
+        task=spec.task,
         labels=_CLASSES,
         format="onnx",
         files=describe_files(folder, exporter.files),

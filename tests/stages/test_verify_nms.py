@@ -18,7 +18,7 @@ from edgetl.stages import Workspace, export
 from edgetl.stages.verify import STAGE, Settings
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import Facts, Precision, Split, Task
+from edgetl.types import Facts, Precision, Split
 
 pytest.importorskip("onnx", reason="edgetl[onnx] is not installed")
 
@@ -61,10 +61,16 @@ def verify(trained: dict[str, Artifact], shelve: Shelve, workspace: Make) -> Ver
 
     def run(name: str, wanted: NmsTable) -> tuple[VerificationFacts, Path, Path]:
         exported, verified = workspace(f"{name} export"), workspace(f"{name} verify")
-        export.STAGE.run(export.Settings(format="onnx", nms=wanted), trained, exported)
+        export.STAGE.run(
+            export.Settings(format="onnx", nms=wanted, task="detection"), trained, exported
+        )
         inputs = {**trained, "float": shelve(exported.out, "export onnx", "float", {})}
         settings = Settings(
-            model="teacher", format="onnx", precision=Precision.FP32, runtime="0" * 64
+            model="teacher",
+            format="onnx",
+            precision=Precision.FP32,
+            runtime="0" * 64,
+            task="detection",
         )
         facts = STAGE.run(settings, inputs, verified)
         assert isinstance(facts, VerificationFacts)
@@ -88,13 +94,13 @@ def test_figures_of_a_detector_are_those_of_the_rule_in_its_contract(
     with np.load(out / "predictions.npz") as file:
         kept = {name: file[name] for name in file.files}
     for i, pixels in enumerate(dataset.images(Split.TEST)):
-        found = predictor.predict_inputs({"image": pixels[np.newaxis]}, (_SIZE, _SIZE))
-        assert isinstance(found, Detections)
+        prediction = predictor.predict_inputs({"image": pixels[np.newaxis]}, (_SIZE, _SIZE))
+        assert isinstance(prediction, Detections)
         rows = slice(kept["offsets"][i], kept["offsets"][i + 1])
-        assert len(found) <= 2
-        assert np.array_equal(kept["boxes"][rows], found.boxes)
-        assert np.array_equal(kept["scores"][rows], found.scores)
-        assert np.array_equal(kept["labels"][rows], found.labels)
+        assert len(prediction) <= 2
+        assert np.array_equal(kept["boxes"][rows], prediction.boxes)
+        assert np.array_equal(kept["scores"][rows], prediction.scores)
+        assert np.array_equal(kept["labels"][rows], prediction.labels)
     value = TASKS.load("detection").evaluation.value(kept, dataset, Split.TEST)
     assert facts.value == pytest.approx(value, abs=1e-6)
 
@@ -130,7 +136,7 @@ def _write(folder: Path, truths: Mapping[Split, list[Truth]]) -> Path:
         write_images(file, iter(images), images.shape)
     write_index(
         folder,
-        task=Task.DETECTION,
+        task="detection",
         classes=("nut", "bolt", "gear"),
         preprocess=Preprocess(_SIZE, _SIZE, "stretch", "bilinear", 0),
         items={

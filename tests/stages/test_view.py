@@ -15,10 +15,11 @@ from PIL import Image
 from edgetl.config.recipe import InputTable
 from edgetl.data.dataset import Dataset
 from edgetl.errors import DataError, StoreError
-from edgetl.runtime.preprocess import fit_image, read_image
+from edgetl.runtime.image_file import read_image
+from edgetl.runtime.preprocess import fit_image
 from edgetl.stages import Job
 from edgetl.stages import _space as space
-from edgetl.stages._views import deployed_view, network_input, teacher_view
+from edgetl.stages._views import deployed_view, model_view, network_input
 from edgetl.stages.index import STAGE as INDEX
 from edgetl.stages.view import STAGE
 from edgetl.types import Split
@@ -58,7 +59,8 @@ def test_networks_with_one_input_share_one_view(bench: Any, parts: Path) -> None
     job = two_inputs(bench)
     (view,) = STAGE.plan(job, {"dataset": INDEX.plan(job, {})})
     assert view.label == "view"
-    assert deployed_view(job, {"view": [view]}) is teacher_view(job, {"view": [view]}) is view
+    made = {"view": [view]}
+    assert deployed_view(job, made) is model_view(job, made, "teacher") is view
 
 
 def test_each_network_gets_the_pixels_of_its_own_input(bench: Any, parts: Path) -> None:
@@ -67,7 +69,7 @@ def test_each_network_gets_the_pixels_of_its_own_input(bench: Any, parts: Path) 
     views = STAGE.plan(job, {"dataset": [index]})
     assert [view.label for view in views] == ["view 40 letterbox", "view 32 letterbox"]
     assert deployed_view(job, {"view": views}) is views[0]
-    assert teacher_view(job, {"view": views}) is views[1]
+    assert model_view(job, {"view": views}, "teacher") is views[1]
     indexed = bench.run(index, {})
     for view, size in zip(views, (40, 32), strict=True):
         dataset = Dataset.open(bench.run(view, {"index": indexed}).folder)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +101,52 @@ def test_commit_removes_the_scratch(tmp_path: Path) -> None:
     _commit(store)
     assert not scratch.exists()
     assert logs.is_dir()
+
+
+def test_commit_puts_everything_on_the_disk_before_it_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "artifacts" / "export" / _REQUEST.key
+    synced: list[tuple[int, bool]] = []
+
+    def fsync(handle: int) -> None:
+        synced.append((os.fstat(handle).st_ino, folder.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    _commit(Store(tmp_path))
+
+    # After a loss of power a renamed folder may hold empty files, unless each was synced before.
+    inodes = {path.relative_to(folder).as_posix(): path.stat().st_ino for path in folder.rglob("*")}
+    assert set(inodes) == {"model.bin", "sub", "sub/labels.txt", "manifest.json"}
+    before = {inode for inode, is_renamed in synced if not is_renamed}
+    assert before == {*inodes.values(), folder.stat().st_ino}
+    # The rename itself is an entry of the folder above.
+    assert [inode for inode, is_renamed in synced if is_renamed] == [folder.parent.stat().st_ino]
+
+
+def test_check_that_passed_is_not_run_again_and_one_that_failed_is(tmp_path: Path) -> None:
+    runs: list[str] = []
+
+    def fails() -> None:
+        runs.append("failed")
+        raise ValueError("no")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            Store(tmp_path).once("a", fails)
+    for key in ("a", "a", "b"):
+        Store(tmp_path).once(key, lambda: runs.append("passed"))
+
+    assert runs == ["failed", "failed", "passed", "passed"]
+
+
+def test_check_runs_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "checked").touch()
+    runs: list[bool] = []
+
+    Store(tmp_path).once("a", lambda: runs.append(True))
+
+    assert runs == [True]
 
 
 def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
@@ -250,6 +298,64 @@ def test_damage_reads_files_again_with_digest_file(tmp_path: Path) -> None:
     committed = _commit(store)
     assert store.damage(committed, digest_file) == ""
     assert [artifact for _, artifact in store.artifacts()] == [committed]
+
+
+def _commit_of_schema_1(store: Store) -> Artifact:
+    """Write an artifact as an edgetl did whose keys did not know plug-ins."""
+    committed = _commit(store)
+    key = digest_value(
+        {
+            "stage": "export",
+            "version": 1,
+            "settings": {"format": "onnx"},
+            "inputs": {"model": "d" * 64},
+            "tools": {"torch": "2"},
+        }
+    )
+
+    def age(manifest: dict[str, object]) -> None:
+        del manifest["plugins"]
+        manifest.update(schema_version=1, key=key)
+
+    _edit(committed.folder, age)
+    committed.folder.rename(committed.folder.with_name(key))
+    [(_, artifact)] = store.artifacts()
+    assert artifact is not None
+    return artifact
+
+
+def test_artifact_of_schema_1_is_undamaged_by_the_key_of_its_time(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert _commit(store).manifest.schema_version == 2
+    old = _commit_of_schema_1(Store(tmp_path / "old"))
+    assert (old.manifest.schema_version, old.manifest.plugins) == (1, {})
+    assert store.damage(old, digest_file) == ""
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (
+            lambda folder: _edit(folder, lambda manifest: manifest["settings"].update(x=2)),
+            "manifest.json does not belong to this key",
+        ),
+        (
+            lambda folder: _edit(folder, lambda manifest: manifest.update(schema_version=2)),
+            "manifest.json does not belong to this key",
+        ),
+        (lambda folder: folder.rename(folder.with_name("0" * 64)), "manifest.json does not belong"),
+        (lambda folder: _flip(folder / "model.bin"), "'model.bin' was changed"),
+    ],
+    ids=["settings", "schema", "folder", "flipped bit"],
+)
+def test_tampered_artifact_of_schema_1_is_damaged(
+    tmp_path: Path, damage: Callable[[Path], object], expected: str
+) -> None:
+    store = Store(tmp_path)
+    damage(_commit_of_schema_1(store).folder)
+    [(_, artifact)] = store.artifacts()
+    assert artifact is not None
+    assert store.damage(artifact, digest_file).startswith(expected)
 
 
 class _Counted(FactsModel):

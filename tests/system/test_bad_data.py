@@ -1,4 +1,4 @@
-"""Labelled data that cannot be used as they are: refused in one report, or left out as asked."""
+"""Labelled data that cannot be used as they are: refused in one report, or dropped as requested."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
     done = edgetl(project, "run", "recipe.yaml", *words)
     assert done.returncode == 5, done.stderr  # no device
     line = done.stdout.splitlines()[0]
-    for part in ("1 unreadable left out", "1 empty-classes left out", "2 duplicates left out"):
+    for part in ("1 unreadable dropped", "1 empty-classes dropped", "2 duplicates dropped"):
         assert part in line
 
     shown = json.loads(edgetl(project, "show", "recipe.yaml", *words, "--json").stdout)

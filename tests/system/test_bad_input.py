@@ -149,7 +149,7 @@ def test_calibration_larger_than_its_split_is_refused(project: Path, edgetl: Edg
     calibration = project / "calibration" / "tiny.yaml"
     calibration.write_text(calibration.read_text("utf-8").replace("12", "31"), "utf-8")
     done = edgetl(project, "plan", "recipe.yaml")
-    _refused(done, 3, "calibration: 'tiny' wants 31 images of the train split, which has 30")
+    _refused(done, 3, "calibration: 'tiny' needs 31 images of the train split, which has 30")
 
 
 @pytest.mark.parametrize(

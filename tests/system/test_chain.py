@@ -98,11 +98,11 @@ def test_second_run_reuses_everything_and_imports_no_framework(finished: Path) -
 
 def test_run_as_json_holds_every_figure_and_nothing_else(finished: Path, edgetl: Edgetl) -> None:
     done = edgetl(finished, "run", "recipe.yaml", "--json")
-    found = json.loads(done.stdout)
+    content = json.loads(done.stdout)
     assert done.returncode == 0
-    assert list(found["artifacts"]) == list(_LABELS[:-1])
-    assert found["targets"]["host"]["verdict"] == "held"
-    assert [row["candidate"] for row in found["targets"]["host"]["rows"]] == [
+    assert list(content["artifacts"]) == list(_LABELS[:-1])
+    assert content["targets"]["host"]["verdict"] == "held"
+    assert [row["candidate"] for row in content["targets"]["host"]["rows"]] == [
         {"model": "student", "format": "onnx", "precision": precision, "provider": "cpu"}
         for precision in ("fp32", "int8")
     ]
@@ -132,7 +132,7 @@ def test_limit_nobody_can_hold_runs_only_package_and_takes_the_stale_bundle_away
     missed = edgetl(finished, "run", "recipe.yaml")
     assert missed.returncode == 5
     assert _made(missed) == ["package host"]
-    assert "host: no bundle; no candidate holds size_mib; nearest is onnx int8: size 0." in (
+    assert "host: no bundle; no candidate meets size_mib; nearest is onnx int8: size 0." in (
         missed.stdout
     )
     assert not (finished / "dist" / "host").exists()
@@ -155,10 +155,10 @@ def test_model_that_only_guesses_is_not_handed_over_on_the_default_limits(
     done = edgetl(finished, "run", "recipe.yaml")
     assert done.returncode == 5
     assert _made(done) == ["package host"]
-    reason = "top-1 0.167 is no better than always answering 'bracket' (0.167)"
+    reason = "top-1 0.167 is no better than always predicting 'bracket' (0.167)"
     assert done.stdout.count(f"rejected: {reason}") == 2
     assert (
-        "host: no bundle; no candidate holds better_than_guessing; "
+        "host: no bundle; no candidate meets better_than_guessing; "
         f"nearest is onnx fp32: {reason}\n"
     ) in done.stdout
     assert not (finished / "dist" / "host").exists()
@@ -229,8 +229,8 @@ def test_all_formats_and_precisions_are_made_and_judged(project: Path, edgetl: E
     )
     done = edgetl(project, "run", "recipe.yaml", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    rows = found["targets"]["host"]["rows"]
+    content = json.loads(done.stdout)
+    rows = content["targets"]["host"]["rows"]
     assert len(rows) == 10
     assert sum(row["verdict"] == "chosen" for row in rows) == 1
     fp32 = [row for row in rows if row["candidate"]["precision"] == "fp32"]

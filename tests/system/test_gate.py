@@ -117,8 +117,11 @@ def test_edited_baseline_ends_in_one_paragraph(
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.splitlines() == [
         (
-            "edgetl: baseline.json: accuracy.predictions: holds nothing; the predictions of this "
+            "edgetl: baseline.json: accuracy.predictions: has nothing; the predictions of this "
             "model are logits"
         ),
-        "  write it anew: edgetl baseline update dist/host --out baseline.json",
+        (
+            "  restore it, for example with: git checkout -- baseline.json; written from this "
+            "bundle, it would hide what has become worse"
+        ),
     ]

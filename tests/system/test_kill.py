@@ -136,7 +136,7 @@ def test_training_killed_after_a_checkpoint_goes_on_from_it(
         lambda: _made_since(lambda: _work_of(project, "distill"), started_ns),
         signal.SIGKILL,
     )
-    assert "training goes on after epoch 1, where it was interrupted" in again.stderr
+    assert "training resumes after epoch 1, where it was interrupted" in again.stderr
     assert digests(project)["finetune"] == digests(chain[0])["finetune"]
 
 

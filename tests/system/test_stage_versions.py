@@ -112,6 +112,16 @@ def test_other_key_asks_for_another_record_only(
     )
 
 
+def test_other_key_of_the_same_result_leaves_later_nodes_compared() -> None:
+    entries = [
+        _entry(label="export onnx", version=8),
+        _entry(label="verify onnx fp32", reads=("export onnx",), facts={}),
+    ]
+    first, second = problems(entries, {entry.label: _MADE for entry in entries})
+    assert "the record has another key" in first
+    assert "node 'verify onnx fp32': the result differs" in second
+
+
 def test_only_the_first_nodes_that_differ_are_named() -> None:
     entries = [
         _entry(label="export onnx", facts={}),

@@ -20,7 +20,7 @@ from edgetl.data.dataset import (
 )
 from edgetl.evaluation import Predictions
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 SIZE = 64
 CLASSES = ("nut", "bolt", "gear")
@@ -54,7 +54,7 @@ def _write(
         }
     write_index(
         folder,
-        task=Task.CLASSIFICATION if truths is None else Task.DETECTION,
+        task="classification" if truths is None else "detection",
         classes=CLASSES,
         preprocess=Preprocess(SIZE, SIZE, "letterbox", "bilinear", 114),
         items={Split.TRAIN: trained, Split.VAL: [], Split.TEST: test},

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES, Family
 from edgetl.train.options import NetworkSettings
-from edgetl.train.weights import WeightsError, build_network, load_into
+from edgetl.train.weights import build_network, load_into
+from edgetl.train.weights_file import WeightsError
 
 NANO = FAMILIES.load("yolox_nano")
 MOBILE = FAMILIES.load("mobilenet_v2_yolox")
@@ -98,7 +99,7 @@ def test_detector_with_a_tensor_missing_is_refused_and_nothing_is_changed() -> N
     with pytest.raises(
         WeightsError,
         match=r"only \d+\.\d% of the network without its class predictors matches, at least 100% "
-        r"must; not found: head\.obj_preds\.1\.bias; not used: nothing",
+        r"must; missing: head\.obj_preds\.1\.bias; not used: nothing",
     ):
         load_into(module, stored, NANO, "file")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,7 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     assert resumed.best_epoch == whole.best_epoch
     finished = place[0] - 1
     assert told.notes == (
-        [f"training goes on after epoch {finished}, where it was interrupted"] if finished else []
+        [f"training resumes after epoch {finished}, where it was interrupted"] if finished else []
     )
 
 
@@ -270,6 +271,13 @@ def test_without_validation_the_last_epoch_is_kept() -> None:
     assert result.best_epoch == 4
     assert result.rows[0].val_metric is None
     assert same_weights(result, fitted())
+
+
+def test_figures_are_those_of_the_best_epoch_and_none_where_no_epoch_was_better() -> None:
+    result = run_with_validations(Validation(0.5, 0.8), Validation(0.4, 0.9), Validation(0.3, 0.7))
+
+    assert result.validation == Validation(0.4, 0.9)
+    assert replace(result, best_epoch=0).validation is None
 
 
 def test_progress_tells_steps_and_the_figures_of_now() -> None:

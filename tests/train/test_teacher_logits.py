@@ -17,7 +17,7 @@ from edgetl.train.distillation.dkd import Options
 from edgetl.train.image_batches import raw_pixels
 from edgetl.train.options import Training
 from edgetl.train.teacher_logits import make_teacher, write_logits
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 if TYPE_CHECKING:
     from edgetl.models import ModelSpec
@@ -55,7 +55,7 @@ def dataset(tmp_path: Path) -> Dataset:
     items = [Item(f"{row}.png", row % 2, f"{row:064x}") for row in range(IMAGES)]
     write_index(
         tmp_path,
-        task=Task.CLASSIFICATION,
+        task="classification",
         classes=("a", "b"),
         preprocess=Preprocess(SIZE, SIZE, "stretch", "bilinear", 0),
         items={Split.TRAIN: items, Split.VAL: [], Split.TEST: []},
@@ -136,7 +136,7 @@ def test_teacher_of_another_input_sees_the_same_views_its_own_way(
         write_images(file, list(images), images.shape)
     write_index(
         folder,
-        task=Task.CLASSIFICATION,
+        task="classification",
         classes=dataset.classes,
         preprocess=Preprocess(2 * SIZE, 2 * SIZE, "stretch", "bilinear", 0),
         items={split: dataset.items(split) for split in Split},

@@ -13,7 +13,8 @@ from edgetl.facts.training import WeightsFacts
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES
 from edgetl.train.options import NetworkSettings
-from edgetl.train.weights import WeightsError, build_network, load_into, read_weights
+from edgetl.train.weights import build_network, load_into
+from edgetl.train.weights_file import WeightsError, read_weights
 
 FAMILY = "mobilenet_v3_small"
 CLASSIFIER = FAMILIES.load(FAMILY)
@@ -77,6 +78,37 @@ def test_wrappers_and_the_prefix_of_parallel_training_are_taken_off(
     assert read_weights(path).keys() == state().keys()
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "backbone.", "0.", "net.1.module."])
+def test_any_prefix_is_taken_off_and_reported(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "weights.ckpt"
+    stored = state(classes=7)
+    prefixed = {f"{prefix}{name}": value for name, value in stored.items()}
+    torch.save({"state_dict": {**prefixed, "loss.weight": torch.ones(2)}}, path)
+
+    _, module, report = build_network(settings(digest_file(path), str(path)), 2)
+
+    found = module.state_dict()
+    shown = "" if prefix == "_orig_mod." else f", without the prefix '{prefix}'"
+    assert all(torch.equal(found[name], stored[name]) for name in report.loaded)
+    assert report.sentence() == (
+        f"{len(stored) - 2} tensors loaded (file){shown}; new {HEAD} for 2 classes instead of 7; "
+        "1 skipped: loss.weight: not in the network"
+    )
+
+
+def test_file_that_holds_the_network_twice_is_refused() -> None:
+    stored = {
+        f"{place}.{name}": value for name, value in state().items() for place in ("ema", "online")
+    }
+
+    with pytest.raises(
+        WeightsError,
+        match=r"^holds the network more than once, under 'ema\.' and 'online\.'\n  save one of "
+        r"them alone, for example \{name: value for .* if name\.startswith\('ema\.'\)\}$",
+    ):
+        load_into(network(), stored, CLASSIFIER, "file")
+
+
 def test_facts_of_a_load_count_what_is_as_expected_and_name_what_is_not() -> None:
     stored = {**state(classes=7), "extra": torch.zeros(1)}
 
@@ -115,7 +147,7 @@ def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
 
     with pytest.raises(
         WeightsError,
-        match=r"only \d+\.\d% of the backbone matches, at least 90% must; not found: .*\n"
+        match=r"only \d+\.\d% of the backbone matches, at least 90% must; missing: .*\n"
         r"  use weights of the same family and width",
     ):
         load_into(module, state(width=1.0), CLASSIFIER, "file")
@@ -126,7 +158,7 @@ def test_weights_of_another_width_are_refused_and_change_nothing() -> None:
 def test_missing_normalisation_statistics_are_refused_although_they_are_few_values() -> None:
     stored = {name: value for name, value in state().items() if "running" not in name}
 
-    with pytest.raises(WeightsError, match=r"only \d+\.\d% .* not found: .*running_mean.* more"):
+    with pytest.raises(WeightsError, match=r"only \d+\.\d% .* missing: .*running_mean.* more"):
         load_into(network(), stored, CLASSIFIER, "file")
 
 
@@ -143,7 +175,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
     stored = state()
     stored["features.0.0.weight"] = stored["features.0.0.weight"] * torch.nan
 
-    with pytest.raises(WeightsError, match=r"1 tensors hold values .*: features\.0\.0\.weight"):
+    with pytest.raises(WeightsError, match=r"1 tensors have values .*: features\.0\.0\.weight"):
         load_into(network(), stored, CLASSIFIER, "file")
 
 
@@ -174,7 +206,7 @@ def test_pickled_module_is_refused_without_running_its_code(tmp_path: Path) -> N
     torch.save(network(), path)
 
     with pytest.raises(
-        WeightsError, match=r"holds Python objects, .*\n  save the tensors alone: torch\.save"
+        WeightsError, match=r"contains Python objects, .*\n  save the tensors alone: torch\.save"
     ):
         read_weights(path)
 
@@ -203,6 +235,14 @@ def test_file_of_another_family_is_named() -> None:
         match=r"only 0\.0% of the backbone matches, .*; the file fits 'mobilenet_v2' of width 0\.5",
     ):
         load_into(network(), other, CLASSIFIER, "file")
+
+
+def test_file_of_another_family_is_named_behind_a_prefix() -> None:
+    other = FAMILIES.load("mobilenet_v2").build(width=0.5, num_classes=9, seed=0).state_dict()
+    prefixed = {f"model.{name}": value for name, value in other.items()}
+
+    with pytest.raises(WeightsError, match=r"; the file fits 'mobilenet_v2' of width 0\.5"):
+        load_into(network(), prefixed, CLASSIFIER, "file")
 
 
 @pytest.mark.parametrize(

@@ -6,105 +6,49 @@ indexed, so planning stays fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
-from edgetl.data.sources._files import is_hidden, is_image
+from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
+from edgetl.data.sources._agreement import agreed
+from edgetl.data.sources._files import find_images, is_hidden, is_image
+from edgetl.data.sources._screening import screen
+from edgetl.data.sources._unread import join_unread, nothing_to_read, unread_labels
 from edgetl.data.sources._yaml import read_table
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
 from edgetl.plugins import Slot
-from edgetl.types import LabelKind, Split
+from edgetl.types import LabelKind
 
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One labelled object."""
-
-    label: str
-    """Name of its class."""
-    corners: tuple[float, float, float, float]
-    """xyxy, finite: pixels of the upright image, or fractions of its sides."""
-    where: str
-    """Location for messages: file and line, object or annotation."""
-    crowd: bool = False
-    """A group of objects labelled as one (COCO's iscrowd)."""
-    difficult: bool = False
-    """Hard to recognise (Pascal VOC); treated like any other box."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image with its labels."""
-
-    name: str
-    """POSIX path relative to the data path."""
-    label: str
-    """Class name; empty for detection until all boxes are known."""
-    split: Split | None
-    """None if the layout has no splits."""
-    boxes: tuple[Box, ...] = ()
-    relative: bool = False
-    """Whether box corners are fractions of the image's sides."""
-    stated_size: tuple[int, int] | None = None
-    """Height and width stated in the labels, if any."""
-    labelled: bool = True
-    """False for an image without labels in a detection layout."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelProblem:
-    """A problem of the labels that can be detected without reading images."""
-
-    title: str
-    """Kind of problem, for messages."""
-    example: str
-    """Location and details."""
-    drop: Drop | None = None
-    """The value of `data.drop` that allows dropping it."""
-    image: str = ""
-    """The image to drop with it, if any."""
-    fix: str = ""
-    """How to fix it, if dropping would be bad advice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The contents of a layout."""
-
-    samples: tuple[Sample, ...]
-    """Sorted by name."""
-    classes: tuple[str, ...]
-    """All class names, including empty classes; sorted, or in the order of the label numbers."""
-    given: frozenset[Split]
-    """Splits defined by the layout; empty if edgetl has to split the data."""
-    unlabelled: tuple[str, ...]
-    """Images without a class; empty for detection, see `Sample.labelled`."""
-    others: tuple[str, ...]
-    """Files other than images, labels, hidden files and recipes."""
-    labels: tuple[str, ...] = ()
-    """Files with labels, names or splits."""
-    unlisted: tuple[str, ...] = ()
-    """Images missing from all splits that the layout lists."""
-    problems: tuple[LabelProblem, ...] = ()
-    label_kind: LabelKind = LabelKind.CLASSES
-    layout: str = ""
-    """Name of the data layout, set by `list_samples`; empty for synthetic images."""
-    named_in: str = "the folders"
-    """Origin of the class names, for messages."""
+__all__ = [
+    "SOURCES",
+    "Box",
+    "LabelOrigin",
+    "LabelProblem",
+    "Listing",
+    "Sample",
+    "Source",
+    "guess_label_kind",
+    "list_samples",
+    "list_unlabelled",
+]
 
 
 class Source(Protocol):
     """A layout of labelled images."""
 
     version: int
-    """Raised whenever the same files give other samples, labels or splits than before."""
+    """Raised whenever the same files give different samples, labels or splits than before."""
     label_kind: LabelKind
-    """What its labels are."""
+    """Kind of its labels."""
     expects: str
-    """Expected files, for messages."""
+    """Expected files, for messages.
+
+    A layout that knows classes by the names of folders or files alone also states that as its
+    `label_origin`, a `LabelOrigin`; without it, labels are in files.
+    """
 
     def recognises(self, container: Container) -> bool:
         """Return whether the files have this layout."""
@@ -117,35 +61,52 @@ class Source(Protocol):
         """
 
 
-_RECIPE_KEYS = frozenset({"name", "task", "data", "teacher"})
-"""Keys of every recipe."""
+_RECIPE_KEYS = frozenset({"name", "task", "data"})
+"""Keys of every recipe. Settings of other tools may have them, too, but no table `data`."""
 
 SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", "edgetl.sources")
 
 
-def guess_label_kind(container: Container) -> LabelKind:
-    """Return the kind of labels that the layout of the files has: boxes if there are any."""
+def guess_label_kind(container: Container, layout: str = "") -> LabelKind:
+    """Return the kind of labels that the files have: boxes if there are any.
+
+    Args:
+        container: The files.
+        layout: Name of the layout to read; empty to recognise it.
+
+    Raises:
+        UsageError: If there is no such layout.
+    """
+    if layout:
+        return SOURCES.load(layout).label_kind
+    screened = screen(container)
     sources = map(SOURCES.load, SOURCES.names())
-    kinds = {source.label_kind for source in sources if source.recognises(container)}
+    kinds = {source.label_kind for source in sources if source.recognises(screened)}
     return LabelKind.BOXES if LabelKind.BOXES in kinds else LabelKind.CLASSES
 
 
-def list_samples(container: Container, path: str, task: TaskData) -> Listing:
+def list_samples(container: Container, path: str, task: TaskData, layout: str = "") -> Listing:
     """Return the contents of `container`, read by the layout that recognises it.
 
     Args:
         container: The files.
         path: Name of the data in messages.
         task: Only layouts with its kind of labels are tried.
+        layout: Name of the layout to read; empty to recognise it.
 
     Raises:
-        DataError: If no layout or several layouts of the kind recognise the files, or if files
-            for a task without boxes contain labelled boxes.
+        DataError: If no layout or several layouts of the kind recognise the files, if files for a
+            task without boxes contain labelled boxes, or if there are label files that no layout
+            reads.
+        UsageError: If there is no such layout.
     """
+    screened = screen(container)
+    if layout:
+        return _finished(_read_stated(screened, path, task, layout), screened, layout)
     layouts = {name: SOURCES.load(name) for name in SOURCES.names()}
-    recognised = [name for name, source in layouts.items() if source.recognises(container)]
+    recognised = [name for name, source in layouts.items() if source.recognises(screened)]
     kind = task.label_kind
-    fitting = [name for name in recognised if layouts[name].label_kind is kind]
+    fitting = {name: layouts[name] for name in recognised if layouts[name].label_kind is kind}
     if kind is LabelKind.CLASSES and len(recognised) > len(fitting):
         others = ", ".join(name for name in recognised if name not in fitting)
         raise DataError(
@@ -153,22 +114,92 @@ def list_samples(container: Container, path: str, task: TaskData) -> Listing:
             remedy=f"write {_tasks_with(LabelKind.BOXES, task)}, or exclude the labels with "
             "`data: {exclude: [...]}`",
         )
-    if len(fitting) > 1:
-        raise DataError(
-            f"the data in '{path}' have several layouts: {', '.join(fitting)}",
-            remedy="exclude the labels of all but one with `data: {exclude: [...]}`",
-        )
     if fitting:
-        name = fitting[0]
-        return replace(_trimmed(layouts[name].list(container), container), layout=name)
-    expected = "; or ".join(
-        source.expects for source in layouts.values() if source.label_kind is kind
-    )
-    remedy = f"expected {expected}"
+        name, listing = _choose(fitting, screened, path)
+        return _finished(listing, screened, name)
+    if not find_images(screened):
+        remedy = nothing_to_read(screened)
+        raise DataError(f"no {kind.noun} in '{path}'", remedy=remedy or _expected(layouts, kind))
+    remedy = _expected(layouts, kind)
     if recognised:
         classes = _tasks_with(LabelKind.CLASSES, task)
         remedy += f"; or write {classes} if the folders are class names"
-    raise DataError(f"no {kind.noun} in '{path}'", remedy=remedy)
+    raise DataError(f"no {kind.noun} in '{path}'{_not_read(screened)}", remedy=remedy)
+
+
+def _read_stated(container: Container, path: str, task: TaskData, layout: str) -> Listing:
+    """Return what the layout lists that the recipe names."""
+    source = SOURCES.load(layout)
+    if source.label_kind is not task.label_kind:
+        raise DataError(
+            f"the layout '{layout}' has {source.label_kind.noun}, but the task is {task.task}",
+            remedy=f"write {_tasks_with(source.label_kind, task)}, or another `data.layout`",
+        )
+    if not source.recognises(container):
+        raise DataError(
+            f"the data in '{path}' do not have the layout '{layout}'{_not_read(container)}",
+            remedy=f"expected {source.expects}; or remove `layout: {layout}` to recognise it",
+        )
+    return source.list(container)
+
+
+def _choose(sources: Mapping[str, Source], container: Container, path: str) -> tuple[str, Listing]:
+    """Return the layout that is read and its contents.
+
+    Raises:
+        DataError: If no layout can be read, or several say different things.
+    """
+    listings: dict[str, Listing] = {}
+    errors: dict[str, DataError] = {}
+    for name, source in sources.items():
+        try:
+            listings[name] = source.list(container)
+        except DataError as error:
+            errors[name] = error
+    origins = {name: _origin(source) for name, source in sources.items()}
+    broken = [name for name in errors if origins[name] is LabelOrigin.LABEL_FILES]
+    if not listings:
+        failed = (broken or [*errors])[0]
+        what = errors[failed].message + ("" if broken else _not_read(container))
+        raise DataError(what, remedy=errors[failed].remedy) from errors[failed]
+    chosen = "" if broken else agreed(listings, origins)
+    if not chosen:
+        reasons = "".join(f"; {name}: {errors[name].message}" for name in broken)
+        names = [name for name in sources if name in listings or name in broken]
+        raise DataError(
+            f"the data in '{path}' have several layouts: {', '.join(names)}{reasons}",
+            remedy="exclude the labels of all but one with `data: {exclude: [...]}`, or name the "
+            f"one to read with `data: {{layout: {names[0]}}}`",
+        )
+    unread = unread_labels(container, listings[chosen].labels)
+    if unread and origins[chosen] is not LabelOrigin.LABEL_FILES:
+        where = "folders" if origins[chosen] is LabelOrigin.FOLDERS else "files"
+        raise DataError(
+            f"the data in '{path}' have labels that are not read: {join_unread(unread)}",
+            remedy=f"if the names of {where} are the classes, write `data: {{layout: {chosen}}}`; "
+            "else export the labels as a CSV with the columns file and label, or as COCO, Pascal "
+            "VOC or YOLO if they are boxes",
+        )
+    return chosen, listings[chosen]
+
+
+def _origin(source: Source) -> LabelOrigin:
+    return getattr(source, "label_origin", LabelOrigin.LABEL_FILES)
+
+
+def _finished(listing: Listing, container: Container, layout: str) -> Listing:
+    return replace(_trimmed(listing, container), layout=layout)
+
+
+def _not_read(container: Container) -> str:
+    """Return the label files that are not read, for the end of a message."""
+    unread = unread_labels(container, (), weak=True)
+    return f"; not read: {join_unread(unread)}" if unread else ""
+
+
+def _expected(layouts: Mapping[str, Source], kind: LabelKind) -> str:
+    expected = (source.expects for source in layouts.values() if source.label_kind is kind)
+    return f"expected {'; or '.join(expected)}"
 
 
 def _tasks_with(kind: LabelKind, task: TaskData) -> str:
@@ -220,5 +251,7 @@ def _trimmed(listing: Listing, container: Container) -> Listing:
 
 def _is_recipe(container: Container, name: str) -> bool:
     """Return whether a file is a recipe: `edgetl init` writes one next to the images."""
-    is_yaml = name.lower().endswith((".yaml", ".yml"))
-    return is_yaml and read_table(container, name).keys() >= _RECIPE_KEYS
+    if not name.lower().endswith((".yaml", ".yml")):
+        return False
+    table = read_table(container, name)
+    return table.keys() >= _RECIPE_KEYS and isinstance(table["data"], dict)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Mapping
 from posixpath import basename, splitext
 from unicodedata import normalize
 
 from edgetl.data.container import Container
+from edgetl.data.split_names import KNOWN_SPLITS
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
 from edgetl.types import Split
@@ -18,14 +20,14 @@ IMAGE_SUFFIXES = frozenset(
 """Suffixes of image files, including formats that Pillow may not read, so that nothing is dropped
 silently."""
 
-SPLIT_NAMES: Mapping[str, Split] = {
-    "train": Split.TRAIN,
-    "val": Split.VAL,
-    "valid": Split.VAL,
-    "validation": Split.VAL,
-    "test": Split.TEST,
-}
-"""Names of folders and files, in lower case."""
+_BYTE_ORDER_MARK = "\ufeff"
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # starts with the mark of UTF-16, so it comes first
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+)
 
 
 def composed(name: str) -> str:
@@ -41,9 +43,14 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
+def has_image_suffix(name: str) -> bool:
+    """Return whether a name has the suffix of an image."""
+    return splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
 def is_image(name: str) -> bool:
     """Return whether a file has the name of an image."""
-    return splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name)
+    return has_image_suffix(name) and not is_hidden(name)
 
 
 def find_images(container: Container) -> tuple[str, ...]:
@@ -80,50 +87,74 @@ def pair_key(name: str, ignored_folders: Iterable[str]) -> str:
     return "/".join([*folders, splitext(file)[0]])
 
 
-def split_by_folder(name: str) -> Split | None:
-    """Return the split named by the innermost folder with the name of a split."""
-    for part in reversed(name.split("/")[:-1]):
-        if part.lower() in SPLIT_NAMES:
-            return SPLIT_NAMES[part.lower()]
-    return None
-
-
-def given_splits(splits: Iterable[Split | None], layout: str) -> frozenset[Split]:
+def given_splits(
+    splits: Mapping[str, Split | None], layout: str, excluded: Iterable[str] = ()
+) -> frozenset[Split]:
     """Return the splits defined by the labels; empty if edgetl has to split the data.
 
+    Args:
+        splits: By the file that is in them.
+        layout: Name of the layout in messages.
+        excluded: Files that do not count.
+
     Raises:
-        DataError: If only some images are in a split, or none is in train.
+        DataError: If only some files are in a split, or none is in train.
     """
-    distinct = set(splits)
-    named = frozenset(split for split in distinct if split)
-    if named and None in distinct:
+    skipped = frozenset(excluded)
+    splits = {name: split for name, split in splits.items() if name not in skipped}
+    named = frozenset(split for split in splits.values() if split)
+    outside = sorted(name for name, split in splits.items() if not split)
+    if named and outside:
+        folder = outside[0].rpartition("/")[0]
         raise DataError(
             f"some images of the {layout} labels are in {', '.join(sorted(named))}, some in no "
-            "split",
-            remedy="move them into the splits, or exclude them with `data: {exclude: [...]}`",
+            f"split, such as {f'those in {folder}/' if folder else outside[0]}",
+            remedy="move them into the splits, or exclude them with `data: {exclude: [...]}`; "
+            f"the names of splits are {KNOWN_SPLITS}",
         )
     if named and Split.TRAIN not in named:
         raise DataError(
             f"the {layout} labels have {', '.join(sorted(named))} but no train",
-            remedy="add training images, or put all images in one folder",
+            remedy="add training images, or put all images in one folder; the names of splits "
+            f"are {KNOWN_SPLITS}",
         )
     return named
 
 
 def read_text(container: Container, name: str) -> str:
-    """Return the content of a text file without a byte order mark.
+    """Return the content of a text file without its byte order mark, which decides the encoding.
 
     Raises:
-        ValueError: If it cannot be read or is not UTF-8; the message gives the reason.
+        ValueError: If it cannot be read, or is not UTF-8 and has no mark of another encoding; the
+            message gives the reason.
     """
     try:
         content = container.read(name)
     except ImageError as error:
         raise ValueError(error.message.partition(": ")[2]) from error
+    encoding = _encoding(content)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding).removeprefix(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 text (byte {error.start})") from error
+        raise ValueError(f"not {encoding.upper()} text (byte {error.start})") from error
+
+
+def decoded(content: bytes) -> str:
+    """Return a text for a first look, whatever its encoding; see `read_text` for its content."""
+    return content.decode(_encoding(content), errors="replace").removeprefix(_BYTE_ORDER_MARK)
+
+
+def _encoding(content: bytes) -> str:
+    """Return the encoding that a byte order mark states, or that the first character shows."""
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return encoding
+    # A mark is often lost. Texts start with an ASCII character, whose other byte is zero.
+    if content[1:2] == b"\0" and content[:1] not in {b"\0", b""}:
+        return "utf-16-le"
+    if content[:1] == b"\0" and content[1:2] not in {b"\0", b""}:
+        return "utf-16-be"
+    return "utf-8"
 
 
 def find_ending(path: str, names: Mapping[str, list[str]]) -> list[str]:

@@ -12,13 +12,13 @@ from posixpath import dirname
 
 from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
-from edgetl.data.sources import LabelProblem
+from edgetl.data.listing import LabelProblem
 from edgetl.data.sources._files import by_basename, composed, find_ending, read_text, with_suffix
 from edgetl.data.sources._yaml import read_table, read_yaml
 from edgetl.errors import DataError
 from edgetl.types import Fact, Split
 
-_PLAIN_NAMES = ("classes.txt", "obj.names")
+_PLAIN_NAMES = ("classes.txt", "obj.names", "_darknet.labels")
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 """Values of a key without content."""
 _KEYS = (("train", Split.TRAIN), ("val", Split.VAL), ("test", Split.TEST))
@@ -69,16 +69,16 @@ def find_names(container: Container, images: Sequence[str]) -> Names:
             if broken
             else "write data.yaml next to them, for example `names: [nut, screw]`",
         )
-    if len(files) > 1:
+    file = files[0]
+    plain = {file: _plain_names(container, file) for file in files if is_plain(file)}
+    # labelImg and Darknet exports repeat the names in each split.
+    if len(files) > 1 and (not plain or any(plain[each] != plain[file] for each in files)):
         raise DataError(
             f"several files define class names: {', '.join(files)}",
             remedy="exclude all but one with `data: {exclude: [...]}`",
         )
-    (file,) = files
-    if is_plain(file):
-        # Empty lines would shift the names after them, so only trailing ones are ignored.
-        lines = _text(container, file).rstrip().splitlines()
-        return Names(_checked(file, [line.strip() for line in lines]), {}, files, ())
+    if plain:
+        return Names(_checked(file, plain[file]), {}, files, ())
     content = read_table(container, file)
     classes = _classes(file, content["names"])
     if content.get("nc", str(len(classes))) != str(len(classes)):
@@ -87,7 +87,12 @@ def find_names(container: Container, images: Sequence[str]) -> Names:
             remedy="fix `nc` or `names`",
         )
     splits, lists, problems = _splits(container, file, content, images)
-    return Names(classes, splits, (file, *lists), tuple(problems))
+    return Names(classes, splits, (*files, *lists), tuple(problems))
+
+
+def _plain_names(container: Container, file: str) -> list[str]:
+    # Empty lines would shift the names after them, so only trailing ones are ignored.
+    return [line.strip() for line in _text(container, file).rstrip().splitlines()]
 
 
 def _text(container: Container, file: str) -> str:

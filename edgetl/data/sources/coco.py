@@ -6,8 +6,6 @@ follows from its name or folder (`instances_train2017.json`, `train/_annotations
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename, dirname, splitext
@@ -16,20 +14,16 @@ from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
-    SPLIT_NAMES,
     by_basename,
     find_ending,
     find_images,
     given_splits,
-    read_text,
-    split_by_folder,
-    with_suffix,
 )
+from edgetl.data.sources._json import Form, json_files, read_json
+from edgetl.data.split_names import SplitFolders, split_in
 from edgetl.errors import DataError
-from edgetl.runtime.errors import ImageError
 from edgetl.types import Fact, LabelKind, Split
 
-_MARKS = (b'"images"', b'"annotations"', b'"categories"')
 _BROKEN = "annotation that cannot be read"
 _NO_IMAGE = "labels without an image"
 _FAR = 1e9
@@ -40,7 +34,7 @@ _MAX_NUMBER = 1 << 63
 class CocoSource:
     """COCO JSON files."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.BOXES
     expects = "COCO, a JSON file with images, annotations and categories"
 
@@ -56,17 +50,18 @@ class CocoSource:
         """
         images = find_images(container)
         files = _files(container)
-        splits = {name: _split(name) for name in files}
+        folders = SplitFolders((*images, *files))
+        splits = {name: split_in(splitext(basename(name))[0]) or folders.of(name) for name in files}
         if len(set(splits.values())) < len(files):
             raise DataError(
                 f"several COCO files have the same split: {', '.join(files)}",
                 remedy="exclude some with `data: {exclude: [...]}`, or name them by split",
             )
-        given = given_splits(splits.values(), "COCO")
+        given = given_splits(splits, "COCO")
         reading = _Reading(by_basename(images), frozenset(container.excluded))
         for name in sorted(files, key=lambda name: list(Split).index(splits[name] or Split.TRAIN)):
             reading.add(name, _load(container, name), splits[name])
-        rest = _unlabelled(images, reading.samples, is_divided=bool(given))
+        rest = _unlabelled(images, reading.samples, folders if given else None)
         known = {*images, *files}
         samples = sorted((*reading.samples.values(), *rest), key=lambda sample: sample.name)
         return Listing(
@@ -160,59 +155,49 @@ class _Reading:
 
 
 def _unlabelled(
-    images: Sequence[str], samples: Mapping[str, Sample], *, is_divided: bool
+    images: Sequence[str], samples: Mapping[str, Sample], folders: SplitFolders | None
 ) -> list[Sample]:
     """Return the images not listed in any file, with the split of the others in their folder.
 
     An image in a folder without a split, or with several, belongs to no split.
+
+    Args:
+        images: Names of all images.
+        samples: Those that are listed.
+        folders: The splits that folders stand for; None if the files name no splits.
     """
     unlabelled = []
     splits: dict[str, set[Split | None]] = {}
     for name, sample in samples.items():
         splits.setdefault(dirname(name), set()).add(sample.split)
     for name in images:
-        around = splits.get(dirname(name), {split_by_folder(name)} if is_divided else {None})
+        around = splits.get(dirname(name), {folders.of(name) if folders else None})
         split = next(iter(around)) if len(around) == 1 else None
-        if name not in samples and (split or not is_divided):
+        if name not in samples and (split or not folders):
             unlabelled.append(Sample(name, "", split, labelled=False))
     return unlabelled
 
 
 def _files(container: Container) -> tuple[str, ...]:
-    """Return the JSON files with the three tables; only `instances_*` if there are any."""
-    files = []
-    for name in with_suffix(container, ".json"):
-        try:
-            content = container.read(name)
-        except ImageError:
-            continue
-        if all(mark in content for mark in _MARKS):
-            files.append(name)
-    instances = [name for name in files if basename(name).startswith("instances")]
-    return tuple(instances or files)
-
-
-def _split(name: str) -> Split | None:
-    """Return the split named by a word of the file name, or else by a folder."""
-    for word in re.split(r"[^a-z]+", splitext(basename(name))[0].lower()):
-        if word in SPLIT_NAMES:
-            return SPLIT_NAMES[word]
-    return split_by_folder(name)
+    """Return the COCO files; only `instances_*` if there are any."""
+    files = json_files(container, Form.COCO)
+    return tuple(name for name in files if basename(name).startswith("instances")) or files
 
 
 def _load(container: Container, name: str) -> Mapping[str, Fact]:
     try:
-        content = json.loads(read_text(container, name))
-    except RecursionError as error:
-        raise DataError(f"{name}: nested too deeply", remedy="export the file again") from error
-    except ValueError as error:  # also of numbers with thousands of digits
-        raise DataError(f"{name}: not valid JSON ({error})", remedy="export it again") from error
+        content: Mapping[str, Fact] = read_json(container, name)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}", remedy="export the file again") from error
     tables = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(table), list) for table in tables
-    ):
+    lacking = [
+        table
+        for table in tables
+        if not isinstance(content, dict) or not isinstance(content.get(table), list)
+    ]
+    if lacking:
         raise DataError(
-            f"{name}: needs the lists {', '.join(tables)}",
+            f"{name}: needs the lists {', '.join(tables)}, but lacks {', '.join(lacking)}",
             remedy="export it again as COCO JSON, or exclude it with `data: {exclude: [...]}`",
         )
     return content

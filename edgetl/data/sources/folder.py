@@ -1,117 +1,248 @@
-"""Image folders: one folder per class, in `train/ val/ test/` or without splits.
+"""Image folders: one folder per class, in `train/ val/ test/`, around them, or without splits.
 
-A single outer folder around everything is skipped. Images in subfolders of a class folder belong to
-the class.
+A single outer folder around everything is skipped, and so is a folder in a split folder that only
+repeats its name or holds all its classes (`training_set/training_set/cats`, `train/images/cats`).
+Other images in subfolders of a class folder belong to the class.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
 from edgetl.data.container import Container
-from edgetl.data.sources import Listing, Sample
-from edgetl.data.sources._files import SPLIT_NAMES, is_hidden, is_image
+from edgetl.data.listing import LabelOrigin, Listing, Sample
+from edgetl.data.sources._class_names import check_classes, is_holder
+from edgetl.data.sources._files import find_images, is_hidden
+from edgetl.data.split_names import (
+    KNOWN_SPLITS,
+    is_like_a_split,
+    split_of,
+    splits_of,
+    words_beside,
+)
 from edgetl.errors import DataError
 from edgetl.types import LabelKind, Split
+
+_KNOWN = f"the names of splits are {KNOWN_SPLITS}"
 
 
 class FolderSource:
     """One folder per class, with or without splits."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.CLASSES
+    label_origin = LabelOrigin.FOLDERS
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
 
     def recognises(self, container: Container) -> bool:
         """Return whether there is an image in a folder."""
-        return any("/" in name and is_image(name) for name in container.files)
+        return any("/" in name for name in _images(container))
 
     def list(self, container: Container) -> Listing:
         """Return the images, labelled by their folders.
 
         Raises:
-            DataError: If two folders name the same split, another folder with images is next to
-                the splits, or there is no `train/`.
+            DataError: If folders with the names of splits contradict each other, have no class
+                folders or stand beside other folders, there is no `train/`, or the folders are no
+                classes.
         """
-        images = [name for name in container.files if is_image(name)]
-        folders = [name for name in container.folders if not is_hidden(name)]
-        root = _unwrap(images, folders)
-        split_folders = _find_splits(root, images, folders)
-        bases = split_folders or {root: None}
+        images = _images(container)
+        tree = _Tree(images, [name for name in container.folders if not is_hidden(name)])
+        places = _places(tree)
         samples: list[Sample] = []
         classes: set[str] = set()
-        labelled: set[str] = set()
-        for base, split in bases.items():
-            classes.update(_children(base, folders))
-            for name in images:
-                label, inside, _ = name.removeprefix(base).partition("/")
-                if name.startswith(base) and inside:
-                    samples.append(Sample(name, label, split))
-                    labelled.add(name)
-        known = set(images)
+        for place in places:
+            classes.update([place.label] if place.label else tree.children(place.base))
+            for name in tree.below(place.base):
+                label, inside, _ = name.removeprefix(place.base).partition("/")
+                if place.label or inside:
+                    samples.append(Sample(name, place.label or label, place.split))
+        check_classes(tree.root, classes, images)
+        known, labelled = set(images), {sample.name for sample in samples}
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=tuple(sorted(classes)),
-            given=frozenset(split for split in split_folders.values() if split),
+            given=frozenset(place.split for place in places if place.split),
             unlabelled=tuple(name for name in images if name not in labelled),
             others=tuple(name for name in container.files if name not in known),
         )
 
 
-def _children(base: str, folders: list[str]) -> list[str]:
-    """Return the names of the direct subfolders of `base`, which is empty or ends in a slash."""
-    below = (name.removeprefix(base) for name in folders if name.startswith(base))
-    return [name for name in below if name and "/" not in name]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder with images of one split."""
+
+    base: str
+    """Empty or ending in a slash."""
+    split: Split | None = None
+    label: str = ""
+    """The class of all images in it; empty if its folders are classes."""
 
 
-def _unwrap(images: list[str], folders: list[str]) -> str:
-    """Return the folder with the classes or splits, empty or ending in a slash."""
-    root = ""
-    while True:
-        inside = _children(root, folders)
-        if len(inside) != 1 or inside[0].lower() in SPLIT_NAMES:
-            return root
-        inner = f"{root}{inside[0]}/"
-        holds_images = any(
-            "/" not in name.removeprefix(base)
-            for base in (root, inner)
-            for name in images
-            if name.startswith(base)
-        )
-        if holds_images or not _children(inner, folders):
-            return root
-        root = inner
+class _Tree:
+    """The visible folders and the images in them; a base is a folder with a slash, or empty."""
+
+    def __init__(self, images: Sequence[str], folders: Iterable[str]) -> None:
+        self._images = images
+        self._children: dict[str, list[str]] = defaultdict(list)
+        for folder in folders:
+            base, slash, name = folder.rpartition("/")
+            self._children[base + slash].append(name)
+        self._direct: set[str] = set()
+        self._any: set[str] = set()
+        for name in images:
+            base = "".join(name.rpartition("/")[:2])
+            self._direct.add(base)
+            while base:
+                self._any.add(base)
+                base = "".join(base[:-1].rpartition("/")[:2])
+        self.root = self._unwrap()
+
+    def children(self, base: str) -> list[str]:
+        """Return the names of the direct subfolders."""
+        return self._children.get(base, [])
+
+    def filled(self, base: str) -> list[str]:
+        """Return the names of the direct subfolders with an image at any depth."""
+        return [name for name in self.children(base) if f"{base}{name}/" in self._any]
+
+    def below(self, base: str) -> list[str]:
+        """Return the images at any depth."""
+        return [name for name in self._images if name.startswith(base)]
+
+    def holds_images(self, base: str) -> bool:
+        """Return whether there are images directly in a folder."""
+        return base in self._direct
+
+    def enter(self, base: str) -> str:
+        """Return the folder that has the classes of a split."""
+        while not self.holds_images(base) and len(self.children(base)) == 1:
+            (name,) = self.children(base)
+            inner = f"{base}{name}/"
+            repeats = name.casefold() == base[:-1].rpartition("/")[2].casefold()
+            holds_all = is_holder(name) or split_of(name) or repeats
+            if not holds_all or self.holds_images(inner) or not self.children(inner):
+                break
+            base = inner
+        return base
+
+    def _unwrap(self) -> str:
+        """Return the folder with the classes or splits."""
+        root = ""
+        while True:
+            inside = self.children(root)
+            if len(inside) != 1 or is_like_a_split(inside[0]):
+                return root
+            inner = f"{root}{inside[0]}/"
+            if self.holds_images(root) or self.holds_images(inner) or not self.children(inner):
+                return root
+            root = inner
 
 
-def _find_splits(root: str, images: list[str], folders: list[str]) -> dict[str, Split | None]:
-    """Return the split folders (ending in a slash) with their splits; empty for a flat layout."""
-    inside = _children(root, folders)
-    splits = {
-        name: SPLIT_NAMES[name.lower()]
-        for name in inside
-        if name.lower() in SPLIT_NAMES and _children(f"{root}{name}/", folders)
-    }
-    if not splits:
-        return {}
-    beside = sorted(
-        name
-        for name in inside
-        if name not in splits and any(image.startswith(f"{root}{name}/") for image in images)
-    )
+def _images(container: Container) -> list[str]:
+    excluded = frozenset(container.excluded)
+    return [name for name in find_images(container) if name not in excluded]
+
+
+def _places(tree: _Tree) -> list[_Place]:
+    """Return the folders with classes, or those that are classes of a split.
+
+    Raises:
+        DataError: If the folders contradict each other.
+    """
+    root = tree.root
+    inside = tree.children(root)
+    named = splits_of(inside)
+    splits = {name: tree.enter(f"{root}{name}/") for name in named}
+    with_classes = [name for name, base in splits.items() if tree.children(base)]
+    without = [name for name in splits if name not in with_classes and name in tree.filled(root)]
+    beside = sorted(set(tree.filled(root)) - set(splits))
+    if not with_classes and not without:
+        return _around_splits(tree) or [_Place(root)]
+    if not with_classes:
+        raise _no_classes(tree, without, beside)
     if beside:
         raise DataError(
             f"folder '{root}{beside[0]}' is next to the splits {', '.join(sorted(splits))}",
-            remedy=f"move it, or exclude it with `data: {{exclude: ['{root}{beside[0]}/*']}}`",
+            remedy=f"move it, or exclude it with {_exclude(root, beside)}; {_KNOWN}",
+        )
+    if without:
+        raise DataError(
+            f"folder '{root}{without[0]}' has images but no class folders, as "
+            f"{', '.join(sorted(with_classes))} has",
+            remedy=f"exclude images without labels with {_exclude(root, without)}; edgetl then "
+            "takes its images from train/ if a split is missing",
+        )
+    _refuse_wrong_splits({name: named[name] for name in with_classes})
+    return [_Place(splits[name], named[name]) for name in with_classes]
+
+
+def _refuse_wrong_splits(splits: Mapping[str, Split]) -> None:
+    names = sorted(splits)
+    if len({words_beside(name) for name in names}) > 1:
+        raise DataError(
+            f"folders are named by splits and by something else: {', '.join(names)}",
+            remedy="move them so that each split has one folder with the class folders in it, such "
+            "as train/cats",
         )
     if len(set(splits.values())) < len(splits):
         raise DataError(
-            f"several folders name the same split: {', '.join(sorted(splits))}",
-            remedy="keep one of them, or exclude one with `data: {exclude: [...]}`",
+            f"several folders name the same split: {', '.join(names)}",
+            remedy="keep one of them, or exclude one with `data: {exclude: [...]}`; " + _KNOWN,
         )
     if Split.TRAIN not in splits.values():
         raise DataError(
-            f"there is {', '.join(f'{name}/' for name in sorted(splits))} but no train/",
-            remedy="add train/ with one folder per class, or put all class folders in one folder",
+            f"there is {', '.join(f'{name}/' for name in names)} but no train/",
+            remedy="add train/ with one folder per class, or put all class folders in one folder; "
+            + _KNOWN,
         )
-    return {f"{root}{name}/": split for name, split in splits.items()}
+
+
+def _no_classes(tree: _Tree, splits: Sequence[str], beside: Sequence[str]) -> DataError:
+    """Return the error of folders that are named like splits and have no class folders."""
+    names = ", ".join(f"'{tree.root}{name}'" for name in sorted(splits))
+    verb = "is named like a split and has" if len(splits) == 1 else "are named like splits and have"
+    if beside:
+        return DataError(
+            f"{names} {verb} no class folders, but {', '.join(beside[:3])} is beside it",
+            remedy=f"if '{splits[0]}' is a class, rename its folder, for example to "
+            f"'{splits[0]} class'; else exclude what is no class with {_exclude(tree.root, beside)}"
+            f" or {_exclude(tree.root, splits)}; {_KNOWN}",
+        )
+    return DataError(
+        f"{names} {verb} no class folders, so nothing names the class of an image",
+        remedy="sort the images into one folder per class in each split, such as train/cat",
+    )
+
+
+def _around_splits(tree: _Tree) -> list[_Place]:
+    """Return the split folders in class folders (`cat/train/1.jpg`); none if there are none."""
+    places: list[_Place] = []
+    plain: list[str] = []
+    for label in tree.filled(tree.root):
+        base = f"{tree.root}{label}/"
+        filled = tree.filled(base)
+        splits = splits_of(filled)
+        if splits.keys() != {*filled} or not filled or tree.holds_images(base):
+            plain.append(label)
+            continue
+        _refuse_wrong_splits({f"{base}{name}": split for name, split in splits.items()})
+        places += [_Place(f"{base}{name}/", split, label) for name, split in splits.items()]
+    if places and plain:
+        raise DataError(
+            f"folder '{places[0].base[:-1]}' is named like a split, but the class "
+            f"'{tree.root}{plain[0]}' has other images or folders",
+            remedy="give every class the same splits, or exclude what is no class with "
+            f"{_exclude(tree.root, plain)}; {_KNOWN}",
+        )
+    return places
+
+
+def _exclude(root: str, names: Collection[str]) -> str:
+    patterns = ", ".join(f"'{root}{name}/*'" for name in sorted(names))
+    return f"`data: {{exclude: [{patterns}]}}`"
 
 
 SOURCE = FolderSource()

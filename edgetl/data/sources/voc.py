@@ -12,6 +12,7 @@ which convention they use, and subtracting a pixel by mistake costs as much as k
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +25,14 @@ from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
     by_basename,
     composed,
+    decoded,
     find_images,
     given_splits,
     pair_key,
     read_text,
-    split_by_folder,
     with_suffix,
 )
+from edgetl.data.split_names import SplitFolders
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
 from edgetl.types import LabelKind, Split
@@ -42,7 +44,8 @@ _PAIRED_FOLDERS = frozenset(
     {"annotations", "annotation", "xmls", "xml", "labels"} | {"jpegimages", "images", "image"}
 )
 _LISTS = "ImageSets/Main/"
-_MARK = b"<annotation"
+_MARK = re.compile(r"<annotation[\s/>]")
+_ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([\w-]+)[\"']")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NO_IMAGE = "labels without an image"
 _BROKEN = "label file that cannot be read"
@@ -62,13 +65,14 @@ class _Annotation:
 class VocSource:
     """One XML file per image."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.BOXES
     expects = "Pascal VOC, Annotations/*.xml with JPEGImages/ or beside the images"
 
     def recognises(self, container: Container) -> bool:
         """Return whether an XML file has an `<annotation>`."""
-        return any(_MARK in _read_bytes(container, name) for name in with_suffix(container, ".xml"))
+        names = with_suffix(container, ".xml")
+        return any(_MARK.search(decoded(_read_bytes(container, name))) for name in names)
 
     def list(self, container: Container) -> Listing:
         """Return the images with the boxes of their XML files.
@@ -83,7 +87,7 @@ class VocSource:
         problems: list[LabelProblem] = []
         for name in with_suffix(container, ".xml"):
             content = _read_bytes(container, name)
-            if _MARK not in content and not pairs.by_name(name):
+            if not _MARK.search(decoded(content)) and not pairs.by_name(name):
                 continue
             files.append(name)
             sample = _label(name, content, pairs, labelled)
@@ -94,7 +98,8 @@ class VocSource:
             else:
                 labelled[sample.name] = sample
         lists = tuple(name for name in container.files if _is_split_list(name))
-        splits: dict[str, Split | None] = {name: split_by_folder(name) for name in images}
+        folders = SplitFolders(images)
+        splits: dict[str, Split | None] = {name: folders.of(name) for name in images}
         if lists:
             splits, missing = _read_lists(container, lists, images)
             problems = [
@@ -110,7 +115,9 @@ class VocSource:
         return Listing(
             samples=samples,
             classes=tuple(sorted({box.label for sample in samples for box in sample.boxes})),
-            given=given_splits((sample.split for sample in samples), "Pascal VOC"),
+            given=given_splits(
+                {sample.name: sample.split for sample in samples}, "Pascal VOC", container.excluded
+            ),
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
             labels=(*files, *lists),
@@ -181,7 +188,10 @@ def _parse(name: str, content: bytes) -> _Annotation:
     from defusedxml.ElementTree import fromstring
 
     try:
-        root: Element = fromstring(content)
+        try:
+            root: Element = fromstring(content)
+        except ValueError:
+            root = fromstring(_decoded_xml(content))
     except ParseError as error:
         raise ValueError(f"not valid XML ({error})") from error
     except DefusedXmlException as error:
@@ -199,6 +209,19 @@ def _parse(name: str, content: bytes) -> _Annotation:
             for number, node in enumerate(root.findall("object"), start=1)
         ),
     )
+
+
+def _decoded_xml(content: bytes) -> str:
+    """Return a text in the encoding that it states, where the parser does not know that one.
+
+    It reads UTF-8, UTF-16 and encodings of one byte per character.
+    """
+    declared = _ENCODING.match(content)
+    encoding = declared[1].decode() if declared else "utf-8"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not {encoding} text (byte {error.start})") from error
 
 
 def _size(node: Element | None) -> tuple[int, int] | None:

@@ -20,10 +20,10 @@ from edgetl.data.sources._files import (
     find_images,
     given_splits,
     read_text,
-    split_by_folder,
     with_suffix,
 )
 from edgetl.data.sources._yolo_names import find_names, is_plain, names_files
+from edgetl.data.split_names import SplitFolders
 from edgetl.types import LabelKind
 
 _IMAGE_FOLDER, _LABEL_FOLDER = "images", "labels"
@@ -37,27 +37,30 @@ _NO_NAME = "label line with the number of a class without a name"
 _MIN_UNNAMED, _UNNAMED_SHARE = 3, 0.1
 """With at least this many lines, and this share of all lines, with unnamed classes, the names are
 wrong, not single lines. If no line has the number 0, classes were counted from 1."""
+_LOOKED_AT = 50
+"""Texts beside images that decide whether they are labels."""
 _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 
 
 class YoloSource:
     """One text file per image."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.BOXES
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 
     def recognises(self, container: Container) -> bool:
-        """Return whether there are class names, or labels in a folder `labels`."""
+        """Return whether there are class names, label folders, or images beside label lines."""
         files = names_files(container)
         if any(not is_plain(name) for name in files):
             return True
         texts = with_suffix(container, ".txt")
         if any(_LABEL_FOLDER in name.lower().split("/")[:-1] for name in texts):
             return True
-        stems = {composed(splitext(name)[0]) for name in texts}
-        images = find_images(container)
-        return bool(files) and any(composed(splitext(name)[0]) in stems for name in images)
+        by_stem = {composed(splitext(name)[0]): name for name in texts}
+        stems = (composed(splitext(name)[0]) for name in find_images(container))
+        beside = [by_stem[stem] for stem in stems if stem in by_stem]
+        return bool(beside) and (bool(files) or _have_lines(container, beside))
 
     def list(self, container: Container) -> Listing:
         """Return the images with the boxes of their label files.
@@ -69,7 +72,8 @@ class YoloSource:
         names = find_names(container, images)
         texts = _Texts(container)
         reading = _Reading(container, names.classes)
-        splits = names.splits or {name: split_by_folder(name) for name in images}
+        folders = SplitFolders(images)
+        splits = names.splits or {name: folders.of(name) for name in images}
         samples: list[Sample] = []
         problems: list[LabelProblem] = list(names.problems)
         files: dict[str, str] = {}
@@ -94,7 +98,9 @@ class YoloSource:
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=names.classes,
-            given=given_splits((sample.split for sample in samples), "YOLO"),
+            given=given_splits(
+                {sample.name: sample.split for sample in samples}, "YOLO", container.excluded
+            ),
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
             labels=(*files, *stray, *names.files),
@@ -103,6 +109,27 @@ class YoloSource:
             label_kind=self.label_kind,
             named_in=names.files[0],
         )
+
+
+def _have_lines(container: Container, texts: Sequence[str]) -> bool:
+    """Return whether most of the first texts with a content start with a line of numbers."""
+    hits = 0
+    contents = [_first_line(container, name) for name in texts[:_LOOKED_AT]]
+    filled = [words for words in contents if words]
+    for words in filled:
+        try:
+            hits += len([float(word) for word in words]) >= _COLUMNS
+        except ValueError:
+            continue
+    return hits > len(filled) / 2
+
+
+def _first_line(container: Container, name: str) -> list[str]:
+    try:
+        lines = read_text(container, name).split("\n")
+    except ValueError:
+        return []
+    return next((line.split() for line in lines if line.strip()), [])
 
 
 class _Texts:

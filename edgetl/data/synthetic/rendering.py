@@ -1,7 +1,7 @@
 """Render synthetic images: background, parts, distractors, occluders and camera.
 
 All arithmetic is integer, or float32 with single additions, products, quotients and roots, which
-every machine rounds alike: equal random numbers give equal bytes everywhere.
+every machine rounds the same way: equal random numbers give equal bytes everywhere.
 """
 
 from __future__ import annotations

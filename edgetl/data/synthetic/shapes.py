@@ -2,7 +2,7 @@
 
 Every function takes the part's coordinates `u`, `v`, float32, in which the part fits into
 [-1, 1] x [-1, 1], and a random generator for the proportions. Distances are negative inside. Only
-additions, products, quotients, roots and comparisons are used, which every machine rounds alike.
+additions, products, quotients, roots and comparisons are used, which every machine rounds the same.
 """
 
 from __future__ import annotations

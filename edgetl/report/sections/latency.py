@@ -1,4 +1,4 @@
-"""Single times of every candidate, how they were taken, and on which machines."""
+"""The times of every candidate, how they were taken, and on which machines."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def _render(run: Run) -> str | None:
 
 
 def _timings(run: Run, package: Artifact) -> Iterator[tuple[str, LatencyFacts]]:
-    """Yield each candidate that was timed for the target of `package`, and the facts of that."""
+    """Yield each candidate that was timed for the target of `package`, with its facts."""
     for row in package.read(PackageFacts).rows:
         latency = run.part(package, row.candidate, Part.LATENCY)
         if latency is not None:
             yield row.candidate.name, latency.read(LatencyFacts)
 
 
-SECTION = Section(version=1, title="Latency", position=60, render=_render)
+SECTION = Section(version=2, title="Latency", position=60, render=_render)

@@ -42,4 +42,4 @@ def _yaml(value: Mapping[str, Fact]) -> str:
     )
 
 
-SECTION = Section(version=1, title="Lineage", position=80, render=_render)
+SECTION = Section(version=2, title="Lineage", position=80, render=_render)

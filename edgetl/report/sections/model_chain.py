@@ -15,4 +15,4 @@ def _render(run: Run) -> str | None:
     return render_template(_TEMPLATE, chains=run.chains) if run.chains else None
 
 
-SECTION = Section(version=1, title="Model chain", position=30, render=_render)
+SECTION = Section(version=2, title="Model chain", position=30, render=_render)

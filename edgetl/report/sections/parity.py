@@ -14,9 +14,9 @@ _TEMPLATE = Path(__file__).with_suffix(".html")
 
 def _render(run: Run) -> str | None:
     verified = [artifact.read(VerificationFacts) for artifact in run.verifications().values()]
-    # Candidates that differ in their provider share the file, and so the ladder.
+    # Candidates that differ only in their provider share the file, and so the ladder.
     ladders = {facts.file.name: facts for facts in verified}
     return render_template(_TEMPLATE, ladders=ladders) if ladders else None
 
 
-SECTION = Section(version=1, title="Parity", position=40, render=_render)
+SECTION = Section(version=2, title="Parity", position=40, render=_render)

@@ -1,4 +1,4 @@
-"""Candidates that some target shows, class by class, with their worst errors."""
+"""The predictions of the candidates in focus, class by class, with their worst errors."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class _Shown:
 
     name: str
     targets: tuple[str, ...]
-    """Those that it was chosen for, or whose most accurate one it is."""
+    """The targets that it was chosen for, or whose most accurate candidate it is."""
     chosen: bool
     facts: VerificationFacts
     details: Facts
-    """What only the file of the verification keeps: a table or curves per class."""
+    """A table or curves per class, which only the file of the verification holds."""
     picture: str | None
     """The worst errors, as a data URI."""
 
@@ -44,7 +44,7 @@ def _render(run: Run) -> str | None:
 
 
 def _candidates(run: Run) -> Iterator[_Shown]:
-    """Yield each candidate that some target shows, once."""
+    """Yield each candidate that a target shows in detail, once."""
     verified = run.verifications()
     packages = [package.read(PackageFacts) for package in run.packages]
     candidates = [shown_row(package).candidate for package in packages]
@@ -100,7 +100,7 @@ def _confusion(details: Facts) -> list[list[tuple[int, float]]] | None:
 
 
 def _confusions(details: Facts) -> list[tuple[str, str, int]]:
-    """Return labelled class, predicted class and count of wrong predictions, most often first."""
+    """Return labelled class, predicted class and count of errors, most frequent first."""
     table = details.get("confusion") or []
     labels = [row["label"] for row in details["classes"]]
     pairs = [
@@ -116,4 +116,4 @@ def _data_uri(picture: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
 
 
-SECTION = Section(version=1, title="Answers", position=50, render=_render)
+SECTION = Section(version=2, title="Predictions", position=50, render=_render)

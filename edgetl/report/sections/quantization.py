@@ -1,4 +1,4 @@
-"""Quantized files: their size, their calibration, and what was tried for them."""
+"""Quantized files: their size, their calibration, and the options that were tried."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ def _quantized(artifact: Artifact) -> dict[str, object]:
     }
 
 
-SECTION = Section(version=1, title="Quantization", position=70, render=_render)
+SECTION = Section(version=2, title="Quantization", position=70, render=_render)

@@ -1,4 +1,4 @@
-"""The verdict on each target, the figures of the candidate that it is about, and all candidates."""
+"""The verdict on each target, the figures of the candidate in focus, and all candidates."""
 
 from __future__ import annotations
 

@@ -1,15 +1,18 @@
 """The contract of an engine: one file per model format, found by the format's name.
 
-An engine file defines ``VERSION``, a number that is raised whenever a file gives other predictions
-than before, and ``PROVIDERS``: what can do an engine's arithmetic, `CPU` first, each with the
-distributions of which any one brings it, best first. And ``open_session(file, threads, provider) ->
-Session``, which imports what it needs, numpy included: a plan asks for the packages of a format and
-must not wait for them. It runs the whole model on that provider or raises `EngineError`: times and
-outputs of another are not those that were asked for.
+An engine file defines ``VERSION``, a number that is raised whenever a file gives different
+predictions than before; ``PROVIDERS``, its execution providers, `CPU` first, each with the
+distributions that can provide it, best first; and ``open_session(file, threads, provider) ->
+Session``, which imports all packages itself, including numpy, because a plan looks up the packages
+of a format and must not wait for them. It runs the whole model on that provider or raises
+`EngineError`: times and outputs of another provider would be wrong.
 
-An engine of an installed package imports nothing else of its package than what it lists in
-``FILES``: modules that lie beside it and whose names start with an underscore. They travel with it
-to a device, where they lie in this folder; so it imports them relative to itself.
+If releases of a distribution were built for numpy 1, ``FIRST_FOR_NUMPY_2`` maps it to the first
+that was not, or to None, and the engine calls `edgetl.runtime.packages.check_built_for_numpy`.
+
+An engine of an installed package imports nothing of its package except the files that it lists in
+``FILES``: modules beside it whose names start with an underscore. They are copied with it to a
+device, into this folder; so it imports them relative to itself.
 """
 
 from __future__ import annotations
@@ -20,7 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from edgetl.runtime.errors import BundleError, ContractError, EngineError
+from edgetl.runtime.errors import (
+    COPY_AGAIN,
+    BundleError,
+    ContractError,
+    EngineError,
+    PackageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgetl.runtime.packages import FirstForNumpy2
 
 CPU = "cpu"
 """The provider that every engine has."""
@@ -40,11 +51,11 @@ class TensorInfo:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    """numpy's name: ``float32``, ``uint8``, ``int8`` ..."""
+    """Name in numpy: ``float32``, ``uint8``, ``int8`` ..."""
     scale: float | None
     """Real value of one step of an integer tensor; None if the file states none."""
     zero_point: int | None
-    """The integer that stands for zero; None if the file states none."""
+    """The integer that represents zero; None if the file states none."""
 
 
 class Session(Protocol):
@@ -67,7 +78,7 @@ class Session(Protocol):
 
         Args:
             inputs: One sample, by the inputs' names in the file. An image is uint8 RGB
-                ``(1, H, W, 3)``, quantised the way the file states; tokens have the file's dtype.
+                ``(1, H, W, 3)``, quantized as the file states; tokens have the file's dtype.
 
         Raises:
             ValueError: If `inputs` have other names, shapes or dtypes.
@@ -83,33 +94,33 @@ class _Engine(Protocol):
 
 def formats() -> tuple[str, ...]:
     """Return the formats that have an engine, built-in ones first, without importing any."""
-    from edgetl.runtime.engines._installed import installed_formats
+    from edgetl.runtime.engines._installed import INSTALLED
 
-    return tuple(dict.fromkeys((*_built_in(), *installed_formats())))
+    return tuple(dict.fromkeys((*_built_in(), *INSTALLED.names())))
 
 
 def installed_files(format: str) -> dict[str, Path]:  # noqa: A002
-    """Return the files, by name, that make an engine of an installed package one of this folder.
+    """Return the files, by name, that an engine of an installed package needs in this folder.
 
-    Empty for formats whose engine already lies here.
+    Empty for formats whose engine is already here.
 
     Raises:
-        EngineError: If the engine cannot be imported, or lists a file that cannot travel.
+        EngineError: If the engine cannot be imported, or lists a file that cannot be packaged.
         ContractError: If there is no engine for `format`.
     """
-    from edgetl.runtime.engines import _installed
+    from edgetl.runtime.engines._installed import INSTALLED
 
     _engine(format)
-    return {} if format in _built_in() else _installed.installed_files(format)
+    return {} if format in _built_in() else INSTALLED.files(format)
 
 
 def providers(format: str) -> tuple[str, ...]:  # noqa: A002 - the contract's word
-    """Return what can run `format`, `CPU` first; raises ContractError if there is no engine."""
+    """Return the providers of `format`, `CPU` first; raises ContractError if it has no engine."""
     return tuple(_engine(format).PROVIDERS)
 
 
 def packages(format: str, provider: str = CPU) -> tuple[str, ...]:  # noqa: A002
-    """Return the distributions of which any one runs `format` on `provider`, best first.
+    """Return the distributions that can run `format` on `provider`, best first; one is enough.
 
     Raises:
         ContractError: If there is no engine for `format`, or it has no such provider.
@@ -119,9 +130,19 @@ def packages(format: str, provider: str = CPU) -> tuple[str, ...]:  # noqa: A002
         raise ContractError(
             f"the engine of format '{format}' has no provider '{provider}'; known: "
             f"{', '.join(known)}",
-            remedy="use a newer edgetl.runtime, or ask for a known provider",
+            remedy="use a newer edgetl.runtime, or choose a known provider",
         )
     return known[provider]
+
+
+def first_for_numpy_2(format: str) -> Mapping[str, FirstForNumpy2]:  # noqa: A002
+    """Return the first version of distributions that runs with numpy 2; others always did.
+
+    Raises:
+        ContractError: If there is no engine for `format`.
+    """
+    first: Mapping[str, FirstForNumpy2] = getattr(_engine(format), "FIRST_FOR_NUMPY_2", {})
+    return first
 
 
 def package(format: str, provider: str = CPU) -> str:  # noqa: A002
@@ -155,28 +176,29 @@ def open_session(
         format: ``onnx``, ``openvino`` or ``tflite``.
         file: The model file.
         threads: How many threads of the CPU one inference may use.
-        provider: What runs it, all of it; one of `providers`.
+        provider: One of `providers`; runs the whole model.
 
     Raises:
         EngineError: If the engine's package cannot be imported, has no such provider, or would run
-            the model elsewhere, even if only a part of it.
+            even a part of the model elsewhere.
+        PackageError: If the engine's package does not run with the installed numpy.
         ContractError: If there is no engine for `format`, it has no such provider, or an input of
             the file is neither an image nor tokens.
-        BundleError: If the file is missing, damaged, or nothing that the engine can run.
+        BundleError: If the file is missing or damaged, or the engine cannot run it.
     """
     packages(format, provider)
     if not file.is_file():
-        raise BundleError(
-            f"{file} is missing", remedy="copy the whole folder again from where it was made"
-        )
+        raise BundleError(f"{file} is missing", remedy=COPY_AGAIN)
     try:
         return _engine(format).open_session(file, threads, provider)
+    except PackageError:
+        raise
     except ImportError as error:
         raise _missing(format, provider, str(error)) from error
 
 
 def unloadable(file: Path, engine: str, error: Exception) -> BundleError:
-    """Return the error of a model file that `engine` refuses, with the engine's last line."""
+    """Return the error for a model file that `engine` refuses, with the engine's last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1] if lines else type(error).__name__
     return BundleError(
@@ -195,9 +217,9 @@ def _engine(format: str) -> _Engine:  # noqa: A002
             f"there is no engine for format '{format}'; known: {', '.join(known)}",
             remedy="use a newer edgetl.runtime, or export the model to a known format",
         )
-    from edgetl.runtime.engines._installed import load_installed
+    from edgetl.runtime.engines._installed import INSTALLED
 
-    return cast("_Engine", load_installed(format))
+    return cast("_Engine", INSTALLED.load(format))
 
 
 def _built_in() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""From given arrays to what input tensors hold, from output tensors to real numbers."""
+"""Convert arrays to input tensors, and output tensors to real numbers."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def encoder(info: TensorInfo) -> Encoder:
     """Return the function that turns a given array into an input tensor of a model.
 
     Token ids, int32 or int64, pass through. Images are given as uint8: a float input takes the
-    pixels as they are. So does a uint8 one, whatever scale it states: there the scale is that of
-    the normalised values that the pixels stand for. Any other integer input is quantised by its
-    scale and zero point, rounding half to even; with 256 possible pixels that is a table, and the
-    usual ``pixel - 128`` is a flipped bit.
+    pixels unchanged. So does a uint8 input, whatever its scale, which is that of the normalised
+    values that the pixels represent. Any other integer input is quantized with its scale and zero
+    point, rounding half to even; with 256 possible pixels that is a table, and the usual
+    ``pixel - 128`` is a flipped bit.
 
     Raises:
-        ContractError: If the input takes neither, see `check_input`.
+        ContractError: If the input takes neither; see `check_input`.
     """
     check_input(info)
     if is_tokens(info) or info.dtype == "uint8":
@@ -78,7 +78,7 @@ def encoder(info: TensorInfo) -> Encoder:
 def decoder(info: TensorInfo) -> Decoder:
     """Return the function that turns an output tensor into real numbers, float32.
 
-    Where the file states a scale that is ``scale * (q - zero_point)``.
+    If the file states a scale, that is ``scale * (q - zero_point)``.
     """
     if info.scale is None:
         return lambda values: values.astype(np.float32, copy=False)

@@ -1,11 +1,11 @@
 """ONNX files through ONNX Runtime, on the CPU or all of it on an NVIDIA GPU.
 
 ONNX Runtime falls back in four ways, none of which raises an exception: it drops a provider that it
-was not built with; one whose libraries do not load; it gives single operations to the CPU; and its
-Python class prints a text and tries again on the CPU. Each is an error here.
+was not built with, or whose libraries do not load; it runs single operations on the CPU; and its
+Python class prints a message and retries on the CPU. Each is an error here.
 
-``tensorrt`` does not fall back to ``cuda`` either: how much of a model ran on which would not be
-known. A target that accepts CUDA names it.
+``tensorrt`` does not fall back to ``cuda`` either, because it would be unknown how much of a model
+ran on which. A target that accepts CUDA names it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, unloadable
 from edgetl.runtime.errors import EngineError
+from edgetl.runtime.packages import check_built_for_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _GPU = ("onnxruntime-gpu",)
 VERSION = 1
 PROVIDERS = {CPU: ("onnxruntime", *_GPU), "cuda": _GPU, "tensorrt": _GPU}
+FIRST_FOR_NUMPY_2 = dict.fromkeys(PROVIDERS[CPU], "1.19")
 
 _OFFICIAL = {
     CPU: "CPUExecutionProvider",
@@ -33,9 +35,9 @@ _OFFICIAL = {
 }
 """What ONNX Runtime calls them."""
 _OPTIONS: dict[str, dict[str, str]] = {
-    # Left alone, it computes fp32 with 10 bits of mantissa where the GPU can (since 1.18).
+    # By default it computes fp32 with 10 bits of mantissa if the GPU can (since 1.18).
     "cuda": {"use_tf32": "0"},
-    # Has no such option; check that its fp32 outputs hold the golden samples' tolerance.
+    # Has no such option; check that its fp32 outputs are within the golden samples' tolerance.
     "tensorrt": {},
 }
 _DTYPES = {
@@ -78,6 +80,7 @@ class OnnxSession:
 
 def open_session(file: Path, threads: int, provider: str) -> OnnxSession:
     """Load `file`; see `edgetl.runtime.engines.open_session`."""
+    check_built_for_numpy("onnxruntime", FIRST_FOR_NUMPY_2)
     import onnxruntime
 
     engine = f"onnxruntime {onnxruntime.__version__}"
@@ -99,41 +102,42 @@ def _on_cpu(file: Path, threads: int, engine: str) -> Any:  # noqa: ANN401 - onn
 
 
 def _on_gpu(file: Path, threads: int, provider: str, engine: str) -> Any:  # noqa: ANN401
-    """Return a session of which nothing runs elsewhere; raises EngineError if there is none."""
+    """Return a session that runs entirely on `provider`; raises EngineError if there is none."""
     import onnxruntime
 
-    asked, available = _OFFICIAL[provider], onnxruntime.get_available_providers()
-    if asked not in available:
+    requested, available = _OFFICIAL[provider], onnxruntime.get_available_providers()
+    if requested not in available:
         raise EngineError(
-            f"{engine} has no {asked} here, which '{provider}' asks for; it has "
+            f"{engine} has no {requested} here, which '{provider}' needs; it has "
             f"{', '.join(available)}",
-            remedy=f"put {_GPU[0]} in the place of onnxruntime; for a Jetson, its wheels are in "
-            "NVIDIA's own package index",
+            remedy=f"replace onnxruntime by {_GPU[0]}; for a Jetson, the wheels are in NVIDIA's "
+            "own package index",
         )
     options = _options(threads)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    given = [(asked, _OPTIONS[provider])]
-    # What its Python class would fall back for, besides.
+    given = [(requested, _OPTIONS[provider])]
+    # Further exceptions on which its Python class would fall back.
     refusals: tuple[type[Exception], ...] = (*_refusals(), RuntimeError, ValueError)
     try:
         session = onnxruntime.InferenceSession(
             str(file), sess_options=options, providers=given, enable_fallback=0
         )
     except refusals as error:
-        # A file that the CPU does not run either is damaged; that is another fault.
+        # A file that the CPU does not run either is damaged, which is a different error.
         _on_cpu(file, threads, engine)
         reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise EngineError(
-            f"{engine} does not run all of {file} on {asked}: {reason}",
-            remedy=f"see that the libraries of '{provider}' are there and fit this onnxruntime, or "
-            f"take 'onnx@{provider}' out of the target's candidates",
+            f"{engine} does not run all of {file} on {requested}: {reason}",
+            remedy=f"check that the libraries of '{provider}' are installed and match this "
+            f"onnxruntime, or remove 'onnx@{provider}' from the target's candidates",
         ) from error
     used = session.get_providers()[0]
-    if used != asked:
+    if used != requested:
         raise EngineError(
-            f"{asked} was asked for, but {engine} runs {file} on {used}, whose times and outputs "
-            "are not those",
-            remedy=f"see that the libraries of '{provider}' are there and fit this onnxruntime",
+            f"{requested} was requested, but {engine} runs {file} on {used}, whose times and "
+            "outputs would not count",
+            remedy=f"check that the libraries of '{provider}' are installed and match this "
+            "onnxruntime",
         )
     return session
 
@@ -151,7 +155,7 @@ def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
 def _refusals() -> tuple[type[Exception], ...]:
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    # These share no base class but Exception.
+    # These have no common base class except Exception.
     return (
         state.EPFail,
         state.Fail,

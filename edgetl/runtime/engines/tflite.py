@@ -1,10 +1,11 @@
-"""TFLite files through LiteRT, or tflite-runtime where LiteRT has no package."""
+"""TFLite files through LiteRT, or tflite-runtime if LiteRT has no package."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, unloadable
+from edgetl.runtime.packages import check_built_for_numpy
 from edgetl.runtime.silence import silenced
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 PROVIDERS = {CPU: ("ai-edge-litert", "tflite-runtime")}
+FIRST_FOR_NUMPY_2 = {"ai-edge-litert": "1.1", "tflite-runtime": None}
 
 
 class TfliteSession:
@@ -68,18 +70,23 @@ def open_session(file: Path, threads: int, provider: str) -> TfliteSession:
 
 
 def _called(package: str) -> str:
-    # The modules carry no version; their metadata do, which take long to read on a slow board.
+    # The modules have no version; their metadata do, which take long to read on a slow board.
     from importlib.metadata import version
 
     return f"{package} {version(package)}"
 
 
 def _interpreter_class() -> tuple[Any, str]:
-    """Return the class and its distribution; raises ImportError with LiteRT's reason."""
+    """Return the class and its distribution; raises ImportError with LiteRT's reason.
+
+    Raises PackageError if the package does not run with the installed numpy.
+    """
     litert, older = PROVIDERS[CPU]
+    check_built_for_numpy("ai_edge_litert", {litert: FIRST_FOR_NUMPY_2[litert]})
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as first:
+        check_built_for_numpy("tflite_runtime", {older: FIRST_FOR_NUMPY_2[older]})
         try:
             from tflite_runtime.interpreter import Interpreter
         except ImportError as second:
@@ -103,6 +110,6 @@ def _info(name: str, details: Any) -> TensorInfo:  # noqa: ANN401 - LiteRT has n
     shape = tuple(int(size) for size in details["shape"])
     dtype = details["dtype"].__name__
     scale, zero_point = details["quantization"]
-    if not scale:  # LiteRT's way to say that a tensor is not quantised
+    if not scale:  # how LiteRT marks a tensor that is not quantized
         return TensorInfo(name, shape, dtype, None, None)
     return TensorInfo(name, shape, dtype, float(scale), int(zero_point))

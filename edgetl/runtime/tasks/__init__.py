@@ -1,6 +1,10 @@
 """The contract of a task on the device: one file per task, found by the task's name.
 
 A task file defines the functions of `Task`. It needs the standard library, numpy and Pillow alone.
+
+The file of an installed package is found by the entry point with the task's name in
+``edgetl.runtime_tasks``. Like an engine it is copied to a device together with the modules that it
+lists in ``FILES``; see `edgetl.runtime.engines`.
 """
 
 from __future__ import annotations
@@ -9,8 +13,11 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Protocol, cast
 
+from edgetl.runtime.errors import TaskError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class Prediction(Protocol):
-    """What a model predicts for one sample."""
+    """The prediction of a model for one sample."""
 
     def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
-        """Return it for people, at least one line.
+        """Return the prediction as text, at least one line.
 
         Args:
             labels: Class names of the contract.
-            top: Show at most so many classes or objects; None for what is usual.
+            top: Most classes or objects to show; None for the default.
         """
 
     def row(self, labels: Sequence[str], top: int | None) -> dict[str, object]:
@@ -45,7 +52,7 @@ class Task(Protocol):
     """The functions of a task file."""
 
     def problems(self, contract: Contract) -> Iterator[tuple[str, str]]:
-        """Yield key and reason of whatever this task cannot use in `contract`."""
+        """Yield key and reason of everything in `contract` that this task cannot use."""
 
     def predict(
         self, outputs: Outputs, contract: Contract, image_size: tuple[int, int] | None
@@ -67,7 +74,7 @@ class Task(Protocol):
         """
 
     def stored(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return outputs as golden samples keep them, within `golden.STORED_STEP` of `values`."""
+        """Return outputs as golden samples store them, within `golden.STORED_STEP` of `values`."""
 
     def replay_rows(
         self, contract: Contract, golden: Golden, outputs: Outputs, allowed: Mapping[str, float]
@@ -78,16 +85,51 @@ class Task(Protocol):
             contract: Of the model.
             golden: The samples.
             outputs: Of the model for all samples, by output name.
-            allowed: By how much each output may differ.
+            allowed: Tolerance of each output.
         """
 
 
 def names() -> tuple[str, ...]:
-    """Return the tasks that have a file, sorted, without importing any."""
-    modules = pkgutil.iter_modules(__path__)
-    return tuple(sorted(module.name for module in modules if module.name[0] != "_"))
+    """Return the tasks that have a file, built-in ones first, without importing any."""
+    from edgetl.runtime.tasks._installed import INSTALLED
+
+    return tuple(dict.fromkeys((*_built_in(), *INSTALLED.names())))
 
 
 def load(name: str) -> Task:
-    """Return the task `name`, which is one of `names`."""
-    return cast("Task", importlib.import_module(f"{__name__}.{name}"))
+    """Return the task `name`.
+
+    Raises:
+        TaskError: If there is no such task, or the package that provides it cannot be imported.
+    """
+    if name in _built_in():
+        return cast("Task", importlib.import_module(f"{__name__}.{name}"))
+    from edgetl.runtime.tasks._installed import INSTALLED
+
+    if name not in INSTALLED.names():
+        raise TaskError(
+            f"there is no device half of task '{name}'; known: {', '.join(names())}",
+            remedy="use a newer edgetl.runtime, or install the package that provides the task",
+        )
+    return cast("Task", INSTALLED.load(name))
+
+
+def installed_files(name: str) -> dict[str, Path]:
+    """Return the files, by name, that a task of an installed package needs in this folder.
+
+    Empty for tasks whose file is already here.
+
+    Raises:
+        TaskError: Like `load`, or if the task lists a file that cannot be packaged.
+    """
+    from edgetl.runtime.tasks._installed import INSTALLED
+
+    if name in _built_in():
+        return {}
+    load(name)
+    return INSTALLED.files(name)
+
+
+def _built_in() -> tuple[str, ...]:
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in modules if name[0] != "_"))

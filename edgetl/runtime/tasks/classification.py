@@ -33,11 +33,11 @@ class ClassPrediction:
     """One per class, in the order of the contract's labels; they add up to 1."""
 
     def top(self, count: int) -> list[int]:
-        """Return the indices of the `count` likeliest classes, likeliest first."""
+        """Return the indices of the `count` most likely classes, most likely first."""
         return top_k(np.asarray(self.probabilities, np.float32), count)
 
     def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
-        """Return the likeliest classes in one line; see `edgetl.runtime.tasks.Prediction`."""
+        """Return the most likely classes in one line; see `edgetl.runtime.tasks.Prediction`."""
         best = self.top(top or 1)
         return [", ".join(f"{labels[index]} {self.probabilities[index]:.4f}" for index in best)]
 
@@ -50,7 +50,7 @@ class ClassPrediction:
     def draw(
         self, image: NDArray[np.uint8], labels: Sequence[str], top: int | None
     ) -> NDArray[np.uint8]:
-        """Return a copy of `image` with the likeliest classes in its upper left corner."""
+        """Return a copy of `image` with the most likely classes in its upper left corner."""
         # Here, because Pillow's drawing takes long to import.
         from edgetl.runtime.draw import draw_label
 
@@ -77,7 +77,7 @@ def predict(
     outputs: Outputs, contract: Contract, image_size: tuple[int, int] | None
 ) -> ClassPrediction:
     """Return the classes of one sample; see `edgetl.runtime.tasks.Task`."""
-    del image_size  # a class has no place in the image
+    del image_size  # a class has no position in the image
     (output,) = contract.outputs
     values = outputs[output.name]
     probabilities = softmax(values) if output.kind == _LOGITS else values
@@ -88,7 +88,7 @@ def predict(
 
 
 def with_threshold(contract: Contract, threshold: float) -> Contract:
-    """Refuse: a classifier has no threshold."""
+    """Raise an error: a classifier has no threshold."""
     del contract, threshold
     raise EdgetlUsageError(
         "the model is a classifier, which has no threshold",
@@ -97,13 +97,13 @@ def with_threshold(contract: Contract, threshold: float) -> Contract:
 
 
 def stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `values`: logits take little space."""
+    """Return `values` unchanged, because logits take little space."""
     return values
 
 
 def replay_rows(
     contract: Contract, golden: Golden, outputs: Outputs, allowed: Mapping[str, float]
 ) -> Iterator[ReplayRow]:
-    """Yield nothing: logits within their tolerance give the same classes, but for ties."""
+    """Yield nothing: logits within their tolerance give the same classes, except for ties."""
     del contract, golden, outputs, allowed
     return iter(())

@@ -30,7 +30,7 @@ def problems(contract: Contract) -> Iterator[tuple[str, str]]:
     if len(contract.inputs) != 1 or not contract.images:
         yield "inputs", "must be one image; a detector's boxes lie in it"
     shapes = {output.kind: output.shape for output in contract.outputs}
-    # The number of locations is the file's own, but boxes and scores have the same.
+    # The number of locations depends on the file, but is the same for boxes and scores.
     boxes = shapes.get(_BOXES, ())
     num_locations = max(1, boxes[1]) if len(boxes) > 1 else 1
     expected = {
@@ -63,7 +63,7 @@ def with_threshold(contract: Contract, threshold: float) -> Contract:
 def stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `values` to the nearest `golden.STORED_STEP`.
 
-    Nearly all scores are far below it, so the millions of digits that mean nothing take no space.
+    Nearly all scores are far below it and become zero, which compresses well.
     """
     from edgetl.runtime.golden import STORED_STEP
 
@@ -74,7 +74,7 @@ def stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def replay_rows(
     contract: Contract, golden: Golden, outputs: Outputs, allowed: Mapping[str, float]
 ) -> Iterator[ReplayRow]:
-    """Yield whether detections are those recorded, and those of the float model."""
+    """Yield the comparisons with the recorded detections, and with those of the float model."""
     from edgetl.runtime.agreement import Comparison
     from edgetl.runtime.golden import ReplayRow
 

@@ -1,4 +1,4 @@
-"""Classification: which class an image shows."""
+"""Classification: the class of an image."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class _Classification:
     version = 1
     limits = ("top1",)
     has_nms = False
+    evaluation_tools: tuple[str, ...] = ("numpy",)
 
     @property
     def data(self) -> TaskData:

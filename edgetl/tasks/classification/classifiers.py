@@ -56,7 +56,7 @@ def label_loss_of(
 
 @dataclass(frozen=True, slots=True)
 class LogitDistillation:
-    """The objective of a student that follows the logits of its teacher."""
+    """The objective of a student that learns from the logits of its teacher."""
 
     distillation: DistillationLoss
     label_loss: Loss[Tensor, LabelledBatch]
@@ -93,7 +93,7 @@ def train_head(
         phase: Epochs are over the features.
         dataset: The images of the features.
         features: Folder of `edgetl.train.features.write_features`.
-        run_context: Where to train.
+        run_context: Where and how to run.
 
     Returns:
         The trained head alone, and its history.
@@ -130,10 +130,10 @@ def setup(
     """Return the training of a classifier on images.
 
     Args:
-        dataset: With training images, and validation images that choose the best epoch.
+        dataset: With training images, and validation images that select the best epoch.
         family: Of the network.
-        phase: What learns, and how.
-        teacher_signal: A teacher beside the labels.
+        phase: The parts that learn, and the training's settings.
+        teacher_signal: A teacher in addition to the labels.
     """
     training = cast("ClassifierTraining", phase.training)
     label_loss = label_loss_of(training, dataset.labels(Split.TRAIN), len(dataset.classes))

@@ -12,7 +12,7 @@ from edgetl.data.synthetic.parts import CLASSES, VERSION, class_of
 from edgetl.data.task_data import TaskData
 from edgetl.hashing import digest_value
 from edgetl.tasks import tasks_with
-from edgetl.types import LabelKind, Task
+from edgetl.types import LabelKind
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
 
 class SyntheticImages:
-    """Images made on demand; no two are equal."""
+    """Images made on demand; all are different."""
 
     def __init__(self, synthetic: SyntheticData) -> None:
         self._synthetic = synthetic
@@ -75,4 +75,4 @@ def _write(folder: Path, images: int, seed: int) -> None:
     write_part_folder(folder, images, seed)
 
 
-DATA = TaskData(Task.CLASSIFICATION, LabelKind.CLASSES, tasks_with, SyntheticImages, _write)
+DATA = TaskData("classification", LabelKind.CLASSES, tasks_with, SyntheticImages, _write)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import Outputs, Predictions
-from edgetl.evaluation.noise import max_error, snr_db
+from edgetl.evaluation import Inputs, Outputs, Predictions, image_inputs
+from edgetl.evaluation.noise import LOWEST_SNR_DB, max_error, snr_db
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import NmsSettings
 from edgetl.tasks.classification._misclassified import worst_errors_image
@@ -25,6 +25,10 @@ class _ClassificationEvaluation:
     title = "top-1"
     outputs: tuple[str, ...] = ("logits",)
     images_per_chunk = 64
+    lowest_snr_db = LOWEST_SNR_DB
+
+    def inputs(self, dataset: Dataset, split: Split, rows: slice) -> Inputs:
+        return image_inputs(dataset, split, rows)
 
     def collect(
         self,
@@ -119,7 +123,7 @@ class _ClassificationEvaluation:
         if right.count > counts[most]:
             return None
         return (
-            f"{self.title} {right.value:.3f} is no better than always answering "
+            f"{self.title} {right.value:.3f} is no better than always predicting "
             f"'{dataset.classes[most]}' ({counts[most] / right.total:.3f})"
         )
 

@@ -1,4 +1,4 @@
-"""What a new recipe for classification says."""
+"""The part of a new recipe for classification."""
 
 from __future__ import annotations
 

@@ -23,22 +23,22 @@ if TYPE_CHECKING:  # planning must not wait for torch
 _RATES = {
     Start.RANDOM: {"adamw": 2e-3, "sgd": 0.05},
     Start.PRETRAINED: {"adamw": 2e-3, "sgd": 0.02},
-    # Lower, as the head is already right and large steps would undo the backbone first.
+    # Lower, because the head is already trained and large steps would damage the backbone first.
     Start.PROBED: {"adamw": 1e-3, "sgd": 0.01},
     Start.STUDENT: {"adamw": 1e-3, "sgd": 0.02},
 }
 _BATCH = 32
 _PROBE_BATCH = 256
-"""Rows of features per step; large, as a step costs next to nothing."""
+"""Rows of features per step; large, because a step costs almost nothing."""
 _PROBE_EPOCHS = 60
 _PROBE_LR = 1e-3
 
 
 class ClassifierTable(TrainingTable):
-    """The keys of trainings of classifiers."""
+    """The recipe keys for training classifiers."""
 
     label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of every label that is spread over all classes."""
+    """Label smoothing: share of every label that is spread over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` gives every class the same weight, however many images it has."""
 

@@ -1,4 +1,4 @@
-"""Detection: where on an image which objects are."""
+"""Detection: boxes and classes of the objects on an image."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class _Detection:
     version = 1
     limits = ("map", "map50")
     has_nms = True
+    evaluation_tools: tuple[str, ...] = ("numpy", "pycocotools")
 
     @property
     def data(self) -> TaskData:

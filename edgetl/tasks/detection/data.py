@@ -12,7 +12,7 @@ from edgetl.data.synthetic.parts import CLASSES, SCENE_VERSION, main_class
 from edgetl.data.task_data import TaskData
 from edgetl.hashing import digest_value
 from edgetl.tasks import tasks_with
-from edgetl.types import LabelKind, Task
+from edgetl.types import LabelKind
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
@@ -85,4 +85,4 @@ def _write(folder: Path, images: int, seed: int) -> None:
     write_scene_folder(folder, images, seed)
 
 
-DATA = TaskData(Task.DETECTION, LabelKind.BOXES, tasks_with, SyntheticScenes, _write)
+DATA = TaskData("detection", LabelKind.BOXES, tasks_with, SyntheticScenes, _write)

@@ -44,7 +44,7 @@ _MOST_STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class TeacherOutputs:
-    """What a teacher computes for a batch."""
+    """The outputs of a teacher for a batch."""
 
     raw: RawDetections
     maps: tuple[Tensor, ...]
@@ -67,11 +67,11 @@ class DetectorBatch:
     boxes: Tensor
     """Shape `(N, T, 4)`, centre x, centre y, width, height, pixels of the input."""
     labels: Tensor
-    """Shape `(N, T)`, int64; -1 where an image has no further box."""
+    """Shape `(N, T)`, int64; -1 for padding."""
     no_aug: bool
     """Whether this is one of the last epochs, without mosaic and mixup."""
     teacher_outputs: TeacherOutputs | None = None
-    """None where there is no teacher."""
+    """None without a teacher."""
 
     def to(self, device: torch.device) -> DetectorBatch:
         """Return the same with all tensors on `device`."""
@@ -90,7 +90,7 @@ Teacher = Callable[[Tensor], TeacherOutputs]
 
 @dataclass(frozen=True, slots=True)
 class DetectorBatches:
-    """Training images with boxes, normalised, as `fit` takes them; with teacher outputs if any."""
+    """Normalised training images with boxes as a stream of `fit`; with teacher outputs if any."""
 
     source: BoxBatches
     normalise: nn.Module
@@ -106,7 +106,7 @@ class DetectorBatches:
 
     def epoch(self, number: int) -> Iterator[DetectorBatch]:
         """Yield the batches of epoch `number`, counted from 1."""
-        # The leading 2 keeps this stream apart from those of order and changes.
+        # The leading 2 separates this stream from those of order and augmentation.
         rng = np.random.Generator(
             np.random.PCG64(np.random.SeedSequence([2, self.seed, number - 1]))
         )
@@ -144,9 +144,9 @@ def setup(
     """Return the training of a detector on labelled boxes.
 
     Args:
-        dataset: With training images, and validation images that choose the best epoch.
+        dataset: With training images, and validation images that select the best epoch.
         family: Of the network.
-        phase: What learns, and how.
+        phase: The parts that learn, and the training's settings.
         teacher: Adds its outputs to every batch.
     """
     training = cast("DetectorTraining", phase.training)
@@ -158,7 +158,7 @@ def setup(
         variation=variation,
         views=training.views,
         no_aug_from=training.epochs - training.no_aug_epochs,
-        # A GPU leaves the processor free to make batches; without one, training itself fills it.
+        # With a GPU the CPU is free to make batches; without one, training uses all cores.
         threads=len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0,
     )
     batches = DetectorBatches(
@@ -178,7 +178,7 @@ def setup(
 
 
 def box_loss(family: DetectorFamily) -> Loss[RawDetections, DetectorBatch]:
-    """Return the loss on labelled boxes; without augmentation it also counts plain distances."""
+    """Return the loss on labelled boxes; without augmentation it includes the L1 distance."""
     grids = Grids(family)
 
     def loss(raw: RawDetections, batch: DetectorBatch) -> Tensor:

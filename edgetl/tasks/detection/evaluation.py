@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
-from edgetl.evaluation import Outputs, Predictions
-from edgetl.evaluation.noise import max_error, snr_db
+from edgetl.evaluation import Inputs, Outputs, Predictions, image_inputs
+from edgetl.evaluation.noise import LOWEST_SNR_DB, max_error, snr_db
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import Detections, NmsSettings, detect, non_maximum_suppression
 from edgetl.tasks.detection._bootstrap import interval, mean_precision, resamples
@@ -41,6 +41,10 @@ class _DetectionEvaluation:
     title = "mAP"
     outputs: tuple[str, ...] = ("boxes", "scores")
     images_per_chunk = 16
+    lowest_snr_db = LOWEST_SNR_DB
+
+    def inputs(self, dataset: Dataset, split: Split, rows: slice) -> Inputs:
+        return image_inputs(dataset, split, rows)
 
     def collect(
         self,

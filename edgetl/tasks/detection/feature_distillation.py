@@ -1,4 +1,4 @@
-"""Distillation of detectors: a student that also follows its teacher's outputs and neck maps."""
+"""Distillation of detectors: a student also learns from its teacher's outputs and neck maps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PROBE_SIDE = 64
 
 
 class DetectorDistillation:
-    """The objective of a student that follows the outputs and maps of its teacher."""
+    """The objective of a student that learns from the outputs and maps of its teacher."""
 
     def __init__(
         self,
@@ -104,9 +104,9 @@ def setup_with_teacher(
     Args:
         student: The network that will be trained.
         family: Of the student.
-        phase: What learns, and how.
-        dataset: With training images, and validation images that choose the best epoch.
-        teacher_signal: The teacher: any detector with as many classes, and the same strides.
+        phase: The parts that learn, and the training's settings.
+        dataset: With training images, and validation images that select the best epoch.
+        teacher_signal: The teacher: any detector with the same number of classes and strides.
     """
     distillation = DistillationLoss(teacher_signal)
     teacher = as_detector(FAMILIES.load(teacher_signal.spec.family))

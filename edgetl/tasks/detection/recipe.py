@@ -1,4 +1,4 @@
-"""What a new recipe for detection says."""
+"""The part of a new recipe for detection."""
 
 from __future__ import annotations
 

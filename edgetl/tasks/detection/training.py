@@ -28,24 +28,24 @@ _BATCH = 8
 _PROBE_EPOCHS = 3
 _PROBE_LR = 1e-3
 _NO_AUG_SHARE = 5
-"""The last one of so many epochs is without mosaic and mixup."""
+"""The last one of this many epochs is without mosaic and mixup."""
 _MOSAIC = 0.5
 _CLIP_NORM = 10.0
-"""Above what a training that runs well has: the first steps of a new network have gradients of some
-thousands, after which the averages of `adamw` stand still for an epoch."""
+"""Above the norms of a healthy training: the first steps of a new network have gradients of some
+thousands, which block the averages of `adamw` for an epoch."""
 
 
 class DetectorTable(TrainingTable):
-    """The keys of trainings of detectors."""
+    """The recipe keys for training detectors."""
 
     mosaic: float | None = Field(default=None, ge=0.0, le=1.0)
     """Probability that four images share the input; by default 0.5 with `augment: strong`, else
     0."""
     mixup: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Probability that a second image shines through."""
+    """Probability that a second image is blended in."""
     no_aug_epochs: int | None = Field(default=None, ge=0)
-    """Last epochs without mosaic and mixup, and with the plain distance of the boxes in the loss;
-    by default a fifth of `epochs`."""
+    """Last epochs without mosaic and mixup, and with the L1 distance of the boxes in the loss; by
+    default a fifth of `epochs`."""
     multi_scale: bool = False
     """Train at sizes up to two steps of 32 pixels below and above the input's."""
 

@@ -1,6 +1,7 @@
 """The contract of a distillation method: from options to a loss on student and teacher outputs.
 
-A method is a file here. It imports no framework at the top: plans and recipes ask for its options.
+A method is a file here. It imports no framework at the top, because plans and recipes read its
+options.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pydantic import SerializeAsAny
 
 from edgetl.config.table import Table
 from edgetl.plugins import Slot
-from edgetl.types import Task
 
 if TYPE_CHECKING:  # planning must not wait for torch
     from torch import Tensor, nn
@@ -32,8 +32,8 @@ class Signal(StrEnum):
     LOGITS = "logits"
     DETECTIONS = "detections"
     FEATURES = "features"
-    """Maps of the family's feature layers; an adapter brings the student's to the teacher's
-    channels, and is trained along and dropped afterwards."""
+    """Maps of the family's feature layers; an adapter maps the student's to the teacher's channels,
+    is trained with the student, and is dropped afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class LocatedDetections:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a network computes for a batch, as far as the method needs it."""
+    """The outputs of a network for a batch, as far as the method needs them."""
 
     values: Mapping[Signal, object]
 
@@ -73,27 +73,28 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class DistillationMethod:
-    """How a student follows its teacher.
+    """How a student learns from its teacher.
 
     Attributes:
-        version: Raised when the same options give another loss than before.
-        tasks: Tasks that it supports.
-        signals: What it needs of student and teacher; the tasks provide them.
-        options: Its own keys of the recipe table; none that all methods have.
+        version: Raised when the same options give a different loss than before.
+        tasks: Names of the tasks that it supports; None for all.
+        signals: What it compares between student and teacher; the tasks provide them.
+        options: Its own keys of the recipe table, without those that all methods share.
         terms: Yields the weighted terms that are added to the loss on labels, for options, student,
             teacher and labels (`(N,)`, int64; for detection `(N, T)`). No gradient flows to the
-            teacher. A term of weight zero is not yielded: even zeros would change the last bits.
+            teacher. A term of weight zero is not yielded, because even zeros would change the last
+            bits.
     """
 
     version: int
-    tasks: tuple[Task, ...]
+    tasks: tuple[str, ...] | None
     signals: frozenset[Signal]
     options: type[Table]
     terms: Callable[[Any, Outputs, Outputs, Tensor], Iterator[Tensor]]
 
     @property
     def follows_logits_alone(self) -> bool:
-        """Whether the teacher's outputs are few enough to keep, and its input may be another."""
+        """Whether the teacher's outputs are small enough to cache, and its input may differ."""
         return self.signals == {Signal.LOGITS}
 
 
@@ -107,15 +108,15 @@ METHODS: Slot[DistillationMethod] = Slot(
 
 
 class MethodSettings(Table):
-    """A method with its options, as a student depends on them."""
+    """A method with its options, on which a student depends."""
 
     name: str
     options: SerializeAsAny[Table]
-    """Those of the method alone."""
+    """The method's own options."""
 
 
 def method_settings(name: str, table: Table) -> MethodSettings:
-    """Return the settings of the method `name`; `table` has its keys among others."""
+    """Return the settings of the method `name`; `table` includes its keys."""
     method = METHODS.load(name)
     own = {key: getattr(table, key) for key in method.options.model_fields}
     return MethodSettings(name=name, options=method.options.model_validate(own))
@@ -123,7 +124,7 @@ def method_settings(name: str, table: Table) -> MethodSettings:
 
 @dataclass(frozen=True, slots=True)
 class TeacherSignal:
-    """A teacher, and how a student follows it."""
+    """A teacher, and how a student learns from it."""
 
     spec: ModelSpec
     """Of the teacher."""
@@ -133,9 +134,9 @@ class TeacherSignal:
     label_weight: float
     """Weight of the loss on labels."""
     dataset: Dataset | None = None
-    """The images as the teacher sees them; None if the student sees them alike."""
+    """The images as the teacher sees them; None if the student sees the same."""
     outputs: Path | None = None
-    """Folder with its outputs for all views of the training images; None if it computes them."""
+    """Folder with its outputs for all views of the training images; None to compute them."""
 
 
 class DistillationLoss:
@@ -149,7 +150,7 @@ class DistillationLoss:
 
     @property
     def signals(self) -> frozenset[Signal]:
-        """What the method needs of student and teacher."""
+        """What the method compares between student and teacher."""
         return self._method.signals
 
     def total(

@@ -1,4 +1,4 @@
-"""What the methods for detectors share: scores, boxes and maps, each with its weight."""
+"""The terms that all methods for detectors share: scores, boxes and maps, each with its weight."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNALS = frozenset({Signal.DETECTIONS, Signal.FEATURES})
 
 
 class DetectorOptions(Table):
-    """How the teacher's scores, boxes and maps are weighed."""
+    """How the teacher's scores, boxes and maps are weighted."""
 
     temperature: float = Field(default=1.0, gt=0.0)
     """Softens the scores of both networks; 1 leaves them as they are."""

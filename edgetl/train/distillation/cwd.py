@@ -1,4 +1,4 @@
-"""Maps that are high where the teacher's are (Shu et al. 2021, https://arxiv.org/abs/2011.13256)."""
+"""Channel-wise distillation of maps (Shu et al. 2021, https://arxiv.org/abs/2011.13256)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pydantic import Field
 
 from edgetl.train.distillation import DistillationMethod, Outputs
 from edgetl.train.distillation._detectors import SIGNALS, DetectorOptions, detector_terms
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Options(DetectorOptions):
-    """How the teacher's scores, boxes and maps are weighed."""
+    """How the teacher's scores, boxes and maps are weighted."""
 
     temperature: float = Field(default=1.0, gt=0.0)
     """Softens the scores and the maps of both networks; 1 leaves them as they are."""
@@ -34,5 +33,5 @@ def _terms(
 
 
 METHOD = DistillationMethod(
-    version=1, tasks=(Task.DETECTION,), signals=SIGNALS, options=Options, terms=_terms
+    version=1, tasks=("detection",), signals=SIGNALS, options=Options, terms=_terms
 )

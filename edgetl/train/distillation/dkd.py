@@ -9,21 +9,20 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.train.distillation import DistillationMethod, Outputs, Signal
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Options(Table):
-    """How the teacher's classes are weighed."""
+    """How the teacher's classes are weighted."""
 
     temperature: float = Field(default=4.0, gt=0.0)
     """Softens the classes of both networks; 1 leaves them as they are."""
     alpha: float = Field(default=1.0, ge=0.0)
     """Weight of the target class against all others."""
     beta: float = Field(default=2.0, ge=0.0)
-    """Weight of the other classes among themselves."""
+    """Weight of the distribution among the other classes."""
 
 
 def _terms(
@@ -44,7 +43,7 @@ def _terms(
 
 METHOD = DistillationMethod(
     version=1,
-    tasks=(Task.CLASSIFICATION,),
+    tasks=("classification",),
     signals=frozenset({Signal.LOGITS}),
     options=Options,
     terms=_terms,

@@ -1,4 +1,4 @@
-"""Maps that correlate with the teacher's (Cao et al. 2022, https://arxiv.org/abs/2207.02039)."""
+"""Correlation of maps with the teacher's (Cao et al. 2022, https://arxiv.org/abs/2207.02039)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from edgetl.train.distillation import DistillationMethod, Outputs
 from edgetl.train.distillation._detectors import SIGNALS, DetectorOptions, detector_terms
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,5 +22,5 @@ def _terms(
 
 
 METHOD = DistillationMethod(
-    version=1, tasks=(Task.DETECTION,), signals=SIGNALS, options=DetectorOptions, terms=_terms
+    version=1, tasks=("detection",), signals=SIGNALS, options=DetectorOptions, terms=_terms
 )

@@ -9,14 +9,13 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.train.distillation import DistillationMethod, Outputs, Signal
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Options(Table):
-    """How the teacher's classes are weighed."""
+    """How the teacher's classes are weighted."""
 
     temperature: float = Field(default=4.0, gt=0.0)
     """Softens the classes of both networks; 1 leaves them as they are."""
@@ -37,7 +36,7 @@ def _terms(
 
 METHOD = DistillationMethod(
     version=1,
-    tasks=(Task.CLASSIFICATION,),
+    tasks=("classification",),
     signals=frozenset({Signal.LOGITS}),
     options=Options,
     terms=_terms,

@@ -1,7 +1,7 @@
 """The contract of a fine-tuning strategy: from options to the phases of a training.
 
 A strategy is a file here. It imports no framework: phases are settings, made when a run is planned.
-The stage runs them one after the other and knows no strategy by name.
+The stage runs them one after the other and does not branch on the strategy's name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from edgetl.config.table import Table
 from edgetl.plugins import Slot
 from edgetl.train.options import Training, TrainingTable
 from edgetl.train.task_training import Start, TaskTraining
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from edgetl.models import Family
@@ -35,23 +34,24 @@ EVERYTHING = Part(module="")
 
 
 class Phase(Table):
-    """One training of a strategy, over the network that the phase before it left."""
+    """One training of a strategy, which continues with the network of the previous phase."""
 
     name: str
     """Unique in its strategy; names the phase in results, facts and checkpoints."""
     learns: tuple[Part, ...] = Field(min_length=1)
-    """The rest neither learns nor follows the statistics of the images. Of nested parts the first
+    """The rest is frozen, including its normalisation statistics. Of nested parts the first
     counts."""
     training: SerializeAsAny[Training]
     """Length, rate, batches and augmentation."""
     cached_features: bool = False
-    """Train on cached features of the frozen rest instead of images; where only the head learns."""
+    """Train on cached features of the frozen rest instead of images; only if the head alone
+    learns."""
     revert_if_worse: bool = False
-    """Drop the phase's weights if they validate worse than those of the phase before it."""
+    """Drop the phase's weights if they validate worse than those of the previous phase."""
 
     @property
     def rates(self) -> dict[str, float]:
-        """The factor of the learning rate by module."""
+        """The factor for the learning rate by module."""
         return {part.module: part.rate for part in self.learns}
 
     def trains_only(self, module: str) -> bool:
@@ -61,10 +61,10 @@ class Phase(Table):
 
 @dataclass(frozen=True, slots=True)
 class StrategyContext:
-    """What is known of a training when its strategy is asked for phases."""
+    """What a strategy knows about a training when it plans the phases."""
 
     table: TrainingTable
-    """The keys that all strategies have."""
+    """The keys that all strategies share."""
     task: TaskTraining
     family: Family
     pretrained: bool
@@ -72,7 +72,7 @@ class StrategyContext:
     seed: int
 
     def training(self, start: Start) -> Training:
-        """Return how more than the head is trained, with the task's defaults for `start`.
+        """Return the settings to train more than the head, with the task's defaults for `start`.
 
         A network without pretrained weights starts at random, whatever `start` is.
         """
@@ -80,7 +80,7 @@ class StrategyContext:
         return self.task.training(self.table, start=known, seed=self.seed)
 
     def head_training(self, *, epochs: int | None, lr: float | None) -> Training:
-        """Return how the head alone is trained; None stands for the task's default."""
+        """Return the settings to train the head alone; None stands for the task's default."""
         return self.task.head_training(self.table, epochs=epochs, lr=lr, seed=self.seed)
 
 
@@ -89,14 +89,14 @@ class Strategy:
     """How a network is fine-tuned.
 
     Attributes:
-        version: Raised when the same options give other phases than before.
-        tasks: Tasks that it supports.
-        options: Its own keys of the recipe table; none that all strategies have.
-        phases: Turns the table, which has all keys, into the phases in order.
+        version: Raised when the same options give different phases than before.
+        tasks: Names of the tasks that it supports; None for all.
+        options: Its own keys of the recipe table, without those that all strategies share.
+        phases: Turns the table, which has all keys, into phases in their order.
     """
 
     version: int
-    tasks: tuple[Task, ...]
+    tasks: tuple[str, ...] | None
     options: type[Table]
     phases: Callable[[Any, StrategyContext], tuple[Phase, ...]]
 

@@ -9,18 +9,18 @@ from edgetl.train.strategies import Part, Phase, StrategyContext
 
 
 class ProbeOptions(Table):
-    """How the head is trained alone."""
+    """How the head alone is trained."""
 
     probe_epochs: int | None = Field(default=None, ge=1, le=100_000)
-    """Passes that train the head alone, over cached features (left out, 60) or, for detection,
-    over the images (left out, 3)."""
+    """Epochs that train the head alone, on cached features (default 60) or, for detection, on the
+    images (default 3)."""
     probe_lr: float | None = Field(default=None, gt=0.0)
-    """Highest learning rate of the head alone, which is always trained by `adamw`; left out,
+    """Peak learning rate of the head alone, which is always trained with `adamw`. Default:
     0.001."""
 
 
 def probe(options: ProbeOptions, context: StrategyContext) -> Phase:
-    """Return the phase in which the head learns and the rest stays as it is."""
+    """Return the phase in which the head learns and the rest is frozen."""
     return Phase(
         name="probe",
         learns=(Part(module=context.family.head),),

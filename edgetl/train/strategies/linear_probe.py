@@ -1,14 +1,13 @@
-"""Train the head; the rest of the network stays as it is."""
+"""Train the head; the rest of the network is frozen."""
 
 from __future__ import annotations
 
 from edgetl.train.strategies import Phase, Strategy, StrategyContext
 from edgetl.train.strategies._probe import ProbeOptions, probe
-from edgetl.types import Task
 
 
 def _phases(options: ProbeOptions, context: StrategyContext) -> tuple[Phase, ...]:
     return (probe(options, context),)
 
 
-STRATEGY = Strategy(version=1, tasks=tuple(Task), options=ProbeOptions, phases=_phases)
+STRATEGY = Strategy(version=1, tasks=None, options=ProbeOptions, phases=_phases)

@@ -1,6 +1,6 @@
 """Train the head with the rest frozen, then the whole network.
 
-A head that starts at random would first spoil the features that the rest has learned (Kumar et al.
+A randomly initialised head would first distort the pretrained features (Kumar et al.
 2022, https://arxiv.org/abs/2202.10054).
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from edgetl.train.strategies import EVERYTHING, Phase, Strategy, StrategyContext
 from edgetl.train.strategies._probe import ProbeOptions, probe
 from edgetl.train.task_training import Start
-from edgetl.types import Task
 
 
 def _phases(options: ProbeOptions, context: StrategyContext) -> tuple[Phase, ...]:
@@ -22,4 +21,4 @@ def _phases(options: ProbeOptions, context: StrategyContext) -> tuple[Phase, ...
     return (probe(options, context), full)
 
 
-STRATEGY = Strategy(version=1, tasks=tuple(Task), options=ProbeOptions, phases=_phases)
+STRATEGY = Strategy(version=1, tasks=None, options=ProbeOptions, phases=_phases)

@@ -68,9 +68,91 @@ def test_single_class_folder_is_not_a_wrapper(tmp_path: Path) -> None:
     assert rows(listing(tmp_path, ["nut/1.jpg"])) == [("nut/1.jpg", "nut", None)]
 
 
-def test_folder_named_train_with_images_is_a_class(tmp_path: Path) -> None:
-    listed = listing(tmp_path, ["train/1.jpg", "plane/2.jpg"])
-    assert rows(listed) == [("plane/2.jpg", "plane", None), ("train/1.jpg", "train", None)]
+def test_folder_named_like_a_split_is_no_class_beside_classes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'train' is named like a split and has no class") as caught:
+        listing(tmp_path, ["train/1.jpg", "plane/2.jpg"])
+    assert "rename its folder, for example to 'train class'" in caught.value.remedy
+    assert "exclude: ['plane/*']" in caught.value.remedy
+    (tmp_path / "train").rename(tmp_path / "train class")
+    assert rows(listing(tmp_path, [])) == [
+        ("plane/2.jpg", "plane", None),
+        ("train class/1.jpg", "train class", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set/training_set", "test_set/test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("fruits/Training", "fruits/Test"),
+        ("TRAIN", "eval"),
+        ("train/images", "test/images"),
+        ("signs_train", "signs_test/signs_test"),
+        ("archive/Train Images", "archive/Test Images"),
+    ],
+)
+def test_splits_are_known_in_all_usual_spellings(tmp_path: Path, train: str, test: str) -> None:
+    listed = listing(
+        tmp_path,
+        [f"{train}/cat/1.jpg", f"{train}/dog/2.jpg", f"{test}/cat/3.jpg", f"{test}/dog/4.jpg"],
+    )
+    assert sorted(row[1:] for row in rows(listed)) == [
+        ("cat", Split.TEST),
+        ("cat", Split.TRAIN),
+        ("dog", Split.TEST),
+        ("dog", Split.TRAIN),
+    ]
+    assert listed.given == {Split.TRAIN, Split.TEST}
+    assert listed.classes == ("cat", "dog")
+
+
+def test_train_dev_and_eval_are_three_splits(tmp_path: Path) -> None:
+    listed = listing(tmp_path, ["train/cat/1.jpg", "dev/cat/2.jpg", "eval/cat/3.jpg"])
+    assert {row[2] for row in rows(listed)} == {Split.TRAIN, Split.VAL, Split.TEST}
+
+
+def test_splits_may_lie_in_the_class_folders(tmp_path: Path) -> None:
+    listed = listing(
+        tmp_path,
+        ["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/deeper/3.jpg", "dog/test/4.jpg"],
+    )
+    assert rows(listed) == [
+        ("cat/test/2.jpg", "cat", Split.TEST),
+        ("cat/train/1.jpg", "cat", Split.TRAIN),
+        ("dog/test/4.jpg", "dog", Split.TEST),
+        ("dog/train/deeper/3.jpg", "dog", Split.TRAIN),
+    ]
+    assert listed.given == {Split.TRAIN, Split.TEST}
+    assert listed.classes == ("cat", "dog")
+
+
+def test_folder_beside_the_splits_is_refused_with_the_known_names(tmp_path: Path) -> None:
+    names = ["seg_train/a/1.jpg", "seg_test/a/2.jpg", "seg_pred/seg_pred/3.jpg"]
+    with pytest.raises(DataError, match="'seg_pred' is next to the splits seg_t") as caught:
+        listing(tmp_path, names)
+    assert "exclude: ['seg_pred/*']" in caught.value.remedy
+    assert "val: val, valid, validation, validate, validating, dev" in caught.value.remedy
+    container = open_container(tmp_path, exclude=("seg_pred/*",))
+    listed = list_samples(container, "images", TASKS.load("classification").data)
+    assert listed.given == {Split.TRAIN, Split.TEST}
+
+
+def test_split_without_class_folders_is_refused_until_it_is_excluded(tmp_path: Path) -> None:
+    names = ["train/a/1.jpg", "train/b/2.jpg", "test/3.jpg"]
+    with pytest.raises(DataError, match="'test' has images but no class folders, as train h"):
+        listing(tmp_path, names)
+    container = open_container(tmp_path, exclude=("test/*",))
+    listed = list_samples(container, "images", TASKS.load("classification").data)
+    assert listed.given == {Split.TRAIN}
+
+
+def test_single_class_folder_is_not_a_wrapper_in_a_split(tmp_path: Path) -> None:
+    listed = listing(tmp_path, ["train/nut/small/1.jpg", "test/nut/2.jpg"])
+    assert rows(listed) == [
+        ("test/nut/2.jpg", "nut", Split.TEST),
+        ("train/nut/small/1.jpg", "nut", Split.TRAIN),
+    ]
 
 
 def test_stray_files_are_counted_and_hidden_ones_are_not(tmp_path: Path) -> None:
@@ -108,6 +190,36 @@ def test_image_that_pillow_cannot_read_is_still_an_image(tmp_path: Path) -> None
             id="one split twice",
         ),
         pytest.param(["test/nut/1.jpg"], "there is test/ but no train/", id="no train"),
+        pytest.param(
+            ["training/1.jpg", "testing/2.jpg"],
+            "'testing', 'training' are named like splits and have no class folders, so nothing",
+            id="splits without classes",
+        ),
+        pytest.param(
+            ["train/test/1.jpg", "train/cat/2.jpg"],
+            "'test' would be a class, but has the name of a split",
+            id="split in a split",
+        ),
+        pytest.param(
+            ["cat/train/1.jpg", "cat/test/2.jpg", "dog/3.jpg"],
+            "'cat/t(est|rain)' is named like a split, but the class 'dog' has other images",
+            id="splits in one class alone",
+        ),
+        pytest.param(
+            ["cats_train/a/1.jpg", "cats_test/a/2.jpg", "dogs_train/a/3.jpg", "dogs_test/a/4.jpg"],
+            "folders are named by splits and by something else: cats_test, cats_train, dogs_test",
+            id="class and split in one name",
+        ),
+        pytest.param(
+            ["images/1.jpg"],
+            "'images' is a folder for images, not a class, and nothing else names the class",
+            id="one folder for all images",
+        ),
+        pytest.param(
+            ["Annotations/1.png", "JPEGImages/1.jpg"],
+            "'Annotations' is a folder for images, not a class",
+            id="folders of a layout",
+        ),
     ],
 )
 def test_contradictory_layout_is_refused(tmp_path: Path, names: list[str], what: str) -> None:

@@ -260,6 +260,9 @@ def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> 
     files: Tree = {
         "recipe.yaml": recipe,
         "nut/small.YML": recipe,
+        "imported.yaml": recipe.replace(b"teacher: {family: any}", b"model: {path: saved}"),
+        # Of another tool, with the same keys.
+        "args.yaml": b"name: run\ntask: detect\ndata: coco.yaml\nmodel: any.pt\n",
         "other.yaml": b"name: parts\n",
         "broken.yaml": b"[",
         "list.yaml": b"[name, task, data, teacher]",
@@ -270,4 +273,55 @@ def test_recipes_and_hidden_files_are_not_counted(tree: Write, layout: Tree) -> 
     container = open_container(tree({**layout, **files}))
     task = TASKS.load(tasks_with(guess_label_kind(container))[0])
     listing = list_samples(container, "images", task.data)
-    assert listing.others == ("broken.yaml", "list.yaml", "other.yaml")
+    assert listing.others == ("args.yaml", "broken.yaml", "list.yaml", "other.yaml")
+
+
+@pytest.mark.parametrize("write", [yolo, voc], ids=["yolo", "voc"])
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("training", "validate", "testing"),
+        ("Train", "dev", "eval"),
+        ("x_train", "x_val", "x_test"),
+    ],
+)
+def test_splits_of_boxes_are_known_in_all_usual_spellings(
+    tmp_path: Path,
+    write: Callable[[Mapping[str, list[Box]]], Tree],
+    train: str,
+    val: str,
+    test: str,
+) -> None:
+    boxes: list[Box] = [(0, 1, 2, 3, 4)]
+    images = {f"{train}/a": boxes, f"{val}/b": boxes, f"{test}/c": boxes}
+    listing = listed(write(images), tmp_path)
+    splits = {sample.name[-5:]: sample.split for sample in listing.samples}
+    assert splits == {"a.jpg": Split.TRAIN, "b.jpg": Split.VAL, "c.jpg": Split.TEST}
+
+
+def test_split_of_a_coco_file_is_known_in_all_usual_spellings(tmp_path: Path) -> None:
+    files: Tree = {}
+    for folder in ("Training", "dev", "testing"):
+        rows = [{"id": 0, "file_name": f"{folder}.jpg"}]
+        categories = [{"id": 0, "name": "nut"}]
+        tables = {"images": rows, "annotations": [], "categories": categories}
+        files[f"{folder}/labels.json"] = json.dumps(tables).encode()
+        files[f"{folder}/{folder}.jpg"] = b""
+    splits = {sample.name: sample.split for sample in listed(files, tmp_path).samples}
+    assert splits == {
+        "Training/Training.jpg": Split.TRAIN,
+        "dev/dev.jpg": Split.VAL,
+        "testing/testing.jpg": Split.TEST,
+    }
+
+
+@pytest.mark.parametrize("write", [yolo, voc], ids=["yolo", "voc"])
+def test_images_of_no_split_are_named_with_the_known_splits_until_they_are_excluded(
+    tmp_path: Path, write: Callable[[Mapping[str, list[Box]]], Tree]
+) -> None:
+    files = write({"train/a": [(0, 1, 2, 3, 4)], "extra/b": [(0, 1, 2, 3, 4)]})
+    with pytest.raises(DataError, match="such as those in images/extra/\n") as caught:
+        listed(files, tmp_path)
+    assert "test: test, testing, tst, eval" in caught.value.remedy
+    container = open_container(tmp_path / "images.zip", exclude=("*extra*",))
+    assert list_samples(container, "images", TASKS.load("detection").data).given == {Split.TRAIN}

@@ -7,7 +7,7 @@ import pytest
 
 from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
-from edgetl.data.sources import Listing, list_samples
+from edgetl.data.sources import SOURCES, Listing, list_samples
 from edgetl.errors import DataError
 from edgetl.tasks import TASKS
 from edgetl.types import Split
@@ -225,3 +225,40 @@ def test_broken_file_is_named(tree: Write, text: bytes, what: str) -> None:
     assert what in example
     assert (drop, image) == (Drop.BAD_LABELS, "a.jpg")
     assert [one.labelled for one in listed.samples] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "stated"),
+    [
+        ("utf-16", "utf-16"),
+        ("utf-16", ""),
+        ("utf-8-sig", "utf-8"),
+        ("gb2312", "gb2312"),
+        ("latin-1", "latin-1"),
+    ],
+)
+def test_xml_is_read_in_its_encoding(tree: Write, encoding: str, stated: str) -> None:
+    name = "\u00e9crou" if encoding == "latin-1" else "\u87ba\u6bcd"
+    head = f'<?xml version="1.0" encoding="{stated}"?>' if stated else ""
+    text = head + XML.decode().replace("nut", name)
+    listed = listing(tree({"a.jpg": b"", "a.xml": text.encode(encoding)}))
+    assert listed.classes == (name,)
+    assert listed.problems == ()
+
+
+def test_xml_that_is_not_in_its_stated_encoding_is_named(tree: Write) -> None:
+    text = b'<?xml version="1.0" encoding="gb2312"?><annotation>\xff\xff</annotation>'
+    files: Tree = {"a.jpg": b"", "a.xml": text, "b.jpg": b"", "b.xml": XML}
+    ((example, drop, image),) = problems(listing(tree(files)))
+    assert (example, drop, image) == (
+        "a.xml: not gb2312 text (byte 51)",
+        Drop.BAD_LABELS,
+        "a.jpg",
+    )
+
+
+def test_annotations_of_cvat_are_not_pascal_voc(tree: Write) -> None:
+    container = open_container(
+        tree({"a.jpg": b"", "x.xml": b"<annotations><image/></annotations>"})
+    )
+    assert not SOURCES.load("voc").recognises(container)

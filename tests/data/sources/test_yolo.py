@@ -7,7 +7,7 @@ import pytest
 
 from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
-from edgetl.data.sources import Listing, list_samples
+from edgetl.data.sources import SOURCES, Listing, list_samples
 from edgetl.errors import DataError
 from edgetl.tasks import TASKS
 from edgetl.types import Split
@@ -266,3 +266,27 @@ def test_contradictory_layout_is_refused(tree: Write, files: Tree, what: str) ->
     present = {name: text for name, text in files.items() if text is not None}
     with pytest.raises(DataError, match=what):
         listing(tree({"images/a.jpg": b"", "labels/a.txt": LINE, **present}))
+
+
+def test_labels_beside_images_without_names_are_refused_as_yolo(tree: Write) -> None:
+    files: Tree = {"train/a.jpg": b"", "train/a.txt": LINE, "train/b.jpg": b"", "train/b.txt": b""}
+    with pytest.raises(DataError, match=r"no data\.yaml, so their classes have no names"):
+        listing(tree(files))
+
+
+def test_texts_beside_images_that_are_no_label_lines_are_not_yolo(tree: Write) -> None:
+    container = open_container(tree({"a/a.jpg": b"", "a/a.txt": b"a nut on a table"}))
+    assert not SOURCES.load("yolo").recognises(container)
+
+
+@pytest.mark.parametrize("file", ["classes.txt", "_darknet.labels"])
+def test_equal_names_in_every_split_are_read_once(tree: Write, file: str) -> None:
+    files = {f"{split}/{name}": content for split in ("train", "val")
+             for name, content in ((f"{split}.jpg", b""), (f"{split}.txt", LINE))}  # fmt: skip
+    names = {f"train/{file}": b"gear\nnut\n", f"val/{file}": b"gear\r\nnut"}
+    listed = listing(tree({**files, **names}))
+    assert listed.classes == ("gear", "nut")
+    assert {*names} <= {*listed.labels}
+    assert listed.others == ()
+    with pytest.raises(DataError, match=f"several files define class names: train/{file}, val/"):
+        listing(tree({**files, **names, f"val/{file}": b"nut\ngear"}))

@@ -1,4 +1,4 @@
-"""A GPU that was asked for runs the whole model, or there is no session.
+"""A GPU that was requested runs the whole model, or there is no session.
 
 This machine has no GPU. What ONNX Runtime does without one is real here; what it does with one is
 played by a session that says where it runs.
@@ -71,8 +71,8 @@ def test_wheel_without_the_provider_is_an_error_and_no_session(file: Path, provi
     official = {"cuda": _CUDA, "tensorrt": _TENSORRT}[provider]
     with pytest.raises(
         EngineError,
-        match=rf"^onnxruntime \S+ has no {official} here, which '{provider}' asks for; "
-        r"it has .*CPUExecutionProvider\n  put onnxruntime-gpu in the place of onnxruntime; ",
+        match=rf"^onnxruntime \S+ has no {official} here, which '{provider}' needs; "
+        r"it has .*CPUExecutionProvider\n  replace onnxruntime by onnxruntime-gpu; ",
     ) as caught:
         open_session("onnx", file, 1, provider)
     assert caught.value.exit_code == 4
@@ -90,13 +90,13 @@ def test_operation_left_to_the_cpu_is_refused_by_onnxruntime_itself(
     with pytest.raises(
         EngineError,
         match=rf"does not run all of .*model\.onnx on {spare}: .*assigned to the default CPU EP.*"
-        r"\n  see that the libraries of 'cuda' are there .*take 'onnx@cuda' out of",
+        r"\n  check that the libraries of 'cuda' are installed .*remove 'onnx@cuda' from",
     ) as caught:
         open_session("onnx", file, 1, "cuda")
     assert caught.value.exit_code == 4
 
 
-def test_damaged_file_is_told_as_such_also_where_a_gpu_is_asked_for(
+def test_damaged_file_is_reported_as_such_also_if_a_gpu_is_requested(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(onnx._OFFICIAL, "cuda", onnxruntime.get_available_providers()[0])
@@ -107,7 +107,7 @@ def test_damaged_file_is_told_as_such_also_where_a_gpu_is_asked_for(
 
 
 @pytest.mark.parametrize(("provider", "official"), [("cuda", _CUDA), ("tensorrt", _TENSORRT)])
-def test_provider_is_asked_for_alone_and_without_a_way_back(
+def test_provider_is_requested_alone_and_without_a_fallback(
     file: Path, play: Play, provider: str, official: str
 ) -> None:
     made = play([official, _CPU])
@@ -128,18 +128,18 @@ def test_fp32_stays_fp32_on_cuda(file: Path, play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "asked", "runs_on"),
+    ("provider", "requested", "runs_on"),
     [("cuda", _CUDA, [_CPU]), ("tensorrt", _TENSORRT, [_CUDA, _CPU])],
     ids=["cpu for cuda", "cuda for tensorrt"],
 )
-def test_session_that_says_it_runs_elsewhere_is_refused(
-    file: Path, play: Play, provider: str, asked: str, runs_on: list[str]
+def test_session_that_runs_elsewhere_is_refused(
+    file: Path, play: Play, provider: str, requested: str, runs_on: list[str]
 ) -> None:
     play(runs_on)
     with pytest.raises(
         EngineError,
-        match=rf"^{asked} was asked for, but onnxruntime 1\.23\.0 runs \S+ on {runs_on[0]}, whose "
-        "times and outputs are not those",
+        match=rf"^{requested} was requested, but onnxruntime 1\.23\.0 runs \S+ on {runs_on[0]}, "
+        "whose times and outputs would not count",
     ):
         open_session("onnx", file, 1, provider)
 

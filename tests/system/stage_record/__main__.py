@@ -29,7 +29,7 @@ def main() -> None:
         after["recipes"][recipe] = {entry.label: entry.content for entry in entries}
         for problem in problems(entries, recorded):
             click.echo(f"{recipe}: {problem}\n")
-    record.write(after)
+    record.write({**after, "packages": dict(sorted(after["packages"].items()))})
     click.echo(f"{record.FILE} is written", err=True)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgetl.models import Block, PretrainedWeights
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +17,7 @@ _CHANNELS = 16
 @dataclass(frozen=True, slots=True)
 class FewLayers:
     version: int = 1
-    task: Task = Task.CLASSIFICATION
+    task: str = "classification"
     min_size: int = 8
     size_multiple: int = 1
     min_classes: int = 2

@@ -17,7 +17,7 @@ _LEAST = 1e-6
 _MOST_LINES = 8
 _KEY = ("version", "plugins", "settings")
 """What is in the key of an artifact, besides the digests of its inputs and versions of packages."""
-_RESULT = ("facts", "files")
+_RESULT = ("facts", "files", "measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Entry:
 def problems(entries: Sequence[Entry], recorded: Mapping[str, Facts]) -> list[str]:
     """Return what differs from the record, and what to do about it; one text per node.
 
-    Nodes that read something which differs are not compared: they may differ because of that.
+    A node that reads another one whose result differs is not compared: it may differ for that.
 
     Args:
         entries: Of one recipe, in the order in which they were made.
@@ -48,9 +48,12 @@ def problems(entries: Sequence[Entry], recorded: Mapping[str, Facts]) -> list[st
             differing.add(entry.label)
             unjudged.append(entry.label)
             continue
-        problem = _problem(entry, recorded.get(entry.label))
-        if problem:
+        before = recorded.get(entry.label)
+        result = _differences(before, entry.content, _RESULT)
+        if result:
             differing.add(entry.label)
+        problem = _problem(entry, before, result)
+        if problem:
             found.append(problem)
     gone = [label for label in recorded if label not in {entry.label for entry in entries}]
     found += [
@@ -80,33 +83,34 @@ def differences(recorded: Fact, made: Fact, where: str = "") -> Iterator[str]:
         yield f"{where}: {_short(recorded)} -> {_short(made)}"
 
 
-def _problem(entry: Entry, recorded: Facts | None) -> str:
+def _differences(recorded: Facts | None, made: Facts, parts: Sequence[str]) -> list[str]:
+    if recorded is None:
+        return ["new"]
+    before = {part: recorded[part] for part in parts if part in recorded}
+    after = {part: made[part] for part in parts if part in made}
+    return list(differences(before, after))
+
+
+def _problem(entry: Entry, recorded: Facts | None, result: Sequence[str]) -> str:
     title = f"stage `{entry.stage}`, node '{entry.label}'"
     if recorded is None:
         return f"{title} is not in the record; {_again()}"
-    if "measured" in recorded or "measured" in entry.content:
-        if recorded == entry.content:
-            return ""
-        return f"{title}: the facts in the record no longer fit; {_again()}"
-    of_key = [
-        line for part in _KEY for line in differences(recorded[part], entry.content[part], part)
-    ]
-    if of_key:
+    key = _differences(recorded, entry.content, _KEY)
+    if key:
         return (
             f"{title}: the record has another key than this node, so no store mixes the two up; "
-            f"{_again()}\n{_listed(of_key)}"
+            f"{_again()}\n{_listed(key)}"
         )
-    of_result = [
-        line for part in _RESULT for line in differences(recorded[part], entry.content[part], part)
-    ]
-    if not of_result:
+    if not result:
         return ""
+    if "measured" in entry.content:
+        return f"{title}: the facts in the record no longer fit; {_again()}"
     plugins = ", ".join(entry.content["plugins"]) or "none"
     runtime = "edgetl/runtime, " if "runtime" in entry.content["settings"] else ""
     return (
         f"{title}: the result differs from the record, but version {entry.content['version']}, "
         f"settings and plug-ins are the same, so a store would give what was made before the "
-        f"change\n{_listed(of_result)}\n"
+        f"change\n{_listed(result)}\n"
         f"  raise `Stage.version` of '{entry.stage}', or the version of the plug-in that changed "
         f"({plugins}), then {_again()}; if it comes from {runtime}a package or what this test "
         "gives the stage, only record again"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-RECIPES = ("classification", "detection")
+RECIPES = ("classification", "detection", "import")
 
 _COLOURS = np.array([[200, 60, 40], [40, 180, 70], [60, 70, 210]])
 _CLASSES = ("brick", "leaf", "tile")
@@ -52,6 +52,15 @@ device: cpu
 calibration: fixed
 targets: [untimed]
 """
+_IMPORT = """\
+name: fixed
+task: classification
+data: {path: images, val: 0.25, test: 0.25, seed: 0}
+model: {path: saved}
+device: cpu
+calibration: fixed
+targets: [untimed]
+"""
 _CALIBRATION = """\
 name: fixed
 split: train
@@ -71,16 +80,21 @@ limits: {drop_pp: 100, better_than_guessing: false}
 
 def write_recipe(folder: Path, name: str) -> None:
     """Write one of `RECIPES` into `folder`, with all that it reads."""
-    if name == "classification":
-        _write_texts(folder, _CLASSIFICATION, "onnx: [fp32, int8], tflite: [int8]")
-        _write_classes(folder / "images", 16, (31, 37), seed=0)
-        _write_classes(folder / "site" / "labelled", 5, (37, 31), seed=1)
-        for number, image in enumerate(_images(4, (37, 31), seed=2)):
-            _write_image(folder / "site" / "unlabelled" / f"{number:02}.ppm", image)
-        _write_weights(folder / "start.safetensors")
-    else:
-        _write_texts(folder, _DETECTION, "onnx: [fp32]")
-        _write_scenes(folder / "scenes")
+    match name:
+        case "classification":
+            _write_texts(folder, _CLASSIFICATION, "onnx: [fp32, int8], tflite: [int8]")
+            _write_classes(folder / "images", 16, (31, 37), seed=0)
+            _write_classes(folder / "site" / "labelled", 5, (37, 31), seed=1)
+            for number, image in enumerate(_images(4, (37, 31), seed=2)):
+                _write_image(folder / "site" / "unlabelled" / f"{number:02}.ppm", image)
+            _write_weights(folder / "start.safetensors")
+        case "detection":
+            _write_texts(folder, _DETECTION, "onnx: [fp32]")
+            _write_scenes(folder / "scenes")
+        case _:
+            _write_texts(folder, _IMPORT, "onnx: [fp32]")
+            _write_classes(folder / "images", 16, (31, 37), seed=0)
+            _write_model(folder / "saved")
 
 
 def _write_texts(folder: Path, recipe: str, formats: str) -> None:
@@ -157,3 +171,17 @@ def _write_weights(path: Path) -> None:
     module = family.build(width=0.25, num_classes=5, seed=0)
     set_exact_weights(module, seed=0)
     save_file(module.state_dict(), path)
+
+
+def _write_model(folder: Path) -> None:
+    """Write a model as edgetl saves it."""
+    from edgetl.config.recipe import InputTable
+    from edgetl.models import FAMILIES, ModelSpec, save_model
+    from tests.system.stage_record.weights import set_exact_weights
+
+    folder.mkdir()
+    module = FAMILIES.load("few_layers").build(width=1.0, num_classes=len(_CLASSES), seed=0)
+    set_exact_weights(module, seed=0)
+    image_input = InputTable(size=32, fit="stretch", pad=0)
+    spec = ModelSpec.of("few_layers", width=1.0, classes=_CLASSES, image_input=image_input)
+    save_model(folder, spec, module)

@@ -16,7 +16,7 @@ from tests.system.stage_record.condense import SOURCE, condensed
 from tests.system.stage_record.fingerprint import fingerprint
 from tests.system.stage_record.judge import Entry
 from tests.system.stage_record.recipes import write_recipe
-from tests.system.stage_record.run import Made, run_recipe
+from tests.system.stage_record.run import Made, few_layers_installed, run_recipe
 
 FILE = Path(__file__).parent / "record.json"
 _WIDTH = 100
@@ -53,9 +53,10 @@ def _joined(found: re.Match[str]) -> str:
 
 def make(folder: Path, recipe: str, recorded: Mapping[str, Facts]) -> list[Made]:
     """Run a recipe in `folder` with the measured facts of the record."""
-    write_recipe(folder, recipe)
     measured = {label: row["measured"] for label, row in recorded.items() if "measured" in row}
-    return run_recipe(folder, measured)
+    with few_layers_installed():
+        write_recipe(folder, recipe)
+        return run_recipe(folder, measured)
 
 
 def entries(nodes: Sequence[Made]) -> list[Entry]:

@@ -15,7 +15,7 @@ from edgetl.facts import FactsModel
 from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.pipeline.planner import plan_round
 from edgetl.runtime import installed
-from edgetl.stages import MODEL_KINDS, REFINED_KIND, Node, Stage, Workspace
+from edgetl.stages import Node, Stage, Workspace
 from edgetl.store.manifest import MANIFEST_FILE
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Facts
@@ -61,7 +61,7 @@ def run_recipe(folder: Path, measured: Mapping[str, Facts]) -> list[Made]:
     """
     store = Store(folder / "store")
     # Targets and calibration recipes are looked for in the working directory.
-    with contextlib.chdir(folder), _package_installed():
+    with contextlib.chdir(folder):
         stages = recipe_stages(RECIPE_FILE, [])
         job = load_job(RECIPE_FILE, [], store, stages)
         plan = plan_round(job, stages, lambda _: None)
@@ -73,7 +73,7 @@ def run_recipe(folder: Path, measured: Mapping[str, Facts]) -> list[Made]:
             stage = stages[node.stage]
             artifact = _made(store, stage, node, inputs, measured)
             handed_on = artifact
-            if stage.makes in (*MODEL_KINDS, REFINED_KIND):
+            if stage.root or stage.refine:
                 models += 1
                 handed_on = _with_known_weights(store, artifact, inputs["dataset"], models)
             made[node] = Made(node, stage, artifact, handed_on, stage.tools(node.settings))
@@ -81,7 +81,8 @@ def run_recipe(folder: Path, measured: Mapping[str, Facts]) -> list[Made]:
 
 
 @contextlib.contextmanager
-def _package_installed() -> Iterator[None]:
+def few_layers_installed() -> Iterator[None]:
+    """Let `few_layers` be a family of an installed package for a while."""
     sys.path.insert(0, str(_PACKAGE))
     installed._by_group.cache_clear()
     try:

@@ -67,12 +67,12 @@ def test_difference_counts_images_that_only_one_gets_right(labelled: Labelled) -
     [
         pytest.param(
             (1, 1, 1, 1, 0),
-            "top-1 0.400 is no better than always answering 'bolt' (0.600)",
+            "top-1 0.400 is no better than always predicting 'bolt' (0.600)",
             id="below",
         ),
         pytest.param(
             (1, 1, 1, 1, 1),
-            "top-1 0.600 is no better than always answering 'bolt' (0.600)",
+            "top-1 0.600 is no better than always predicting 'bolt' (0.600)",
             id="equal",
         ),
         pytest.param((0, 1, 1, 1, 1), None, id="above"),
@@ -91,7 +91,7 @@ def test_every_image_has_a_prediction() -> None:
 
 def test_first_of_equally_frequent_classes_is_named(labelled: Labelled) -> None:
     message = CLASSIFICATION.at_chance(logits(1, 0), labelled([0, 1]), TEST)
-    assert message == "top-1 0.000 is no better than always answering 'nut' (0.500)"
+    assert message == "top-1 0.000 is no better than always predicting 'nut' (0.500)"
 
 
 def test_comparison_counts_equal_predictions() -> None:

@@ -11,9 +11,9 @@ TASK = TASKS.load("classification").training
 
 
 def training(start: Start = Start.PROBED, **fields: object) -> ClassifierTraining:
-    found = TASK.training(ClassifierTable.model_validate(fields), start=start, seed=3)
-    assert isinstance(found, ClassifierTraining)
-    return found
+    settings = TASK.training(ClassifierTable.model_validate(fields), start=start, seed=3)
+    assert isinstance(settings, ClassifierTraining)
+    return settings
 
 
 def test_rate_left_out_depends_on_optimizer_and_on_what_was_learned_before() -> None:
@@ -26,11 +26,11 @@ def test_rate_left_out_depends_on_optimizer_and_on_what_was_learned_before() -> 
 
 
 def test_defaults_are_those_of_images_with_one_label() -> None:
-    found = training()
+    settings = training()
 
-    assert (found.batch_size, found.weight_decay, found.seed) == (32, 0.05, 3)
-    assert (found.label_smoothing, found.class_weights) == (0.1, "none")
-    assert found.clip_norm is None
+    assert (settings.batch_size, settings.weight_decay, settings.seed) == (32, 0.05, 3)
+    assert (settings.label_smoothing, settings.class_weights) == (0.1, "none")
+    assert settings.clip_norm is None
 
 
 def test_head_has_its_own_epochs_and_rate_and_the_shared_treatment_of_labels() -> None:

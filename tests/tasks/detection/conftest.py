@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgetl.data.dataset import IMAGES_FILE, Dataset, Item, Truth, write_images, write_index
 from edgetl.runtime.preprocess import Preprocess
-from edgetl.types import Split, Task
+from edgetl.types import Split
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def squares(tmp_path: Path) -> Dataset:
         write_images(file, images, (len(images), 64, 64, 3))
     write_index(
         tmp_path,
-        task=Task.DETECTION,
+        task="detection",
         classes=("bright", "dark"),
         preprocess=Preprocess(64, 64, "stretch", "bilinear", 0),
         items={

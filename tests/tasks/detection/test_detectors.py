@@ -145,7 +145,7 @@ def test_loss_of_the_exam_is_that_of_the_images_as_they_are(squares: Dataset) ->
     validator = detector_validator(squares, FAMILY)
     assert validator is not None
 
-    found = validator.take(module)
+    validation = validator.take(module)
 
     [(_, given)] = list(plain_batches(squares, Split.VAL, batch_size=4))
     boxes = torch.from_numpy(given.boxes)
@@ -153,7 +153,7 @@ def test_loss_of_the_exam_is_that_of_the_images_as_they_are(squares: Dataset) ->
     raw = module(torch.from_numpy(given.images).permute(0, 3, 1, 2).float())
     grid = Grid.of(64, 64, FAMILY.strides)
     loss = detection_loss(raw, grid, centred, torch.from_numpy(given.labels), l1=False)
-    assert found.loss == pytest.approx(loss.total.item(), rel=1e-5)
+    assert validation.loss == pytest.approx(loss.total.item(), rel=1e-5)
     assert (validator.metric, validator.title) == ("map", "mAP")
 
 
@@ -190,7 +190,7 @@ def test_training_interrupted_in_an_epoch_ends_with_the_same_bits(
     assert resumed.rows == whole.rows
     finished = (stop_at - 1) // 3
     assert notes == (
-        [f"training goes on after epoch {finished}, where it was interrupted"] if finished else []
+        [f"training resumes after epoch {finished}, where it was interrupted"] if finished else []
     )
 
 

@@ -198,6 +198,30 @@ def test_method_without_maps_needs_no_adapter_and_no_maps_of_the_teacher(
     assert torch.isfinite(setup.objective.loss(student(), {LABELLED: first}))
 
 
+@pytest.mark.parametrize("whose", ["student", "teacher"])
+def test_method_that_reads_maps_without_stating_them_fails_clearly(
+    squares: Dataset, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    def undeclared_maps(
+        options: object, own: Outputs, teacher: Outputs, labels: Tensor
+    ) -> Iterator[Tensor]:
+        del options, labels
+        outputs = own if whose == "student" else teacher
+        yield from (map_.mean() for map_ in outputs.features)
+
+    hidden = replace(
+        METHODS.load("pkd"), signals=frozenset({Signal.DETECTIONS}), terms=undeclared_maps
+    )
+    given = teacher_signal()
+    known = SimpleNamespace(load=lambda _name: hidden)
+    monkeypatch.setattr("edgetl.train.distillation.METHODS", known)
+
+    with pytest.raises(
+        ValueError, match=r"^there are no features; a method must state every signal it needs$"
+    ):
+        distilled(squares, given, epochs=1)
+
+
 def test_capturing_changes_no_output_and_leaves_no_hooks() -> None:
     module = student().eval()
     images = torch.rand(1, 3, 64, 64)

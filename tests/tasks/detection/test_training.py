@@ -12,9 +12,9 @@ TASK = TASKS.load("detection").training
 
 
 def training(start: Start = Start.PRETRAINED, **fields: object) -> DetectorTraining:
-    found = TASK.training(DetectorTable.model_validate(fields), start=start, seed=3)
-    assert isinstance(found, DetectorTraining)
-    return found
+    settings = TASK.training(DetectorTable.model_validate(fields), start=start, seed=3)
+    assert isinstance(settings, DetectorTraining)
+    return settings
 
 
 def test_mosaic_comes_with_strong_augmentation_and_by_its_own_field() -> None:

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from edgetl.config.table import Table
 from edgetl.train.distillation import DistillationMethod, Outputs, Signal
-from edgetl.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +30,7 @@ def _terms(
 
 METHOD = DistillationMethod(
     version=1,
-    tasks=(Task.CLASSIFICATION,),
+    tasks=("classification", "grading"),
     signals=frozenset({Signal.LOGITS}),
     options=Options,
     terms=_terms,

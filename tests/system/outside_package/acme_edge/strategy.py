@@ -7,7 +7,6 @@ from pydantic import Field
 from edgetl.config.table import Table
 from edgetl.train.strategies import EVERYTHING, Part, Phase, Strategy, StrategyContext
 from edgetl.train.task_training import Start
-from edgetl.types import Task
 
 
 class Options(Table):
@@ -21,4 +20,4 @@ def _phases(options: Options, context: StrategyContext) -> tuple[Phase, ...]:
     return (Phase(name="slow stem", learns=(*stem, EVERYTHING), training=training),)
 
 
-STRATEGY = Strategy(version=1, tasks=tuple(Task), options=Options, phases=_phases)
+STRATEGY = Strategy(version=1, tasks=None, options=Options, phases=_phases)

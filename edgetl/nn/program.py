@@ -35,7 +35,7 @@ def trace(
 
 
 class _NamedOutputs(nn.Module):
-    """Gives inputs and outputs of a module their names."""
+    """Names the inputs and outputs of a module."""
 
     def __init__(
         self, module: nn.Module, inputs: tuple[str, ...], outputs: tuple[str, ...]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgetl.exporters._program import trace
+from edgetl.nn.program import trace
 
 
 class Pooled(nn.Module):

@@ -1,0 +1,143 @@
+"""Name what is there but not read: label files of unknown forms, archives, videos."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from posixpath import basename, splitext
+
+from edgetl.data.container import Container
+from edgetl.data.sources._csv import image_tables
+from edgetl.data.sources._files import composed, find_images, is_hidden
+from edgetl.data.sources._json import Form, json_files
+from edgetl.data.sources._lookup import ImageLookup
+
+_NAMES = re.compile(
+    r"_annotations\..*|_classes\.(csv|txt)|.*\.createml\.json|.*\.labels|.*\.coco\.json|"
+    r".*\.via\.json|via_region_data.*\.json|annotations\.xml",
+    re.IGNORECASE,
+)
+"""Names of label files of tools, whatever is in them."""
+_WEAK_NAMES = re.compile(
+    r".*\.(tfrecords?(-.*)?|record|manifest|jsonl|ndjson|mat|xlsx?|parquet|lst)|"
+    r".*(annotation|label|annot|bbox|boxes|target|ground.?truth)s?.*\.(txt|xml|json|ya?ml|csv|tsv)",
+    re.IGNORECASE,
+)
+"""Names of files that may hold labels, if nothing else does."""
+_BESIDE = frozenset({".txt", ".json", ".xml", ".yaml", ".yml", ".csv"})
+"""Suffixes of label files of single images."""
+_MIN_SHARE = 0.5
+"""Of the images, those with a file of their name, so that such files are labels."""
+_MAX_SHOWN = 4
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz"})
+_VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".h264"})
+_ARRAYS = frozenset({".npy", ".npz", ".h5", ".hdf5", ".pkl", ".pickle", ".mat", ".parquet", ".bin"})
+_LABELS = frozenset({".txt", ".xml", ".json", ".csv", ".labels", ".names"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Label files that no layout reads."""
+
+    what: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return for example `12 .json files with the names of images (a/1.json, ...)`."""
+        return f"{self.what} ({few(self.names)})"
+
+
+def unread_labels(
+    container: Container, read: Collection[str], *, weak: bool = False
+) -> tuple[Unread, ...]:
+    """Return the files that look like labels and are not among those that are read.
+
+    Args:
+        container: The files.
+        read: Names of the label files that are read.
+        weak: Whether to name what may hold labels, too: only where nothing else names classes.
+    """
+    known = frozenset(read)
+    unread = [*_by_name(container, known), *_beside(container, known)]
+    if weak:
+        unread += _weak(container, {name for each in unread for name in each.names} | known)
+    return tuple(unread)
+
+
+def join_unread(unread: Sequence[Unread]) -> str:
+    """Return the kinds of label files that are not read, for a message."""
+    texts = [str(each) for each in unread[:_MAX_SHOWN]]
+    more = [f"and {len(unread) - _MAX_SHOWN:,} more"] if len(unread) > _MAX_SHOWN else []
+    return "; ".join([*texts, *more])
+
+
+def nothing_to_read(container: Container) -> str:
+    """Return what a container without any image holds instead, as a remedy; empty if unclear."""
+    suffixes: dict[str, list[str]] = {}
+    for name in container.files:
+        if not is_hidden(name):
+            suffixes.setdefault(splitext(name)[1].lower(), []).append(name)
+
+    def having(kinds: Iterable[str]) -> list[str]:
+        return [name for kind in kinds for name in suffixes.get(kind, ())]
+
+    for kinds, text in (
+        (_ARCHIVES, "unpack the archives in it, each into its own folder"),
+        (_VIDEOS, "save frames of the videos as images"),
+        (_ARRAYS, "save the arrays as image files"),
+        (_LABELS, "add the images: there are only label files; with CVAT, export with images"),
+    ):
+        names = having(sorted(kinds))
+        if names:
+            return f"{text} ({few(names)})"
+    return ""
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names and how many there are beyond."""
+    shown = ", ".join(names[:2])
+    return shown if len(names) < 3 else f"{shown} and {len(names) - 2:,} more"  # noqa: PLR2004
+
+
+def _by_name(container: Container, read: frozenset[str]) -> Iterator[Unread]:
+    for name in container.files:
+        if name not in read and not is_hidden(name) and _NAMES.fullmatch(basename(name)):
+            yield Unread("label file", (name,))
+
+
+def _weak(container: Container, known: Collection[str]) -> Iterator[Unread]:
+    """Yield files that may hold labels, and tables that name images."""
+    tables = {table.file for table in image_tables(container, ImageLookup.of(container))}
+    labels = json_files(container, Form.LABELS)
+    for name in container.files:
+        if name in known or is_hidden(name):
+            continue
+        if name in tables:
+            yield Unread("table of images", (name,))
+        elif name in labels or _WEAK_NAMES.fullmatch(basename(name)):
+            yield Unread("label file", (name,))
+
+
+def _beside(container: Container, read: frozenset[str]) -> Iterator[Unread]:
+    """Yield the files that carry the name of an image, if most images have one."""
+    num_images = len(find_images(container))
+    for suffix in sorted(_BESIDE):
+        names = [name for name in _with_image_names(container, suffix) if name not in read]
+        if names and len(names) >= _MIN_SHARE * num_images:
+            yield Unread(f"{len(names):,} {suffix} files with the names of images", tuple(names))
+
+
+def _with_image_names(container: Container, suffix: str) -> list[str]:
+    """Return the files with a suffix that are called like an image: `a.txt`, `a.jpg.txt`."""
+    images = find_images(container)
+    count = Counter(composed(basename(name)) for name in images)
+    count.update(splitext(composed(basename(name)))[0] for name in images)
+    return [
+        name
+        for name in container.files
+        if name.lower().endswith(suffix)
+        and not is_hidden(name)
+        and composed(basename(name))[: -len(suffix)] in count
+    ]

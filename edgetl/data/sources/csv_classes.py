@@ -1,0 +1,92 @@
+"""A table with a line for each image: its file and its class, under a header.
+
+The columns are recognised by what is in them: the first names images, with or without path and
+suffix; the class has a common name (`label`, `class`, `species`, ...) or is the only other column.
+A column `split`, the name of the table (`train.csv`) or the folders of the images name splits.
+"""
+
+from __future__ import annotations
+
+import re
+from posixpath import basename, splitext
+
+from edgetl.data.container import Container
+from edgetl.data.sources import Listing
+from edgetl.data.sources._classes import ClassReading
+from edgetl.data.sources._csv import ImageTable, image_tables
+from edgetl.data.sources._lookup import ImageLookup
+from edgetl.data.split_names import split_in
+from edgetl.types import LabelKind
+
+_LABEL_COLUMNS = (
+    *("label", "labels", "class", "classname", "classes", "category", "categoryname", "target"),
+    *("species", "breed", "diagnosis", "dx", "labelname", "tag", "tags", "y", "type", "name"),
+)
+"""Names of columns with classes, without anything but letters, the most certain first."""
+_MIN_ROWS = 10
+_MAX_SHARE = 0.5
+"""Distinct texts per line; a column with more is no class but a name or a measurement."""
+_BETWEEN = re.compile(r"\s*[|;,]\s*")
+
+
+class CsvClassesSource:
+    """One line per image with its class."""
+
+    version = 1
+    label_kind = LabelKind.CLASSES
+    expects = "a CSV with a header and a line per image, such as `file,label`"
+
+    def recognises(self, container: Container) -> bool:
+        """Return whether a table names images and their classes."""
+        lookup = ImageLookup.of(container)
+        return any(label_column(table) is not None for table in image_tables(container, lookup))
+
+    def list(self, container: Container) -> Listing:
+        """Return the images that the tables name.
+
+        Raises:
+            DataError: If only some images are in a split, or none is in train.
+        """
+        reading = ClassReading(container, "CSV", "")
+        columns = []
+        for table in image_tables(container, reading.matching.lookup):
+            column = label_column(table)
+            if column is None:
+                continue
+            reading.files.append(table.file)
+            columns.append(f"`{table.header[column]}` of {table.file}")
+            labels = {row.cells[column] for row in table.rows}
+            of_file = split_in(splitext(basename(table.file))[0])
+            for row in table.rows:
+                where, label = f"{table.file}:{row.line}", row.cells[column]
+                image = reading.matching.image(row.cells[table.file_column], table.file, where)
+                if image is None or not label:
+                    continue
+                parts = _BETWEEN.split(label)
+                if len(parts) > 1 and labels.issuperset(parts):
+                    reading.several(f"{where}: {image} has {', '.join(parts)}")
+                reading.add(image, label, where, table.split(row) or of_file)
+        reading.named_in = " and ".join(columns)
+        return reading.listing()
+
+
+def label_column(table: ImageTable) -> int | None:
+    """Return the column with the class of each image; None if it is unclear which one it is."""
+    others = table.other_columns
+    if table.has_boxes or not table.has_header:
+        return None
+    named = (table.column(name) for name in _LABEL_COLUMNS)
+    candidates = [column for column in named if column is not None]
+    if not candidates and len(others) == 1:
+        candidates = [*others]
+    return next((column for column in candidates if _has_classes(table, column)), None)
+
+
+def _has_classes(table: ImageTable, column: int) -> bool:
+    """Return whether the texts of a column repeat as classes do."""
+    texts = {row.cells[column] for row in table.rows}
+    count = len(table.rows)
+    return texts != {""} and (count < _MIN_ROWS or len(texts) <= _MAX_SHARE * count)
+
+
+SOURCE = CsvClassesSource()

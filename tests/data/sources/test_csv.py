@@ -1,0 +1,190 @@
+"""Tables of labels: which columns are read, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from edgetl.data.container import open_container
+from edgetl.data.sources import Listing, list_samples
+from edgetl.errors import DataError
+from edgetl.tasks import TASKS
+from edgetl.types import Split
+
+Tree = Mapping[str, bytes | None]
+Write = Callable[[Tree], Path]
+
+
+def listing(root: Path, *exclude: str, task: str = "classification") -> Listing:
+    container = open_container(root, exclude=exclude)
+    return list_samples(container, "images", TASKS.load(task).data)
+
+
+def labels(listed: Listing) -> dict[str, str]:
+    return {sample.name: sample.label for sample in listed.samples}
+
+
+def images(*names: str) -> dict[str, bytes | None]:
+    return {f"images/{name}": b"" for name in names}
+
+
+CAT_AND_DOG = {"images/a.jpg": "cat", "images/b.jpg": "dog"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "file,label\na.jpg,cat\nb.jpg,dog\n",
+        "label;Image ID\ncat;a\ndog;b\n",
+        '"image_path"\t"species"\n"C:\\data\\images\\a.jpg"\t"cat"\nx/images/b.jpg\t"dog"\n',
+        "\ufeffid,is_what\r\na,cat\r\nb,dog\r\n",
+        "Filename, breed , width\na.jpg, cat , 20\n\nb.jpg,dog,30\n",
+        "filename,label,split\na.jpg,cat,\nb.jpg,dog,\n",
+        "url,class id,labels\nhttp://host/a.jpg,0,cat\nhttp://host/b.jpg,1,dog\n",
+    ],
+    ids=["plain", "semicolons", "paths", "mark", "spaces", "empty split", "other columns"],
+)
+def test_columns_are_recognised_by_their_content(tree: Write, table: str) -> None:
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "meta.csv": table.encode()}))
+    assert labels(listed) == CAT_AND_DOG
+    assert listed.layout == "csv_classes"
+    assert listed.given == frozenset()
+
+
+def test_table_in_utf_16_is_read(tree: Write) -> None:
+    table = "file,label\na.jpg,cat\nb.jpg,dog\n".encode("utf-16")
+    assert labels(listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table}))) == CAT_AND_DOG
+
+
+def test_images_without_a_line_and_lines_without_an_image_are_named(tree: Write) -> None:
+    table = b"file,label\na.jpg,cat\nb.jpg,dog\nnowhere.jpg,dog\n"
+    listed = listing(tree({**images("a.jpg", "b.jpg", "c.jpg"), "x.csv": table}))
+    assert listed.unlabelled == ("images/c.jpg",)
+    (problem,) = listed.problems
+    assert problem.example == "x.csv:4: there is no image 'nowhere.jpg'"
+    assert problem.drop == "stray-labels"
+
+
+def test_split_is_that_of_the_file(tree: Write) -> None:
+    files: dict[str, bytes | None] = {
+        **images("1.jpg", "2.jpg", "3.jpg", "4.jpg"),
+        "train.csv": b"file,label\n1.jpg,cat\n2.jpg,dog\n",
+        "test.csv": b"file,label\n3.jpg,cat\n4.jpg,dog\n",
+    }  # fmt: skip
+    splits = {sample.name: sample.split for sample in listing(tree(files)).samples}
+    assert splits == {
+        "images/1.jpg": Split.TRAIN,
+        "images/2.jpg": Split.TRAIN,
+        "images/3.jpg": Split.TEST,
+        "images/4.jpg": Split.TEST,
+    }
+
+
+def test_made_up_labels_of_a_competition_are_not_read(tree: Write) -> None:
+    files: dict[str, bytes | None] = {
+        "train/a.jpg": b"", "train/b.jpg": b"", "test/c.jpg": b"",
+        "train.csv": b"id,label\na,cat\nb,dog\n", "sample_submission.csv": b"id,label\nc,cat\n",
+    }  # fmt: skip
+    listed = listing(tree(files))
+    assert labels(listed) == {"train/a.jpg": "cat", "train/b.jpg": "dog"}
+    assert listed.unlabelled == ("test/c.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ("file,label\na.jpg,cat\nb.jpg,dog\na.jpg,dog\n", "x.csv:4: images/a.jpg is 'dog', and"),
+        ("file,label\na.jpg,cat|dog\nb.jpg,dog\nc.jpg,cat\n", "images/a.jpg has cat, dog"),
+        ("file,cat,dog\na.jpg,1,1\nb.jpg,0,1\n", "x.csv:2: images/a.jpg is cat and dog"),
+        ("file,cat,dog\na.jpg,0,0\nb.jpg,0,1\n", "x.csv:2: images/a.jpg has 0 in every column"),
+    ],
+    ids=["two lines", "two in a cell", "two columns", "no column"],
+)
+def test_image_without_exactly_one_class_is_named(tree: Write, table: str, what: str) -> None:
+    files = {**images("a.jpg", "b.jpg", "c.jpg"), "x.csv": table.encode()}
+    (problem,) = listing(tree(files)).problems
+    assert what in problem.example
+    assert "give each image one class" in problem.fix
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "file,taken,device\na.jpg,2020,x\nb.jpg,2021,y\n",
+        "a.jpg,cat\nb.jpg,dog\n",
+        "file,x,y,w,h,class\na.jpg,1,2,3,4,cat\nb.jpg,1,2,3,4,dog\n",
+    ],
+    ids=["no class", "no header", "boxes of an unknown kind"],
+)
+def test_table_whose_labels_are_unclear_is_named(tree: Write, table: str) -> None:
+    files = {**images("a.jpg", "b.jpg"), "x.csv": table.encode()}
+    with pytest.raises(DataError, match=r"'images' is a folder for images.*\(x\.csv\)"):
+        listing(tree(files))
+
+
+def test_measurements_are_no_classes(tree: Write) -> None:
+    rows = "".join(f"{k}.jpg,{k / 7}\n" for k in range(12))
+    files = {**images(*(f"{k}.jpg" for k in range(12))), "x.csv": f"file,y\n{rows}".encode()}
+    with pytest.raises(DataError, match=r"not read: table of images \(x\.csv\)"):
+        listing(tree(files))
+
+
+def test_table_that_agrees_with_class_folders_changes_nothing(tree: Write) -> None:
+    """A table of the same labels is often beside class folders."""
+    rows = "".join(f"train/{label}/{k}.jpg,{label.title()},train\n"
+                   for label in ("cat", "dog") for k in range(3))  # fmt: skip
+    files: dict[str, bytes | None] = {
+        f"train/{label}/{k}.jpg": b"" for label in ("cat", "dog") for k in range(4)
+    }
+    table = f"filepaths,labels,data set\n{rows}".encode()
+    listed = listing(tree({**files, "all.csv": table}))
+    assert listed.layout == "folder"
+    assert len(listed.samples) == 8
+
+
+def test_table_that_contradicts_class_folders_is_refused_until_one_is_chosen(tree: Write) -> None:
+    table = b"file,label\n1.jpg,good\n2.jpg,bad\n3.jpg,good\n4.jpg,bad\n"
+    files: dict[str, bytes | None] = {
+        "x/1.jpg": b"", "x/2.jpg": b"", "y/3.jpg": b"", "y/4.jpg": b"", "labels.csv": table
+    }  # fmt: skip
+    root = tree(files)
+    with pytest.raises(DataError, match="have several layouts: csv_classes, folder") as caught:
+        listing(root)
+    assert "`data: {layout: csv_classes}`" in caught.value.remedy
+    container, task = open_container(root), TASKS.load("classification").data
+    assert list_samples(container, "images", task, "csv_classes").classes == ("bad", "good")
+    assert list_samples(container, "images", task, "folder").classes == ("x", "y")
+    assert listing(root, "labels.csv").classes == ("x", "y")
+
+
+def test_boxes_of_a_table_are_fractions_where_none_is_above_one(tree: Write) -> None:
+    table = b"ImageID,LabelName,XMin,XMax,YMin,YMax\na,nut,0.1,0.5,0.2,1\nb,nut,,,,\n"
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table}), task="detection")
+    assert [(sample.relative, [box.corners for box in sample.boxes], sample.labelled)
+            for sample in listed.samples] == [
+        (True, [(0.1, 0.2, 0.5, 1.0)], True),
+        (True, [], True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        ("1,2,3,4a,nut", "x.csv:2: '4a' is not a number"),
+        ("1,2,3,nan,nut", "x.csv:2: a corner is not a finite number"),
+        ("1,2,3,4,", "x.csv:2: the class is empty"),
+    ],
+)
+def test_broken_line_of_boxes_is_named(tree: Write, cells: str, what: str) -> None:
+    table = f"filename,xmin,ymin,xmax,ymax,class\na.jpg,{cells}\nb.jpg,1,2,30,40,nut\n"
+    files = {**images("a.jpg", "b.jpg"), "x.csv": table.encode()}
+    (problem,) = listing(tree(files), task="detection").problems
+    assert (problem.example, problem.image) == (what, "images/a.jpg")
+
+
+def test_size_in_a_table_of_boxes_is_that_of_the_image(tree: Write) -> None:
+    table = b"filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,96,80,nut,1,2,30,40\n"
+    listed = listing(tree({**images("a.jpg"), "x.csv": table}), task="detection")
+    assert listed.samples[0].stated_size == (80, 96)

@@ -1,0 +1,130 @@
+"""The layout that a recipe states, and what planning finds wrong in labels of classes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgetl.errors import DataError
+from edgetl.facts.dataset import DatasetFacts
+from edgetl.stages.index import STAGE
+from edgetl.types import Split
+
+
+def encoded(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Write eight images of each of two shapes; a table names their colours instead."""
+    rows = ["file,label"]
+    for number, shape in enumerate(("round", "square")):
+        folder = tmp_path / "images" / shape
+        folder.mkdir(parents=True)
+        for k in range(8):
+            (folder / f"{shape}{k}.png").write_bytes(encoded(100 * number + k))
+            rows.append(f"{shape}{k}.png,{('red', 'green')[k % 2]}")
+    (tmp_path / "images" / "colours.csv").write_text("\n".join(rows), encoding="utf-8")
+    return tmp_path / "images"
+
+
+def problems(bench: Any, **data: Any) -> list[tuple[str, str]]:
+    job = bench.job(data={"path": "images", **data})
+    return [(problem.where, problem.what) for problem in STAGE.check(job)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "classes"),
+    [("folder", ("round", "square")), ("csv_classes", ("green", "red"))],
+)
+def test_stated_layout_decides_on_the_classes(
+    bench: Any, images: Path, layout: str, classes: tuple[str, ...]
+) -> None:
+    assert images.is_dir()
+    with pytest.raises(DataError, match="have several layouts: csv_classes, folder"):
+        problems(bench)
+    assert problems(bench, layout=layout) == []
+    job = bench.job(data={"path": "images", "layout": layout})
+    (node,) = STAGE.plan(job, {})
+    facts = bench.run(node, {}).read(DatasetFacts)
+    assert facts.classes == classes
+    assert sum(facts.images.values()) == 16
+    assert STAGE.plugins(node.settings, {}).keys() >= {f"data layout {layout}"}
+
+
+def test_evaluation_may_have_another_layout(bench: Any, images: Path) -> None:
+    there = bench.root / "there"
+    there.mkdir()
+    rows = "\n".join(f"{k}.png,{('round', 'square')[k % 2]}" for k in range(4))
+    (there / "x.csv").write_text(f"file,label\n{rows}\n", encoding="utf-8")
+    for k in range(4):
+        (there / f"{k}.png").write_bytes(encoded(900 + k))
+    tables = {"evaluation": {"path": "there", "layout": "csv_classes"}}
+    job = bench.job(data={"path": str(images), "layout": "folder"}, **tables)
+    assert list(STAGE.check(job)) == []
+    data, evaluation = STAGE.plan(job, {})
+    layouts = [STAGE.plugins(node.settings, {}) for node in (data, evaluation)]
+    assert "data layout folder" in layouts[0]
+    assert "data layout csv_classes" in layouts[1]
+    facts = bench.run(evaluation, {"data": bench.run(data, {})}).read(DatasetFacts)
+    assert facts.counts[Split.TEST] == {"round": 2, "square": 2}
+
+
+def test_unknown_layout_is_a_problem_of_its_key(bench: Any, images: Path) -> None:
+    assert images.is_dir()
+    ((where, what),) = problems(bench, layout="foldr")
+    assert where == "data.layout"
+    assert what.startswith("unknown data layout 'foldr'. Did you mean 'folder'? Known: coco, ")
+    job = bench.job(data={"path": "images"}, evaluation={"path": "there", "layout": "x"})
+    assert [problem.where for problem in STAGE.check(job)] == ["evaluation.layout"]
+
+
+def test_lines_without_an_image_are_found_by_planning_unless_dropped(
+    bench: Any, images: Path
+) -> None:
+    with (images / "colours.csv").open("a", encoding="utf-8") as table:
+        table.write("\ngone.png,red\n")
+    ((where, what),) = problems(bench, layout="csv_classes")
+    assert where == "data.path"
+    assert "1 x labels without an image:\n    colours.csv:18: there is no image 'gone.png'" in what
+    assert "drop them with `data: {drop: [stray-labels]}`" in what
+    assert problems(bench, layout="csv_classes", drop=["stray-labels"]) == []
+    job = bench.job(data={"path": "images", "layout": "csv_classes", "drop": ["stray-labels"]})
+    facts = bench.run(STAGE.plan(job, {})[0], {}).read(DatasetFacts)
+    assert facts.dropped == {"stray-labels": ("colours.csv:18: there is no image 'gone.png'",)}
+
+
+def test_images_without_a_class_are_found_by_planning_with_their_folder(
+    bench: Any, images: Path
+) -> None:
+    (images / "new").mkdir()
+    (images / "new" / "1.png").write_bytes(encoded(77))
+    ((_, what),) = problems(bench, layout="csv_classes")
+    assert "1 x image without a class in `label` of colours.csv:\n    new/1.png" in what
+    assert "add its class, or exclude it with `data: {exclude: ['new/*']}`" in what
+    assert problems(bench, layout="csv_classes", exclude=["new/*"]) == []
+
+
+def test_image_with_two_classes_is_found_by_planning(bench: Any, images: Path) -> None:
+    with (images / "colours.csv").open("a", encoding="utf-8") as table:
+        table.write("\nround0.png,green\n")
+    ((_, what),) = problems(bench, layout="csv_classes")
+    assert (
+        "1 x image with several classes:\n    colours.csv:18: round/round0.png is 'green', " in what
+    )
+    assert "give each image one class" in what
+
+
+def test_single_class_is_found_by_planning(bench: Any, images: Path) -> None:
+    ((_, what),) = problems(bench, layout="folder", exclude=["square/*"])
+    assert "1 x class, but at least two are needed:\n    round" in what
+    assert images.is_dir()
