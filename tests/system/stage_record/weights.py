@@ -35,6 +35,7 @@ def set_exact_weights(module: nn.Module, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for name, tensor in module.state_dict().items():
         if not tensor.is_floating_point():
+            tensor.zero_()  # counts the batches of the training that came before
             continue
         shape = tuple(tensor.shape)
         drawn = rng.integers(-_STEPS, _STEPS + 1, shape) / _STEPS
