@@ -72,7 +72,7 @@ def main() -> None:
                 )
                 before, after = facts["steps"]
                 gain = after["gain"]
-                kind = "transductive" if facts["transductive"] else "other half"
+                kind = "transductive" if after["transductive"] else "other half"
                 print(
                     f"{seed:<5} {kind:<13} {before['score']['value']:>7.3f} "
                     f"{after['score']['value']:>7.3f}  {gain['pp']:+.1f} pp "

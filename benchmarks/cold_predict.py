@@ -26,8 +26,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-model, labels, image = sys.argv[1:]
-image = Image.open(image).convert("RGB")
+model, labels, path = sys.argv[1:]
+image = Image.open(path).convert("RGB")
 scale = min(224 / image.width, 224 / image.height)
 width, height = round(image.width * scale), round(image.height * scale)
 canvas = Image.new("RGB", (224, 224), (114, 114, 114))
@@ -40,7 +40,7 @@ session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionP
 exponentials = np.exp(logits[0] - logits[0].max())
 probabilities = exponentials / exponentials.sum()
 best = int(probabilities.argmax())
-print(f"{image}: {open(labels).read().splitlines()[best]} {probabilities[best]:.4f}")
+print(f"{path}: {open(labels).read().splitlines()[best]} {probabilities[best]:.4f}")
 """
 
 # Runs a program the way Python would, and tells its peak memory when it ends.

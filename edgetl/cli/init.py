@@ -11,6 +11,7 @@ import click
 
 from edgetl.config.load import known_files
 from edgetl.data.image_sets import find_label_kind, open_images
+from edgetl.data.listing_notes import notes_of
 from edgetl.data.sources import Listing
 from edgetl.errors import DataError, UsageError
 from edgetl.tasks import TASKS, TaskPlugin, tasks_with
@@ -66,6 +67,8 @@ def command(images: Path, layout: str, exclude: tuple[str, ...], *, force: bool)
         encoding="utf-8",
     )
     click.echo(f"{_summary(listing)} in {images}")
+    for note in notes_of(listing):
+        click.echo(note)
     click.echo(f"wrote {recipe}")
     click.echo(f"next: edgetl plan {recipe}")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgetl.config.table import Table
 from edgetl.types import Fact
@@ -69,6 +70,15 @@ class SyntheticData(Table):
     """Equal seeds give equal bytes on every machine."""
 
 
+class GroupColumn(Table):
+    """A column of a table that names the group of each image."""
+
+    file: str
+    """CSV with a header, relative to `data.path`; one of its columns names the images."""
+    column: str
+    """Name of the column with the groups."""
+
+
 class DataTable(Table):
     """Location of the labelled images, and how to split them."""
 
@@ -83,6 +93,10 @@ class DataTable(Table):
     """Fraction to split off for testing if the data have no `test/`; `val` tests on `val/`."""
     seed: int = Field(default=0, ge=0)
     """Seed of the stratified split."""
+    group: str | GroupColumn | None = None
+    """Images of one group, such as an object, patient or video, are always in one split. A regular
+    expression for the image's path with one group in parentheses, for example `(patient\\d+)/`, or
+    a column of a CSV. Copies named by augmentation tools are groups in any case."""
     exclude: tuple[str, ...] = ()
     """Files to ignore, as glob patterns relative to `path`."""
     layout: str = ""
@@ -94,6 +108,20 @@ class DataTable(Table):
     """Repairs of boxes to apply and report."""
     accept: tuple[Accept, ...] = ()
     """Unusual properties of the data that are intended."""
+
+    @field_validator("group")
+    @classmethod
+    def _has_one_group(cls, group: str | GroupColumn | None) -> str | GroupColumn | None:
+        if isinstance(group, str):
+            try:
+                count = re.compile(group).groups
+            except re.error as error:
+                raise ValueError(f"is no regular expression: {error}") from error
+            if count != 1:
+                raise ValueError(
+                    f"needs one group in parentheses, for example '(patient\\d+)', not {count}"
+                )
+        return group
 
     @model_validator(mode="after")
     def _one_source(self) -> DataTable:

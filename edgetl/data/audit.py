@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,15 @@ from unicodedata import normalize
 from edgetl.config.recipe import Accept, Drop
 from edgetl.data.box_lint import BoxLint
 from edgetl.data.findings import FIX_FOLDERS, Allowed, DroppedItem, Finding, refuse
+from edgetl.data.groups import straddling
 from edgetl.data.listing import BY_FOLDERS, Listing, Sample
 from edgetl.data.splits import SplitPolicy, divide
 from edgetl.types import LabelKind, Split
 
 _MIN_CLASSES = 2
 """Minimum for classification; detection needs only one."""
+_MAX_NAMED = 4
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])|\s+")
 _PROTECTED = (Split.TRAIN, Split.VAL, Split.TEST)
 """Of several copies, the one in the latest split is kept: test images are the most valuable."""
 
@@ -106,7 +110,8 @@ def examine(
         # A synthetic scene has the label of its first part before its boxes are known.
         labels = rarest(samples, listing.classes)
         samples = [replace(one, label=one.label or labels[one.name]) for one in samples]
-    placed = _place(samples, contents, policy, seed)
+    placed = _place(listing, samples, contents, policy, seed)
+    findings.extend(_straddling(listing, placed))
     classes, empty, lacking = _settle_classes(listing, placed, policy, allowed)
     dropped.extend(empty)
     if any(sample.label for sample in samples) or not (lint and lint.findings):
@@ -131,15 +136,19 @@ def _check_names(listing: Listing) -> list[Finding]:
         fix_names = f"fix the class names in {listing.named_in}"
     alike: dict[str, list[str]] = defaultdict(list)
     spellings: dict[str, list[str]] = defaultdict(list)
+    separated: dict[str, list[str]] = defaultdict(list)
     for name in listing.classes:
         alike[normalize("NFC", name)].append(name)
     for name in alike:
         spellings[name.casefold()].append(name)
+    for name in filter(str.isprintable, spellings):
+        separated[_BETWEEN_WORDS.sub(" ", name).strip()].append(spellings[name][0])
     for title, groups in (
         ("class names that look the same, with accents stored in two ways", alike),
         ("class names that differ only in case", spellings),
+        ("class names that differ only in spaces or separators", separated),
     ):
-        clashes = tuple(" and ".join(names) for names in groups.values() if len(names) > 1)
+        clashes = tuple(" and ".join(_shown(names)) for names in groups.values() if len(names) > 1)
         if clashes:
             findings.append(Finding(title, clashes, None, fix=fix_names))
     # A line break would split a label in two, and bytes that are not text cannot be written.
@@ -155,6 +164,11 @@ def _check_names(listing: Listing) -> list[Finding]:
         title = "image outside of any class folder"
         findings.append(Finding(title, listing.unlabelled, None, fix=FIX_FOLDERS))
     return findings
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """Return names, quoted if spaces around one would not be seen."""
+    return [repr(name) if name != name.strip() else name for name in names]
 
 
 def _pattern(listing: Listing) -> str:
@@ -223,24 +237,64 @@ def _compare(
 
 
 def _place(
-    samples: Sequence[Sample], contents: Mapping[str, str], policy: SplitPolicy, seed: int
+    listing: Listing,
+    samples: Sequence[Sample],
+    contents: Mapping[str, str],
+    policy: SplitPolicy,
+    seed: int,
 ) -> dict[Split, tuple[Sample, ...]]:
+    """Return the images by split, after dividing the training images."""
     placed: dict[Split, list[Sample]] = {split: [] for split in Split}
-    undivided: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    undivided: list[Sample] = []
     for sample in samples:
         split = policy.place(sample.split)
         if split is Split.TRAIN and policy.split_off:
-            undivided[sample.label][contents[sample.name]].append(sample)
+            undivided.append(sample)
         else:
             placed[split].append(sample)
-    for groups in undivided.values():
+    counts = Counter(sample.label for sample in undivided)
+    by_label: dict[str, dict[str, list[Sample]]] = defaultdict(dict)
+    mixed: set[str] = set()
+    for members in _together(undivided, contents, listing.groups):
+        # Of several classes in a group, the rarest one needs it most in every split.
+        label = min((sample.label for sample in members), key=lambda name: (counts[name], name))
+        digests = {contents[sample.name] for sample in members}
+        by_label[label][min(digests)] = members
+        if len(digests) > 1:
+            mixed.add(min(digests))
+    for groups in by_label.values():
         sizes = [(content, len(group)) for content, group in groups.items()]
-        for content, split in divide(sizes, policy.split_off, seed).items():
+        for content, split in divide(sizes, policy.split_off, seed, mixed=mixed).items():
             placed[split].extend(groups[content])
     return {
         split: tuple(sorted(members, key=lambda sample: sample.name))
         for split, members in placed.items()
     }
+
+
+def _together(
+    samples: Sequence[Sample], contents: Mapping[str, str], groups: Mapping[str, str]
+) -> list[list[Sample]]:
+    """Return the images that must be in one split: equal ones, and those of a group."""
+    # Each image is linked to the first one with its content and to the first one of its group.
+    first: dict[tuple[str, str], str] = {}
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for sample in samples:
+        parent[sample.name] = sample.name
+        for kind, key in (("content", contents[sample.name]), ("group", groups.get(sample.name))):
+            if key is not None:
+                other = first.setdefault((kind, key), sample.name)
+                parent[find(sample.name)] = find(other)
+    members: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        members[find(sample.name)].append(sample)
+    return [*members.values()]
 
 
 def rarest(samples: Sequence[Sample], classes: Sequence[str]) -> dict[str, str]:
@@ -272,6 +326,22 @@ def _annotation(sample: Sample) -> tuple[object, ...]:
     """Return the labels and boxes on which identical images must agree."""
     boxes = sorted((box.label, box.corners, box.crowd) for box in sample.boxes)
     return (sample.label, *boxes)
+
+
+def _straddling(listing: Listing, placed: Mapping[Split, Sequence[Sample]]) -> list[Finding]:
+    """Return the groups that the recipe states and the splits of the layout tear apart."""
+    if not listing.states_groups:
+        return []
+    splits = {sample.name: split for split, samples in placed.items() for sample in samples}
+    examples = tuple(
+        f"{group}: {', '.join(f'{splits[name]} {name}' for name in names[:_MAX_NAMED])}"
+        for group, names in straddling(listing.groups, splits).items()
+    )
+    fix = (
+        "move the images of a group into one split, or put all images into one folder per class "
+        "so that edgetl splits them"
+    )
+    return [Finding("group in several splits", examples, None, fix=fix)] if examples else []
 
 
 def _settle_classes(

@@ -11,6 +11,7 @@ from fnmatch import translate
 from pathlib import Path
 from typing import Protocol
 
+from edgetl.data.hidden_files import is_system_name
 from edgetl.errors import DataError
 from edgetl.hashing import digest_value
 from edgetl.runtime.errors import ImageError
@@ -175,6 +176,8 @@ def _walk(root: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator
     try:
         entries = list(os.scandir(root))
     except OSError as error:
+        if is_system_name(os.path.basename(root)):  # noqa: PTH119 - as above
+            return  # closed to users on many drives, and without examples
         raise DataError(
             f"cannot list '{root}': {error.strerror}", remedy="fix the permissions of the folder"
         ) from error

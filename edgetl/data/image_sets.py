@@ -6,13 +6,15 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgetl.config.recipe import SyntheticData
+from edgetl.config.recipe import GroupColumn, SyntheticData
 from edgetl.data.container import Container, open_container
 from edgetl.data.findings import for_table
+from edgetl.data.groups import copies_of, stated_groups
 from edgetl.data.sources import Box, Listing, guess_label_kind, list_samples, list_unlabelled
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
@@ -74,13 +76,21 @@ class StoredImages:
     """The images of a folder or zip; labels are read on first use."""
 
     def __init__(
-        self, container: Container, called: str, task: TaskData, role: Role, *, layout: str
+        self,
+        container: Container,
+        called: str,
+        task: TaskData,
+        *,
+        role: Role,
+        layout: str,
+        group: str | GroupColumn | None,
     ) -> None:
         self._container = container
         self._called = called
         self._task = task
         self._role = role
         self._layout = layout
+        self._group = group
 
     @cached_property
     def listing(self) -> Listing:
@@ -88,9 +98,21 @@ class StoredImages:
         if self._role is Role.UNLABELLED:
             return list_unlabelled(self._container, self._called)
         try:
-            return list_samples(self._container, self._called, self._task, self._layout)
+            listing = list_samples(self._container, self._called, self._task, self._layout)
         except DataError as error:
             raise DataError(error.message, remedy=for_table(error.remedy, self._role)) from error
+        names = [sample.name for sample in listing.samples]
+        if self._group is None:
+            return replace(listing, groups=copies_of(names))
+        groups = stated_groups(self._container, names, self._group)
+        tables = () if isinstance(self._group, str) else (self._group.file,)
+        return replace(
+            listing,
+            groups=groups,
+            states_groups=True,
+            labels=tuple(dict.fromkeys((*listing.labels, *tables))),
+            others=tuple(name for name in listing.others if name not in tables),
+        )
 
     @cached_property
     def _boxes(self) -> dict[str, tuple[Box, ...]]:
@@ -161,6 +183,7 @@ def open_images(
     *,
     role: Role = Role.DATA,
     layout: str = "",
+    group: str | GroupColumn | None = None,
 ) -> Iterator[Images]:
     """Open images by names; labels are read when the listing is first used.
 
@@ -171,6 +194,7 @@ def open_images(
         task: Sets the kind of labels, or of synthetic images.
         role: Names the table of the recipe; no labels are read with `unlabelled`.
         layout: Name of the layout to read; empty to recognise it.
+        group: Which images must be in one split, as a recipe states it.
 
     Raises:
         DataError: If the data do not exist.
@@ -180,6 +204,6 @@ def open_images(
         return
     container = open_container(path, exclude=exclude, table=role)
     try:
-        yield StoredImages(container, str(path), task, role, layout=layout)
+        yield StoredImages(container, str(path), task, role=role, layout=layout, group=group)
     finally:
         container.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from edgetl.config.recipe import Drop
@@ -72,6 +73,16 @@ class LabelProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """Images that are no examples, so that no layout lists them."""
+
+    what: str
+    """Kind of images, for messages."""
+    names: tuple[str, ...]
+    """Sorted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """The contents of a layout."""
 
@@ -95,3 +106,11 @@ class Listing:
     """Name of the data layout, set by `list_samples`; empty for synthetic images."""
     named_in: str = BY_FOLDERS
     """Origin of the class names, for messages."""
+    ignored: tuple[Ignored, ...] = ()
+    """Images that are no examples, set by `list_samples`."""
+    odd_images: tuple[str, ...] = ()
+    """Images without the suffix of one, set by `list_samples`."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Images that must be in one split with others, to the name of their group."""
+    states_groups: bool = False
+    """Whether the recipe states the groups; else they are copies, recognised by their names."""

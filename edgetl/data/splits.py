@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,7 +78,11 @@ def choose_split_policy(
 
 
 def divide(
-    groups: Sequence[tuple[str, int]], fractions: Mapping[Split, float], seed: int
+    groups: Sequence[tuple[str, int]],
+    fractions: Mapping[Split, float],
+    seed: int,
+    *,
+    mixed: Collection[str] = (),
 ) -> dict[str, Split]:
     """Divide the training images of one class into splits, by content.
 
@@ -88,16 +91,27 @@ def divide(
     gets ``floor(n * fraction + 1/2)``, at least one; train keeps the rest. Duplicated images stay
     in train as long as others are left: counted twice, they would bias an evaluation.
 
+    A group of different images, such as those of one object, goes to a split as a whole. One that
+    would overfill a split by more than the split lacks is passed over, unless the split would stay
+    empty.
+
     Args:
-        groups: Content digests of one class, each with the number of images that share it.
+        groups: Content digests of one class, each with the number of images that share it, or that
+            are in a group with it.
         fractions: Fraction of each split; see `SplitPolicy.split_off`.
         seed: Different seeds give different splits.
+        mixed: Content digests that stand for a group of different images.
 
     Returns:
         Content digest to split.
     """
     total = sum(count for _, count in groups)
-    queue = deque(sorted(groups, key=lambda group: (group[1] > 1, _mix(seed, group[0]))))
+
+    def order(group: tuple[str, int]) -> tuple[bool, bytes]:
+        content, count = group
+        return count > 1 and content not in mixed, _mix(seed, content)
+
+    queue = sorted(groups, key=order)
     placed: dict[str, Split] = {}
     for split in (Split.TEST, Split.VAL):
         if split not in fractions:
@@ -105,11 +119,28 @@ def divide(
         target = max(1, int(total * fractions[split] + 0.5))
         taken = 0
         while taken < target and len(queue) > 1:
-            content, count = queue.popleft()
+            position = _next(queue, target - taken, mixed)
+            if position is None and taken:
+                break
+            content, count = queue.pop(_smallest(queue) if position is None else position)
             placed[content] = split
             taken += count
     placed.update((content, Split.TRAIN) for content, _ in queue)
     return placed
+
+
+def _next(queue: Sequence[tuple[str, int]], lacking: int, mixed: Collection[str]) -> int | None:
+    """Return the position of the first group that fits; None if all are too large."""
+    fitting = (
+        position
+        for position, (content, count) in enumerate(queue)
+        if content not in mixed or count <= 2 * lacking
+    )
+    return next(fitting, None)
+
+
+def _smallest(queue: Sequence[tuple[str, int]]) -> int:
+    return min(range(len(queue)), key=lambda position: queue[position][1])
 
 
 def _mix(seed: int, content: str) -> bytes:

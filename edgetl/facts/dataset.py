@@ -23,6 +23,10 @@ class DatasetFacts(FactsModel):
     """Images that repeat the content of another; they stay in its split."""
     other_files: int
     """Files in the folder that are not images."""
+    ignored: dict[str, int] = Field(default_factory=dict)
+    """Images that are no examples, by their kind: masks, hidden ones, those of the system."""
+    groups: int = 0
+    """Groups of images that stay in one split, by `data.group` or as copies of one image."""
     counts: dict[Split, dict[str, int]] = Field(default_factory=dict)
     """Images of each class by split, if an image has one label."""
     boxes: dict[Split, dict[str, int]] | None = None

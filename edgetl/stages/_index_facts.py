@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
-from edgetl.data.sources import Sample
+from edgetl.data.listing import Sample
+from edgetl.data.listing_notes import few, notes_of
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
 from edgetl.types import Facts, LabelKind, Role, Split
-
-_MAX_SHOWN = 3
 
 
 def summary(facts: DatasetFacts) -> str:
@@ -65,7 +64,9 @@ def facts_of(
     others = images.listing.others
     if others:
         what = "file that is not an image" if len(others) == 1 else "files that are not images"
-        progress.note(f"{len(others):,} {what}: {_few(others)}")
+        progress.note(f"{len(others):,} {what}: {few(others)}")
+    for note in notes_of(images.listing):
+        progress.note(note)
     dropped: dict[str, list[str]] = {}
     for dropped_item in audit.dropped:
         dropped.setdefault(dropped_item.kind.value, []).append(dropped_item.name)
@@ -81,6 +82,8 @@ def facts_of(
         dropped={kind: tuple(names) for kind, names in dropped.items()},
         duplicates=audit.num_repeated,
         other_files=len(others),
+        ignored={ignored.what: len(ignored.names) for ignored in images.listing.ignored},
+        groups=len(set(images.listing.groups.values())),
         **of_labels,
     )
 
@@ -99,7 +102,7 @@ def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
     unlisted = images.listing.unlisted
     if unlisted:
         what = "image belongs" if len(unlisted) == 1 else "images belong"
-        progress.note(f"{len(unlisted):,} {what} to no split: {_few(unlisted)}")
+        progress.note(f"{len(unlisted):,} {what} to no split: {few(unlisted)}")
     boxes = [box for samples in audit.placed.values() for sample in samples for box in sample.boxes]
     return {
         "boxes": _counts(
@@ -114,7 +117,3 @@ def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
         "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
         "unlisted": len(unlisted),
     }
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgetl.config.recipe import Accept, Drop
 from edgetl.data.findings import DroppedItem, Finding, refuse
 from edgetl.data.image_sets import Images
+from edgetl.data.listing_notes import notes_of
 from edgetl.errors import DataError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
@@ -129,6 +130,8 @@ def index_unlabelled(
     from edgetl.data.dataset import Item, write_index
 
     called = str(settings.path)
+    for note in notes_of(images.listing):
+        work.progress.note(note)
     seen = look(images, pool)
     dropped = find_shared(settings, seen.contents, others)
     gone = {item.name for item in dropped}
@@ -180,6 +183,7 @@ def index_unlabelled(
         dropped={kind: tuple(each) for kind, each in by_kind.items()},
         duplicates=len(contents) - len(set(contents)),
         other_files=len(images.listing.others),
+        ignored={ignored.what: len(ignored.names) for ignored in images.listing.ignored},
         transductive=settings.transductive,
         shared_with_evaluation=sum(content in measured for content in contents),
     )

@@ -17,6 +17,7 @@ from edgetl.config.recipe import (
     DataTable,
     Drop,
     EvaluationTable,
+    GroupColumn,
     Repair,
     SyntheticData,
     UnlabelledTable,
@@ -58,6 +59,8 @@ class Settings(Table):
     split_off: dict[Split, float]
     seed: int
     """Of the random split; 0 if nothing is split off."""
+    group: str | GroupColumn | None = None
+    """Which images must be in one split."""
     drop: tuple[Drop, ...]
     repair: tuple[Repair, ...]
     accept: tuple[Accept, ...]
@@ -89,6 +92,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             test_is_val=policy.test_is_val,
             split_off=dict(policy.split_off),
             seed=data.seed if policy.split_off else 0,
+            group=data.group,
             drop=tuple(sorted(set(data.drop))),
             repair=tuple(sorted(set(data.repair))),
             accept=tuple(sorted(set(data.accept))),
@@ -232,6 +236,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
             task.data,
             role=settings.role,
             layout=settings.layout,
+            group=settings.group,
         ) as images,
         reading_pool() as pool,
     ):
@@ -284,7 +289,12 @@ def _task_data(job: Job) -> TaskData:
 def _open_data(job: Job) -> AbstractContextManager[Images]:
     data = job.recipe.data
     return open_images(
-        _path(job), data.synthetic, data.exclude, _task_data(job), layout=data.layout
+        _path(job),
+        data.synthetic,
+        data.exclude,
+        _task_data(job),
+        layout=data.layout,
+        group=data.group,
     )
 
 
@@ -343,7 +353,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=6,
+    version=7,
     needs=(),
     makes="dataset",
     options=NoOptions,

@@ -72,3 +72,12 @@ def test_wrong_choice_is_refused(both: Path, words: Sequence[str], message: str)
     done = init(both, *words)
     assert message in str(done.exception)
     assert not (both / "recipe.yaml").exists()
+
+
+def test_ignored_images_are_shown(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "cat/1_mask.png", "dog/2.png", ".old/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    done = init(tmp_path)
+    assert "2 images of 2 classes in" in done.output
+    assert "ignored 1 masks: cat/1_mask.png\nignored 1 hidden images: .old/3.png\n" in done.output

@@ -86,7 +86,8 @@ colour: red
             "data.vall",
             (
                 "unknown key; did you mean 'val'? "
-                "(allowed: path, synthetic, val, test, seed, exclude, layout, drop, repair, accept)"
+                "(allowed: path, synthetic, val, test, seed, group, exclude, layout, "
+                "drop, repair, accept)"
             ),
             3,
         ),

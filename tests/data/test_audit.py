@@ -198,3 +198,20 @@ def test_single_class_is_refused() -> None:
     contents = {name: text for name, text in valid_data(FLAT).items() if "nut" in name}
     with pytest.raises(DataError, match=r"class, but at least two are needed:\n    nut"):
         audit(contents, policy=FLAT).refuse_if_wrong("images")
+
+
+@pytest.mark.parametrize(
+    ("more", "example"),
+    [
+        ("gear ", "gear and 'gear '"),
+        ("big_gear", "big gear and big_gear"),
+        ("GEAR", "GEAR and gear"),
+    ],
+    ids=["space at the end", "separator", "case"],
+)
+def test_class_names_that_look_alike_are_named(more: str, example: str) -> None:
+    labels = ("gear", "big gear", "nut", "A", "A-", more)
+    contents = {f"{label}/{k}.jpg": f"{label} {k}" for label in labels for k in range(9)}
+    (finding,) = audit(contents, policy=FLAT).findings
+    assert finding.title.startswith("class names that differ only in ")
+    assert finding.examples == (example,)

@@ -149,7 +149,8 @@ def test_manifest_that_lacks_what_is_needed_is_damaged(backend: Any) -> None:
 def test_device_that_answers_with_something_else_is_an_error(backend: Any) -> None:
     folder = backend.bundle()
     code = folder / "edgetl" / "runtime" / "golden.py"
-    code.write_text("print('hello')\n" + code.read_text().replace("from __future__ ", "# "))
+    postponed = "from __future__ import annotations\n"
+    code.write_text(code.read_text().replace(postponed, f"{postponed}print('hello')\n"))
     with pytest.raises(DeviceError, match="'local' printed 'hello"):
         measure(open_bundle(folder, ""), LocalDevice(), threads=1, seconds=None, dataset=None)
 

@@ -147,7 +147,7 @@ def test_method_that_needs_what_the_task_does_not_provide_is_refused(
     )
 
     assert refused == (
-        "recipe.yaml: distill.method: 'all' compares detections, features, which classification "
+        "recipe.yaml: distill.method: 'all' needs detections, features, which classification "
         "does not provide; choose another method"
     )
     assert fitting == ""

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from edgetl.data.container import Container
+from edgetl.data.hidden_files import is_hidden
 from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
 from edgetl.data.sources._agreement import agreed
-from edgetl.data.sources._files import find_images, is_hidden, is_image
+from edgetl.data.sources._files import find_images
+from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
 from edgetl.data.sources._unread import join_unread, nothing_to_read, unread_labels
 from edgetl.data.sources._yaml import read_table
@@ -187,8 +189,13 @@ def _origin(source: Source) -> LabelOrigin:
     return getattr(source, "label_origin", LabelOrigin.LABEL_FILES)
 
 
-def _finished(listing: Listing, container: Container, layout: str) -> Listing:
-    return replace(_trimmed(listing, container), layout=layout)
+def _finished(listing: Listing, container: ScreenedContainer, layout: str) -> Listing:
+    return replace(
+        _trimmed(listing, container),
+        layout=layout,
+        ignored=container.ignored,
+        odd_images=container.odd_images,
+    )
 
 
 def _not_read(container: Container) -> str:
@@ -216,8 +223,11 @@ def list_unlabelled(container: Container, path: str) -> Listing:
     Raises:
         DataError: If there is no image.
     """
+    screened = screen(container)
     samples = tuple(
-        Sample(name, "", None, labelled=False) for name in container.files if is_image(name)
+        Sample(name, "", None, labelled=False)
+        for name in find_images(screened)
+        if name not in container.excluded
     )
     if not samples:
         raise DataError(
@@ -229,7 +239,9 @@ def list_unlabelled(container: Container, path: str) -> Listing:
         classes=(),
         given=frozenset(),
         unlabelled=(),
-        others=tuple(name for name in container.files if name not in names and not is_hidden(name)),
+        others=tuple(name for name in screened.files if name not in names and not is_hidden(name)),
+        ignored=screened.ignored,
+        odd_images=screened.odd_images,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 
+from edgetl.data.sources._masks import is_mask_folder
 from edgetl.data.split_names import KNOWN_SPLITS, is_like_a_split
 from edgetl.errors import DataError
 
@@ -14,9 +16,67 @@ _HOLDERS = frozenset(
 """Names of folders that hold all images of a layout, in lower case."""
 
 
+_FORMS = frozenset(
+    {
+        "color",
+        "colour",
+        "colors",
+        "gray",
+        "grey",
+        "grayscale",
+        "greyscale",
+        "segmented",
+        "rgb",
+        "bw",
+    }
+    | {"depth", "infrared", "ir", "nir", "thermal", "original", "originals", "raw", "processed"}
+    | {"preprocessed", "augmented", "augmentation", "aug", "unaugmented", "cropped", "uncropped"}
+    | {"resized", "normalized", "enhanced", "denoised", "edges", "canny", "hsv", "small", "large"}
+    | {"fold", "part", "batch", "split", "subset", "chunk", "shard", "session", "run", "cv", "k"}
+)
+"""Words for forms and parts of a set of images, which are no classes."""
+_FORM_FILLERS = frozenset({"with", "without", "no", "non", "and", "images", "image", "data", "px"})
+_WORD = re.compile(r"[^\W\d_]+")
+_MIN_SHARED = 0.5
+"""Of the folders inside, those that two forms of the same images have in common."""
+
+
 def is_holder(name: str) -> bool:
     """Return whether a folder is called like one for all images of a layout."""
     return name.lower() in _HOLDERS
+
+
+def check_forms(base: str, inside: Mapping[str, Collection[str]]) -> None:
+    """Raise an error if folders hold forms or parts of the same images, above the classes.
+
+    Args:
+        base: The folder around them, empty or ending in a slash.
+        inside: The folders with images in each of them.
+
+    Raises:
+        DataError: If two folders with the names of forms have the same folders inside.
+    """
+    forms = sorted(name for name in inside if inside[name] and _is_form(name))
+    first = set(inside[forms[0]]) if forms else set()
+    same = [
+        name
+        for name in forms
+        if len(first & {*inside[name]}) >= max(2, _MIN_SHARED * len(first | {*inside[name]}))
+    ]
+    if len(same) > 1:
+        others = ", ".join(f"'{base}{name}/*'" for name in same[1:])
+        raise DataError(
+            f"the folders {', '.join(f'{base}{name}' for name in same)} have the same folders "
+            f"inside ({', '.join(sorted(first)[:3])}, ...), so they are forms or parts of the "
+            "images, not classes",
+            remedy=f"use one of them and exclude the others, with `data: {{exclude: [{others}]}}`, "
+            "or merge parts into one folder per class; if they are the classes, rename them",
+        )
+
+
+def _is_form(name: str) -> bool:
+    words = {word.casefold() for word in _WORD.findall(name)}
+    return bool(words & _FORMS) and words <= _FORMS | _FORM_FILLERS
 
 
 def check_classes(root: str, classes: Collection[str], images: Iterable[str]) -> None:
@@ -28,7 +88,8 @@ def check_classes(root: str, classes: Collection[str], images: Iterable[str]) ->
         images: Names of all images.
 
     Raises:
-        DataError: If a class has the name of a split, or all have names of folders for images.
+        DataError: If a class has the name of a split or of a folder of masks, or all have names of
+            folders for images.
     """
     splits = sorted(name for name in classes if is_like_a_split(name))
     if splits:
@@ -36,6 +97,19 @@ def check_classes(root: str, classes: Collection[str], images: Iterable[str]) ->
             f"the folder '{splits[0]}' would be a class, but has the name of a split",
             remedy="put the splits beside each other, with one folder per class in each; delete "
             f"the folder if it is empty; the names of splits are {KNOWN_SPLITS}",
+        )
+    masks = sorted(
+        name
+        for name in classes
+        if is_mask_folder(name)
+        # Faces with masks and without are usual classes.
+        and not any("mask" in other.casefold() for other in classes if other != name)
+    )
+    if masks:
+        raise DataError(
+            f"the folder '{masks[0]}' would be a class, but has the name of a folder of masks",
+            remedy=f"exclude it with `data: {{exclude: ['*{masks[0]}/*']}}`, or rename it if it is "
+            "a class",
         )
     if classes and all(map(is_holder, classes)) and any(images):
         raise DataError(

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from posixpath import basename
 
 from edgetl.data.container import Container
+from edgetl.data.hidden_files import is_hidden
 from edgetl.data.sources._boxes import rows
-from edgetl.data.sources._files import is_hidden
 from edgetl.data.sources._json import read_json
 from edgetl.errors import DataError
 from edgetl.types import Fact

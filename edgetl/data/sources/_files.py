@@ -1,4 +1,4 @@
-"""Interpret file names: images, hidden files, splits, and pairs of images and labels."""
+"""Interpret file names: images, splits, and pairs of images and labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from posixpath import basename, splitext
 from unicodedata import normalize
 
 from edgetl.data.container import Container
+from edgetl.data.hidden_files import is_hidden
+from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.split_names import KNOWN_SPLITS
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
@@ -38,11 +40,6 @@ def composed(name: str) -> str:
     return normalize("NFC", name)
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a part of the path is hidden or an artefact of a packing tool."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
 def has_image_suffix(name: str) -> bool:
     """Return whether a name has the suffix of an image."""
     return splitext(name)[1].lower() in IMAGE_SUFFIXES
@@ -58,7 +55,11 @@ def find_images(container: Container) -> tuple[str, ...]:
 
     Excluded images are needed to match their labels; `list_samples` drops both.
     """
-    return tuple(name for name in (*container.files, *container.excluded) if is_image(name))
+    odd = container.odd_images if isinstance(container, ScreenedContainer) else ()
+    known = frozenset(odd)
+    return tuple(
+        name for name in (*container.files, *container.excluded) if is_image(name) or name in known
+    )
 
 
 def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:

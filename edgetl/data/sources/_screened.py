@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgetl.data.container import Container
+from edgetl.data.listing import Ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,10 @@ class ScreenedContainer:
     container: Container
     files: tuple[str, ...]
     folders: tuple[str, ...]
+    odd_images: tuple[str, ...]
+    """Images without the suffix of one, recognised by their content."""
+    ignored: tuple[Ignored, ...]
+    """Images that are no examples; they are not among the files, or hidden."""
     json_forms: Mapping[str, str]
     """What JSON files contain, see `edgetl.data.sources._json.Form`."""
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from posixpath import basename, splitext
 
 from edgetl.data.container import Container
+from edgetl.data.hidden_files import is_hidden
 from edgetl.data.sources._csv import image_tables
-from edgetl.data.sources._files import composed, find_images, is_hidden
+from edgetl.data.sources._files import composed, find_images
 from edgetl.data.sources._json import Form, json_files
 from edgetl.data.sources._lookup import ImageLookup
 

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgetl.data.container import Container
+from edgetl.data.hidden_files import is_hidden
 from edgetl.data.listing import LabelOrigin, Listing, Sample
-from edgetl.data.sources._class_names import check_classes, is_holder
-from edgetl.data.sources._files import find_images, is_hidden
+from edgetl.data.sources._class_names import check_classes, check_forms, is_holder
+from edgetl.data.sources._files import find_images
 from edgetl.data.split_names import (
     KNOWN_SPLITS,
     is_like_a_split,
@@ -54,6 +55,8 @@ class FolderSource:
         samples: list[Sample] = []
         classes: set[str] = set()
         for place in places:
+            if not place.label:
+                tree.check_forms(place.base)
             classes.update([place.label] if place.label else tree.children(place.base))
             for name in tree.below(place.base):
                 label, inside, _ = name.removeprefix(place.base).partition("/")
@@ -116,6 +119,10 @@ class _Tree:
         """Return whether there are images directly in a folder."""
         return base in self._direct
 
+    def check_forms(self, base: str) -> None:
+        """Raise an error if the folders are forms of the same images; see `check_forms`."""
+        check_forms(base, {name: self.filled(f"{base}{name}/") for name in self.filled(base)})
+
     def enter(self, base: str) -> str:
         """Return the folder that has the classes of a split."""
         while not self.holds_images(base) and len(self.children(base)) == 1:
@@ -160,6 +167,7 @@ def _places(tree: _Tree) -> list[_Place]:
     without = [name for name in splits if name not in with_classes and name in tree.filled(root)]
     beside = sorted(set(tree.filled(root)) - set(splits))
     if not with_classes and not without:
+        tree.check_forms(root)
         return _around_splits(tree) or [_Place(root)]
     if not with_classes:
         raise _no_classes(tree, without, beside)

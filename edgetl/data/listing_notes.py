@@ -1,0 +1,42 @@
+"""Sentences on what a user must know of listed images before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from edgetl.data.groups import straddling
+from edgetl.data.listing import Listing
+
+_MAX_SHOWN = 3
+
+
+def notes_of(listing: Listing) -> Iterator[str]:
+    """Yield which images are ignored, recognised by their content, or copies of others."""
+    for ignored in listing.ignored:
+        yield f"ignored {len(ignored.names):,} {ignored.what}: {few(ignored.names)}"
+    odd = listing.odd_images
+    if odd:
+        what = "image has no image suffix and is recognised by its content"
+        if len(odd) > 1:
+            what = "images have no image suffix and are recognised by their content"
+        yield f"{len(odd):,} {what}: {few(odd)}"
+    if not listing.groups:
+        return
+    count = len(set(listing.groups.values()))
+    if listing.states_groups:
+        yield f"{len(listing.groups):,} images in {count:,} groups that stay in one split each"
+        return
+    yield (
+        f"{len(listing.groups):,} images are copies of {count:,} by their names: "
+        f"{few(sorted(listing.groups))}"
+    )
+    given = {sample.name: sample.split for sample in listing.samples if sample.split}
+    across = straddling(listing.groups, given)
+    if across:
+        names = [name for members in across.values() for name in members]
+        yield f"copies of {len(across):,} images are in several splits: {few(names)}"
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names, with dots if there are more."""
+    return ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
