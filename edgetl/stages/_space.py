@@ -28,7 +28,7 @@ def memory_problems(job: Job, num_images: Mapping[Role, int]) -> Iterator[Proble
     """Yield what is larger than this machine's memory: a view, or two that are read at once.
 
     Args:
-        job: Its networks say which views are made of each dataset.
+        job: Its models determine which views are made of each dataset.
         num_images: Of each dataset that the recipe has.
     """
     memory = _memory_bytes()

@@ -46,8 +46,8 @@ def test_stages_make_what_is_recorded_for_their_versions(recipe: str, tmp_path: 
     if others:
         pytest.skip(f"recorded with other packages: {', '.join(others)}")
     recorded = known["recipes"][recipe]
-    found = problems(record.entries(record.make(tmp_path, recipe, recorded)), recorded)
-    assert not found, "\n\n".join(["", *found])
+    differing = problems(record.entries(record.make(tmp_path, recipe, recorded)), recorded)
+    assert not differing, "\n\n".join(["", *differing])
 
 
 def test_every_stage_is_recorded_but_for_measured_ones() -> None:

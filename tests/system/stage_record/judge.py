@@ -40,7 +40,7 @@ def problems(entries: Sequence[Entry], recorded: Mapping[str, Facts]) -> list[st
         entries: Of one recipe, in the order in which they were made.
         recorded: The content of its nodes in the record, by label.
     """
-    found: list[str] = []
+    texts: list[str] = []
     differing: set[str] = set()
     unjudged: list[str] = []
     for entry in entries:
@@ -54,14 +54,14 @@ def problems(entries: Sequence[Entry], recorded: Mapping[str, Facts]) -> list[st
             differing.add(entry.label)
         problem = _problem(entry, before, result)
         if problem:
-            found.append(problem)
+            texts.append(problem)
     gone = [label for label in recorded if label not in {entry.label for entry in entries}]
-    found += [
+    texts += [
         f"node '{label}' is in the record but no longer planned; {_again()}" for label in gone
     ]
     if unjudged:
-        found.append(f"not compared, as they read these: {', '.join(unjudged)}")
-    return found
+        texts.append(f"not compared, as they read these: {', '.join(unjudged)}")
+    return texts
 
 
 def differences(recorded: Fact, made: Fact, where: str = "") -> Iterator[str]:

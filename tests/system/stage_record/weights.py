@@ -165,10 +165,10 @@ def _wanted_of(dataset: Dataset, side: int) -> tuple[Tensor, Tensor, Tensor]:
         inside.append(of_image >= 0)
         classes.append(of_image)
         offsets.append(wanted)
-    found, labels, raw = (
+    contained, labels, raw = (
         torch.from_numpy(np.concatenate(each)) for each in (inside, classes, offsets)
     )
-    return found, labels, raw
+    return contained, labels, raw
 
 
 def _fit(layer: nn.Module, inputs: Tensor, outputs: Tensor) -> None:
