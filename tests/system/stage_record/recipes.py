@@ -33,7 +33,7 @@ teacher:
   weights: start.safetensors
   refine: [{adapt: {}}]
 finetune:
-  {strategy: probe-then-full, probe_epochs: 3, epochs: 2, batch_size: 8, optimizer: sgd, lr: 0.02}
+  {strategy: probe-then-full, probe_epochs: 1, epochs: 1, batch_size: 24, optimizer: sgd, lr: 0.03}
 student: {family: few_layers, refine: [{adapt: {}}]}
 distill: {method: soft-targets, epochs: 2, batch_size: 8, optimizer: sgd, lr: 0.01, views: 2}
 benchmark: {seconds: 0.02, count: 20}
