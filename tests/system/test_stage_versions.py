@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgetl.stages import STAGES
 from edgetl.types import Fact, Facts
 from tests.system.stage_record import record
-from tests.system.stage_record.condense import array, condensed
+from tests.system.stage_record.condense import SOURCE, array, condensed
 from tests.system.stage_record.judge import COMMAND, Entry, differences, problems
 from tests.system.stage_record.recipes import RECIPES
 
@@ -207,4 +207,5 @@ def test_long_lists_are_condensed_and_digests_get_their_names() -> None:
     }
     assert condensed(["ab12"] * 9, names) == condensed(["digest of view"] * 9, {})
     assert condensed(["ab12"] * 9, {}) != condensed(["digest of view"] * 9, {})
+    assert condensed({"runtime.py": "ab12"}, {"ab12": SOURCE}) == {}
     assert condensed({"max_error": 0.25, "snr_db": 12.5}, {}) == {"max_error": 0.25, "snr_db": 12.5}

@@ -49,13 +49,13 @@ def figures(values: NDArray[np.generic]) -> list[float]:
     flat = values.astype(np.float64).ravel()
     if not len(flat):
         return []
-    figures = [float(np.sqrt(np.square(flat).mean())), float(flat.mean())]
+    row = [float(np.sqrt(np.square(flat).mean())), float(flat.mean())]
     for seed in range(_PROJECTIONS):
         # Raw words are the same in every version of numpy.
         words = np.random.PCG64(seed).random_raw(len(flat))
         direction = words / 2.0 ** (_WORD_BITS - 1) - 1.0
-        figures.append(float(direction @ flat) / np.sqrt(len(flat)))
-    return [rounded(figure) for figure in figures]
+        row.append(float(direction @ flat) / math.sqrt(len(flat)))
+    return [rounded(figure) for figure in row]
 
 
 def array(values: NDArray[np.generic], *, exact: bool | None = None) -> dict[str, Fact]:
