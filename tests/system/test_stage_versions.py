@@ -198,11 +198,11 @@ def test_integers_are_compared_bit_by_bit() -> None:
 
 def test_long_lists_are_condensed_and_digests_get_their_names() -> None:
     names = {"ab12": "digest of view"}
-    value: Fact = {"input": "ab12", "names": ["x"] * 9, "max_error": 2e-7, "snr_db": 131.5}
+    value: Fact = {"input": "ab12", "names": ["x"] * 9, "max_box_error": 2e-7, "snr_db": 131.5}
     assert condensed(value, names) == {
         "input": "digest of view",
         "names": {"count": 9, "digest": condensed({"names": ["x"] * 9}, {})["names"]["digest"]},
-        "max_error": "rounding",
+        "max_box_error": "rounding",
         "snr_db": "rounding",
     }
     assert condensed(["ab12"] * 9, names) == condensed(["digest of view"] * 9, {})

@@ -20,8 +20,9 @@ SOURCE = "source of edgetl"
 ROUNDING = "rounding"
 """Stands for differences between outputs that only rounding makes."""
 
-_ROUNDING_BELOW = {"max_abs_error": 1e-3, "max_error": 1e-3}
-_ROUNDING_ABOVE = {"snr_db": 80.0}
+_ROUNDING_ERROR = 1e-3
+"""Largest error, of outputs between 0 and some ten, that only rounding makes."""
+_ROUNDING_SNR_DB = 80.0
 _DIGITS = 6
 _DIGEST_DIGITS = 16
 _LONG = 8
@@ -110,9 +111,11 @@ def condensed(value: Fact, names: Mapping[str, str]) -> Fact:
 
 
 def _rounds(key: str, value: Fact) -> bool:
-    return isinstance(value, float) and (
-        value < _ROUNDING_BELOW.get(key, -math.inf) or value > _ROUNDING_ABOVE.get(key, math.inf)
-    )
+    if not isinstance(value, float):
+        return False
+    if key == "snr_db":
+        return value > _ROUNDING_SNR_DB
+    return key.startswith("max_") and key.endswith("error") and value < _ROUNDING_ERROR
 
 
 def _leaves(value: Fact, names: Mapping[str, str]) -> Iterator[Fact]:
