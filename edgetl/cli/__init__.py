@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import signal
 import sys
 from typing import Final, cast
 
@@ -37,6 +38,8 @@ COMMANDS: Final = {
     "verify-store": "Check every artifact and name the damaged ones.",
 }
 
+_STOPPED = 128
+"""Added to a signal's number, this is the exit code of a process that it has ended."""
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
@@ -79,6 +82,7 @@ def edgetl() -> None:
 def main() -> None:
     """Run the command line; expected errors print one paragraph and set the exit code."""
     escape_unprintable()
+    _end_by_signals()
     try:
         edgetl.main(standalone_mode=False)
     except (EdgetlError, EdgetlRuntimeError) as error:
@@ -97,7 +101,37 @@ def main() -> None:
         error.show()
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
-        fail("stopped", "run the same command again to continue", 130)
+        fail("stopped", "run the same command again to continue", _STOPPED + signal.SIGINT)
+    except _EndedError as error:
+        name = error.number.name
+        fail(f"ended by {name}", "run the same command again to continue", _STOPPED + error.number)
+
+
+class _EndedError(BaseException):
+    """A signal that ends the process has arrived."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _end_by_signals() -> None:
+    """Let signals that end a process, as `docker stop` sends, end its child processes, too.
+
+    By default, Python stops at once: benchmarks and workers would go on without it, and temporary
+    folders would stay.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: object) -> None:
+    del frame
+    # Once is enough: the next one must not interrupt the cleaning up.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise _EndedError(signal.Signals(number))
 
 
 def _fail_for_files(error: OSError) -> None:

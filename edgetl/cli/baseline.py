@@ -74,7 +74,8 @@ def update(
     measurements = None
     if device is not None:
         machine = open_device(device)
-        require_machine(load_target(opened.manifest.target.name), machine)
+        beside = bundles.recipe_folder(bundle)
+        require_machine(load_target(opened.manifest.target.name, beside=beside), machine)
         measurements = measure(
             opened,
             machine,

@@ -28,6 +28,12 @@ seconds = click.option(
 )
 
 
+def recipe_folder(name: str) -> Path | None:
+    """Return the folder of the recipe file `name`, which may have targets beside it, or None."""
+    path = Path(name)
+    return path.resolve().parent if path.is_file() else None
+
+
 def find_bundle(name: str, target: str, store: Store) -> tuple[Bundle, bool]:
     """Return the bundle that `name` refers to, and whether `name` is a recipe.
 

@@ -94,7 +94,8 @@ def command(  # noqa: PLR0913 - one for each option
     from edgetl.report.checks import check_lines, check_markdown, error_markdown
     from edgetl.report.junit import error_xml, junit_xml
 
-    store, profile = Store(store_root), load_target(target, check_address=check_address)
+    store, beside = Store(store_root), bundles.recipe_folder(bundle)
+    profile = load_target(target, beside=beside, check_address=check_address)
     for stale in (junit, markdown):
         if stale is not None:
             stale.unlink(missing_ok=True)

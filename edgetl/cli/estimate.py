@@ -104,9 +104,11 @@ def command(
 def _row(path: Path, profile: CostProfile | None, target: Target | None) -> _Row:
     from edgetl.estimator.graph import read_graph
     from edgetl.estimator.predict import Prediction, estimate_by_profile, find_model
+    from edgetl.graph_lint import require_runnable
 
     model = find_model(path)
     graph = read_graph(model)
+    require_runnable(model)
     if target is not None and graph.format not in target.files():
         raise UsageError(
             f"{path} is for '{graph.format}', which target '{target.name}' does not offer; it "

@@ -95,7 +95,8 @@ def load_recipe(
         refinements[key], wrong = check_refinements(document, place, each.refine, refining)
         problems += wrong
     if recipe is None or problems:
-        raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
+        attributed = sorted(document.attributed(problems), key=lambda problem: problem.line or 0)
+        raise ConfigError(source, attributed, remedy=document.remedy(attributed))
     is_file = Path(name).is_file()
     folder = path.resolve().parent if is_file else Path.cwd()
     return LoadedRecipe(source, folder, recipe, tables, refinements, document)
@@ -120,35 +121,56 @@ def stage_names(name: str, overrides: Sequence[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def load_target(name: str, *, check_address: Callable[[str], str | None] | None = None) -> Target:
+def load_target(
+    name: str,
+    *,
+    beside: Path | None = None,
+    check_address: Callable[[str], str | None] | None = None,
+) -> Target:
     """Return ``targets/<name>.yaml``.
 
     Args:
         name: File name without folder and extension.
+        beside: As for `known_files`.
         check_address: Returns the problem with a device's address, or None; without it, addresses
             are not checked.
 
     Raises:
         ConfigError: With all problems of the file.
     """
-    target, document = _load_named(Target, "targets", name, remedy="use one of these")
+    target, document = _load_named(
+        Target, "targets", name, beside=beside, remedy="use one of these"
+    )
     what = check_address(target.device) if check_address and target.device else None
     if what is not None:
         raise ConfigError(document.source, [Problem("device", what, document.line(("device",)))])
     return target
 
 
-def load_calibration(name: str) -> Calibration:
-    """Return ``calibration/<name>.yaml``; raises ConfigError with all its problems."""
+def load_calibration(name: str, *, beside: Path | None = None) -> Calibration:
+    """Return ``calibration/<name>.yaml``; raises ConfigError with all its problems.
+
+    Args:
+        name: File name without folder and extension.
+        beside: As for `known_files`.
+    """
     remedy = "use one of these in the recipe"
-    return _load_named(Calibration, "calibration", name, remedy=remedy)[0]
+    return _load_named(Calibration, "calibration", name, beside=beside, remedy=remedy)[0]
 
 
-def known_files(folder: str) -> dict[str, Path]:
-    """Return the YAML files of `folder` by name; the working directory precedes the package."""
+def known_files(folder: str, beside: Path | None = None) -> dict[str, Path]:
+    """Return the YAML files of `folder` by name.
+
+    Files in the working directory are preferred, then those beside a recipe, then edgetl's own.
+
+    Args:
+        folder: ``targets``, ``calibration`` or ``recipes``.
+        beside: Folder of the recipe that names the file; None if there is none.
+    """
     files: dict[str, Path] = {}
+    near = [Path.cwd(), *([beside] if beside else [])]
     # An installed wheel has the folder inside the package, a checkout next to it.
-    for place in (Path.cwd() / folder, _PACKAGE / folder, _PACKAGE.parent / folder):
+    for place in (each / folder for each in (*near, _PACKAGE, _PACKAGE.parent)):
         for path in sorted(place.glob("*.yaml")):
             files.setdefault(path.stem, path)
     return files
@@ -158,7 +180,9 @@ def _read(path: Path, source: str, overrides: Sequence[str]) -> Document:
     """Return a recipe as it is written, with overrides applied."""
     document = read_document(path, source)
     for text in overrides:
-        override(document, *parse_override(text))
+        place, value = parse_override(text)
+        override(document, place, value)
+        document.overrides[place] = f"--set {text}"
     return document
 
 
@@ -214,12 +238,14 @@ def _others(
 
 
 def _load_named(
-    model: type[Named], folder: str, name: str, *, remedy: str
+    model: type[Named], folder: str, name: str, *, beside: Path | None, remedy: str
 ) -> tuple[Named, Document]:
-    files = known_files(folder)
+    files = known_files(folder, beside)
     if name not in files:
         raise _not_known(folder, name, files, remedy)
     source = f"{folder}/{name}.yaml"
+    if beside is not None and files[name].parent.parent == beside != Path.cwd():
+        source = str(files[name])
     document = read_document(files[name], source)
     table, problems = check_table(model, document, document.data)
     if table is not None and table.name != name:

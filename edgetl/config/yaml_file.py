@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -23,12 +23,38 @@ class Document:
     """Name in messages: the path as given by the user."""
     data: dict[str, Fact]
     lines: dict[Place, int] = field(default_factory=dict)
+    overrides: dict[Place, str] = field(default_factory=dict)
+    """Options of the command line that replace values, such as ``--set finetune.epochs=3``."""
 
     def line(self, place: Place) -> int | None:
         """Return the line of `place` or of the nearest enclosing table, counted from 1."""
         for end in range(len(place), 0, -1):
             if place[:end] in self.lines:
                 return self.lines[place[:end]]
+        return None
+
+    def attributed(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        """Yield `problems`; those that an override has caused name it in the place of the file."""
+        for problem in problems:
+            option = self._override_at(tuple(problem.where.split(".")))
+            yield replace(problem, source=option, line=None) if option else problem
+
+    def remedy(self, problems: Sequence[Problem]) -> str:
+        """Return what to edit for `problems`, as `attributed` yields them."""
+        options = dict.fromkeys(each.source for each in problems if each.source)
+        parts = [f"correct {option}" for option in options]
+        if any(not each.source for each in problems):
+            parts.append(f"edit {self.source}")
+        return f"{', '.join(parts)} and run again"
+
+    def _override_at(self, place: Place) -> str | None:
+        """Return the override that set the value at `place`, or made a table around it."""
+        for changed, option in self.overrides.items():
+            if place[: len(changed)] == changed:
+                return option
+            shared = (place[:end] for end in range(1, len(place) + 1))
+            if any(each == changed[: len(each)] and each not in self.lines for each in shared):
+                return option
         return None
 
 
@@ -106,10 +132,16 @@ def override(document: Document, place: Place, value: Fact) -> None:
             inner = table[str(key)] = {}
         if not isinstance(inner, dict):
             what = f"is {inner!r}, not a table, so no key in it can be set"
-            raise ConfigError(f"--set {dotted(place)}", [Problem(dotted(place[:depth]), what)])
+            raise ConfigError(
+                f"--set {dotted(place)}",
+                [Problem(dotted(place[:depth]), what)],
+                remedy=f"set the whole table, --set {dotted(place[:depth])}=..., or another key",
+            )
         table = inner
     table[str(place[-1])] = value
-    document.lines = {known: line for known, line in document.lines.items() if known != place}
+    document.lines = {
+        known: line for known, line in document.lines.items() if known[: len(place)] != place
+    }
 
 
 def dotted(place: Place) -> str:

@@ -24,9 +24,15 @@ _AUGMENTED = re.compile(
     r"(?P<source>.+?)(?:[\s_.-]+(?:aug|augmented|augmentation|[hv]?flip(?:ped)?(?:lr|tb|ud)?|mirror|"
     r"mirrored|rot|rotated?|rotation|(?:new)?\d+deg\w*|bright|brighter|brightness|dark|darker|"
     r"contrast|blur|blurred|noise|noisy|zoom|zoomed|shear|sheared|shift|shifted|jitter|hue|"
-    r"saturation|gamma|gray|grey|grayscale|invert|inverted)[\s_.-]*\d*)+",
+    r"saturation|gamma|gray|grey|grayscale|invert|inverted|overlay|annotated|contours?)[\s_.-]*\d*)+",
     re.IGNORECASE,
 )
+_HINT = re.compile(
+    r"\.rf\.|aug|flip|mirror|rot|deg|bright|dark|contrast|blur|nois|zoom|shear|shift|jitter|hue|"
+    r"saturation|gamma|gr[ae]y|invert|overlay|annotated|contour",
+    re.IGNORECASE,
+)
+"""A part of all these names."""
 _MAX_COPIES = 60
 """More images of one name are not copies: cameras and browsers repeat names."""
 _MAX_SHOWN = 3
@@ -41,7 +47,10 @@ def copies_of(images: Iterable[str]) -> dict[str, str]:
     Returns:
         Image to source, for sources with several images.
     """
-    stems = {name: splitext(_without_splits(name))[0] for name in images}
+    named = [*images]
+    if not any(map(_HINT.search, named)):
+        return {}
+    stems = {name: splitext(_without_splits(name))[0] for name in named}
     present = frozenset(stems.values())
     members: dict[str, list[str]] = defaultdict(list)
     for name, stem in stems.items():

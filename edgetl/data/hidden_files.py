@@ -11,6 +11,7 @@ _SYSTEM = re.compile(
     re.IGNORECASE,
 )
 """Folders of operating systems, network drives, packing tools and Python."""
+_HIDDEN = re.compile(rf"(?:^|/)(?:\.|(?:{_SYSTEM.pattern})(?:/|$))", re.IGNORECASE)
 
 
 def is_system_name(name: str) -> bool:
@@ -20,4 +21,4 @@ def is_system_name(name: str) -> bool:
 
 def is_hidden(path: str) -> bool:
     """Return whether a part of the path is hidden or of a system, so that it is no example."""
-    return any(part.startswith(".") or is_system_name(part) for part in path.split("/"))
+    return bool(_HIDDEN.search(path))

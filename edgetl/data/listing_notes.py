@@ -11,7 +11,7 @@ _MAX_SHOWN = 3
 
 
 def notes_of(listing: Listing) -> Iterator[str]:
-    """Yield which images are ignored, recognised by their content, or copies of others."""
+    """Yield which images are ignored, in no split, recognised by their content, or copies."""
     for ignored in listing.ignored:
         yield f"ignored {len(ignored.names):,} {ignored.what}: {few(ignored.names)}"
     odd = listing.odd_images
@@ -20,6 +20,10 @@ def notes_of(listing: Listing) -> Iterator[str]:
         if len(odd) > 1:
             what = "images have no image suffix and are recognised by their content"
         yield f"{len(odd):,} {what}: {few(odd)}"
+    unlisted = listing.unlisted
+    if unlisted:
+        what = "image belongs" if len(unlisted) == 1 else "images belong"
+        yield f"{len(unlisted):,} {what} to no split: {few(unlisted)}"
     if not listing.groups:
         return
     count = len(set(listing.groups.values()))

@@ -13,13 +13,38 @@ _SPELLINGS: Mapping[Split, tuple[str, ...]] = {
     Split.VAL: ("val", "valid", "validation", "validate", "validating", "dev", "development"),
     Split.TEST: ("test", "testing", "tst", "eval", "evaluation", "evaluate", "holdout"),
 }
-_SPLIT_OF_WORD = {word: split for split, words in _SPELLINGS.items() for word in words}
+_FOREIGN: Mapping[Split, tuple[str, ...]] = {
+    Split.TRAIN: (
+        *("trainings", "entrainement", "entra\u00eenement", "apprentissage", "entrenamiento"),
+        *("treino", "treinamento", "addestramento", "\u8bad\u7ec3", "\u8bad\u7ec3\u96c6"),
+    ),
+    Split.VAL: (
+        *("validierung", "validierungs", "validacion", "validaci\u00f3n", "validacao"),
+        *("valida\u00e7\u00e3o", "validazione", "\u9a8c\u8bc1", "\u9a8c\u8bc1\u96c6"),
+    ),
+    Split.TEST: (
+        "tests",
+        "prueba",
+        "pruebas",
+        "teste",
+        "testes",
+        "\u6d4b\u8bd5",
+        "\u6d4b\u8bd5\u96c6",
+    ),
+}
+"""Spellings in German, French, Spanish, Portuguese, Italian and Chinese."""
+_SPLIT_OF_WORD = {
+    word: split
+    for table in (_SPELLINGS, _FOREIGN)
+    for split, words in table.items()
+    for word in words
+}
 _FILLERS = frozenset(
     {"set", "sets", "data", "dataset", "datasets", "ds", "split", "splits", "subset", "part"}
     | {"image", "images", "img", "imgs", "pic", "pics", "picture", "pictures", "frames"}
     | {"sample", "samples", "examples", "file", "files", "folder", "dir", "seg"}
     | {"classes", "label", "labels", "labeled", "labelled", "all", "only", "full", "raw", "final"}
-    | {"jpg", "jpeg", "png", "resized", "cropped"}
+    | {"jpg", "jpeg", "png", "resized", "cropped", "daten", "datensatz", "satz", "bilder"}
 )
 """Words beside the name of a split that say nothing about classes: `seg_train`, `Test Images`."""
 _GLUED = re.compile(

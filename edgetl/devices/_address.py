@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -29,7 +30,8 @@ class Settings:
     """Settings after the ``?`` of an address."""
 
     python: str = PYTHON
-    """Name or path of the device's Python, in an environment that has the engine."""
+    """Name or path of the device's Python, in an environment that has the engine; the device
+    expands a leading ``~``."""
     identity: Path | None = None
     """The only key file to offer; None for the agent's keys and ssh's default ones."""
     known_hosts: Path | None = None
@@ -63,9 +65,9 @@ class SshAddress:
         """Return ``user@``, or an empty string if the ssh config decides."""
         return f"{self.user}@" if self.user else ""
 
-    def command(self, *words: str, program: str = "ssh") -> str:
+    def command(self, *words: str, program: str = "ssh", options: Sequence[str] = ()) -> str:
         """Return an ssh command for the user to paste, which runs `words` on the device."""
-        parts = [program]
+        parts = [program, *options]
         if self.port:
             parts += ["-p", str(self.port)]
         return shlex.join([*parts, f"{self.login_prefix}{self.host}", *words])

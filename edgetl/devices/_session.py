@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import re
 import shlex
 import threading
 from collections.abc import Coroutine
@@ -39,6 +40,7 @@ _MAX_GREETING_LINES = 200
 _NOT_FOUND = 127
 _NOT_RUNNABLE = 126
 _TAIL_LINES = 3
+_HOME = re.compile(r"~[A-Za-z0-9._-]*")
 
 # Runs on any Python 3, so that an old one can report its version. `-c` puts the login folder on
 # sys.path, where a stray json.py would shadow the standard library's.
@@ -67,6 +69,8 @@ class Timeouts:
 
     connect: float = 10.0
     """For the connection to the host, and again for the login."""
+    start: float = 15.0
+    """For Python to start once the login is done."""
     reply: float = 300.0
     """For the agent's reply; it may be checking a large file."""
     ping: float = 5.0
@@ -226,19 +230,29 @@ class Session:
         text = json.dumps(sources()).encode()
         # ssh sends one string that the login shell splits, so it is quoted for that shell.
         bootstrap = _BOOTSTRAP % (_GREETING, len(text), len(text))
-        command = shlex.join([self._address.settings.python, "-Esuc", bootstrap])
+        command = f"{_quoted(self._address.settings.python)} {shlex.join(['-Esuc', bootstrap])}"
         try:
             self._process = await connection.create_process(
                 command, encoding=None, env={}, send_env=None, request_pty=False
             )
-            await self._greet(self._process)
+            async with asyncio.timeout(self._timeouts.start):
+                await self._greet(self._process)
             self._process.stdin.write(text)
+        except TimeoutError as error:
+            python = self._address.settings.python
+            raise DeviceError(
+                f"Python did not start on device '{self._address}' within "
+                f"{self._timeouts.start:g} s of the login",
+                remedy="a start-up file of its shell, such as ~/.bashrc, may wait for input: let "
+                "it do so in terminals only. This command has to end by itself first: "
+                f"{self._address.command(python, '-V')}",
+            ) from error
         except (asyncssh.Error, OSError) as error:
             raise ConnectionLostError(str(error)) from error
 
     async def _greet(self, process: SSHClientProcess[bytes]) -> None:
         for _ in range(_MAX_GREETING_LINES):
-            line = await asyncio.wait_for(process.stdout.readline(), self._timeouts.reply)
+            line = await process.stdout.readline()
             if not line:
                 await self._ended(process)
             words = line.decode(errors="replace").split()
@@ -329,3 +343,14 @@ class Session:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+
+def _quoted(program: str) -> str:
+    """Return `program` quoted for the login shell, which replaces a home folder: ``~``, ``~user``.
+
+    Only the device knows that folder.
+    """
+    home, slash, rest = program.partition("/")
+    if slash and rest and _HOME.fullmatch(home):
+        return f"{home}/{shlex.quote(rest)}"
+    return shlex.quote(program)

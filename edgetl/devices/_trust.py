@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
 import socket
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 _SSH_PORT = 22
+_NOWHERE = {os.devnull, "none"}
+"""What an ssh config names as its file of known hosts so that no key is kept."""
 
 
 @dataclass(slots=True)
@@ -33,6 +36,8 @@ class HostKeys:
     """The key that the server presented, if it is not trusted."""
     expected: Sequence[SSHKey] = field(default_factory=list)
     """The known keys of the server's address."""
+    ask: Sequence[str] = ()
+    """Options that ssh needs to ask about a new key and keep it."""
 
     def client(self) -> SSHClient:
         """Return a client that records a host key that it refuses."""
@@ -60,14 +65,18 @@ def read_host_keys(address: SshAddress, options: SSHClientConnectionOptions) -> 
     """
     import asyncssh
 
+    ask: list[str] = []
     if address.settings.known_hosts is not None:
         files = [address.settings.known_hosts]
     else:
         # None if the ssh config disables the check, which stays enabled here.
         configured = options.known_hosts
         named = configured if isinstance(configured, list) else []
-        files = [Path(str(name)).expanduser() for name in named]
-        files = files or [Path("~/.ssh/known_hosts").expanduser()]
+        keeping = [str(name) for name in named if str(name) not in _NOWHERE]
+        files = [Path(name).expanduser() for name in keeping or ["~/.ssh/known_hosts"]]
+        if configured is None or len(keeping) < len(named):
+            checked = ("StrictHostKeyChecking=ask", f"UserKnownHostsFile={files[0]}")
+            ask = [word for option in checked for word in ("-o", option)]
         files.append(_SYSTEM_KNOWN_HOSTS)
     try:
         known = asyncssh.import_known_hosts(
@@ -78,7 +87,7 @@ def read_host_keys(address: SshAddress, options: SSHClientConnectionOptions) -> 
             f"the known host keys of device '{address}' cannot be read: {error}",
             remedy=f"fix {shlex.join(map(str, files))}",
         ) from error
-    return HostKeys(files, known)
+    return HostKeys(files, known, ask=ask)
 
 
 async def shows_another_key(options: SSHClientConnectionOptions, keys: HostKeys) -> bool:
@@ -111,7 +120,7 @@ def untrusted(
     scan = ["ssh-keyscan", *(["-p", str(port)] if port else []), options.host]
     accept = f"{shlex.join(scan)} >> {file}"
     if name != address.host:  # an alias, perhaps behind a jump host: only ssh itself can reach it
-        accept = f"{address.command('true')}, which asks for confirmation"
+        accept = f"{address.command('true', options=keys.ask)}, which asks for confirmation"
     shown = keys.refused.get_fingerprint() if keys.refused else "none"
     if keys.expected:
         known = " or ".join(dict.fromkeys(key.get_fingerprint() for key in keys.expected))

@@ -81,6 +81,7 @@ def _parsed(loaded: Any, graph: Any) -> ParsedGraph:  # noqa: ANN401 - LiteRT ha
     nodes: list[Node] = []
     stored: set[int] = set()
     used: set[int] = set()
+    computed: set[int] = set()
     for operator in graph.operators:
         inputs = [int(index) for index in operator.inputs if index >= 0]
         outputs = [int(index) for index in operator.outputs]
@@ -95,18 +96,25 @@ def _parsed(loaded: Any, graph: Any) -> ParsedGraph:  # noqa: ANN401 - LiteRT ha
             weights = _weights(name, graph.tensors[inputs[1]], graph.tensors[outputs[0]])
             stored.add(_stored_bits(graph, inputs[1], loaded))
         used.update(reads, outputs)
+        if kind is not Kind.CONVERT:
+            computed.update(reads, outputs)
         operands = tuple(_shape(graph.tensors[index]) for index in inputs if index in constant)
         nodes.append(Node(name, kind, _names(reads), _names(outputs), weights, operands))
-    types = {graph.tensors[index].type for index in used} & _INTEGERS
+    integers = [
+        index
+        for index in sorted(used)
+        if graph.tensors[index].type in _INTEGERS
+        or (index in computed and _is_legacy_integer(graph.tensors[index]))
+    ]
     return ParsedGraph(
         nodes=tuple(nodes),
         shapes={str(index): _shape(graph.tensors[index]) for index in sorted(used)},
         predictions=frozenset(_names(graph.outputs)),
         stored_bits=frozenset(stored),
-        activation_bits=max((_BITS[each] for each in types), default=_FLOAT_BITS),
-        integers=frozenset(
-            _names([index for index in used if graph.tensors[index].type in _INTEGERS])
+        activation_bits=max(
+            (_BITS[graph.tensors[index].type] for index in integers), default=_FLOAT_BITS
         ),
+        integers=frozenset(_names(integers)),
         rounds=False,
     )
 
@@ -114,6 +122,13 @@ def _parsed(loaded: Any, graph: Any) -> ParsedGraph:  # noqa: ANN401 - LiteRT ha
 def _is_stored(loaded: Any, tensor: Any) -> bool:  # noqa: ANN401 - LiteRT has no types
     buffer = loaded.buffers[tensor.buffer]
     return (buffer.data is not None and len(buffer.data) > 0) or bool(buffer.size)
+
+
+def _is_legacy_integer(tensor: Any) -> bool:  # noqa: ANN401 - LiteRT has no types
+    """Return whether `tensor` is rounded as by TensorFlow 1, to uint8; raw pixels have no scale."""
+    quantization = tensor.quantization
+    scaled = quantization is not None and quantization.scale is not None
+    return tensor.type == _TYPES.UINT8 and scaled and len(quantization.scale) > 0
 
 
 def _stored_bits(graph: Any, index: int, loaded: Any) -> int:  # noqa: ANN401 - LiteRT has no types

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgetl.errors import ConfigError, MissingPackageError, Problem
@@ -20,7 +21,7 @@ from edgetl.placeholder import placeholder
 if TYPE_CHECKING:  # the command line must not wait for numpy
     from collections.abc import Sequence
 
-    from edgetl.graph_lint.findings import Lint
+    from edgetl.graph_lint.findings import Lint, Network
 
 LIMIT = 16.0
 """Largest allowed ratio of the ranges of two parts: it leaves the smaller one 4 of 8 bits."""
@@ -46,14 +47,37 @@ def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") ->
         MissingPackageError: If the package that runs its format is not installed.
         ImageError: If an image cannot be read.
     """
-    suffix = model.suffix.lower()
-    if suffix not in _READERS:
+    if model.suffix.lower() not in _READERS:
         raise not_a_model(model, f"is not a model file; it must end with {' or '.join(_READERS)}")
     if not model.is_file():
         raise not_a_model(model, "no such file")
     instead = placeholder(model)
     if instead is not None:
         raise refused(model, instead.what, instead.remedy)
+    reader = _reader(model)
+    from edgetl.graph_lint.findings import judge
+    from edgetl.graph_lint.sample_images import sample_inputs
+
+    network: Network = reader.open_network(model)
+    return judge(network, sample_inputs(network.feed.image, images, PIXELS[pixels]))
+
+
+def require_runnable(model: Path) -> None:
+    """Raise an error unless the engine of the format of `model` can run it on this machine's CPU.
+
+    Reading an OpenVINO file shows that already, so such files are not opened again.
+
+    Raises:
+        ConfigError: If the engine refuses it; the remedy is that of the cause.
+        MissingPackageError: If the package that runs its format is not installed.
+    """
+    if model.suffix.lower() in _READERS:
+        _reader(model).require_runnable(model)
+
+
+def _reader(model: Path) -> ModuleType:
+    """Return the module that reads the format of `model`, whose suffix is one of `_READERS`."""
+    suffix = model.suffix.lower()
     module, extra, packages = _READERS[suffix]
     for package in packages:
         if importlib.util.find_spec(package) is None:
@@ -61,11 +85,7 @@ def lint(model: Path, images: Sequence[Path] = (), *, pixels: str = "0..255") ->
                 f"{suffix} files need the package '{package}', which is not installed",
                 remedy=f"pip install 'edgetl[{extra}]'",
             )
-    from edgetl.graph_lint.findings import judge
-    from edgetl.graph_lint.sample_images import sample_inputs
-
-    network = importlib.import_module(f"edgetl.graph_lint.{module}").open_network(model)
-    return judge(network, sample_inputs(network.feed.image, images, PIXELS[pixels]))
+    return importlib.import_module(f"edgetl.graph_lint.{module}")
 
 
 def not_a_model(model: Path, what: str) -> ConfigError:

@@ -123,6 +123,11 @@ def open_network(file: Path) -> OnnxNetwork:
     return OnnxNetwork(file)
 
 
+def require_runnable(file: Path) -> None:
+    """Raise ConfigError if ONNX Runtime does not run `file`."""
+    _session(file, str(file))
+
+
 def _load(file: Path) -> onnx.ModelProto:
     model = load_onnx(file, lambda what: not_a_model(file, what))
     if model.functions:
@@ -246,12 +251,15 @@ def _watch(
     wanted = branches & computed - set(known)
     # ONNX Runtime finds out the type of an output that has none.
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted))
+    return _session(file, model.SerializeToString()), [*known, *sorted(wanted)]
+
+
+def _session(file: Path, source: str | bytes) -> onnxruntime.InferenceSession:
+    """Return a session of `source`, a path or the content of `file`."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except (
         states.Fail,
         states.InvalidGraph,
@@ -259,7 +267,6 @@ def _watch(
         states.NotImplemented,
     ) as error:
         raise _not_run(file, error) from error
-    return session, [*known, *sorted(wanted)]
 
 
 def _not_run(file: Path, error: Exception) -> ConfigError:

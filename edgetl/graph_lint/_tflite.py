@@ -125,6 +125,13 @@ def open_network(file: Path) -> TfliteNetwork:
     return TfliteNetwork(file)
 
 
+def require_runnable(file: Path) -> None:
+    """Raise ConfigError if LiteRT does not run `file`."""
+    interpreter = _open(file)
+    with _refused(file):
+        interpreter.allocate_tensors()
+
+
 def _open(file: Path) -> Any:  # noqa: ANN401 - LiteRT has no types
     with _refused(file):
         return Interpreter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from edgetl.config.load import (
@@ -56,8 +57,10 @@ def load_job(
     """
     loaded = recipe_of(given, overrides, stages)
     errors: list[ConfigError] = []
-    targets = [_loaded(load_target, name, errors) for name in _once(loaded)]
-    calibration = _loaded(load_calibration, loaded.recipe.calibration, errors)
+    find_target = partial(load_target, beside=loaded.folder)
+    targets = [_loaded(find_target, name, errors) for name in _once(loaded)]
+    find_calibration = partial(load_calibration, beside=loaded.folder)
+    calibration = _loaded(find_calibration, loaded.recipe.calibration, errors)
     if calibration is None:
         raise join_errors(errors)
     job = Job(
@@ -79,8 +82,10 @@ def load_job(
             raise join_errors(errors) from error
         raise
     if problems:
-        remedy = f"edit {loaded.source}, or the file that it names, and run again"
         named = list(_with_lines(problems, loaded.lines))
+        remedy = f"edit {loaded.source}, or the file that it names, and run again"
+        if all(problem.source for problem in named):
+            remedy = loaded.lines.remedy(named)
         errors.insert(0, ConfigError(loaded.source, named, remedy=remedy))
     if errors:
         raise join_errors(errors)
@@ -127,18 +132,17 @@ def _once(loaded: LoadedRecipe) -> tuple[str, ...]:
     names = loaded.recipe.targets
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        line = loaded.lines.line(("targets",))
-        raise ConfigError(
-            loaded.source, [Problem("targets", f"names {', '.join(twice)} more than once", line)]
-        )
+        what = f"names {', '.join(twice)} more than once"
+        problem = Problem("targets", what, loaded.lines.line(("targets",)))
+        attributed = list(loaded.lines.attributed([problem]))
+        raise ConfigError(loaded.source, attributed, remedy=loaded.lines.remedy(attributed))
     return names
 
 
 def _with_lines(problems: Sequence[Problem], document: Document) -> Iterator[Problem]:
-    seen: set[Problem] = set()
-    for problem in problems:
-        if problem in seen:
+    for problem in document.attributed(dict.fromkeys(problems)):
+        if problem.source:
+            yield problem
             continue
-        seen.add(problem)
         line = problem.line or document.line(tuple(problem.where.split(".")))
         yield dataclasses.replace(problem, line=line)

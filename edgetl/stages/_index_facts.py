@@ -73,7 +73,7 @@ def facts_of(
     if images.listing.label_kind is LabelKind.CLASSES:
         of_labels: Facts = {"counts": _counts(audit, lambda sample: [sample.label])}
     else:
-        of_labels = _box_facts(audit, images, progress)
+        of_labels = _box_facts(audit)
     return DatasetFacts(
         role=role,
         task=task,
@@ -82,6 +82,7 @@ def facts_of(
         dropped={kind: tuple(names) for kind, names in dropped.items()},
         duplicates=audit.num_repeated,
         other_files=len(others),
+        unlisted=len(images.listing.unlisted),
         ignored={ignored.what: len(ignored.names) for ignored in images.listing.ignored},
         groups=len(set(images.listing.groups.values())),
         **of_labels,
@@ -97,12 +98,8 @@ def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, d
     return by_split
 
 
-def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
+def _box_facts(audit: Audit) -> Facts:
     """Return the fields of `DatasetFacts` about boxes; crowds do not count as boxes of a class."""
-    unlisted = images.listing.unlisted
-    if unlisted:
-        what = "image belongs" if len(unlisted) == 1 else "images belong"
-        progress.note(f"{len(unlisted):,} {what} to no split: {few(unlisted)}")
     boxes = [box for samples in audit.placed.values() for sample in samples for box in sample.boxes]
     return {
         "boxes": _counts(
@@ -115,5 +112,4 @@ def _box_facts(audit: Audit, images: Images, progress: Progress) -> Facts:
         "crowds": sum(box.crowd for box in boxes),
         "difficult": sum(box.difficult for box in boxes),
         "repaired": {kind: len(where) for kind, where in audit.repaired.items()},
-        "unlisted": len(unlisted),
     }

@@ -39,7 +39,30 @@ def sigmoids(path: Path, count: int) -> None:
     ]
     values = [helper.make_tensor_value_info(name, 1, [1, 8]) for name in ("in", "out")]
     graph = helper.make_graph(nodes, "graph", values[:1], values[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+
+
+def custom_tflite(operation: str) -> bytes:
+    """Return a file with one custom operation on 8 values."""
+    import flatbuffers  # type: ignore[import-untyped] # has no stubs
+    from ai_edge_litert import schema_py_generated as schema
+
+    model, graph, code, node = (
+        schema.ModelT(), schema.SubGraphT(), schema.OperatorCodeT(), schema.OperatorT(),
+    )  # fmt: skip
+    graph.tensors = [schema.TensorT(), schema.TensorT()]
+    for tensor in graph.tensors:
+        tensor.shape, tensor.type = [1, 8], schema.TensorType.FLOAT32
+    graph.inputs, graph.outputs = [0], [1]
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = operation
+    node.inputs, node.outputs = [0], [1]
+    graph.operators, model.operatorCodes, model.subgraphs = [node], [code], [graph]
+    model.buffers, model.version = [schema.BufferT()], 3
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +199,35 @@ def test_target_with_an_invalid_address_is_refused_with_its_line(place: Path) ->
     assert isinstance(done.exception, ConfigError)
     assert done.exception.message.startswith(
         "targets/board.yaml:3: device: unknown device 'pi@pi'; Did you mean 'ssh://pi@pi'? "
+    )
+
+
+def test_file_that_no_engine_runs_has_no_estimate(place: Path) -> None:
+    model = onnx.load(place / "short.onnx")
+    model.graph.node[1].op_type = "EfficientNMS"
+    model.graph.node[1].domain = "TRT"
+    model.opset_import.append(onnx.helper.make_opsetid("TRT", 1))
+    onnx.save(model, place / "custom.onnx")
+
+    done = estimate("short.onnx", "custom.onnx", "--target", "board")
+
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.message.startswith(
+        "custom.onnx: cannot be run by ONNX Runtime: it uses the operation 'TRT:EfficientNMS', "
+    )
+    assert done.exception.remedy.startswith("export the model without it")
+    assert "median ms" not in done.output
+
+
+def test_tflite_file_that_no_engine_runs_has_no_estimate(place: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="edgetl[tflite] is not installed")
+    (place / "custom.tflite").write_bytes(custom_tflite("Magic"))
+
+    done = estimate("custom.tflite", "--profile", "profiles/board.json")
+
+    assert isinstance(done.exception, ConfigError)
+    assert "custom.tflite: cannot be run by LiteRT: it uses the operation 'Magic'" in str(
+        done.exception
     )
 
 

@@ -40,7 +40,7 @@ def _load(tmp_path: Path, text: str, *overrides: str) -> LoadedRecipe:
 
 
 def _problems(tmp_path: Path, text: str, *overrides: str) -> list[tuple[str, str, int | None]]:
-    with pytest.raises(ConfigError, match=r"recipe\.yaml") as caught:
+    with pytest.raises(ConfigError, match=r"recipe\.yaml|^--set ") as caught:
         _load(tmp_path, text, *overrides)
     return [(problem.where, problem.what, problem.line) for problem in caught.value.problems]
 
@@ -57,6 +57,118 @@ def test_stage_table_and_override_are_read(tmp_path: Path) -> None:
     loaded = _load(tmp_path, _GOOD + "finetune: {epochs: 5}\n", "finetune.epochs=7", "seed=4")
     assert loaded.tables["finetune"] == _Finetune(epochs=7)
     assert loaded.recipe.seed == 4
+
+
+def _refused(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
+    with pytest.raises(ConfigError, match=r": is | unknown key") as caught:
+        _load(tmp_path, text, *overrides)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(
+            ["finetune.epochs=0"],
+            "--set finetune.epochs=0: finetune.epochs: is 0; must be greater than or equal to 1",
+            id="value",
+        ),
+        pytest.param(
+            ["finetune.epchs=3"],
+            "--set finetune.epchs=3: finetune.epchs: unknown key; did you mean 'epochs'?",
+            id="key",
+        ),
+        pytest.param(
+            ["data.val=2", "data.test=half"],
+            "--set data.val=2: data.val: is 2; must be less than 1\n"
+            "--set data.test=half: data.test: is 'half'; must be a number or 'val'",
+            id="two",
+        ),
+        pytest.param(
+            ["data={path: images, vall: 0.1}"],
+            "--set data={path: images, vall: 0.1}: data.vall: unknown key; did you mean 'val'?",
+            id="whole table",
+        ),
+        pytest.param(["targets=host"], "--set targets=host: targets: is 'host'; must be a list"),
+    ],
+)
+def test_option_that_is_wrong_is_named_in_the_place_of_the_file(
+    tmp_path: Path, options: list[str], message: str
+) -> None:
+    error = _refused(tmp_path, _GOOD + "finetune: {epochs: 5}\n", *options)
+    assert error.message.partition(" (allowed")[0] == message
+    named = ", ".join(f"correct --set {option}" for option in options)
+    assert error.remedy == f"{named} and run again"
+
+
+def test_option_and_file_that_are_wrong_are_both_named(tmp_path: Path) -> None:
+    error = _refused(tmp_path, f"{_GOOD}finetune: {{epochs: 0}}\n", "data.val=2")
+    assert error.message == (
+        "--set data.val=2: data.val: is 2; must be less than 1\n"
+        f"{tmp_path}/recipe.yaml:5: finetune.epochs: is 0; must be greater than or equal to 1"
+    )
+    assert error.remedy == f"correct --set data.val=2, edit {tmp_path}/recipe.yaml and run again"
+
+
+def test_table_that_only_an_option_makes_is_its_fault(tmp_path: Path) -> None:
+    class Needing(Table):
+        first: int
+        second: int
+
+    path = str(tmp_path / "recipe.yaml")
+    Path(path).write_text(_GOOD, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^--set stage\.first=1: stage\.second: is missing\n"):
+        load_recipe(path, ["stage.first=1"], {"stage": Needing}, tasks=_TASKS)
+
+
+def test_option_that_is_right_takes_no_blame(tmp_path: Path) -> None:
+    error = _refused(tmp_path, _GOOD + "finetune: {epochs: 0}\n", "seed=3", "data.val=0.1")
+    assert error.message.startswith(f"{tmp_path}/recipe.yaml:5: finetune.epochs: is 0; ")
+
+
+def test_targets_and_calibration_beside_the_recipe_are_found_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project / "targets", project / "calibration", elsewhere / "targets"):
+        folder.mkdir(parents=True)
+    target = (
+        "name: {name}\ndescription: {what}\ndevice: null\nthreads: 1\n"
+        "candidates: {{onnx: [fp32]}}\nlimits: {{}}\n"
+    )
+    for name in ("mine", "both", "host"):
+        text = target.format(name=name, what="beside the recipe")
+        (project / "targets" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    here = target.format(name="both", what="in the working directory")
+    (elsewhere / "targets" / "both.yaml").write_text(here, encoding="utf-8")
+    few = "name: few\nsplit: train\ncount: 8\nsampling: random\n"
+    (project / "calibration" / "few.yaml").write_text(few, encoding="utf-8")
+    monkeypatch.chdir(elsewhere)
+
+    assert load_target("mine", beside=project).description == "beside the recipe"
+    assert load_target("both", beside=project).description == "in the working directory"
+    # edgetl has a target of this name, too.
+    assert load_target("host", beside=project).description == "beside the recipe"
+    assert load_calibration("few", beside=project).count == 8
+    with pytest.raises(ConfigError, match="did you mean 'mine'"):
+        load_target("mime", beside=project)
+    with pytest.raises(ConfigError, match=r"^targets/mine\.yaml: no such file"):
+        load_target("mine")
+
+
+def test_broken_target_beside_the_recipe_is_named_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project" / "targets").mkdir(parents=True)
+    path = tmp_path / "project" / "targets" / "odd.yaml"
+    path.write_text("name: odd\nthreads: none\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"(?m)^{path}:2: threads: is 'none'") as caught:
+        load_target("odd", beside=tmp_path / "project")
+    assert caught.value.remedy == f"edit {path} and run again"
+    monkeypatch.chdir(tmp_path / "project")
+    with pytest.raises(ConfigError, match=r"(?m)^targets/odd\.yaml:2: "):
+        load_target("odd", beside=tmp_path / "project")
 
 
 @pytest.mark.parametrize("given", ["detecton", "Detection"])

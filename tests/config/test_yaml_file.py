@@ -92,5 +92,12 @@ def test_override_creates_missing_tables(tmp_path: Path) -> None:
 
 def test_override_inside_a_value_is_refused(tmp_path: Path) -> None:
     document = _read(tmp_path, "a: 1\n")
-    with pytest.raises(ConfigError, match="a: is 1, not a table"):
+    with pytest.raises(ConfigError, match=r"^--set a\.b: a: is 1, not a table") as caught:
         override(document, ("a", "b"), 2)
+    assert caught.value.remedy == "set the whole table, --set a=..., or another key"
+
+
+def test_lines_inside_a_replaced_table_are_forgotten(tmp_path: Path) -> None:
+    document = _read(tmp_path, "a:\n  b: 1\nc: 2\n")
+    override(document, ("a",), {"b": 3})
+    assert document.lines == {("c",): 3}

@@ -14,6 +14,11 @@ TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
         (TRAIN, "train Train TRAINING training_set train_set trainset TrainSet seg_train trn"),
         (TRAIN, "training-data train2017 train_images imgs_train trainval train_val 224x224_train"),
         (VAL, "val Valid validation VALIDATE val_set valset dev Dev development seg_val val2017"),
+        (
+            TRAIN,
+            "Trainingsdaten Entra\u00eenement entrenamiento \u8bad\u7ec3\u96c6",
+        ),
+        (TEST, "Testdaten pruebas \u6d4b\u8bd5\u96c6 testes"),
         (TEST, "test Testing test_set TestSet testset eval evaluation holdout test1 test-images"),
     ],
 )

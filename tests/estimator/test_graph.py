@@ -99,8 +99,53 @@ def test_tflite_file_is_read(tmp_path: Path) -> None:
     assert all(operation.integer for operation in graph.operations)
 
 
-def _tflite() -> bytes:
-    """Return an int8 file with two convolutions, a product and a custom operation."""
+def test_tflite_file_of_tensorflow_1_is_one_of_integers(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="edgetl[tflite] is not installed")
+    (tmp_path / "model.tflite").write_bytes(_tflite("UINT8", scale=0.5))
+
+    graph = read_graph(tmp_path / "model.tflite")
+
+    assert graph.precision is Precision.INT8
+    assert all(operation.integer for operation in graph.operations)
+
+
+def test_raw_pixels_do_not_make_a_float_file_one_of_integers(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="edgetl[tflite] is not installed")
+    (tmp_path / "model.tflite").write_bytes(_tflite("FLOAT32", pixels="UINT8"))
+
+    graph = read_graph(tmp_path / "model.tflite")
+
+    assert graph.precision is Precision.FP32
+    assert not any(operation.integer for operation in graph.operations)
+
+
+def test_image_that_is_converted_to_float_does_not_either(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="edgetl[tflite] is not installed")
+    from ai_edge_litert import schema_py_generated as schema
+
+    # The image states a scale, and the first operation returns to float.
+    first = schema.BuiltinOperator.DEQUANTIZE
+    content = _tflite("FLOAT32", pixels="UINT8", scale=0.5, first=first)
+    (tmp_path / "model.tflite").write_bytes(content)
+
+    assert read_graph(tmp_path / "model.tflite").precision is Precision.FP32
+
+
+def _tflite(
+    kind: str = "INT8",
+    *,
+    pixels: str | None = None,
+    scale: float | None = None,
+    first: int | None = None,
+) -> bytes:
+    """Return a file with two convolutions, a product and a custom operation.
+
+    Args:
+        kind: Type of all tensors.
+        pixels: Type of the input; that of the others if None.
+        scale: Of the integers; None for none.
+        first: The first operation in the place of a convolution.
+    """
     import flatbuffers  # type: ignore[import-untyped] # has no stubs
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
@@ -108,7 +153,10 @@ def _tflite() -> bytes:
     def tensor(shape: tuple[int, ...], buffer: int) -> Any:
         result = schema.TensorT()
         result.shape, result.buffer = np.array(shape, np.int32), buffer
-        result.type = schema.TensorType.INT8
+        result.type = getattr(schema.TensorType, kind)
+        if scale is not None:
+            result.quantization = schema.QuantizationParametersT()
+            result.quantization.scale = np.array([scale], np.float32)
         return result
 
     def operator(code: int, inputs: list[int], output: int) -> Any:
@@ -130,6 +178,7 @@ def _tflite() -> bytes:
     ]  # fmt: skip
     constants = (1, 3, 5)
     graph.tensors = [tensor(shape, i if i in constants else 0) for i, shape in enumerate(shapes)]
+    graph.tensors[0].type = getattr(schema.TensorType, pixels or kind)
     graph.inputs, graph.outputs = np.array([0], np.int32), np.array([7], np.int32)
     graph.operators = [
         operator(0, [0, 1, -1], 2), operator(1, [2, 3, -1], 4), operator(2, [4, 5], 6),
@@ -137,8 +186,8 @@ def _tflite() -> bytes:
     ]  # fmt: skip
     operators = schema.BuiltinOperator
     model.operatorCodes = [
-        code(operators.CONV_2D), code(operators.DEPTHWISE_CONV_2D), code(operators.MUL),
-        code(operators.CUSTOM, "Magic"),
+        code(operators.CONV_2D if first is None else first), code(operators.DEPTHWISE_CONV_2D),
+        code(operators.MUL), code(operators.CUSTOM, "Magic"),
     ]  # fmt: skip
     model.subgraphs = [graph]
     model.buffers = [schema.BufferT() for _ in range(6)]

@@ -50,6 +50,39 @@ def test_broken_target_does_not_hide_the_problems_of_stages(recipe: str, tmp_pat
     assert error.exit_code == 3
 
 
+def test_files_beside_a_recipe_are_found_from_elsewhere(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="mobilenet_v9") as caught:
+        load_job(f"../{recipe}", (), Store(tmp_path / "store"), all_stages())
+    assert f"{tmp_path}/targets/odd.yaml:2: threads: is 'none'" in caught.value.message
+    assert "no such file" not in caught.value.message
+
+
+def test_option_that_a_stage_refuses_is_named_in_the_place_of_the_file(
+    recipe: str, tmp_path: Path
+) -> None:
+    good = _RECIPE.replace("mobilenet_v9", "mobilenet_v2").replace("odd, ", "")
+    (tmp_path / "recipe.yaml").write_text(good, encoding="utf-8")
+    option = "teacher.family=mobilenet_v4"
+    with pytest.raises(ConfigError, match=r"^--set ") as caught:
+        load_job(recipe, [option], Store(tmp_path / "store"), all_stages())
+    assert caught.value.message.startswith(
+        f"--set {option}: teacher.family: unknown model family 'mobilenet_v4'"
+    )
+    assert caught.value.remedy == f"correct --set {option} and run again"
+
+
+def test_target_that_an_option_names_twice_is_its_fault(recipe: str, tmp_path: Path) -> None:
+    option = "targets=[host, host]"
+    with pytest.raises(ConfigError, match=r"^--set ") as caught:
+        load_job(recipe, [option], Store(tmp_path / "store"), all_stages())
+    assert caught.value.message == f"--set {option}: targets: names host more than once"
+    assert caught.value.remedy == f"correct --set {option} and run again"
+
+
 def test_broken_calibration_and_target_come_together(recipe: str, tmp_path: Path) -> None:
     (tmp_path / "calibration/few.yaml").write_text("name: few\n", encoding="utf-8")
     error = _message(recipe, tmp_path)

@@ -63,6 +63,10 @@ class Source(Protocol):
         """
 
 
+_EXPORT = (
+    "export the labels as a CSV with the columns file and label, or as COCO, Pascal VOC or YOLO if "
+    "they are boxes"
+)
 _RECIPE_KEYS = frozenset({"name", "task", "data"})
 """Keys of every recipe. Settings of other tools may have them, too, but no table `data`."""
 
@@ -162,8 +166,9 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
     broken = [name for name in errors if origins[name] is LabelOrigin.LABEL_FILES]
     if not listings:
         failed = (broken or [*errors])[0]
-        what = errors[failed].message + ("" if broken else _not_read(container))
-        raise DataError(what, remedy=errors[failed].remedy) from errors[failed]
+        named = "" if broken else _not_read(container)
+        remedy = errors[failed].remedy + (f"; or {_EXPORT}" if named else "")
+        raise DataError(errors[failed].message + named, remedy=remedy) from errors[failed]
     chosen = "" if broken else agreed(listings, origins)
     if not chosen:
         reasons = "".join(f"; {name}: {errors[name].message}" for name in broken)
@@ -179,8 +184,7 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
         raise DataError(
             f"the data in '{path}' have labels that are not read: {join_unread(unread)}",
             remedy=f"if the names of {where} are the classes, write `data: {{layout: {chosen}}}`; "
-            "else export the labels as a CSV with the columns file and label, or as COCO, Pascal "
-            "VOC or YOLO if they are boxes",
+            f"else {_EXPORT}",
         )
     return chosen, listings[chosen]
 

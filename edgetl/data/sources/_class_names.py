@@ -41,6 +41,16 @@ _MIN_SHARED = 0.5
 """Of the folders inside, those that two forms of the same images have in common."""
 
 
+_PARTS = re.compile(r"image|img|frame|dataset|batch|chunk|shard|fold", re.IGNORECASE)
+"""In names that differ only by a number, and so are parts of the images."""
+
+
+def are_parts(names: Collection[str]) -> bool:
+    """Return whether folders are called like parts of the images: `images_part_1`, `batch 2`."""
+    plain = {re.sub(r"\d+", "", name).casefold() for name in names}
+    return len(names) > 1 and len(plain) == 1 and bool(_PARTS.search(min(plain)))
+
+
 def is_holder(name: str) -> bool:
     """Return whether a folder is called like one for all images of a layout."""
     return name.lower() in _HOLDERS
@@ -98,13 +108,17 @@ def check_classes(root: str, classes: Collection[str], images: Iterable[str]) ->
             remedy="put the splits beside each other, with one folder per class in each; delete "
             f"the folder if it is empty; the names of splits are {KNOWN_SPLITS}",
         )
-    masks = sorted(
-        name
-        for name in classes
-        if is_mask_folder(name)
-        # Faces with masks and without are usual classes.
-        and not any("mask" in other.casefold() for other in classes if other != name)
-    )
+    if are_parts(classes):
+        raise DataError(
+            f"the folders {' and '.join(sorted(classes)[:2])} are called like parts of the images, "
+            "not like classes",
+            remedy="sort the images into one folder per class, such as images/cat; if the parts "
+            "are the classes, rename them",
+        )
+    masks = sorted(name for name in classes if is_mask_folder(name))
+    # Faces with masks and without are usual classes.
+    if any("mask" in name.casefold() for name in classes if name not in masks):
+        masks = []
     if masks:
         raise DataError(
             f"the folder '{masks[0]}' would be a class, but has the name of a folder of masks",

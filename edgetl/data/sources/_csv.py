@@ -29,6 +29,7 @@ _SPLIT_COLUMNS = frozenset({"split", "set", "subset", "dataset", "partition", "u
 _CORNERS = (("xmin", "x1", "left"), ("ymin", "y1", "top"), ("xmax", "x2", "right"),
             ("ymax", "y2", "bottom"))  # fmt: skip
 """Names of the columns with left, top, right and bottom of a box, likewise."""
+_BOX_HEADER = ("file", "x1", "y1", "x2", "y2", "class")
 _BOX = frozenset({"xmin", "bbox", "box", "boxes", "boundingbox", "xcenter", "cx", "polygon"})
 _TRIAL = re.compile("submission|submit", re.IGNORECASE)
 """In the name of a file with made-up labels, an example for a competition."""
@@ -103,9 +104,13 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def image_tables(container: Container, lookup: ImageLookup) -> list[ImageTable]:
+def image_tables(container: Container) -> list[ImageTable]:
     """Return the tables of which at least half of the lines name an image."""
-    tables = (image_table(container, name, lookup) for name in table_files(container))
+    names = table_files(container)
+    if not names:
+        return []
+    lookup = ImageLookup.of(container)
+    tables = (image_table(container, name, lookup) for name in names)
     return [table for table in tables if table is not None]
 
 
@@ -137,7 +142,18 @@ def _read(container: Container, name: str) -> tuple[tuple[str, ...], list[Row]]:
         rows = [Row(reader.line_num, _padded(cells, len(header))) for cells in reader if any(cells)]
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from error
+    if _is_box(header):
+        return _BOX_HEADER, [Row(1, header), *rows]
     return header, rows
+
+
+def _is_box(cells: Sequence[str]) -> bool:
+    """Return whether a first line is one of Keras RetinaNet, which has no header."""
+    return (
+        len(cells) == len(_BOX_HEADER)
+        and has_image_suffix(cells[0])
+        and all(re.fullmatch(r"-?\d*\.?\d*", cell) for cell in cells[1:5])
+    )
 
 
 def _padded(cells: Sequence[str], count: int) -> tuple[str, ...]:

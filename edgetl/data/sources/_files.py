@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from posixpath import basename, splitext
 from unicodedata import normalize
 
@@ -55,15 +56,16 @@ def find_images(container: Container) -> tuple[str, ...]:
 
     Excluded images are needed to match their labels; `list_samples` drops both.
     """
-    odd = container.odd_images if isinstance(container, ScreenedContainer) else ()
-    known = frozenset(odd)
-    return tuple(
-        name for name in (*container.files, *container.excluded) if is_image(name) or name in known
-    )
+    if isinstance(container, ScreenedContainer):
+        return container.images
+    return tuple(name for name in (*container.files, *container.excluded) if is_image(name))
 
 
 def with_suffix(container: Container, *suffixes: str) -> tuple[str, ...]:
     """Return the names of non-hidden files with one of `suffixes`, ignoring case."""
+    if isinstance(container, ScreenedContainer):
+        groups = [container.by_suffix.get(suffix, ()) for suffix in suffixes]
+        return groups[0] if len(groups) == 1 else tuple(sorted(chain(*groups)))
     return tuple(
         name
         for name in container.files
@@ -107,11 +109,12 @@ def given_splits(
     outside = sorted(name for name, split in splits.items() if not split)
     if named and outside:
         folder = outside[0].rpartition("/")[0]
+        pattern = repr(f"{folder}/*") if folder else "..."
         raise DataError(
             f"some images of the {layout} labels are in {', '.join(sorted(named))}, some in no "
             f"split, such as {f'those in {folder}/' if folder else outside[0]}",
-            remedy="move them into the splits, or exclude them with `data: {exclude: [...]}`; "
-            f"the names of splits are {KNOWN_SPLITS}",
+            remedy="move them into the splits, or exclude them with "
+            f"`data: {{exclude: [{pattern}]}}`; the names of splits are {KNOWN_SPLITS}",
         )
     if named and Split.TRAIN not in named:
         raise DataError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from posixpath import basename, splitext
 
 from edgetl.data.container import Container
-from edgetl.data.hidden_files import is_hidden
 from edgetl.data.sources._files import has_image_suffix
 from edgetl.runtime.errors import ImageError
 
@@ -28,13 +28,12 @@ _OTHER_SUFFIXES = frozenset(
 """Of files that are no images, or raw ones of cameras, which start like TIFF."""
 
 
-def images_by_content(container: Container) -> tuple[str, ...]:
-    """Return the files without the suffix of an image that start like one, sorted."""
+def images_by_content(container: Container, names: Iterable[str]) -> tuple[str, ...]:
+    """Return which of the files start like an image, although they have no suffix of one."""
     return tuple(
         name
-        for name in container.files
+        for name in names
         if not has_image_suffix(name)
-        and not is_hidden(name)
         and splitext(basename(name))[1].lower() not in _OTHER_SUFFIXES
         and basename(name).lower() != "thumbs.db"
         and _starts_like_an_image(container, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from edgetl.data.container import Container
@@ -19,16 +20,18 @@ class Form(StrEnum):
     COCO = "COCO"
     CREATEML = "CreateML"
     DATUMARO = "Datumaro"
+    DATUMARO_CLASSES = "Datumaro with labels of images"
     LABELME = "LabelMe"
     LABELS = "labels of an unknown form"
     OTHER = "no labels"
 
 
 _KEYS = {
-    Form.DATUMARO: ('"items"', '"categories"', '"annotations"'),
     Form.LABELME: ('"shapes"', '"imagePath"'),
 }
 """Keys that a file of the form has."""
+_DATUMARO = ('"items"', '"categories"', '"annotations"')
+_TYPE = re.compile(r'"type"\s*:\s*"(\w+)"')
 _COCO = ('"images"', '"annotations"')
 _COCO_FURTHER = ('"categories"', '"image_id"')
 """Of these a COCO file has one at least, as without categories it is still no other file."""
@@ -44,15 +47,16 @@ _LABELS = re.compile(
 
 def json_files(container: Container, form: Form) -> tuple[str, ...]:
     """Return the JSON files of one form, sorted."""
-    forms = container.json_forms if isinstance(container, ScreenedContainer) else None
-    if forms is None:
-        forms = json_forms(container)
+    if isinstance(container, ScreenedContainer):
+        forms = container.json_forms
+    else:
+        forms = json_forms(container, with_suffix(container, ".json"))
     return tuple(name for name, known in forms.items() if known == form)
 
 
-def json_forms(container: Container) -> dict[str, str]:
-    """Return the form of every JSON file; a file that cannot be read has no labels."""
-    return {name: _form(container, name) for name in with_suffix(container, ".json")}
+def json_forms(container: Container, names: Sequence[str]) -> Mapping[str, str]:
+    """Return the form of JSON files; a file that cannot be read has no labels."""
+    return {name: _form(container, name) for name in names}
 
 
 def read_json(container: Container, name: str) -> Fact:
@@ -79,6 +83,9 @@ def _form(container: Container, name: str) -> Form:
             return form
     if all(key in content for key in _COCO) and any(key in content for key in _COCO_FURTHER):
         return Form.COCO
+    if all(key in content for key in _DATUMARO):
+        kinds = {match[1] for match in _TYPE.finditer(content)}
+        return Form.DATUMARO_CLASSES if kinds == {"label"} else Form.DATUMARO
     is_list = content.lstrip().startswith("[")
     if is_list and _CREATEML.search(content) and _CREATEML_BOXES.search(content):
         return Form.CREATEML

@@ -16,27 +16,54 @@ from edgetl.data.container import Container
 from edgetl.data.split_names import is_like_a_split, words_beside
 from edgetl.runtime.errors import ImageError
 
-_CERTAIN = r"(?:\w*_)?(?:mask|masks|maskcrop|segmentation|ground_?truth)"
-_NAMED = re.compile(rf"(?P<base>.+?)[\s_.-]+{_CERTAIN}(?:[\s_.-]*\d+)?", re.IGNORECASE)
-"""The stem of a mask, with that of its image in front."""
+_CERTAIN = r"(?:mask|masks|maskcrop|segmentation|ground_?truth)"
+_NUMBER = r"(?:[\s_.-]*\d+)?"
+_NAMED = (
+    re.compile(rf"(?P<base>.+)[\s_.-]+{_CERTAIN}{_NUMBER}", re.IGNORECASE),
+    re.compile(rf"(?P<base>.+)[\s_.-]+[a-z]+[\s_.-]+{_CERTAIN}{_NUMBER}", re.IGNORECASE),
+)
+"""The stem of a mask, with that of its image in front, or another word between: `1_lesion_mask`."""
 _MAYBE = re.compile(
-    r"(?P<base>.+?)[\s_.-]+(?:seg|gt|label|labels|labelids|matte|alpha|annotation|anno)"
-    r"(?:[\s_.-]*\d+)?",
+    r"(?P<base>.+?)[\s_.-]+(?:gt(?:fine|coarse)[\s_.-])?(?:seg|gt|label|labels|labelids|instanceids|"
+    rf"color|matte|alpha|annotation|anno){_NUMBER}",
     re.IGNORECASE,
 )
 """Likewise, if the content agrees."""
+_HINT = re.compile(r"mask|seg|truth|gt|label|color|matte|alpha|anno|ids", re.IGNORECASE)
+"""A part of all these names."""
+_IMAGE_ENDING = re.compile(
+    r"(?P<base>.+)[\s_.-]+(?:leftimg8bit|image|img|rgb|input)", re.IGNORECASE
+)
+"""The stem of an image that has masks of another ending."""
 _PREFIXED = re.compile(r"(?:mask|segmentation|ground_?truth)[\s_.-]+(?P<base>.+)", re.IGNORECASE)
 _FOLDER_WORDS = frozenset(
     {"mask", "masks", "groundtruth", "groundtruths", "gt", "segmentation", "segmentations"}
     | {"segmentationclass", "segmentationobject", "trimap", "trimaps"}
 )
 _FOLDER_FILLERS = frozenset(
-    {"binary", "instance", "semantic", "object", "class", "png", "id", "ids", "lesion"}
+    {
+        "binary",
+        "instance",
+        "semantic",
+        "object",
+        "class",
+        "png",
+        "id",
+        "ids",
+        "lesion",
+        "fine",
+        "coarse",
+    }
 )
 _IMAGE_FOLDERS = frozenset(
     {"images", "image", "imgs", "img", "jpegimages", "pictures", "originals", "original", "rgb"}
     | {"input", "inputs", "raw", "data", "frames", "jpg"}
 )
+_TARGETS = frozenset(
+    {"labels", "label", "annotations", "annotation", "annot", "annots", "targets", "target"}
+    | {"outputs", "output"}
+)
+"""Folders that may hold masks, if the content agrees."""
 _LOSSLESS = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
 _LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
 _MIN_PAIRED = 0.8
@@ -64,7 +91,7 @@ def find_masks(container: Container, images: Sequence[str]) -> frozenset[str]:
         images: Names of all images.
     """
     look = _Look(container)
-    masks = _in_mask_folders(images, look)
+    masks = _in_mask_folders(images, look) if _mask_folders(images) else set()
     rest = [name for name in images if name not in masks]
     masks |= _beside_their_image(rest, look)
     rest = [name for name in rest if name not in masks]
@@ -121,8 +148,9 @@ def _in_mask_folders(images: Sequence[str], look: _Look) -> set[str]:
     """Return the images in folders of masks: beside a folder of images, or by their content."""
     folders: dict[str, list[str]] = defaultdict(list)
     outside: dict[str, str] = {}
+    known = _mask_folders(images)
     for name in images:
-        folder = _outermost_mask_folder(name)
+        folder = known.get(name.rpartition("/")[0], "")
         if folder:
             folders[folder].append(name)
         else:
@@ -146,12 +174,16 @@ def _in_mask_folders(images: Sequence[str], look: _Look) -> set[str]:
     return masks
 
 
-def _outermost_mask_folder(name: str) -> str:
-    parts = name.split("/")[:-1]
-    for count, part in enumerate(parts, start=1):
-        if is_mask_folder(part):
-            return "/".join(parts[:count])
-    return ""
+def _mask_folders(images: Iterable[str]) -> dict[str, str]:
+    """Return the folders in or below one of masks, each with the outermost one of masks."""
+    folders: dict[str, str] = {}
+    for parent in {name.rpartition("/")[0] for name in images}:
+        parts = parent.split("/")
+        for count, part in enumerate(parts, start=1):
+            if is_mask_folder(part):
+                folders[parent] = "/".join(parts[:count])
+                break
+    return folders
 
 
 def _is_image_folder(name: str) -> bool:
@@ -161,8 +193,15 @@ def _is_image_folder(name: str) -> bool:
 def _base(name: str) -> str:
     """Return the stem of an image, or of the image that a mask belongs to."""
     stem = splitext(basename(name))[0]
-    match = _NAMED.fullmatch(stem) or _MAYBE.fullmatch(stem) or _PREFIXED.fullmatch(stem)
-    return (match["base"] if match else stem).casefold()
+    maybe = _MAYBE.fullmatch(stem) or _IMAGE_ENDING.fullmatch(stem)
+    bases = [*_named_bases(stem), *([maybe["base"]] if maybe else []), stem]
+    return bases[0].casefold()
+
+
+def _named_bases(stem: str) -> list[str]:
+    """Return the stems of images that a mask of this name may belong to; none if it is no mask."""
+    matches = (pattern.fullmatch(stem) for pattern in (*_NAMED, _PREFIXED))
+    return [match["base"] for match in matches if match]
 
 
 def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
@@ -171,9 +210,10 @@ def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
     masks: set[str] = set()
     open_pairs: dict[str, str] = {}
     for stem, name in stems.items():
+        if not _HINT.search(stem, stem.rfind("/") + 1):
+            continue
         folder, slash, file = stem.rpartition("/")
-        named = _NAMED.fullmatch(file) or _PREFIXED.fullmatch(file)
-        if named and f"{folder}{slash}{named['base']}" in stems:
+        if any(f"{folder}{slash}{base}" in stems for base in _named_bases(file)):
             masks.add(name)
             continue
         maybe = _MAYBE.fullmatch(file)
@@ -181,6 +221,26 @@ def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
         if image:
             open_pairs[name] = image
     return masks | look.masks(open_pairs)
+
+
+def _folders_of_masks(
+    photographs: Mapping[str, Mapping[str, str]], lossless: Mapping[str, Mapping[str, str]]
+) -> set[str]:
+    """Return the images in folders where each is called like a mask of an image elsewhere."""
+    masks: set[str] = set()
+    for folder, members in lossless.items():
+        if not all(map(_HINT.search, members)):
+            continue
+        bases = [_named_bases(stem) for stem in members]
+        others = [
+            stems
+            for kind in (photographs, lossless)
+            for other, stems in kind.items()
+            if other != folder and all(any(each in stems for each in names) for names in bases)
+        ]
+        if others:
+            masks.update(members.values())
+    return masks
 
 
 def _of_other_suffix(images: Iterable[str], look: _Look) -> set[str]:
@@ -194,14 +254,16 @@ def _of_other_suffix(images: Iterable[str], look: _Look) -> set[str]:
             photographs[folder][stem] = name
         elif suffix.lower() in _LOSSLESS:
             lossless[folder][stem] = name
-    masks: set[str] = set()
+    masks = _folders_of_masks(photographs, lossless)
     for folder, members in lossless.items():
         beside = photographs.get(folder, {})
         masks |= look.masks({
             name: beside[stem] for stem, name in members.items() if stem in beside
         })  # fmt: skip
         if not beside:
-            for others in photographs.values():
+            is_target = folder.rpartition("/")[2].casefold() in _TARGETS
+            plain = [stems for other, stems in lossless.items() if is_target and other != folder]
+            for others in (*photographs.values(), *plain):
                 pairs = {name: others[stem] for stem, name in members.items() if stem in others}
                 if len(pairs) == len(members):
                     masks |= look.masks(pairs)

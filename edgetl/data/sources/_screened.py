@@ -17,6 +17,10 @@ class ScreenedContainer:
     container: Container
     files: tuple[str, ...]
     folders: tuple[str, ...]
+    images: tuple[str, ...]
+    """Visible images among the files, sorted, followed by excluded ones."""
+    by_suffix: Mapping[str, tuple[str, ...]]
+    """Visible files by their suffix in lower case."""
     odd_images: tuple[str, ...]
     """Images without the suffix of one, recognised by their content."""
     ignored: tuple[Ignored, ...]

@@ -10,10 +10,9 @@ from posixpath import basename, splitext
 
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
-from edgetl.data.sources._csv import image_tables
-from edgetl.data.sources._files import composed, find_images
+from edgetl.data.sources._csv import image_tables, table_files
+from edgetl.data.sources._files import composed, find_images, read_text, with_suffix
 from edgetl.data.sources._json import Form, json_files
-from edgetl.data.sources._lookup import ImageLookup
 
 _NAMES = re.compile(
     r"_annotations\..*|_classes\.(csv|txt)|.*\.createml\.json|.*\.labels|.*\.coco\.json|"
@@ -35,6 +34,7 @@ _MAX_SHOWN = 4
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz"})
 _VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".h264"})
 _ARRAYS = frozenset({".npy", ".npz", ".h5", ".hdf5", ".pkl", ".pickle", ".mat", ".parquet", ".bin"})
+_RECORDS = frozenset({".tfrecord", ".tfrecords", ".record", ".rec", ".arrow"})
 _LABELS = frozenset({".txt", ".xml", ".json", ".csv", ".labels", ".names"})
 
 
@@ -88,6 +88,7 @@ def nothing_to_read(container: Container) -> str:
         (_ARCHIVES, "unpack the archives in it, each into its own folder"),
         (_VIDEOS, "save frames of the videos as images"),
         (_ARRAYS, "save the arrays as image files"),
+        (_RECORDS, "export the images and labels again, as COCO or Pascal VOC"),
         (_LABELS, "add the images: there are only label files; with CVAT, export with images"),
     ):
         names = having(sorted(kinds))
@@ -110,21 +111,34 @@ def _by_name(container: Container, read: frozenset[str]) -> Iterator[Unread]:
 
 def _weak(container: Container, known: Collection[str]) -> Iterator[Unread]:
     """Yield files that may hold labels, and tables that name images."""
-    tables = {table.file for table in image_tables(container, ImageLookup.of(container))}
+    tables = {table.file for table in image_tables(container)}
+    broken = dict(_broken_tables(container))
     labels = json_files(container, Form.LABELS)
     for name in container.files:
         if name in known or is_hidden(name):
             continue
-        if name in tables:
+        if name in broken:
+            yield Unread(f"table that cannot be read, {broken[name]}", (name,))
+        elif name in tables:
             yield Unread("table of images", (name,))
         elif name in labels or _WEAK_NAMES.fullmatch(basename(name)):
             yield Unread("label file", (name,))
+
+
+def _broken_tables(container: Container) -> Iterator[tuple[str, str]]:
+    for name in table_files(container):
+        try:
+            read_text(container, name)
+        except ValueError as error:
+            yield name, f"{error}; save it as UTF-8"
 
 
 def _beside(container: Container, read: frozenset[str]) -> Iterator[Unread]:
     """Yield the files that carry the name of an image, if most images have one."""
     num_images = len(find_images(container))
     for suffix in sorted(_BESIDE):
+        if len(with_suffix(container, suffix)) < _MIN_SHARE * num_images:
+            continue
         names = [name for name in _with_image_names(container, suffix) if name not in read]
         if names and len(names) >= _MIN_SHARE * num_images:
             yield Unread(f"{len(names):,} {suffix} files with the names of images", tuple(names))

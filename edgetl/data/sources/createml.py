@@ -5,11 +5,12 @@ A box has its centre, width and height in pixels (`train/_annotations.createml.j
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from posixpath import basename, splitext
 
 from edgetl.data.container import Container
 from edgetl.data.sources import Box, Listing
-from edgetl.data.sources._boxes import BoxReading, number, rows, text
+from edgetl.data.sources._boxes import BoxReading, number, text
 from edgetl.data.sources._json import Form, json_files, read_json
 from edgetl.data.split_names import split_in
 from edgetl.errors import DataError
@@ -50,8 +51,12 @@ class CreateMlSource:
                     continue
                 if split:
                     reading.splits[image] = split
+                annotations = _annotations(entry)
+                if annotations is None:
+                    reading.broken(f"{where}: has no list of annotations", image)
+                    continue
                 kept = reading.boxes.setdefault(image, [])
-                for position_in, annotation in enumerate(rows(entry, "annotations")):
+                for position_in, annotation in enumerate(annotations):
                     try:
                         kept.append(_box(annotation, f"{where}, annotation {position_in}"))
                     except ValueError as error:
@@ -63,6 +68,15 @@ def _path(entry: Fact) -> str:
     if not isinstance(entry, dict):
         return ""
     return str(entry.get("image") or entry.get("imagefilename") or "")
+
+
+def _annotations(entry: Fact) -> Sequence[Fact] | None:
+    """Return the boxes of an image; None if it has no list of them, which is not the same as none.
+
+    Some versions of the format use the singular.
+    """
+    lists = [entry.get(key) for key in ("annotations", "annotation")]
+    return next((each for each in lists if isinstance(each, list)), None)
 
 
 def _box(annotation: Fact, where: str) -> Box:

@@ -15,7 +15,6 @@ from edgetl.data.container import Container
 from edgetl.data.sources import Box, Listing
 from edgetl.data.sources._boxes import BoxReading
 from edgetl.data.sources._csv import ImageTable, Row, image_tables
-from edgetl.data.sources._lookup import ImageLookup
 from edgetl.data.split_names import split_in
 from edgetl.types import LabelKind
 
@@ -31,8 +30,7 @@ class CsvBoxesSource:
 
     def recognises(self, container: Container) -> bool:
         """Return whether a table names images and has columns for the corners of boxes."""
-        lookup = ImageLookup.of(container)
-        return any(_columns(table) for table in image_tables(container, lookup))
+        return any(_columns(table) for table in image_tables(container))
 
     def list(self, container: Container) -> Listing:
         """Return the images with the boxes of the tables.
@@ -41,7 +39,7 @@ class CsvBoxesSource:
             DataError: If only some images are in a split, or none is in train.
         """
         reading = BoxReading(container, "CSV", "")
-        for table in image_tables(container, reading.matching.lookup):
+        for table in image_tables(container):
             columns = _columns(table)
             if not columns:
                 continue

@@ -14,16 +14,19 @@ from edgetl.data.container import Container
 from edgetl.data.sources import Listing
 from edgetl.data.sources._classes import ClassReading
 from edgetl.data.sources._csv import ImageTable, image_tables
-from edgetl.data.sources._lookup import ImageLookup
+from edgetl.data.sources._files import find_images
 from edgetl.data.split_names import split_in
 from edgetl.types import LabelKind
 
 _LABEL_COLUMNS = (
     *("label", "labels", "class", "classname", "classes", "category", "categoryname", "target"),
-    *("species", "breed", "diagnosis", "dx", "labelname", "tag", "tags", "y", "type", "name"),
+    *("species", "breed", "diagnosis", "dx", "labelname", "choice", "tag", "tags", "y", "type"),
+    *("name", "classid", "labelid", "classindex", "categoryid"),
 )
 """Names of columns with classes, without anything but letters, the most certain first."""
 _MIN_ROWS = 10
+_MIN_COVERED = 0.1
+"""Of all images, those that the tables name: a table of few examples is not that of the labels."""
 _MAX_SHARE = 0.5
 """Distinct texts per line; a column with more is no class but a name or a measurement."""
 _BETWEEN = re.compile(r"\s*[|;,]\s*")
@@ -38,8 +41,9 @@ class CsvClassesSource:
 
     def recognises(self, container: Container) -> bool:
         """Return whether a table names images and their classes."""
-        lookup = ImageLookup.of(container)
-        return any(label_column(table) is not None for table in image_tables(container, lookup))
+        tables = image_tables(container)
+        count = sum(len(table.rows) for table in tables if label_column(table) is not None)
+        return count > 0 and count >= _MIN_COVERED * len(find_images(container))
 
     def list(self, container: Container) -> Listing:
         """Return the images that the tables name.
@@ -49,7 +53,7 @@ class CsvClassesSource:
         """
         reading = ClassReading(container, "CSV", "")
         columns = []
-        for table in image_tables(container, reading.matching.lookup):
+        for table in image_tables(container):
             column = label_column(table)
             if column is None:
                 continue

@@ -12,7 +12,6 @@ from edgetl.data.container import Container
 from edgetl.data.sources import LabelProblem, Listing
 from edgetl.data.sources._classes import ClassReading
 from edgetl.data.sources._csv import ImageTable, image_tables
-from edgetl.data.sources._lookup import ImageLookup
 from edgetl.data.split_names import split_in
 from edgetl.types import LabelKind
 
@@ -30,7 +29,7 @@ class CsvOneHotSource:
 
     def recognises(self, container: Container) -> bool:
         """Return whether a table names images and has a column for each of several classes."""
-        return any(map(_has_classes, image_tables(container, ImageLookup.of(container))))
+        return any(map(_has_classes, image_tables(container)))
 
     def list(self, container: Container) -> Listing:
         """Return the images that the tables name.
@@ -39,11 +38,7 @@ class CsvOneHotSource:
             DataError: If only some images are in a split, or none is in train.
         """
         reading = ClassReading(container, "CSV", "")
-        tables = [
-            table
-            for table in image_tables(container, reading.matching.lookup)
-            if _has_classes(table)
-        ]
+        tables = [table for table in image_tables(container) if _has_classes(table)]
         for table in tables:
             reading.files.append(table.file)
             of_file = split_in(splitext(basename(table.file))[0])

@@ -11,9 +11,9 @@ from posixpath import basename, splitext
 from edgetl.data.container import Container
 from edgetl.data.sources import Box, Listing
 from edgetl.data.sources._boxes import BoxReading, corners_of_size, rows
-from edgetl.data.sources._json import Form, json_files, read_json
+from edgetl.data.sources._datumaro import load, names_of, path_of
+from edgetl.data.sources._json import Form, json_files
 from edgetl.data.split_names import split_in
-from edgetl.errors import DataError
 from edgetl.types import Fact, LabelKind
 
 _SIDES = 4
@@ -42,16 +42,13 @@ class DatumaroSource:
         reading.files.extend(files)
         classes: dict[str, None] = {}
         for file in files:
-            try:
-                content = read_json(container, file)
-            except ValueError as error:
-                raise DataError(f"{file}: {error}", remedy="export it again") from error
-            names = _names(content, file)
+            content = load(container, file)
+            names = names_of(content, file)
             classes.update(dict.fromkeys(names))
             split = split_in(splitext(basename(file))[0])
             for item in rows(content, "items"):
                 where = f"{file}, item '{item.get('id') if isinstance(item, dict) else item}'"
-                image = reading.matching.image(_path(item), file, where)
+                image = reading.matching.image(path_of(item), file, where)
                 if image is None:
                     continue
                 if split:
@@ -66,30 +63,6 @@ class DatumaroSource:
                         reading.broken(f"{where}, annotation {position}: {error}", image)
         reading.classes = [*classes]
         return reading.listing()
-
-
-def _names(content: Fact, file: str) -> list[str]:
-    """Return the names of the labels, in the order of their numbers."""
-    categories = content.get("categories") if isinstance(content, dict) else None
-    labels = rows(categories, "label", "labels")
-    names = [label.get("name") for label in labels if isinstance(label, dict)]
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise DataError(
-            f"{file}: `categories: label: labels` names no labels",
-            remedy="export it again with labels, or exclude it with `data: {exclude: [...]}`",
-        )
-    return [str(name) for name in names]
-
-
-def _path(item: Fact) -> str:
-    """Return the path of an item's image, which older versions only give as its id."""
-    if not isinstance(item, dict):
-        return ""
-    for key in ("image", "media"):
-        media = item.get(key)
-        if isinstance(media, dict) and isinstance(media.get("path"), str) and media["path"]:
-            return str(media["path"])
-    return str(item.get("id") or "")
 
 
 def _is_of_image(annotation: Fact) -> bool:

@@ -43,11 +43,13 @@ class FileNamesSource:
     def recognises(self, container: Container) -> bool:
         """Return whether folders name no classes and most files do."""
         images = _images(container)
+        parents = {name.rpartition("/")[0] for name in images}
+        if len({_class_folders(parent) for parent in parents}) != 1:
+            return False
         labels = [_label(name) for name in images]
         counts = Counter(label for label in labels if label)
         return (
-            len({_class_folders(name) for name in images}) == 1
-            and len(counts) >= _MIN_CLASSES
+            len(counts) >= _MIN_CLASSES
             and min(counts.values()) >= _MIN_IMAGES
             and counts.total() >= _MIN_SHARE * len(images)
             and not any(_is_of_a_tool(label) for label in counts)
@@ -85,10 +87,10 @@ def _label(name: str) -> str:
     return match["label"] if match else ""
 
 
-def _class_folders(name: str) -> tuple[str, ...]:
-    """Return the folders of an image that are neither splits nor folders for all images."""
+def _class_folders(folder: str) -> tuple[str, ...]:
+    """Return the parts of a folder's path that are neither splits nor folders for all images."""
     return tuple(
-        part for part in name.split("/")[:-1] if not is_like_a_split(part) and not is_holder(part)
+        part for part in folder.split("/") if not is_like_a_split(part) and not is_holder(part)
     )
 
 

@@ -2,20 +2,22 @@
 
 A single outer folder around everything is skipped, and so is a folder in a split folder that only
 repeats its name or holds all its classes (`training_set/training_set/cats`, `train/images/cats`).
-Other images in subfolders of a class folder belong to the class.
+Other images in subfolders of a class folder belong to the class. Without split folders, lists such
+as `meta/train.txt` and `meta/test.txt` name the splits.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
 from edgetl.data.listing import LabelOrigin, Listing, Sample
 from edgetl.data.sources._class_names import check_classes, check_forms, is_holder
 from edgetl.data.sources._files import find_images
+from edgetl.data.sources._split_lists import read_split_lists
 from edgetl.data.split_names import (
     KNOWN_SPLITS,
     is_like_a_split,
@@ -32,7 +34,7 @@ _KNOWN = f"the names of splits are {KNOWN_SPLITS}"
 class FolderSource:
     """One folder per class, with or without splits."""
 
-    version = 2
+    version = 3
     label_kind = LabelKind.CLASSES
     label_origin = LabelOrigin.FOLDERS
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
@@ -63,13 +65,25 @@ class FolderSource:
                 if place.label or inside:
                     samples.append(Sample(name, place.label or label, place.split))
         check_classes(tree.root, classes, images)
-        known, labelled = set(images), {sample.name for sample in samples}
+        labelled = {sample.name for sample in samples}
+        lists: tuple[str, ...] = ()
+        if not any(place.split for place in places):
+            splits, lists = read_split_lists(container, images)
+            samples = [
+                replace(sample, split=splits.get(sample.name))
+                for sample in samples
+                if not lists or sample.name in splits
+            ]
+        known = {*images, *lists}
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=tuple(sorted(classes)),
-            given=frozenset(place.split for place in places if place.split),
+            given=frozenset(sample.split for sample in samples if sample.split)
+            | frozenset(place.split for place in places if place.split),
             unlabelled=tuple(name for name in images if name not in labelled),
             others=tuple(name for name in container.files if name not in known),
+            labels=lists,
+            unlisted=tuple(sorted(labelled - {sample.name for sample in samples})),
         )
 
 
@@ -125,25 +139,38 @@ class _Tree:
 
     def enter(self, base: str) -> str:
         """Return the folder that has the classes of a split."""
-        while not self.holds_images(base) and len(self.children(base)) == 1:
-            (name,) = self.children(base)
-            inner = f"{base}{name}/"
+        while True:
+            filled = self.filled(base)
+            if self.holds_images(base) or len(filled) != 1:
+                return base
+            (name,) = filled
             repeats = name.casefold() == base[:-1].rpartition("/")[2].casefold()
-            holds_all = is_holder(name) or split_of(name) or repeats
-            if not holds_all or self.holds_images(inner) or not self.children(inner):
-                break
-            base = inner
-        return base
+            if not (is_holder(name) or split_of(name) or repeats):
+                return base
+            base = f"{base}{name}/"
+
+    def _only(self, base: str) -> tuple[str, str]:
+        """Return the name and base of the only folder with images, if it has folders in turn.
+
+        Folders without images beside it are empty classes, unless its name is that of a folder for
+        all images. Both are empty if there is no such folder.
+        """
+        filled = self.filled(base)
+        if self.holds_images(base) or len(filled) != 1:
+            return "", ""
+        (name,) = filled
+        inner = f"{base}{name}/"
+        alone = len(self.children(base)) == 1 or is_holder(name)
+        if not alone or self.holds_images(inner) or not self.children(inner):
+            return "", ""
+        return name, inner
 
     def _unwrap(self) -> str:
         """Return the folder with the classes or splits."""
         root = ""
         while True:
-            inside = self.children(root)
-            if len(inside) != 1 or is_like_a_split(inside[0]):
-                return root
-            inner = f"{root}{inside[0]}/"
-            if self.holds_images(root) or self.holds_images(inner) or not self.children(inner):
+            name, inner = self._only(root)
+            if not inner or is_like_a_split(name):
                 return root
             root = inner
 
@@ -174,7 +201,8 @@ def _places(tree: _Tree) -> list[_Place]:
     if beside:
         raise DataError(
             f"folder '{root}{beside[0]}' is next to the splits {', '.join(sorted(splits))}",
-            remedy=f"move it, or exclude it with {_exclude(root, beside)}; {_KNOWN}",
+            remedy=f"move it (a class into train/), or exclude it with {_exclude(root, beside)}; "
+            + _KNOWN,
         )
     if without:
         raise DataError(
@@ -213,11 +241,13 @@ def _no_classes(tree: _Tree, splits: Sequence[str], beside: Sequence[str]) -> Da
     names = ", ".join(f"'{tree.root}{name}'" for name in sorted(splits))
     verb = "is named like a split and has" if len(splits) == 1 else "are named like splits and have"
     if beside:
+        # Several folders beside a split are classes, a single one may be anything.
+        either = "" if len(beside) > 1 else f"{_exclude(tree.root, beside)} or "
         return DataError(
             f"{names} {verb} no class folders, but {', '.join(beside[:3])} is beside it",
             remedy=f"if '{splits[0]}' is a class, rename its folder, for example to "
-            f"'{splits[0]} class'; else exclude what is no class with {_exclude(tree.root, beside)}"
-            f" or {_exclude(tree.root, splits)}; {_KNOWN}",
+            f"'{splits[0]} class'; else exclude what is no class with {either}"
+            f"{_exclude(tree.root, splits)}; {_KNOWN}",
         )
     return DataError(
         f"{names} {verb} no class folders, so nothing names the class of an image",
@@ -237,6 +267,14 @@ def _around_splits(tree: _Tree) -> list[_Place]:
             plain.append(label)
             continue
         _refuse_wrong_splits({f"{base}{name}": split for name, split in splits.items()})
+        deeper = [name for name in splits if len(tree.filled(tree.enter(f"{base}{name}/"))) > 1]
+        if deeper:
+            raise DataError(
+                f"folder '{base}{deeper[0]}' has several folders inside, as if they were classes, "
+                f"but '{tree.root}{label}' around it would be the class",
+                remedy="merge the splits of several sets of images, so that each split has one "
+                "folder with the class folders in it, or set `data.path` to one of the sets",
+            )
         places += [_Place(f"{base}{name}/", split, label) for name, split in splits.items()]
     if places and plain:
         raise DataError(

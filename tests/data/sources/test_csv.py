@@ -188,3 +188,34 @@ def test_size_in_a_table_of_boxes_is_that_of_the_image(tree: Write) -> None:
     table = b"filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,96,80,nut,1,2,30,40\n"
     listed = listing(tree({**images("a.jpg"), "x.csv": table}), task="detection")
     assert listed.samples[0].stated_size == (80, 96)
+
+
+def test_table_of_a_few_examples_is_not_that_of_the_labels(tree: Write) -> None:
+    names = [f"{label}/{label}{k}.jpg" for label in ("cat", "dog") for k in range(30)]
+    table = b"file,class\ncat0.jpg,X\n"
+    listed = listing(tree({**dict.fromkeys(names, b""), "meta.csv": table}))
+    assert listed.layout == "folder"
+    assert listed.others == ("meta.csv",)
+
+
+def test_table_is_preferred_to_folders_of_parts(tree: Write) -> None:
+    names = [f"set_images_part_{k // 6}/{k}.jpg" for k in range(12)]
+    rows = "".join(f"{k},{('cat', 'dog')[k % 2]}\n" for k in range(12))
+    table = f"image_id,dx\n{rows}".encode()
+    listed = listing(tree({**dict.fromkeys(names, b""), "meta.csv": table}))
+    assert listed.classes == ("cat", "dog")
+
+
+def test_boxes_without_a_header_are_read_as_keras_retinanet_writes_them(tree: Write) -> None:
+    table = b"a.jpg,1,2,30,40,nut\na.jpg,5,6,7,8,gear\nb.jpg,,,,,\n"
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table}), task="detection")
+    assert [[(box.label, box.corners) for box in sample.boxes] for sample in listed.samples] == [
+        [("nut", (1.0, 2.0, 30.0, 40.0)), ("gear", (5.0, 6.0, 7.0, 8.0))],
+        [],
+    ]
+
+
+def test_table_in_an_unknown_encoding_is_named(tree: Write) -> None:
+    table = "Datei;Klasse\na.jpg;\u00c4pfel\n".encode("cp1252")
+    with pytest.raises(DataError, match=r"cannot be read, not UTF-8 text .*; save it as UTF-8 \(x"):
+        listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table}))

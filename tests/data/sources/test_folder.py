@@ -211,6 +211,16 @@ def test_image_that_pillow_cannot_read_is_still_an_image(tmp_path: Path) -> None
             id="class and split in one name",
         ),
         pytest.param(
+            ["train/a/1.jpg", "train/b/2.jpg", "test/test/3.jpg"],
+            "'test' has images but no class folders, as train has",
+            id="repeated folder without classes",
+        ),
+        pytest.param(
+            ["images_part_1/1.jpg", "images_part_2/2.jpg"],
+            "the folders images_part_1 and images_part_2 are called like parts of the images",
+            id="parts",
+        ),
+        pytest.param(
             ["images/1.jpg"],
             "'images' is a folder for images, not a class, and nothing else names the class",
             id="one folder for all images",
@@ -249,3 +259,105 @@ class Bare:
 def test_no_source_recognises_an_empty_container(name: str) -> None:
     nothing: Container = Bare()
     assert not SOURCES.load(name).recognises(nothing)
+
+
+def write(root: Path, name: str, text: str) -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(text, encoding="utf-8")
+
+
+FOOD = [f"images/{label}/{k}.jpg" for label in ("pie", "cake") for k in range(3)]
+
+
+def test_folder_for_all_images_is_skipped_beside_folders_without_images(tmp_path: Path) -> None:
+    write(tmp_path, "meta/classes.txt", "pie\ncake\n")
+    listed = listing(tmp_path, FOOD)
+    assert listed.classes == ("cake", "pie")
+    assert listed.given == frozenset()
+    assert listed.others == ("meta/classes.txt",)
+
+
+@pytest.mark.parametrize("suffix", ["", ".jpg", ".jpg 0"])
+def test_lists_name_the_splits(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path, "meta/train.txt", f"pie/0{suffix}\npie/1{suffix}\n\ncake/0{suffix}\n")
+    write(tmp_path, "meta/test.txt", f"pie/2{suffix}\ncake/2{suffix}\n")
+    listed = listing(tmp_path, FOOD)
+    assert {row[0][7:]: row[2] for row in rows(listed)} == {
+        "pie/0.jpg": Split.TRAIN,
+        "pie/1.jpg": Split.TRAIN,
+        "pie/2.jpg": Split.TEST,
+        "cake/0.jpg": Split.TRAIN,
+        "cake/2.jpg": Split.TEST,
+    }
+    assert listed.given == {Split.TRAIN, Split.TEST}
+    assert listed.labels == ("meta/test.txt", "meta/train.txt")
+    assert listed.unlisted == ("images/cake/1.jpg",)
+    assert listed.others == ()
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"train.txt": "pie/0\n"},
+        {"test.txt": "some notes\non testing\n"},
+        {"names.txt": "pie/0\n"},
+    ],
+    ids=["train alone", "notes", "no split"],
+)
+def test_other_texts_name_no_splits(tmp_path: Path, lists: dict[str, str]) -> None:
+    for name, text in lists.items():
+        write(tmp_path, name, text)
+    listed = listing(tmp_path, FOOD)
+    assert listed.given == frozenset()
+    assert len(listed.samples) == 6
+    assert {*listed.others} == {*lists}
+
+
+def test_images_in_no_list_are_for_training_without_a_list_for_it(tmp_path: Path) -> None:
+    write(tmp_path, "testing_list.txt", "pie/0.jpg\ncake/0.jpg\n")
+    write(tmp_path, "validation_list.txt", "pie/1.jpg\n")
+    splits = {row[0][7:]: row[2] for row in rows(listing(tmp_path, FOOD))}
+    assert splits == {
+        "pie/0.jpg": Split.TEST,
+        "cake/0.jpg": Split.TEST,
+        "pie/1.jpg": Split.VAL,
+        "pie/2.jpg": Split.TRAIN,
+        "cake/1.jpg": Split.TRAIN,
+        "cake/2.jpg": Split.TRAIN,
+    }
+
+
+def test_image_in_lists_of_two_splits_is_refused(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(tmp_path, f"train{number}.txt", f"pie/{number}\n")
+        write(tmp_path, f"test{number}.txt", f"pie/{3 - number}\n")
+    with pytest.raises(DataError, match=r"'images/pie/[12]\.jpg' is in t.*\.txt and in a list of"):
+        listing(tmp_path, FOOD)
+    container = open_container(tmp_path, exclude=("train2.txt", "test2.txt"))
+    listed = list_samples(container, "images", TASKS.load("classification").data)
+    assert len(listed.samples) == 2
+
+
+def test_split_folders_are_preferred_to_lists(tmp_path: Path) -> None:
+    write(tmp_path, "train.txt", "a/2\n")
+    write(tmp_path, "test.txt", "a/1\n")
+    listed = listing(tmp_path, ["train/a/1.jpg", "test/a/2.jpg"])
+    assert [row[2] for row in rows(listed)] == [Split.TEST, Split.TRAIN]
+    assert listed.labels == ()
+
+
+def test_splits_with_classes_in_several_sets_are_refused(tmp_path: Path) -> None:
+    names = [f"{part}/{split}/{label}/1.jpg" for part in ("old", "new")
+             for split in ("train", "test") for label in ("a", "b")]  # fmt: skip
+    with pytest.raises(DataError, match=r"'new/t\w+' has several folders inside, as if they were"):
+        listing(tmp_path, names)
+
+
+def test_unlabelled_test_images_beside_classes_are_refused_until_excluded(tmp_path: Path) -> None:
+    names = ["cat/1.jpg", "dog/2.jpg", "test/3.jpg"]
+    with pytest.raises(DataError, match="'test' is named like a split and has no") as caught:
+        listing(tmp_path, names)
+    assert "exclude what is no class with `data: {exclude: ['test/*']}`" in caught.value.remedy
+    container = open_container(tmp_path, exclude=("test/*",))
+    listed = list_samples(container, "images", TASKS.load("classification").data)
+    assert listed.classes == ("cat", "dog")

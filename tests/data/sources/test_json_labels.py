@@ -220,3 +220,23 @@ def test_coco_in_utf_16_is_read(tree: Write) -> None:
         listed = listing(tree({"a.jpg": b"", "x.json": content.encode(encoding)}))
         assert listed.classes == ("\u87ba\u6bcd",)
         assert len(listed.samples[0].boxes) == 1
+
+
+def test_createml_list_may_be_in_the_singular_and_a_missing_one_is_named(tree: Write) -> None:
+    box = {"label": "nut", "coordinates": {"x": 5, "y": 5, "width": 4, "height": 2}}
+    entries = [{"imagefilename": "a.jpg", "annotation": [box]}, {"image": "b.jpg"}]
+    listed = listing(tree({"a.jpg": b"", "b.jpg": b"", "x.json": dump(entries)}))
+    assert [len(sample.boxes) for sample in listed.samples] == [1, 0]
+    assert problems(listed) == [
+        ("x.json, image at position 1: has no list of annotations", "b.jpg")
+    ]
+
+
+def test_datumaro_image_with_two_labels_is_named(tree: Write) -> None:
+    labels = [{"type": "label", "label_id": number} for number in (0, 1)]
+    listed = listing(tree({"a.jpg": b"", "x.json": datumaro(*labels)}), "classification")
+    ((example, _),) = problems(listed)
+    assert example == "x.json, item 'a': a.jpg is 'nut', and 'gear' before"
+    unknown = {"type": "label", "label_id": 7}
+    listed = listing(tree({"a.jpg": b"", "x.json": datumaro(unknown)}), "classification")
+    assert listed.unlabelled == ("a.jpg",)

@@ -178,3 +178,38 @@ def test_masks_of_boxes_are_ignored(tree: Write) -> None:
     listed = list_samples(container, "images", TASKS.load("detection").data)
     assert [sample.name for sample in listed.samples] == ["JPEGImages/1.jpg"]
     assert ignored(listed) == {"masks": 1}
+
+
+def test_folder_whose_images_are_all_called_like_masks_is_ignored(tree: Write) -> None:
+    """Empty files show that nothing is decoded."""
+    files: Tree = {f"{label}/{label}{k}.jpg": b"" for label in "ab" for k in range(2)}
+    files |= {f"truth of a/a{k}_segmentation.png": b"" for k in range(2)}
+    listed = listing(tree(files))
+    assert listed.classes == ("a", "b")
+    assert ignored(listed) == {"masks": 2}
+
+
+@pytest.mark.parametrize("folder", ["targets", "annotations", "output"])
+@pytest.mark.parametrize("are_masks", [True, False])
+def test_content_decides_on_folders_of_targets(
+    tree: Write,
+    folder: str,
+    are_masks: bool,  # noqa: FBT001
+) -> None:
+    files: Tree = {f"a/{k}.png": picture(k) for k in range(3)}
+    files["b/x.png"] = picture(9)
+    make = mask if are_masks else picture
+    files |= {f"{folder}/{k}.png": make(20 + k) for k in range(3)}
+    listed = listing(tree(files))
+    assert listed.classes == (("a", "b") if are_masks else tuple(sorted(("a", "b", folder))))
+
+
+def test_masks_of_cityscapes_carry_another_ending_than_their_images(tree: Write) -> None:
+    files: Tree = {}
+    for split in ("train", "val"):
+        for k in range(2):
+            files[f"leftImg8bit/{split}/aachen/a_{k}_leftImg8bit.png"] = picture(k)
+            files[f"gtFine/{split}/aachen/a_{k}_gtFine_labelIds.png"] = mask(k)
+    listed = listing(tree(files))
+    assert listed.classes == ("aachen",)
+    assert ignored(listed) == {"masks": 4}

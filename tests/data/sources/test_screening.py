@@ -154,7 +154,7 @@ def test_forms_above_splits_are_refused(tree: Write) -> None:
         listing(tree(files))
 
 
-@pytest.mark.parametrize("names", [("color", "gray"), ("cat", "dog"), ("fold_1", "fold_2")])
+@pytest.mark.parametrize("names", [("color", "gray"), ("cat", "dog"), ("depth", "rgb")])
 def test_folders_without_the_same_folders_inside_are_classes(
     tree: Write, names: tuple[str, ...]
 ) -> None:
@@ -165,3 +165,20 @@ def test_folders_without_the_same_folders_inside_are_classes(
 def test_same_folders_inside_other_names_belong_to_the_class(tree: Write) -> None:
     files: Tree = {f"{name}/{when}/1.jpg": b"" for name in ("cat", "dog") for when in "ab"}
     assert listing(tree(files)).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_thumbnail"),
+    [
+        ("cat/thumbs/1.jpg", True),
+        ("cat/Thumbnails/1_thumb.png", True),
+        ("cat/1_thumbnail.jpg", True),
+        ("cat/thumbs/3.jpg", False),
+        ("cat/3_thumb.jpg", False),
+        ("thumb/1.jpg", False),
+    ],
+)
+def test_small_copies_of_images_are_ignored(tree: Write, name: str, is_thumbnail: bool) -> None:  # noqa: FBT001
+    listed = listing(tree({**PAIR, name: b""}))
+    assert (name in {sample.name for sample in listed.samples}) is not is_thumbnail
+    assert [each.what for each in listed.ignored] == ["thumbnails"] * is_thumbnail

@@ -95,9 +95,10 @@ def test_files_that_may_hold_labels_are_named_where_nothing_else_names_classes(
         ),
         ({"a/1.mp4": b""}, r"save frames of the videos as images \(a/1\.mp4\)"),
         ({"x_train.npy": b""}, r"save the arrays as image files \(x_train\.npy\)"),
+        ({"a/x.tfrecord": b""}, r"export the images and labels again.* \(a/x\.tfrecord\)"),
         ({}, "expected a CSV with a header"),
     ],
-    ids=["archives", "labels", "videos", "arrays", "nothing"],
+    ids=["archives", "labels", "videos", "arrays", "records", "nothing"],
 )
 @pytest.mark.parametrize("task", ["classification", "detection"])
 def test_what_lies_there_instead_of_images_is_named(

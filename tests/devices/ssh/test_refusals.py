@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +17,7 @@ import asyncssh
 import pytest
 
 from edgetl.devices import open_device
+from edgetl.devices._address import parse_address
 from edgetl.devices._session import Timeouts
 from edgetl.devices.ssh import SshDevice
 from edgetl.errors import DeviceError, ExitCode
@@ -64,6 +68,54 @@ def test_unknown_host_key_is_shown_and_the_remedy_accepts_it(
     assert "machine" in device.describe()
 
 
+@pytest.mark.parametrize("checking", ["", "  StrictHostKeyChecking no\n"], ids=["asks", "asks not"])
+@pytest.mark.parametrize("nowhere", ["/dev/null", "none"])
+def test_ssh_config_that_keeps_no_key_gets_a_remedy_that_does(
+    server: Sshd, home: Path, cache: Path, checking: str, nowhere: str
+) -> None:
+    (home / ".ssh" / "config").write_text(
+        f"Host 127.0.0.1\n{checking}  UserKnownHostsFile {nowhere}\n"
+    )
+    query = f"identity={server.folder}/user_key&cache={cache}&python={sys.executable}"
+    device = SshDevice(parse_address(f"ssh://127.0.0.1:{server.port}?{query}"))
+    accept = refused(device).remedy.rpartition("then: ")[2]
+    assert accept == f"ssh-keyscan -p {server.port} 127.0.0.1 >> {home}/.ssh/known_hosts"
+    subprocess.run(accept, shell=True, check=True, capture_output=True)  # noqa: S602 - what a user would paste
+    assert "machine" in device.describe()
+
+
+@pytest.mark.parametrize("checking", ["", "  StrictHostKeyChecking no\n"], ids=["asks", "asks not"])
+def test_ssh_asks_and_keeps_the_key_of_an_alias_although_its_config_does_not(
+    server: Sshd, home: Path, checking: str
+) -> None:
+    (home / ".ssh" / "config").write_text(
+        f"Host rpi4\n  HostName 127.0.0.1\n  Port {server.port}\n{checking}"
+        "  UserKnownHostsFile /dev/null\n"
+    )
+    device = SshDevice(parse_address(f"ssh://rpi4?identity={server.folder}/user_key"))
+    assert refused(device).remedy.rpartition("then: ")[2] == (
+        "ssh -o StrictHostKeyChecking=ask -o "
+        f"UserKnownHostsFile={home}/.ssh/known_hosts rpi4 true, which asks for confirmation"
+    )
+
+
+def test_login_that_waits_for_input_is_reported_soon(board: Board, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nread answer\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    started = time.monotonic()
+    error = refused(board(python=python, timeouts=Timeouts(start=1.0)))
+    assert time.monotonic() - started < 10
+    assert re.search(
+        r"Python did not start on device 'ssh://127\.0\.0\.1:\d+' within 1 s of the login$",
+        error.message,
+    )
+    assert "a start-up file of its shell, such as ~/.bashrc, may wait for input" in error.remedy
+    assert error.remedy.endswith(f"127.0.0.1 {python} -V")
+    # Together with the login, that is within 20 s.
+    assert Timeouts().start <= 15
+
+
 def test_changed_host_key_names_the_danger_and_both_keys(
     board: Board, server: Sshd, tmp_path: Path, write_key: WriteKey
 ) -> None:
@@ -104,7 +156,11 @@ def test_ssh_config_cannot_turn_the_check_off(server: Sshd, home: Path) -> None:
     )
     error = refused(ssh_device("ssh://rpi4"))
     assert "the host key of device 'ssh://rpi4' is unknown" in error.message
-    assert error.remedy.endswith("then: ssh rpi4 true, which asks for confirmation")
+    # As it is configured, ssh would neither ask nor keep the key.
+    assert error.remedy.endswith(
+        "then: ssh -o StrictHostKeyChecking=ask -o "
+        f"UserKnownHostsFile={home}/.ssh/known_hosts rpi4 true, which asks for confirmation"
+    )
 
 
 def test_refused_key_is_named_with_the_command_that_installs_it(

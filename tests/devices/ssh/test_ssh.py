@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -233,6 +234,23 @@ def test_key_of_the_ssh_agent_is_used(
     finally:
         agent.terminate()
         agent.wait()
+
+
+def test_home_of_the_device_is_expanded_there(board: Board, tmp_path: Path) -> None:
+    python = tmp_path / "my env" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    # The login takes the home from the list of users, not from this process's environment.
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    assert board(python=f"~/{os.path.relpath(python, home)}").describe() == fingerprint()
+
+
+def test_home_that_is_missing_on_the_device_is_an_error_with_the_path(board: Board) -> None:
+    with pytest.raises(
+        DeviceError, match=r"cannot start '~/no such env/bin/python': .*no such env"
+    ):
+        board(python="~/no such env/bin/python").describe()
 
 
 def test_banner_of_the_login_is_skipped(board: Board, tmp_path: Path) -> None:
