@@ -48,10 +48,21 @@ class Repair(StrEnum):
     """Clip boxes to their image."""
     SCALE_BOXES = "scale-boxes"
     """Scale boxes whose labels state another size of the same image."""
+    TURN_BOXES = "turn-boxes"
+    """Turn boxes that were drawn on the pixels as stored, before the EXIF orientation of an image
+    is applied; labels that state the size of the upright image stay as they are."""
+    SWAP_SIZES = "swap-sizes"
+    """Read the other way round a stated size whose height and width are exchanged."""
+    OUTLINES = "enclose-outlines"
+    """Draw boxes around polygons, oriented boxes and masks."""
+    CORNERS = "corner-boxes"
+    """Read numbers as corners where a format has a centre or a size, and they look like corners."""
+    PIXELS = "pixel-boxes"
+    """Read coordinates as pixels where a format has fractions, and they are too large for these."""
 
 
 class Accept(StrEnum):
-    """Unusual properties of detection data that a recipe can declare as intended."""
+    """Unusual properties of data that a recipe can declare as intended."""
 
     BACKGROUND = "background"
     """Images without labels contain no objects."""
@@ -59,6 +70,8 @@ class Accept(StrEnum):
     """A split lacks a class that another split has, so that class is not evaluated there. A class
     without any box is still an error, since no model can learn it; `drop: [empty-classes]` removes
     it from the model. A split without boxes is an error as well."""
+    UNUSED_BITS = "unused-bits"
+    """16-bit images whose values use few of their bits are meant to be that dark."""
 
 
 class SyntheticData(Table):

@@ -10,9 +10,18 @@ from unicodedata import normalize
 
 from edgetl.config.recipe import Accept, Drop
 from edgetl.data.box_lint import BoxLint
-from edgetl.data.findings import FIX_FOLDERS, Allowed, DroppedItem, Finding, refuse
+from edgetl.data.duplicates import compare_copies, duplicate_findings, equal_images
+from edgetl.data.findings import (
+    FIX_FOLDERS,
+    Allowed,
+    DroppedItem,
+    Finding,
+    find_unreadable,
+    refuse,
+    share_of,
+)
 from edgetl.data.groups import straddling
-from edgetl.data.listing import BY_FOLDERS, Listing, Sample
+from edgetl.data.listing import BY_FOLDERS, LabelProblem, Listing, Sample
 from edgetl.data.splits import SplitPolicy, divide
 from edgetl.types import LabelKind, Split
 
@@ -20,8 +29,6 @@ _MIN_CLASSES = 2
 """Minimum for classification; detection needs only one."""
 _MAX_NAMED = 4
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])|\s+")
-_PROTECTED = (Split.TRAIN, Split.VAL, Split.TEST)
-"""Of several copies, the one in the latest split is kept: test images are the most valuable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Audit:
         refuse(self.findings, path, table=table)
 
 
-def examine(
+def examine(  # noqa: PLR0913 - one keyword for each source of findings
     listing: Listing,
     contents: Mapping[str, str],
     unreadable: Mapping[str, str],
@@ -61,6 +68,7 @@ def examine(
     seed: int,
     allowed: Allowed,
     lint: BoxLint | None = None,
+    remedies: Mapping[str, str] | None = None,
 ) -> Audit:
     """Assign every usable image to a split and collect all problems.
 
@@ -72,6 +80,7 @@ def examine(
         seed: Seed of the split.
         allowed: What may be dropped or accepted instead of being reported as a finding.
         lint: The checked boxes of `listing`.
+        remedies: How to make unreadable images readable, by name.
     """
     dropped = [
         DroppedItem(name, Drop.UNREADABLE, reason) for name, reason in sorted(unreadable.items())
@@ -86,33 +95,26 @@ def examine(
         if problem.drop in allowed.drop
     )
     if unreadable and Drop.UNREADABLE not in allowed.drop:
-        findings.append(
-            Finding(
-                "unreadable image",
-                tuple(unreadable[name] for name in sorted(unreadable)),
-                Drop.UNREADABLE,
-            )
-        )
+        findings.append(find_unreadable(unreadable, remedies or {}, len(listing.samples)))
     samples = [sample for sample in listing.samples if sample.name not in unreadable]
-    copies = _copies(samples, contents)
-    omitted, groups = _compare(copies, policy)
+    copies = equal_images(samples, contents)
+    omitted, groups = compare_copies(copies, policy)
     if Drop.DUPLICATES in allowed.drop:
         dropped.extend(omitted)
         gone = {dropped_item.name for dropped_item in omitted}
         samples = [sample for sample in samples if sample.name not in gone]
     else:
-        findings.extend(
-            Finding(f"group of equal images {title}", tuple(examples), Drop.DUPLICATES)
-            for title, examples in groups.items()
-            if examples
-        )
+        findings.extend(duplicate_findings(groups, omitted, copies, samples))
     if listing.label_kind is LabelKind.BOXES:
         # A synthetic scene has the label of its first part before its boxes are known.
         labels = rarest(samples, listing.classes)
         samples = [replace(one, label=one.label or labels[one.name]) for one in samples]
     placed = _place(listing, samples, contents, policy, seed)
     findings.extend(_straddling(listing, placed))
-    classes, empty, lacking = _settle_classes(listing, placed, policy, allowed)
+    # Without the images that cannot be read, missing classes are only a consequence.
+    unknown = {sample.label for sample in listing.samples if sample.name in unreadable}
+    unknown = set() if Drop.UNREADABLE in allowed.drop else unknown
+    classes, empty, lacking = _settle_classes(listing, placed, policy, allowed, unknown)
     dropped.extend(empty)
     if any(sample.label for sample in samples) or not (lint and lint.findings):
         # If problems removed every box, missing classes are only a consequence.
@@ -182,58 +184,21 @@ def _pattern(listing: Listing) -> str:
 
 def _label_findings(listing: Listing, allowed: Allowed) -> list[Finding]:
     """Return the problems of label files that name the class of each image."""
-    examples: dict[tuple[str, Drop | None, str], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, Drop | None, str], list[LabelProblem]] = defaultdict(list)
     for problem in listing.problems:
         if problem.drop not in allowed.drop:
-            examples[problem.title, problem.drop, problem.fix].append(problem.example)
+            groups[problem.title, problem.drop, problem.fix].append(problem)
+    total = len(listing.samples)
     return [
-        Finding(title, tuple(texts), drop, fix=fix)
-        for (title, drop, fix), texts in examples.items()
-    ]
-
-
-def _copies(samples: Sequence[Sample], contents: Mapping[str, str]) -> list[list[Sample]]:
-    """Return groups of two or more images with equal content."""
-    groups: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        groups[contents[sample.name]].append(sample)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _compare(
-    copies: Sequence[Sequence[Sample]], policy: SplitPolicy
-) -> tuple[list[DroppedItem], dict[str, list[str]]]:
-    """Return the images that dropping duplicates would drop, and the groups that are problems.
-
-    One copy is kept, the one in the most protected split, even if only the boxes differ. Copies
-    with different labels are all dropped: it is unknown which label is right.
-    """
-    omitted: list[DroppedItem] = []
-    across: list[str] = []
-    conflicts: list[str] = []
-    moved: list[str] = []
-    for group in copies:
-        names = " = ".join(sample.name for sample in group)
-        if len({_labels(sample) for sample in group}) > 1:
-            conflicts.append(names)
-            reason = f"equal images have different labels: {names}"
-            omitted.extend(DroppedItem(sample.name, Drop.DUPLICATES, reason) for sample in group)
-            continue
-        if len({policy.place(sample.split) for sample in group}) > 1:
-            across.append(names)
-        elif len({_annotation(sample) for sample in group}) > 1:
-            moved.append(names)
-        kept = max(group, key=lambda sample: _PROTECTED.index(policy.place(sample.split)))
-        omitted.extend(
-            DroppedItem(sample.name, Drop.DUPLICATES, f"equal to {kept.name}")
-            for sample in group
-            if sample is not kept
+        Finding(
+            title,
+            tuple(problem.example for problem in problems),
+            drop,
+            fix=fix,
+            share=share_of(len({each.image for each in problems if each.image}), total),
         )
-    return omitted, {
-        "in several splits": across,
-        "with different labels": conflicts,
-        "with different boxes": moved,
-    }
+        for (title, drop, fix), problems in groups.items()
+    ]
 
 
 def _place(
@@ -317,17 +282,6 @@ def _classes_of(sample: Sample) -> frozenset[str]:
     return frozenset(box.label for box in sample.boxes if not box.crowd)
 
 
-def _labels(sample: Sample) -> tuple[str, ...]:
-    """Return the label, or the labels of all boxes."""
-    return (sample.label, *sorted(box.label for box in sample.boxes))
-
-
-def _annotation(sample: Sample) -> tuple[object, ...]:
-    """Return the labels and boxes on which identical images must agree."""
-    boxes = sorted((box.label, box.corners, box.crowd) for box in sample.boxes)
-    return (sample.label, *boxes)
-
-
 def _straddling(listing: Listing, placed: Mapping[Split, Sequence[Sample]]) -> list[Finding]:
     """Return the groups that the recipe states and the splits of the layout tear apart."""
     if not listing.states_groups:
@@ -349,8 +303,12 @@ def _settle_classes(
     placed: Mapping[Split, Sequence[Sample]],
     policy: SplitPolicy,
     allowed: Allowed,
+    unknown: Collection[str],
 ) -> tuple[tuple[str, ...], list[DroppedItem], list[Finding]]:
-    """Return the model's classes, the dropped classes, and findings about missing classes."""
+    """Return the model's classes, the dropped classes, and findings about missing classes.
+
+    Nothing is said of `unknown` classes.
+    """
     of_boxes = listing.label_kind is LabelKind.BOXES
     present = {
         split: {name for sample in members for name in _classes_of(sample)}
@@ -363,7 +321,7 @@ def _settle_classes(
     compared = [split for split in policy.splits if present[split] or not of_boxes]
     empty: list[str] = []
     incomplete: list[str] = []
-    for name in listing.classes:
+    for name in (name for name in listing.classes if name not in unknown):
         lacking = [split.value for split in compared if name not in present[split]]
         if not any(name in names for names in present.values()):
             empty.append(name)

@@ -6,11 +6,18 @@ unless the recipe allows dropping or repairing them, which is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgetl.config.recipe import Accept, Drop, Repair
-from edgetl.data.findings import Allowed, DroppedItem, Finding
+from edgetl.data.box_repairs import (
+    QUARTER_TURNS,
+    Corners,
+    as_corners,
+    look_like_corners,
+    turned,
+)
+from edgetl.data.findings import Allowed, DroppedItem, Finding, is_most, share_of
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 
 _ROUNDING = 1.0
@@ -27,8 +34,25 @@ _REPEATED = "box that repeats another"
 _OTHER_SIZE = "image of another size than its labels say"
 _NO_LABELS = "image without labels"
 
-_Corners = tuple[float, float, float, float]
-_Kind = tuple[str, Drop | None, Repair | None, Accept | None, str]
+_LIKE_CORNERS = "box whose numbers look like corners, not like a place and a size"
+_NEEDS = {
+    Repair.OUTLINES: "outline in place of a box",
+    Repair.PIXELS: "box in pixels in place of fractions of the image",
+}
+"""Titles of boxes that are none without a repair."""
+_UPRIGHT = 1
+"""The EXIF orientation of an image that is not turned."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What findings have in common that are reported together."""
+
+    title: str
+    drop: Drop | None = None
+    repair: Repair | None = None
+    accept: Accept | None = None
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +67,21 @@ class BoxLint:
     """Changed boxes by `Repair`; `rounding` lists boxes up to a pixel beyond the border."""
 
 
-def lint_boxes(listing: Listing, sizes: Mapping[str, tuple[int, int]], allowed: Allowed) -> BoxLint:
+def lint_boxes(
+    listing: Listing,
+    sizes: Mapping[str, tuple[int, int]],
+    allowed: Allowed,
+    orientations: Mapping[str, int] | None = None,
+) -> BoxLint:
     """Check every box of every image with a known size.
 
     Args:
         listing: Images with the boxes of their layout.
         sizes: Height and width by image; unreadable images are missing.
         allowed: What may be dropped, repaired and accepted.
+        orientations: EXIF orientation by image, where it is not upright.
     """
-    work = _Work(allowed)
+    work = _Work(listing, allowed, orientations or {}, look_like_corners(listing, sizes))
     gone = work.take_problems(listing)
     samples = []
     for sample in listing.samples:
@@ -61,10 +91,7 @@ def lint_boxes(listing: Listing, sizes: Mapping[str, tuple[int, int]], allowed: 
     return BoxLint(
         replace(listing, samples=tuple(samples), problems=()),
         tuple(work.dropped),
-        tuple(
-            Finding(title, tuple(examples), drop, repair, accept, fix)
-            for (title, drop, repair, accept, fix), examples in work.examples.items()
-        ),
+        tuple(work.finding(kind, examples) for kind, examples in work.examples.items()),
         {name: tuple(where) for name, where in sorted(work.repaired.items())},
     )
 
@@ -73,17 +100,54 @@ def lint_boxes(listing: Listing, sizes: Mapping[str, tuple[int, int]], allowed: 
 class _Work:
     """Results so far."""
 
+    listing: Listing
     allowed: Allowed
+    orientations: Mapping[str, int]
+    has_corners: bool
+    """Whether the labels seem to have corners where their format has something else."""
     dropped: list[DroppedItem] = field(default_factory=list)
     examples: dict[_Kind, list[str]] = field(default_factory=dict)
+    affected: dict[_Kind, list[str]] = field(default_factory=dict)
+    """Images of the examples; empty for labels without one."""
+    advice: dict[_Kind, set[str]] = field(default_factory=dict)
+    """How to fix labels that are too many to be dropped."""
     repaired: dict[str, list[str]] = field(default_factory=dict)
+
+    def finding(self, kind: _Kind, examples: Sequence[str]) -> Finding:
+        """Return what is reported of one kind of problem."""
+        share = self.share(kind)
+        advice = "; ".join(sorted(self.advice.get(kind, ()))) if is_most(share) else ""
+        return Finding(
+            kind.title,
+            tuple(examples),
+            kind.drop,
+            kind.repair,
+            kind.accept,
+            kind.fix,
+            advice,
+            share,
+        )
+
+    def share(self, kind: _Kind) -> float:
+        """Return the share of the data that dropping a kind of problem would remove."""
+        samples, names = self.listing.samples, self.affected[kind]
+        if kind.drop in {Drop.BAD_BOXES, Drop.REPEATED_BOXES}:
+            return share_of(len(names), sum(len(sample.boxes) for sample in samples))
+        images = {name for name in names if name}
+        if kind.drop is Drop.STRAY_LABELS and not images:
+            labelled = sum(sample.labelled for sample in samples)
+            return share_of(len(names), len(names) + labelled)
+        return share_of(len(images), len(samples))
 
     def take_problems(self, listing: Listing) -> frozenset[str]:
         """Record the problems of the layout and return the images that are dropped for them."""
         gone: dict[str, LabelProblem] = {}
         for problem in listing.problems:
             if problem.drop not in self.allowed.drop:
-                self._report(problem.title, problem.example, problem.drop, fix=problem.fix)
+                kind = _Kind(problem.title, problem.drop, fix=problem.fix)
+                self._report(kind, problem.example, problem.image)
+                if problem.advice:
+                    self.advice.setdefault(kind, set()).add(problem.advice)
             elif problem.image:
                 gone.setdefault(problem.image, problem)
             else:
@@ -98,28 +162,88 @@ class _Work:
             if Drop.UNLABELLED in self.allowed.drop:
                 self._drop(sample.name, Drop.UNLABELLED, "no labels")
                 return None
-            self._report(_NO_LABELS, sample.name, Drop.UNLABELLED, None, Accept.BACKGROUND)
+            kind = _Kind(_NO_LABELS, Drop.UNLABELLED, accept=Accept.BACKGROUND)
+            self._report(kind, sample.name, sample.name)
+        if not self._takes_outlines(sample):
+            return None
         if size is None:
             return sample
         scale = self._scale(sample, size)
         if scale is None:
             return None
-        boxes: list[Box] = []
-        for box in sample.boxes:
-            settled = self._settle_box(box, _scaled(box.corners, scale), size)
-            if settled is not None and not self._repeats(settled, boxes):
-                boxes.append(settled)
-        if sample.boxes and not boxes:
+        boxes, is_doubtful = self._settle_boxes(sample, size, scale)
+        if sample.boxes and not boxes and not is_doubtful:
             self._drop(sample.name, Drop.BAD_BOXES, "lost its last box")
             return None
-        return replace(sample, boxes=tuple(boxes), relative=False, stated_size=None)
+        return replace(sample, boxes=boxes, relative=False, stated_size=None)
+
+    def _settle_boxes(
+        self, sample: Sample, size: tuple[int, int], scale: tuple[float, float]
+    ) -> tuple[tuple[Box, ...], bool]:
+        """Return the boxes inside their image, and whether others are in doubt."""
+        boxes: list[Box] = []
+        is_doubtful = False
+        for box in sample.boxes:
+            corners = self._placed(box, sample, size, scale)
+            if corners is None:
+                is_doubtful = True
+                continue
+            settled = self._settle_box(box, corners, sample.name, size)
+            if settled is not None and not self._repeats(settled, boxes, sample.name):
+                boxes.append(settled)
+        return tuple(boxes), is_doubtful
+
+    def _takes_outlines(self, sample: Sample) -> bool:
+        """Report what is a box only after a repair; return False if the image is dropped for it."""
+        for box in sample.boxes:
+            if box.needs is None:
+                continue
+            if box.needs in self.allowed.repair:
+                self._record(box.needs, box.where)
+            elif Drop.BAD_LABELS in self.allowed.drop:
+                self._drop(sample.name, Drop.BAD_LABELS, f"{box.where}: {_NEEDS[box.needs]}")
+                return False
+            else:
+                kind = _Kind(_NEEDS[box.needs], Drop.BAD_LABELS, box.needs)
+                self._report(kind, f"{box.where}: {box.label}", sample.name)
+        return True
+
+    def _placed(
+        self, box: Box, sample: Sample, size: tuple[int, int], scale: tuple[float, float]
+    ) -> Corners | None:
+        """Return the box in pixels of the upright image; None if its numbers are in doubt."""
+        if box.needs and box.needs not in self.allowed.repair:
+            return None
+        corners = box.corners
+        if self.has_corners and box.needs is None:
+            if Repair.CORNERS not in self.allowed.repair:
+                numbers = _formatted(as_corners(box, self.listing.form))
+                self._report(_Kind(_LIKE_CORNERS, repair=Repair.CORNERS), f"{box.where}: {numbers}")
+                return None
+            self._record(Repair.CORNERS, box.where)
+            corners = as_corners(box, self.listing.form)
+        if box.needs is not Repair.PIXELS:
+            corners = _scaled(corners, scale)
+        orientation = self._orientation_of_labels(sample, size)
+        if orientation != _UPRIGHT:
+            self._record(Repair.TURN_BOXES, box.where)
+        return turned(corners, size, orientation)
+
+    def _orientation_of_labels(self, sample: Sample, size: tuple[int, int]) -> int:
+        """Return how boxes must be turned: not at all, or like the pixels of their image."""
+        orientation = self.orientations.get(sample.name, _UPRIGHT)
+        stored = size[::-1] if orientation in QUARTER_TURNS else size
+        fits = sample.stated_size in {None, stored}
+        return orientation if fits and Repair.TURN_BOXES in self.allowed.repair else _UPRIGHT
 
     def _scale(self, sample: Sample, size: tuple[int, int]) -> tuple[float, float] | None:
         """Return the factors that convert x and y to pixels; None if the image is dropped."""
         height, width = size
+        stored = size[::-1] if self._orientation_of_labels(sample, size) in QUARTER_TURNS else size
         if sample.relative:
-            return width, height
-        if sample.stated_size in {None, size}:
+            # Fractions are turned as such; what is turned afterwards has the sides exchanged.
+            return float(stored[1]), float(stored[0])
+        if sample.stated_size in {None, stored}:
             return 1.0, 1.0
         stated_height, stated_width = sample.stated_size or size
         what = (
@@ -127,20 +251,29 @@ class _Work:
             f"{width} x {height}"
         )
         ratio = (stated_width / stated_height) / (width / height)
-        can_scale = abs(ratio - 1.0) <= _SAME_SHAPE
+        repair = Repair.SCALE_BOXES if abs(ratio - 1.0) <= _SAME_SHAPE else None
         if sample.stated_size == (width, height):
-            what += "; they match the image before its EXIF orientation is applied"
-        if can_scale and Repair.SCALE_BOXES in self.allowed.repair:
-            self._record(Repair.SCALE_BOXES, sample.name)
+            is_turned = self.orientations.get(sample.name, _UPRIGHT) in QUARTER_TURNS
+            repair = Repair.TURN_BOXES if is_turned else Repair.SWAP_SIZES
+            what += (
+                "; they match the image before its EXIF orientation is applied"
+                if is_turned
+                else "; width and height are exchanged, and no EXIF orientation explains it"
+            )
+        if repair in self.allowed.repair and repair is not Repair.TURN_BOXES:
+            self._record(str(repair), sample.name)
+            if repair is Repair.SWAP_SIZES:
+                return 1.0, 1.0
             return width / stated_width, height / stated_height
         if Drop.WRONG_SIZES in self.allowed.drop:
             self._drop(sample.name, Drop.WRONG_SIZES, what)
             return None
-        repair = Repair.SCALE_BOXES if can_scale else None
-        self._report(_OTHER_SIZE, what, Drop.WRONG_SIZES, repair)
+        self._report(_Kind(_OTHER_SIZE, Drop.WRONG_SIZES, repair), what, sample.name)
         return 1.0, 1.0
 
-    def _settle_box(self, box: Box, corners: _Corners, size: tuple[int, int]) -> Box | None:
+    def _settle_box(
+        self, box: Box, corners: Corners, image: str, size: tuple[int, int]
+    ) -> Box | None:
         """Return the box inside its image; None if it is dropped or a finding."""
         height, width = size
         left, top, right, bottom = corners
@@ -151,19 +284,19 @@ class _Work:
             if Drop.BAD_BOXES in self.allowed.drop:
                 self._drop(box.where, Drop.BAD_BOXES, title)
             else:
-                self._report(title, what, Drop.BAD_BOXES)
+                self._report(_Kind(title, Drop.BAD_BOXES), what, image)
             return None
         beyond = max(-left, -top, right - width, bottom - height)
         if beyond > _ROUNDING and Repair.CLIP_BOXES not in self.allowed.repair:
-            self._report(_BEYOND, what, None, Repair.CLIP_BOXES)
+            self._report(_Kind(_BEYOND, repair=Repair.CLIP_BOXES), what, image)
         elif beyond > _ROUNDING:
             self._record(Repair.CLIP_BOXES, box.where)
         elif beyond > _NOTHING:
             self._record("rounding", box.where)
         inside = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
-        return replace(box, corners=inside)
+        return replace(box, corners=inside, needs=None)
 
-    def _repeats(self, box: Box, others: Iterable[Box]) -> bool:
+    def _repeats(self, box: Box, others: Iterable[Box], image: str) -> bool:
         """Return whether the box repeats an earlier one and is dropped."""
         same = [other for other in others if _identity(other) == _identity(box)]
         if not same:
@@ -172,20 +305,12 @@ class _Work:
             self._drop(box.where, Drop.REPEATED_BOXES, f"equal to {same[0].where}")
             return True
         what = f"{box.where} = {same[0].where}: {box.label} at {_formatted(box.corners)}"
-        self._report(_REPEATED, what, Drop.REPEATED_BOXES)
+        self._report(_Kind(_REPEATED, Drop.REPEATED_BOXES), what, image)
         return False
 
-    def _report(
-        self,
-        title: str,
-        example: str,
-        drop: Drop | None = None,
-        repair: Repair | None = None,
-        accept: Accept | None = None,
-        *,
-        fix: str = "",
-    ) -> None:
-        self.examples.setdefault((title, drop, repair, accept, fix), []).append(example)
+    def _report(self, kind: _Kind, example: str, image: str = "") -> None:
+        self.examples.setdefault(kind, []).append(example)
+        self.affected.setdefault(kind, []).append(image)
 
     def _drop(self, name: str, kind: Drop | None, reason: str) -> None:
         if kind is not None:
@@ -195,15 +320,15 @@ class _Work:
         self.repaired.setdefault(str(kind), []).append(where)
 
 
-def _scaled(corners: _Corners, scale: tuple[float, float]) -> _Corners:
+def _scaled(corners: Corners, scale: tuple[float, float]) -> Corners:
     left, top, right, bottom = corners
     across, down = scale
     return left * across, top * down, right * across, bottom * down
 
 
-def _identity(box: Box) -> tuple[str, _Corners, bool]:
+def _identity(box: Box) -> tuple[str, Corners, bool]:
     return box.label, box.corners, box.crowd
 
 
-def _formatted(corners: _Corners) -> str:
+def _formatted(corners: Corners) -> str:
     return " ".join(f"{value:.6g}" for value in corners)

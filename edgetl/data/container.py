@@ -16,6 +16,8 @@ from edgetl.errors import DataError
 from edgetl.hashing import digest_value
 from edgetl.runtime.errors import ImageError
 
+FIX_OR_EXCLUDE = "fix or exclude it"
+"""The remedy for a file that cannot be read."""
 MAX_FILE_BYTES = 1 << 28
 """Largest file that is read, 256 MiB; larger ones are zip bombs or not images."""
 
@@ -282,4 +284,4 @@ def _check_size(name: str, size_bytes: int) -> None:
 
 
 def _unreadable(name: str, reason: str) -> ImageError:
-    return ImageError(f"cannot read image '{name}': {reason}", remedy="fix or exclude it")
+    return ImageError(f"cannot read image '{name}': {reason}", remedy=FIX_OR_EXCLUDE)

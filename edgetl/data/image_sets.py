@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -61,6 +61,13 @@ class Images(Protocol):
             ImageError: If it cannot be read.
         """
 
+    def orientation(self, name: str) -> int:
+        """Return the EXIF orientation of an image that can be read, 1 to 8; 1 is upright."""
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """The highest grey level of each 16-bit image that was checked, by name."""
+
     def check(self, name: str) -> tuple[int, int]:
         """Return height and width after decoding, as cheaply as the format allows.
 
@@ -91,6 +98,7 @@ class StoredImages:
         self._role = role
         self._layout = layout
         self._group = group
+        self.levels: dict[str, int] = {}
 
     @cached_property
     def listing(self) -> Listing:
@@ -143,12 +151,25 @@ class StoredImages:
         # Files that cannot be read this way are unusual, or damaged, which decoding reports.
         return size or self.decode(name).shape[:2]
 
+    def orientation(self, name: str) -> int:
+        """Return the EXIF orientation of a file; see `Images.orientation`."""
+        from edgetl.data.image_size import read_orientation
+
+        return read_orientation(io.BytesIO(self._container.read(name)))
+
     def check(self, name: str) -> tuple[int, int]:
         """Return the size of a file's image once decoded; errors as `Images.check`."""
-        from edgetl.data.image_size import size_of_sound_jpeg
+        from edgetl.data.image_size import highest_level, size_of_sound_jpeg
 
-        size = size_of_sound_jpeg(io.BytesIO(self._container.read(name)))
-        return size or self.decode(name).shape[:2]
+        content = self._container.read(name)
+        size = size_of_sound_jpeg(io.BytesIO(content))
+        if size is not None:
+            return size
+        size = self.decode(name).shape[:2]
+        highest = highest_level(io.BytesIO(content))
+        if highest is not None:
+            self.levels[name] = highest
+        return size
 
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return the boxes of the listing."""

@@ -14,6 +14,9 @@ _QUARTER_TURNS = frozenset({5, 6, 7, 8})
 _READ_WITH_SIZE = frozenset({"JPEG", "PNG", "BMP", "WEBP", "GIF", "PPM"})
 """Formats whose header states the decoded size, before rotation to upright."""
 _SHRINK = 8
+_UPRIGHT = 1
+_TIFF_BITS_PER_SAMPLE = 258
+_DEEP_BITS = 16
 _DAMAGED = (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning)
 """Exceptions of Pillow for damaged headers; decoding reports them in words."""
 
@@ -27,6 +30,31 @@ def read_size(stream: BinaryIO) -> tuple[int, int] | None:
             return _upright(image)
     except _DAMAGED:
         return None
+
+
+def read_orientation(stream: BinaryIO) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if there is none, or the header is damaged."""
+    try:
+        with Image.open(stream) as image:
+            return _orientation(image) if image.format in _READ_WITH_SIZE else _UPRIGHT
+    except _DAMAGED:
+        return _UPRIGHT
+
+
+def highest_level(stream: BinaryIO) -> int | None:
+    """Return the highest grey level of an image with 16 bits; None if it has another depth.
+
+    Colours of 16 bits are not looked at: Pillow decodes their high byte alone.
+    """
+    try:
+        with Image.open(stream) as image:
+            is_deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+            if not is_deep or _bits_of_tiff(image) != _DEEP_BITS:
+                return None
+            _, highest = image.getextrema()
+    except _DAMAGED:
+        return None
+    return int(highest) if isinstance(highest, int | float) else None
 
 
 def size_of_sound_jpeg(stream: BinaryIO) -> tuple[int, int] | None:
@@ -47,8 +75,19 @@ def size_of_sound_jpeg(stream: BinaryIO) -> tuple[int, int] | None:
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
-    # Reading the EXIF data of a PNG that has none would decode the image.
-    has_exif = not _EXIF_SOURCES.isdisjoint(image.info)
-    turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
     width, height = image.size
-    return (width, height) if turned else (height, width)
+    return (width, height) if _orientation(image) in _QUARTER_TURNS else (height, width)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Reading the EXIF data of a PNG that has none would decode the image.
+    if _EXIF_SOURCES.isdisjoint(image.info):
+        return _UPRIGHT
+    orientation: int = image.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
+    return orientation
+
+
+def _bits_of_tiff(image: Image.Image) -> int:
+    """Return the bits of a grey level; as many as of any other deep format if it is no TIFF."""
+    per_sample = getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE)
+    return int(per_sample[0]) if isinstance(per_sample, tuple) else _DEEP_BITS

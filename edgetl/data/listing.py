@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.types import LabelKind, Split
 
 BY_FOLDERS = "the folders"
@@ -19,6 +19,16 @@ class LabelOrigin(IntEnum):
     FILE_NAMES = 0
     FOLDERS = 1
     LABEL_FILES = 2
+
+
+class BoxForm(StrEnum):
+    """What the four numbers of a box are in a label file."""
+
+    CORNERS = "corners"
+    CENTRE = "centre"
+    """Centre x, centre y, width, height."""
+    ORIGIN = "origin"
+    """Left, top, width, height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,9 @@ class Box:
     """A group of objects labelled as one (COCO's iscrowd)."""
     difficult: bool = False
     """Hard to recognise (Pascal VOC); treated like any other box."""
+    needs: Repair | None = None
+    """What the recipe must allow before this is a box: it is one of pixels where the format has
+    fractions, or drawn around an outline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,8 @@ class LabelProblem:
     """The image to drop with it, if any."""
     fix: str = ""
     """How to fix it, if dropping would be bad advice."""
+    advice: str = ""
+    """How to fix it where it is so frequent that dropping is no remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +121,8 @@ class Listing:
     """Name of the data layout, set by `list_samples`; empty for synthetic images."""
     named_in: str = BY_FOLDERS
     """Origin of the class names, for messages."""
+    form: BoxForm = BoxForm.CORNERS
+    """What the numbers of its boxes are in the label files."""
     ignored: tuple[Ignored, ...] = ()
     """Images that are no examples, set by `list_samples`."""
     odd_images: tuple[str, ...] = ()

@@ -5,6 +5,9 @@ from __future__ import annotations
 COPY_AGAIN = "copy the whole folder again from where it was made"
 """The remedy for a folder that is not what it was when edgetl wrote it."""
 
+SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or exclude it"
+"""The remedy for an image of a kind that is not read."""
+
 
 class EdgetlRuntimeError(Exception):
     """A failure that a user can cause and fix.

@@ -6,6 +6,7 @@ A large image is held once by Pillow, at four bytes a pixel. It becomes an array
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, Callable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from edgetl.runtime.errors import ImageError
+from edgetl.runtime.errors import SAVE_AGAIN, ImageError
+from edgetl.runtime.image_content import HEAD_BYTES, complete_jpeg, what_instead
 from edgetl.runtime.preprocess import Preprocess, fit_decoded, fit_image
 
 if TYPE_CHECKING:
@@ -69,8 +71,6 @@ DAMAGED = (
 """Exceptions that Pillow 11 to 13 raise on damaged files; OSError includes UnidentifiedImageError,
 RuntimeError comes from AVIF."""
 
-_SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or exclude it"
-
 
 def read_image(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
     """Decode an image into upright RGB.
@@ -78,7 +78,7 @@ def read_image(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
     Reads the first frame of an animation and applies the EXIF orientation. Greyscale, palette and
     CMYK become RGB; CMYK as written by Adobe (inverted in JPEG), without colour profiles. 16-bit
     grey and colour keep the high byte, ``v >> 8``. Transparent pixels are blended with `BACKGROUND`
-    and rounded to the nearest level.
+    and rounded to the nearest level. A JPEG may lack its end marker if no pixel is missing.
 
     Args:
         source: A file, or an open stream at its start.
@@ -130,9 +130,21 @@ def _decode(source: Path | BinaryIO, called: str) -> tuple[Image.Image, _ToRgb |
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _refused(called, str(error)) from error
     except UnidentifiedImageError as error:
-        raise _refused(called, "not an image in a format that Pillow reads") from error
+        raise _refused(called, *what_instead(_content(source, HEAD_BYTES))) from error
     except DAMAGED as error:
-        raise _refused(called, f"damaged or truncated ({error})") from error
+        completed = complete_jpeg(_content(source))
+        if completed is None:
+            raise _refused(called, f"damaged or truncated ({error})") from error
+        return _decode(io.BytesIO(completed), called)
+
+
+def _content(source: Path | BinaryIO, size: int = -1) -> bytes:
+    """Return the first `size` bytes of an image; all of them if it is negative."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(size)
+    source.seek(0)
+    return source.read(size)
 
 
 def _array(image: Image.Image, to_rgb: _ToRgb | None) -> NDArray[np.uint8]:
@@ -181,7 +193,7 @@ def _check_size(image: Image.Image, called: str) -> None:
         )
 
 
-def _refused(called: str, reason: str, remedy: str = _SAVE_AGAIN) -> ImageError:
+def _refused(called: str, reason: str, remedy: str = SAVE_AGAIN) -> ImageError:
     return ImageError(f"cannot read image '{called}': {reason}", remedy=remedy)
 
 

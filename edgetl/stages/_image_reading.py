@@ -35,6 +35,10 @@ class Seen:
     """Why they cannot be read."""
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Height and width, upright."""
+    orientations: dict[str, int] = field(default_factory=dict)
+    """EXIF orientations of images that are turned, where boxes may depend on them."""
+    remedies: dict[str, str] = field(default_factory=dict)
+    """How to make unreadable images readable."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
     """Of the labelled objects."""
     dropped: Sequence[DroppedItem] = ()
@@ -59,9 +63,16 @@ def reading_pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def look(images: Images, pool: ThreadPoolExecutor) -> Seen:
-    """Read the header and digest of every image without decoding it."""
+def look(images: Images, pool: ThreadPoolExecutor, *, turns: bool = False) -> Seen:
+    """Read the header and digest of every image without decoding it.
+
+    Args:
+        images: The source.
+        pool: Threads that read.
+        turns: Read all EXIF orientations, not only where labels state another size.
+    """
     seen = Seen()
+    stated_sizes = {sample.name: sample.stated_size for sample in images.listing.samples}
     wants_boxes = images.listing.label_kind is LabelKind.BOXES
 
     def read(name: str) -> tuple[str, str | ImageError]:
@@ -70,6 +81,8 @@ def look(images: Images, pool: ThreadPoolExecutor) -> Seen:
             seen.sizes[name] = images.size(name)
             if wants_boxes:
                 seen.boxes[name] = images.boxes(name)
+                if turns or stated_sizes[name] not in {None, seen.sizes[name]}:
+                    seen.orientations[name] = images.orientation(name)
         except ImageError as error:
             return name, error
         return name, content
@@ -78,6 +91,7 @@ def look(images: Images, pool: ThreadPoolExecutor) -> Seen:
     for name, result in prefetched(read, names, pool, depth=prefetch_depth()):
         if isinstance(result, ImageError):
             seen.unreadable[name] = result.message
+            seen.remedies[name] = result.remedy
         else:
             seen.contents[name] = result
     return seen
@@ -91,7 +105,7 @@ def undecodable(
     Args:
         names: The images to check.
         images: The source.
-        seen: Holds the sizes that they must have.
+        seen: Holds the sizes that they must have; gets the remedies.
         pool: Threads that decode.
         progress: Receives the number of images checked.
     """
@@ -100,6 +114,7 @@ def undecodable(
         try:
             size = images.check(name)
         except ImageError as error:
+            seen.remedies[name] = error.remedy
             return error.message
         if size != seen.sizes[name]:
             return f"cannot read image '{name}': its header states another size than it has"

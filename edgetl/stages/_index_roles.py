@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import Accept, Drop
-from edgetl.data.findings import DroppedItem, Finding, refuse
+from edgetl.data.findings import DroppedItem, find_unreadable, refuse
 from edgetl.data.image_sets import Images
 from edgetl.data.listing_notes import notes_of
 from edgetl.errors import DataError
@@ -138,8 +138,7 @@ def index_unlabelled(
     names = [name for name in sorted(seen.contents) if name not in gone]
     unreadable = seen.unreadable | undecodable(names, images, seen, pool, work.progress)
     if unreadable and Drop.UNREADABLE not in settings.drop:
-        reasons = tuple(unreadable[name] for name in sorted(unreadable))
-        finding = Finding("unreadable image", reasons, Drop.UNREADABLE)
+        finding = find_unreadable(unreadable, seen.remedies, len(images.listing.samples))
         refuse([finding], called, table=settings.role)
     names = [name for name in names if name not in unreadable]
     if not names:

@@ -26,6 +26,7 @@ from edgetl.config.table import Table
 from edgetl.data.audit import Audit, examine
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
+from edgetl.data.image_levels import find_unused_bits
 from edgetl.data.image_sets import Images, open_images
 from edgetl.data.sources import SOURCES
 from edgetl.data.splits import SplitPolicy, choose_split_policy
@@ -197,7 +198,7 @@ def _unknown_layouts(job: Job) -> Iterator[Problem]:
 
 def _box_words(table: DataTable | EvaluationTable, role: Role, task: str) -> Iterator[Problem]:
     """Yield entries about labelled boxes in the table of a task without boxes."""
-    accept = list(table.accept)
+    accept = [kind for kind in table.accept if kind is not Accept.UNUSED_BITS]
     if role is Role.EVALUATION:
         accept = [kind for kind in accept if kind is not Accept.MISSING_CLASSES]
     for key, kinds in (
@@ -214,7 +215,7 @@ def _wrong_labels(job: Job, images: Images) -> Iterator[Problem]:
     """Yield the report of a run, without decoding images, so that one plan names all problems."""
     data = job.recipe.data
     with reading_pool() as pool:
-        seen = look(images, pool)
+        seen = look(images, pool, turns=Repair.TURN_BOXES in data.repair)
     try:
         _examine(data, images, seen, _split_policy(data, images)).refuse_if_wrong(str(_path(job)))
     except DataError as error:
@@ -242,7 +243,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     ):
         if settings.role is Role.UNLABELLED:
             return index_unlabelled(settings, images, others, pool=pool, work=work)
-        seen = look(images, pool)
+        seen = look(images, pool, turns=Repair.TURN_BOXES in settings.repair)
         seen.dropped = find_shared(settings, seen.contents, others)
         audit = _examine(settings, images, seen, settings.policy())
 
@@ -255,6 +256,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         if failed:
             seen.unreadable.update(failed)
             audit = _examine(settings, images, seen, settings.policy())
+        dark = find_unused_bits(images.levels, settings.accept)
+        audit = replace(audit, findings=(*audit.findings, *dark))
         audit.refuse_if_wrong(called, table=settings.role)
         failed_again = newly_failed() if failed else {}
         if failed_again or images.digest(digest_file) != settings.content:
@@ -331,7 +334,7 @@ def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: Spl
         samples = tuple(
             replace(sample, boxes=seen.boxes.get(sample.name, ())) for sample in listing.samples
         )
-        lint = lint_boxes(replace(listing, samples=samples), seen.sizes, allowed)
+        lint = lint_boxes(replace(listing, samples=samples), seen.sizes, allowed, seen.orientations)
         listing = lint.listing
     audit = examine(
         listing,
@@ -341,6 +344,7 @@ def _examine(data: Settings | DataTable, images: Images, seen: Seen, policy: Spl
         seed=data.seed,
         allowed=allowed,
         lint=lint,
+        remedies=seen.remedies,
     )
     return replace(audit, dropped=(*seen.dropped, *audit.dropped))
 

@@ -6,10 +6,11 @@ import pytest
 
 from edgetl.config.recipe import Drop
 from edgetl.data.audit import Audit, examine
-from edgetl.data.findings import Allowed
+from edgetl.data.findings import Allowed, find_unreadable, refuse
 from edgetl.data.sources import Listing, Sample
 from edgetl.data.splits import SplitPolicy
 from edgetl.errors import DataError
+from edgetl.runtime.errors import SAVE_AGAIN
 from edgetl.types import Split
 
 GIVEN = SplitPolicy(test_is_val=False, split_off={})
@@ -198,6 +199,65 @@ def test_single_class_is_refused() -> None:
     contents = {name: text for name, text in valid_data(FLAT).items() if "nut" in name}
     with pytest.raises(DataError, match=r"class, but at least two are needed:\n    nut"):
         audit(contents, policy=FLAT).refuse_if_wrong("images")
+
+
+def test_copy_of_a_class_is_to_be_excluded_not_dropped() -> None:
+    contents = {
+        f"{label}/{k}.jpg": f"{label[:3]} {k}" for label in ("cat", "dog") for k in range(5)
+    }
+    contents |= {f"cat - Copy/{k}.jpg": f"cat {k}" for k in range(5)}
+    with pytest.raises(DataError, match="5 x group of equal images with different") as caught:
+        audit(contents, policy=FLAT).refuse_if_wrong("images")
+    assert caught.value.remedy == (
+        "'cat - Copy' has the images of 'cat': if it is a copy, exclude it with "
+        "`data: {exclude: ['cat - Copy/*']}`; "
+        "`drop: [duplicates]` would remove all images of cat, cat - Copy"
+    )
+
+
+def test_equal_images_of_two_classes_without_a_copied_class_are_dropped() -> None:
+    contents = {f"{label}/{k}.jpg": f"{label} {k}" for label in ("cat", "dog") for k in range(9)}
+    contents["dog/0.jpg"] = "cat 0"
+    with pytest.raises(DataError, match="1 x group of equal images with different") as caught:
+        audit(contents, policy=FLAT).refuse_if_wrong("images")
+    assert caught.value.remedy == "drop them with `data: {drop: [duplicates]}`"
+
+
+@pytest.mark.parametrize(
+    ("count", "remedies", "remedy"),
+    [
+        pytest.param(2, {}, "drop them with `data: {drop: [unreadable]}`", id="few"),
+        pytest.param(
+            2, {"a": "convert it"}, "convert it; drop them with `data: {drop: [unreadable]}`",
+            id="few with a remedy",
+        ),
+        pytest.param(
+            2, {"a": SAVE_AGAIN}, "drop them with `data: {drop: [unreadable]}`", id="few others",
+        ),
+        pytest.param(
+            6, {"a": SAVE_AGAIN},
+            f"{SAVE_AGAIN}; `drop: [unreadable]` would remove 60% of the data",
+            id="most",
+        ),
+    ],
+)  # fmt: skip
+def test_remedy_of_unreadable_images_depends_on_how_many_there_are(
+    count: int, remedies: dict[str, str], remedy: str
+) -> None:
+    names = [chr(ord("a") + k) for k in range(count)]
+    finding = find_unreadable(dict.fromkeys(names, "cannot read"), remedies, 10)
+    with pytest.raises(DataError, match=f"{count} x unreadable image") as caught:
+        refuse([finding], "images")
+    assert caught.value.remedy == remedy
+
+
+def test_classes_whose_images_cannot_be_read_are_not_reported_as_empty() -> None:
+    contents = {f"{label}/{k}.jpg": f"{label} {k}" for label in ("cat", "dog") for k in range(9)}
+    unreadable = {f"owl/{k}.jpg": f"cannot read {k}" for k in range(3)}
+    result = audit(contents, policy=FLAT, unreadable=unreadable)
+    assert [finding.title for finding in result.findings] == ["unreadable image"]
+    dropped = audit(contents, policy=FLAT, unreadable=unreadable, drop=(Drop.UNREADABLE,))
+    assert [finding.title for finding in dropped.findings] == ["class without images"]
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,55 @@ def test_problems_are_left_out_and_recorded_on_request(dirty: Path, tmp_path: Pa
     }
 
 
+def deep(seed: int, kind: str, highest: int) -> bytes:
+    values = np.random.default_rng(seed).integers(0, highest, (20, 30))
+    dtype = np.float32 if kind == "float" else np.uint16
+    stream = io.BytesIO()
+    Image.fromarray(values.astype(dtype)).save(stream, "TIFF")
+    return stream.getvalue()
+
+
+def write_deep(root: Path, kind: str, highest: int) -> Path:
+    for number, label in enumerate(("gear", "nut")):
+        (root / label).mkdir(parents=True)
+        for k in range(10):
+            content = deep(10 * number + k, kind, highest)
+            (root / label / f"{k}.tif").write_bytes(content)
+    return root
+
+
+def test_set_that_would_be_decoded_to_almost_black_is_refused_unless_accepted(
+    tmp_path: Path,
+) -> None:
+    root = write_deep(tmp_path / "parts", "integers", 4096)
+    with pytest.raises(
+        DataError, match=r"20 x 16-bit image of a set that uses only 12 bits"
+    ) as caught:
+        run(make_job(tmp_path, {"path": str(root)}), tmp_path / "a")
+    assert "multiply all values by 16" in caught.value.remedy
+    assert caught.value.remedy.endswith("write `data: {accept: [unused-bits]}`")
+
+    accepted = make_job(tmp_path, {"path": str(root), "accept": ["unused-bits"]})
+    assert list(STAGE.check(accepted)) == []
+    facts, _, _ = run(accepted, tmp_path / "b")
+    assert sum(facts.images.values()) == 20
+
+
+def test_bright_set_of_16_bits_is_taken(tmp_path: Path) -> None:
+    root = write_deep(tmp_path / "parts", "integers", 1 << 16)
+    facts, _, _ = run(make_job(tmp_path, {"path": str(root)}), tmp_path / "a")
+    assert sum(facts.images.values()) == 20
+
+
+def test_remedy_for_a_set_of_float_images_is_to_save_them_again(tmp_path: Path) -> None:
+    root = write_deep(tmp_path / "parts", "float", 255)
+    with pytest.raises(DataError, match=r"20 x unreadable image.*\n.*float pixels have") as caught:
+        run(make_job(tmp_path, {"path": str(root)}), tmp_path / "a")
+    assert "save it again as an 8-bit JPEG or PNG, or exclude it" in caught.value.remedy
+    assert "`drop: [unreadable]` would remove 100% of the data" in caught.value.remedy
+    assert "drop them with `data: {drop: [unreadable" not in caught.value.remedy
+
+
 def test_excluded_files_do_not_matter(dirty: Path, tmp_path: Path) -> None:
     exclude = ["train/*.jpg", "train/nut/same.png", "*/other.png"]
     (dirty / "train/bolt").rmdir()

@@ -169,6 +169,59 @@ def test_image_that_exif_turns_has_its_upright_size(bench: Any, tmp_path: Path) 
     assert dataset.truths(Split.VAL)[0].boxes[0].tolist() == [6, 8, 18, 24]
 
 
+def test_boxes_of_an_image_that_exif_turns_are_turned_on_request(
+    bench: Any, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    root = sound(tmp_path / "parts")
+    write(root, {"images/val/0.png": image(70, format="JPEG", exif=exif)})
+    artifact = make(bench, repair=["turn-boxes"])
+    # At the top left of the stored 24 x 32, half of each side; turned clockwise.
+    dataset = DatasetIndex.read(artifact.folder)
+    assert dataset.truths(Split.VAL)[0].boxes.tolist() == [[6, 8, 18, 24], [12, 0, 24, 16]]
+    assert dataset.truths(Split.VAL)[1].boxes.tolist() == [[8, 6, 24, 18], [0, 0, 16, 12]]
+    assert artifact.manifest.facts["repaired"] == {"turn-boxes": 2}
+
+
+@pytest.mark.parametrize(
+    ("orientation", "reason", "remedy"),
+    [
+        (6, "they match the image before its EXIF orientation is applied", "turn-boxes"),
+        (None, "and no EXIF orientation explains it", "swap-sizes"),
+    ],
+    ids=["exif", "no exif"],
+)
+def test_exchanged_size_is_blamed_on_exif_only_if_there_is_some(
+    bench: Any, tmp_path: Path, orientation: int | None, reason: str, remedy: str
+) -> None:
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    labels = (
+        "<annotation><filename>{name}.jpg</filename><size><width>{width}</width><height>{height}"
+        "</height></size><object><name>nut</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>20"
+        "</xmax><ymax>20</ymax></bndbox></object></annotation>"
+    )
+    for k in range(10):
+        upright = (32, 24) if orientation else (24, 32)
+        height, width = upright[::-1] if k == 0 else upright
+        text = labels.format(name=k, width=width, height=height)
+        write(
+            tmp_path / "parts",
+            {f"{k}.jpg": image(k, format="JPEG", exif=exif), f"{k}.xml": text},
+        )
+    with pytest.raises(DataError, match=f"1 x image of another size .*\n.*{reason}") as caught:
+        make(bench)
+    assert caught.value.remedy == (
+        "drop them with `data: {drop: [wrong-sizes]}`; repair them with "
+        f"`data: {{repair: [{remedy}]}}`"
+    )
+    repaired = make(bench, repair=[remedy]).manifest.facts["repaired"]
+    # Nine other labels state the upright size, so they are of it.
+    assert repaired == {remedy: 1}
+
+
 def test_image_whose_header_hides_its_orientation_is_refused(bench: Any, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

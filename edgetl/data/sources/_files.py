@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from posixpath import basename, splitext
 from unicodedata import normalize
+from urllib.parse import unquote, urlsplit
 
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
@@ -161,29 +162,45 @@ def _encoding(content: bytes) -> str:
     return "utf-8"
 
 
-def find_ending(path: str, names: Mapping[str, list[str]]) -> list[str]:
-    """Return the files that match a path from another machine, with the longest common ending.
-
-    Args:
-        path: With slashes or backslashes, relative or absolute.
-        names: Files by their last part; see `by_basename`.
-    """
+def local_path(path: str) -> list[str]:
+    """Return the parts of a path from another machine; of an address without its query."""
+    if "://" in path:
+        path = unquote(urlsplit(path).path)
     raw = composed(path).replace("\\", "/").split("/")
-    parts = [part for part in raw if part not in {"", ".", ".."}]
-    if not parts:
-        return []
-    candidates = names.get(parts[-1], [])
-    for count in range(len(parts), 1, -1):
-        ending = "/".join(parts[-count:])
-        longer = [name for name in candidates if f"/{composed(name)}".endswith(f"/{ending}")]
-        if longer:
-            return longer
-    return candidates
+    return [part for part in raw if part not in {"", ".", ".."}]
 
 
-def by_basename(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return files by the composed last part of their path."""
-    files: dict[str, list[str]] = {}
-    for name in names:
-        files.setdefault(composed(basename(name)), []).append(name)
-    return files
+class ImageNames:
+    """Images by the last part of their path, whatever the case where none has the exact name."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact: dict[str, list[str]] = {}
+        self._folded: dict[str, list[str]] = {}
+        for name in names:
+            last = composed(basename(name))
+            self._exact.setdefault(last, []).append(name)
+            self._folded.setdefault(last.casefold(), []).append(name)
+
+    def called(self, last: str) -> list[str]:
+        """Return the images with this composed last part."""
+        return self._exact.get(last) or self._folded.get(last.casefold(), [])
+
+    def ending(self, path: str) -> list[str]:
+        """Return the images that match a path from another machine, by the longest common ending.
+
+        Args:
+            path: With slashes or backslashes, relative or absolute, or an address.
+        """
+        parts = local_path(path)
+        if not parts:
+            return []
+        candidates = self.called(parts[-1])
+        ends = [f"/{composed(name)}".casefold() for name in candidates]
+        for count in range(len(parts), 1, -1):
+            ending = f"/{'/'.join(parts[-count:])}".casefold()
+            longer = [
+                name for name, end in zip(candidates, ends, strict=True) if end.endswith(ending)
+            ]
+            if longer:
+                return longer
+        return candidates

@@ -10,7 +10,7 @@ from posixpath import basename, dirname, splitext
 from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
 from edgetl.data.listing import LabelProblem
-from edgetl.data.sources._files import IMAGE_SUFFIXES, composed, find_images
+from edgetl.data.sources._files import IMAGE_SUFFIXES, composed, find_images, local_path
 
 NO_IMAGE = "labels without an image"
 """Title of the problem; `data.drop` names it `stray-labels`."""
@@ -38,8 +38,7 @@ class ImageLookup:
         The longest common ending decides, with the suffix or without it. Of equally good images
         those beside the file, or in a folder with its name, are meant.
         """
-        raw = composed(path.strip()).replace("\\", "/").split("/")
-        parts = [part for part in raw if part not in {"", ".", ".."}]
+        parts = local_path(path.strip())
         if not parts:
             return []
         images = self._by_name.get(parts[-1], [])

@@ -13,7 +13,7 @@ from posixpath import dirname
 from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
 from edgetl.data.listing import LabelProblem
-from edgetl.data.sources._files import by_basename, composed, find_ending, read_text, with_suffix
+from edgetl.data.sources._files import ImageNames, composed, read_text, with_suffix
 from edgetl.data.sources._yaml import read_table, read_yaml
 from edgetl.errors import DataError
 from edgetl.types import Fact, Split
@@ -71,15 +71,17 @@ def find_names(container: Container, images: Sequence[str]) -> Names:
         )
     file = files[0]
     plain = {file: _plain_names(container, file) for file in files if is_plain(file)}
-    # labelImg and Darknet exports repeat the names in each split.
-    if len(files) > 1 and (not plain or any(plain[each] != plain[file] for each in files)):
+    # labelImg and Darknet exports repeat the names in each split, others write data.yaml twice.
+    tables = {each: read_table(container, each) for each in files if each not in plain}
+    repeated = plain or tables
+    if any(repeated[each] != repeated[file] for each in files):
         raise DataError(
             f"several files define class names: {', '.join(files)}",
             remedy="exclude all but one with `data: {exclude: [...]}`",
         )
     if plain:
         return Names(_checked(file, plain[file]), {}, files, ())
-    content = read_table(container, file)
+    content = tables[file]
     classes = _classes(file, content["names"])
     if content.get("nc", str(len(classes))) != str(len(classes)):
         raise DataError(
@@ -181,7 +183,7 @@ class _PathResolver:
         self._images = [(composed(name), name) for name in images]
         self._base = base
         self._path = path
-        self._by_basename = by_basename(images)
+        self._by_name = ImageNames(images)
         self._folders = {folder for name, _ in self._images for folder in _above(name)}
         self._files = {composed(name): name for name in container.files}
 
@@ -221,7 +223,7 @@ class _PathResolver:
         for number, line in enumerate(_text(self._container, file).splitlines(), start=1):
             if not line.strip():
                 continue
-            images = find_ending(line.strip(), self._by_basename)
+            images = self._by_name.ending(line.strip())
             if len(images) == 1:
                 listed.append(images[0])
                 continue

@@ -1,25 +1,27 @@
 """COCO: JSON files with `images`, `annotations` and `categories`, one per split or one for all.
 
-Boxes are `bbox` = x, y, width, height in pixels; segmentations are ignored. The split of a file
-follows from its name or folder (`instances_train2017.json`, `train/_annotations.coco.json`).
+Boxes are `bbox` = x, y, width, height in pixels; a segmentation is only read where there is none.
+The split of a file follows from its name or folder (`instances_train2017.json`,
+`train/_annotations.coco.json`). Ids may be written as text or with a decimal point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename, dirname, splitext
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.data.container import Container
+from edgetl.data.listing import BoxForm
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
-    by_basename,
-    find_ending,
+    ImageNames,
     find_images,
     given_splits,
 )
 from edgetl.data.sources._json import Form, json_files, read_json
+from edgetl.data.sources._outlines import around_segmentation
 from edgetl.data.split_names import SplitFolders, split_in
 from edgetl.errors import DataError
 from edgetl.types import Fact, LabelKind, Split
@@ -31,10 +33,14 @@ _FAR = 1e9
 _MAX_NUMBER = 1 << 63
 
 
+_Id = int | str
+"""Of an image, a category or an annotation."""
+
+
 class CocoSource:
     """COCO JSON files."""
 
-    version = 2
+    version = 3
     label_kind = LabelKind.BOXES
     expects = "COCO, a JSON file with images, annotations and categories"
 
@@ -58,7 +64,7 @@ class CocoSource:
                 remedy="exclude some with `data: {exclude: [...]}`, or name them by split",
             )
         given = given_splits(splits, "COCO")
-        reading = _Reading(by_basename(images), frozenset(container.excluded))
+        reading = _Reading(ImageNames(images), frozenset(container.excluded))
         for name in sorted(files, key=lambda name: list(Split).index(splits[name] or Split.TRAIN)):
             reading.add(name, _load(container, name), splits[name])
         rest = _unlabelled(images, reading.samples, folders if given else None)
@@ -75,6 +81,7 @@ class CocoSource:
             problems=tuple(reading.problems),
             label_kind=self.label_kind,
             named_in=f"`categories` of {', '.join(files)}",
+            form=BoxForm.ORIGIN,
         )
 
 
@@ -82,8 +89,7 @@ class CocoSource:
 class _Reading:
     """Images, boxes and problems from the files read so far."""
 
-    images: Mapping[str, list[str]]
-    """Image files by the last part of their path."""
+    images: ImageNames
     excluded: frozenset[str]
     classes: dict[str, None] = field(default_factory=dict)
     """Class names, ordered by their ids in the first file that has them."""
@@ -96,18 +102,21 @@ class _Reading:
         Raises:
             DataError: If its categories are wrong, or an image is in another file as well.
         """
-        categories = _categories(file, content["categories"])
-        self.classes.update(dict.fromkeys(categories[number] for number in sorted(categories)))
+        annotations = content["annotations"]
+        used = {_id(row.get("category_id")) for row in annotations if isinstance(row, dict)}
+        categories = _categories(file, content["categories"], used)
+        ordered = sorted(categories, key=lambda number: (isinstance(number, str), number))
+        self.classes.update(dict.fromkeys(categories[number] for number in ordered))
         images = self._images(file, content["images"], split)
-        boxes: dict[int, list[Box]] = {number: [] for number in images}
-        for position, row in enumerate(content["annotations"]):
+        boxes: dict[_Id, list[Box]] = {number: [] for number in images}
+        for position, row in enumerate(annotations):
             box = _box(file, position, row, categories)
-            number = row["image_id"] if _is_row(row, "image_id") else None
+            number = _id(row["image_id"]) if _is_row(row, "image_id") else None
             sample = images.get(number) if number is not None else None
             if isinstance(box, str):
                 image = sample.name if sample else ""
                 self.problems.append(LabelProblem(_BROKEN, box, Drop.BAD_LABELS, image))
-            elif number in boxes:
+            elif number is not None and number in boxes:
                 boxes[number].append(box)
             else:
                 what = f"{box.where}: there is no image with id {number}"
@@ -124,17 +133,17 @@ class _Reading:
 
     def _images(
         self, file: str, rows: Sequence[Fact], split: Split | None
-    ) -> dict[int, Sample | None]:
+    ) -> dict[_Id, Sample | None]:
         """Return the images by id, still without boxes; None if the file does not exist."""
-        samples: dict[int, Sample | None] = {}
+        samples: dict[_Id, Sample | None] = {}
         taken: set[str] = set()
         for position, row in enumerate(rows):
             if not _is_row(row, "id") or not isinstance(row.get("file_name"), str):
                 what = f"{file}, image at position {position}: needs a whole id and a file_name"
                 self.problems.append(LabelProblem(_BROKEN, what))
                 continue
-            number, file_name = row["id"], row["file_name"]
-            images = _nearest(find_ending(file_name, self.images), file)
+            number, file_name = _known_id(row, "id"), row["file_name"]
+            images = _nearest(self.images.ending(file_name), file)
             images = [name for name in images if name not in self.excluded] or images
             where = f"{file}, image {number}"
             if number in samples or (len(images) == 1 and images[0] in taken):
@@ -203,13 +212,21 @@ def _load(container: Container, name: str) -> Mapping[str, Fact]:
     return content
 
 
-def _categories(file: str, rows: Sequence[Fact]) -> dict[int, str]:
-    """Return category names by id.
+def _categories(file: str, rows: Sequence[Fact], used: Collection[_Id | None]) -> dict[_Id, str]:
+    """Return category names by id, without a root that only groups the others.
+
+    Roboflow adds such a root, with the name of the project or of one of its classes.
+
+    Args:
+        file: For messages.
+        rows: The categories.
+        used: Ids that annotations have.
 
     Raises:
         DataError: If a category has no id or name, or two have the same.
     """
-    categories: dict[int, str] = {}
+    groups = {row.get("supercategory") for row in rows if isinstance(row, dict)}
+    categories: dict[_Id, str] = {}
     for row in rows:
         name = row.get("name") if _is_row(row, "id") else None
         if not isinstance(name, str) or not name.strip():
@@ -217,16 +234,20 @@ def _categories(file: str, rows: Sequence[Fact]) -> dict[int, str]:
                 f"{file}: a category needs a whole id and a name",
                 remedy="fix `categories` in the file",
             )
-        if row["id"] in categories or name.strip() in categories.values():
+        number = _known_id(row, "id")
+        is_root = row.get("supercategory") in {None, "", "none"} and name in groups
+        if is_root and number not in used:
+            continue
+        if number in categories or name.strip() in categories.values():
             raise DataError(
                 f"{file}: two categories have the id {row['id']} or the name '{name}'",
                 remedy="fix `categories` in the file",
             )
-        categories[row["id"]] = name.strip()
+        categories[number] = name.strip()
     return categories
 
 
-def _box(file: str, position: int, row: Fact, categories: Mapping[int, str]) -> Box | str:
+def _box(file: str, position: int, row: Fact, categories: Mapping[_Id, str]) -> Box | str:
     """Return the box of an annotation, or its problem as text."""
     if not _is_row(row, "id", "image_id", "category_id"):
         return (
@@ -234,15 +255,19 @@ def _box(file: str, position: int, row: Fact, categories: Mapping[int, str]) -> 
             "needs whole numbers id, image_id and category_id"
         )
     where = f"{file}, annotation {row['id']}"
-    label = categories.get(row["category_id"])
+    label = categories.get(_known_id(row, "category_id"))
     if label is None:
         return f"{where}: there is no category with id {row['category_id']}"
+    crowd = row.get("iscrowd") == 1
     bbox = row.get("bbox")
+    if not bbox:
+        around = around_segmentation(row.get("segmentation"))
+        if around is not None:
+            return Box(label, around, where, crowd=crowd, needs=Repair.OUTLINES)
     if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):  # noqa: PLR2004
         return f"{where}: bbox must be four finite numbers, x, y, width and height"
     left, top, width, height = map(float, bbox)
-    corners = (left, top, left + width, top + height)
-    return Box(label, corners, where, crowd=row.get("iscrowd") == 1)
+    return Box(label, (left, top, left + width, top + height), where, crowd=crowd)
 
 
 def _nearest(images: list[str], file: str) -> list[str]:
@@ -265,12 +290,30 @@ def _stated_size(row: Mapping[str, Fact]) -> tuple[int, int] | None:
 
 
 def _is_row(row: Fact, *keys: str) -> bool:
-    """Return whether `row` is an object with whole numbers at `keys`."""
-    return isinstance(row, dict) and all(_is_whole(row.get(key)) for key in keys)
+    """Return whether `row` is an object with ids at `keys`."""
+    return isinstance(row, dict) and all(_id(row.get(key)) is not None for key in keys)
 
 
-def _is_whole(value: Fact) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
+def _known_id(row: Mapping[str, Fact], key: str) -> _Id:
+    """Return the id at `key` of a row that has one; see `_is_row`."""
+    number = _id(row[key])
+    if number is None:
+        raise TypeError(f"'{key}' is no id")
+    return number
+
+
+def _id(value: Fact) -> _Id | None:
+    """Return an id, equal for 1, 1.0 and "1"; None if the value is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _MAX_NUMBER else None
+    if isinstance(value, int):
+        return value if abs(value) < _MAX_NUMBER else None
+    if isinstance(value, str) and value.strip():
+        text = value.strip()
+        return int(text) if text.isascii() and text.isdigit() else text
+    return None
 
 
 def _is_number(value: Fact) -> bool:

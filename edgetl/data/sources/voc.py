@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from posixpath import basename, splitext
 from typing import TYPE_CHECKING
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.data.container import Container
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
-    by_basename,
+    ImageNames,
     composed,
     decoded,
     find_images,
@@ -32,6 +32,7 @@ from edgetl.data.sources._files import (
     read_text,
     with_suffix,
 )
+from edgetl.data.sources._outlines import around_oriented, around_points
 from edgetl.data.split_names import SplitFolders
 from edgetl.errors import DataError
 from edgetl.runtime.errors import ImageError
@@ -47,6 +48,8 @@ _LISTS = "ImageSets/Main/"
 _MARK = re.compile(r"<annotation[\s/>]")
 _ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([\w-]+)[\"']")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_NUMBERED = re.compile(r"x\d+")
+_ORIENTED = ("cx", "cy", "w", "h", "angle")
 _NO_IMAGE = "labels without an image"
 _BROKEN = "label file that cannot be read"
 
@@ -138,7 +141,7 @@ class _Pairs:
         for name in images:
             self._by_key[pair_key(name, _PAIRED_FOLDERS)].append(name)
             self._by_stem[_stem(name)].append(name)
-        self.by_basename = by_basename(images)
+        self.names = ImageNames(images)
 
     def by_name(self, name: str) -> list[str]:
         """Return the images with the name of an XML file, preferably in a neighbouring folder."""
@@ -162,7 +165,7 @@ def _label(
         annotation = _parse(name, content)
     except ValueError as error:
         return LabelProblem(_BROKEN, f"{name}: {error}", Drop.BAD_LABELS, image)
-    by_filename = pairs.by_basename.get(composed(annotation.filename), [])
+    by_filename = pairs.names.ending(annotation.filename)
     candidates = by_name or by_filename
     if not candidates:
         return LabelProblem(_NO_IMAGE, name, Drop.STRAY_LABELS)
@@ -237,12 +240,34 @@ def _box(node: Element, where: str) -> Box:
     label = (node.findtext("name") or "").strip()
     if not label:
         raise ValueError(f"{short}: has no <name>")
+    difficult = (node.findtext("difficult") or "0").strip() not in {"0", ""}
     corners = node.find("bndbox")
     if corners is None:
-        raise ValueError(f"{short} ({label}): has no <bndbox>")
+        around = _outline(node, short)
+        if around is None:
+            raise ValueError(f"{short} ({label}): has no <bndbox>")
+        return Box(label, around, where, difficult=difficult, needs=Repair.OUTLINES)
     left, top, right, bottom = (_number(corners, tag, short) for tag in _CORNERS)
-    difficult = (node.findtext("difficult") or "0").strip() not in {"0", ""}
     return Box(label, (left, top, right, bottom), where, difficult=difficult)
+
+
+def _outline(node: Element, where: str) -> tuple[float, float, float, float] | None:
+    """Return the box around a polygon, or an oriented box of roLabelImg; None without either."""
+    oriented = node.find("robndbox")
+    if oriented is not None:
+        x, y, width, height, angle = (_number(oriented, tag, where) for tag in _ORIENTED)
+        return around_oriented(x, y, width, height, angle)
+    polygon = node.find("polygon")
+    if polygon is None:
+        return None
+    points = polygon.findall("pt") or polygon.findall("point")
+    if points:
+        numbers = [_number(point, axis, where) for point in points for axis in ("x", "y")]
+    else:
+        count = sum(_NUMBERED.fullmatch(child.tag) is not None for child in polygon)
+        tags = [f"{axis}{k}" for k in range(1, count + 1) for axis in ("x", "y")]
+        numbers = [_number(polygon, tag, where) for tag in tags]
+    return around_points(numbers)
 
 
 def _number(node: Element, tag: str, where: str) -> float:

@@ -1,6 +1,7 @@
 """YOLO: one text file per image with one line per box, and a file with class names.
 
-A line has the class number, then centre x, centre y, width and height as fractions of the image.
+A line has the class number, then centre x, centre y, width and height as fractions of the image;
+or the points of an outline, which a repair of the recipe makes a box of.
 The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they are next to
 the image. Names are in `data.yaml`, which may also define the splits, or in `classes.txt`.
 """
@@ -12,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import splitext
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.data.container import Container
+from edgetl.data.listing import BoxForm
 from edgetl.data.sources import Box, LabelProblem, Listing, Sample
 from edgetl.data.sources._files import (
     composed,
@@ -22,6 +24,7 @@ from edgetl.data.sources._files import (
     read_text,
     with_suffix,
 )
+from edgetl.data.sources._outlines import around_points
 from edgetl.data.sources._yolo_names import find_names, is_plain, names_files
 from edgetl.data.split_names import SplitFolders
 from edgetl.types import LabelKind
@@ -29,6 +32,12 @@ from edgetl.types import LabelKind
 _IMAGE_FOLDER, _LABEL_FOLDER = "images", "labels"
 _COLUMNS = 5
 _EXPECTED = "class, centre x, centre y, width, height"
+_LEAST_OUTLINE = 7
+"""Columns of a class and three points."""
+_REWRITE = (
+    "write the numbers with decimal points and with spaces between them, for example with "
+    "`sed -i 's/,/./g'` for decimal commas"
+)
 _LIMIT = 2.0
 """Larger values cannot be fractions; they are probably pixels."""
 _NO_IMAGE = "labels without an image"
@@ -108,6 +117,7 @@ class YoloSource:
             problems=tuple(problems),
             label_kind=self.label_kind,
             named_in=names.files[0],
+            form=BoxForm.CENTRE,
         )
 
 
@@ -203,7 +213,9 @@ class _Reading:
             try:
                 boxes.append(self._parse(line, where))
             except ValueError as error:
-                problem = LabelProblem(_BROKEN, f"{where}: {error}", Drop.BAD_LABELS, image)
+                advice = _REWRITE if isinstance(error, _SeparatorError) else ""
+                what = f"{where}: {error}"
+                problem = LabelProblem(_BROKEN, what, Drop.BAD_LABELS, image, advice=advice)
                 self.problems.append(problem)
                 if isinstance(error, _NoNameError):
                     self.unnamed.add(problem)
@@ -235,8 +247,9 @@ class _Reading:
     def _parse(self, line: str, where: str) -> Box:
         """Return the box of a line; raises ValueError with the reason if it is wrong."""
         words = line.split()
-        if len(words) != _COLUMNS:
-            raise ValueError(_miscounted(words))
+        is_outline = len(words) >= _LEAST_OUTLINE and len(words) % 2 == 1
+        if len(words) != _COLUMNS and not is_outline:
+            raise _miscounted(words)
         values = [_number(word) for word in words]
         number, count = values[0], len(self.classes)
         if not number.is_integer():
@@ -247,36 +260,46 @@ class _Reading:
             named = "only 0 is named" if count == 1 else f"{count} are named, from 0 to {count - 1}"
             what = f"there is no class {words[0][:40]}; {named}"
             raise _NoNameError(what) if number >= 0 else ValueError(what)
-        for word, value in zip(words[1:], values[1:], strict=True):
-            if abs(value) > _LIMIT:
-                raise ValueError(
-                    f"'{word[:40]}' is not a fraction of the image, 0 to 1; is it in pixels?"
-                )
+        too_large = [
+            word for word, value in zip(words[1:], values[1:], strict=True) if abs(value) > _LIMIT
+        ]
+        in_pixels = len(too_large) == _COLUMNS - 1 and not is_outline
+        if too_large and not in_pixels:
+            raise ValueError(
+                f"'{too_large[0][:40]}' is not a fraction of the image, 0 to 1; is it in pixels?"
+            )
+        label = self.classes[int(number)]
+        around = around_points(values[1:]) if is_outline else None
+        if around is not None:
+            return Box(label, around, where, needs=Repair.OUTLINES)
         x, y, width, height = values[1:]
         corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        return Box(self.classes[int(number)], corners, where)
+        return Box(label, corners, where, needs=Repair.PIXELS if in_pixels else None)
 
 
-def _miscounted(words: Sequence[str]) -> str:
+class _SeparatorError(ValueError):
+    """The numbers of a label line are not separated or not written as the format wants it."""
+
+
+def _miscounted(words: Sequence[str]) -> ValueError:
     """Return the problem of a line with too few or too many columns."""
     parts = [part for part in ",".join(words).replace(";", ",").split(",") if part]
     if len(words) == 1 and len(parts) > 1:
-        return f"has no spaces; separate by spaces, not by commas: {_EXPECTED}"
-    outline = " (an outline? only boxes are read)" if len(words) > _COLUMNS + 1 else ""
+        return _SeparatorError(f"has no spaces; separate by spaces, not by commas: {_EXPECTED}")
     columns = "1 column" if len(words) == 1 else f"{len(words)} columns"
-    return f"has {columns}{outline}; expected {_EXPECTED}"
+    return ValueError(f"has {columns}; expected {_EXPECTED}")
 
 
 def _number(word: str) -> float:
     try:
         value = float(word)
     except ValueError as error:
-        hint = ""
+        what = f"'{word[:40]}' is not a number"
         if word.endswith((",", ";")):
-            hint = "; separate by spaces only"
-        elif "," in word:
-            hint = "; use a decimal point"
-        raise ValueError(f"'{word[:40]}' is not a number{hint}") from error
+            raise _SeparatorError(f"{what}; separate by spaces only") from error
+        if "," in word:
+            raise _SeparatorError(f"{what}; use a decimal point") from error
+        raise ValueError(what) from error
     if not math.isfinite(value):
         raise ValueError(f"'{word[:40]}' is not a finite number")
     return value

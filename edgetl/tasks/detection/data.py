@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,16 @@ class SyntheticScenes:
 
         del name
         return SIZE, SIZE
+
+    def orientation(self, name: str) -> int:
+        """Return 1: they are upright."""
+        del name
+        return 1
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """Nothing: they have 8 bits."""
+        return {}
 
     def check(self, name: str) -> tuple[int, int]:
         """Return the size, which is known."""

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.data.container import open_container
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
@@ -136,7 +137,11 @@ def test_unlisted_image_has_the_split_of_its_folder(tree: Write) -> None:
         ({"bbox": [1, 2, float("nan"), 3]}, "bbox must be four finite numbers"),
         ({"bbox": [1, 2, 10**300, 3]}, "bbox must be four finite numbers"),
         ({"bbox": "1 2 3 4"}, "bbox must be four finite numbers"),
-        ({"category_id": "7"}, "position 0: needs whole numbers id, image_id and category_id"),
+        ({"category_id": "99"}, "annotation 5: there is no category with id 99"),
+        ({"category_id": 7.5}, "position 0: needs whole numbers id, image_id and category_id"),
+        ({"category_id": ""}, "position 0: needs whole numbers id, image_id and category_id"),
+        ({"bbox": [], "segmentation": [[1, 2, 3]]}, "bbox must be four finite numbers"),
+        ({"bbox": None, "segmentation": []}, "bbox must be four finite numbers"),
         ({"category_id": True}, "position 0: needs whole numbers id, image_id and category_id"),
     ],
 )
@@ -148,6 +153,140 @@ def test_broken_annotation_is_named(tree: Write, change: dict[str, object], what
     assert what in example
     assert (drop, name) == (Drop.BAD_LABELS, "a.jpg")
     assert len(listed.samples[0].boxes) == 1
+
+
+def test_ids_are_the_same_however_they_are_written(tree: Write) -> None:
+    text = coco(
+        [image(1, "a.jpg"), {**image(2, "b.jpg"), "id": "2"}, {**image(0, "c.jpg"), "id": "x-3"}],
+        [
+            annotation(5, 1, category_id=7.0),
+            annotation(6, 2, category_id="3", image_id=2.0),
+            annotation(7, 0, image_id="x-3"),
+        ],
+        [{"id": "7", "name": "nut"}, {"id": 3.0, "name": "screw"}],
+    )
+    listed = listing(tree({"x.json": text, "a.jpg": b"", "b.jpg": b"", "c.jpg": b""}))
+    assert listed.problems == ()
+    assert listed.classes == ("screw", "nut")
+    labels = {sample.name: [box.label for box in sample.boxes] for sample in listed.samples}
+    assert labels == {"a.jpg": ["nut"], "b.jpg": ["screw"], "c.jpg": ["nut"]}
+
+
+@pytest.mark.parametrize(
+    "file_name",
+    [
+        "a b.JPG",
+        "A B.jpg",
+        "https://example.org/store/a%20b.jpg?sig=x/y.png#z",
+        "s3://bucket/p/a b.jpg",
+    ],
+)
+def test_images_are_matched_by_address_and_whatever_the_case(tree: Write, file_name: str) -> None:
+    text = coco([image(1, file_name)], [annotation(5, 1)])
+    listed = listing(tree({"x.json": text, "p/a b.jpg": b""}))
+    assert listed.problems == ()
+    assert [(one.name, len(one.boxes)) for one in listed.samples] == [("p/a b.jpg", 1)]
+
+
+def test_exact_name_goes_before_one_in_another_case(tree: Write) -> None:
+    text = coco([image(1, "a.jpg"), image(2, "A.JPG")], [annotation(5, 1), annotation(6, 2)])
+    listed = listing(tree({"x.json": text, "a.jpg": b"", "A.JPG": b""}))
+    assert listed.problems == ()
+    assert [(one.name, len(one.boxes)) for one in listed.samples] == [("A.JPG", 1), ("a.jpg", 1)]
+    neither = listing(tree({"x.json": coco([image(1, "a.Jpg")], [])}))
+    assert problems(neither)[0][0] == "x.json, image 1: 'a.Jpg' matches A.JPG and a.jpg"
+
+
+@pytest.mark.parametrize("name", ["nut", "project"], ids=["named like a class", "other name"])
+def test_root_category_without_annotations_is_no_class(tree: Write, name: str) -> None:
+    root = {"id": 0, "name": name, "supercategory": "none"}
+    classes = [{"id": 1, "name": "nut", "supercategory": name}]
+    text = coco([image(1, "a.jpg")], [annotation(5, 1, category_id=1)], [root, *classes])
+    listed = listing(tree({"x.json": text, "a.jpg": b""}))
+    assert (listed.classes, listed.problems) == (("nut",), ())
+
+
+def test_category_that_has_annotations_or_groups_nothing_stays_a_class(tree: Write) -> None:
+    used = [
+        {"id": 0, "name": "part", "supercategory": "none"},
+        {"id": 1, "name": "nut", "supercategory": "part"},
+        {"id": 2, "name": "spare", "supercategory": "none"},
+    ]
+    text = coco([image(1, "a.jpg")], [annotation(5, 1, category_id=0)], used)
+    assert listing(tree({"x.json": text, "a.jpg": b""})).classes == ("part", "nut", "spare")
+
+
+MASK = [[0, 0, 0, 0, 0], [0, 0, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
+"""A mask of 4 x 5 pixels; its box is 1 1 4 3."""
+
+
+def _run_lengths() -> list[int]:
+    """Return the lengths of equal pixels down the columns of `MASK`, zeros first."""
+    flat = [MASK[row][column] for column in range(5) for row in range(4)]
+    counts, last = [0], 0
+    for value in flat:
+        if value != last:
+            counts.append(0)
+        counts[-1] += 1
+        last = value
+    return counts
+
+
+@pytest.mark.parametrize("bbox", [{}, {"bbox": []}, {"bbox": None}], ids=["none", "empty", "null"])
+@pytest.mark.parametrize(
+    ("segmentation", "corners"),
+    [
+        pytest.param([[10, 8, 30, 12, 20, 40.5]], (10, 8, 30, 40.5), id="polygon"),
+        pytest.param([[10, 8, 30, 8, 9, 20], [2, 9, 5, 9, 5, 30]], (2, 8, 30, 30), id="two parts"),
+        pytest.param({"size": [4, 5], "counts": _run_lengths()}, (1, 1, 4, 3), id="mask"),
+        pytest.param({"size": [80, 96], "counts": [0, 7680]}, (0, 0, 96, 80), id="full mask"),
+    ],
+)
+def test_outline_without_a_box_needs_a_repair(
+    tree: Write, segmentation: object, corners: tuple[float, ...], bbox: dict[str, object]
+) -> None:
+    row = annotation(5, 1, segmentation=segmentation)
+    del row["bbox"]
+    listed = listing(tree({"x.json": coco([image(1, "a.jpg")], [{**row, **bbox}]), "a.jpg": b""}))
+    (box,) = listed.samples[0].boxes
+    assert (box.corners, box.needs, listed.problems) == (corners, Repair.OUTLINES, ())
+
+
+def test_packed_mask_gives_the_box_of_pycocotools(tree: Write) -> None:
+    mask = pytest.importorskip("pycocotools.mask", reason="edgetl[detection] is not installed")
+    pixels = np.zeros((70, 90), np.uint8, order="F")
+    pixels[11:60, 3:40] = np.random.default_rng(0).integers(0, 2, (49, 37), np.uint8)
+    packed = mask.encode(pixels)
+    left, top, width, height = mask.toBbox(packed).tolist()
+    row = annotation(5, 1, segmentation={"size": [70, 90], "counts": packed["counts"].decode()})
+    del row["bbox"]
+    listed = listing(tree({"x.json": coco([image(1, "a.jpg")], [row]), "a.jpg": b""}))
+    (box,) = listed.samples[0].boxes
+    assert box.corners == (left, top, left + width, top + height)
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        {"size": [4, 5], "counts": "o"},
+        {"size": [4], "counts": [1]},
+        {"size": [0, 5], "counts": [1, 2]},
+        {"size": [4, 5], "counts": [1, -2]},
+        {"size": [4, 5], "counts": [20]},
+        [[1, 2, 3, 4]],
+        [[1, 2, 3, 4, 5, "6"]],
+        [7],
+        "1 2 3 4",
+    ],
+    ids=str,
+)
+def test_outline_that_cannot_be_read_is_named(tree: Write, segmentation: object) -> None:
+    row = annotation(5, 1, segmentation=segmentation)
+    del row["bbox"]
+    listed = listing(tree({"x.json": coco([image(1, "a.jpg")], [row]), "a.jpg": b""}))
+    assert problems(listed)[0][0] == (
+        "x.json, annotation 5: bbox must be four finite numbers, x, y, width and height"
+    )
 
 
 def test_images_without_annotations_and_vice_versa_are_named(tree: Write) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.data.container import open_container
 from edgetl.data.sources import SOURCES, Listing, list_samples
 from edgetl.errors import DataError
@@ -262,3 +262,30 @@ def test_annotations_of_cvat_are_not_pascal_voc(tree: Write) -> None:
         tree({"a.jpg": b"", "x.xml": b"<annotations><image/></annotations>"})
     )
     assert not SOURCES.load("voc").recognises(container)
+
+
+_POINTS = ((3, 9), (20, 2), (8, 30))
+NUMBERED = "".join(f"<x{k}>{x}</x{k}><y{k}>{y}</y{k}>" for k, (x, y) in enumerate(_POINTS, 1))
+LISTED = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in _POINTS)
+ORIENTED = "<robndbox><cx>20</cx><cy>20</cy><w>20</w><h>{}</h><angle>{}</angle></robndbox>"
+DIAGONAL = 200**0.5
+
+
+@pytest.mark.parametrize(
+    ("outline", "corners"),
+    [
+        (f"<polygon>{NUMBERED}</polygon>", (3, 2, 20, 30)),
+        (f"<polygon>{LISTED}</polygon>", (3, 2, 20, 30)),
+        (ORIENTED.format(10, 1.57079633), (15, 10, 25, 30)),
+        (ORIENTED.format(20, 0.78539816), (20 - DIAGONAL,) * 2 + (20 + DIAGONAL,) * 2),
+    ],
+    ids=["polygon", "points", "quarter turn", "eighth turn"],
+)
+def test_outline_without_a_box_needs_a_repair(
+    tree: Write, outline: str, corners: tuple[float, ...]
+) -> None:
+    text = f"<annotation><object><name>nut</name>{outline}</object></annotation>"
+    (sample,) = listing(tree({"a.jpg": b"", "a.xml": text.encode()})).samples
+    (box,) = sample.boxes
+    assert box.needs is Repair.OUTLINES
+    assert box.corners == pytest.approx(corners)

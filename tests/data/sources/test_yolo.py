@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.config.recipe import Drop
+from edgetl.config.recipe import Drop, Repair
 from edgetl.data.container import open_container
 from edgetl.data.sources import SOURCES, Listing, list_samples
 from edgetl.errors import DataError
@@ -139,7 +139,8 @@ def test_images_and_labels_below_split_folders_are_found(tree: Write) -> None:
     [
         ("1 0.5 0.5 0.1", "has 4 columns; expected class, centre x, centre y, width, height"),
         ("1 .5 .5 .1 .1 .9", "has 6 columns; expected class, centre x, centre y, width, height"),
-        ("1 .1 .1 .2 .1 .2 .2 .1 .2", "has 9 columns (an outline? only boxes are read); expected"),
+        ("1 .1 .1 .2 .1 .2 .2 .1", "has 8 columns; expected class, centre x, centre y, width"),
+        ("1 .1 .1 .2 .1 .2 320", "'320' is not a fraction of the image, 0 to 1; is it in pixels?"),
         ("nut .5 .5 .1 .1", "'nut' is not a number"),
         ("1.5 .5 .5 .1 .1", "class '1.5' is not a whole number"),
         ("3 .5 .5 .1 .1", "there is no class 3; 3 are named, from 0 to 2"),
@@ -147,7 +148,7 @@ def test_images_and_labels_below_split_folders_are_found(tree: Write) -> None:
         ("9" * 400 + " .5 .5 .1 .1", "' is not a finite number"),
         ("1 nan .5 .1 .1", "'nan' is not a finite number"),
         ("1 .5 inf .1 .1", "'inf' is not a finite number"),
-        ("1 320 240 64 64", "'320' is not a fraction of the image, 0 to 1; is it in pixels?"),
+        ("1 320 .5 64 .1", "'320' is not a fraction of the image, 0 to 1; is it in pixels?"),
         ("1", "has 1 column; expected class, centre x"),
         (
             "1,0.5,0.5,0.1,0.1",
@@ -170,6 +171,51 @@ def test_broken_line_is_named_with_file_and_line(tree: Write, line: str, what: s
     assert (drop, image) == (Drop.BAD_LABELS, "images/a.jpg")
     assert listed.problems[0].title == "broken label line"
     assert len(listed.samples[0].boxes) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("1 0,5 0,5 0,1 0,1", True),
+        ("1,0.5,0.5,0.1,0.1", True),
+        ("1, .5, .5, .1, .1", True),
+        ("nut .5 .5 .1 .1", False),
+    ],
+)
+def test_numbers_with_commas_come_with_the_way_to_rewrite_them(
+    tree: Write, line: str, *, advice: bool
+) -> None:
+    root = tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": line.encode()})
+    (problem,) = listing(root).problems
+    assert problem.advice.startswith("write the numbers with decimal points") is advice
+
+
+@pytest.mark.parametrize(
+    ("line", "corners", "needs"),
+    [
+        ("1 .3 .4 .7 .35 .65 .75 .25 .7", (0.25, 0.35, 0.7, 0.75), Repair.OUTLINES),
+        ("1 .3 .3 .7 .3 .7 .7 .5 .8 .3 .7", (0.3, 0.3, 0.7, 0.8), Repair.OUTLINES),
+        ("1 .1 .1 .2 .1 .2 .2", (0.1, 0.1, 0.2, 0.2), Repair.OUTLINES),
+        ("1 320 240 64 40", (288, 220, 352, 260), Repair.PIXELS),
+    ],
+    ids=["oriented", "polygon", "triangle", "pixels"],
+)
+def test_outlines_and_boxes_in_pixels_need_a_repair(
+    tree: Write, line: str, corners: tuple[float, ...], needs: Repair
+) -> None:
+    text = LINE + line.encode()
+    listed = listing(tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": text}))
+    first, second = listed.samples[0].boxes
+    assert (first.needs, second.needs) == (None, needs)
+    assert second.corners == pytest.approx(corners)
+    assert listed.problems == ()
+
+
+def test_data_yaml_that_is_there_twice_is_one(tree: Write) -> None:
+    files = {"images/a.jpg": b"", "labels/a.txt": LINE}
+    listed = listing(tree({"data.yaml": NAMES, "dataset.yaml": NAMES, **files}))
+    assert len(listed.samples[0].boxes) == 1
+    assert listed.others == ()
 
 
 def test_label_file_that_is_not_text_is_named(tree: Write) -> None:
@@ -231,7 +277,7 @@ def test_labels_that_match_two_images_are_refused_until_one_is_excluded(tree: Wr
         pytest.param({"data.yaml": b"names: [a, [b]]"}, "a name in `names` is not text", id="deep"),
         pytest.param({"data.yaml": b"names: [a]\nnc: 2"}, "`nc` is not 1, the number", id="nc"),
         pytest.param(
-            {"data.yaml": NAMES, "other.yaml": NAMES},
+            {"data.yaml": NAMES, "other.yaml": NAMES + b"train: images\n"},
             r"several files define class names: data\.yaml, other\.yaml",
             id="two files",
         ),
