@@ -17,6 +17,7 @@ from edgetl.stages import STAGES
 from edgetl.types import Fact, Facts
 from tests.system.stage_record import record
 from tests.system.stage_record.condense import SOURCE, array, condensed
+from tests.system.stage_record.fingerprint import predictions
 from tests.system.stage_record.judge import COMMAND, Entry, differences, problems
 from tests.system.stage_record.recipes import RECIPES
 
@@ -187,6 +188,21 @@ def test_figures_of_floats_tell_arrays_apart(
 ) -> None:
     values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
     assert bool(list(differences(array(values), array(change(values))))) is differ
+
+
+def test_boxes_of_an_image_may_change_places(tmp_path: Path) -> None:
+    boxes = np.array([[5, 1, 9, 9], [0, 2, 3, 4], [0, 1, 3, 4], [8, 8, 9, 9]], np.float32)
+    labels = np.array([0, 1, 2, 3])
+    offsets = np.array([0, 3, 4])
+
+    def kept(*order: int) -> Facts:
+        path = tmp_path / "predictions.npz"
+        rows = list(order)
+        np.savez(path, boxes=boxes[rows], labels=labels[rows], offsets=offsets)
+        return predictions(path)
+
+    assert kept(1, 0, 2, 3) == kept(0, 1, 2, 3)
+    assert kept(0, 1, 3, 2) != kept(0, 1, 2, 3)  # another image has it
 
 
 def test_integers_are_compared_bit_by_bit() -> None:

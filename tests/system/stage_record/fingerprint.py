@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from edgetl.store.store import Artifact
@@ -66,9 +67,26 @@ def _cell(text: str) -> Fact:
         return text
 
 
-def _archive(path: Path) -> Facts:
-    with np.load(path) as arrays:
-        return {name: array(arrays[name]) for name in arrays}
+def predictions(path: Path) -> Facts:
+    """Return the arrays of an `.npz` file."""
+    with np.load(path) as loaded:
+        return {name: array(values) for name, values in _by_place(dict(loaded)).items()}
+
+
+def _by_place(arrays: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Return predictions with the boxes of each image in the order of their corners.
+
+    They come in the order of their scores, where rounding decides between two that are close.
+    """
+    if not {"boxes", "offsets"} <= arrays.keys():
+        return arrays
+    ends = arrays["offsets"][1:]
+    image = np.searchsorted(ends, np.arange(len(arrays["boxes"])), side="right")
+    order = np.lexsort([*arrays["boxes"].T[::-1], image])
+    return {
+        name: values[order] if len(values) == len(order) else values
+        for name, values in arrays.items()
+    }
 
 
 def _picture(path: Path) -> Facts:
@@ -80,7 +98,7 @@ def _picture(path: Path) -> Facts:
 _READERS: Mapping[str, Callable[[Path], Facts]] = {
     ".csv": _table,
     ".npy": lambda path: array(np.load(path)),
-    ".npz": _archive,
+    ".npz": predictions,
     ".onnx": onnx_graph,
     ".png": _picture,
     ".safetensors": saved_weights,
