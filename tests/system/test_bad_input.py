@@ -115,7 +115,7 @@ def test_all_problems_of_a_recipe_are_told_at_once(project: Path, edgetl: Edgetl
         (["recipe.yaml", "--set", "teacher.width=0"], ["teacher.width: is 0"]),
         (
             ["recipe.yaml", "--set", "teacher.weights=imagenet"],
-            ["recipe.yaml:5: teacher.weights", "exist for width 1.0 only"],
+            ["--set teacher.weights=imagenet: teacher.weights: ", "exist for width 1.0 only"],
         ),
         (
             ["recipe.yaml", "--set", "finetune.strategy=linear-probe"],
@@ -246,7 +246,10 @@ def test_weights_that_do_not_fit_are_refused_and_the_dataset_is_kept(
 
 def test_weights_file_that_is_missing_is_refused_in_the_plan(project: Path, edgetl: Edgetl) -> None:
     done = edgetl(project, "plan", "recipe.yaml", "--set", "teacher.weights=gone.safetensors")
-    _refused(done, 3, "recipe.yaml:5: teacher.weights: there is no file", "gone.safetensors")
+    where = "--set teacher.weights=gone.safetensors: teacher.weights"
+    _refused(
+        done, 3, f"{where}: there is no file", "correct --set teacher.weights=gone.safetensors"
+    )
 
 
 def test_images_larger_than_memory_are_refused_in_the_plan(project: Path, edgetl: Edgetl) -> None:
