@@ -85,6 +85,7 @@ def test_lists_name_the_splits(tree: Write) -> None:
     files["lists/trainval.txt"] = b"Abyssinian_0 1 1 1\nbeagle_0 2 1 1\nbeagle_1 2 1 1\n"
     files["lists/test.txt"] = b"Abyssinian_1 1 1 1\nbeagle_2 2 1 1\n"
     listed = list_samples(open_container(tree(files)), "images", TASK)
+    assert (listed.layout, listed.classes) == ("file_names", ("Abyssinian", "beagle"))
     assert {sample.name[7:-4]: sample.split for sample in listed.samples} == {
         "Abyssinian_0": Split.TRAIN,
         "beagle_0": Split.TRAIN,
