@@ -11,7 +11,11 @@ from edgetl.data.listing import Sample
 from edgetl.data.listing_notes import few, notes_of
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
+from edgetl.stages._image_reading import Seen
 from edgetl.types import Facts, LabelKind, Role, Split
+
+_UPRIGHT = 1
+"""The EXIF orientation of an image that is not turned."""
 
 
 def summary(facts: DatasetFacts) -> str:
@@ -87,6 +91,22 @@ def facts_of(
         groups=len(set(images.listing.groups.values())),
         **of_labels,
     )
+
+
+def note_turned(audit: Audit, seen: Seen, progress: Progress) -> None:
+    """Show the images with boxes that may have been drawn before they were turned upright."""
+    turned = [
+        sample.name
+        for samples in audit.placed.values()
+        for sample in samples
+        if sample.boxes and seen.orientations.get(sample.name, _UPRIGHT) != _UPRIGHT
+    ]
+    if turned:
+        progress.note(
+            f"{len(turned):,} images are turned upright by their EXIF orientation, and their "
+            f"labels do not state a size: {few(sorted(turned))}; if the boxes were drawn on the "
+            "pixels as stored, write `data: {repair: [turn-boxes]}`"
+        )
 
 
 def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, dict[str, int]]:

@@ -36,7 +36,7 @@ from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import Seen, look, reading_pool, undecodable
-from edgetl.stages._index_facts import facts_of, summary
+from edgetl.stages._index_facts import facts_of, note_turned, summary
 from edgetl.stages._index_items import items_of, truths_of
 from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_classes
 from edgetl.stages._space import memory_problems
@@ -45,7 +45,7 @@ from edgetl.tasks import TASKS
 from edgetl.types import LabelKind, Role, Split
 
 _DROPS_OF_CLASSES = frozenset(
-    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS}
+    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS, Drop.UNLABELLED}
 )
 
 
@@ -262,6 +262,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         failed_again = newly_failed() if failed else {}
         if failed_again or images.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
+    if Repair.TURN_BOXES not in settings.repair:
+        note_turned(audit, seen, work.progress)
     classes = audit.classes
     if settings.role is Role.EVALUATION:
         classes = shared_classes(settings, audit.classes, others[0].classes)
