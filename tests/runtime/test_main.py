@@ -192,13 +192,11 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
     assert main(["check", str(bundle)]) == 6
     said = capsys.readouterr()
     assert "worst 69, 1 allowed: FAILED" in said.out
-    here = (
-        f"onnxruntime {onnxruntime.__version__}, numpy {np.__version__}, pillow {PIL.__version__}"
-    )
     assert said.err == (
-        f"edgetl.runtime: bundle {bundle} does not reproduce its golden samples here, with {here}\n"
-        "  they were recorded with onnxruntime 1.2.3, numpy 1.24.2, pillow 9.4.0: install those, or "
-        "use a bundle of another format or precision\n"
+        f"edgetl.runtime: bundle {bundle} does not reproduce its golden samples here, with "
+        f"onnxruntime {onnxruntime.__version__}, numpy {np.__version__}, pillow {PIL.__version__}\n"
+        "  they were recorded with onnxruntime 1.2.3, numpy 1.24.2, pillow 9.4.0: install those, "
+        "or use a bundle of another format or precision\n"
     )
 
 
