@@ -24,7 +24,7 @@ _MAX_BITS = _BANDS - 1
 _MIN_STEP = 2
 """Between neighbouring levels; smaller ones are noise of the compression."""
 _MIN_SPREAD = 6.0
-"""Standard deviation of the levels; images with less show too little to be told apart."""
+"""Standard deviation of the levels; images with less show too little to be compared."""
 _MAX_DIFFERENCE = 0.06
 """Mean difference of the levels, as a share of their standard deviation."""
 _MAX_COMPARED = 64
@@ -44,7 +44,7 @@ class Sketch:
 
 
 def sketch(image: Image.Image) -> Sketch | None:
-    """Return the sketch of an image; None if it shows too little to be told from others."""
+    """Return the sketch of an image; None if it shows too little to be compared."""
     from PIL import Image, ImageStat
 
     small = image.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)

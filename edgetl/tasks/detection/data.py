@@ -75,7 +75,7 @@ class SyntheticScenes:
 
     @property
     def sketches(self) -> Mapping[str, Sketch]:
-        """Nothing: each is drawn anew."""
+        """Nothing: they are not compared."""
         return {}
 
     def check(self, name: str) -> tuple[int, int]:
