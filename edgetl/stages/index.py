@@ -359,7 +359,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=7,
+    version=8,
     needs=(),
     makes="dataset",
     options=NoOptions,
