@@ -1,20 +1,24 @@
 """The limits that a target sets: one entry for each, shared by run, gate and report.
 
 An entry is a field of `Limits` whose annotation sets how it is judged and worded; `LIMITS` lists
-them. A figure is judged by its value (`point`), not by an end of its interval.
+those with one bound, `CLASS_LIMITS` those with a bound per class. A figure is judged by its value
+(`point`), not by an end of its interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from edgetl.config.table import Table
+from edgetl.errors import closest
 from edgetl.types import MIB
+
+_MOST_NAMED = 8
 
 
 class Direction(StrEnum):
@@ -61,6 +65,10 @@ class Figures:
     memory_bytes: int | None
     interfered: bool
     """Other programs disturbed the timing, which can only have made it longer."""
+    end_to_end_p95_ms: float | None = None
+    """None where no device measured it."""
+    classes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Figures of each class, by its label and their name."""
 
     @property
     def metric(self) -> float:
@@ -116,6 +124,43 @@ class Limit:
         return f"{text} {self.unit}" if self.unit else text
 
 
+@dataclass(frozen=True, slots=True)
+class ClassLimit:
+    """A limit of accuracy with a bound for each class that a target names.
+
+    Attributes:
+        figure: The figure of a class, by its name, that must reach the bound.
+    """
+
+    figure: str
+
+    @property
+    def case(self) -> str:
+        """The test case of a check that it belongs to; see `Limit.case`."""
+        return "accuracy"
+
+    def of(self, label: str) -> Limit:
+        """Return the limit of one class."""
+        return Limit(
+            case=self.case,
+            title=f"{self.figure} of {label}",
+            unit="",
+            direction=Direction.AT_LEAST,
+            source=Source.PREDICTIONS,
+            figure=lambda figures: figures.classes.get(label, {}).get(self.figure),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A limit that a target sets."""
+
+    name: str
+    """``p95_ms``, or ``class_recall.crack`` for the class `crack`."""
+    limit: Limit
+    value: float
+
+
 def _accuracy(name: str, title: str) -> Limit:
     """Return a limit of accuracy, which a figure called `name` must reach; tasks list theirs."""
     return Limit(
@@ -146,6 +191,15 @@ _P95 = Limit(
     figure=lambda figures: figures.p95_ms,
     unknown="too few times were taken for a p95",
 )
+_END_TO_END = Limit(
+    case="end-to-end latency",
+    title="end-to-end p95",
+    unit="ms",
+    direction=Direction.AT_MOST,
+    source=Source.TIMING,
+    figure=lambda figures: figures.end_to_end_p95_ms,
+    unknown="too few times were taken for an end-to-end p95",
+)
 _SIZE = Limit(
     case="size",
     title="size",
@@ -165,6 +219,9 @@ _MEMORY = Limit(
 )
 
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class Limits(Table):
     """Limits for a candidate on a target; null or false disables a limit."""
 
@@ -181,19 +238,51 @@ class Limits(Table):
         default=None, ge=0.0, le=1.0
     )
     """Lowest mean average precision at an IoU threshold of .5, fraction."""
+    class_recall: Annotated[dict[str, Share], ClassLimit("recall")] = Field(default_factory=dict)
+    """Lowest recall of single classes of a classifier on the test split, fraction, by class."""
+    class_precision: Annotated[dict[str, Share], ClassLimit("precision")] = Field(
+        default_factory=dict
+    )
+    """Lowest precision of single classes of a classifier on the test split, fraction, by class."""
     drop_pp: Annotated[float | None, _DROP] = Field(default=1.0, ge=0.0)
     """Largest drop against the float model, percentage points of top-1 or mAP."""
     p95_ms: Annotated[float | None, _P95] = Field(default=None, gt=0.0)
     """Largest 95th percentile of the latency of the model alone, milliseconds."""
+    end_to_end_p95_ms: Annotated[float | None, _END_TO_END] = Field(default=None, gt=0.0)
+    """Largest 95th percentile of the latency from the image to the prediction, milliseconds:
+    decoding, preprocessing, model and postprocessing."""
     size_mib: Annotated[float | None, _SIZE] = Field(default=None, gt=0.0)
     """Largest model file, MiB."""
     memory_mib: Annotated[float | None, _MEMORY] = Field(default=None, gt=0.0)
     """Largest peak resident memory of the inference process, MiB."""
 
     def bound(self, name: str) -> float | None:
-        """Return the bound of the limit called `name`; None if it is not set."""
+        """Return the bound of the limit of `LIMITS` called `name`; None if it is not set."""
         bound: float | None = getattr(self, name)
         return bound
+
+    def is_set(self, name: str) -> bool:
+        """Return whether a limit of `LIMITS` or `CLASS_LIMITS` has a bound."""
+        return getattr(self, name) not in (None, {})
+
+    def bounds(self) -> Iterator[Bound]:
+        """Yield every limit that is set, those of classes after those of all."""
+        for name, limit in LIMITS.items():
+            bound = self.bound(name)
+            if bound is not None:
+                yield Bound(name, limit, bound)
+        for name, of_class in CLASS_LIMITS.items():
+            by_class: Mapping[str, float] = getattr(self, name)
+            for label, bound in by_class.items():
+                yield Bound(f"{name}.{label}", of_class.of(label), bound)
+
+    def unknown_classes(self, classes: Collection[str]) -> Iterator[str]:
+        """Yield a sentence for each limit on a class that is none of `classes`."""
+        for name in CLASS_LIMITS:
+            for label in getattr(self, name):
+                if label not in classes:
+                    meant = _meant(label, classes)
+                    yield f"limits.{name}: the model has no class '{label}'; {meant}"
 
     def chance_problem(self, figures: Figures) -> str:
         """Return why `figures` are no better than guessing if that is refused, else nothing."""
@@ -205,17 +294,31 @@ class Limits(Table):
         words = (
             {"better_than_guessing": "better than guessing"} if self.better_than_guessing else {}
         )
-        for name, limit in LIMITS.items():
-            bound = self.bound(name)
-            if bound is not None:
-                words[name] = f"{limit.title} {limit.required(bound)}"
+        for bound in self.bounds():
+            words[bound.name] = f"{bound.limit.title} {bound.limit.required(bound.value)}"
         return words
+
+
+def _meant(label: str, classes: Collection[str]) -> str:
+    close = closest(label, classes)
+    if close:
+        return f"did you mean '{close}'?"
+    more = f" and {len(classes) - _MOST_NAMED:,} more" if len(classes) > _MOST_NAMED else ""
+    return f"known: {', '.join(list(classes)[:_MOST_NAMED])}{more}"
 
 
 LIMITS: Mapping[str, Limit] = {
     name: entry
-    for name, field in Limits.model_fields.items()
-    for entry in field.metadata
+    for name, given in Limits.model_fields.items()
+    for entry in given.metadata
     if isinstance(entry, Limit)
 }
-"""Every limit with a bound by its name in the target file."""
+"""Every limit with one bound, by its name in the target file."""
+
+CLASS_LIMITS: Mapping[str, ClassLimit] = {
+    name: entry
+    for name, given in Limits.model_fields.items()
+    for entry in given.metadata
+    if isinstance(entry, ClassLimit)
+}
+"""Every limit with a bound per class, by its name in the target file."""

@@ -98,6 +98,11 @@ class TimingFacts(FactsModel):
         """The 95th percentile of the model alone."""
         return self.model_ms.get("p95")
 
+    @property
+    def end_to_end_p95(self) -> Quantile | None:
+        """The 95th percentile from the image to the prediction."""
+        return self.end_to_end_ms.get("p95")
+
 
 class LatencyFacts(TimingFacts):
     """Facts of the benchmark stage."""

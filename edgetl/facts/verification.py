@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgetl.config.candidate import ModelFile
 from edgetl.facts import FactsModel
 from edgetl.facts.scores import Agreement, Difference, Score
-from edgetl.types import Precision
+from edgetl.types import Facts, Precision
 
 
 class ClassFigures(FactsModel):
@@ -16,6 +16,18 @@ class ClassFigures(FactsModel):
     """Images or objects of the class."""
     figures: dict[str, float | None]
     """Figures of the task per class, by name; None if there was nothing to measure."""
+
+    @classmethod
+    def of_details(cls, details: Facts) -> tuple[ClassFigures, ...]:
+        """Return the classes that `Evaluation.details` lists, in the order of the outputs."""
+        return tuple(
+            cls(
+                label=row["label"],
+                support=row["support"],
+                figures={key: row[key] for key in row if key not in {"label", "support"}},
+            )
+            for row in details["classes"]
+        )
 
 
 class Drop(Difference):

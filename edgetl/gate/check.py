@@ -9,7 +9,7 @@ from pathlib import Path
 from edgetl.config.limits import LIMITS
 from edgetl.config.target import Target
 from edgetl.devices import Device, open_device
-from edgetl.errors import DeviceError, ExitCode, UsageError
+from edgetl.errors import ConfigError, DeviceError, ExitCode, Problem, UsageError
 from edgetl.evaluation import Predictions
 from edgetl.gate.baseline import Baseline, baseline_predictions, read_baseline
 from edgetl.gate.bundle import Bundle, Images
@@ -108,8 +108,10 @@ def check_bundle(bundle: Bundle, device: Device, options: CheckOptions) -> Check
 
     Raises:
         DeviceError: If the device cannot be reached, or Python fails there.
-        ConfigError: If the baseline is damaged, or belongs to another model, target or test split.
+        ConfigError: If the baseline is damaged, or belongs to another model, target or test split;
+            or if the target limits a class that the model does not have.
     """
+    _check_classes(bundle, options.target)
     baseline, kept = _read(bundle, options)
     files = files_case(bundle)
     if files.status is Status.FAILED:
@@ -135,6 +137,12 @@ def check_bundle(bundle: Bundle, device: Device, options: CheckOptions) -> Check
             )
             measured_cases = _measured_cases(bundle, options, measurements, baseline, kept)
     return Checked(bundle, options, device, measurements, (files, labels, *measured_cases))
+
+
+def _check_classes(bundle: Bundle, target: Target) -> None:
+    unknown = [Problem("", what) for what in target.limits.unknown_classes(bundle.labels)]
+    if unknown:
+        raise ConfigError(f"targets/{target.name}.yaml", unknown)
 
 
 def reach(target: Target, address: str | None, required: Required) -> Device:
@@ -197,10 +205,7 @@ def _measured_cases(
 
 
 def _times_matter(target: Target, baseline: Baseline | None) -> bool:
-    limits = target.limits
-    limited = any(
-        limits.bound(name) is not None for name, each in LIMITS.items() if each.source.on_device
-    )
+    limited = any(bound.limit.source.on_device for bound in target.limits.bounds())
     return limited or (baseline is not None and baseline.latency is not None)
 
 

@@ -11,6 +11,7 @@ from edgetl.config.target import Target
 from edgetl.errors import ExitCode
 from edgetl.evaluation import Predictions
 from edgetl.facts.scores import Score
+from edgetl.facts.verification import ClassFigures
 from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Status, judged, warned
 from edgetl.gate.measure import Measurements, Times
@@ -36,6 +37,7 @@ class Accuracy:
     no_predictions: bool
     """Whether it predicts nothing at all, which fails whatever the limits."""
     drop_pp: float
+    classes: tuple[ClassFigures, ...]
     provenance: str
 
     @classmethod
@@ -47,6 +49,7 @@ class Accuracy:
             at_chance=verification.at_chance,
             no_predictions=verification.num_predictions == 0,
             drop_pp=verification.drop.pp,
+            classes=verification.classes,
             provenance=MANIFEST,
         )
 
@@ -63,6 +66,9 @@ class Accuracy:
             at_chance=evaluation.at_chance(predictions, images.dataset, Split.TEST, nms),
             no_predictions=evaluation.num_predictions(predictions, nms) == 0,
             drop_pp=_PP * (bundle.manifest.accuracy.drop.value - score.value),
+            classes=ClassFigures.of_details(
+                evaluation.details(predictions, images.dataset, Split.TEST)
+            ),
             provenance=provenance,
         )
 
@@ -75,6 +81,7 @@ class Accuracy:
         """
         timing = None if times is None else times.summary
         p95 = None if timing is None else timing.p95
+        end_to_end = None if timing is None else timing.end_to_end_p95
         return Figures(
             title=self.score.title,
             accuracies={self.score.metric: self.score.value, **self.score.figures},
@@ -85,6 +92,8 @@ class Accuracy:
             p95_ms=None if p95 is None else p95.value,
             memory_bytes=None if timing is None else timing.peak_memory_bytes,
             interfered=times is not None and times.disturbed,
+            end_to_end_p95_ms=None if end_to_end is None else end_to_end.value,
+            classes={row.label: row.figures for row in self.classes},
         )
 
 
@@ -195,15 +204,16 @@ def limit_cases(
 def _accuracy_case(accuracy: Accuracy, figures: Figures, limits: Limits) -> Case:
     score = accuracy.score
     problems = [limits.chance_problem(figures)]
-    for name, limit in LIMITS.items():
-        bound = limits.bound(name)
-        if limit.case != _ACCURACY or bound is None:
+    for bound in limits.bounds():
+        limit = bound.limit
+        if limit.case != _ACCURACY:
             continue
         value = limit.figure(figures)
         if value is None:
-            problems.append(f"{limit.title} is not known; {limit.required(bound)} is required")
-        elif limit.excess(value, bound) > 0:
-            problems.append(limit.miss(figures, value, bound))
+            required = limit.required(bound.value)
+            problems.append(f"{limit.title} is not known; {required} is required")
+        elif limit.excess(value, bound.value) > 0:
+            problems.append(limit.miss(figures, value, bound.value))
     fine = f"{score.title} {score.value:.4g} [{score.low:.4g}, {score.high:.4g}] "
     return judged(
         _ACCURACY,

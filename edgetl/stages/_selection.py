@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgetl.config.limits import LIMITS, Figures, Limits, Source
+from edgetl.config.limits import Bound, Figures, Limits, Source
 from edgetl.config.target import Target
 from edgetl.facts.package import Outcome, Verdict
 
@@ -97,22 +97,20 @@ def _checks(limits: Limits, candidate: Measured) -> Iterator[_Check]:
     yield _Check("better_than_guessing", chance, 1 - figures.metric if chance else -1)
     yield _Check("golden samples", candidate.broken, 1.0 if candidate.broken else -1.0)
     # Limits that need no device come first, because their figures are certain.
-    for name in sorted(LIMITS, key=lambda name: LIMITS[name].source.on_device):
-        bound = limits.bound(name)
-        if bound is not None:
-            yield _check(name, figures, bound)
+    for bound in sorted(limits.bounds(), key=lambda bound: bound.limit.source.on_device):
+        yield _check(bound, figures)
 
 
-def _check(name: str, figures: Figures, bound: float) -> _Check:
-    limit = LIMITS[name]
+def _check(bound: Bound, figures: Figures) -> _Check:
+    limit = bound.limit
     value = limit.figure(figures)
     if value is None:
-        return _Check(name, f"{limit.title} is not measured", math.nan)
-    text = limit.miss(figures, value, bound)
+        return _Check(bound.name, f"{limit.title} is not measured", math.nan)
+    text = limit.miss(figures, value, bound.value)
     doubtful = figures.interfered and limit.source is Source.TIMING
     if doubtful:
         text += ", but other programs disturbed the timing"
-    return _Check(name, text, limit.excess(value, bound), doubtful)
+    return _Check(bound.name, text, limit.excess(value, bound.value), doubtful)
 
 
 def _judge(target: Target, candidate: Measured) -> Judgement:

@@ -166,6 +166,8 @@ def _check(job: Job) -> Iterator[Problem]:
         audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
         if audit.findings:
             yield from _wrong_labels(job, images)
+        else:
+            yield from _limits_on_no_class(job, audit.classes)
     available = len(audit.placed[Split(wanted.split)])
     if wanted.count > available:
         yield Problem(
@@ -173,6 +175,13 @@ def _check(job: Job) -> Iterator[Problem]:
             f"'{wanted.name}' needs {wanted.count:,} images of the {wanted.split} split, "
             f"which has {available:,}",
         )
+
+
+def _limits_on_no_class(job: Job, classes: Sequence[str]) -> Iterator[Problem]:
+    """Yield the limits of targets on classes that the data do not have."""
+    for target in job.targets:
+        for what in target.limits.unknown_classes(classes):
+            yield Problem("targets", f"targets/{target.name}.yaml: {what}")
 
 
 def _other_counts(job: Job) -> dict[Role, int]:

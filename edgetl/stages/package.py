@@ -13,7 +13,7 @@ from pydantic import Field
 
 from edgetl import __version__
 from edgetl.config.candidate import Candidate
-from edgetl.config.limits import LIMITS, Figures
+from edgetl.config.limits import LIMITS, Figures, Limits, Source
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import Problem
@@ -105,7 +105,7 @@ def _check(job: Job) -> Iterator[Problem]:
     others = {limit: task for task in TASKS.built_in() for limit in TASKS.load(task).limits}
     for target in job.targets:
         for name, task in others.items():
-            if name in known or target.limits.bound(name) is None:
+            if name in known or not target.limits.is_set(name):
                 continue
             yield Problem(
                 "targets",
@@ -138,7 +138,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         why=selection.why,
         chosen=None if chosen is None else chosen.candidate,
         rows=tuple(
-            each.row(judgement)
+            each.row(judgement, target.limits)
             for each, judgement in zip(assessments, selection.judgements, strict=True)
         ),
     )
@@ -170,6 +170,7 @@ class _Assessment:
     def figures(self) -> Figures:
         verification, timing = self.verification, self.timing
         p95 = None if timing is None else timing.p95
+        end_to_end = None if timing is None else timing.end_to_end_p95
         return Figures(
             title=verification.title,
             accuracies={verification.metric: verification.value, **verification.figures},
@@ -180,14 +181,16 @@ class _Assessment:
             p95_ms=None if p95 is None else p95.value,
             memory_bytes=None if timing is None else timing.peak_memory_bytes,
             interfered=timing is not None and timing.interfered,
+            end_to_end_p95_ms=None if end_to_end is None else end_to_end.value,
+            classes={row.label: row.figures for row in verification.classes},
         )
 
     def measured(self) -> Measured:
         broken = (self.latency.broken if self.latency else None) or ()
         return Measured(self.candidate.name, self.figures(), "; ".join(broken))
 
-    def row(self, judgement: Judgement) -> CandidateRow:
-        """Return one line of the target's table."""
+    def row(self, judgement: Judgement, limits: Limits) -> CandidateRow:
+        """Return one line of the table of a target with `limits`."""
         verification, timing, figures = self.verification, self.timing, self.figures()
         p95 = None if timing is None else timing.p95
         reasons = [judgement.reason]
@@ -200,11 +203,7 @@ class _Assessment:
             value=verification.value,
             low=verification.low,
             high=verification.high,
-            others={
-                limit.title: verification.figures[name]
-                for name, limit in LIMITS.items()
-                if name in verification.figures
-            },
+            others=self._others(figures, limits),
             drop_pp=verification.drop.pp,
             drop_low_pp=verification.drop.low_pp,
             drop_high_pp=verification.drop.high_pp,
@@ -219,6 +218,18 @@ class _Assessment:
             verdict=judgement.verdict,
             reason="; ".join(filter(None, reasons)),
         )
+
+    def _others(self, figures: Figures, limits: Limits) -> dict[str, float | None]:
+        """Return further figures of the task, and those of classes that have a limit, by title."""
+        others = {
+            limit.title: self.verification.figures[name]
+            for name, limit in LIMITS.items()
+            if name in self.verification.figures
+        }
+        for bound in limits.bounds():
+            if bound.limit.source is Source.PREDICTIONS and bound.name not in LIMITS:
+                others[bound.limit.title] = bound.limit.figure(figures)
+        return others
 
     def _proof(self) -> str:
         """Return what is known about the predictions of a provider that was not verified."""
@@ -297,7 +308,7 @@ def _summary(facts: PackageFacts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=4,
+    version=5,
     needs=("view", MODEL_KIND, "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,

@@ -41,7 +41,7 @@ from edgetl.stages._views import deployed_view, model_view
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
 from edgetl.train.packages import missing_packages
-from edgetl.types import Facts, Precision, Split
+from edgetl.types import Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Dataset
@@ -155,7 +155,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         teacher_drop=_teacher_drop(inputs, predictions, nms) or drop,
         ladder=tuple(ladder),
         breaks_at=next((step.step for step in ladder if not step.holds), None),
-        classes=tuple(_class_figures(row) for row in details["classes"]),
+        classes=ClassFigures.of_details(details),
         worst_errors=None if picture is None else WORST_ERRORS_FILE,
         size_bytes=size_bytes(candidate.folder, settings.format),
     )
@@ -169,12 +169,6 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
     (work.out / VERIFICATION_FILE).write_text(text, encoding="utf-8")
     return facts
-
-
-def _class_figures(row: Facts) -> ClassFigures:
-    """Return one of the rows that `Evaluation.details` lists."""
-    figures = {name: value for name, value in row.items() if name not in {"label", "support"}}
-    return ClassFigures(label=row["label"], support=row["support"], figures=figures)
 
 
 def _check_images(dataset: Dataset, evaluation: Evaluation) -> None:

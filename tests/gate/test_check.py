@@ -361,7 +361,9 @@ def test_detector_is_judged_by_its_own_limits(
 ) -> None:
     def detector(**changes: Any) -> Accuracy:
         score = backend.examples.score(0.5, metric="map", title="mAP", figures={"map50": 0.7})
-        known = Accuracy(score, None, no_predictions=False, drop_pp=0.0, provenance=MANIFEST)
+        known = Accuracy(
+            score, None, no_predictions=False, drop_pp=0.0, classes=(), provenance=MANIFEST
+        )
         return dataclasses.replace(known, **changes)
 
     def first(accuracy: Accuracy, **limits: Any) -> Case:

@@ -13,7 +13,7 @@ import pytest
 
 from edgetl.config.target import Target
 from edgetl.devices import open_device
-from edgetl.errors import ExitCode
+from edgetl.errors import ConfigError, ExitCode
 from edgetl.gate.baseline import make_baseline, write_baseline
 from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import Case, Required, Status, exit_code
@@ -21,6 +21,7 @@ from edgetl.gate.check import Checked, CheckOptions, check_bundle
 from edgetl.gate.compare import Allowed
 from edgetl.gate.measure import measure
 from edgetl.runtime.contract import Contract
+from edgetl.types import Split
 
 Check = Callable[..., tuple[Case, ...]]
 _SECONDS = 0.02
@@ -94,7 +95,7 @@ def _reason(cases: Sequence[Case], name: str) -> str:
 
 @pytest.mark.usefixtures("timed")
 def test_good_bundle_has_no_red_case(good: Path, check: Check) -> None:
-    cases = check(good, p95_ms=1000.0, memory_mib=4096.0)
+    cases = check(good, p95_ms=1000.0, end_to_end_p95_ms=1000.0, memory_mib=4096.0)
     assert [(case.name, case.status.value) for case in cases] == [
         ("files", "passed"),
         ("labels", "passed"),
@@ -103,6 +104,7 @@ def test_good_bundle_has_no_red_case(good: Path, check: Check) -> None:
         ("accuracy", "passed"),
         ("accuracy drop", "passed"),
         ("latency", "passed"),
+        ("end-to-end latency", "passed"),
         ("size", "passed"),
         ("memory", "passed"),
         ("accuracy against baseline", "passed"),
@@ -264,14 +266,49 @@ def test_class_that_was_never_verified_fails_the_labels(
     [
         ({"top1": 0.95}, "accuracy", "top-1 0.9 < 0.95"),
         ({"p95_ms": 1e-6}, "latency", "> 1e-06 ms"),
+        ({"end_to_end_p95_ms": 1e-6}, "end-to-end latency", "> 1e-06 ms"),
         ({"size_mib": 1e-6}, "size", "> 1e-06 MiB"),
         ({"memory_mib": 1.0}, "memory", "> 1 MiB"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_missed_limit_turns_its_own_case_red(
-    check: Check, good: Path, limits: dict[str, float], red: str, reason: str
+    check: Check, good: Path, limits: dict[str, object], red: str, reason: str
 ) -> None:
     cases = check(good, predict=False, **limits)
     assert _red(cases) == [red]
     assert reason in _reason(cases, red)
+
+
+def test_limit_of_a_class_is_judged_by_what_the_device_predicts(
+    backend: Any, good: Path, check: Check
+) -> None:
+    images = find_images(open_bundle(good, "board"), backend.store)
+    assert images is not None
+    labels = images.dataset.labels(Split.TEST)
+    right = images.predictions["logits"].argmax(axis=1) == labels
+    classes = images.dataset.classes
+    recall = {name: right[labels == index].mean() for index, name in enumerate(classes)}
+    worst = min(recall, key=recall.__getitem__)
+    assert recall[worst] < 0.99
+
+    passed = check(good, class_recall={worst: float(f"{recall[worst]:.3f}") - 0.001})
+    missed = check(good, class_recall={worst: 0.99}, class_precision=dict.fromkeys(classes, 0.0))
+
+    assert _red(passed) == []
+    assert _red(missed) == ["accuracy"]
+    assert _reason(missed, "accuracy") == f"recall of {worst} {recall[worst]:.4g} < 0.99"
+
+
+def test_limit_of_a_class_that_the_model_does_not_have_is_refused(good: Path, check: Check) -> None:
+    with pytest.raises(ConfigError, match="the model has no class") as caught:
+        check(good, class_recall={"gren": 0.9}, class_precision={"crack": 0.9})
+    first, second = caught.value.message.splitlines()
+    assert first == (
+        "targets/board.yaml: limits.class_recall: the model has no class 'gren'; did you mean "
+        "'green'?"
+    )
+    assert second == (
+        "targets/board.yaml: limits.class_precision: the model has no class 'crack'; known: red, "
+        "green, blue"
+    )

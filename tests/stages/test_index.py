@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -14,6 +15,7 @@ from PIL import Image
 
 from edgetl.config.calibration import Calibration
 from edgetl.config.recipe import Recipe, models_of
+from edgetl.config.target import Target
 from edgetl.data.dataset import Dataset
 from edgetl.data.synthetic.part_images import make_part_image
 from edgetl.errors import DataError
@@ -410,6 +412,28 @@ def test_too_few_calibration_images_are_found_before_anything_runs(
     for problem in reported:
         assert problem.where == "calibration"
         assert problem.what == "'few' needs 37 images of the train split, which has 36"
+
+
+def test_limit_on_a_class_that_the_data_do_not_have_is_found_before_anything_runs(
+    flat: Path, tmp_path: Path
+) -> None:
+    classes = sorted(each.name for each in flat.iterdir() if each.is_dir())
+    fields = {
+        "name": "board",
+        "description": "a board",
+        "device": None,
+        "threads": 1,
+        "candidates": {"onnx": ["fp32"]},
+        "limits": {"class_recall": {classes[0]: 0.9, "zipper": 0.98}},
+    }
+    job = make_job(tmp_path, {"path": "flat"})
+    job = dataclasses.replace(job, targets=(Target.model_validate(fields),))
+    (problem,) = STAGE.check(job)
+    assert problem.where == "targets"
+    assert problem.what == (
+        "targets/board.yaml: limits.class_recall: the model has no class 'zipper'; known: "
+        f"{', '.join(classes)}"
+    )
 
 
 def test_planning_imports_neither_numpy_nor_pillow(flat: Path, tmp_path: Path) -> None:

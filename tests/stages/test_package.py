@@ -12,6 +12,7 @@ from edgetl.config.candidate import Candidate
 from edgetl.config.target import Target
 from edgetl.facts import FactsModel
 from edgetl.facts.package import PackageFacts, Part
+from edgetl.facts.verification import ClassFigures
 from edgetl.runtime.bundle import check_files, runtime_files
 from edgetl.runtime.contract import Contract, OutputSpec
 from edgetl.runtime.inputs import ImageInput
@@ -181,14 +182,45 @@ def test_detector_is_judged_by_its_map(
 @pytest.mark.parametrize(
     ("task", "limit", "words"),
     [
-        ("detection", "top1", "limits.top1 is for classification; detection has map, map50"),
-        ("classification", "map", "limits.map is for detection; classification has top1"),
-        ("classification", "map50", "limits.map50 is for detection; classification has top1"),
+        ("detection", {"top1": 0.5}, "limits.top1 is for classification; detection has map, map50"),
+        (
+            "detection",
+            {"class_recall": {"crack": 0.5}},
+            "limits.class_recall is for classification; detection has map, map50",
+        ),
+        (
+            "classification",
+            {"map": 0.5},
+            "limits.map is for detection; classification has top1, class_recall, class_precision",
+        ),
+        (
+            "classification",
+            {"map50": 0.5},
+            "limits.map50 is for detection; classification has top1, class_recall, class_precision",
+        ),
     ],
 )
-def test_limit_of_another_task_is_refused(bench: Any, task: str, limit: str, words: str) -> None:
-    job = dataclasses.replace(bench.job(task=task), targets=(_target("local", **_half(limit)),))
+def test_limit_of_another_task_is_refused(
+    bench: Any, task: str, limit: dict[str, Any], words: str
+) -> None:
+    job = dataclasses.replace(bench.job(task=task), targets=(_target("local", **limit),))
     assert bench.problems("package", job) == f"recipe.yaml: targets: targets/board.yaml: {words}"
+
+
+def test_figures_of_classes_with_a_limit_stand_in_the_table(
+    tmp_path: Path, shelve: Shelve, workspace: Make, examples: Any
+) -> None:
+    crack = ClassFigures(label="crack", support=9, figures={"recall": 0.97, "precision": 0.5})
+    dent = ClassFigures(label="dent", support=9, figures={"recall": 0.9, "precision": 1.0})
+    artifacts = _artifacts(
+        tmp_path, shelve, examples, {"onnx fp32": (0.0, 1.0)}, classes=(crack, dent)
+    )
+    target = _target("local", "fp32", class_recall={"crack": 0.98})
+    settings = _settings().model_copy(update={"target": target})
+    facts = STAGE.run(settings, artifacts, workspace("package"))
+    (row,) = facts.rows
+    assert row.others == {"recall of crack": 0.97}
+    assert row.reason == "recall of crack 0.97 < 0.98"
 
 
 @pytest.mark.parametrize(("task", "limit"), [("detection", "map50"), ("classification", "top1")])

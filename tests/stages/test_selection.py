@@ -10,7 +10,7 @@ from edgetl.facts.package import Outcome, Verdict
 from edgetl.stages._selection import Measured, Selection, choose
 
 
-def board(*, device: str | None = "local", **limits: float | bool | None) -> Target:
+def board(*, device: str | None = "local", **limits: object) -> Target:
     return Target.model_validate(
         {
             "name": "board",
@@ -39,6 +39,8 @@ def figures(name: str, **changed: Any) -> Measured:
         "p95_ms": 2.0,
         "memory_bytes": 80 << 20,
         "interfered": False,
+        "end_to_end_p95_ms": 3.0,
+        "classes": {"crack": {"recall": 0.97, "precision": 0.9}, "dent": {"recall": None}},
     }
     return Measured(name, Figures(**(values | changed)), broken)
 
@@ -72,6 +74,16 @@ def test_of_equally_fast_ones_the_smaller_is_chosen_then_the_first() -> None:
         pytest.param({"top1": 0.96}, {}, "top-1 0.95 < 0.96", id="top1"),
         pytest.param({"drop_pp": 1.0}, {"drop_pp": 1.04}, "drop 1.04 > 1 pp (top-1)", id="drop"),
         pytest.param({"p95_ms": 1.5}, {}, "p95 2 > 1.5 ms", id="p95"),
+        pytest.param({"end_to_end_p95_ms": 2.5}, {}, "end-to-end p95 3 > 2.5 ms", id="end to end"),
+        pytest.param(
+            {"class_recall": {"crack": 0.98}}, {}, "recall of crack 0.97 < 0.98", id="recall"
+        ),
+        pytest.param(
+            {"class_precision": {"crack": 0.95}},
+            {},
+            "precision of crack 0.9 < 0.95",
+            id="precision",
+        ),
         pytest.param({"size_mib": 3.5}, {}, "size 4 > 3.5 MiB", id="size"),
         pytest.param({"memory_mib": 64}, {}, "memory 80 > 64 MiB", id="memory"),
     ],
@@ -85,11 +97,36 @@ def test_broken_limit_rejects_with_its_figures(
     assert told(selection) == [("rejected", reason)]
 
 
+def test_limit_of_a_class_names_the_class_and_the_nearest_candidate() -> None:
+    worse = {"crack": {"recall": 0.9}}
+    selection = choose(
+        board(class_recall={"crack": 0.98}), [figures("a", classes=worse), figures("b")]
+    )
+    assert selection.why == (
+        "no candidate meets class_recall.crack; nearest is b: recall of crack 0.97 < 0.98"
+    )
+
+
+def test_class_without_test_images_is_not_shown_to_meet_its_limit() -> None:
+    selection = choose(board(class_recall={"dent": 0.5}), [figures("a")])
+    assert selection.outcome is Outcome.UNVERIFIED
+    assert selection.why == "recall of dent is not measured"
+
+
 @pytest.mark.parametrize(
     ("limit", "value"),
-    [("top1", 0.95), ("drop_pp", 0.0), ("p95_ms", 2.0), ("size_mib", 4.0), ("memory_mib", 80.0)],
+    [
+        ("top1", 0.95),
+        ("drop_pp", 0.0),
+        ("p95_ms", 2.0),
+        ("end_to_end_p95_ms", 3.0),
+        ("class_recall", {"crack": 0.97}),
+        ("class_precision", {"crack": 0.9}),
+        ("size_mib", 4.0),
+        ("memory_mib", 80.0),
+    ],
 )
-def test_figure_equal_to_its_limit_holds(limit: str, value: float) -> None:
+def test_figure_equal_to_its_limit_holds(limit: str, value: object) -> None:
     limits: dict[str, Any] = {limit: value}
     assert choose(board(**limits), [figures("a")]).outcome is Outcome.HELD
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 class _Classification:
     version = 1
-    limits = ("top1",)
+    limits = ("top1", "class_recall", "class_precision")
     has_nms = False
     evaluation_tools: tuple[str, ...] = ("numpy",)
 
