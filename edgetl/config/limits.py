@@ -1,8 +1,8 @@
 """The limits that a target sets: one entry for each, shared by run, gate and report.
 
 An entry is a field of `Limits` whose annotation sets how it is judged and worded; `LIMITS` lists
-those with one bound, `CLASS_LIMITS` those with a bound per class. A figure is judged by its value
-(`point`), not by an end of its interval.
+those with one bound, `CLASS_LIMITS` those with a bound per class. A target decides whether a figure
+is judged by its value alone, or by the worse end of its interval.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ class Direction(StrEnum):
 
     AT_LEAST = "at least"
     AT_MOST = "at most"
+
+
+class Judge(StrEnum):
+    """By what a figure with an interval is judged."""
+
+    POINT = "point"
+    """By its value; that its interval does not meet the limit is only remarked."""
+    SHOWN = "shown"
+    """By the worse end of its 95 % interval."""
 
 
 class Source(StrEnum):
@@ -69,6 +78,8 @@ class Figures:
     """None where no device measured it."""
     classes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """Figures of each class, by its label and their name."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """95 % intervals, by the name of the limit; a figure without one is exact, or not known."""
 
     @property
     def metric(self) -> float:
@@ -159,6 +170,23 @@ class Bound:
     """``p95_ms``, or ``class_recall.crack`` for the class `crack`."""
     limit: Limit
     value: float
+
+    def not_shown(self, figures: Figures) -> str:
+        """Return that a figure meets the limit but its interval does not, in words, else nothing.
+
+        For example ``drop 0.8 [0.3, 1.4] is not shown to be at most 1 pp``.
+        """
+        figure, interval = self.limit.figure(figures), figures.intervals.get(self.name)
+        if figure is None or interval is None or self.limit.excess(figure, self.value) > 0:
+            return ""
+        low, high = interval
+        worse = low if self.limit.direction is Direction.AT_LEAST else high
+        if self.limit.excess(worse, self.value) <= 0:
+            return ""
+        return (
+            f"{self.limit.title} {figure:.4g} [{low:.4g}, {high:.4g}] is not shown to be "
+            f"{self.limit.required(self.value)}"
+        )
 
 
 def _accuracy(name: str, title: str) -> Limit:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from edgetl.config.board import Board, Feature
 from edgetl.config.candidate import Variant
-from edgetl.config.limits import Limits
+from edgetl.config.limits import Judge, Limits
 from edgetl.config.recipe import Name
 from edgetl.config.table import Table
 from edgetl.errors import closest
@@ -59,6 +59,9 @@ class Target(Table):
     """Format (file name in `edgetl/exporters/`) to the precisions to try; `onnx@cuda` for another
     provider than the CPU."""
     limits: Limits = Limits()
+    judge: Judge = Judge.POINT
+    """`point`: a figure meets its limit if its value does, and it is marked where its 95 % interval
+    does not. `shown`: the worse end of its interval has to meet the limit."""
     board: Board | None = None
     """Properties of the machine; null if they do not matter, as for `host`."""
 

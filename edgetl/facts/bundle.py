@@ -6,7 +6,7 @@ from pydantic import Field
 
 from edgetl.config.board import Board
 from edgetl.config.candidate import Candidate
-from edgetl.config.limits import Limits
+from edgetl.config.limits import Judge, Limits
 from edgetl.facts import FactsModel
 from edgetl.facts.latency import LatencyFacts
 from edgetl.facts.package import Outcome
@@ -21,6 +21,7 @@ class BundleTarget(FactsModel):
     device: str | None
     threads: int
     limits: Limits
+    judge: Judge = Judge.POINT
     board: Board | None
 
 

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgetl.config.limits import LIMITS, Figures, Limits, Source
+from edgetl.config.limits import LIMITS, Bound, Figures, Judge, Source
 from edgetl.config.target import Target
 from edgetl.errors import ExitCode
 from edgetl.evaluation import Predictions
-from edgetl.facts.scores import Score
+from edgetl.evaluation.judged import figures_of
+from edgetl.facts.scores import Difference, Score
 from edgetl.facts.verification import ClassFigures
 from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Status, judged, warned
@@ -36,7 +37,8 @@ class Accuracy:
     """Why it is no better than guessing, in words; None if it is better."""
     no_predictions: bool
     """Whether it predicts nothing at all, which fails whatever the limits."""
-    drop_pp: float
+    drop: Difference
+    """Against the trained model."""
     classes: tuple[ClassFigures, ...]
     provenance: str
 
@@ -48,7 +50,7 @@ class Accuracy:
             score=verification,
             at_chance=verification.at_chance,
             no_predictions=verification.num_predictions == 0,
-            drop_pp=verification.drop.pp,
+            drop=verification.drop,
             classes=verification.classes,
             provenance=MANIFEST,
         )
@@ -65,7 +67,7 @@ class Accuracy:
             score=score,
             at_chance=evaluation.at_chance(predictions, images.dataset, Split.TEST, nms),
             no_predictions=evaluation.num_predictions(predictions, nms) == 0,
-            drop_pp=_PP * (bundle.manifest.accuracy.drop.value - score.value),
+            drop=_drop(bundle, score),
             classes=ClassFigures.of_details(
                 evaluation.details(predictions, images.dataset, Split.TEST)
             ),
@@ -79,22 +81,27 @@ class Accuracy:
             bundle: Of the model file.
             times: From the device; None if it took no valid ones.
         """
-        timing = None if times is None else times.summary
-        p95 = None if timing is None else timing.p95
-        end_to_end = None if timing is None else timing.end_to_end_p95
-        return Figures(
-            title=self.score.title,
-            accuracies={self.score.metric: self.score.value, **self.score.figures},
+        return figures_of(
+            self.score,
+            self.drop,
+            self.classes,
+            None if times is None else times.summary,
             at_chance=self.at_chance,
             no_predictions=self.no_predictions,
-            drop_pp=round(self.drop_pp, 4),
             size_bytes=bundle.size_bytes(),
-            p95_ms=None if p95 is None else p95.value,
-            memory_bytes=None if timing is None else timing.peak_memory_bytes,
             interfered=times is not None and times.disturbed,
-            end_to_end_p95_ms=None if end_to_end is None else end_to_end.value,
-            classes={row.label: row.figures for row in self.classes},
         )
+
+
+def _drop(bundle: Bundle, score: Score) -> Difference:
+    """Return the drop of predictions made on a device, with `score`, against the trained model.
+
+    Its interval is that of the file's drop where it was made, moved to the device's drop: the
+    trained model's predictions are not in a bundle.
+    """
+    made = bundle.manifest.accuracy.drop
+    pp = round(_PP * (made.value - score.value), 4)
+    return Difference(pp=pp, low_pp=made.low_pp + pp - made.pp, high_pp=made.high_pp + pp - made.pp)
 
 
 def judged_accuracy(
@@ -188,7 +195,7 @@ def limit_cases(
     All accuracy limits are one case, which also fails if the model is no better than guessing.
     """
     figures = accuracy.figures(bundle, measurements.times)
-    cases = [_accuracy_case(accuracy, figures, target.limits)]
+    cases = [_accuracy_case(accuracy, figures, target)]
     for name, limit in LIMITS.items():
         if limit.case == _ACCURACY:
             continue
@@ -201,9 +208,10 @@ def limit_cases(
     return cases
 
 
-def _accuracy_case(accuracy: Accuracy, figures: Figures, limits: Limits) -> Case:
-    score = accuracy.score
+def _accuracy_case(accuracy: Accuracy, figures: Figures, target: Target) -> Case:
+    score, limits = accuracy.score, target.limits
     problems = [limits.chance_problem(figures)]
+    not_shown: list[str] = []
     for bound in limits.bounds():
         limit = bound.limit
         if limit.case != _ACCURACY:
@@ -214,14 +222,19 @@ def _accuracy_case(accuracy: Accuracy, figures: Figures, limits: Limits) -> Case
             problems.append(f"{limit.title} is not known; {required} is required")
         elif limit.excess(value, bound.value) > 0:
             problems.append(limit.miss(figures, value, bound.value))
+        else:
+            not_shown.append(bound.not_shown(figures))
+    if target.judge is Judge.SHOWN:
+        problems, not_shown = [*problems, *not_shown], []
     fine = f"{score.title} {score.value:.4g} [{score.low:.4g}, {score.high:.4g}] "
-    return judged(
+    case = judged(
         _ACCURACY,
         "; ".join(filter(None, problems)),
         f"{fine}of {score.images} images",
         provenance=accuracy.provenance,
         figures={score.metric: score.value, "images": score.images},
     )
+    return warned(case, *not_shown)
 
 
 def _device_case(name: str, figures: Figures, measurements: Measurements, target: Target) -> Case:
@@ -278,7 +291,10 @@ def _judged_limit(name: str, figures: Figures, target: Target, *, provenance: st
         return Case(limit.case, Status.SKIPPED, reason, provenance, figures=data)
     text = limit.compared(value, bound)
     problem = text if limit.excess(value, bound) > 0 else ""
-    return judged(limit.case, problem, text, provenance=provenance, figures=data)
+    not_shown = Bound(name, limit, bound).not_shown(figures)
+    if target.judge is Judge.SHOWN:
+        problem, not_shown = problem or not_shown, ""
+    return warned(judged(limit.case, problem, text, provenance=provenance, figures=data), not_shown)
 
 
 def _unmeasured(name: str, measurements: Measurements, target: Target) -> Case:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgetl.config.limits import Bound, Figures, Limits, Source
+from edgetl.config.limits import Bound, Figures, Judge, Limits, Source
 from edgetl.config.target import Target
 from edgetl.facts.package import Outcome, Verdict
 
@@ -56,7 +56,8 @@ def choose(target: Target, candidates: Sequence[Measured]) -> Selection:
     holding = _those(judged, Verdict.HOLDS)
     if holding:
         best = _first(candidates, holding)
-        judged[best] = Judgement(Verdict.CHOSEN, "fastest within limits")
+        remarks = ["fastest within limits", judged[best].reason]
+        judged[best] = Judgement(Verdict.CHOSEN, "; ".join(filter(None, remarks)))
         return Selection(Outcome.HELD, best, tuple(judged), "")
     undecided = _those(judged, Verdict.UNVERIFIED)
     if undecided:
@@ -80,6 +81,8 @@ class _Check:
     """How far the figure is on the wrong side; NaN if it is unknown."""
     doubtful: bool = False
     """Whether breaking the limit may be due to the measurement."""
+    not_shown: str = ""
+    """That the figure meets the limit and its interval does not, in words; else empty."""
 
     @property
     def broken(self) -> bool:
@@ -110,7 +113,8 @@ def _check(bound: Bound, figures: Figures) -> _Check:
     doubtful = figures.interfered and limit.source is Source.TIMING
     if doubtful:
         text += ", but other programs disturbed the timing"
-    return _Check(bound.name, text, limit.excess(value, bound.value), doubtful)
+    excess = limit.excess(value, bound.value)
+    return _Check(bound.name, text, excess, doubtful, bound.not_shown(figures))
 
 
 def _judge(target: Target, candidate: Measured) -> Judgement:
@@ -123,9 +127,12 @@ def _judge(target: Target, candidate: Measured) -> Judgement:
     if candidate.figures.p95_ms is None:
         return Judgement(Verdict.UNVERIFIED, "no time was measured on a real device")
     undecided = [check.text for check in checks if check.undecided]
+    not_shown = [check.not_shown for check in checks if check.not_shown]
+    if target.judge is Judge.SHOWN:
+        undecided, not_shown = [*undecided, *not_shown], []
     if undecided:
         return Judgement(Verdict.UNVERIFIED, undecided[0])
-    return Judgement(Verdict.HOLDS, "")
+    return Judgement(Verdict.HOLDS, "; ".join(not_shown))
 
 
 def _those(judged: Sequence[Judgement], verdict: Verdict) -> list[int]:

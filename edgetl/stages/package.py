@@ -17,6 +17,7 @@ from edgetl.config.limits import LIMITS, Figures, Limits, Source
 from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import Problem
+from edgetl.evaluation.judged import figures_of
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.facts.latency import LatencyFacts
@@ -169,20 +170,15 @@ class _Assessment:
 
     def figures(self) -> Figures:
         verification, timing = self.verification, self.timing
-        p95 = None if timing is None else timing.p95
-        end_to_end = None if timing is None else timing.end_to_end_p95
-        return Figures(
-            title=verification.title,
-            accuracies={verification.metric: verification.value, **verification.figures},
+        return figures_of(
+            verification,
+            verification.drop,
+            verification.classes,
+            timing,
             at_chance=verification.at_chance,
             no_predictions=verification.num_predictions == 0,
-            drop_pp=verification.drop.pp,
             size_bytes=verification.size_bytes,
-            p95_ms=None if p95 is None else p95.value,
-            memory_bytes=None if timing is None else timing.peak_memory_bytes,
             interfered=timing is not None and timing.interfered,
-            end_to_end_p95_ms=None if end_to_end is None else end_to_end.value,
-            classes={row.label: row.figures for row in verification.classes},
         )
 
     def measured(self) -> Measured:

@@ -16,6 +16,7 @@ from edgetl.config.target import Target
 from edgetl.devices import Connection
 from edgetl.devices.local import LocalDevice
 from edgetl.errors import ConfigError, DeviceError, ExitCode, UsageError
+from edgetl.facts.scores import Difference
 from edgetl.gate.baseline import make_baseline, write_baseline
 from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import MANIFEST, Case, Required, Status, exit_code
@@ -294,7 +295,7 @@ def test_accuracy_of_the_manifest_is_told_where_measured_figures_are_required(
 
     def warnings(*, predict: bool) -> dict[str, str]:
         options = CheckOptions(
-            target=board(),
+            target=board(top1=0.7, drop_pp=10.0),  # 60 images show no less
             allowed=Allowed(0.5, 1.1),
             required=required,
             baseline=path,
@@ -356,13 +357,43 @@ def test_figure_without_limit_is_told_and_skipped(
     assert cases["memory"].status is Status.SKIPPED
 
 
+def test_limit_that_the_interval_does_not_meet_is_remarked_or_missed(
+    tmp_path: Path, board: Board, evidence: Evidence, judge: Judge
+) -> None:
+    """The manifest has top-1 0.9 [0.8, 1]; a drop of 0 is [-1, 1.5]."""
+    manifest = Accuracy.of_manifest(open_bundle(tmp_path / "bundle", "board"))
+    known = dataclasses.replace(manifest, drop=Difference(pp=0.0, low_pp=-1.0, high_pp=1.5))
+    limits = {"top1": 0.85, "drop_pp": 1.0, "p95_ms": 5.05}
+    told = {
+        "accuracy": "top-1 0.9 [0.8, 1] is not shown to be at least 0.85",
+        "accuracy drop": "drop 0 [-1, 1.5] is not shown to be at most 1 pp",
+        "latency": "p95 5 [4.9, 5.1] is not shown to be at most 5.05 ms",
+    }
+
+    point = judge(evidence(), board(**limits), known)
+    shown = judge(evidence(), board(**limits).model_copy(update={"judge": "shown"}), known)
+
+    assert {name: point[name].warning for name in told} == told
+    assert {point[name].status for name in told} == {Status.PASSED}
+    assert {name: shown[name].reason for name in told} == told
+    assert {shown[name].status for name in told} == {Status.FAILED}
+    assert {shown[name].warning for name in told} == {""}
+    wide = board(top1=0.79, drop_pp=1.5, p95_ms=5.1).model_copy(update={"judge": "shown"})
+    assert {judge(evidence(), wide, known)[name].status for name in told} == {Status.PASSED}
+
+
 def test_detector_is_judged_by_its_own_limits(
     backend: Any, board: Board, evidence: Evidence, judge: Judge
 ) -> None:
     def detector(**changes: Any) -> Accuracy:
         score = backend.examples.score(0.5, metric="map", title="mAP", figures={"map50": 0.7})
         known = Accuracy(
-            score, None, no_predictions=False, drop_pp=0.0, classes=(), provenance=MANIFEST
+            score,
+            None,
+            no_predictions=False,
+            drop=backend.examples.drop(0.0),
+            classes=(),
+            provenance=MANIFEST,
         )
         return dataclasses.replace(known, **changes)
 

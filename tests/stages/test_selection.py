@@ -10,7 +10,7 @@ from edgetl.facts.package import Outcome, Verdict
 from edgetl.stages._selection import Measured, Selection, choose
 
 
-def board(*, device: str | None = "local", **limits: object) -> Target:
+def board(*, device: str | None = "local", judge: str = "point", **limits: object) -> Target:
     return Target.model_validate(
         {
             "name": "board",
@@ -19,6 +19,7 @@ def board(*, device: str | None = "local", **limits: object) -> Target:
             "threads": 1,
             "candidates": {"onnx": ["fp32", "int8"]},
             "limits": limits,
+            "judge": judge,
         }
     )
 
@@ -265,3 +266,54 @@ def test_candidate_that_answers_otherwise_on_the_device_is_rejected_whatever_the
     assert told(selection)[0] == ("rejected", why)
     alone = choose(board(), [figures("onnx fp32 cuda", broken=why)])
     assert alone.why == f"no candidate meets golden samples; nearest is onnx fp32 cuda: {why}"
+
+
+DOUBTFUL = "drop 0.8 [0.3, 1.4] is not shown to be at most 1 pp"
+"""Of a limit of 1 point: the value meets it, the interval does not."""
+
+
+def test_limit_that_is_met_but_not_shown_is_remarked() -> None:
+    candidates = [
+        figures("a", drop_pp=0.8, intervals={"drop_pp": (0.3, 1.4)}),
+        figures("b", drop_pp=0.8, intervals={"drop_pp": (0.3, 1.4)}, p95_ms=1.0),
+        figures("c", drop_pp=0.8, intervals={"drop_pp": (0.6, 1.0)}),
+    ]
+    selection = choose(board(drop_pp=1.0), candidates)
+    assert selection.outcome is Outcome.HELD
+    assert told(selection) == [
+        ("holds", DOUBTFUL),
+        ("chosen", f"fastest within limits; {DOUBTFUL}"),
+        ("holds", ""),
+    ]
+
+
+def test_limit_has_to_be_shown_where_the_target_judges_so() -> None:
+    doubtful = figures("a", drop_pp=0.8, intervals={"drop_pp": (0.3, 1.4)}, p95_ms=1.0)
+    shown = figures("b", drop_pp=0.8, intervals={"drop_pp": (0.6, 1.0)})
+    target = board(judge="shown", drop_pp=1.0)
+    both = choose(target, [doubtful, shown])
+    assert told(both) == [("unverified", DOUBTFUL), ("chosen", "fastest within limits")]
+    alone = choose(target, [doubtful])
+    assert (alone.outcome, alone.chosen, alone.why) == (Outcome.UNVERIFIED, 0, DOUBTFUL)
+
+
+@pytest.mark.parametrize(
+    ("limits", "interval", "text"),
+    [
+        ({"top1": 0.94}, (0.93, 0.97), "top-1 0.95 [0.93, 0.97] is not shown to be at least 0.94"),
+        (
+            {"class_recall": {"crack": 0.96}},
+            (0.9, 0.99),
+            "recall of crack 0.97 [0.9, 0.99] is not shown to be at least 0.96",
+        ),
+        ({"p95_ms": 2.1}, (1.9, 2.2), "p95 2 [1.9, 2.2] is not shown to be at most 2.1 ms"),
+    ],
+    ids=["top1", "recall", "p95"],
+)
+def test_worse_end_of_an_interval_depends_on_the_limit(
+    limits: dict[str, Any], interval: tuple[float, float], text: str
+) -> None:
+    ((name, bound),) = limits.items()
+    key = f"{name}.crack" if isinstance(bound, dict) else name
+    selection = choose(board(**limits), [figures("a", intervals={key: interval})])
+    assert told(selection) == [("chosen", f"fastest within limits; {text}")]

@@ -1,4 +1,4 @@
-"""Confidence intervals of an accuracy and of a paired difference of accuracies."""
+"""Top-1 accuracy, and the confidence interval of a paired difference of accuracies."""
 
 from __future__ import annotations
 
@@ -9,50 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.types import Facts
-
-Z_95 = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution."""
+from edgetl.evaluation.shares import Z_95, Share
 
 _BISECTIONS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`count` correct predictions out of `total`."""
-
-    count: int
-    total: int
-
-    @property
-    def value(self) -> float:
-        """Fraction in [0, 1]."""
-        return self.count / self.total
-
-    def interval(self) -> tuple[float, float]:
-        """Return the 95 % score interval (Wilson 1927); within [0, 1] and never empty.
-
-        Wilson, E. B. (1927), Probable inference, the law of succession, and statistical inference,
-        JASA 22, 209-212.
-        """
-        spread = Z_95**2 / self.total
-        centre = (self.value + spread / 2) / (1 + spread)
-        half = (
-            Z_95
-            * math.sqrt(self.value * (1 - self.value) / self.total + spread / (4 * self.total))
-            / (1 + spread)
-        )
-        return max(0.0, centre - half), min(1.0, centre + half)
-
-    def facts(self) -> Facts:
-        """Return value, interval and total for a manifest, rounded."""
-        low, high = self.interval()
-        return {
-            "value": round(self.value, 6),
-            "low": round(low, 6),
-            "high": round(high, 6),
-            "images": self.total,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from edgetl.tasks.classification._shares import (
-    Z_95,
-    PairedDifference,
-    Share,
-    paired_difference,
-    top1,
-)
+from edgetl.evaluation.shares import Z_95, Share
+from edgetl.tasks.classification._shares import PairedDifference, paired_difference, top1
 
 
 def test_top1_counts_rows_that_are_largest_at_their_label() -> None:
