@@ -66,7 +66,7 @@ class DataOverview(FactsModel):
     sizes: ImageSizes | None
     """None if no size is known."""
     notes: tuple[str, ...] = ()
-    """What is ignored, recognised by its content or of no use, in sentences."""
+    """What is ignored, unused or recognised by its content, in sentences."""
 
 
 class DataOverviews(FactsModel):

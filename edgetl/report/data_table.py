@@ -103,9 +103,11 @@ def _lines(overview: DataOverview) -> Iterator[str]:
     for kind, number in facts.repaired.items():
         yield f"repaired: {number:,} by {kind}"
     if facts.crowds:
-        yield f"crowds: {facts.crowds:,} boxes around groups, neither trained on nor counted"
+        boxes = "box around a group" if facts.crowds == 1 else "boxes around groups"
+        yield f"crowds: {facts.crowds:,} {boxes}, neither trained on nor counted"
     if facts.duplicates:
-        yield f"duplicates: {facts.duplicates:,} images repeat others and stay in their splits"
+        what = "image repeats another" if facts.duplicates == 1 else "images repeat others"
+        yield f"duplicates: {facts.duplicates:,} {what}, in the same split"
     yield from overview.notes
 
 

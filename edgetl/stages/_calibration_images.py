@@ -23,8 +23,9 @@ def calibration_problems(job: Job, counts: Mapping[Split, int]) -> Iterator[Prob
     available = counts[Split(wanted.split)]
     least = 1 if wanted.allow_fewer else wanted.count
     if available < least and (not precisions or CALIBRATED & precisions):
+        images = "image" if least == 1 else "images"
         yield Problem(
             "calibration",
-            f"'{wanted.name}' needs {least:,} images of the {wanted.split} split, "
+            f"'{wanted.name}' needs {least:,} {images} of the {wanted.split} split, "
             f"which has {available:,}",
         )
