@@ -16,12 +16,13 @@ from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
 from edgetl.data.image_levels import find_unused_bits
 from edgetl.data.image_sets import Images, open_images
+from edgetl.data.listing_notes import few
 from edgetl.data.overview import all_notes_of, facts_of
 from edgetl.data.splits import SplitPolicy
 from edgetl.errors import DataError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
-from edgetl.stages import Workspace
+from edgetl.stages import Progress, Workspace
 from edgetl.stages._image_reading import Seen, look, reading_pool, undecodable
 from edgetl.stages._index_items import items_of, truths_of
 from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_classes
@@ -30,6 +31,9 @@ from edgetl.types import LabelKind, Role, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import DatasetIndex
+
+_UPRIGHT = 1
+"""The EXIF orientation of an image that is not turned."""
 
 
 class Settings(Table):
@@ -113,6 +117,8 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
         failed_again = newly_failed() if failed else {}
         if failed_again or images.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
+    if Repair.TURN_BOXES not in settings.repair:
+        _note_turned(audit, seen, work.progress)
     classes = audit.classes
     if settings.role is Role.EVALUATION and others:
         classes = shared_classes(settings, audit.classes, others[0].classes)
@@ -164,3 +170,19 @@ def examine_images(
         remedies=seen.remedies,
     )
     return replace(audit, dropped=(*seen.dropped, *audit.dropped))
+
+
+def _note_turned(audit: Audit, seen: Seen, progress: Progress) -> None:
+    """Show the images with boxes that may have been drawn before they were turned upright."""
+    turned = [
+        sample.name
+        for samples in audit.placed.values()
+        for sample in samples
+        if sample.boxes and seen.orientations.get(sample.name, _UPRIGHT) != _UPRIGHT
+    ]
+    if turned:
+        progress.note(
+            f"{len(turned):,} images are turned upright by their EXIF orientation, and their "
+            f"labels do not state a size: {few(sorted(turned))}; if the boxes were drawn on the "
+            "pixels as stored, write `data: {repair: [turn-boxes]}`"
+        )

@@ -40,7 +40,7 @@ from edgetl.types import LabelKind, Role
 __all__ = ["STAGE", "Settings"]
 
 _DROPS_OF_CLASSES = frozenset(
-    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS}
+    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS, Drop.UNLABELLED}
 )
 
 
@@ -99,12 +99,8 @@ def _data_settings(job: Job) -> Settings:
 
 
 def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTable) -> Settings:
-    path = job.folder / Path(table.path).expanduser()
     labelled = table if isinstance(table, EvaluationTable) else None
-    layout = labelled.layout if labelled else ""
-    with open_images(
-        path, None, table.exclude, _task_data(job), role=role, layout=layout
-    ) as images:
+    with _open_role(job, role, table) as images:
         return Settings(
             role=role,
             task=job.recipe.task,
@@ -116,7 +112,7 @@ def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTabl
             repair=tuple(sorted(set(labelled.repair))) if labelled else (),
             accept=tuple(sorted(set(labelled.accept))) if labelled else (),
             transductive=isinstance(table, UnlabelledTable) and table.transductive,
-            path=path,
+            path=_role_path(job, table),
             synthetic=None,
             exclude=table.exclude,
             layout=images.listing.layout,
@@ -135,13 +131,25 @@ def _check(job: Job) -> Iterator[Problem]:
         if job.recipe.evaluation is not None:
             yield from _box_words(job.recipe.evaluation, Role.EVALUATION, task)
     with _open_data(job) as images:
-        yield from memory_problems(job, len(images.listing.samples))
+        counts = {Role.DATA: len(images.listing.samples), **_other_counts(job)}
+        yield from memory_problems(job, counts)
         audit = audit_names(images.listing, data, _split_policy(data, images))
         if audit.findings:
             yield from _wrong_labels(job, images)
     yield from calibration_problems(
         job, {split: len(samples) for split, samples in audit.placed.items()}
     )
+
+
+def _other_counts(job: Job) -> dict[Role, int]:
+    """Return how many images the datasets besides `data` have."""
+    tables = {Role.EVALUATION: job.recipe.evaluation, Role.UNLABELLED: job.recipe.unlabelled}
+    counts: dict[Role, int] = {}
+    for role, table in tables.items():
+        if table is not None:
+            with _open_role(job, role, table) as images:
+                counts[role] = len(images.listing.samples)
+    return counts
 
 
 def _unknown_layouts(job: Job) -> Iterator[Problem]:
@@ -228,6 +236,18 @@ def _open_data(job: Job) -> AbstractContextManager[Images]:
 def _path(job: Job) -> Path | None:
     given = job.recipe.data.path
     return None if given is None else job.folder / Path(given).expanduser()
+
+
+def _open_role(
+    job: Job, role: Role, table: EvaluationTable | UnlabelledTable
+) -> AbstractContextManager[Images]:
+    layout = table.layout if isinstance(table, EvaluationTable) else ""
+    path = _role_path(job, table)
+    return open_images(path, None, table.exclude, _task_data(job), role=role, layout=layout)
+
+
+def _role_path(job: Job, table: EvaluationTable | UnlabelledTable) -> Path:
+    return job.folder / Path(table.path).expanduser()
 
 
 def _split_policy(data: DataTable, images: Images) -> SplitPolicy:

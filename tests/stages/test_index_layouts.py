@@ -128,3 +128,49 @@ def test_single_class_is_found_by_planning(bench: Any, images: Path) -> None:
     ((_, what),) = problems(bench, layout="folder", exclude=["square/*"])
     assert "1 x class, but at least two are needed:\n    round" in what
     assert images.is_dir()
+
+
+def test_images_without_a_class_in_a_table_are_named_and_may_be_dropped(
+    bench: Any, images: Path
+) -> None:
+    for k in range(8):  # of a test set without labels
+        (images / "round" / f"unknown{k}.png").write_bytes(encoded(300 + k))
+    ((_, what),) = problems(bench, layout="csv_classes")
+    assert "8 x image without a class in `label` of colours.csv:" in what
+    assert what.endswith(
+        "add its class, or exclude it with `data: {exclude: [...]}`; drop them with "
+        "`data: {drop: [unlabelled]}`"
+    )
+    data = {"path": "images", "layout": "csv_classes", "drop": ["unlabelled"]}
+    job = bench.job(data=data)
+    assert list(STAGE.check(job)) == []
+    facts = bench.run(STAGE.plan(job, {})[0], {}).read(DatasetFacts)
+    assert sum(facts.images.values()) == 16
+    assert facts.dropped == {"unlabelled": tuple(f"round/unknown{k}.png" for k in range(8))}
+
+
+def test_boxes_of_turned_images_are_doubtful_where_labels_state_no_size(bench: Any) -> None:
+    folder = bench.root / "boxes"
+    (folder / "labels").mkdir(parents=True)
+    (folder / "images").mkdir()
+    (folder / "data.yaml").write_text("names: [nut]\n", encoding="utf-8")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for k in range(12):
+        pixels = np.random.default_rng(k).integers(0, 256, (24, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"images/{k:02}.jpg", exif=turned if k < 2 else b"")
+        (folder / f"labels/{k:02}.txt").write_text("0 .7 .5 .2 .3", encoding="utf-8")
+
+    def notes(**data: Any) -> list[str]:
+        job = bench.job(task="detection", data={"path": "boxes", **data})
+        bench.told.notes.clear()
+        bench.run(STAGE.plan(job, {})[0], {})
+        return list(bench.told.notes)
+
+    expected = (
+        "2 images are turned upright by their EXIF orientation, and their labels do not state a "
+        "size: images/00.jpg, images/01.jpg; if the boxes were drawn on the pixels as stored, "
+        "write `data: {repair: [turn-boxes]}`"
+    )
+    assert notes() == [expected]
+    assert notes(repair=["turn-boxes"]) == []
