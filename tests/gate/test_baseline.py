@@ -213,6 +213,16 @@ def test_edited_baseline_is_refused(
     assert error.value.remedy == _restored(file)
 
 
+def test_three_problems_of_a_baseline_are_shown_and_the_others_counted(
+    bundle: Bundle, file: Path
+) -> None:
+    for place in ("version", "size_bytes", "accuracy.value", "accuracy.low", "accuracy.images"):
+        _edit(file, place, -1)
+    with pytest.raises(ConfigError, match=r": and 2 more\n") as error:
+        read_baseline(file, bundle)
+    assert len(error.value.message.splitlines()) == 4
+
+
 def test_answers_without_the_images_that_they_belong_to_are_refused(
     bundle: Bundle, file: Path
 ) -> None:

@@ -184,7 +184,7 @@ def test_each_limit_that_no_candidate_meets_is_named() -> None:
 def test_limit_whose_figure_is_unknown_for_one_candidate_is_not_named() -> None:
     selection = choose(
         board(drop_pp=1.0, memory_mib=64),
-        [figures("a", drop_pp=9.0, memory_bytes=None), figures("b", drop_pp=2.3)],
+        [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3, memory_bytes=None)],
     )
     assert selection.why == "no candidate meets drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
 
