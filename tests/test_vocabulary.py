@@ -147,6 +147,7 @@ _ALLOWED: Mapping[tuple[str, str], str] = {
     ("edgetl/runtime/contract_schema1.py", "suppression"): "the key in contracts of schema 1",
     ("edgetl/data/synthetic/__init__.py", "belt"): "a conveyor belt",
     ("edgetl/data/image_sets.py", "belt"): "a conveyor belt",
+    ("edgetl/data/sources/_class_names.py", "photo"): "what users call a folder",
     ("edgetl/nn", "clamp"): "torch's function",
     ("edgetl/report/templates/style.css", "collapse"): "a property of CSS",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from edgetl.config.load import known_files
+from edgetl.data.container import what_else
 from edgetl.data.image_sets import find_label_kind, open_images
 from edgetl.data.listing_notes import notes_of
 from edgetl.data.sources import Listing
@@ -46,8 +47,10 @@ def command(images: Path, layout: str, exclude: tuple[str, ...], *, force: bool)
     """
     is_folder = images.is_dir()
     if not is_folder and not (images.is_file() and zipfile.is_zipfile(images)):
-        what = "is neither a folder nor a zip" if images.exists() else "does not exist"
-        raise DataError(f"'{images}' {what}", remedy="name a folder or zip of labelled images")
+        what, remedy = what_else(images)
+        raise DataError(
+            f"'{images}' {what}", remedy=remedy or "name a folder or zip of labelled images"
+        )
     recipe = images / "recipe.yaml" if is_folder else images.with_suffix(".yaml")
     try:
         task = TASKS.load(tasks_with(find_label_kind(images, exclude, layout))[0])

@@ -59,6 +59,8 @@ class Repair(StrEnum):
     """Read numbers as corners where a format has a centre or a size, and they look like corners."""
     PIXELS = "pixel-boxes"
     """Read coordinates as pixels where a format has fractions, and they are too large for these."""
+    FRACTIONS = "fraction-boxes"
+    """Read coordinates as fractions of the sides where a format has pixels, and none is above 1."""
 
 
 class Accept(StrEnum):

@@ -86,6 +86,10 @@ def examine(  # noqa: PLR0913 - one keyword for each source of findings
         DroppedItem(name, Drop.UNREADABLE, reason) for name, reason in sorted(unreadable.items())
     ]
     dropped.extend(lint.dropped if lint else ())
+    if Drop.UNLABELLED in allowed.drop and listing.named_in != BY_FOLDERS:
+        what = f"no class in {listing.named_in}"
+        dropped.extend(DroppedItem(name, Drop.UNLABELLED, what) for name in listing.unlabelled)
+        listing = replace(listing, unlabelled=())
     findings = [*_check_names(listing), *(lint.findings if lint else ())]
     # The problems of boxes went through `lint`.
     findings.extend(_label_findings(listing, allowed))
@@ -160,8 +164,9 @@ def _check_names(listing: Listing) -> list[Finding]:
         findings.append(Finding(title, odd, None, fix=fix_names))
     if listing.unlabelled and listing.named_in != BY_FOLDERS:
         title = f"image without a class in {listing.named_in}"
-        fix = f"add its class, or exclude it with `data: {{exclude: [{_pattern(listing)}]}}`"
-        findings.append(Finding(title, listing.unlabelled, None, fix=fix))
+        pattern = _pattern(listing)
+        advice = f"add its class, or exclude it with `data: {{exclude: [{pattern}]}}`"
+        findings.append(Finding(title, listing.unlabelled, Drop.UNLABELLED, advice=advice))
     elif listing.unlabelled:
         title = "image outside of any class folder"
         findings.append(Finding(title, listing.unlabelled, None, fix=FIX_FOLDERS))

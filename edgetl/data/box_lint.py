@@ -15,6 +15,7 @@ from edgetl.data.box_repairs import (
     Corners,
     as_corners,
     look_like_corners,
+    look_like_fractions,
     turned,
 )
 from edgetl.data.findings import Allowed, DroppedItem, Finding, is_most, share_of
@@ -35,6 +36,7 @@ _OTHER_SIZE = "image of another size than its labels say"
 _NO_LABELS = "image without labels"
 
 _LIKE_CORNERS = "box whose numbers look like corners, not like a place and a size"
+_LIKE_FRACTIONS = "box in fractions of the image in place of pixels"
 _NEEDS = {
     Repair.OUTLINES: "outline in place of a box",
     Repair.PIXELS: "box in pixels in place of fractions of the image",
@@ -81,8 +83,14 @@ def lint_boxes(
         allowed: What may be dropped, repaired and accepted.
         orientations: EXIF orientation by image, where it is not upright.
     """
+    in_fractions = look_like_fractions(listing)
+    if in_fractions and Repair.FRACTIONS in allowed.repair:
+        relative = tuple(replace(sample, relative=True) for sample in listing.samples)
+        listing = replace(listing, samples=relative)
     work = _Work(listing, allowed, orientations or {}, look_like_corners(listing, sizes))
     gone = work.take_problems(listing)
+    if in_fractions:
+        work.take_fractions()
     samples = []
     for sample in listing.samples:
         if sample.name not in gone:
@@ -109,6 +117,8 @@ class _Work:
     examples: dict[_Kind, list[str]] = field(default_factory=dict)
     affected: dict[_Kind, list[str]] = field(default_factory=dict)
     """Images of the examples; empty for labels without one."""
+    of_unknown_size: set[str] = field(default_factory=set)
+    """Images whose labels state another size, which the recipe does not repair."""
     advice: dict[_Kind, set[str]] = field(default_factory=dict)
     """How to fix labels that are too many to be dropped."""
     repaired: dict[str, list[str]] = field(default_factory=dict)
@@ -156,6 +166,16 @@ class _Work:
             self._drop(image, problem.drop, problem.example)
         return frozenset(gone)
 
+    def take_fractions(self) -> None:
+        """Record that all boxes are in fractions where their format has pixels."""
+        for sample in self.listing.samples:
+            for box in sample.boxes:
+                if sample.relative:
+                    self._record(Repair.FRACTIONS, box.where)
+                    continue
+                what = f"{box.where}: {box.label} at {_formatted(box.corners)}"
+                self._report(_Kind(_LIKE_FRACTIONS, repair=Repair.FRACTIONS), what, sample.name)
+
     def settle(self, sample: Sample, size: tuple[int, int] | None) -> Sample | None:
         """Return an image with its final boxes; None if it is dropped."""
         if not sample.labelled and Accept.BACKGROUND not in self.allowed.accept:
@@ -166,9 +186,9 @@ class _Work:
             self._report(kind, sample.name, sample.name)
         if not self._takes_outlines(sample):
             return None
-        if size is None:
-            return sample
-        scale = self._scale(sample, size)
+        scale = self._scale(sample, size) if size else None
+        if size is None or sample.name in self.of_unknown_size:
+            return sample  # Where its boxes lie is not known, so nothing is said of them.
         if scale is None:
             return None
         boxes, is_doubtful = self._settle_boxes(sample, size, scale)
@@ -269,6 +289,7 @@ class _Work:
             self._drop(sample.name, Drop.WRONG_SIZES, what)
             return None
         self._report(_Kind(_OTHER_SIZE, Drop.WRONG_SIZES, repair), what, sample.name)
+        self.of_unknown_size.add(sample.name)
         return 1.0, 1.0
 
     def _settle_box(

@@ -73,6 +73,23 @@ def look_like_corners(listing: Listing, sizes: Mapping[str, tuple[int, int]]) ->
     return count >= _LEAST_BOXES and num_beyond >= _BEYOND_SHARE * count
 
 
+def look_like_fractions(listing: Listing) -> bool:
+    """Return whether all boxes that should be in pixels lie between 0 and 1."""
+    count = 0
+    for sample in listing.samples:
+        for box in sample.boxes:
+            if sample.relative or not _is_inside(_smallest(box, listing.form), (1, 1)):
+                return False
+            count += 1
+    return count >= _LEAST_BOXES
+
+
+def _smallest(box: Box, form: BoxForm) -> Corners:
+    """Return a box, or the one that its numbers are as corners if that lies in the image."""
+    corners = box.corners if form is BoxForm.CORNERS else as_corners(box, form)
+    return corners if _is_inside(corners, (1, 1)) else box.corners
+
+
 def _is_inside(corners: Corners, size: tuple[int, int]) -> bool:
     left, top, right, bottom = corners
     height, width = size

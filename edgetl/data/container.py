@@ -21,6 +21,16 @@ FIX_OR_EXCLUDE = "fix or exclude it"
 MAX_FILE_BYTES = 1 << 28
 """Largest file that is read, 256 MiB; larger ones are zip bombs or not images."""
 
+_ZIP = b"PK\3\4"
+_OTHER_ARCHIVES = (
+    *((0, b"\x1f\x8b"), (0, b"BZh"), (0, b"\xfd7zXZ"), (0, b"7z\xbc\xaf"), (0, b"Rar!")),
+    *((0, b"\x28\xb5\x2f\xfd"), (257, b"ustar")),
+)
+"""Marks of gzip, bzip2, xz, 7-Zip, RAR, Zstandard and tar, and where they are."""
+_HEAD_BYTES = 512
+_METHODS = frozenset(
+    {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+)
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
 _ZIP_ENCODING = "cp437"
@@ -75,11 +85,28 @@ def open_container(path: Path, *, exclude: tuple[str, ...] = (), table: str = "d
         return FolderContainer(path, exclude, table)
     if path.is_file() and zipfile.is_zipfile(path):
         return ZipContainer(path, exclude, table)
-    what = "is neither a folder nor a zip" if path.exists() else "does not exist"
-    raise DataError(
-        f"{table} path '{path}' {what}",
-        remedy=f"set `{table}: {{path: ...}}` in the recipe, relative to the recipe's folder",
-    )
+    what, remedy = what_else(path)
+    if not remedy:
+        remedy = f"set `{table}: {{path: ...}}` in the recipe, relative to the recipe's folder"
+    raise DataError(f"{table} path '{path}' {what}", remedy=remedy)
+
+
+def what_else(path: Path) -> tuple[str, str]:
+    """Return what a path is that is neither a folder nor a zip, and the remedy; empty if unclear.
+
+    The end of the sentence that begins with the path.
+    """
+    if not path.exists():
+        return "does not exist", ""
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    if head.startswith(_ZIP):
+        return "begins like a zip, but its end is missing", "copy or download it again"
+    if any(head[start:].startswith(mark) for start, mark in _OTHER_ARCHIVES):
+        return "is an archive, but no zip", "unpack it, and name the folder in its place"
+    return "is neither a folder nor a zip", ""
 
 
 class FolderContainer:
@@ -220,17 +247,24 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo, table: str) -> None:
-    """Refuse paths outside of the zip and encrypted entries."""
+    """Refuse paths outside of the zip, and entries that cannot be read."""
+    unpacked = f"unpack it and set `{table}: {{path: ...}}` to the folder"
     parts = entry.filename.replace("\\", "/").rstrip("/").split("/")
     if ".." in parts or "" in parts or ":" in parts[0]:
         raise DataError(
             f"'{path}' contains a file with the path '{entry.filename}', which leads outside",
-            remedy="create the zip again with plain relative paths",
+            remedy=f"create the zip again with plain relative paths, or {unpacked}",
+        )
+    if entry.compress_type not in _METHODS:
+        raise DataError(
+            f"'{path}' is compressed by method {entry.compress_type}, which is not supported "
+            f"('{entry.filename}')",
+            remedy=f"{unpacked}, or create the zip again with the method Deflate",
         )
     if entry.flag_bits & _ENCRYPTED:
         raise DataError(
             f"'{path}' is protected with a password ('{entry.filename}')",
-            remedy=f"unpack it and set `{table}: {{path: ...}}` to the folder",
+            remedy=unpacked,
         )
 
 

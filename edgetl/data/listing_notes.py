@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from posixpath import splitext
 
 from edgetl.data.groups import straddling
 from edgetl.data.listing import Listing
+from edgetl.data.sources._unread import OTHER_FORMATS
 
 _MAX_SHOWN = 3
 
@@ -20,6 +22,10 @@ def notes_of(listing: Listing) -> Iterator[str]:
         if len(odd) > 1:
             what = "images have no image suffix and are recognised by their content"
         yield f"{len(odd):,} {what}: {few(odd)}"
+    formats = [name for name in listing.others if splitext(name)[1].lower() in OTHER_FORMATS]
+    if formats:
+        what = "file is an image" if len(formats) == 1 else "files are images"
+        yield f"{len(formats):,} {what} in a format that is not read: {few(formats)}"
     unlisted = listing.unlisted
     if unlisted:
         what = "image belongs" if len(unlisted) == 1 else "images belong"

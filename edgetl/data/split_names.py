@@ -110,6 +110,22 @@ def split_in(text: str) -> Split | None:
     return None
 
 
+def splits_in_names(names: Iterable[str]) -> dict[str, Split]:
+    """Return the splits that the first or last word of each name stands for: `train_0001`.
+
+    Empty unless every name has one and one of several splits is that for training.
+    """
+    splits: dict[str, Split] = {}
+    for name in names:
+        words = _words(name)
+        ends = [word for word in (*words[:1], *words[-1:]) if word in _SPLIT_OF_WORD]
+        if not ends:
+            return {}
+        splits[name] = _SPLIT_OF_WORD[ends[0]]
+    several = set(splits.values())
+    return splits if len(several) > 1 and Split.TRAIN in several else {}
+
+
 class SplitFolders:
     """The splits that the folders of some files stand for."""
 

@@ -21,7 +21,7 @@ EXTRA = "tflite"
 class TfliteExporter:
     """Writes ``model.tflite``; names of tensors are those of its only signature."""
 
-    version: int = 1
+    version: int = 2
     format: str = "tflite"
     file: str = "model.tflite"
     files: tuple[str, ...] = ("model.tflite",)

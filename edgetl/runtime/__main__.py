@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.runtime.errors import EdgetlRuntimeError
+from edgetl.runtime.errors import CHECK_ACCESS, EdgetlRuntimeError
 from edgetl.runtime.streams import escape_unprintable
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ _EXIT_USAGE = 2
 _EXIT_MISSING_PACKAGE = 4
 _EXIT_DAMAGED = 6
 _EXIT_STOPPED = 130
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+"""Errors of the system that are no bugs."""
 
 _DESCRIPTION = "Use, check and time a model folder or bundle that edgetl made."
 _EPILOG = """\
@@ -42,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = given.command(given)
         sys.stdout.flush()
     except EdgetlRuntimeError as error:
-        return _fail(error.message, error.remedy, error.exit_code)
+        code = _fail(error.message, error.remedy, error.exit_code)
     except ModuleNotFoundError as error:
         if error.name not in {"numpy", "PIL"}:
             raise
         package = {"numpy": "numpy", "PIL": "pillow"}[error.name]
-        return _fail(
+        code = _fail(
             f"the package '{package}' is not installed",
             f"pip install {package}",
             _EXIT_MISSING_PACKAGE,
@@ -55,13 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader, such as `head`, has closed the pipe. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = 0
+    except OSError as error:
+        if error.errno not in _REFUSED or not error.filename:
+            raise
+        code = _fail(f"cannot use '{error.filename}': {error.strerror}", CHECK_ACCESS, _EXIT_USAGE)
     except MemoryError:
-        return _fail(
+        code = _fail(
             "there is not enough memory", "stop other programs, or use a smaller model", _EXIT_USAGE
         )
     except KeyboardInterrupt:
-        return _fail("stopped", "run the same command again", _EXIT_STOPPED)
+        code = _fail("stopped", "run the same command again", _EXIT_STOPPED)
     return code
 
 

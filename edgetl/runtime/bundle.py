@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from edgetl.runtime.errors import COPY_AGAIN, BundleError, EdgetlUsageError
+from edgetl.runtime.errors import CHECK_ACCESS, COPY_AGAIN, BundleError, EdgetlUsageError
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA = 1
@@ -100,6 +99,9 @@ def runtime_files(formats: Iterable[str] = (), tasks: Iterable[str] = ()) -> dic
 
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of the bytes of `path`, 64 hex digits."""
+    # Here, because a prediction does not need it, and OpenSSL takes long to load.
+    import hashlib
+
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
         for piece in iter(lambda: file.read(_CHUNK_BYTES), b""):
@@ -124,7 +126,11 @@ def _listed(folder: Path) -> dict[str, str]:
             f"{folder} is not a bundle: it has no {MANIFEST_FILE}",
             remedy=_NAME_IT,
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read: {error.strerror}", remedy=CHECK_ACCESS
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} cannot be read: {error!r}", remedy=COPY_AGAIN) from error
     if schema != SCHEMA:
         raise BundleError(

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime import tasks
 from edgetl.runtime.engines import CPU
-from edgetl.runtime.errors import COPY_AGAIN, ContractError, EdgetlUsageError, TaskError
+from edgetl.runtime.errors import (
+    CHECK_ACCESS,
+    COPY_AGAIN,
+    ContractError,
+    EdgetlUsageError,
+    TaskError,
+)
 from edgetl.runtime.inputs import ImageInput, InputSpec, input_json, read_input
 from edgetl.runtime.json_table import COUNT, NUMBER, TEXT, JsonTable
 from edgetl.runtime.model_files import ModelFile
@@ -107,7 +113,11 @@ class Contract:
                 f"{folder} {what}; a model folder holds a model file and its contract.json",
                 remedy="name a bundle or model folder that edgetl wrote",
             ) from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise ContractError(
+                f"{path} cannot be read: {error.strerror}", remedy=CHECK_ACCESS
+            ) from error
+        except ValueError as error:
             raise ContractError(f"{path} cannot be read: {error}", remedy=COPY_AGAIN) from error
         return _contract(path, data)
 

@@ -9,6 +9,10 @@ SAVE_AGAIN = "save it again as an 8-bit JPEG or PNG, or exclude it"
 """The remedy for an image of a kind that is not read."""
 
 
+CHECK_ACCESS = "check the path, and the owner and mode of file and folders"
+"""The remedy for a file that the system refuses."""
+
+
 class EdgetlRuntimeError(Exception):
     """A failure that a user can cause and fix.
 

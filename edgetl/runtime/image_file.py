@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Callable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from edgetl.runtime.errors import SAVE_AGAIN, ImageError
-from edgetl.runtime.image_content import HEAD_BYTES, complete_jpeg, what_instead
+from edgetl.runtime.errors import CHECK_ACCESS, SAVE_AGAIN, ImageError
 from edgetl.runtime.preprocess import Preprocess, fit_decoded, fit_image
 
 if TYPE_CHECKING:
@@ -88,9 +87,9 @@ def read_image(source: Path | BinaryIO, *, name: str = "") -> NDArray[np.uint8]:
         Shape ``(H, W, 3)``, uint8, read-only.
 
     Raises:
-        ImageError: If the file is missing, a folder, not an image, damaged, truncated or too large;
-            if the pixels have no defined range (float, 32-bit integer); if a 16-bit image has a
-            transparent level; or if there is not enough memory.
+        ImageError: If the file is missing, a folder, not an image, damaged, truncated or too large,
+            or the system refuses it; if the pixels have no defined range (float, 32-bit integer);
+            if a 16-bit image has a transparent level; or if there is not enough memory.
     """
     called = name or str(source if isinstance(source, Path) else getattr(source, "name", "image"))
     with _enough_memory(called):
@@ -121,8 +120,8 @@ def read_fitted(source: Path, preprocess: Preprocess) -> tuple[NDArray[np.uint8]
 
 def _decode(source: Path | BinaryIO, called: str) -> tuple[Image.Image, _ToRgb | None]:
     """Return the upright image, and what makes RGB of a strip; None if Pillow's conversion does."""
-    _check_source(source, called)
     try:
+        _check_source(source, called)
         with Image.open(source) as image:
             _check_size(image, called)
             image.load()
@@ -130,8 +129,14 @@ def _decode(source: Path | BinaryIO, called: str) -> tuple[Image.Image, _ToRgb |
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _refused(called, str(error)) from error
     except UnidentifiedImageError as error:
+        from edgetl.runtime.image_content import HEAD_BYTES, what_instead
+
         raise _refused(called, *what_instead(_content(source, HEAD_BYTES))) from error
     except DAMAGED as error:
+        if isinstance(error, OSError) and error.strerror:  # of the system, not of Pillow
+            raise _refused(called, error.strerror, CHECK_ACCESS) from error
+        from edgetl.runtime.image_content import complete_jpeg
+
         completed = complete_jpeg(_content(source))
         if completed is None:
             raise _refused(called, f"damaged or truncated ({error})") from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgetl.runtime.bundle import digest_file
-from edgetl.runtime.errors import COPY_AGAIN, BundleError
+from edgetl.runtime.errors import CHECK_ACCESS, COPY_AGAIN, BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,15 +35,20 @@ def describe_files(folder: Path, names: Iterable[str]) -> tuple[ModelFile, ...]:
 
 
 def check_sizes(folder: Path, files: Iterable[ModelFile]) -> None:
-    """Check that the files exist and have the stated size: some engines crash on a truncated one.
+    """Check that the files can be read and have the stated size: some engines crash on others.
 
     Raises:
-        BundleError: If a file is missing or of another size.
+        BundleError: If a file is missing, not readable or of another size.
     """
     for file in files:
         path = folder / file.name
         if not path.is_file():
             raise BundleError(f"{path} is missing", remedy=COPY_AGAIN)
+        if not os.access(path, os.R_OK):
+            # Engines do not tell it from a damaged file.
+            raise BundleError(
+                f"{path} cannot be read: {os.strerror(errno.EACCES)}", remedy=CHECK_ACCESS
+            )
         size_bytes = path.stat().st_size
         if file.size_bytes not in (None, size_bytes):
             raise BundleError(

@@ -204,6 +204,7 @@ class Stage(Generic[StageFacts]):
         facts: The type that `run` returns and that readers of an artifact request.
         run: Write files into ``work.out`` and return facts.
         summary: The line that is printed when the stage is done, from its facts.
+        measured: Whether the result is a measurement, which no two runs repeat.
     """
 
     name: str
@@ -223,6 +224,7 @@ class Stage(Generic[StageFacts]):
     prepare: Callable[[Any], None] = nothing_to_prepare
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
+    measured: bool = False
 
     def summarise(self, artifact: Artifact) -> str:
         """Return the summary line of the stage's artifact."""

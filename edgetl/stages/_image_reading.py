@@ -36,7 +36,7 @@ class Seen:
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Height and width, upright."""
     orientations: dict[str, int] = field(default_factory=dict)
-    """EXIF orientations of images that are turned, where boxes may depend on them."""
+    """EXIF orientations of images, where boxes may depend on them."""
     remedies: dict[str, str] = field(default_factory=dict)
     """How to make unreadable images readable."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def look(images: Images, pool: ThreadPoolExecutor, *, turns: bool = False) -> Se
     Args:
         images: The source.
         pool: Threads that read.
-        turns: Read all EXIF orientations, not only where labels state another size.
+        turns: Read all EXIF orientations, also where labels state the size of the upright image.
     """
     seen = Seen()
     stated_sizes = {sample.name: sample.stated_size for sample in images.listing.samples}
@@ -81,7 +81,8 @@ def look(images: Images, pool: ThreadPoolExecutor, *, turns: bool = False) -> Se
             seen.sizes[name] = images.size(name)
             if wants_boxes:
                 seen.boxes[name] = images.boxes(name)
-                if turns or stated_sizes[name] not in {None, seen.sizes[name]}:
+                # The size that labels state shows which way round the image is for them.
+                if turns or stated_sizes[name] != seen.sizes[name]:
                     seen.orientations[name] = images.orientation(name)
         except ImageError as error:
             return name, error

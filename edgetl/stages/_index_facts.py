@@ -9,9 +9,14 @@ from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images
 from edgetl.data.listing import Sample
 from edgetl.data.listing_notes import few, notes_of
+from edgetl.data.near_copies import near_copies
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Progress
+from edgetl.stages._image_reading import Seen
 from edgetl.types import Facts, LabelKind, Role, Split
+
+_UPRIGHT = 1
+"""The EXIF orientation of an image that is not turned."""
 
 
 def summary(facts: DatasetFacts) -> str:
@@ -85,8 +90,39 @@ def facts_of(
         unlisted=len(images.listing.unlisted),
         ignored={ignored.what: len(ignored.names) for ignored in images.listing.ignored},
         groups=len(set(images.listing.groups.values())),
+        near_copies=len(_noted_copies(audit, images, progress)),
         **of_labels,
     )
+
+
+def _noted_copies(audit: Audit, images: Images, progress: Progress) -> list[tuple[str, str]]:
+    """Return the images that look almost like one of another split, and show them."""
+    splits = {sample.name: split for split, samples in audit.placed.items() for sample in samples}
+    copies = near_copies(images.sketches, splits, images.listing.groups)
+    if copies:
+        what = "image looks" if len(copies) == 1 else "images look"
+        progress.note(
+            f"{len(copies):,} {what} almost like one of another split, so that measured accuracy "
+            f"may be too high: {few([f'{name} like {other}' for name, other in copies])}; keep "
+            "copies and frames of one video in one split with `data: {group: ...}`, or exclude them"
+        )
+    return copies
+
+
+def note_turned(audit: Audit, seen: Seen, progress: Progress) -> None:
+    """Show the images with boxes that may have been drawn before they were turned upright."""
+    turned = [
+        sample.name
+        for samples in audit.placed.values()
+        for sample in samples
+        if sample.boxes and seen.orientations.get(sample.name, _UPRIGHT) != _UPRIGHT
+    ]
+    if turned:
+        progress.note(
+            f"{len(turned):,} images are turned upright by their EXIF orientation, and their "
+            f"labels do not state a size: {few(sorted(turned))}; if the boxes were drawn on the "
+            "pixels as stored, write `data: {repair: [turn-boxes]}`"
+        )
 
 
 def _counts(audit: Audit, shown: Callable[[Sample], list[str]]) -> dict[Split, dict[str, int]]:

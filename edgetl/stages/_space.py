@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgetl.config.recipe import InputTable
 from edgetl.errors import Problem, StoreError
 from edgetl.stages import Job
+from edgetl.stages._student import num_stored_views
 from edgetl.stages._views import inputs_of
+from edgetl.types import Role
 
 _CHANNELS = 3
 _GIB = 1 << 30
@@ -22,18 +24,43 @@ def view_bytes(image_input: InputTable, num_images: int) -> int:
     return num_images * image_input.size**2 * _CHANNELS
 
 
-def memory_problems(job: Job, num_images: int) -> Iterator[Problem]:
-    """Yield the inputs at which `num_images` images are larger than this machine's memory."""
+def memory_problems(job: Job, num_images: Mapping[Role, int]) -> Iterator[Problem]:
+    """Yield what is larger than this machine's memory: a view, or two that are read at once.
+
+    Args:
+        job: Its models determine which views are made of each dataset.
+        num_images: Of each dataset that the recipe has.
+    """
     memory = _memory_bytes()
-    for image_input in inputs_of(job):
-        size_bytes = view_bytes(image_input, num_images)
-        if size_bytes > memory:
-            yield Problem(
-                "input.size",
-                f"is {image_input.size}, at which the {num_images:,} images take "
-                f"{size_bytes / _GIB:.1f} GiB; this machine has {memory / _GIB:.1f} GiB of memory, "
-                "and training reads them in random order; lower it, or use fewer images",
-            )
+    too_large = [
+        f"{count:,} images of `{role}` take {_gib(size_bytes)} {where}"
+        for role, count in num_images.items()
+        for where, size_bytes in _too_large(job, role, count, memory)
+    ]
+    if too_large:
+        yield Problem(
+            "input.size",
+            f"is too large for the {_gib(memory)} of memory of this machine: "
+            f"{', '.join(too_large)}; lower it, or use fewer images",
+        )
+
+
+def _too_large(job: Job, role: Role, num_images: int, memory: int) -> Iterator[tuple[str, int]]:
+    """Yield the views of a dataset that are larger than `memory`, in words, and their bytes."""
+    sizes = [(each.size, view_bytes(each, num_images)) for each in inputs_of(job)]
+    single = {size: size_bytes for size, size_bytes in sizes if size_bytes > memory}
+    for size, size_bytes in single.items():
+        yield f"at {size} px", size_bytes
+    total = sum(size_bytes for _, size_bytes in sizes)
+    # In random order, so the pages of both views are in use all the time.
+    together = role is Role.DATA and job.recipe.student and num_stored_views(job) is None
+    if together and not single and total > memory:
+        listed = " and ".join(str(size) for size, _ in sizes)
+        yield f"at {listed} px, which training the student reads together", total
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / _GIB:.1f} GiB"
 
 
 def check_disk(folder: Path, image_input: InputTable, num_images: int) -> None:
@@ -46,7 +73,7 @@ def check_disk(folder: Path, image_input: InputTable, num_images: int) -> None:
     if size_bytes > free:
         raise StoreError(
             f"no space left on the disk of {folder}: at {image_input.size} px the {num_images:,} "
-            f"images take {size_bytes / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB are free; "
+            f"images take {_gib(size_bytes)}, and {_gib(free)} are free; "
             "finished work is kept",
             remedy="lower `input.size`, or free some space ('edgetl prune' removes what no recipe "
             "uses), or choose another disk with --store",

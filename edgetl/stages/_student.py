@@ -6,6 +6,7 @@ from typing import cast
 
 from edgetl.config.method_keys import MethodKeys
 from edgetl.config.recipe import StudentTable
+from edgetl.data.levels import Level, num_views
 from edgetl.stages import Job
 from edgetl.tasks import TASKS
 from edgetl.train.distillation import METHODS
@@ -37,3 +38,17 @@ def student_training(job: Job, student: StudentTable) -> Training:
     start = Start.RANDOM if student.weights == NO_WEIGHTS else Start.STUDENT
     task = TASKS.load(job.recipe.task).training
     return task.training(student_table(job), start=start, seed=job.recipe.seed)
+
+
+def num_stored_views(job: Job) -> int | None:
+    """Return of how many views of each training image the teacher's outputs are stored.
+
+    None if there is no student, or if its training asks the teacher itself: it compares more than
+    logits, or no view comes back.
+    """
+    student = job.recipe.student
+    if student is None or not METHODS.load(student_table(job).method).follows_logits_alone:
+        return None
+    training = student_training(job, student)
+    count = num_views(Level(training.augment), training.views)
+    return None if count is None or count > training.epochs else count

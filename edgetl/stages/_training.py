@@ -64,10 +64,10 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
     yield from file_problems(job, table, where, fits=not width_problems)
 
 
-def unread_table(job: Job, stage: str) -> Iterator[Problem]:
-    """Yield the table of a training, which a recipe without a teacher does not read."""
+def unread_table(job: Job, stage: str, network: str) -> Iterator[Problem]:
+    """Yield the table of a training, which a recipe without its `network` does not read."""
     if job.tables[stage].model_fields_set:
-        yield Problem(stage, "is only read where a `teacher` is trained; remove it")
+        yield Problem(stage, f"is only read where a `{network}` is trained; remove it")
 
 
 def missing_for_training(job: Job) -> Iterator[MissingPackage]:

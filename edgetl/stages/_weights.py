@@ -14,7 +14,7 @@ from edgetl.placeholder import placeholder
 from edgetl.stages import Job
 from edgetl.train.options import NO_WEIGHTS, WEIGHTS_SUFFIXES, NetworkSettings
 
-_CHECK = 1
+_CHECK = 2
 """Raised when files that passed `check_weights` before may no longer pass."""
 
 

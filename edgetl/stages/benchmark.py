@@ -283,4 +283,5 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=_missing,
+    measured=True,
 )

@@ -88,9 +88,8 @@ def _input(job: Job) -> InputTable | None:
 
 
 def _check(job: Job) -> Iterator[Problem]:
-    if job.recipe.teacher is None:
-        yield from unread_table(job, "distill")
     if job.recipe.student is None:
+        yield from unread_table(job, "distill", "student")
         return
     yield from network_problems(job, job.recipe.student, "student")
     method = student_table(job).method

@@ -82,7 +82,7 @@ def _input(job: Job) -> InputTable | None:
 def _check(job: Job) -> Iterator[Problem]:
     teacher = job.recipe.teacher
     if teacher is None:
-        yield from unread_table(job, "finetune")
+        yield from unread_table(job, "finetune", "teacher")
         return
     problems = list(network_problems(job, teacher, "teacher"))
     yield from problems

@@ -36,7 +36,7 @@ from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import Seen, look, reading_pool, undecodable
-from edgetl.stages._index_facts import facts_of, summary
+from edgetl.stages._index_facts import facts_of, note_turned, summary
 from edgetl.stages._index_items import items_of, truths_of
 from edgetl.stages._index_roles import find_shared, index_unlabelled, shared_classes
 from edgetl.stages._space import memory_problems
@@ -45,7 +45,7 @@ from edgetl.tasks import TASKS
 from edgetl.types import LabelKind, Role, Split
 
 _DROPS_OF_CLASSES = frozenset(
-    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS}
+    {Drop.UNREADABLE, Drop.EMPTY_CLASSES, Drop.DUPLICATES, Drop.STRAY_LABELS, Drop.UNLABELLED}
 )
 
 
@@ -127,11 +127,7 @@ def _role_nodes(job: Job, index: Node) -> Iterator[Node]:
 
 
 def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTable) -> Settings:
-    path = job.folder / Path(table.path).expanduser()
-    layout = table.layout if isinstance(table, EvaluationTable) else ""
-    with open_images(
-        path, None, table.exclude, _task_data(job), role=role, layout=layout
-    ) as images:
+    with _open_role(job, role, table) as images:
         return Settings(
             role=role,
             task=job.recipe.task,
@@ -143,7 +139,7 @@ def _role_settings(job: Job, role: Role, table: EvaluationTable | UnlabelledTabl
             repair=(),
             accept=(),
             transductive=False,
-            path=path,
+            path=_role_path(job, table),
             synthetic=None,
             exclude=table.exclude,
             layout=images.listing.layout,
@@ -166,7 +162,7 @@ def _check(job: Job) -> Iterator[Problem]:
         # because of its content.
         names = {sample.name: sample.name for sample in images.listing.samples}
         boxes = {sample.name: sample.boxes for sample in images.listing.samples}
-        yield from memory_problems(job, len(names))
+        yield from memory_problems(job, {Role.DATA: len(names), **_other_counts(job)})
         audit = _examine(data, images, Seen(names, boxes=boxes), _split_policy(data, images))
         if audit.findings:
             yield from _wrong_labels(job, images)
@@ -177,6 +173,17 @@ def _check(job: Job) -> Iterator[Problem]:
             f"'{wanted.name}' needs {wanted.count:,} images of the {wanted.split} split, "
             f"which has {available:,}",
         )
+
+
+def _other_counts(job: Job) -> dict[Role, int]:
+    """Return how many images the datasets besides `data` have."""
+    tables = {Role.EVALUATION: job.recipe.evaluation, Role.UNLABELLED: job.recipe.unlabelled}
+    counts: dict[Role, int] = {}
+    for role, table in tables.items():
+        if table is not None:
+            with _open_role(job, role, table) as images:
+                counts[role] = len(images.listing.samples)
+    return counts
 
 
 def _unknown_layouts(job: Job) -> Iterator[Problem]:
@@ -255,6 +262,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         failed_again = newly_failed() if failed else {}
         if failed_again or images.digest(digest_file) != settings.content:
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
+    if Repair.TURN_BOXES not in settings.repair:
+        note_turned(audit, seen, work.progress)
     classes = audit.classes
     if settings.role is Role.EVALUATION:
         classes = shared_classes(settings, audit.classes, others[0].classes)
@@ -299,6 +308,18 @@ def _path(job: Job) -> Path | None:
     return None if given is None else job.folder / Path(given).expanduser()
 
 
+def _open_role(
+    job: Job, role: Role, table: EvaluationTable | UnlabelledTable
+) -> AbstractContextManager[Images]:
+    layout = table.layout if isinstance(table, EvaluationTable) else ""
+    path = _role_path(job, table)
+    return open_images(path, None, table.exclude, _task_data(job), role=role, layout=layout)
+
+
+def _role_path(job: Job, table: EvaluationTable | UnlabelledTable) -> Path:
+    return job.folder / Path(table.path).expanduser()
+
+
 def _split_policy(data: DataTable, images: Images) -> SplitPolicy:
     return choose_split_policy(
         images.listing.given,
@@ -338,7 +359,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=7,
+    version=8,
     needs=(),
     makes="dataset",
     options=NoOptions,

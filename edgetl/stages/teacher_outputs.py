@@ -11,15 +11,14 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from edgetl.config.table import Table
-from edgetl.data.levels import Level, num_views
+from edgetl.data.levels import Level
 from edgetl.facts.training import TeacherOutputsFacts
 from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._phases import TEACHER
-from edgetl.stages._student import student_table, student_training
+from edgetl.stages._student import num_stored_views, student_training
 from edgetl.stages._training import family_of
 from edgetl.stages._views import model_view
 from edgetl.store.store import Artifact
-from edgetl.train.distillation import METHODS
 from edgetl.types import Split
 
 
@@ -34,15 +33,16 @@ class Settings(Table):
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:
-    student = job.recipe.student
-    if student is None or not METHODS.load(student_table(job).method).follows_logits_alone:
+    student, count = job.recipe.student, num_stored_views(job)
+    if student is None or count is None:
         return []
     training = student_training(job, student)
-    level = Level(training.augment)
-    count = num_views(level, training.views)
-    if count is None or count > training.epochs:
-        return []
-    settings = Settings(level=level, num_views=count, seed=training.seed, device=job.recipe.device)
+    settings = Settings(
+        level=Level(training.augment),
+        num_views=count,
+        seed=training.seed,
+        device=job.recipe.device,
+    )
     inputs = {"dataset": model_view(job, made, TEACHER), "teacher": made["teacher"][0]}
     return [Node("teacher_outputs", "teacher outputs", settings, inputs)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +25,8 @@ _WIDTHS = (1.0, 0.75, 0.5, 0.35, 0.25)
 """Widths that a file is compared with, to report what it was made for."""
 
 _FILE = "file"
+_PART = re.compile(r"-\d{5}-of-(?!00001)(\d{5})\.")
+"""Of a name such as `model-00001-of-00002.safetensors`."""
 _SHOWN = 3
 
 
@@ -97,7 +100,7 @@ def build_network(
     if digest_file(path) != settings.weights:
         raise WeightsError(f"{path} was changed after the run began", remedy="run the recipe again")
     try:
-        report = load_into(module, read_weights(path), family, _FILE)
+        report = load_into(module, _read(path), family, _FILE)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error.message}", remedy=error.remedy) from error
     return family, module, report
@@ -131,7 +134,18 @@ def check_weights(path: Path, family_name: str, width: float) -> None:
         WeightsError: Like `build_network`.
     """
     family = FAMILIES.load(family_name)
-    _match(_state_for_any_classes(family, width), read_weights(path), family, _FILE)
+    _match(_state_for_any_classes(family, width), _read(path), family, _FILE)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file; raises like `read_weights`, and if it is one of several."""
+    part = _PART.search(path.name)
+    if part:
+        raise WeightsError(
+            f"is one of {int(part[1])} files that hold the network together",
+            remedy="merge them: load each, join the tensors in one dict and save that",
+        )
+    return read_weights(path)
 
 
 def _match(
@@ -158,6 +172,15 @@ def _match(
         for name, at in places.items()
         if at in own and own[at].shape == tensors[name].shape
     }
+    whole = sorted(
+        at for at, value in fitting.items()
+        if own[at].is_floating_point() and not value.is_floating_point()
+    )  # fmt: skip
+    if whole:
+        raise WeightsError(
+            f"{len(whole)} tensors have whole numbers in place of the weights: {_some(whole)}",
+            remedy="use the checkpoint of the float network",
+        )
     broken = sorted(name for name, value in fitting.items() if not bool(value.isfinite().all()))
     if broken:
         raise WeightsError(

@@ -43,6 +43,7 @@ _TORCH_WRAPPERS = re.compile(
     r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 )
 """Parts that `torch.compile`, FSDP and activation checkpointing add to names, at any depth."""
+_ZIP, _GZIP = b"PK\3\4", b"\x1f\x8b"
 _SAVE_TENSORS = "save the tensors alone: torch.save(model.state_dict(), FILE)"
 _FOREIGN = re.compile(r"unsupported global:? (?:GLOBAL )?(\S+)", re.IGNORECASE)
 _PROTOCOL = re.compile(r"Detected pickle protocol (\d+)")
@@ -69,6 +70,10 @@ class _Ignored:
 # use other names for them than older versions.
 _HARMLESS = (
     "argparse.Namespace",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "datetime.timezone",
     "numpy.dtype",
     "numpy.ndarray",
     "numpy.core.multiarray.scalar",
@@ -79,7 +84,15 @@ _HARMLESS = (
     "pathlib.WindowsPath",
     "pathlib._local.PosixPath",
     "pathlib._local.WindowsPath",
+    "types.SimpleNamespace",
 )
+_TABLES = (
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+)
+"""Kinds of `dict`, in which trainers keep their options."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -116,6 +129,7 @@ def named_tensors(content: object) -> dict[str, Tensor]:
             f"torch.save(torch.load(FILE)['{states[0][0]}'], NEW_FILE)",
         )
     _, state = states[0]
+    _refuse_other_tensors(state)
     return {
         _TORCH_WRAPPERS.sub("", str(name)).removeprefix(_PARALLEL): value
         for name, value in state.items()
@@ -123,9 +137,21 @@ def named_tensors(content: object) -> dict[str, Tensor]:
     }
 
 
+def _refuse_other_tensors(state: Mapping[str, object]) -> None:
+    """Refuse tensors that have other values than those of a trained network."""
+    for name, value in state.items():
+        if isinstance(value, Tensor) and (value.is_quantized or value.layout != torch.strided):
+            kind = "quantized" if value.is_quantized else "sparse"
+            raise WeightsError(
+                f"holds {kind} tensors, such as '{name}'",
+                remedy="use the checkpoint of the float network with dense tensors",
+            )
+
+
 def _load(path: Path) -> object:
     stand_ins: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
-        (_Ignored, name) for name in _HARMLESS
+        *((_Ignored, name) for name in _HARMLESS),
+        *((dict, name) for name in _TABLES),
     ]
     with warnings.catch_warnings(record=True) as notes, torch.serialization.safe_globals(stand_ins):
         warnings.simplefilter("always")
@@ -147,20 +173,35 @@ def _refuse_other_kinds(path: Path) -> None:
 
     Raises:
         WeightsError: With the command that extracts the tensors.
+        EOFError: If it is empty or cut short.
         OSError: If the file cannot be read.
     """
     instead = placeholder(path)
     if instead is not None:
         raise WeightsError(instead.what, remedy=instead.remedy)
+    with path.open("rb") as file:
+        head = file.read(len(_ZIP))
+    if not head:
+        raise EOFError("it is empty")
+    if head.startswith(_GZIP):
+        raise WeightsError("is compressed with gzip", remedy="unpack it")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            folders = {Path(name).parts[1] for name in archive.namelist() if name.count("/") > 1}
+            names = archive.namelist()
+        folders = {Path(name).parts[1] for name in names if name.count("/") > 1}
+        inside = [name for name in names if name.lower().endswith(WEIGHTS_SUFFIXES)]
+        if inside and "data" not in folders:
+            raise WeightsError(
+                f"is a zip around other files, such as '{inside[0]}'", remedy="unpack it"
+            )
         if "code" in folders:
             raise WeightsError(
                 "is a TorchScript program, not a checkpoint",
                 remedy="take its tensors out: "
                 f"torch.save(torch.jit.load('{path.name}').state_dict(), 'weights.pth')",
             )
+    elif head == _ZIP:
+        raise EOFError("it is cut short, as its end is missing")
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:

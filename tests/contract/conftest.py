@@ -32,10 +32,10 @@ class TinyClassifier(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits `(N, 3)` and features `(N, 8)`."""
-        found = self.depthwise(nn.functional.hardswish(self.stem(image)))
-        gate = self.squeeze(nn.functional.adaptive_avg_pool2d(found, 1))
-        found = found + self.project(found * nn.functional.hardsigmoid(gate))
-        features = nn.functional.adaptive_avg_pool2d(found, (1, 1)).flatten(1)
+        activations = self.depthwise(nn.functional.hardswish(self.stem(image)))
+        gate = self.squeeze(nn.functional.adaptive_avg_pool2d(activations, 1))
+        activations = activations + self.project(activations * nn.functional.hardsigmoid(gate))
+        features = nn.functional.adaptive_avg_pool2d(activations, (1, 1)).flatten(1)
         return self.head(nn.functional.dropout(features, 0.2, self.training)), features
 
 

@@ -136,11 +136,11 @@ def test_tasks_provide_the_signals_that_a_method_needs(name: str, task: str) -> 
 def test_loss_is_finite_and_its_gradient_reaches_the_student_alone(name: str) -> None:
     student, teacher = (tensors(seed, requires_grad=True) for seed in (0, 1))
 
-    found = terms(name, student, teacher)
+    losses = terms(name, student, teacher)
 
-    assert found
-    assert all(term.ndim == 0 and torch.isfinite(term) for term in found)
-    torch.stack(found).sum().backward()
+    assert losses
+    assert all(term.ndim == 0 and torch.isfinite(term) for term in losses)
+    torch.stack(losses).sum().backward()
     for signal in METHODS.load(name).signals:
         assert all(value.grad is not None and value.grad.any() for value in student[signal])
         assert all(value.grad is None for value in teacher[signal])
@@ -150,10 +150,10 @@ def test_loss_is_finite_and_its_gradient_reaches_the_student_alone(name: str) ->
 def test_student_that_equals_its_teacher_has_no_loss_and_no_gradient(name: str) -> None:
     student = tensors(0, requires_grad=True)
 
-    found = torch.stack(terms(name, student, tensors(0, requires_grad=False))).sum()
-    found.backward()
+    losses = torch.stack(terms(name, student, tensors(0, requires_grad=False))).sum()
+    losses.backward()
 
-    assert found.item() == pytest.approx(0.0, abs=1e-4)
+    assert losses.item() == pytest.approx(0.0, abs=1e-4)
     for signal in METHODS.load(name).signals:
         for value in student[signal]:
             assert value.grad is None or value.grad.abs().max() < 1e-4

@@ -316,11 +316,14 @@ def _write_graph(
 
 
 def _signature(schema: object) -> object:
-    found = schema.SignatureDefT()  # type: ignore[attr-defined] # a generated module without types
-    found.signatureKey, found.subgraphIndex = "serving_default", 0
-    found.inputs, found.outputs = [], []
-    for name, position, places in (("image", 0, found.inputs), ("logits", 1, found.outputs)):
+    signature = schema.SignatureDefT()  # type: ignore[attr-defined] # a generated module without types
+    signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+    signature.inputs, signature.outputs = [], []
+    for name, position, places in (
+        ("image", 0, signature.inputs),
+        ("logits", 1, signature.outputs),
+    ):
         entry = schema.TensorMapT()  # type: ignore[attr-defined] # as above
         entry.name, entry.tensorIndex = name, position
         places.append(entry)
-    return found
+    return signature

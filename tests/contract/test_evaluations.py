@@ -62,11 +62,11 @@ def logits(chosen: tuple[int, ...]) -> Outputs:
 
 def located(at: NDArray[np.float32], chosen: tuple[int, ...], score: float) -> Outputs:
     """Return a detector's outputs with two locations, one of which sees nothing."""
-    found = np.zeros((COUNT, 2, 4), np.float32)
-    found[:, 0] = at / SIZE
+    detected = np.zeros((COUNT, 2, 4), np.float32)
+    detected[:, 0] = at / SIZE
     scores = np.zeros((COUNT, 2, len(CLASSES)), np.float32)
     scores[np.arange(COUNT), 0, list(chosen)] = score
-    return {"boxes": found, "scores": scores}
+    return {"boxes": detected, "scores": scores}
 
 
 PERFECT: Mapping[str, Callable[[], Outputs]] = {

@@ -47,13 +47,13 @@ def test_exporter_is_named_after_its_format_and_lists_what_it_needs(name: str) -
 def test_exported_file_agrees_with_torch(
     name: str, tiny: Any, exported: Callable[[str], Any]
 ) -> None:
-    found = exported(name)
-    session = open_session(name, found.folder / EXPORTERS.load(name).file, 1)
+    exported_model = exported(name)
+    session = open_session(name, exported_model.folder / EXPORTERS.load(name).file, 1)
 
     predictions = [session.run({"image": image[np.newaxis]}) for image in tiny.images]
 
-    assert tuple(found.tensors) == ("logits", "features")
-    for output, tensor in found.tensors.items():
+    assert tuple(exported_model.tensors) == ("logits", "features")
+    for output, tensor in exported_model.tensors.items():
         together = np.concatenate([answer[tensor] for answer in predictions])
         np.testing.assert_allclose(together, tiny.outputs[output], atol=1e-4)
 

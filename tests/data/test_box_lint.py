@@ -361,3 +361,39 @@ def test_image_with_broken_labels_is_dropped_on_request() -> None:
         ("c.txt", "stray-labels"),
         ("a.jpg", "bad-labels"),
     ]
+
+
+FRACTIONS = ((0.1, 0.2, 0.5, 0.6), (0.0, 0.0, 1.0, 1.0), (0.25, 0.5, 0.75, 1.0))
+
+
+def test_fractions_in_place_of_pixels_are_refused_until_they_are_repaired() -> None:
+    result = lint(sample(*FRACTIONS))
+    with pytest.raises(
+        DataError, match="3 x box in fractions of the image in place of pixels:"
+    ) as caught:
+        refuse(result.findings, "images")
+    assert caught.value.remedy == "repair them with `data: {repair: [fraction-boxes]}`"
+    result = lint(sample(*FRACTIONS), repair=frozenset({Repair.FRACTIONS}))
+    assert result.findings == ()
+    # of an image of 64 x 48
+    expected = [(6.4, 9.6, 32.0, 28.8), (0.0, 0.0, 64.0, 48.0), (16.0, 24.0, 48.0, 48.0)]
+    assert [pytest.approx(corners) for corners in expected] == boxes(result)
+    assert [*result.repaired] == ["fraction-boxes"]
+    assert len(result.repaired["fraction-boxes"]) == 3
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [[*FRACTIONS, (3.0, 4.0, 9.0, 9.0)], list(FRACTIONS[:2])],
+    ids=["one in pixels", "too few"],
+)
+def test_boxes_are_in_pixels_unless_all_of_several_are_below_one(corners: list[Corners]) -> None:
+    assert lint(sample(*corners)).findings == ()
+
+
+def test_nothing_is_said_of_boxes_whose_image_has_another_size() -> None:
+    turned = replace(sample((50.0, 2.0, 62.0, 40.0)), stated_size=(48, 64))
+    result = lint(turned, size=(64, 48), orientations={"a.jpg": 6})
+    assert [finding.title for finding in result.findings] == [
+        "image of another size than its labels say"
+    ]

@@ -230,3 +230,39 @@ def test_huge_file_is_not_read(
         container.read("a/1.jpg")
     assert len(container.read("a/2.jpg")) == 1000
     container.close()
+
+
+def test_zip_with_a_method_that_is_not_supported_is_refused(packed: Write) -> None:
+    path = packed({"a.jpg": b"x" * 100})
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.find(mark) + offset] = 9  # Deflate64
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"is compressed by method 9, which is not supported \('a\.jpg'\)"
+    ) as caught:
+        open_container(path)
+    assert caught.value.remedy == (
+        "unpack it and set `data: {path: ...}` to the folder, or create the zip again with the "
+        "method Deflate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "remedy"),
+    [
+        (b"PK\x03\x04" + b"x" * 60, "begins like a zip, but its end is missing", "copy or"),
+        (b"\x1f\x8b\x08" + b"x" * 60, "is an archive, but no zip", "unpack it, and name the"),
+        (b"a" * 257 + b"ustar" + b"x" * 60, "is an archive, but no zip", "unpack it, and name"),
+        (b"hello", "is neither a folder nor a zip", "set `data: {path: ...}` in the recipe"),
+    ],
+    ids=["cut zip", "gzip", "tar", "text"],
+)
+def test_path_that_is_no_zip_is_named_by_what_it_is(
+    tmp_path: Path, content: bytes, what: str, remedy: str
+) -> None:
+    path = tmp_path / "images.zip"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=what) as caught:
+        open_container(path)
+    assert caught.value.remedy.startswith(remedy)

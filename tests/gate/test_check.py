@@ -288,7 +288,7 @@ def test_latency_is_judged_by_its_p95(
 
 
 @pytest.mark.parametrize(
-    ("disturbed", "limit_ms", "verdict", "found", "taken"),
+    ("disturbed", "limit_ms", "verdict", "part", "taken"),
     [
         pytest.param(0, 1e-6, "failed", "> 1e-06 ms in 3 measurements", 15, id="red each time"),
         pytest.param(10, 1e-6, "failed", "> 1e-06 ms in 3", 20, id="red when it was quiet"),
@@ -303,7 +303,7 @@ def test_red_is_timed_again_and_unverified_if_it_was_always_disturbed(
     disturbed: int,
     limit_ms: float,
     verdict: str,
-    found: str,
+    part: str,
     taken: int,
 ) -> None:
     folder = backend.bundle()
@@ -312,7 +312,7 @@ def test_red_is_timed_again_and_unverified_if_it_was_always_disturbed(
     options = CheckOptions(target=board(p95_ms=limit_ms), allowed=Allowed(0.5, 1.1), seconds=0.01)
     checked = check_bundle(open_bundle(folder, "board"), LocalDevice(), options)
     case = next(case for case in checked.cases if case.name == "latency")
-    assert found in case.reason
+    assert part in case.reason
     assert checked.verdict == checked.as_json()["verdict"] == verdict
     assert checked.exit_code is (ExitCode.DONE if verdict == "passed" else ExitCode.LIMIT_MISSED)
     assert (backend.root / "runs").stat().st_size == taken

@@ -192,15 +192,15 @@ def check(
     write_baseline(make_baseline(bundle, find_images(bundle, backend.store), None), baseline)
 
     def run(folder: Path, *, predict: bool) -> dict[str, Case]:
-        found = open_bundle(folder, "board")
+        checked = open_bundle(folder, "board")
         options = CheckOptions(
             target=board(top1=None, map=0.9),
             allowed=Allowed(drop_pp=0.5, ratio=1.1),
             baseline=baseline,
-            images=find_images(found, backend.store),
+            images=find_images(checked, backend.store),
             predict=predict,
         )
-        cases = check_bundle(found, open_device("local"), options).cases
+        cases = check_bundle(checked, open_device("local"), options).cases
         return {case.name: case for case in cases}
 
     return run

@@ -207,6 +207,11 @@ def test_golden_samples_and_fitted_pixels_are_judged_apart(bundle: Bundle) -> No
         "measured",
         figures={"golden-0.png": 0.0, "golden-1.png": 2.0},
     )
+    worse = dataclasses.replace(measurements, golden=(rows[1], rows[2], rows[2]))
+    assert golden_cases(bundle, worse)[0].reason == (
+        "logits against the recorded outputs: worst 0.0125, 0.01 allowed; "
+        "logits against the recorded outputs: worst 0.0125, 0.01 allowed"
+    )
     good = dataclasses.replace(measurements, golden=(rows[0], rows[3], rows[3]))
     predictions, pixels = golden_cases(bundle, good)
     assert (predictions.status, predictions.reason) == (

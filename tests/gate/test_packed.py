@@ -67,10 +67,10 @@ def test_detections_come_back_exactly(three: Images) -> None:
 
 
 def test_logits_are_kept_as_their_largest(sixty: Images) -> None:
-    found = _unpack(pack(sixty.predictions), sixty)["logits"]
-    assert found.shape == (60, 3)
-    assert found.sum(axis=1).tolist() == [1] * 60
-    assert np.array_equal(found.argmax(axis=1), sixty.predictions["logits"].argmax(axis=1))
+    unpacked = _unpack(pack(sixty.predictions), sixty)["logits"]
+    assert unpacked.shape == (60, 3)
+    assert unpacked.sum(axis=1).tolist() == [1] * 60
+    assert np.array_equal(unpacked.argmax(axis=1), sixty.predictions["logits"].argmax(axis=1))
 
 
 def test_no_detection_at_all_is_an_answer(three: Images) -> None:

@@ -212,7 +212,7 @@ def test_adapter_changes_channels_where_they_differ_and_is_drawn_from_its_seed()
     adapted = first(maps)
 
     assert torch.equal(torch.get_rng_state(), before)
-    assert [tuple(found.shape) for found in adapted] == [(1, 6, 2, 2), (1, 8, 1, 1)]
+    assert [tuple(each.shape) for each in adapted] == [(1, 6, 2, 2), (1, 8, 1, 1)]
     assert adapted[1] is maps[1]
     assert weight(first).equal(weight(second))
     assert not weight(first).equal(weight(other))

@@ -36,9 +36,9 @@ def predictions(
     return RawDetections(offsets, torch.zeros(1, count, 1), torch.zeros(1, count, num_classes))
 
 
-def pairs(found: Assignment) -> set[tuple[int, int, int]]:
+def pairs(assignment: Assignment) -> set[tuple[int, int, int]]:
     """Return image, location and box of each pair."""
-    columns = (found.images.tolist(), found.locations.tolist(), found.boxes.tolist())
+    columns = (assignment.images.tolist(), assignment.locations.tolist(), assignment.boxes.tolist())
     return set(zip(*columns, strict=True))
 
 
@@ -350,7 +350,7 @@ def test_network_learns_one_image_by_heart() -> None:
     with torch.inference_mode():
         raw = module(images)
     best = (raw.objectness.sigmoid() * raw.classes.sigmoid()).amax(dim=2).argmax(dim=1)
-    found = to_corners(decode(raw.offsets, grid))[torch.arange(2), best]
+    decoded = to_corners(decode(raw.offsets, grid))[torch.arange(2), best]
     assert totals[-1] < totals[0] / 3
-    assert (found - to_corners(boxes[:, 0])).abs().max() < 6
+    assert (decoded - to_corners(boxes[:, 0])).abs().max() < 6
     assert raw.classes[torch.arange(2), best].argmax(dim=1).tolist() == [0, 1]

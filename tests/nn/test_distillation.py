@@ -88,8 +88,8 @@ def test_parts_with_the_teachers_own_weights_add_up_to_the_soft_target_loss(
 
     left = 1.0 - torch.softmax(teacher / temperature, dim=1)[torch.arange(len(labels)), labels]
     expected = soft_target_loss(student, teacher, temperature)
-    found = (target + left * others).mean() * temperature**2
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    computed = (target + left * others).mean() * temperature**2
+    assert computed.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_decoupled_loss_weighs_the_parts_and_squares_the_temperature() -> None:

@@ -15,6 +15,6 @@ def test_maps_of_the_taps_come_back_with_the_channels_of_the_neck() -> None:
     with torch.inference_mode():
         maps = backbone(torch.zeros(1, 3, 64, 64))
 
-    assert [tuple(found.shape) for found in maps] == [(1, 8, 8, 8), (1, 16, 4, 4), (1, 32, 2, 2)]
+    assert [tuple(each.shape) for each in maps] == [(1, 8, 8, 8), (1, 16, 4, 4), (1, 32, 2, 2)]
     assert len(backbone.features) == 5
     assert [name for name, _ in backbone.named_children()] == ["features", "reduce"]

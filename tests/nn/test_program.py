@@ -9,9 +9,9 @@ from edgetl.nn.program import trace
 
 class Pooled(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        found = image.permute(0, 3, 1, 2)
-        once = nn.functional.adaptive_avg_pool2d(found, 1)
-        halves = nn.functional.adaptive_avg_pool2d(found, (2, 1))
+        result = image.permute(0, 3, 1, 2)
+        once = nn.functional.adaptive_avg_pool2d(result, 1)
+        halves = nn.functional.adaptive_avg_pool2d(result, (2, 1))
         return once, halves
 
 
@@ -35,12 +35,12 @@ def test_pool_to_one_pixel_is_a_mean_and_nothing_else() -> None:
 def test_outputs_carry_their_names_and_values() -> None:
     module = Pooled().eval()
 
-    found = trace(module, EXAMPLES, ("once", "halves")).module()(image=EXAMPLE)
+    result = trace(module, EXAMPLES, ("once", "halves")).module()(image=EXAMPLE)
 
     once, halves = module(EXAMPLE)
-    assert list(found) == ["once", "halves"]
-    assert torch.allclose(found["once"], once)
-    assert torch.allclose(found["halves"], halves), "a pool to more pixels stays a pool"
+    assert list(result) == ["once", "halves"]
+    assert torch.allclose(result["once"], once)
+    assert torch.allclose(result["halves"], halves), "a pool to more pixels stays a pool"
 
 
 def test_inputs_are_named_in_the_order_of_the_arguments() -> None:

@@ -44,15 +44,15 @@ def official(stem: int, depth: int, *, depthwise: bool, classes: int) -> Shapes:
 
     def cross_stage(name: str, given: int, wanted: int, count: int) -> Shapes:
         half = wanted // 2
-        found = {
+        tensors = {
             **unit(f"{name}.conv1", given, half, 1),
             **unit(f"{name}.conv2", given, half, 1),
             **unit(f"{name}.conv3", 2 * half, wanted, 1),
         }
         for index in range(count):
-            found |= unit(f"{name}.m.{index}.conv1", half, half, 1)
-            found |= wide(f"{name}.m.{index}.conv2", half, half)
-        return found
+            tensors |= unit(f"{name}.m.{index}.conv1", half, half, 1)
+            tensors |= wide(f"{name}.m.{index}.conv2", half, half)
+        return tensors
 
     def levels() -> Iterator[Shapes]:
         c2, c3, c4, c5 = 2 * stem, 4 * stem, 8 * stem, 16 * stem
@@ -100,9 +100,9 @@ def built(family: str, classes: int = 80) -> Yolox:
 @pytest.mark.parametrize("family", PUBLISHED)
 def test_tensors_have_the_names_and_shapes_of_the_published_layout(family: str) -> None:
     stem, depth, depthwise, _ = PUBLISHED[family]
-    found = {name: tuple(value.shape) for name, value in built(family).state_dict().items()}
+    tensors = {name: tuple(value.shape) for name, value in built(family).state_dict().items()}
 
-    assert found == official(stem, depth, depthwise=depthwise, classes=80)
+    assert tensors == official(stem, depth, depthwise=depthwise, classes=80)
 
 
 def test_nano_has_as_many_tensors_as_its_published_file() -> None:

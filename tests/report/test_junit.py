@@ -88,15 +88,15 @@ def test_check_that_could_not_be_made_is_one_error() -> None:
     (case,) = suite.iter("testcase")
     assert case.attrib == {"name": "device", "classname": "edgetl.check.rpi4"}
     assert case.find("error").text == ("device 'ssh://pi@rpi4' cannot be reached\n  turn it on")
-    found = {each.attrib["name"]: each.attrib["value"] for each in suite.iter("property")}
-    assert found == where
+    given = {each.attrib["name"]: each.attrib["value"] for each in suite.iter("property")}
+    assert given == where
 
 
 def test_properties_tell_the_provenance_and_the_machine() -> None:
     cases = [_case("accuracy", "passed", provenance="emulated"), _case("files", "passed")]
     (suite,) = fromstring(junit_xml(_checked(*cases, baseline="b.json")))
-    found = {each.attrib["name"]: each.attrib["value"] for each in suite.iter("property")}
-    assert found == {
+    given = {each.attrib["name"]: each.attrib["value"] for each in suite.iter("property")}
+    assert given == {
         "bundle": "dist/rpi4",
         "candidate": "onnx int8",
         "device": "ssh://pi@rpi4",

@@ -28,7 +28,7 @@ def _predictions(*objects: _Object) -> dict[str, NDArray[np.float32]]:
 
 
 @pytest.mark.parametrize(
-    ("found", "lost"),
+    ("detected", "lost"),
     [
         pytest.param([(_OTHER, 1, 0.8), (_BOX, 0, 0.9)], 0, id="other order"),
         pytest.param([(_BOX, 0, 0.9)], 1, id="one is gone"),
@@ -40,9 +40,9 @@ def _predictions(*objects: _Object) -> dict[str, NDArray[np.float32]]:
         pytest.param([], 2, id="nothing"),
     ],
 )
-def test_objects_that_only_one_side_has_are_counted(found: list[_Object], lost: int) -> None:
+def test_objects_that_only_one_side_has_are_counted(detected: list[_Object], lost: int) -> None:
     expected = _predictions((_BOX, 0, 0.9), (_OTHER, 1, 0.8))
-    assert _STRICT.count(expected, _predictions(*found)) == Tally(2, lost)
+    assert _STRICT.count(expected, _predictions(*detected)) == Tally(2, lost)
 
 
 @pytest.mark.parametrize(

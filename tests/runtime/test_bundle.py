@@ -102,6 +102,14 @@ def test_unreadable_manifest_is_refused(bundle: Path, text: str, message: str) -
         check_files(bundle)
 
 
+def test_manifest_that_the_system_refuses_is_not_called_damaged(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+    (bundle / "manifest.json").mkdir()
+    with pytest.raises(BundleError, match=r"manifest\.json cannot be read: Is a dir") as caught:
+        check_files(bundle)
+    assert caught.value.remedy == "check the path, and the owner and mode of file and folders"
+
+
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a.txt", "inner/../../a.txt"])
 def test_file_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
     _list(bundle, {name: _ABC})

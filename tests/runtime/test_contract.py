@@ -392,6 +392,13 @@ def test_torn_contract_is_refused(tmp_path: Path, contract: Contract) -> None:
         Contract.load(tmp_path)
 
 
+def test_contract_that_the_system_refuses_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "contract.json").mkdir()
+    with pytest.raises(ContractError, match=r"contract\.json cannot be read: Is a dir") as caught:
+        Contract.load(tmp_path)
+    assert caught.value.remedy == "check the path, and the owner and mode of file and folders"
+
+
 def test_folder_without_a_contract_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"has no contract\.json"):
         Contract.load(tmp_path)

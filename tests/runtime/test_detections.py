@@ -52,11 +52,11 @@ def _area(box: tuple[float, ...]) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
-def _as_rows(found: Detections) -> _Kept:
+def _as_rows(kept: Detections) -> _Kept:
     return [
         (score, label, tuple(box))
         for score, label, box in zip(
-            found.scores.tolist(), found.labels.tolist(), found.boxes.tolist(), strict=True
+            kept.scores.tolist(), kept.labels.tolist(), kept.boxes.tolist(), strict=True
         )
     ]
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import struct
 import subprocess
@@ -368,3 +370,26 @@ def test_image_that_does_not_fit_into_memory_is_refused_by_name(tmp_path: Path, 
         r"  stop other programs, or scale it down on another machine\n$",
         done.stderr,
     )
+
+
+def test_file_that_the_system_refuses_is_named_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(path)
+
+    def refuse(source: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(source))
+
+    # Tests may run as root, who reads any file.
+    monkeypatch.setattr(Image, "open", refuse)
+    message = r"^cannot read image '.*a\.png': Permission denied"
+    with pytest.raises(ImageError, match=message) as caught:
+        read_image(path)
+    assert caught.value.remedy == "check the path, and the owner and mode of file and folders"
+
+
+def test_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 300}.jpg"
+    with pytest.raises(ImageError, match=r"x\.jpg': File name too long\n  check the path"):
+        read_image(path)

@@ -90,6 +90,19 @@ def test_each_unreadable_image_is_named_when_its_turn_comes(bundle: Path, image:
     ]
 
 
+def test_images_around_one_that_the_system_refuses_are_predicted(
+    bundle: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = f"{'x' * 300}.png"
+    assert main(["predict", str(bundle), str(image), refused, str(image)]) == 3
+    said = capsys.readouterr()
+    assert said.out == f"{image}: green 0.7870\n" * 2
+    assert said.err == (
+        f"edgetl.runtime: cannot read image '{refused}': File name too long\n"
+        "  check the path, and the owner and mode of file and folders\n"
+    )
+
+
 def test_list_is_empty_where_no_image_was_read(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +243,12 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
         ),
         pytest.param(["check", "none"], 2, "there is no folder 'none'", id="check"),
         pytest.param(["bench", "none"], 2, "there is no folder 'none'", id="bench"),
+        pytest.param(
+            ["check", "x" * 300],
+            2,
+            "x': File name too long\n  check the path, and the owner and mode of file and folders",
+            id="name that no folder can have",
+        ),
     ],
 )
 def test_expected_error_is_a_paragraph_with_its_exit_code(

@@ -131,9 +131,9 @@ def test_picture_never_takes_the_place_of_a_image(
     images = [Path("dog.jpg"), tmp_path / "dog.drawn.jpg", Path("./x/../dog.drawn-2.jpg")]
     Path("x").mkdir()
     before = [image.read_bytes() for image in images]
-    found = list(predictions(Predictor.open(detector_folder), images, folder=Path()))
+    predicted = list(predictions(Predictor.open(detector_folder), images, folder=Path()))
     assert [image.read_bytes() for image in images] == before
-    assert [predict_array.row["drawn"] for predict_array in found] == [
+    assert [predict_array.row["drawn"] for predict_array in predicted] == [
         "dog.drawn-3.jpg",
         "dog.drawn.drawn.jpg",
         "dog.drawn-2.drawn.jpg",

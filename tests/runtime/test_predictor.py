@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -133,6 +134,17 @@ def test_truncated_file_is_refused_before_an_engine_opens_it(model_folder: Path)
         Predictor.open(model_folder)
     assert caught.value.remedy == "copy the whole folder again from where it was made"
     assert caught.value.exit_code == 6
+
+
+def test_file_without_permission_is_not_called_damaged(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tests may run as root, who reads any file.
+    monkeypatch.setattr(os, "access", lambda path, mode: (path.name, mode) != ("model.onnx", 4))
+    message = r"model\.onnx cannot be read: Permission denied"
+    with pytest.raises(BundleError, match=message) as caught:
+        Predictor.open(model_folder)
+    assert caught.value.remedy == "check the path, and the owner and mode of file and folders"
 
 
 def test_unknown_format_is_refused(

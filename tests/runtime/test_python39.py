@@ -33,7 +33,7 @@ def test_file_uses_nothing_newer(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "construct"),
     [
         pytest.param("@dataclass(frozen=True, slots=True)\nclass A: ...", "slots=", id="slots"),
         pytest.param("zip(a, b, strict=True)", "strict=", id="zip"),
@@ -45,8 +45,8 @@ def test_file_uses_nothing_newer(name: str) -> None:
         pytest.param("def f(a: int) -> str: ...", "annotations", id="annotations are evaluated"),
     ],
 )
-def test_newer_code_would_be_found(source: str, found: str) -> None:
-    assert found in list(_newer(source))
+def test_newer_code_would_be_found(source: str, construct: str) -> None:
+    assert construct in list(_newer(source))
 
 
 def test_unions_in_annotations_are_never_evaluated() -> None:

@@ -195,8 +195,8 @@ class Bench:
 
     def problems(self, stage: str, job: Job) -> str:
         """Return all problems that a stage finds in a job, as a user reads them."""
-        found = list(STAGES.load(stage).check(job))
-        return ConfigError("recipe.yaml", found).message
+        reported = list(STAGES.load(stage).check(job))
+        return ConfigError("recipe.yaml", reported).message
 
     def run(self, node: Node, inputs: Mapping[str, Artifact], name: str = "") -> Artifact:
         """Run the stage of `node` and return what it made."""

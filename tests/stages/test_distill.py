@@ -128,6 +128,13 @@ def test_student_that_cannot_be_built_is_refused_before_training(bench: Any) -> 
     assert "student.family: unknown model family 'mobilenet_v9'" in bench.problems("distill", job)
 
 
+def test_table_without_a_student_is_refused(bench: Any) -> None:
+    assert bench.problems("distill", bench.job({"distill": {"method": "dkd"}})) == (
+        "recipe.yaml: distill: is only read where a `student` is trained; remove it"
+    )
+    assert bench.problems("distill", bench.job()) == ""
+
+
 def test_method_that_needs_what_the_task_does_not_provide_is_refused(
     bench: Any, install_package: Callable[..., Path]
 ) -> None:

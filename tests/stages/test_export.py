@@ -46,8 +46,8 @@ def target(name: str, *formats: str) -> Target:
 
 
 def job(bench: Any, *targets: Target) -> Job:
-    found: Job = dataclasses.replace(bench.job(), targets=targets)
-    return found
+    changed: Job = dataclasses.replace(bench.job(), targets=targets)
+    return changed
 
 
 @pytest.fixture

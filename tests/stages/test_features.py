@@ -29,7 +29,7 @@ def test_features_are_wanted_by_probes_only(bench: Any, weights: Callable[..., P
     strategies = ("linear-probe", "probe-then-full", "full")
     nodes = [planned(bench, {"finetune": {"strategy": name}}) for name in strategies]
 
-    assert [len(found) for found in nodes] == [1, 1, 0]
+    assert [len(each) for each in nodes] == [1, 1, 0]
 
 
 def test_detectors_have_no_features_to_cache(bench: Any) -> None:

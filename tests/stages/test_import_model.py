@@ -326,14 +326,17 @@ def test_input_that_is_not_the_models_is_refused(
     ]
 
 
-@pytest.mark.parametrize(("stage", "given"), [("finetune", {"epochs": 3}), ("distill", {"lr": 1})])
+@pytest.mark.parametrize(
+    ("stage", "given", "network"),
+    [("finetune", {"epochs": 3}, "teacher"), ("distill", {"lr": 1}, "student")],
+)
 def test_table_of_a_training_is_refused(
-    bench: Any, saved: Path, stage: str, given: Mapping[str, object]
+    bench: Any, saved: Path, stage: str, given: Mapping[str, object], network: str
 ) -> None:
     assert saved.is_dir()
     fields = {"teacher": None, "model": {"path": "saved"}}
     assert bench.problems(stage, bench.job({stage: given}, **fields)) == (
-        f"recipe.yaml: {stage}: is only read where a `teacher` is trained; remove it"
+        f"recipe.yaml: {stage}: is only read where a `{network}` is trained; remove it"
     )
     assert bench.problems(stage, bench.job(**fields)) == ""
 

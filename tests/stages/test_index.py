@@ -405,9 +405,9 @@ def test_too_few_calibration_images_are_found_before_anything_runs(
     flat: Path, tmp_path: Path, count: int, problems: int
 ) -> None:
     assert flat.is_dir()
-    found = list(STAGE.check(make_job(tmp_path, {"path": "flat"}, count=count)))
-    assert len(found) == problems
-    for problem in found:
+    reported = list(STAGE.check(make_job(tmp_path, {"path": "flat"}, count=count)))
+    assert len(reported) == problems
+    for problem in reported:
         assert problem.where == "calibration"
         assert problem.what == "'few' needs 37 images of the train split, which has 36"
 

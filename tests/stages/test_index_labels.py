@@ -86,8 +86,8 @@ def test_planning_tells_all_wrong_labels_in_the_words_of_a_run(bench: Any, parts
     (node,) = STAGE.plan(job(bench), {})
     with pytest.raises(DataError, match="cannot be used") as caught:
         bench.run(node, {})
-    found, expected = str(caught.value).splitlines(), what.splitlines()
-    assert sorted(found) == sorted(expected)
+    lines, expected = str(caught.value).splitlines(), what.splitlines()
+    assert sorted(lines) == sorted(expected)
 
 
 def test_planning_is_silent_on_what_the_recipe_allows(bench: Any, parts: Path) -> None:

@@ -128,3 +128,70 @@ def test_single_class_is_found_by_planning(bench: Any, images: Path) -> None:
     ((_, what),) = problems(bench, layout="folder", exclude=["square/*"])
     assert "1 x class, but at least two are needed:\n    round" in what
     assert images.is_dir()
+
+
+def test_images_without_a_class_in_a_table_are_named_and_may_be_dropped(
+    bench: Any, images: Path
+) -> None:
+    for k in range(8):  # of a test set without labels
+        (images / "round" / f"unknown{k}.png").write_bytes(encoded(300 + k))
+    ((_, what),) = problems(bench, layout="csv_classes")
+    assert "8 x image without a class in `label` of colours.csv:" in what
+    assert what.endswith(
+        "add its class, or exclude it with `data: {exclude: [...]}`; drop them with "
+        "`data: {drop: [unlabelled]}`"
+    )
+    data = {"path": "images", "layout": "csv_classes", "drop": ["unlabelled"]}
+    job = bench.job(data=data)
+    assert list(STAGE.check(job)) == []
+    facts = bench.run(STAGE.plan(job, {})[0], {}).read(DatasetFacts)
+    assert sum(facts.images.values()) == 16
+    assert facts.dropped == {"unlabelled": tuple(f"round/unknown{k}.png" for k in range(8))}
+
+
+def test_boxes_of_turned_images_are_doubtful_where_labels_state_no_size(bench: Any) -> None:
+    folder = bench.root / "boxes"
+    (folder / "labels").mkdir(parents=True)
+    (folder / "images").mkdir()
+    (folder / "data.yaml").write_text("names: [nut]\n", encoding="utf-8")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for k in range(12):
+        pixels = np.random.default_rng(k).integers(0, 256, (24, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"images/{k:02}.jpg", exif=turned if k < 2 else b"")
+        (folder / f"labels/{k:02}.txt").write_text("0 .7 .5 .2 .3", encoding="utf-8")
+
+    def notes(**data: Any) -> list[str]:
+        job = bench.job(task="detection", data={"path": "boxes", **data})
+        bench.told.notes.clear()
+        bench.run(STAGE.plan(job, {})[0], {})
+        return list(bench.told.notes)
+
+    expected = (
+        "2 images are turned upright by their EXIF orientation, and their labels do not state a "
+        "size: images/00.jpg, images/01.jpg; if the boxes were drawn on the pixels as stored, "
+        "write `data: {repair: [turn-boxes]}`"
+    )
+    assert notes() == [expected]
+    assert notes(repair=["turn-boxes"]) == []
+
+
+def test_images_that_look_like_one_of_another_split_are_counted_and_named(bench: Any) -> None:
+    for label in range(2):
+        for k in range(3):
+            draw = np.random.default_rng(10 * label + k)
+            small = Image.fromarray(draw.integers(0, 256, (6, 8, 3), np.uint8))
+            for split, quality in (("train", 95), ("test", 70)):
+                other = small if k < 2 or split == "train" else small.rotate(90)
+                path = bench.root / "scenes" / split / str(label) / f"{split}{k}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                other.resize((96, 72), Image.Resampling.BICUBIC).save(path, quality=quality)
+    job = bench.job(data={"path": "scenes", "val": 0.34})
+    facts = bench.run(STAGE.plan(job, {})[0], {}).read(DatasetFacts)
+    assert facts.near_copies == 4
+    (note,) = [note for note in bench.told.notes if "almost" in note]
+    assert note.startswith(
+        "4 images look almost like one of another split, so that measured accuracy may be too "
+        "high: test/0/test0.jpg like train/0/train0.jpg, test/0/test1.jpg like"
+    )
+    assert note.endswith("in one split with `data: {group: ...}`, or exclude them")

@@ -73,9 +73,9 @@ def test_weights_file_that_only_stands_for_another_is_refused_with_the_remedy(
 ) -> None:
     (tmp_path / name).write_bytes(_LFS)
 
-    (found,) = problems(tmp_path, {"family": "yolox_nano", "weights": name})
+    (told,) = problems(tmp_path, {"family": "yolox_nano", "weights": name})
 
-    assert found == (
+    assert told == (
         f"teacher.weights: '{tmp_path / name}' is a Git LFS pointer, not the file itself; run "
         "`git lfs pull` in its repository, or download the file itself"
     )
@@ -85,24 +85,24 @@ def test_weights_that_do_not_fit_the_network_are_refused(tmp_path: Path) -> None
     other = FAMILIES.load("mobilenet_v2").build(width=0.5, num_classes=9, seed=0).state_dict()
     torch.save(other, tmp_path / "own.pth")
 
-    (found,) = problems(tmp_path, {"family": "yolox_nano", "weights": "own.pth"})
+    (told,) = problems(tmp_path, {"family": "yolox_nano", "weights": "own.pth"})
 
-    assert found.startswith(f"teacher.weights: '{tmp_path / 'own.pth'}' only 0.0% of the network ")
-    assert "; the file fits 'mobilenet_v2' of width 0.5; use weights of the same family" in found
+    assert told.startswith(f"teacher.weights: '{tmp_path / 'own.pth'}' only 0.0% of the network ")
+    assert "; the file fits 'mobilenet_v2' of width 0.5; use weights of the same family" in told
 
 
 def test_weights_of_a_network_that_does_not_exist_are_not_compared_with_it(tmp_path: Path) -> None:
     torch.save({"a.weight": torch.ones(2)}, tmp_path / "own.pth")
 
-    (found,) = problems(tmp_path, {"family": "mobilenet_v2", "weights": "own.pth"})
+    (told,) = problems(tmp_path, {"family": "mobilenet_v2", "weights": "own.pth"})
 
-    assert found.startswith("teacher.family: 'mobilenet_v2' is for classification")
+    assert told.startswith("teacher.family: 'mobilenet_v2' is for classification")
 
 
 def test_weights_that_passed_are_compared_again_only_after_a_change(tmp_path: Path) -> None:
     keys: list[str] = []
 
-    def found(width: float = 0.35) -> list[str]:
+    def told(width: float = 0.35) -> list[str]:
         teacher = {"family": "mobilenet_v2", "width": width, "weights": "own.pth"}
         made = dataclasses.replace(
             job(tmp_path, teacher=teacher, task="classification"),
@@ -112,9 +112,9 @@ def test_weights_that_passed_are_compared_again_only_after_a_change(tmp_path: Pa
         return [problem.what for problem in network_problems(made, made.recipe.teacher, "teacher")]
 
     (tmp_path / "own.pth").write_bytes(b"no weights, but they passed before")
-    assert found() == found() == found(0.5) == []
+    assert told() == told() == told(0.5) == []
     (tmp_path / "own.pth").write_bytes(b"other weights")
-    assert found() == []
+    assert told() == []
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
 
@@ -152,17 +152,15 @@ def test_weights_that_passed_are_compared_again_only_after_a_change(tmp_path: Pa
 def test_networks_that_cannot_be_built(
     tmp_path: Path, teacher: Mapping[str, object], expected: str
 ) -> None:
-    (found,) = problems(tmp_path, teacher)
+    (told,) = problems(tmp_path, teacher)
 
-    assert found.startswith(expected)
+    assert told.startswith(expected)
 
 
 def test_detector_for_a_task_of_images_is_refused_with_those_that_fit(tmp_path: Path) -> None:
-    (found,) = problems(
-        tmp_path, {"family": "yolox_nano", "weights": "none"}, task="classification"
-    )
+    (told,) = problems(tmp_path, {"family": "yolox_nano", "weights": "none"}, task="classification")
 
-    assert found == (
+    assert told == (
         "teacher.family: 'yolox_nano' is for detection, the task is classification; "
         "for classification: mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small"
     )
@@ -244,9 +242,9 @@ def test_width_of_a_family_without_widths_is_refused(
 def test_classifiers_take_any_input(tmp_path: Path) -> None:
     teacher = {"family": "mobilenet_v2", "weights": "none"}
 
-    found = problems(tmp_path, teacher, task="classification", input={"size": 200})
+    told = problems(tmp_path, teacher, task="classification", input={"size": 200})
 
-    assert list(found) == []
+    assert list(told) == []
 
 
 def test_published_weights_enter_the_settings_by_name_and_files_by_digest(tmp_path: Path) -> None:

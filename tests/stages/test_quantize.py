@@ -54,8 +54,8 @@ def job(
             **(calibration or {}),
         }
     )
-    found: Job = dataclasses.replace(bench.job(**fields), targets=(target,), calibration=wanted)
-    return found
+    changed: Job = dataclasses.replace(bench.job(**fields), targets=(target,), calibration=wanted)
+    return changed
 
 
 def planned(bench: Any, wanted: Job) -> list[Node]:

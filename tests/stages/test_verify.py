@@ -333,10 +333,10 @@ def _seen(model: Path | None, split: Split, count: int) -> list[Truth]:
     if model is None or split is Split.TRAIN:
         return [nothing] * count
     with np.load(model / "predictions.npz") as arrays:
-        found = {name: arrays[f"{split.value}_{name}"] for name in ("boxes", "labels", "offsets")}
-    rows = [slice(start, start + 5) for start in found["offsets"][:-1]]
+        known = {name: arrays[f"{split.value}_{name}"] for name in ("boxes", "labels", "offsets")}
+    rows = [slice(start, start + 5) for start in known["offsets"][:-1]]
     return [
-        Truth(found["boxes"][row], found["labels"][row], np.zeros(len(found["labels"][row]), bool))
+        Truth(known["boxes"][row], known["labels"][row], np.zeros(len(known["labels"][row]), bool))
         for row in rows
     ]
 

@@ -40,8 +40,8 @@ def trained(
     nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
     blank = _write(root / "blank", {split: [nothing] * _COUNT for split in Split})
     model = untrained(root / "model", blank, "yolox_nano", width=0.25, seed=0)
-    with np.load(model / "predictions.npz") as found:
-        boxes, labels, offsets = (found[f"test_{each}"] for each in ("boxes", "labels", "offsets"))
+    with np.load(model / "predictions.npz") as arrays:
+        boxes, labels, offsets = (arrays[f"test_{each}"] for each in ("boxes", "labels", "offsets"))
     ends = np.minimum(offsets[:-1] + _SEEN, offsets[1:])
     seen = [
         Truth(boxes[start:end], labels[start:end], np.zeros(end - start, bool))
@@ -142,9 +142,9 @@ def _write(folder: Path, truths: Mapping[Split, list[Truth]]) -> Path:
         items={
             split: [
                 Item(f"{split.value}/{i}.png", 0 if len(truth.labels) else 3, f"{i:064x}")
-                for i, truth in enumerate(found)
+                for i, truth in enumerate(images)
             ]
-            for split, found in truths.items()
+            for split, images in truths.items()
         },
         dropped=[],
         truths=truths,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import shutil
 from pathlib import Path
@@ -122,20 +123,85 @@ def test_jpeg_that_is_cut_short_is_found_when_it_is_indexed(bench: Any, parts: P
         bench.run(index, {})
 
 
+# Of 20 images of 32 x 32 x 3 bytes, and of 20 of 40 x 40 x 3.
+AT_32, AT_40 = 61_440, 96_000
+
+
+def memory_problem(monkeypatch: pytest.MonkeyPatch, job: Job, memory: int) -> str:
+    """Return what is wrong on a machine of so many bytes; empty if nothing is."""
+    monkeypatch.setattr(space, "_memory_bytes", lambda: memory)
+    problems = list(INDEX.check(job))
+    assert [problem.where for problem in problems] in ([], ["input.size"])
+    return "".join(problem.what for problem in problems)
+
+
 def test_view_larger_than_memory_is_refused_when_planned(
     bench: Any, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert parts.is_dir()
-    # 20 images of 32 x 32 x 3 bytes are 61,440.
-    monkeypatch.setattr(space, "_memory_bytes", lambda: 61_440)
-    assert list(INDEX.check(two_inputs(bench))) == []
-    monkeypatch.setattr(space, "_memory_bytes", lambda: 61_439)
-    (problem,) = INDEX.check(two_inputs(bench))
-    assert problem.where == "input.size"
-    assert problem.what == (
-        "is 32, at which the 20 images take 0.0 GiB; this machine has 0.0 GiB of memory, and "
-        "training reads them in random order; lower it, or use fewer images"
+    job = two_inputs(bench)
+    assert memory_problem(monkeypatch, job, AT_32) == ""
+    assert memory_problem(monkeypatch, job, AT_32 - 1) == (
+        "is too large for the 0.0 GiB of memory of this machine: 20 images of `data` take 0.0 GiB "
+        "at 32 px; lower it, or use fewer images"
     )
+
+
+def test_views_that_training_reads_together_have_to_fit_together(
+    bench: Any, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parts.is_dir()
+    job = two_inputs(bench, size=40)
+    assert memory_problem(monkeypatch, job, AT_32 + AT_40) == ""
+    assert memory_problem(monkeypatch, job, AT_32 + AT_40 - 1) == (
+        "is too large for the 0.0 GiB of memory of this machine: 20 images of `data` take 0.0 GiB "
+        "at 40 and 32 px, which training the student reads together; lower it, or use fewer images"
+    )
+    assert "take 0.0 GiB at 40 px; lower" in memory_problem(monkeypatch, job, AT_40 - 1)
+    both = "take 0.0 GiB at 40 px, 20 images of `data` take 0.0 GiB at 32 px; lower"
+    assert both in memory_problem(monkeypatch, job, AT_32 - 1)
+
+
+def test_stored_teacher_outputs_leave_one_view_to_read(
+    bench: Any, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parts.is_dir()
+    job = dataclasses.replace(
+        two_inputs(bench, size=40), tables=bench.job({"distill": {"views": 2}}).tables
+    )
+    assert memory_problem(monkeypatch, job, AT_40) == ""
+    assert "at 40 px; lower" in memory_problem(monkeypatch, job, AT_40 - 1)
+
+
+@pytest.mark.parametrize("role", ["evaluation", "unlabelled"])
+def test_views_of_other_roles_have_to_fit_into_memory(
+    bench: Any, parts: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    site = shutil.copytree(parts, parts.with_name("site"))
+    for number in range(10, 15):
+        (site / "nut" / f"{number}.png").write_bytes(encoded(number, format="PNG"))
+    (site / "blurred.png").write_bytes(encoded(99, format="PNG"))
+    table = {"path": "site", "exclude": ["blurred.png"]}
+    job = bench.job(data={"path": "parts"}, input={"size": 32}, **{role: table})
+    # 25 images, which are more than those of `data`.
+    assert memory_problem(monkeypatch, job, 76_800) == ""
+    assert memory_problem(monkeypatch, job, 76_799) == (
+        f"is too large for the 0.0 GiB of memory of this machine: 25 images of `{role}` take 0.0 "
+        "GiB at 32 px; lower it, or use fewer images"
+    )
+
+
+def test_views_of_other_roles_are_read_one_after_the_other(
+    bench: Any, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parts.is_dir()
+    job = bench.job(
+        data={"path": "parts", "exclude": ["*/[5-9].*"]},
+        unlabelled={"path": "parts"},
+        input={"size": 32},
+        student={"family": "mobilenet_v3_small", "weights": "none", "input": {"size": 40}},
+    )
+    assert memory_problem(monkeypatch, job, AT_40) == ""
 
 
 def test_memory_of_a_container_is_what_it_may_use(

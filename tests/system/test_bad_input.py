@@ -39,6 +39,13 @@ class Hiding:
 sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 """
 
+_SMALL_MEMORY = """\
+import os
+
+sysconf = os.sysconf
+os.sysconf = lambda name: 1 if name == "SC_PHYS_PAGES" else sysconf(name)
+"""
+
 
 def _refused(done: Done, code: int, *messages: str) -> None:
     assert done.returncode == code, done.stderr
@@ -108,7 +115,7 @@ def test_all_problems_of_a_recipe_are_told_at_once(project: Path, edgetl: Edgetl
         (["recipe.yaml", "--set", "teacher.width=0"], ["teacher.width: is 0"]),
         (
             ["recipe.yaml", "--set", "teacher.weights=imagenet"],
-            ["recipe.yaml:5: teacher.weights", "exist for width 1.0 only"],
+            ["--set teacher.weights=imagenet: teacher.weights: ", "exist for width 1.0 only"],
         ),
         (
             ["recipe.yaml", "--set", "finetune.strategy=linear-probe"],
@@ -200,9 +207,14 @@ def test_extras_that_no_target_needs_may_be_missing(finished: Path, edgetl: Edge
 
 def _hiding(folder: Path) -> str:
     """Return a PYTHONPATH with which Python finds no package named in HIDDEN_PACKAGES."""
-    place = folder / "hiding"
+    return _customized(folder, _HIDING)
+
+
+def _customized(folder: Path, code: str) -> str:
+    """Return a PYTHONPATH with which Python runs `code` when it starts."""
+    place = folder / "customized"
     place.mkdir()
-    (place / "sitecustomize.py").write_text(_HIDING, "utf-8")
+    (place / "sitecustomize.py").write_text(code, "utf-8")
     # A checkout that is found by PYTHONPATH stays in it.
     return os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
 
@@ -234,4 +246,27 @@ def test_weights_that_do_not_fit_are_refused_and_the_dataset_is_kept(
 
 def test_weights_file_that_is_missing_is_refused_in_the_plan(project: Path, edgetl: Edgetl) -> None:
     done = edgetl(project, "plan", "recipe.yaml", "--set", "teacher.weights=gone.safetensors")
-    _refused(done, 3, "recipe.yaml:5: teacher.weights: there is no file", "gone.safetensors")
+    where = "--set teacher.weights=gone.safetensors: teacher.weights"
+    _refused(
+        done, 3, f"{where}: there is no file", "correct --set teacher.weights=gone.safetensors"
+    )
+
+
+def test_images_larger_than_memory_are_refused_in_the_plan(project: Path, edgetl: Edgetl) -> None:
+    """On a machine with one page of memory; an image of 32 x 32 pixels takes 3,072 bytes."""
+    (project / "site").mkdir()
+    for path in sorted(project.glob("images/gear/*"))[:2]:
+        path.rename(project / "site" / path.name)
+    done = edgetl(
+        project, "plan", "recipe.yaml", "--set", "unlabelled={path: site}",
+        "--set", "data.exclude=[nut/*, bracket/*]", PYTHONPATH=_customized(project, _SMALL_MEMORY),
+    )  # fmt: skip
+    kept = sum(1 for path in project.glob("images/*/*") if path.parts[-2] not in {"nut", "bracket"})
+    _refused(
+        done,
+        3,
+        "recipe.yaml:4: input.size: is too large for the 0.0 GiB of memory of this machine: "
+        f"{kept} images of `data` take 0.0 GiB at 32 px, 2 images of `unlabelled` take 0.0 GiB at "
+        "32 px; lower it, or use fewer images\n",
+        "\n  edit recipe.yaml, or the file that it names, and run again\n",
+    )

@@ -60,8 +60,8 @@ def test_detector_for_other_classes_keeps_all_but_the_class_predictors(family: F
     assert report.sentence() == (
         f"{len(stored) - 6} tensors loaded (file); new head.cls_preds for 3 classes instead of 80"
     )
-    found, random = module.state_dict(), network(family, classes=3).state_dict()
-    for name, value in found.items():
+    loaded, random = module.state_dict(), network(family, classes=3).state_dict()
+    for name, value in loaded.items():
         source = random if name.startswith("head.cls_preds.") else stored
         assert torch.equal(value, source[name])
     assert report.facts().reinitialized == ("head.cls_preds for 3 classes instead of 80",)
@@ -80,8 +80,8 @@ def test_classifier_gives_its_blocks_and_the_rest_starts_at_random() -> None:
         for name in stored
         if name.startswith("features.") and not name.startswith("features.18.")
     ]
-    found = module.state_dict()
-    assert all(torch.equal(found[f"backbone.backbone.{name}"], stored[name]) for name in blocks)
+    loaded = module.state_dict()
+    assert all(torch.equal(loaded[f"backbone.backbone.{name}"], stored[name]) for name in blocks)
     assert report.sentence() == (
         f"{len(blocks)} tensors loaded (imagenet); 7 skipped: classifier.1.bias: not in the "
         "network, classifier.1.weight: not in the network, features.18.0.weight: not in the "

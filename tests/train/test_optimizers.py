@@ -31,8 +31,8 @@ def test_biases_and_norms_are_not_decayed(optimizer: str) -> None:
     decay = {
         id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]
     }
-    found = {name: decay[id(parameter)] for name, parameter in module.named_parameters()}
-    assert found == {
+    decays = {name: decay[id(parameter)] for name, parameter in module.named_parameters()}
+    assert decays == {
         "0.weight": 0.05,
         "0.bias": 0.0,
         "1.weight": 0.0,

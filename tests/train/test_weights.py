@@ -46,15 +46,15 @@ def test_weights_file_of_another_task_gives_the_backbone_and_leaves_the_head(
 
     _, module, report = build_network(settings(digest_file(path), str(path)), 2)
 
-    found = module.state_dict()
+    loaded = module.state_dict()
     random_head = network(0).state_dict()
     assert report.source == "file"
     assert report.reinitialized == (f"{HEAD} for 2 classes instead of 7",)
     assert report.skipped == ()
     assert report.initialised == ()
     assert report.backbone_share == 1.0
-    assert all(torch.equal(found[name], stored[name]) for name in report.loaded)
-    assert torch.equal(found[f"{HEAD}.weight"], random_head[f"{HEAD}.weight"])
+    assert all(torch.equal(loaded[name], stored[name]) for name in report.loaded)
+    assert torch.equal(loaded[f"{HEAD}.weight"], random_head[f"{HEAD}.weight"])
 
 
 def test_head_for_as_many_classes_is_loaded_too() -> None:
@@ -87,9 +87,9 @@ def test_any_prefix_is_taken_off_and_reported(tmp_path: Path, prefix: str) -> No
 
     _, module, report = build_network(settings(digest_file(path), str(path)), 2)
 
-    found = module.state_dict()
+    loaded = module.state_dict()
     shown = "" if prefix == "_orig_mod." else f", without the prefix '{prefix}'"
-    assert all(torch.equal(found[name], stored[name]) for name in report.loaded)
+    assert all(torch.equal(loaded[name], stored[name]) for name in report.loaded)
     assert report.sentence() == (
         f"{len(stored) - 2} tensors loaded (file){shown}; new {HEAD} for 2 classes instead of 7; "
         "1 skipped: loss.weight: not in the network"
@@ -264,3 +264,27 @@ def test_weights_that_cannot_be_fetched_are_reported_with_the_way_round(
         r"torchvision's MobileNet_V3_Small_Weights\.IMAGENET1K_V1: .*(no route|hash).*\n  give a",
     ):
         build_network(settings("imagenet"), 2)
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    tensors = {
+        name: (100 * value).to(torch.int8) if value.is_floating_point() else value
+        for name, value in state().items()
+    }
+    with pytest.raises(
+        WeightsError, match=r"tensors have whole numbers in place of the weights: "
+    ) as caught:
+        load_into(network(), tensors, CLASSIFIER, "file")
+    assert caught.value.remedy == "use the checkpoint of the float network"
+
+
+def test_one_of_several_files_of_a_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model-00001-of-00003.safetensors"
+    save_file(state(), path)
+    with pytest.raises(
+        WeightsError, match="is one of 3 files that hold the network together"
+    ) as caught:
+        build_network(settings(digest_file(path), str(path)), 2)
+    assert caught.value.remedy.startswith("merge them: load each")
+    only = path.rename(tmp_path / "model-00001-of-00001.safetensors")
+    build_network(settings(digest_file(only), str(only)), 2)

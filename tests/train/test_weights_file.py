@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import pickle
+import sys
+import zipfile
 from collections import OrderedDict
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path, PosixPath
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -230,3 +235,58 @@ def test_protocol_that_cannot_be_read_safely_is_named_without_a_warning(tmp_path
         r"running code\n  save it again without `pickle_protocol`$",
     ):
         read_weights(path)
+
+
+@pytest.mark.parametrize("kind", ["quantized", "sparse"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch calls quantized tensors deprecated
+def test_tensors_of_another_kind_are_refused(tmp_path: Path, kind: str) -> None:
+    tensor = torch.ones(2, 3)
+    other = tensor.to_sparse()
+    if kind == "quantized":
+        other = torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)
+    path = _saved(tmp_path, {"stem.weight": other})
+    with pytest.raises(WeightsError, match=f"holds {kind} tensors, such as 'stem.weight'"):
+        read_weights(path)
+
+
+def test_options_of_lightning_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "pytorch_lightning.utilities.parsing"
+    module = ModuleType(name)
+    table = type("AttributeDict", (dict,), {"__module__": name})
+    module.AttributeDict = table  # type: ignore[attr-defined]  # made here
+    for part in ("pytorch_lightning", "pytorch_lightning.utilities", name):
+        monkeypatch.setitem(sys.modules, part, module)
+    content = {
+        "state_dict": _TENSORS,
+        "hyper_parameters": table(lr=0.1, nested={"a": [1]}),
+        "saved": datetime(2024, 5, 1, tzinfo=UTC),
+        "config": SimpleNamespace(epochs=3),
+    }
+    path = _saved(tmp_path, content, "last.ckpt")
+    monkeypatch.undo()
+    assert _equal(read_weights(path))
+
+
+def test_cut_zip_is_named_as_such(tmp_path: Path) -> None:
+    path = _saved(tmp_path, _TENSORS)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(
+        WeightsError, match="cannot be read as weights: it is cut short, as its end is missing"
+    ) as caught:
+        read_weights(path)
+    assert caught.value.remedy.startswith("get the file again")
+
+
+def test_packed_checkpoint_is_to_be_unpacked(tmp_path: Path) -> None:
+    content = _saved(tmp_path, _TENSORS, "inside.pth").read_bytes()
+    (tmp_path / "gz.pth").write_bytes(gzip.compress(content))
+    with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
+        archive.writestr("run/best.pth", content)
+    for name, what in (
+        ("gz", "is compressed with gzip"),
+        ("zip", "is a zip around other files, such as 'run/best.pth'"),
+    ):
+        with pytest.raises(WeightsError, match=what):
+            read_weights(tmp_path / f"{name}.pth")

@@ -6,7 +6,7 @@ indexed, so planning stays fast.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
 from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
 from edgetl.data.sources._agreement import agreed
+from edgetl.data.sources._class_names import unclear_levels
 from edgetl.data.sources._files import find_images
 from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
@@ -69,6 +70,8 @@ _EXPORT = (
 )
 _RECIPE_KEYS = frozenset({"name", "task", "data"})
 """Keys of every recipe. Settings of other tools may have them, too, but no table `data`."""
+
+_MAX_SHOWN = 3
 
 SOURCES: Slot[Source] = Slot("edgetl.data.sources", "SOURCE", "data layout", "edgetl.sources")
 
@@ -126,11 +129,12 @@ def list_samples(container: Container, path: str, task: TaskData, layout: str = 
     if not find_images(screened):
         remedy = nothing_to_read(screened)
         raise DataError(f"no {kind.noun} in '{path}'", remedy=remedy or _expected(layouts, kind))
-    remedy = _expected(layouts, kind)
+    not_read = _not_read(screened)
+    remedy = _EXPORT if not_read else _expected(layouts, kind)
     if recognised:
         classes = _tasks_with(LabelKind.CLASSES, task)
         remedy += f"; or write {classes} if the folders are class names"
-    raise DataError(f"no {kind.noun} in '{path}'{_not_read(screened)}", remedy=remedy)
+    raise DataError(f"no {kind.noun} in '{path}'{not_read}", remedy=remedy)
 
 
 def _read_stated(container: Container, path: str, task: TaskData, layout: str) -> Listing:
@@ -186,7 +190,27 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
             remedy=f"if the names of {where} are the classes, write `data: {{layout: {chosen}}}`; "
             f"else {_EXPORT}",
         )
+    if origins[chosen] is LabelOrigin.FOLDERS:
+        _refuse_unclear_levels(listings[chosen], path, chosen)
     return chosen, listings[chosen]
+
+
+def _refuse_unclear_levels(listing: Listing, path: str, layout: str) -> None:
+    """Raise an error if folders of two levels may be the classes."""
+    outer, inner = unclear_levels(listing.samples)
+    if outer:
+        raise DataError(
+            f"the folders {_few(outer)} in '{path}' have the same folders inside, {_few(inner)}, "
+            "so it is unclear which of them are the classes",
+            remedy=f"if {_few(outer)} are the classes, write `data: {{layout: {layout}}}`; if "
+            f"{_few(inner)} are, rename the folders around them to train and test where they are "
+            f"splits, else merge them, so that each class has one folder",
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:_MAX_SHOWN])
+    return shown + (", ..." if len(names) > _MAX_SHOWN else "")
 
 
 def _origin(source: Source) -> LabelOrigin:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
+from edgetl.data.listing import Sample
 from edgetl.data.sources._masks import is_mask_folder
 from edgetl.data.split_names import KNOWN_SPLITS, is_like_a_split
 from edgetl.errors import DataError
@@ -12,8 +14,14 @@ from edgetl.errors import DataError
 _HOLDERS = frozenset(
     {"images", "image", "imgs", "img", "jpegimages", "pictures", "data", "dataset", "files"}
     | {"labels", "annotations", "annotation", "classes", "jpg", "jpeg", "png", "jpgs", "pngs"}
+    | {"photos", "downloads", "download", "screenshots", "gallery", "camera roll", "camera uploads"}
+    | {"dcim", "camera", "misc"}
 )
-"""Names of folders that hold all images of a layout, in lower case."""
+"""Names of folders that hold all images of a layout, a camera or a phone, in lower case."""
+_COUNT = re.compile(r"\d+|(?<![^\W_])[a-z](?![^\W_])", re.IGNORECASE)
+"""A number, or a letter in its place."""
+_CAMERA = re.compile(r"[1-9]\d\d[A-Z_][A-Z\d_]{4}")
+"""Folders that cameras number: `100CANON`, `101MSDCF` (CIPA DC-009, section 4.2.2)."""
 
 
 _FORMS = frozenset(
@@ -52,8 +60,8 @@ def are_parts(names: Collection[str]) -> bool:
 
 
 def is_holder(name: str) -> bool:
-    """Return whether a folder is called like one for all images of a layout."""
-    return name.lower() in _HOLDERS
+    """Return whether a folder is called like one for all images of a layout or a camera."""
+    return name.lower() in _HOLDERS or bool(_CAMERA.fullmatch(name))
 
 
 def check_forms(base: str, inside: Mapping[str, Collection[str]]) -> None:
@@ -89,13 +97,13 @@ def _is_form(name: str) -> bool:
     return bool(words & _FORMS) and words <= _FORMS | _FORM_FILLERS
 
 
-def check_classes(root: str, classes: Collection[str], images: Iterable[str]) -> None:
+def check_classes(root: str, classes: Collection[str], filled: Collection[str]) -> None:
     """Raise an error if a class is only a folder of a layout.
 
     Args:
         root: The folder with the classes or splits, empty or ending in a slash.
         classes: Their names.
-        images: Names of all images.
+        filled: Those that have images.
 
     Raises:
         DataError: If a class has the name of a split or of a folder of masks, or all have names of
@@ -125,9 +133,42 @@ def check_classes(root: str, classes: Collection[str], images: Iterable[str]) ->
             remedy=f"exclude it with `data: {{exclude: ['*{masks[0]}/*']}}`, or rename it if it is "
             "a class",
         )
-    if classes and all(map(is_holder, classes)) and any(images):
+    if filled and all(map(is_holder, filled)):
         raise DataError(
-            f"'{root}{min(classes)}' is a folder for images, not a class, and nothing else names "
+            f"'{root}{min(filled)}' is a folder for images, not a class, and nothing else names "
             "the class of an image",
             remedy="sort the images into one folder per class, such as images/cat",
         )
+
+
+def unclear_levels(samples: Sequence[Sample]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the classes and the folders inside that may be the classes in their place.
+
+    In `anna/happy`, `anna/sad`, `ben/happy` and `ben/sad` either level may name them. Folders
+    that only count, such as `video1` and `video2` or `a` and `b`, do not.
+
+    Returns:
+        Both empty if it is clear, as folders inside the classes are not the same ones.
+    """
+    inside: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        inside[sample.label].add(_folder_inside(sample))
+    common = set.intersection(*inside.values()) if inside else set()
+    same = {name for name in common if not (is_like_a_split(name) or is_holder(name))}
+    is_plain = "" in set().union(*inside.values())
+    if len(inside) < 2 or len(same) < 2 or is_plain or _only_count(same):  # noqa: PLR2004
+        return (), ()
+    if len(same) < _MIN_SHARED * len(set().union(*inside.values())):
+        return (), ()
+    return tuple(sorted(inside)), tuple(sorted(same))
+
+
+def _folder_inside(sample: Sample) -> str:
+    """Return the folder that an image lies in, directly below that of its class; empty if none."""
+    *folders, _ = sample.name.split("/")
+    below = folders[folders.index(sample.label) + 1 :] if sample.label in folders else []
+    return below[0] if below else ""
+
+
+def _only_count(names: Collection[str]) -> bool:
+    return len({_COUNT.sub("", name).casefold() for name in names}) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from edgetl.data.container import Container
 from edgetl.data.sources._files import has_image_suffix, read_text, with_suffix
 from edgetl.data.sources._lookup import ImageLookup
 from edgetl.data.split_names import split_of
-from edgetl.types import Split
+from edgetl.types import Fact, Split
 
+_LINES = (".jsonl", ".ndjson")
+"""Suffixes of files with a JSON object per line, such as `metadata.jsonl` of Hugging Face."""
 _DELIMITERS = ",;\t|"
 _LOOKED_AT = 200
 """Rows that decide on the meaning of a column."""
@@ -116,7 +119,7 @@ def image_tables(container: Container) -> list[ImageTable]:
 
 def table_files(container: Container) -> tuple[str, ...]:
     """Return the files with tables, but for examples of what to hand in to a competition."""
-    names = with_suffix(container, ".csv", ".tsv")
+    names = with_suffix(container, ".csv", ".tsv", *_LINES)
     return tuple(name for name in names if not _TRIAL.search(name))
 
 
@@ -133,6 +136,8 @@ def image_table(container: Container, name: str, lookup: ImageLookup) -> ImageTa
 def _read(container: Container, name: str) -> tuple[tuple[str, ...], list[Row]]:
     """Return the header and the lines; raises ValueError with the reason if there are none."""
     text = read_text(container, name)
+    if name.lower().endswith(_LINES):
+        return _read_lines(text)
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
     lines = io.StringIO(text, newline="")
@@ -145,6 +150,25 @@ def _read(container: Container, name: str) -> tuple[tuple[str, ...], list[Row]]:
     if _is_box(header):
         return _BOX_HEADER, [Row(1, header), *rows]
     return header, rows
+
+
+def _read_lines(text: str) -> tuple[tuple[str, ...], list[Row]]:
+    """Return the keys and values of JSON Lines, an object per line; nested values are empty."""
+    objects: list[tuple[int, dict[str, Fact]]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            content = json.loads(line)
+            if not isinstance(content, dict):
+                raise ValueError(f"line {number}: no object")
+            objects.append((number, content))
+    header = tuple(dict.fromkeys(key for _, content in objects for key in content))
+    return header, [
+        Row(number, tuple(_cell(content.get(key)) for key in header)) for number, content in objects
+    ]
+
+
+def _cell(value: Fact) -> str:
+    return "" if value is None or isinstance(value, list | dict) else str(value).strip()
 
 
 def _is_box(cells: Sequence[str]) -> bool:

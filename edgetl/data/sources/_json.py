@@ -37,10 +37,9 @@ _COCO_FURTHER = ('"categories"', '"image_id"')
 """Of these a COCO file has one at least, as without categories it is still no other file."""
 _CREATEML = re.compile(r'"(?:image|imagefilename)"\s*:\s*"')
 _CREATEML_BOXES = re.compile(r'"coordinates"\s*:|"annotations?"\s*:\s*\[\s*\]')
-_LABELS = re.compile(r'"annotations?"\s*:')
 _LABELS = re.compile(
     r'"(annotations?|labels?|objects|regions|shapes|bbox|bounding_?boxes|polygons?|'
-    r'class(Title|Name|_name|es)?|category(_id)?)"\s*:',
+    r'class(Title|Name|_name|es)?|category(_id)?|choices?|tags?|caption)"\s*:',
     re.IGNORECASE,
 )
 

@@ -20,6 +20,19 @@ _THUMBNAILS = re.compile(r"thumbs?|thumbnails?|previews?", re.IGNORECASE)
 """Folders for small copies of the images around them."""
 _THUMBNAIL = re.compile(r"(?P<base>.+)[\s_.-]+(?:thumb|thumbnail|preview)", re.IGNORECASE)
 
+_PICTURE = re.compile(
+    r"(?P<base>.+?)[\s_.-]+(?:depth|disparity|normals|flow|heat_?map|saliency|attention|grad_?cam|"
+    r"edges?|canny|skeleton|pose|key_?points|landmarks|bbox(?:es)?|boxes|vis|viz|visuali[sz]ed|"
+    r"visuali[sz]ation|pred|prediction|result)",
+    re.IGNORECASE,
+)
+"""The stem of a picture that a program made of another image, whose stem is in front."""
+_MAYBE_PICTURE = re.compile(
+    r"depth|dispar|normals|flow|heat|salien|attent|cam|edge|canny|skel|pose|points|landm|box|vi[sz]|"
+    r"pred|result",
+    re.IGNORECASE,
+)
+"""A part of all these names."""
 _MAYBE_THUMBNAIL = re.compile(r"thumb|preview", re.IGNORECASE)
 
 
@@ -31,7 +44,8 @@ def screen(container: Container) -> ScreenedContainer:
     images = [name for name in visible if has_image_suffix(name) or name in known]
     masks = find_masks(container, images)
     thumbnails = _thumbnails([name for name in images if name not in masks])
-    gone = masks | thumbnails
+    pictures = _pictures([name for name in images if name not in masks | thumbnails])
+    gone = masks | thumbnails | pictures
     files = container.files
     if gone:
         files = tuple(name for name in files if name not in gone)
@@ -47,7 +61,7 @@ def screen(container: Container) -> ScreenedContainer:
         images=(*(name for name in images if name not in gone), *excluded),
         by_suffix={suffix: tuple(names) for suffix, names in by_suffix.items()},
         odd_images=tuple(name for name in odd if name not in gone),
-        ignored=tuple(_ignored(container, masks, thumbnails)),
+        ignored=tuple(_ignored(container, masks, thumbnails, pictures)),
         json_forms=json_forms(container, tuple(by_suffix.get(".json", ()))),
     )
 
@@ -73,6 +87,19 @@ def _thumbnails(images: Sequence[str]) -> frozenset[str]:
     return frozenset(copies)
 
 
+def _pictures(images: Sequence[str]) -> frozenset[str]:
+    """Return depth maps, heat maps and results of models, beside the image that they are of."""
+    named_so = [name for name in images if _MAYBE_PICTURE.search(name)]
+    stems = {splitext(name)[0] for name in images} if named_so else set()
+    pictures: set[str] = set()
+    for name in named_so:
+        folder, slash, file = splitext(name)[0].rpartition("/")
+        match = _PICTURE.fullmatch(file)
+        if match and f"{folder}{slash}{match['base']}" in stems:
+            pictures.add(name)
+    return frozenset(pictures)
+
+
 def _without(
     folders: tuple[str, ...], gone: frozenset[str], files: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -89,7 +116,10 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def _ignored(
-    container: Container, masks: frozenset[str], thumbnails: frozenset[str]
+    container: Container,
+    masks: frozenset[str],
+    thumbnails: frozenset[str],
+    pictures: frozenset[str],
 ) -> Iterator[Ignored]:
     hidden = [name for name in container.files if is_hidden(name) and has_image_suffix(name)]
     system = [name for name in hidden if any(map(is_system_name, name.split("/")))]
@@ -97,6 +127,7 @@ def _ignored(
     for what, names in (
         ("masks", sorted(masks)),
         ("thumbnails", sorted(thumbnails)),
+        ("pictures made of other images", sorted(pictures)),
         ("hidden images", own),
         ("images in folders of the system", system),
     ):

@@ -11,12 +11,20 @@ from posixpath import basename, splitext
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
 from edgetl.data.sources._csv import image_tables, table_files
-from edgetl.data.sources._files import composed, find_images, read_text, with_suffix
+from edgetl.data.sources._files import (
+    IMAGE_SUFFIXES,
+    composed,
+    find_images,
+    has_image_suffix,
+    read_text,
+    with_suffix,
+)
 from edgetl.data.sources._json import Form, json_files
 
 _NAMES = re.compile(
     r"_annotations\..*|_classes\.(csv|txt)|.*\.createml\.json|.*\.labels|.*\.coco\.json|"
-    r".*\.via\.json|via_region_data.*\.json|annotations\.xml",
+    r".*\.via\.json|via_region_data.*\.json|annotations\.xml|gt\.txt|groundtruth(_rect)?\.txt|"
+    r"seqinfo\.ini",
     re.IGNORECASE,
 )
 """Names of label files of tools, whatever is in them."""
@@ -30,7 +38,27 @@ _BESIDE = frozenset({".txt", ".json", ".xml", ".yaml", ".yml", ".csv"})
 """Suffixes of label files of single images."""
 _MIN_SHARE = 0.5
 """Of the images, those with a file of their name, so that such files are labels."""
+_NAMING = (".txt", ".lst", ".json", ".jsonl", ".ndjson", ".manifest", ".xml")
+"""Suffixes of files that may have labels of many images."""
+_NO_LABELS = re.compile(r"sum|md5|sha\d|checksum|manifest-|readme|licen[cs]e|log", re.IGNORECASE)
+"""In the names of files that name images for other purposes."""
+_NAME_IN_TEXT = re.compile(
+    r"[^\s/\\\"'<>|,;:=()]+\.(?:{})\b".format(
+        "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+    ),
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"\d+[\s,;]")
+"""The number of an image in front of its path."""
+_MIN_NAMED, _MIN_SHARE_NAMED = 3, 0.1
+"""Images that a file names at least if it is one of labels, and their share of all images."""
 _MAX_SHOWN = 4
+OTHER_FORMATS = frozenset(
+    {".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".dcm", ".dicom", ".nii"}
+    | {".mha", ".mhd", ".svs", ".ndpi", ".czi", ".lif", ".svg", ".eps", ".psd", ".xcf", ".exr"}
+    | {".hdr", ".tga", ".jxl"}
+)
+"""Suffixes of images that are not read: of cameras, scanners and drawing programs."""
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz"})
 _VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".h264"})
 _ARRAYS = frozenset({".npy", ".npz", ".h5", ".hdf5", ".pkl", ".pickle", ".mat", ".parquet", ".bin"})
@@ -62,6 +90,7 @@ def unread_labels(
     """
     known = frozenset(read)
     unread = [*_by_name(container, known), *_beside(container, known)]
+    unread += _naming(container, {name for each in unread for name in each.names} | known)
     if weak:
         unread += _weak(container, {name for each in unread for name in each.names} | known)
     return tuple(unread)
@@ -88,6 +117,7 @@ def nothing_to_read(container: Container) -> str:
         (_ARCHIVES, "unpack the archives in it, each into its own folder"),
         (_VIDEOS, "save frames of the videos as images"),
         (_ARRAYS, "save the arrays as image files"),
+        (OTHER_FORMATS, "save them again as 8-bit PNG or JPEG"),
         (_RECORDS, "export the images and labels again, as COCO or Pascal VOC"),
         (_LABELS, "add the images: there are only label files; with CVAT, export with images"),
     ):
@@ -111,7 +141,7 @@ def _by_name(container: Container, read: frozenset[str]) -> Iterator[Unread]:
 
 def _weak(container: Container, known: Collection[str]) -> Iterator[Unread]:
     """Yield files that may hold labels, and tables that name images."""
-    tables = {table.file for table in image_tables(container)}
+    tables = {table.file: table for table in image_tables(container)}
     broken = dict(_broken_tables(container))
     labels = json_files(container, Form.LABELS)
     for name in container.files:
@@ -120,7 +150,8 @@ def _weak(container: Container, known: Collection[str]) -> Iterator[Unread]:
         if name in broken:
             yield Unread(f"table that cannot be read, {broken[name]}", (name,))
         elif name in tables:
-            yield Unread("table of images", (name,))
+            header = "" if tables[name].has_header else " without a header"
+            yield Unread(f"table of images{header}", (name,))
         elif name in labels or _WEAK_NAMES.fullmatch(basename(name)):
             yield Unread("label file", (name,))
 
@@ -142,6 +173,28 @@ def _beside(container: Container, read: frozenset[str]) -> Iterator[Unread]:
         names = [name for name in _with_image_names(container, suffix) if name not in read]
         if names and len(names) >= _MIN_SHARE * num_images:
             yield Unread(f"{len(names):,} {suffix} files with the names of images", tuple(names))
+
+
+def _naming(container: Container, known: Collection[str]) -> Iterator[Unread]:
+    """Yield the texts with names of images and something else about them."""
+    images = {composed(basename(name)) for name in find_images(container)}
+    least = max(_MIN_NAMED, _MIN_SHARE_NAMED * len(images))
+    for name in with_suffix(container, *_NAMING):
+        if name in known or _NO_LABELS.search(basename(name)):
+            continue
+        try:
+            text = read_text(container, name)
+        except ValueError:
+            continue
+        named = images.intersection(map(composed, _NAME_IN_TEXT.findall(text)))
+        if len(named) >= least and not _is_list(text):
+            yield Unread(f"file that names {len(named):,} images", (name,))
+
+
+def _is_list(text: str) -> bool:
+    """Return whether a text has nothing but a path in each line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return all(has_image_suffix(line) and not _NUMBERED.match(line) for line in lines)
 
 
 def _with_image_names(container: Container, suffix: str) -> list[str]:

@@ -35,6 +35,8 @@ class Names:
     files: tuple[str, ...]
     """The files with this information."""
     problems: tuple[LabelProblem, ...]
+    num_key_columns: int = 0
+    """Columns of key points that follow the box in each label line."""
 
 
 def names_files(container: Container) -> tuple[str, ...]:
@@ -89,7 +91,21 @@ def find_names(container: Container, images: Sequence[str]) -> Names:
             remedy="fix `nc` or `names`",
         )
     splits, lists, problems = _splits(container, file, content, images)
-    return Names(classes, splits, (*files, *lists), tuple(problems))
+    columns = _key_columns(file, content.get("kpt_shape"))
+    return Names(classes, splits, (*files, *lists), tuple(problems), columns)
+
+
+def _key_columns(file: str, shape: Fact) -> int:
+    """Return the columns that key points take: `kpt_shape: [17, 3]` has 51."""
+    if shape is None:
+        return 0
+    sides = shape if isinstance(shape, list) else []
+    if len(sides) != 2 or not all(str(side).isdecimal() for side in sides):  # noqa: PLR2004
+        raise DataError(
+            f"{file}: `kpt_shape` must be two whole numbers, points and values per point",
+            remedy="write for example `kpt_shape: [17, 3]`, or remove it",
+        )
+    return int(str(sides[0])) * int(str(sides[1]))
 
 
 def _plain_names(container: Container, file: str) -> list[str]:
@@ -121,7 +137,8 @@ def _classes(file: str, names: Fact) -> tuple[str, ...]:
         if sorted(names) != sorted(numbers):
             raise DataError(
                 f"{file}: the keys of `names` must be the numbers 0 to {len(names) - 1}",
-                remedy="number the classes from 0 without gaps",
+                remedy="name every number from 0 on, also those that no label has, as the labels "
+                "use them",
             )
         names = [names[number] for number in numbers]
     if not isinstance(names, list) or not names:

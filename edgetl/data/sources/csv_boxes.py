@@ -2,13 +2,15 @@
 
 TensorFlow's object detection tools use it, and Roboflow as `train/_annotations.csv`. Corners are
 pixels, or fractions of the sides where none is above 1 (Open Images). Columns `width` and `height`
-are the size of the image. A line without corners is an image without boxes.
+are the size of the image. A line without corners is an image without boxes; one with 1 in a column
+`IsGroupOf` is a crowd.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from posixpath import basename, splitext
 
 from edgetl.data.container import Container
@@ -24,7 +26,7 @@ _LABELS = ("class", "label", "labelname", "classname", "category", "name")
 class CsvBoxesSource:
     """One line per box."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.BOXES
     expects = "a CSV with the columns filename, class, xmin, ymin, xmax and ymax"
 
@@ -62,7 +64,8 @@ class CsvBoxesSource:
                     reading.sizes[image] = size
                 if any(row.cells[column] for column in columns[1:]):
                     try:
-                        boxes.append(_box(row, columns, where))
+                        box = _box(row, columns, where)
+                        boxes.append(replace(box, crowd=_is_crowd(table, row)))
                     except ValueError as error:
                         reading.broken(f"{where}: {error}", image)
         reading.named_in = f"the classes in {' and '.join(reading.files)}"
@@ -93,6 +96,11 @@ def _size(table: ImageTable, row: Row) -> tuple[int, int] | None:
     if height.isdecimal() and width.isdecimal() and int(height) and int(width):
         return int(height), int(width)
     return None
+
+
+def _is_crowd(table: ImageTable, row: Row) -> bool:
+    column = table.column("isgroupof", "iscrowd")
+    return column is not None and row.cells[column] in {"1", "1.0", "true", "True"}
 
 
 def _box(row: Row, columns: Sequence[int], where: str) -> Box:

@@ -13,7 +13,7 @@ from posixpath import basename, splitext
 from edgetl.data.container import Container
 from edgetl.data.sources import Listing
 from edgetl.data.sources._classes import ClassReading
-from edgetl.data.sources._csv import ImageTable, image_tables
+from edgetl.data.sources._csv import ImageTable, Row, image_tables
 from edgetl.data.sources._files import find_images
 from edgetl.data.split_names import split_in
 from edgetl.types import LabelKind
@@ -29,13 +29,15 @@ _MIN_COVERED = 0.1
 """Of all images, those that the tables name: a table of few examples is not that of the labels."""
 _MAX_SHARE = 0.5
 """Distinct texts per line; a column with more is no class but a name or a measurement."""
+_MISSING = frozenset({"", "NaN", "nan", "NULL", "null", "<NA>", "N/A", "n/a", "#N/A"})
+"""What tools write for a class that is not known."""
 _BETWEEN = re.compile(r"\s*[|;,]\s*")
 
 
 class CsvClassesSource:
     """One line per image with its class."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.CLASSES
     expects = "a CSV with a header and a line per image, such as `file,label`"
 
@@ -60,11 +62,12 @@ class CsvClassesSource:
             reading.files.append(table.file)
             columns.append(f"`{table.header[column]}` of {table.file}")
             labels = {row.cells[column] for row in table.rows}
+            truth = _truth_column(table)
             of_file = split_in(splitext(basename(table.file))[0])
             for row in table.rows:
                 where, label = f"{table.file}:{row.line}", row.cells[column]
                 image = reading.matching.image(row.cells[table.file_column], table.file, where)
-                if image is None or not label:
+                if image is None or label in _MISSING or not _holds(row, truth):
                     continue
                 parts = _BETWEEN.split(label)
                 if len(parts) > 1 and labels.issuperset(parts):
@@ -84,6 +87,18 @@ def label_column(table: ImageTable) -> int | None:
     if not candidates and len(others) == 1:
         candidates = [*others]
     return next((column for column in candidates if _has_classes(table, column)), None)
+
+
+def _truth_column(table: ImageTable) -> int | None:
+    """Return the column that says 1 or 0 for whether the class is in the image (Open Images)."""
+    column = table.column("confidence")
+    if column is None or {row.cells[column] for row in table.rows} - {"0", "1", "0.0", "1.0"}:
+        return None
+    return column
+
+
+def _holds(row: Row, column: int | None) -> bool:
+    return column is None or float(row.cells[column]) > 0
 
 
 def _has_classes(table: ImageTable, column: int) -> bool:

@@ -1,7 +1,8 @@
 """Classes in file names: `train/cat.0.jpg`, `images/Siamese_12.jpg`, where folders are no classes.
 
 The name of a file is a class, a separator and a number. Names that cameras and tools give (`IMG_1`)
-are no classes, and a class has at least two images. Any other layout is preferred.
+are no classes, and a class has at least two images. Any other layout is preferred. Without split
+folders, lists such as `train.txt` and `test.txt` name the splits.
 """
 
 from __future__ import annotations
@@ -14,10 +15,18 @@ from edgetl.data.container import Container
 from edgetl.data.listing import LabelOrigin, Listing, Sample
 from edgetl.data.sources._class_names import is_holder
 from edgetl.data.sources._files import find_images, given_splits
-from edgetl.data.split_names import SplitFolders, is_like_a_split
+from edgetl.data.sources._split_lists import read_split_lists
+from edgetl.data.split_names import (
+    SplitFolders,
+    is_like_a_split,
+    split_in,
+    splits_in_names,
+)
 from edgetl.types import LabelKind
 
 _NAME = re.compile(r"(?P<label>[^\W\d_].*?)[\s._-]+\(?\d+\)?")
+_FIRST = re.compile(r"(?P<split>[^\W\d_]+)[\W_]+(?P<label>.+)")
+_LAST = re.compile(r"(?P<label>.+?)[\W_]+(?P<split>[^\W\d_]+)")
 _TOOLS = frozenset(
     {"img", "image", "dsc", "dscn", "dscf", "pic", "picture", "p", "pxl", "mvimg", "gopr", "wp"}
     | {"frame", "cam", "camera", "video", "vid", "clip", "scene", "shot", "screenshot", "snapshot"}
@@ -35,7 +44,7 @@ _MIN_SHARE = 0.5
 class FileNamesSource:
     """Classes in front of numbers."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.CLASSES
     label_origin = LabelOrigin.FILE_NAMES
     expects = "file names of class and number, such as cat.0.jpg"
@@ -64,14 +73,23 @@ class FileNamesSource:
         images = _images(container)
         folders = SplitFolders(images)
         labels = {name: label for name in images if (label := _label(name))}
-        splits = {name: folders.of(name) for name in labels}
-        known = set(images)
+        named = splits_in_names(set(labels.values()))
+        splits = {name: folders.of(name) or named.get(label) for name, label in labels.items()}
+        if named:
+            labels = {name: _without_split(label) for name, label in labels.items()}
+        lists: tuple[str, ...] = ()
+        if not any(splits.values()):
+            listed, lists = read_split_lists(container, images)
+            splits = {name: listed.get(name) for name in labels if not lists or name in listed}
+        known = {*images, *lists}
         return Listing(
-            samples=tuple(Sample(name, label, splits[name]) for name, label in labels.items()),
+            samples=tuple(Sample(name, labels[name], split) for name, split in splits.items()),
             classes=tuple(sorted(set(labels.values()))),
             given=given_splits(splits, "file name"),
             unlabelled=tuple(name for name in images if name not in labels),
             others=tuple(name for name in container.files if name not in known),
+            labels=lists,
+            unlisted=tuple(name for name in labels if name not in splits),
             named_in="the file names",
         )
 
@@ -85,6 +103,14 @@ def _label(name: str) -> str:
     """Return the class in a file name; empty if there is none."""
     match = _NAME.fullmatch(splitext(basename(name))[0])
     return match["label"] if match else ""
+
+
+def _without_split(label: str) -> str:
+    """Return a class without the split in front of it or after it; see `splits_in_names`."""
+    first, last = _FIRST.fullmatch(label), _LAST.fullmatch(label)
+    if first and split_in(first["split"]):
+        return first["label"]
+    return last["label"] if last else label
 
 
 def _class_folders(folder: str) -> tuple[str, ...]:

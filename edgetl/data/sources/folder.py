@@ -3,7 +3,7 @@
 A single outer folder around everything is skipped, and so is a folder in a split folder that only
 repeats its name or holds all its classes (`training_set/training_set/cats`, `train/images/cats`).
 Other images in subfolders of a class folder belong to the class. Without split folders, lists such
-as `meta/train.txt` and `meta/test.txt` name the splits.
+as `meta/train.txt` and `meta/test.txt` name the splits, or the names of all images (`train_1.jpg`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from posixpath import basename, splitext
 
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
@@ -22,6 +23,7 @@ from edgetl.data.split_names import (
     KNOWN_SPLITS,
     is_like_a_split,
     split_of,
+    splits_in_names,
     splits_of,
     words_beside,
 )
@@ -34,7 +36,7 @@ _KNOWN = f"the names of splits are {KNOWN_SPLITS}"
 class FolderSource:
     """One folder per class, with or without splits."""
 
-    version = 3
+    version = 4
     label_kind = LabelKind.CLASSES
     label_origin = LabelOrigin.FOLDERS
     expects = "one folder per class, or train/ val/ test/ with one folder per class each"
@@ -64,11 +66,14 @@ class FolderSource:
                 label, inside, _ = name.removeprefix(place.base).partition("/")
                 if place.label or inside:
                     samples.append(Sample(name, place.label or label, place.split))
-        check_classes(tree.root, classes, images)
+        check_classes(tree.root, classes, {sample.label for sample in samples})
         labelled = {sample.name for sample in samples}
         lists: tuple[str, ...] = ()
         if not any(place.split for place in places):
             splits, lists = read_split_lists(container, images)
+            if not lists:
+                stems = splits_in_names({splitext(basename(name))[0] for name in labelled})
+                splits = {name: stems[splitext(basename(name))[0]] for name in labelled if stems}
             samples = [
                 replace(sample, split=splits.get(sample.name))
                 for sample in samples

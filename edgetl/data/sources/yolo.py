@@ -1,7 +1,8 @@
 """YOLO: one text file per image with one line per box, and a file with class names.
 
 A line has the class number, then centre x, centre y, width and height as fractions of the image;
-or the points of an outline, which a repair of the recipe makes a box of.
+or the points of an outline, which a repair of the recipe makes a box of. Key points after the box
+are ignored where `data.yaml` states their number as `kpt_shape`.
 The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they are next to
 the image. Names are in `data.yaml`, which may also define the splits, or in `classes.txt`.
 """
@@ -38,6 +39,7 @@ _REWRITE = (
     "write the numbers with decimal points and with spaces between them, for example with "
     "`sed -i 's/,/./g'` for decimal commas"
 )
+_CUT = "remove the sixth column, for example with `cut -d' ' -f1-5`"
 _LIMIT = 2.0
 """Larger values cannot be fractions; they are probably pixels."""
 _NO_IMAGE = "labels without an image"
@@ -54,7 +56,7 @@ _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 class YoloSource:
     """One text file per image."""
 
-    version = 2
+    version = 3
     label_kind = LabelKind.BOXES
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 
@@ -80,7 +82,7 @@ class YoloSource:
         images = find_images(container)
         names = find_names(container, images)
         texts = _Texts(container)
-        reading = _Reading(container, names.classes)
+        reading = _Reading(container, names.classes, names.num_key_columns)
         folders = SplitFolders(images)
         splits = names.splits or {name: folders.of(name) for name in images}
         samples: list[Sample] = []
@@ -190,6 +192,7 @@ class _Reading:
 
     container: Container
     classes: Sequence[str]
+    num_key_columns: int = 0
     problems: list[LabelProblem] = field(default_factory=list)
     unnamed: set[LabelProblem] = field(default_factory=set)
     """The problems of lines with unnamed classes."""
@@ -213,7 +216,7 @@ class _Reading:
             try:
                 boxes.append(self._parse(line, where))
             except ValueError as error:
-                advice = _REWRITE if isinstance(error, _SeparatorError) else ""
+                advice = next((text for kind, text in _ADVICE if isinstance(error, kind)), "")
                 what = f"{where}: {error}"
                 problem = LabelProblem(_BROKEN, what, Drop.BAD_LABELS, image, advice=advice)
                 self.problems.append(problem)
@@ -247,6 +250,13 @@ class _Reading:
     def _parse(self, line: str, where: str) -> Box:
         """Return the box of a line; raises ValueError with the reason if it is wrong."""
         words = line.split()
+        if self.num_key_columns:
+            if len(words) != _COLUMNS + self.num_key_columns:
+                raise ValueError(
+                    f"has {len(words)} columns; expected {_EXPECTED} and {self.num_key_columns} "
+                    "numbers of key points, by `kpt_shape`"
+                )
+            del words[_COLUMNS:]
         is_outline = len(words) >= _LEAST_OUTLINE and len(words) % 2 == 1
         if len(words) != _COLUMNS and not is_outline:
             raise _miscounted(words)
@@ -281,11 +291,19 @@ class _SeparatorError(ValueError):
     """The numbers of a label line are not separated or not written as the format wants it."""
 
 
+class _SurplusError(ValueError):
+    """A label line has one number too many."""
+
+
 def _miscounted(words: Sequence[str]) -> ValueError:
     """Return the problem of a line with too few or too many columns."""
     parts = [part for part in ",".join(words).replace(";", ",").split(",") if part]
     if len(words) == 1 and len(parts) > 1:
         return _SeparatorError(f"has no spaces; separate by spaces, not by commas: {_EXPECTED}")
+    if len(words) == _COLUMNS + 1:
+        return _SurplusError(
+            f"has 6 columns; expected {_EXPECTED}; is the last one the confidence of a prediction?"
+        )
     columns = "1 column" if len(words) == 1 else f"{len(words)} columns"
     return ValueError(f"has {columns}; expected {_EXPECTED}")
 
@@ -305,4 +323,5 @@ def _number(word: str) -> float:
     return value
 
 
+_ADVICE = ((_SeparatorError, _REWRITE), (_SurplusError, _CUT))
 SOURCE = YoloSource()

@@ -20,6 +20,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -222,6 +223,7 @@ def _engine(format: str) -> _Engine:  # noqa: A002
     return cast("_Engine", INSTALLED.load(format))
 
 
+@cache
 def _built_in() -> tuple[str, ...]:
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return tuple(sorted(name for name in modules if name[0] != "_"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 from edgetl.runtime.errors import TaskError
@@ -130,6 +131,7 @@ def installed_files(name: str) -> dict[str, Path]:
     return INSTALLED.files(name)
 
 
+@cache
 def _built_in() -> tuple[str, ...]:
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return tuple(sorted(name for name in modules if name[0] != "_"))

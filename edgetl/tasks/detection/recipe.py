@@ -12,7 +12,7 @@ _BODY = """\
 #   drop: [unreadable, empty-classes, duplicates, bad-labels, bad-boxes, repeated-boxes,
 #     stray-labels, unlabelled, wrong-sizes]
 #   repair: [clip-boxes, scale-boxes, turn-boxes, swap-sizes, enclose-outlines, corner-boxes,
-#     pixel-boxes]
+#     pixel-boxes, fraction-boxes]
 #   accept: [background, missing-classes]    # images without labels contain no objects
 
 # The network's input; a multiple of 32. letterbox keeps the aspect ratio and pads.

@@ -219,3 +219,54 @@ def test_table_in_an_unknown_encoding_is_named(tree: Write) -> None:
     table = "Datei;Klasse\na.jpg;\u00c4pfel\n".encode("cp1252")
     with pytest.raises(DataError, match=r"cannot be read, not UTF-8 text .*; save it as UTF-8 \(x"):
         listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table}))
+
+
+def test_lines_of_json_are_read_as_a_table(tree: Write) -> None:
+    lines = '{"file_name": "a.jpg", "label": "cat"}\n\n{"file_name": "b.jpg", "label": "dog"}\n'
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "images/metadata.jsonl": lines.encode()}))
+    assert labels(listed) == CAT_AND_DOG
+    assert listed.layout == "csv_classes"
+
+
+@pytest.mark.parametrize("line", ['{"file_name": "a.jpg", "objects": {"categories": [0]}}', "[1]"])
+def test_lines_of_json_without_a_class_are_named(tree: Write, line: str) -> None:
+    files = {**images("a.jpg"), "images/metadata.jsonl": line.encode()}
+    with pytest.raises(DataError, match=r"not read: .*\(images/metadata\.jsonl\)"):
+        listing(tree(files))
+
+
+@pytest.mark.parametrize("missing", ["NaN", "null", "#N/A", ""])
+def test_text_for_a_missing_class_is_no_class(tree: Write, missing: str) -> None:
+    table = f"file,label\na.jpg,cat\nb.jpg,dog\nc.jpg,{missing}\n"
+    listed = listing(tree({**images("a.jpg", "b.jpg", "c.jpg"), "x.csv": table.encode()}))
+    assert labels(listed) == CAT_AND_DOG
+    assert listed.unlabelled == ("images/c.jpg",)
+
+
+def test_class_that_a_table_denies_is_not_that_of_the_image(tree: Write) -> None:
+    table = "ImageID,LabelName,Confidence\na,cat,1\na,dog,0\nb,dog,1\nb,cat,0\n"
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table.encode()}))
+    assert labels(listed) == CAT_AND_DOG
+    assert listed.problems == ()
+
+
+def test_confidence_between_0_and_1_says_nothing_of_the_class(tree: Write) -> None:
+    table = "file,label,confidence\na.jpg,cat,0.4\nb.jpg,dog,0\n"
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table.encode()}))
+    assert labels(listed) == CAT_AND_DOG
+
+
+def test_group_in_a_table_of_boxes_is_a_crowd(tree: Write) -> None:
+    table = (
+        "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\na,n,.1,.2,.3,.4,1\na,n,.5,.6,.5,.6,0\n"
+    )
+    (sample,) = listing(
+        tree({**images("a.jpg"), "x.csv": table.encode()}), task="detection"
+    ).samples
+    assert [box.crowd for box in sample.boxes] == [True, False]
+
+
+def test_table_without_a_header_is_named_as_such(tree: Write) -> None:
+    table = b"images/a.jpg,cat\nimages/b.jpg,dog\n"
+    with pytest.raises(DataError, match=r"not read: table of images without a header \(x\.csv\)"):
+        listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table}))

@@ -77,3 +77,38 @@ def test_label_file_is_preferred(tree: Write) -> None:
     table = f"file,label\n{rows}".encode()
     listed = list_samples(open_container(tree({**files, "x.csv": table})), "images", TASK)
     assert listed.classes == ("animal c", "animal d")
+
+
+def test_lists_name_the_splits(tree: Write) -> None:
+    names = [f"{label}_{k}" for label in ("Abyssinian", "beagle") for k in range(3)]
+    files = {f"images/{name}.jpg": b"" for name in names}
+    files["lists/trainval.txt"] = b"Abyssinian_0 1 1 1\nbeagle_0 2 1 1\nbeagle_1 2 1 1\n"
+    files["lists/test.txt"] = b"Abyssinian_1 1 1 1\nbeagle_2 2 1 1\n"
+    listed = list_samples(open_container(tree(files)), "images", TASK)
+    assert (listed.layout, listed.classes) == ("file_names", ("Abyssinian", "beagle"))
+    assert {sample.name[7:-4]: sample.split for sample in listed.samples} == {
+        "Abyssinian_0": Split.TRAIN,
+        "beagle_0": Split.TRAIN,
+        "beagle_1": Split.TRAIN,
+        "Abyssinian_1": Split.TEST,
+        "beagle_2": Split.TEST,
+    }
+    assert listed.labels == ("lists/test.txt", "lists/trainval.txt")
+    assert listed.unlisted == ("images/Abyssinian_2.jpg",)
+
+
+@pytest.mark.parametrize("form", ["{split}_{label}_{k}", "{label}-{split}-{k}"])
+def test_split_in_every_name_is_no_part_of_the_class(tree: Write, form: str) -> None:
+    files = {
+        f"images/{form.format(split=split, label=label, k=k)}.jpg": b""
+        for split in ("train", "test")
+        for label in ("red nut", "dog")
+        for k in range(2)
+    }
+    listed = list_samples(open_container(tree(files)), "images", TASK)
+    assert listed.classes == ("dog", "red nut")
+    assert all(
+        (sample.split is Split.TRAIN) == ("train" in sample.name) and sample.label in sample.name
+        for sample in listed.samples
+    )
+    assert listed.given == {Split.TRAIN, Split.TEST}

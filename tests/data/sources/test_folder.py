@@ -361,3 +361,69 @@ def test_unlabelled_test_images_beside_classes_are_refused_until_excluded(tmp_pa
     container = open_container(tmp_path, exclude=("test/*",))
     listed = list_samples(container, "images", TASKS.load("classification").data)
     assert listed.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("form", ["{split}_{k}.jpg", "{k}-{split}.jpg"])
+def test_split_in_every_file_name_is_that_of_the_image(tmp_path: Path, form: str) -> None:
+    names = [
+        f"{label}/{form.format(split=split, k=k)}"
+        for label in ("nut", "gear") for split in ("train", "valid", "test") for k in range(2)
+    ]  # fmt: skip
+    listed = listing(tmp_path, names)
+    assert listed.given == {*Split}
+    assert [name for name, _, split in rows(listed) if split is Split.TEST] == [
+        name for name in sorted(names) if "test" in name
+    ]
+
+
+@pytest.mark.parametrize("other", ["nut/3.jpg", "nut/testament_1.jpg"])
+def test_split_in_some_file_names_is_none(tmp_path: Path, other: str) -> None:
+    listed = listing(tmp_path, ["nut/train_1.jpg", "gear/test_2.jpg", other])
+    assert {split for _, _, split in rows(listed)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [(("exam", "learn"), ("NG", "OK")), (("S01", "S02", "S03"), ("happy", "sad"))],
+    ids=["splits", "subjects"],
+)
+def test_classes_on_one_of_two_levels_are_refused_until_the_layout_is_stated(
+    tmp_path: Path, outer: tuple[str, ...], inner: tuple[str, ...]
+) -> None:
+    names = [f"{one}/{other}/{k}.jpg" for one in outer for other in inner for k in range(2)]
+    shown = [", ".join(f"'{name}'" for name in level) for level in (outer, inner)]
+    with pytest.raises(
+        DataError,
+        match=f"folders {shown[0]} in 'images' have the same folders inside, {shown[1]}, so it is",
+    ) as caught:
+        listing(tmp_path, names)
+    assert f"if {shown[0]} are the classes, write `data: {{layout: folder}}`" in caught.value.remedy
+    assert f"if {shown[1]} are, rename the folders around them to train and" in caught.value.remedy
+    task = TASKS.load("classification").data
+    assert list_samples(open_container(tmp_path), "images", task, "folder").classes == outer
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [("video1", "video2"), ("07", "12"), ("a", "b"), ("images", "img"), ("take a", "take b")],
+)
+def test_folders_inside_that_count_or_hold_images_are_no_classes(
+    tmp_path: Path, inner: tuple[str, ...]
+) -> None:
+    names = [f"{label}/{name}/1.jpg" for label in ("fall", "walk") for name in inner]
+    assert listing(tmp_path, names).classes == ("fall", "walk")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["DCIM/100CANON/IMG_1.JPG", "DCIM/101MSDCF/IMG_1.JPG", "MISC/AUTPRINT.MRK"],
+        ["DCIM/Camera/1.jpg", "Pictures/2.jpg", "Download/3.jpg"],
+        ["JPEGImages/1.jpg", "ImageSets/Main/cat_train.txt"],
+        ["images/1.jpg", "annotations/1.json"],
+    ],
+    ids=["camera", "phone", "Pascal VOC", "labels"],
+)
+def test_folders_of_a_camera_or_a_layout_are_no_classes(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(DataError, match="is a folder for images, not a class"):
+        listing(tmp_path, names)

@@ -182,3 +182,33 @@ def test_small_copies_of_images_are_ignored(tree: Write, name: str, is_thumbnail
     listed = listing(tree({**PAIR, name: b""}))
     assert (name in {sample.name for sample in listed.samples}) is not is_thumbnail
     assert [each.what for each in listed.ignored] == ["thumbnails"] * is_thumbnail
+
+
+@pytest.mark.parametrize(
+    ("name", "is_picture"),
+    [
+        ("cat/1_depth.png", True),
+        ("cat/1-heatmap.jpg", True),
+        ("cat/1_pred.jpg", True),
+        ("cat/1 bboxes.jpg", True),
+        ("cat/3_depth.png", False),
+        ("dog/1_depth.png", False),
+        ("cat/1_normal.jpg", False),
+    ],
+)
+def test_pictures_made_of_an_image_are_ignored_beside_it(
+    tree: Write,
+    name: str,
+    is_picture: bool,  # noqa: FBT001
+) -> None:
+    listed = listing(tree({**PAIR, name: b""}))
+    expected = (Ignored("pictures made of other images", (name,)),) if is_picture else ()
+    assert listed.ignored == expected
+    assert (name in {sample.name for sample in listed.samples}) is not is_picture
+
+
+def test_images_in_formats_that_are_not_read_are_counted(tree: Write) -> None:
+    listed = listing(tree({**PAIR, "cat/2.dcm": b"", "cat/3.CR2": b"", "cat/notes.md": b""}))
+    assert list(notes_of(listed)) == [
+        "2 files are images in a format that is not read: cat/2.dcm, cat/3.CR2"
+    ]

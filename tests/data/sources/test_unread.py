@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -114,3 +115,61 @@ def test_unread_labels_of_boxes_are_named(tree: Write) -> None:
     files: Tree = {"a.jpg": b"", "_annotations.txt": b"a.jpg 1,2,3,4,0\n"}
     with pytest.raises(DataError, match=r"no labelled boxes.*not read: .*_annotations\.txt"):
         list_samples(open_container(tree(files)), "images", TASKS.load("detection").data)
+
+
+NAMED = ("1.jpg", "2.jpg", "3.jpg", "4.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("boxes.txt", "\n".join(f"{name}\n1\n3 4 9 9 0" for name in NAMED)),
+        ("images.txt", "\n".join(f"{k} cat/{name}" for k, name in enumerate(NAMED))),
+        ("project.json", str([{"image": f"/data/upload/{name}"} for name in NAMED])),
+        ("out.manifest", "\n".join(f'{{"source-ref": "s3://b/{name}"}}' for name in NAMED)),
+    ],
+)
+def test_text_that_names_images_is_refused_until_the_folders_are_stated(
+    tree: Write, name: str, text: str
+) -> None:
+    root = tree({**FOLDERS, name: text.encode()})
+    what = rf"labels that are not read: file that names 4 images \({re.escape(name)}\)"
+    with pytest.raises(DataError, match=what):
+        listing(root)
+    assert listing(root, layout="folder").classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("all.txt", "\n".join(f"data/cat/{name}" for name in NAMED)),
+        ("md5sums.txt", "\n".join(f"0f3a  cat/{name}" for name in NAMED)),
+        ("few.txt", "1.jpg is blurred, and so is 2.jpg"),
+        ("other.json", '["7.jpg", "8.jpg", "9.jpg"]'),
+    ],
+)
+def test_lists_and_checksums_of_images_are_no_labels(tree: Write, name: str, text: str) -> None:
+    assert listing(tree({**FOLDERS, name: text.encode()})).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["gt.txt", "groundtruth_rect.txt", "seqinfo.ini"])
+def test_sequences_with_labels_of_their_own_are_no_classes(tree: Write, name: str) -> None:
+    files: Tree = {f"{video}/img1/{k}.jpg": b"" for video in ("MOT-02", "MOT-04") for k in range(3)}
+    with pytest.raises(DataError, match=rf"not read: label file \(MOT-02/gt/{name}\)"):
+        listing(tree({**files, f"MOT-02/gt/{name}": b"1,1,3,4,9,9"}))
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".dcm", ".NEF"])
+def test_images_of_other_formats_are_named_where_there_are_no_others(
+    tree: Write, suffix: str
+) -> None:
+    with pytest.raises(DataError, match="no labelled images in") as caught:
+        listing(tree({f"cat/1{suffix}": b"x"}))
+    assert caught.value.remedy == f"save them again as 8-bit PNG or JPEG (cat/1{suffix})"
+
+
+def test_labels_beside_images_without_folders_are_to_be_exported(tree: Write) -> None:
+    text = str([{"filename": f"{k}.jpg", "regions": []} for k in range(4)])
+    with pytest.raises(DataError, match=r"not read: file that names 4 images") as caught:
+        listing(tree({**{f"{k}.jpg": b"" for k in range(4)}, "via.json": text.encode()}))
+    assert caught.value.remedy.startswith("export the labels as a CSV with the columns")

@@ -336,3 +336,37 @@ def test_equal_names_in_every_split_are_read_once(tree: Write, file: str) -> Non
     assert listed.others == ()
     with pytest.raises(DataError, match=f"several files define class names: train/{file}, val/"):
         listing(tree({**files, **names, f"val/{file}": b"nut\ngear"}))
+
+
+def test_key_points_after_the_box_are_no_outline(tree: Write) -> None:
+    names = b"names: [nut, screw]\nkpt_shape: [3, 2]\n"
+    line = b"1 0.5 0.25 0.2 0.1 .1 .1 .2 .2 .3 .3\n"
+    listed = listing(tree({"data.yaml": names, "images/a.jpg": b"", "labels/a.txt": line}))
+    (box,) = listed.samples[0].boxes
+    assert box.corners == pytest.approx((0.4, 0.2, 0.6, 0.3))
+    assert (box.label, box.needs) == ("screw", None)
+
+
+def test_line_without_the_stated_key_points_is_named(tree: Write) -> None:
+    names = b"names: [nut, screw]\nkpt_shape: [2, 3]\n"
+    listed = listing(tree({"data.yaml": names, "images/a.jpg": b"", "labels/a.txt": LINE}))
+    ((example, _, _),) = problems(listed)
+    assert example == (
+        "labels/a.txt:1: has 5 columns; expected class, centre x, centre y, width, height and 6 "
+        "numbers of key points, by `kpt_shape`"
+    )
+
+
+@pytest.mark.parametrize("shape", ["17", "[17]", "[a, b]", "[1.5, 3]"])
+def test_wrong_shape_of_key_points_is_refused(tree: Write, shape: str) -> None:
+    names = f"names: [nut, screw]\nkpt_shape: {shape}\n".encode()
+    with pytest.raises(DataError, match=r"data\.yaml: `kpt_shape` must be two whole numbers"):
+        listing(tree({"data.yaml": names, "images/a.jpg": b"", "labels/a.txt": LINE}))
+
+
+def test_confidence_after_the_box_is_to_be_removed(tree: Write) -> None:
+    line = b"1 0.5 0.25 0.2 0.1 0.93\n"
+    listed = listing(tree({"data.yaml": NAMES, "images/a.jpg": b"", "labels/a.txt": line}))
+    (problem,) = listed.problems
+    assert problem.example.endswith("is the last one the confidence of a prediction?")
+    assert problem.advice == "remove the sixth column, for example with `cut -d' ' -f1-5`"

@@ -41,14 +41,14 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
         made: list[dict[str, Any]] = []
 
         def session(path: str, sess_options: Any, providers: Any, **given: Any) -> Any:
-            found = onnxruntime.InferenceSession(path, providers=[_CPU])
+            real = onnxruntime.InferenceSession(path, providers=[_CPU])
             options = sess_options.get_session_config_entry
             made.append({"providers": providers, "options": options, **given})
             return SimpleNamespace(
                 get_providers=lambda: list(runs_on),
-                get_inputs=found.get_inputs,
-                get_outputs=found.get_outputs,
-                run=found.run,
+                get_inputs=real.get_inputs,
+                get_outputs=real.get_outputs,
+                run=real.run,
             )
 
         names = {name: getattr(onnxruntime, name) for name in dir(onnxruntime) if name[0] != "_"}

@@ -112,7 +112,7 @@ def test_batches_are_normalised_images_with_centre_boxes(squares: Dataset) -> No
 
 
 def test_sizes_change_with_their_boxes_where_that_is_wanted(squares: Dataset) -> None:
-    found = [
+    batches = [
         batch
         for number in range(1, 9)
         for batch in setup(squares, FAMILY, phase(training(augment="none", multi_scale=True)))
@@ -120,8 +120,8 @@ def test_sizes_change_with_their_boxes_where_that_is_wanted(squares: Dataset) ->
         .epoch(number)
     ]
 
-    assert {batch.inputs.shape[2] for batch in found} == {32, 64, 96}
-    for batch in found:
+    assert {batch.inputs.shape[2] for batch in batches} == {32, 64, 96}
+    for batch in batches:
         boxes = batch.boxes[batch.labels >= 0]
         torch.testing.assert_close(boxes[:, 2] * 64 / batch.inputs.shape[2], boxes[:, 2] * 0 + 24)
 

@@ -229,7 +229,7 @@ def test_capturing_changes_no_output_and_leaves_no_hooks() -> None:
     raw, maps = forward_with_features(module, FAMILY.feature_layers, images)
 
     assert torch.equal(raw.classes, module(images).classes)
-    assert [found.shape[2:] for found in maps] == [(8, 8), (4, 4), (2, 2)]
+    assert [each.shape[2:] for each in maps] == [(8, 8), (4, 4), (2, 2)]
     assert not any(layer._forward_hooks for layer in module.modules())
 
 
