@@ -15,6 +15,7 @@ from edgetl.config.recipe import GroupColumn, SyntheticData
 from edgetl.data.container import Container, open_container
 from edgetl.data.findings import for_table
 from edgetl.data.groups import copies_of, stated_groups
+from edgetl.data.near_copies import Sketch, sketch
 from edgetl.data.sources import Box, Listing, guess_label_kind, list_samples, list_unlabelled
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
@@ -24,6 +25,7 @@ from edgetl.types import LabelKind, Role
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 
 class Images(Protocol):
@@ -68,6 +70,10 @@ class Images(Protocol):
     def levels(self) -> Mapping[str, int]:
         """The highest grey level of each 16-bit image that was checked, by name."""
 
+    @property
+    def sketches(self) -> Mapping[str, Sketch]:
+        """The sketch of each image that was checked and shows enough, by name."""
+
     def check(self, name: str) -> tuple[int, int]:
         """Return height and width after decoding, as cheaply as the format allows.
 
@@ -99,6 +105,7 @@ class StoredImages:
         self._layout = layout
         self._group = group
         self.levels: dict[str, int] = {}
+        self.sketches: dict[str, Sketch] = {}
 
     @cached_property
     def listing(self) -> Listing:
@@ -159,17 +166,28 @@ class StoredImages:
 
     def check(self, name: str) -> tuple[int, int]:
         """Return the size of a file's image once decoded; errors as `Images.check`."""
-        from edgetl.data.image_size import highest_level, size_of_sound_jpeg
+        from PIL import Image
+
+        from edgetl.data.image_size import highest_level, reduced_jpeg
 
         content = self._container.read(name)
-        size = size_of_sound_jpeg(io.BytesIO(content))
-        if size is not None:
+        reduced = reduced_jpeg(io.BytesIO(content))
+        if reduced is not None:
+            size, image = reduced
+            self._keep_sketch(name, image)
             return size
-        size = self.decode(name).shape[:2]
+        pixels = self.decode(name)
+        self._keep_sketch(name, Image.fromarray(pixels))
+        size = pixels.shape[:2]
         highest = highest_level(io.BytesIO(content))
         if highest is not None:
             self.levels[name] = highest
         return size
+
+    def _keep_sketch(self, name: str, image: Image.Image) -> None:
+        kept = sketch(image)
+        if kept is not None:
+            self.sketches[name] = kept
 
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return the boxes of the listing."""

@@ -14,6 +14,8 @@ _QUARTER_TURNS = frozenset({5, 6, 7, 8})
 _READ_WITH_SIZE = frozenset({"JPEG", "PNG", "BMP", "WEBP", "GIF", "PPM"})
 """Formats whose header states the decoded size, before rotation to upright."""
 _SHRINK = 8
+_LEAST_SIDE = 32
+"""Of an image that is decoded smaller; with less, its picture is lost."""
 _UPRIGHT = 1
 _TIFF_BITS_PER_SAMPLE = 258
 _DEEP_BITS = 16
@@ -57,21 +59,23 @@ def highest_level(stream: BinaryIO) -> int | None:
     return int(highest) if isinstance(highest, int | float) else None
 
 
-def size_of_sound_jpeg(stream: BinaryIO) -> tuple[int, int] | None:
-    """Return height and width of an intact JPEG; None if they are only known after decoding.
+def reduced_jpeg(stream: BinaryIO) -> tuple[tuple[int, int], Image.Image] | None:
+    """Return height and width of an intact JPEG, and a small image of it; None if it is no such.
 
     All its data are read, but decoded to an eighth of the size per side, in a third of the time.
+    The small image is not turned upright.
     """
     try:
         with Image.open(stream) as image:
             if image.format != "JPEG" or image.width * image.height > MAX_PIXELS:
                 return None
             size = _upright(image)
-            image.draft(None, (image.width // _SHRINK, image.height // _SHRINK))
+            width, height = (max(side // _SHRINK, _LEAST_SIDE) for side in image.size)
+            image.draft(None, (width, height))
             image.load()
+            return size, image.copy()
     except _DAMAGED:
         return None
-    return size
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:

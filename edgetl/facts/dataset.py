@@ -27,6 +27,8 @@ class DatasetFacts(FactsModel):
     """Images that are no examples, by their kind: masks, hidden ones, those of the system."""
     groups: int = 0
     """Groups of images that stay in one split, by `data.group` or as copies of one image."""
+    near_copies: int = 0
+    """Images that look almost like one of another split; equal ones are an error."""
     counts: dict[Split, dict[str, int]] = Field(default_factory=dict)
     """Images of each class by split, if an image has one label."""
     boxes: dict[Split, dict[str, int]] | None = None

@@ -17,6 +17,7 @@ from edgetl.data.findings import Allowed
 from edgetl.data.image_levels import find_unused_bits
 from edgetl.data.image_sets import Images, open_images
 from edgetl.data.listing_notes import few
+from edgetl.data.near_copies import near_copies
 from edgetl.data.overview import all_notes_of, facts_of
 from edgetl.data.splits import SplitPolicy
 from edgetl.errors import DataError
@@ -137,7 +138,9 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
     )
     for note in all_notes_of(images.listing):
         work.progress.note(note)
-    return facts_of(settings.role, settings.task, audit, images.listing)
+    facts = facts_of(settings.role, settings.task, audit, images.listing)
+    copies = _noted_copies(audit, images, work.progress)
+    return facts.model_copy(update={"near_copies": len(copies)})
 
 
 def examine_images(
@@ -186,3 +189,17 @@ def _note_turned(audit: Audit, seen: Seen, progress: Progress) -> None:
             f"labels do not state a size: {few(sorted(turned))}; if the boxes were drawn on the "
             "pixels as stored, write `data: {repair: [turn-boxes]}`"
         )
+
+
+def _noted_copies(audit: Audit, images: Images, progress: Progress) -> list[tuple[str, str]]:
+    """Return the images that look almost like one of another split, and show them."""
+    splits = {sample.name: split for split, samples in audit.placed.items() for sample in samples}
+    copies = near_copies(images.sketches, splits, images.listing.groups)
+    if copies:
+        what = "image looks" if len(copies) == 1 else "images look"
+        progress.note(
+            f"{len(copies):,} {what} almost like one of another split, so that measured accuracy "
+            f"may be too high: {few([f'{name} like {other}' for name, other in copies])}; keep "
+            "copies and frames of one video in one split with `data: {group: ...}`, or exclude them"
+        )
+    return copies

@@ -45,14 +45,14 @@ class _Notes:
 
 
 def inspect_roles(
-    job: Job, settings: Mapping[Role, Settings], plugins: Mapping[str, str], progress: Progress
+    job: Job, settings: Mapping[Role, Settings], readers: Mapping[str, str], progress: Progress
 ) -> Inspection:
     """Return what reading the datasets shows; what has passed once is not read again.
 
     Args:
         job: Its inputs decide which boxes training sees.
         settings: Of the index of each role, each after those with which it shares no images.
-        plugins: The plug-ins that read them, with their versions.
+        readers: What reads them, with its version: plug-ins, and the stage.
         progress: Receives the number of images read.
     """
     problems: list[Problem] = []
@@ -66,7 +66,7 @@ def inspect_roles(
         {
             "version": _VERSION,
             "settings": {role: each.model_dump(mode="json") for role, each in settings.items()},
-            "plugins": dict(plugins),
+            "readers": dict(readers),
             "inputs": [each.model_dump(mode="json") for each in inputs_of(job)],
         }
     )

@@ -208,8 +208,9 @@ def _inspect(job: Job, progress: Progress) -> Inspection:
             settings[role] = settings_of()
         except DataError as error:
             problems.append(Problem(f"{role}.path", str(error)))
-    plugins = {name: each for one in settings.values() for name, each in _plugins(one, {}).items()}
-    inspection = inspect_roles(job, settings, plugins, progress)
+    readers = {name: each for one in settings.values() for name, each in _plugins(one, {}).items()}
+    readers["index stage"] = str(STAGE.version)
+    inspection = inspect_roles(job, settings, readers, progress)
     return replace(inspection, problems=(*problems, *inspection.problems))
 
 
@@ -267,7 +268,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=7,
+    version=8,
     needs=(),
     makes="dataset",
     options=NoOptions,

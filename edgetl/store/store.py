@@ -203,8 +203,9 @@ class Store:
                 f"stage '{request.stage}' wrote a file named {MANIFEST_FILE}",
                 remedy="this is a bug in the stage; please report it with this message",
             )
-        # A JSON round trip, so that new facts equal facts read from the store.
-        plain: Facts = json.loads(json.dumps(facts, allow_nan=False))
+        # A JSON round trip, so that new facts equal facts read from the store. Their digest refuses
+        # numbers that are not finite.
+        plain: Facts = json.loads(json.dumps(facts))
         files = digest_folder(out)
         manifest = Manifest(
             stage=request.stage,
@@ -355,13 +356,10 @@ def _content_digest(kind: str, files: Mapping[str, str], facts: Facts) -> str:
 
 
 def _sync_tree(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
+    # In any order: nothing counts before the folder has its final name.
+    for path in (folder, *folder.rglob("*")):
+        if path.is_file() or path.is_dir():
             _sync(path)
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            _sync(path)
-    _sync(folder)
 
 
 def _sync(path: Path) -> None:

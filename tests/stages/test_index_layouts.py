@@ -174,3 +174,24 @@ def test_boxes_of_turned_images_are_doubtful_where_labels_state_no_size(bench: A
     )
     assert notes() == [expected]
     assert notes(repair=["turn-boxes"]) == []
+
+
+def test_images_that_look_like_one_of_another_split_are_counted_and_named(bench: Any) -> None:
+    for label in range(2):
+        for k in range(3):
+            draw = np.random.default_rng(10 * label + k)
+            small = Image.fromarray(draw.integers(0, 256, (6, 8, 3), np.uint8))
+            for split, quality in (("train", 95), ("test", 70)):
+                other = small if k < 2 or split == "train" else small.rotate(90)
+                path = bench.root / "scenes" / split / str(label) / f"{split}{k}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                other.resize((96, 72), Image.Resampling.BICUBIC).save(path, quality=quality)
+    job = bench.job(data={"path": "scenes", "val": 0.34})
+    facts = bench.run(STAGE.plan(job, {})[0], {}).read(DatasetFacts)
+    assert facts.near_copies == 4
+    (note,) = [note for note in bench.told.notes if "almost" in note]
+    assert note.startswith(
+        "4 images look almost like one of another split, so that measured accuracy may be too "
+        "high: test/0/test0.jpg like train/0/train0.jpg, test/0/test1.jpg like"
+    )
+    assert note.endswith("in one split with `data: {group: ...}`, or exclude them")

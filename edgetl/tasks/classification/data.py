@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import SyntheticData
+from edgetl.data.near_copies import Sketch
 from edgetl.data.sources import Box, Listing, Sample
 from edgetl.data.synthetic.parts import CLASSES, VERSION, class_of
 from edgetl.data.task_data import TaskData
@@ -67,6 +68,11 @@ class SyntheticImages:
     @property
     def levels(self) -> Mapping[str, int]:
         """Nothing: they have 8 bits."""
+        return {}
+
+    @property
+    def sketches(self) -> Mapping[str, Sketch]:
+        """Nothing: they are not compared."""
         return {}
 
     def check(self, name: str) -> tuple[int, int]:

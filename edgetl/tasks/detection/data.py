@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import SyntheticData
+from edgetl.data.near_copies import Sketch
 from edgetl.data.sources import Box, Listing, Sample
 from edgetl.data.synthetic.parts import CLASSES, SCENE_VERSION, main_class
 from edgetl.data.task_data import TaskData
@@ -70,6 +71,11 @@ class SyntheticScenes:
     @property
     def levels(self) -> Mapping[str, int]:
         """Nothing: they have 8 bits."""
+        return {}
+
+    @property
+    def sketches(self) -> Mapping[str, Sketch]:
+        """Nothing: they are not compared."""
         return {}
 
     def check(self, name: str) -> tuple[int, int]:
