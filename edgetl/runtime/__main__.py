@@ -100,7 +100,7 @@ def _predict(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from edgetl.runtime.bundle import check_files, check_place
+    from edgetl.runtime.bundle import check_files, check_place, made_with
     from edgetl.runtime.golden import replay
 
     check_place(given.bundle)
@@ -113,8 +113,10 @@ def _check(given: argparse.Namespace) -> int:
         print(f"{row.name:<14} {row.what}: worst {row.worst:.3g}, {allowed}: {verdict}")
     if not replayed.passed:
         return _fail(
-            f"bundle {given.bundle} does not reproduce its golden samples here",
-            "compare the versions of engine, numpy and pillow with those in the manifest",
+            f"bundle {given.bundle} does not reproduce its golden samples here, with "
+            f"{replayed.packages}",
+            f"they were recorded with {made_with(given.bundle)}: install those, or use a bundle of "
+            "another format or precision",
             _EXIT_DAMAGED,
         )
     print("the bundle reproduces its golden samples")

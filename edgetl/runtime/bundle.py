@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from edgetl.runtime.errors import CHECK_ACCESS, COPY_AGAIN, BundleError, EdgetlUsageError
 
@@ -68,6 +69,17 @@ def check_files(folder: Path) -> int:
     return len(expected)
 
 
+def made_with(folder: Path) -> str:
+    """Return the packages, with versions, with which the outputs of a bundle were recorded.
+
+    Raises:
+        BundleError: If the manifest cannot be read.
+    """
+    versions = _manifest(folder)["made_with"]
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return listed or "packages that the manifest does not name"
+
+
 def runtime_files(formats: Iterable[str] = (), tasks: Iterable[str] = ()) -> dict[str, Path]:
     """Return the files of this runtime by the POSIX path that they have in a bundle.
 
@@ -117,10 +129,19 @@ def _present(folder: Path) -> list[str]:
 
 
 def _listed(folder: Path) -> dict[str, str]:
+    path, files = folder / MANIFEST_FILE, _manifest(folder)["files"]
+    outside = [name for name in files if name.startswith("/") or ".." in PurePosixPath(name).parts]
+    if outside:
+        raise BundleError(f"{path} lists '{outside[0]}', outside the bundle", remedy=COPY_AGAIN)
+    return dict(files)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST_FILE
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        schema, files = manifest["schema"], dict(manifest["files"])
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema, manifest["files"] = manifest["schema"], dict(manifest["files"])
+        manifest["made_with"] = dict(manifest.get("made_with", {}))
     except FileNotFoundError as error:
         raise BundleError(
             f"{folder} is not a bundle: it has no {MANIFEST_FILE}",
@@ -137,7 +158,4 @@ def _listed(folder: Path) -> dict[str, str]:
             f"{path} has schema {schema!r}; this runtime reads {SCHEMA}",
             remedy="use the edgetl.runtime in the bundle",
         )
-    outside = [name for name in files if name.startswith("/") or ".." in PurePosixPath(name).parts]
-    if outside:
-        raise BundleError(f"{path} lists '{outside[0]}', outside the bundle", remedy=COPY_AGAIN)
-    return files
+    return manifest

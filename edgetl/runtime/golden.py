@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from edgetl.runtime import tasks
@@ -94,6 +95,8 @@ class Replay:
     """The comparisons of one replay."""
 
     rows: tuple[ReplayRow, ...]
+    packages: str
+    """Engine, numpy and Pillow with their versions."""
 
     @property
     def passed(self) -> bool:
@@ -198,7 +201,8 @@ def replay(folder: Path, threads: int = 1) -> Replay:
             ReplayRow(name, "against the float model", _worst(values, reference), None),
         ]
     rows += tasks.load(contract.task).replay_rows(contract, golden, outputs, allowed)
-    return Replay(tuple(rows))
+    packages = (predictor.session.engine, f"numpy {np.__version__}", f"pillow {PIL.__version__}")
+    return Replay(tuple(rows), ", ".join(packages))
 
 
 def _fitted(

@@ -297,7 +297,7 @@ def _summary(facts: PackageFacts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=4,
+    version=5,
     needs=("view", MODEL_KIND, "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgetl.config.candidate import Candidate
 from edgetl.errors import ConfigError
 from edgetl.gate.baseline import baseline_predictions, make_baseline, read_baseline, write_baseline
 from edgetl.gate.bundle import Bundle, Images, find_images, open_bundle
+from edgetl.gate.measure import Measurements, Times
 from edgetl.types import Precision
 
 _TIMED: dict[str, object] = {
@@ -64,6 +66,25 @@ def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle, examples:
         latency = make_baseline(open_bundle(bundle.folder, ""), None, None).latency
         assert (latency is not None) is there
         assert latency is None or latency.engine == "onnxruntime 1.31"
+
+
+def test_times_of_a_device_replace_those_of_the_manifest(bundle: Bundle, examples: Any) -> None:
+    timing = examples.timing(3.0, engine="onnxruntime 1.31.1", interfered=False)
+    measured = Measurements(
+        "local", "measured", (), "", Times(timing, {"machine": "riscv64"}), None
+    )
+    latency = make_baseline(bundle, None, measured).latency
+    assert latency is not None
+    assert latency.model_ms == timing.model_ms
+    assert (latency.threads, latency.host, latency.engine) == (
+        1,
+        {"machine": "riscv64"},
+        "onnxruntime 1.31.1",
+    )
+    disturbed = Times(timing.model_copy(update={"interfered": True}), {})
+    for times in (disturbed, None):
+        without = dataclasses.replace(measured, times=times)
+        assert make_baseline(bundle, None, without).latency is None
 
 
 def test_images_of_another_store_are_not_at_hand(bundle: Bundle, tmp_path: Path) -> None:
@@ -211,6 +232,16 @@ def test_edited_baseline_is_refused(
             read_baseline(file, bundle), bundle, find_images(bundle, backend.store), file
         )
     assert error.value.remedy == _restored(file)
+
+
+def test_three_problems_of_a_baseline_are_shown_and_the_others_counted(
+    bundle: Bundle, file: Path
+) -> None:
+    for place in ("version", "size_bytes", "accuracy.value", "accuracy.low", "accuracy.images"):
+        _edit(file, place, -1)
+    with pytest.raises(ConfigError, match=r": and 2 more\n") as error:
+        read_baseline(file, bundle)
+    assert len(error.value.message.splitlines()) == 4
 
 
 def test_answers_without_the_images_that_they_belong_to_are_refused(

@@ -93,6 +93,9 @@ def test_what_can_be_no_bundle_is_a_wrong_use(
         pytest.param('{"schema": 1}', "cannot be read: KeyError", id="no files"),
         pytest.param('{"schema": 1, "files": 3}', "cannot be read: TypeError", id="no table"),
         pytest.param("[]", "cannot be read: TypeError", id="a list"),
+        pytest.param(
+            '{"schema": 1, "files": {}, "made_with": 3}', "cannot be read: TypeError", id="packages"
+        ),
         pytest.param('{"schema": 9, "files": {}}', "has schema 9; this runtime reads 1", id="new"),
     ],
 )

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
+import PIL
 import pytest
 from PIL import Image
 
@@ -184,11 +187,17 @@ def test_check_of_another_answer_fails(bundle: Path, capsys: pytest.CaptureFixtu
     Image.new("RGB", (32, 20), (10, 20, 99)).save(bundle / "golden-0.png")
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"]["golden-0.png"] = digest_file(bundle / "golden-0.png")
+    manifest["made_with"] = {"onnxruntime": "1.2.3", "numpy": "1.24.2", "pillow": "9.4.0"}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     assert main(["check", str(bundle)]) == 6
     said = capsys.readouterr()
     assert "worst 69, 1 allowed: FAILED" in said.out
-    assert "does not reproduce its golden samples here" in said.err
+    assert said.err == (
+        f"edgetl.runtime: bundle {bundle} does not reproduce its golden samples here, with "
+        f"onnxruntime {onnxruntime.__version__}, numpy {np.__version__}, pillow {PIL.__version__}\n"
+        "  they were recorded with onnxruntime 1.2.3, numpy 1.24.2, pillow 9.4.0: install those, "
+        "or use a bundle of another format or precision\n"
+    )
 
 
 @pytest.mark.parametrize(
