@@ -27,6 +27,13 @@ from edgetl.types import LabelKind, Split
 
 _MIN_CLASSES = 2
 """Minimum for classification; detection needs only one."""
+ONE_CLASS = "class, but at least two are needed"
+"""Title of the finding."""
+_FIX_ONE_CLASS = (
+    f"add images of another class, such as what it is confused with, in a folder of their own; or "
+    f"{FIX_FOLDERS}. Nothing learns from images of one class alone yet; anomaly detection is "
+    "planned"
+)
 _MAX_NAMED = 4
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])|\s+")
 
@@ -348,8 +355,7 @@ def _settle_classes(
     elif incomplete and Accept.MISSING_CLASSES not in allowed.accept:
         findings.append(Finding(title, tuple(incomplete), None, None, Accept.MISSING_CLASSES))
     if len(classes) < _MIN_CLASSES and not of_boxes and not few:
-        title = "class, but at least two are needed"
-        findings.append(Finding(title, classes, None, fix=FIX_FOLDERS))
+        findings.append(Finding(ONE_CLASS, classes, None, fix=_FIX_ONE_CLASS))
     return classes, dropped, findings
 
 

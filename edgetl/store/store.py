@@ -10,6 +10,7 @@ Layout below the root (``.edgetl/``)::
     runs/<recipe>.json         artifacts used by the last run of a recipe
     digests.json               cached digests of files
     checked/<key>              empty; a check that passed and need not run again
+    checked/<key>.txt          the result of such a check
 """
 
 from __future__ import annotations
@@ -246,6 +247,25 @@ class Store:
         with contextlib.suppress(OSError):
             passed.parent.mkdir(parents=True, exist_ok=True)
             passed.touch()
+
+    def recall(self, key: str, compute: Callable[[], str | None]) -> str | None:
+        """Return what `compute` returned under this key before, or returns now.
+
+        Args:
+            key: Digest of everything that the result depends on.
+            compute: Is run again next time if it returns None, or the store cannot be written.
+        """
+        file = self.root / "checked" / f"{key}.txt"
+        with contextlib.suppress(OSError):
+            return file.read_text(encoding="utf-8")
+        text = compute()
+        if text is not None:
+            part = file.with_suffix(f".{os.getpid()}.part")
+            with contextlib.suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                part.write_text(text, encoding="utf-8")
+                part.replace(file)
+        return text
 
     def record_run(self, recipe: str, used: Mapping[str, Artifact]) -> None:
         """Record the artifacts, by label, that the last complete run of `recipe` used."""

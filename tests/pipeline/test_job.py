@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.errors import ConfigError
+from edgetl.errors import ConfigError, DataError
 from edgetl.pipeline.job import load_job, roots_of
 from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Store
@@ -126,3 +126,31 @@ def test_weights_of_teacher_and_student_are_opened_before_anything_runs(
     assert (teacher.where, student.where) == ("teacher.weights", "student.weights")
     assert "is a web page, not the file itself" in teacher.what
     assert "cannot be read as weights: it is text, which begins with 'no weights'" in student.what
+
+
+def test_broken_calibration_does_not_hide_the_problems_of_stages(
+    recipe: str, tmp_path: Path
+) -> None:
+    (tmp_path / "calibration/few.yaml").write_text("name: few\n", encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert "recipe.yaml:4: teacher.family: unknown model family 'mobilenet_v9'" in error.message
+    assert "calibration/few.yaml: split: is missing" in error.message
+    assert "undemanding" not in error.message
+
+
+def test_data_that_cannot_be_listed_do_not_hide_other_problems(recipe: str, tmp_path: Path) -> None:
+    text = _RECIPE.replace("{synthetic: {images: 60}}", "{path: away}")
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert "teacher.family: unknown model family" in error.message
+    assert "targets/odd.yaml:2: threads" in error.message
+    assert error.message.count(f"data path '{tmp_path / 'away'}' does not exist") == 1
+    assert "set `data: {path: ...}` in the recipe" in error.remedy
+
+
+def test_data_that_cannot_be_listed_are_an_error_of_their_own(recipe: str, tmp_path: Path) -> None:
+    text = _RECIPE.replace("{synthetic: {images: 60}}", "{path: away}")
+    text = text.replace("mobilenet_v9", "mobilenet_v2").replace("odd, ", "")
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="does not exist"):
+        load_job(recipe, (), Store(tmp_path / "store"), all_stages())
