@@ -134,6 +134,16 @@ def test_manifest_records_the_request_and_the_result(tmp_path: Path) -> None:
     assert store.find(_REQUEST) == artifact
 
 
+def test_manifest_is_utf8_and_commit_needs_no_scratch(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _, scratch, _ = store.folders(_REQUEST)
+    scratch.rmdir()
+    artifact = store.commit(_REQUEST, kind="float", label="Öse", facts={}, seconds=0.0)
+    text = (artifact.folder / "manifest.json").read_bytes()
+    assert '"label": "Öse"'.encode() in text
+    assert text.endswith(b"}\n")
+
+
 def test_same_content_has_the_same_digest_for_any_request(tmp_path: Path) -> None:
     store = Store(tmp_path)
     other = Request("export", 1, {"format": "onnx", "new": 1}, {}, {})

@@ -14,7 +14,7 @@ from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
 from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
 from edgetl.data.sources._agreement import agreed
-from edgetl.data.sources._class_names import unclear_levels
+from edgetl.data.sources._class_names import are_subjects, unclear_levels
 from edgetl.data.sources._files import find_images
 from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
@@ -191,12 +191,19 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
             f"else {_EXPORT}",
         )
     if origins[chosen] is LabelOrigin.FOLDERS:
-        _refuse_unclear_levels(listings[chosen], path, chosen)
+        _refuse_unclear_folders(listings[chosen], container, path, chosen)
     return chosen, listings[chosen]
 
 
-def _refuse_unclear_levels(listing: Listing, path: str, layout: str) -> None:
-    """Raise an error if folders of two levels may be the classes."""
+def _refuse_unclear_folders(listing: Listing, container: Container, path: str, layout: str) -> None:
+    """Raise an error if folders of two levels may be the classes, or folders are of subjects."""
+    if are_subjects(listing.classes):
+        raise DataError(
+            f"the folders {_few(listing.classes)} in '{path}' are called like single subjects or "
+            f"recordings, not like classes{_not_read(container)}",
+            remedy=f"if they are the classes, write `data: {{layout: {layout}}}`; else sort the "
+            "images into one folder per class, or add a CSV with the columns file and label",
+        )
     outer, inner = unclear_levels(listing.samples)
     if outer:
         raise DataError(

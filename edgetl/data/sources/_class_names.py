@@ -18,6 +18,12 @@ _HOLDERS = frozenset(
     | {"dcim", "camera", "misc"}
 )
 """Names of folders that hold all images of a layout, a camera or a phone, in lower case."""
+_SUBJECT = re.compile(
+    r"patient|subject|participant|volunteer|specimen|case|session|recording|visit|study|trial|"
+    r"video|clip|sequence|scan|slide",
+    re.IGNORECASE,
+)
+"""In names that differ only by a number, and so are of subjects or recordings."""
 _COUNT = re.compile(r"\d+|(?<![^\W_])[a-z](?![^\W_])", re.IGNORECASE)
 """A number, or a letter in its place."""
 _CAMERA = re.compile(r"[1-9]\d\d[A-Z_][A-Z\d_]{4}")
@@ -161,6 +167,12 @@ def unclear_levels(samples: Sequence[Sample]) -> tuple[tuple[str, ...], tuple[st
     if len(same) < _MIN_SHARED * len(set().union(*inside.values())):
         return (), ()
     return tuple(sorted(inside)), tuple(sorted(same))
+
+
+def are_subjects(names: Collection[str]) -> bool:
+    """Return whether folders are called like single subjects or recordings: `patient_1`."""
+    plain = {_COUNT.sub("", name).casefold() for name in names}
+    return len(names) > 1 and len(plain) == 1 and bool(_SUBJECT.search(min(plain)))
 
 
 def _folder_inside(sample: Sample) -> str:
