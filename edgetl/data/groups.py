@@ -38,8 +38,8 @@ _PREFIXED = re.compile(
 _NUMBER = re.compile(r"[\s_.-]+\d+$")
 """The stem of a copy with a word in front, and perhaps a number behind."""
 _HINT = re.compile(
-    r"\.rf\.|_original_|copy|aug|flip|mirror|rot|deg|bright|dark|contrast|blur|nois|zoom|shear|shift|jitter|hue|"
-    r"saturation|gamma|gr[ae]y|invert|overlay|annotated|contour",
+    r"\.rf\.|_original_|copy|aug|flip|mirror|rot|deg|bright|dark|contrast|blur|nois|zoom|shear|"
+    r"shift|jitter|hue|saturation|gamma|gr[ae]y|invert|overlay|annotated|contour",
     re.IGNORECASE,
 )
 """A part of all these names."""
