@@ -118,6 +118,7 @@ class _Checked:
         except EdgetlError as error:
             self.failures.setdefault(str(error), error)
         if reading is not None:
+            job = dataclasses.replace(job, overviews=tuple(self.overviews))
             inspection = stage.inspect(job, reading)
             places = {problem.where for problem in inspection.problems}
             problems = [problem for problem in problems if problem.where not in places]
