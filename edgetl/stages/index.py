@@ -268,7 +268,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=8,
+    version=9,
     needs=(),
     makes="dataset",
     options=NoOptions,
