@@ -223,9 +223,8 @@ class Store:
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(seconds, 3),
         )
-        (out / MANIFEST_FILE).write_text(
-            manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
-        )
+        text = manifest.model_dump_json(indent=2) + "\n"
+        (out / MANIFEST_FILE).write_bytes(text.encode())
         _sync_tree(out)
         folder = self._folder(request.stage, request.key)
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ from edgetl.errors import ConfigError
 from edgetl.gate.baseline import baseline_predictions, make_baseline, read_baseline, write_baseline
 from edgetl.gate.bundle import Bundle, Images, find_images, open_bundle
 from edgetl.gate.measure import Measurements, Times
-from edgetl.types import Precision
+from edgetl.hashing import digest_value
+from edgetl.types import Precision, Split
 
 _TIMED: dict[str, object] = {
     "model_ms": {"p50": {"value": 1.0, "low": 0.9, "high": 1.1}},
@@ -92,6 +93,19 @@ def test_images_of_another_store_are_not_at_hand(bundle: Bundle, tmp_path: Path)
 
     assert find_images(bundle, Store(tmp_path / "elsewhere")) is None
     assert make_baseline(bundle, None, None).accuracy.predictions is None
+
+
+def test_images_are_known_by_classes_content_order_and_labels(backend: Any, bundle: Bundle) -> None:
+    images = find_images(bundle, backend.store)
+    assert images is not None
+    items = images.dataset.items(Split.TEST)
+    # Files that were written before stay comparable as long as this is the digest.
+    assert images.digest == digest_value(
+        {
+            "classes": ["red", "green", "blue"],
+            "images": [[item.sha256, item.label] for item in items],
+        }
+    )
 
 
 def test_missing_file_is_said_with_the_command_that_writes_it(

@@ -134,6 +134,16 @@ def test_manifest_records_the_request_and_the_result(tmp_path: Path) -> None:
     assert store.find(_REQUEST) == artifact
 
 
+def test_manifest_is_utf8_and_commit_needs_no_scratch(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _, scratch, _ = store.folders(_REQUEST)
+    scratch.rmdir()
+    artifact = store.commit(_REQUEST, kind="float", label="Öse", facts={}, seconds=0.0)
+    text = (artifact.folder / "manifest.json").read_bytes()
+    assert '"label": "Öse"'.encode() in text
+    assert text.endswith(b"}\n")
+
+
 def test_same_content_has_the_same_digest_for_any_request(tmp_path: Path) -> None:
     store = Store(tmp_path)
     other = Request("export", 1, {"format": "onnx", "new": 1}, {}, {})
@@ -219,6 +229,17 @@ def test_check_runs_where_nothing_can_be_written(tmp_path: Path) -> None:
     Store(tmp_path).once("a", lambda: runs.append(True))
 
     assert runs == [True]
+
+
+def test_result_is_recalled_under_its_key_unless_it_is_none(tmp_path: Path) -> None:
+    results = iter([None, "first", "second"])
+    recalled = [Store(tmp_path).recall(key, lambda: next(results)) for key in "aaab"]
+    assert recalled == [None, "first", "first", "second"]
+
+
+def test_result_is_returned_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "checked").touch()
+    assert Store(tmp_path).recall("a", lambda: "text") == "text"
 
 
 def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
