@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow check bench mutants clean
 
 demo: $(READY) ## make, verify, time and choose a classifier, then a detector; no download
 	$(BIN)/edgetl run parts
@@ -18,6 +18,15 @@ test: $(READY) ## the default tests in parallel, then those on emulated boards; 
 test-slow: $(READY) ## the tests that take longer than a minute each
 	$(BIN)/python -m pytest -n auto -m slow
 
+# mutmut is installed for this target alone.
+SEED ?= 1
+COUNT ?= 400
+
+mutants: $(READY) ## which of COUNT small changes to the code that decides the tests notice; an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable $(RUNTIME) --editable ".[mutation]"
+	$(BIN)/python tests/mutants.py --seed $(SEED) --count $(COUNT)
+
 check: $(READY) ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,7 +39,7 @@ bench: $(READY) ## one claim, one script, one table
 	for script in $(filter-out $(WITH_DATA),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .edgetl dist
+	rm -rf $(VENV) .edgetl dist mutants
 
 # The package is two distributions: `edgetl` needs distributions/runtime, which has `edgetl.runtime`.
 RUNTIME := distributions/runtime

@@ -36,6 +36,11 @@ from edgetl.types import Facts, Precision, Provenance
 # Read by OpenMP and by edgetl's child processes; must be set before a framework is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# While mutmut records which tests call a function, it needs its settings, which programs that tests
+# start in other folders do not find. In this process it goes on without the variable.
+if os.environ.get("MUTANT_UNDER_TEST") == "stats":
+    del os.environ["MUTANT_UNDER_TEST"]
+
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: the programs that
 # tests stop by it would not hear it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -5,21 +5,36 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import click
+import yaml
 
+from edgetl.config.limits import Limits
 from edgetl.config.load import known_files
+from edgetl.config.recipe import Accept, DataTable, Drop
+from edgetl.data.audit import Audit
+from edgetl.data.class_checks import ONE_CLASS
 from edgetl.data.container import what_else
-from edgetl.data.image_sets import find_label_kind, open_images
-from edgetl.data.listing_notes import notes_of
+from edgetl.data.findings import report_of
+from edgetl.data.image_sets import Images, find_label_kind, open_images
+from edgetl.data.listing_notes import few
+from edgetl.data.overview import all_notes_of, audit_names, contents_of, facts_of, some_sizes
 from edgetl.data.sources import Listing
+from edgetl.data.splits import choose_split_policy
 from edgetl.errors import DataError, UsageError
+from edgetl.facts.dataset import DataOverview
+from edgetl.report.data_table import data_table
+from edgetl.report.small_test import small_test_lines
 from edgetl.tasks import TASKS, TaskPlugin, tasks_with
-from edgetl.types import LabelKind, Split
+from edgetl.types import LabelKind, Role, Split
 
-_FRACTIONS = "val: 0.15, test: 0.20"
-_TRAIN_SHARE = 0.65
+_MAX_CONTENTS = 5_000
+"""Images with boxes up to which their contents are read, which decide on the splits: there every
+class counts that has few boxes."""
 _LAYOUT = re.compile(r"`data: \{layout: ([\w-]+)\}`")
 _EXCLUDE = re.compile(r"`data: \{exclude: \[([^\]]*)\]\}`")
 
@@ -55,25 +70,80 @@ def command(images: Path, layout: str, exclude: tuple[str, ...], *, force: bool)
     try:
         task = TASKS.load(tasks_with(find_label_kind(images, exclude, layout))[0])
         with open_images(images, None, exclude, task.data, layout=layout) as opened:
+            path = "." if is_folder else images.name
+            first_draft = _Draft.of(opened, _entries(path, layout, exclude, opened.listing))
+            draft = first_draft.settled(opened)
+            if draft.has_one_class:
+                draft.audit.refuse_if_wrong(str(images))
+            overview = DataOverview(
+                facts=facts_of(Role.DATA, task.data.task, draft.audit, opened.listing),
+                sizes=some_sizes(opened),
+                notes=tuple(all_notes_of(opened.listing)),
+            )
             listing = opened.listing
     except DataError as error:
         raise DataError(error.message, remedy=_as_options(error.remedy)) from error
     if recipe.exists() and not force:
         raise UsageError(f"'{recipe}' already exists", remedy="edit it, or replace it with --force")
-    recipe.write_text(
-        _recipe(
-            name=re.sub(r"[^A-Za-z0-9._-]+", "-", images.resolve().stem).strip("-._") or "images",
-            data=_data("." if is_folder else images.name, layout, exclude),
-            task=task,
-            listing=listing,
-        ),
-        encoding="utf-8",
-    )
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", images.resolve().stem).strip("-._") or "images"
+    recipe.write_text(_recipe(name, draft, task=task, listing=listing), encoding="utf-8")
     click.echo(f"{_summary(listing)} in {images}")
-    for note in notes_of(listing):
-        click.echo(note)
+    click.echo(data_table(overview))
+    for line in small_test_lines(overview.facts.images[Split.TEST], [Limits()]):
+        click.echo(line)
+    for finding in first_draft.audit.findings:
+        if finding not in draft.audit.findings:
+            click.echo(f"{finding.title}, which the recipe allows: {few(finding.examples)}")
     click.echo(f"wrote {recipe}")
+    if draft.audit.findings:
+        click.echo("before it can be planned, settle this:")
+        click.echo(report_of(draft.audit.findings))
     click.echo(f"next: edgetl plan {recipe}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """The table `data` of a new recipe, and what it makes of the images."""
+
+    entries: Mapping[str, str]
+    """As YAML, by key."""
+    audit: Audit
+
+    @classmethod
+    def of(cls, images: Images, entries: Mapping[str, str]) -> Self:
+        """Return the draft with the table `entries`."""
+        listing = images.listing
+        table = DataTable.model_validate(yaml.safe_load(_flow(entries)))
+        policy = choose_split_policy(
+            listing.given, val=table.val, test=table.test, test_stated="test" in entries
+        )
+        contents = {}
+        if listing.label_kind is LabelKind.BOXES and len(listing.samples) <= _MAX_CONTENTS:
+            contents = contents_of(images)
+        return cls(entries, audit_names(listing, table, policy, contents))
+
+    def settled(self, images: Images) -> Self:
+        """Return the draft that allows what does no harm: empty classes, and rare ones.
+
+        A class that is in no image is nothing to lose. Of a class with few boxes not every split
+        can get one; what matters is that it is trained on.
+        """
+        entries = dict(self.entries)
+        findings = self.audit.findings
+        if any(finding.drop is Drop.EMPTY_CLASSES for finding in findings):
+            entries["drop"] = f"[{Drop.EMPTY_CLASSES}]"
+        trained = {box.label for one in self.audit.placed[Split.TRAIN] for box in one.boxes}
+        lacking = [each for each in findings if each.accept is Accept.MISSING_CLASSES]
+        shown = {box.label for one in images.listing.samples for box in one.boxes}
+        if lacking and trained >= shown:
+            entries["accept"] = f"[{Accept.MISSING_CLASSES}]"
+        return self if entries == self.entries else self.of(images, entries)
+
+    @property
+    def has_one_class(self) -> bool:
+        """Whether there is nothing to tell apart, which no entry of a recipe can change."""
+        kinds = {finding.title for finding in self.audit.findings}
+        return ONE_CLASS in kinds
 
 
 def _summary(listing: Listing) -> str:
@@ -95,46 +165,46 @@ def _as_options(remedy: str) -> str:
     ).replace("--exclude ...", "--exclude PATTERN")
 
 
-def _data(path: str, layout: str, exclude: tuple[str, ...]) -> str:
-    """Return the entries of the recipe's table `data` but those for splits."""
-    entries = [f"path: {json.dumps(path)}"]  # every JSON string is a valid YAML string
+def _entries(path: str, layout: str, exclude: tuple[str, ...], listing: Listing) -> dict[str, str]:
+    """Return the entries of the recipe's table `data`, as YAML by key."""
+    entries = {"path": json.dumps(path)}  # every JSON string is a valid YAML string
     if layout:
-        entries.append(f"layout: {layout}")
+        entries["layout"] = layout
     if exclude:
-        entries.append(f"exclude: {json.dumps(exclude)}")
-    return ", ".join(entries)
+        entries["exclude"] = json.dumps(exclude)
+    return entries | _splits(listing)
 
 
-def _recipe(*, name: str, data: str, task: TaskPlugin, listing: Listing) -> str:
-    schedule = _splits(listing)
+def _splits(listing: Listing) -> dict[str, str]:
+    if {Split.TEST, Split.VAL} <= listing.given:
+        return {"seed": "0"}
+    if Split.TEST in listing.given:
+        return {"val": "0.15", "seed": "0"}
+    if Split.VAL in listing.given:
+        # Without test/, test on val/, and split off images of train/ for validation.
+        return {"test": "val", "val": "0.15", "seed": "0"}
+    return {"val": "0.15", "test": "0.20", "seed": "0"}
+
+
+def _flow(entries: Mapping[str, str]) -> str:
+    """Return a table on one line of YAML."""
+    return f"{{{', '.join(f'{key}: {text}' for key, text in entries.items())}}}"
+
+
+def _recipe(name: str, draft: _Draft, *, task: TaskPlugin, listing: Listing) -> str:
     calibrations = ", ".join(sorted(known_files("calibration")))
     targets = ", ".join(sorted(known_files("targets")))
-    # What is split off for val and test is not calibrated with.
-    rest = sum(sample.split in {None, Split.TRAIN} for sample in listing.samples) * _TRAIN_SHARE
     return f"""\
 # A recipe: data, models and target devices. 'edgetl schema' lists every key.
 name: {name}
 task: {task.data.task}
 
 # {_summary(listing)}; paths start at this file.
-data: {{{data}, {schedule}}}
+data: {_flow(draft.entries)}
 {task.recipe.body}
 # The images that determine the ranges of int8 files. Known: {calibrations}
-calibration: {task.recipe.calibration(rest)}
+calibration: {task.recipe.calibration(len(draft.audit.placed[Split.TRAIN]))}
 
 # Devices with their limits. Known: {targets}
 targets: [host]
 """
-
-
-def _splits(listing: Listing) -> str:
-    if not listing.given:
-        return f"{_FRACTIONS}, seed: 0"
-    if Split.TEST in listing.given and Split.VAL in listing.given:
-        return "seed: 0"
-    if Split.TEST in listing.given:
-        return "val: 0.15, seed: 0"
-    if Split.VAL in listing.given:
-        # Without test/, test on val/, and split off images of train/ for validation.
-        return "test: val, val: 0.15, seed: 0"
-    return f"{_FRACTIONS}, seed: 0"

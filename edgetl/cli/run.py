@@ -12,12 +12,15 @@ import click
 from edgetl.cli import options
 from edgetl.cli.console import Console
 from edgetl.errors import ExitCode
+from edgetl.facts.dataset import DatasetFacts
 from edgetl.facts.package import Outcome, PackageFacts
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
 from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
+from edgetl.report.small_test import small_test_lines
 from edgetl.store.store import Artifact, Store
+from edgetl.types import Role, Split
 
 
 @click.command("run")
@@ -66,8 +69,17 @@ def command(
             click.echo(line)
         for line in worst_error_lines(verdicts, artifacts.values()):
             click.echo(line)
+        for line in small_test_lines(_num_tested(artifacts), [each.limits for each in job.targets]):
+            click.echo(line)
     if any(package.verdict is not Outcome.HELD for package in packages.values()):
         sys.exit(ExitCode.LIMIT_MISSED)
+
+
+def _num_tested(artifacts: Mapping[str, Artifact]) -> int:
+    """Return the number of images in the test split of the data."""
+    datasets = [each for each in artifacts.values() if each.manifest.kind == "dataset"]
+    facts = [artifact.read(DatasetFacts) for artifact in datasets]
+    return sum(each.images[Split.TEST] for each in facts if each.role is Role.DATA)
 
 
 def _as_json(

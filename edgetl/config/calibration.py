@@ -56,7 +56,10 @@ class Calibration(Table):
     split: Literal["train", "val"]
     """Split that provides the images; never the test split."""
     count: int = Field(ge=1, le=100_000)
-    """Number of images; an error if the split has fewer."""
+    """Number of images; an error if the split has fewer, unless `allow_fewer` is set."""
+    allow_fewer: bool = False
+    """Use all images of a split that has fewer than `count`; not for settings that hold some
+    out."""
     sampling: Literal["random", "balanced"]
     """Sample uniformly from all images, or as evenly per class as the split allows."""
     seed: int = Field(default=0, ge=0)
@@ -70,6 +73,12 @@ class Calibration(Table):
 
     @model_validator(mode="after")
     def _has_enough_images_to_hold_out(self) -> Self:
+        if self.int8.searches and self.allow_fewer:
+            raise ValueError(
+                "allow_fewer: goes neither with `estimator: best` nor with "
+                "`float_layers: {convolutions: ...}`, which hold images out; remove it, and give a "
+                "count that the split has"
+            )
         if self.int8.searches and self.count < LEAST_TO_COMPARE:
             raise ValueError(
                 f"count: {self.count} images are too few for `estimator: best` and "

@@ -21,12 +21,13 @@ def sample_calibration(labels: NDArray[np.int64], calibration: Calibration) -> N
         calibration: Count, sampling and seed.
 
     Returns:
-        Distinct positions in `labels`, shape `(calibration.count,)`.
+        Distinct positions in `labels`, shape `(calibration.count,)`, or of all images where the
+        split has fewer and the calibration allows it.
 
     Raises:
         DataError: If the split has too few images.
     """
-    if calibration.count > len(labels):
+    if calibration.count > len(labels) and not calibration.allow_fewer:
         raise DataError(
             f"calibration '{calibration.name}' needs {calibration.count:,} images of the "
             f"{calibration.split} split, which has {len(labels):,}",

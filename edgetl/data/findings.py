@@ -108,13 +108,25 @@ def refuse(findings: Sequence[Finding], path: str, *, table: str = "data") -> No
     """
     if not findings:
         return
-    lines = [f"the data in '{path}' cannot be used as they are:"]
+    title = f"the data in '{path}' cannot be used as they are:"
+    raise DataError(
+        "\n".join([title, *_described(findings)]), remedy=for_table(_remedy(findings), table)
+    )
+
+
+def report_of(findings: Sequence[Finding]) -> str:
+    """Return findings with their remedies in the table `data`, as indented lines."""
+    return "\n".join([*_described(findings), f"  {_remedy(findings)}"])
+
+
+def _described(findings: Sequence[Finding]) -> list[str]:
+    lines: list[str] = []
     for finding in findings:
         lines.append(f"  {len(finding.examples):,} x {finding.title}:")
         lines.extend(f"    {example}" for example in finding.examples[:_MAX_EXAMPLES])
         if len(finding.examples) > _MAX_EXAMPLES:
             lines.append(f"    and {len(finding.examples) - _MAX_EXAMPLES:,} more")
-    raise DataError("\n".join(lines), remedy=for_table(_remedy(findings), table))
+    return lines
 
 
 def _remedy(findings: Sequence[Finding]) -> str:

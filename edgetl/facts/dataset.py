@@ -47,6 +47,36 @@ class DatasetFacts(FactsModel):
     """Unlabelled images that are also measured on."""
 
 
+class ImageSizes(FactsModel):
+    """Sizes of images, each as width and height of the upright image, pixels."""
+
+    images: int
+    """Number of images whose sizes are known."""
+    distinct: int
+    """Number of different sizes."""
+    common: tuple[tuple[int, int, int], ...]
+    """The most frequent sizes, each with its number of images."""
+    smallest: tuple[int, int]
+    """By area, as `largest`."""
+    largest: tuple[int, int]
+
+
+class DataOverview(FactsModel):
+    """What is shown of the images of one role before anything is trained."""
+
+    facts: DatasetFacts
+    sizes: ImageSizes | None
+    """None if no size is known."""
+    notes: tuple[str, ...] = ()
+    """What is ignored, unused or recognised by its content, in sentences."""
+
+
+class DataOverviews(FactsModel):
+    """The overviews of all roles of a recipe."""
+
+    rows: tuple[DataOverview, ...]
+
+
 class ViewFacts(FactsModel):
     """Facts of the view stage: a dataset as one network sees it."""
 

@@ -270,13 +270,14 @@ def unproven(case: Case, times: Times) -> Case:
 
 
 def _replayed(name: str, rows: Sequence[ReplayRow], provenance: str) -> Case:
-    texts = [
-        f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance or 0.0:.3g} allowed"
-        for row in rows
-    ]
-    broken = [text for text, row in zip(texts, rows, strict=True) if not row.passed]
+    broken = [_compared(row) for row in rows if not row.passed]
+    fine = "; ".join(map(_compared, rows))
     figures = {row.name: row.worst for row in rows}
-    return judged(name, "; ".join(broken), "; ".join(texts), provenance=provenance, figures=figures)
+    return judged(name, "; ".join(broken), fine, provenance=provenance, figures=figures)
+
+
+def _compared(row: ReplayRow) -> str:
+    return f"{row.name} {row.what}: worst {row.worst:.3g}, {row.tolerance or 0.0:.3g} allowed"
 
 
 def _judged_limit(name: str, figures: Figures, target: Target, *, provenance: str) -> Case:

@@ -41,25 +41,30 @@ def usable_cores(root: Path = Path("/")) -> int:
     Args:
         root: Root of the file system; another folder only in tests.
     """
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min([cores, *map(int, _quotas(root))]))
+    quotas = [int(quota) for group in control_groups("cpu", root) for quota in _quota(group)]
+    return max(1, min([len(os.sched_getaffinity(0)), *quotas]))
 
 
-def _quotas(root: Path) -> Iterator[float]:
-    """Yield the limits of the control groups of this process and all above them, in cores."""
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
+    """Yield the folders of the control groups of this process, and of all above them.
+
+    Args:
+        controller: What they limit in version 1 of the interface: ``cpu`` or ``memory``.
+        root: As for `usable_cores`.
+    """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         mounts: tuple[Path, ...] = ()
         if not controllers:
             mounts = (root / "sys/fs/cgroup",)
-        elif "cpu" in controllers.split(","):
-            mounts = tuple(root / "sys/fs/cgroup" / name for name in (controllers, "cpu"))
+        elif controller in controllers.split(","):
+            mounts = tuple(root / "sys/fs/cgroup" / name for name in (controllers, controller))
         # In a container, the path may be that on the host, where only the mount itself is there.
         group = PurePosixPath(path)
         for mount in mounts:
             for each in (group, *group.parents):
-                yield from _quota(mount / each.relative_to("/"))
+                yield mount / each.relative_to("/")
 
 
 def _quota(folder: Path) -> Iterator[float]:

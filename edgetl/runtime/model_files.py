@@ -55,3 +55,18 @@ def check_sizes(folder: Path, files: Iterable[ModelFile]) -> None:
                 f"{path} has {size_bytes} bytes, but contract.json states {file.size_bytes}",
                 remedy=COPY_AGAIN,
             )
+
+
+def check_digests(folder: Path, files: Iterable[ModelFile]) -> None:
+    """Check that the content of the files is the stated one; takes time, they are read to the end.
+
+    Raises:
+        BundleError: If a file has changed.
+    """
+    for file in files:
+        path = folder / file.name
+        if file.sha256 not in (None, digest_file(path)):
+            raise BundleError(
+                f"{path} is damaged: its SHA-256 is not the one that contract.json states",
+                remedy=COPY_AGAIN,
+            )

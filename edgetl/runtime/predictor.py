@@ -16,7 +16,7 @@ from edgetl.runtime.engines import Session, open_session
 from edgetl.runtime.errors import BundleError, ContractError
 from edgetl.runtime.frames import check_frame
 from edgetl.runtime.image_file import read_fitted
-from edgetl.runtime.model_files import check_sizes
+from edgetl.runtime.model_files import check_digests, check_sizes
 from edgetl.runtime.preprocess import fit_image
 
 if TYPE_CHECKING:
@@ -64,9 +64,14 @@ class Predictor:
         check_sizes(place, contract.files)
         file = place / contract.file
         used = usable_threads(threads)
-        session = open_session(contract.format, file, used, contract.provider)
-        _check_inputs(file, contract, session)
-        _check_outputs(file, contract, session)
+        try:
+            session = open_session(contract.format, file, used, contract.provider)
+            _check_inputs(file, contract, session)
+            _check_outputs(file, contract, session)
+        except (BundleError, ContractError):
+            # Engines call damage all sorts of things, or load part of the file.
+            check_digests(place, contract.files)
+            raise
         return cls(place, contract, session, used)
 
     def with_threshold(self, threshold: float) -> Predictor:

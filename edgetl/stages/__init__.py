@@ -21,6 +21,7 @@ from edgetl.config.table import Table
 from edgetl.config.target import Target
 from edgetl.errors import MissingPackage, Problem
 from edgetl.facts import FactsModel
+from edgetl.facts.dataset import DataOverview
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
 
@@ -81,6 +82,11 @@ def _undecided(node: Node) -> Artifact:
     raise UndecidedError(node)
 
 
+def _compute(key: str, compute: Callable[[], str | None]) -> str | None:
+    del key
+    return compute()
+
+
 def _always(key: str, check: Callable[[], None]) -> None:
     del key
     check()
@@ -103,6 +109,10 @@ class Job:
     """The checked `refine` list of each model, by the model's name in the recipe."""
     once: Callable[[str, Callable[[], None]], None] = _always
     """Runs a slow check, which raises if it fails, unless it has passed under the same key."""
+    recall: Callable[[str, Callable[[], str | None]], str | None] = _compute
+    """Returns the text that a slow computation gave under the same key; None is not kept."""
+    overviews: tuple[DataOverview, ...] = ()
+    """What the data hold, of each role; empty if they were not read."""
     roots: Mapping[str, Root] = field(default_factory=dict)
     """How the chain of each model begins, by the model's name in the recipe; a model comes after
     its teacher, so the last one is deployed."""
@@ -113,6 +123,16 @@ class Job:
         UndecidedError: If it does not exist yet. `Stage.plan` does not catch it: its nodes, and
             those that depend on them, are planned in the next round.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What reading the data of a job shows."""
+
+    problems: tuple[Problem, ...]
+    """Each replaces one of `Stage.check` at the same place, which knows less."""
+    overviews: tuple[DataOverview, ...] = ()
+    """What the data hold, of each role; empty if there are problems."""
 
 
 Planned = Mapping[str, Sequence[Node]]
@@ -160,6 +180,12 @@ def no_problems(job: Job) -> Iterator[Problem]:
     yield from ()
 
 
+def no_inspection(job: Job, progress: Progress) -> Inspection:
+    """Return nothing: the inspection of a stage that reads no data."""
+    del job, progress
+    return Inspection(())
+
+
 def no_missing_packages(job: Job) -> Iterator[MissingPackage]:
     """Yield nothing: a stage that needs no package beyond edgetl's own dependencies."""
     del job
@@ -192,6 +218,8 @@ class Stage(Generic[StageFacts]):
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         methods: Where further keys of the table come from, if they depend on a method it names.
         check: Every reason why the plan could not be carried out, known before the first epoch.
+        inspect: What is only known once the data were read, which may take minutes: whatever a run
+            would refuse because of them. `Job.overviews` has what earlier stages found.
         refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
             then those of the entry, and it has no recipe table of its own. It makes `REFINED_KIND`,
             reads the model as the input ``model``, and writes it with
@@ -218,6 +246,7 @@ class Stage(Generic[StageFacts]):
     run: Callable[[Any, Mapping[str, Artifact], Workspace], StageFacts]
     summary: Callable[[StageFacts], str]
     check: Callable[[Job], Iterator[Problem]] = no_problems
+    inspect: Callable[[Job, Progress], Inspection] = no_inspection
     refine: Callable[[Job, Refining, Planned], Node] | None = None
     root: Root | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages

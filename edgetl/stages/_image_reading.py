@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from edgetl.data.findings import DroppedItem
 from edgetl.data.image_sets import Images
 from edgetl.data.prefetch import prefetched
 from edgetl.data.sources import Box, Listing
+from edgetl.runtime.cores import usable_cores
 from edgetl.runtime.errors import ImageError
 from edgetl.stages import Progress
 from edgetl.types import LabelKind
@@ -57,7 +57,7 @@ class Seen:
 @contextmanager
 def reading_pool() -> Iterator[ThreadPoolExecutor]:
     """Return threads that read images, with Pillow's warnings off."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, warnings.catch_warnings():
+    with ThreadPoolExecutor(usable_cores()) as pool, warnings.catch_warnings():
         # Pillow warns about odd metadata and palettes that it reads correctly.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield pool
@@ -128,7 +128,7 @@ def undecodable(
 
 def prefetch_depth() -> int:
     """Return how many images are read ahead."""
-    return _PREFETCH_PER_CORE * len(os.sched_getaffinity(0))
+    return _PREFETCH_PER_CORE * usable_cores()
 
 
 def counted(made: Iterable[Made], total: int, progress: Progress, text: str) -> Iterator[Made]:

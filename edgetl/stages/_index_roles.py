@@ -19,7 +19,7 @@ from edgetl.types import Role, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import DatasetIndex
-    from edgetl.stages.index import Settings
+    from edgetl.stages._index_making import Settings
 
 _MAX_SHOWN = 3
 
@@ -146,7 +146,7 @@ def index_unlabelled(
     if images.digest(digest_file) != settings.content:
         raise DataError(f"'{called}' changed while it was read", remedy="run again")
     dropped += [DroppedItem(name, Drop.UNREADABLE, unreadable[name]) for name in sorted(unreadable)]
-    classes = others[0].classes
+    classes = others[0].classes if others else ()
     contents = [seen.contents[name] for name in names]
     write_index(
         work.out,

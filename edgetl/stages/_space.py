@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgetl.config.recipe import InputTable
 from edgetl.errors import Problem, StoreError
+from edgetl.runtime.cores import control_groups
 from edgetl.stages import Job
 from edgetl.stages._student import num_stored_views
 from edgetl.stages._views import inputs_of
@@ -16,7 +17,8 @@ from edgetl.types import Role
 
 _CHANNELS = 3
 _GIB = 1 << 30
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
+"""Files of a control group, in versions 2 and 1 of the interface."""
 
 
 def view_bytes(image_input: InputTable, num_images: int) -> int:
@@ -80,11 +82,24 @@ def check_disk(folder: Path, image_input: InputTable, num_images: int) -> None:
         )
 
 
-def _memory_bytes() -> int:
-    """Return the memory that this process may use: the machine's, or that of its container."""
+def _memory_bytes(root: Path = Path("/")) -> int:
+    """Return the memory that this process may use: the machine's, or what control groups leave.
+
+    Args:
+        root: Root of the file system; another folder only in tests.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [
+        int(text)
+        for group in control_groups("memory", root)
+        for name in _MEMORY_LIMITS
+        if (text := _limit(group / name)).isdigit()
+    ]
+    return min([memory, *limits])
+
+
+def _limit(file: Path) -> str:
     try:
-        limit = _CGROUP_LIMIT.read_text("ascii").strip()
+        return file.read_text("ascii").strip()
     except OSError:
-        return memory
-    return min(memory, int(limit)) if limit.isdigit() else memory
+        return ""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgetl.config.recipe import InputTable, StudentTable, TeacherTable
 from edgetl.stages import Job, Node, Planned
 from edgetl.stages._model_chain import deployed_name
 from edgetl.types import Role
+
+if TYPE_CHECKING:  # planning must not wait for numpy
+    from edgetl.runtime.preprocess import Preprocess
 
 
 def network_input(job: Job, table: TeacherTable | StudentTable) -> InputTable:
@@ -29,6 +34,16 @@ def inputs_of(job: Job) -> tuple[InputTable, ...]:
     """Return the distinct inputs of the recipe's models, that of the deployed one first."""
     inputs = (root.input(job) for root in reversed(list(job.roots.values())))
     return tuple(dict.fromkeys(each for each in inputs if each is not None))
+
+
+def preprocess_of(image_input: InputTable) -> Preprocess:
+    """Return how images become a network's input."""
+    from edgetl.runtime.preprocess import Preprocess
+
+    size = image_input.size
+    return Preprocess(
+        size, size, image_input.fit, image_input.filter, image_input.pad, image_input.anchor
+    )
 
 
 def view_node(made: Planned, image_input: InputTable, *, role: Role = Role.DATA) -> Node:

@@ -43,6 +43,8 @@ class Images(Table):
     """For messages; not part of the key."""
     split: Literal["train", "val"]
     count: int
+    allow_fewer: bool = Field(exclude=True)
+    """Not part of the key: the digest of the data settles whether there are fewer."""
     sampling: Literal["random", "balanced"]
     seed: int
 
@@ -212,9 +214,7 @@ def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], l
     dataset = Dataset.open(folder)
     if settings.images is None:
         return np.empty((0, dataset.size, dataset.size, 3), np.uint8), []
-    calibration = Calibration.model_validate(
-        {"name": settings.images.name, **settings.images.model_dump()}
-    )
+    calibration = Calibration.model_validate(dict(settings.images))
     split = Split(calibration.split)
     positions = sample_calibration(dataset.labels(split), calibration)
     items = [dataset.items(split)[position] for position in positions]

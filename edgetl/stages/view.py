@@ -25,7 +25,7 @@ from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import counted, prefetch_depth, reading_pool
 from edgetl.stages._space import check_disk, view_bytes
 from edgetl.stages._unseen_boxes import unseen_boxes
-from edgetl.stages._views import inputs_of
+from edgetl.stages._views import inputs_of, preprocess_of
 from edgetl.stages.index import Settings as IndexSettings
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
@@ -53,10 +53,7 @@ class Settings(Table):
 
     def preprocess(self) -> Preprocess:
         """Return how images become inputs."""
-        from edgetl.runtime.preprocess import Preprocess
-
-        size, fitted = self.input.size, self.input
-        return Preprocess(size, size, fitted.fit, fitted.filter, fitted.pad, fitted.anchor)
+        return preprocess_of(self.input)
 
 
 def _plan(job: Job, made: Planned) -> Sequence[Node]:

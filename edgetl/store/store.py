@@ -10,6 +10,7 @@ Layout below the root (``.edgetl/``)::
     runs/<recipe>.json         artifacts used by the last run of a recipe
     digests.json               cached digests of files
     checked/<key>              empty; a check that passed and need not run again
+    checked/<key>.txt          the result of such a check
 """
 
 from __future__ import annotations
@@ -202,8 +203,9 @@ class Store:
                 f"stage '{request.stage}' wrote a file named {MANIFEST_FILE}",
                 remedy="this is a bug in the stage; please report it with this message",
             )
-        # A JSON round trip, so that new facts equal facts read from the store.
-        plain: Facts = json.loads(json.dumps(facts, allow_nan=False))
+        # A JSON round trip, so that new facts equal facts read from the store. Their digest refuses
+        # numbers that are not finite.
+        plain: Facts = json.loads(json.dumps(facts))
         files = digest_folder(out)
         manifest = Manifest(
             stage=request.stage,
@@ -221,9 +223,8 @@ class Store:
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(seconds, 3),
         )
-        (out / MANIFEST_FILE).write_text(
-            manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
-        )
+        text = manifest.model_dump_json(indent=2) + "\n"
+        (out / MANIFEST_FILE).write_bytes(text.encode())
         _sync_tree(out)
         folder = self._folder(request.stage, request.key)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -246,6 +247,25 @@ class Store:
         with contextlib.suppress(OSError):
             passed.parent.mkdir(parents=True, exist_ok=True)
             passed.touch()
+
+    def recall(self, key: str, compute: Callable[[], str | None]) -> str | None:
+        """Return what `compute` returned under this key before, or returns now.
+
+        Args:
+            key: Digest of everything that the result depends on.
+            compute: Is run again next time if it returns None, or the store cannot be written.
+        """
+        file = self.root / "checked" / f"{key}.txt"
+        with contextlib.suppress(OSError):
+            return file.read_text(encoding="utf-8")
+        text = compute()
+        if text is not None:
+            part = file.with_suffix(f".{os.getpid()}.part")
+            with contextlib.suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                part.write_text(text, encoding="utf-8")
+                part.replace(file)
+        return text
 
     def record_run(self, recipe: str, used: Mapping[str, Artifact]) -> None:
         """Record the artifacts, by label, that the last complete run of `recipe` used."""
@@ -335,13 +355,10 @@ def _content_digest(kind: str, files: Mapping[str, str], facts: Facts) -> str:
 
 
 def _sync_tree(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
+    # In any order: nothing counts before the folder has its final name.
+    for path in (folder, *folder.rglob("*")):
+        if path.is_file() or path.is_dir():
             _sync(path)
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            _sync(path)
-    _sync(folder)
 
 
 def _sync(path: Path) -> None:

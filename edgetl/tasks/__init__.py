@@ -26,8 +26,8 @@ class RecipeTemplate:
 
     body: str
     """YAML with comments: keys of `data` as comments, `input`, `teacher`, `student` and methods."""
-    calibration: Callable[[float], str]
-    """Returns the calibration recipe for about this many training images."""
+    calibration: Callable[[int], str]
+    """Returns the calibration recipe for about this many training images, at least one."""
 
 
 class TaskPlugin(Protocol):

@@ -6,6 +6,7 @@ import torch
 from lightning_fabric import Fabric
 
 from edgetl.errors import EdgetlError, ExitCode
+from edgetl.runtime.cores import usable_cores
 
 
 class DeviceMissingError(EdgetlError):
@@ -31,6 +32,10 @@ def open_fabric(device: str, *, mixed_precision: bool) -> Fabric:
             remedy="set `device: auto` or `device: cpu` in the recipe, or install torch with CUDA",
         )
     if device == "cpu" or not available:
+        cores = usable_cores()
+        if torch.get_num_threads() > cores:
+            # torch does not see the quota of a container, and its waiting threads would use it up.
+            torch.set_num_threads(cores)
         return Fabric(accelerator="cpu", devices=1, precision="32-true")
     if not mixed_precision:
         return Fabric(accelerator="cuda", devices=1, precision="32-true")

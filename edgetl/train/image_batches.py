@@ -5,7 +5,6 @@ Letters: N batch or split, H, W, F features, K classes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +18,7 @@ from edgetl.data import loaders
 from edgetl.data.dataset import Dataset
 from edgetl.data.levels import Level
 from edgetl.nn.layers import RawPixels
+from edgetl.runtime.cores import usable_cores
 from edgetl.train.options import Training
 from edgetl.types import Split
 
@@ -92,7 +92,7 @@ def image_batches(
 ) -> ImageBatches:
     """Return the training images of `dataset`, augmented as set by `training`."""
     # With a GPU the CPU is free to make batches; without one, the training itself uses all cores.
-    threads = len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0
+    threads = usable_cores() if torch.cuda.is_available() else 0
     source = loaders.TrainBatches(
         dataset,
         batch_size=training.batch_size,

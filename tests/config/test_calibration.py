@@ -65,3 +65,11 @@ def test_recipe_for_detectors_searches_and_keeps_their_tail_in_float() -> None:
 
     assert settings.range.estimator == "best"
     assert settings.float_layers == FloatTable(tail=True, convolutions=2)
+
+
+@pytest.mark.parametrize(
+    "search", [{"range": {"estimator": "best"}}, {"float_layers": {"convolutions": 2}}]
+)
+def test_search_does_not_go_with_fewer_images_than_stated(search: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="allow_fewer: goes neither with `estimator: best` nor"):
+        calibration(allow_fewer=True, **search)

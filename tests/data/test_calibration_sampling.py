@@ -54,3 +54,12 @@ def test_choice_is_distinct_seeded_and_grows_by_appending(
 def test_more_images_than_there_are_is_refused_with_both_numbers() -> None:
     with pytest.raises(DataError, match=r"'some' needs 63 images of the train split, which has 62"):
         sample_calibration(LABELS, calibration(63))
+
+
+def test_all_images_are_taken_where_fewer_are_allowed() -> None:
+    allowing = calibration(63).model_copy(update={"allow_fewer": True})
+    assert sorted(sample_calibration(LABELS, allowing)) == list(range(62))
+    few = calibration(6).model_copy(update={"allow_fewer": True})
+    assert sample_calibration(LABELS, few).tolist() == (
+        sample_calibration(LABELS, calibration(6)).tolist()
+    )

@@ -23,5 +23,20 @@ def test_noise_by_hand(after: list[list[float]], ratio_db: float, error: float) 
     assert max_error(before, noisy) == error
 
 
+def test_ratio_is_rounded_to_a_tenth_and_the_error_to_three_digits() -> None:
+    # The signal is 1, the noise 1/3 squared: 20 log10(3) = 9.542 dB.
+    before, after = np.array([1.0], np.float32), np.array([4 / 3], np.float32)
+    assert snr_db(before, after) == 9.5
+    assert max_error(before, after) == 0.333
+
+
+def test_ratio_of_a_weak_signal_is_that_of_a_strong_one() -> None:
+    # 1e-4 squared against 1e-5 squared: a ratio of 100.
+    before, after = np.array([1e-4], np.float32), np.array([1.1e-4], np.float32)
+    assert snr_db(before, after) == 20.0
+    # No signal at all is taken for 1e-30, so that the ratio has a logarithm: -10 log10(1e30).
+    assert snr_db(np.zeros(1, np.float32), np.ones(1, np.float32)) == -300.0
+
+
 def test_empty_arrays_do_not_differ() -> None:
     assert max_error(np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32)) == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,9 @@ from edgetl.config.candidate import Candidate
 from edgetl.errors import ConfigError
 from edgetl.gate.baseline import baseline_predictions, make_baseline, read_baseline, write_baseline
 from edgetl.gate.bundle import Bundle, Images, find_images, open_bundle
-from edgetl.types import Precision
+from edgetl.gate.measure import Measurements, Times
+from edgetl.hashing import digest_value
+from edgetl.types import Precision, Split
 
 _TIMED: dict[str, object] = {
     "model_ms": {"p50": {"value": 1.0, "low": 0.9, "high": 1.1}},
@@ -66,11 +69,43 @@ def test_manifest_gives_its_measured_undisturbed_times(bundle: Bundle, examples:
         assert latency is None or latency.engine == "onnxruntime 1.31"
 
 
+def test_times_of_a_device_replace_those_of_the_manifest(bundle: Bundle, examples: Any) -> None:
+    timing = examples.timing(3.0, engine="onnxruntime 1.31.1", interfered=False)
+    measured = Measurements(
+        "local", "measured", (), "", Times(timing, {"machine": "riscv64"}), None
+    )
+    latency = make_baseline(bundle, None, measured).latency
+    assert latency is not None
+    assert latency.model_ms == timing.model_ms
+    assert (latency.threads, latency.host, latency.engine) == (
+        1,
+        {"machine": "riscv64"},
+        "onnxruntime 1.31.1",
+    )
+    disturbed = Times(timing.model_copy(update={"interfered": True}), {})
+    for times in (disturbed, None):
+        without = dataclasses.replace(measured, times=times)
+        assert make_baseline(bundle, None, without).latency is None
+
+
 def test_images_of_another_store_are_not_at_hand(bundle: Bundle, tmp_path: Path) -> None:
     from edgetl.store.store import Store
 
     assert find_images(bundle, Store(tmp_path / "elsewhere")) is None
     assert make_baseline(bundle, None, None).accuracy.predictions is None
+
+
+def test_images_are_known_by_classes_content_order_and_labels(backend: Any, bundle: Bundle) -> None:
+    images = find_images(bundle, backend.store)
+    assert images is not None
+    items = images.dataset.items(Split.TEST)
+    # Files that were written before stay comparable as long as this is the digest.
+    assert images.digest == digest_value(
+        {
+            "classes": ["red", "green", "blue"],
+            "images": [[item.sha256, item.label] for item in items],
+        }
+    )
 
 
 def test_missing_file_is_said_with_the_command_that_writes_it(
@@ -211,6 +246,16 @@ def test_edited_baseline_is_refused(
             read_baseline(file, bundle), bundle, find_images(bundle, backend.store), file
         )
     assert error.value.remedy == _restored(file)
+
+
+def test_three_problems_of_a_baseline_are_shown_and_the_others_counted(
+    bundle: Bundle, file: Path
+) -> None:
+    for place in ("version", "size_bytes", "accuracy.value", "accuracy.low", "accuracy.images"):
+        _edit(file, place, -1)
+    with pytest.raises(ConfigError, match=r": and 2 more\n") as error:
+        read_baseline(file, bundle)
+    assert len(error.value.message.splitlines()) == 4
 
 
 def test_answers_without_the_images_that_they_belong_to_are_refused(

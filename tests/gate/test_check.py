@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edgetl.config.limits import Judge as JudgedBy
 from edgetl.config.target import Target
 from edgetl.devices import Connection
 from edgetl.devices.local import LocalDevice
@@ -20,7 +21,7 @@ from edgetl.facts.scores import Difference
 from edgetl.gate.baseline import make_baseline, write_baseline
 from edgetl.gate.bundle import find_images, open_bundle
 from edgetl.gate.case import MANIFEST, Case, Required, Status, exit_code
-from edgetl.gate.check import CheckOptions, check_bundle, reach
+from edgetl.gate.check import Checked, CheckOptions, check_bundle, reach
 from edgetl.gate.compare import Allowed
 from edgetl.gate.limits import Accuracy, golden_cases, limit_cases
 from edgetl.gate.measure import Measurements, Times, measure
@@ -107,6 +108,63 @@ def test_emulated_answers_can_pass_and_emulated_times_never(backend: Any, board:
         )
     facts = checked.as_json()
     assert (facts["verdict"], facts["provenance"], facts["host"]) == ("passed", "emulated", None)
+
+
+def test_result_as_json_holds_everything_that_reports_need(
+    backend: Any, board: Board, evidence: Evidence
+) -> None:
+    folder = backend.bundle()
+    options = CheckOptions(target=board(), allowed=Allowed(0.5, 1.1), baseline=Path("kept.json"))
+    case = Case("size", Status.FAILED, "2 > 1 MiB", "measured", "told", {"value": 2.0})
+    measurements = evidence()
+    bundle = open_bundle(folder, "board")
+    checked = Checked(bundle, options, LocalDevice(), measurements, (case,))
+    assert measurements.times is not None
+    expected = {
+        "schema": 1,
+        "verdict": "failed",
+        "exit_code": 5,
+        "bundle": str(folder),
+        "name": "colours",
+        "target": "board",
+        "candidate": "onnx fp32",
+        "device": "local",
+        "provenance": "measured",
+        "required": "measured",
+        "baseline": "kept.json",
+        "allowed_drop_pp": 0.5,
+        "allowed_ratio": 1.1,
+        "false_alarm_rate": 0.01,
+        "host": {},
+        "latency": json.loads(measurements.times.summary.model_dump_json()),
+        "cases": [
+            {
+                "name": "size",
+                "status": "failed",
+                "reason": "2 > 1 MiB",
+                "provenance": "measured",
+                "warning": "told",
+                "figures": {"value": 2.0},
+            }
+        ],
+    }
+    assert checked.as_json() == expected
+    damaged = Checked(
+        bundle,
+        dataclasses.replace(options, baseline=None, required=Required.EMULATED),
+        LocalDevice(),
+        None,
+        (),
+    )
+    assert damaged.as_json() == expected | {
+        "verdict": "passed",
+        "exit_code": 0,
+        "required": "emulated",
+        "baseline": None,
+        "host": None,
+        "latency": None,
+        "cases": [],
+    }
 
 
 def test_emulated_device_is_refused_where_measured_figures_are_required(board: Board) -> None:
@@ -371,14 +429,14 @@ def test_limit_that_the_interval_does_not_meet_is_remarked_or_missed(
     }
 
     point = judge(evidence(), board(**limits), known)
-    shown = judge(evidence(), board(**limits).model_copy(update={"judge": "shown"}), known)
+    shown = judge(evidence(), board(**limits).model_copy(update={"judge": JudgedBy.SHOWN}), known)
 
     assert {name: point[name].warning for name in told} == told
     assert {point[name].status for name in told} == {Status.PASSED}
     assert {name: shown[name].reason for name in told} == told
     assert {shown[name].status for name in told} == {Status.FAILED}
     assert {shown[name].warning for name in told} == {""}
-    wide = board(top1=0.79, drop_pp=1.5, p95_ms=5.1).model_copy(update={"judge": "shown"})
+    wide = board(top1=0.79, drop_pp=1.5, p95_ms=5.1).model_copy(update={"judge": JudgedBy.SHOWN})
     assert {judge(evidence(), wide, known)[name].status for name in told} == {Status.PASSED}
 
 

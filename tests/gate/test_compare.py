@@ -158,6 +158,12 @@ def test_lost_images_are_red_when_chance_does_not_explain_them(
     assert (case.status is Status.FAILED) is red
     assert case.figures["lost_pp"] == pytest.approx(100 * count / _NUM_IMAGES, abs=1e-4)
     assert case.reason.endswith("at most 0.5 allowed" if red else "same 60 images")
+    low, high = case.figures["low_pp"], case.figures["high_pp"]
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    assert f" pp [{low:+.2f}, {high:+.2f}] on the same" in case.reason
+    assert [round(end * 1e4, 6) % 1 for end in (low, high)] == [0, 0]
+    assert (case.figures["allowed_pp"], case.provenance) == (0.5, "manifest")
 
 
 def test_large_gain_is_told_as_it_may_be_leaked_data(current: Current, baseline: Baseline) -> None:
@@ -185,6 +191,13 @@ def test_slower_median_is_red_when_it_is_shown(
     assert (case.status is Status.FAILED) is red
     assert case.reason.startswith(f"median {value:.4g} ms, {value / 10:.3f} [")
     assert case.reason.endswith("; at most 1.1 allowed" if red else "10 ms of the baseline")
+    assert case.provenance == "measured"
+
+
+def test_ratio_of_medians_is_given_with_its_interval(current: Current, baseline: Baseline) -> None:
+    case = _case(_timed(current, 11.5), baseline, "latency")
+    # Both medians are known to 1 %: hypot(ln 1.01, -ln 0.99) * 1.3142 = 0.018587 around ln 1.15.
+    assert case.figures == {"ratio": 1.15, "low": 1.128823, "high": 1.171575, "limit": 1.1}
 
 
 def test_much_faster_build_is_told(current: Current, baseline: Baseline) -> None:
@@ -216,6 +229,12 @@ def test_what_makes_a_time_doubtful_is_told(current: Current, baseline: Baseline
     assert case.warning == (
         "3 of 10 runs undisturbed (other programs kept 1.0 cores busy); the warm-up never settled"
     )
+
+
+def test_disturbance_without_a_reason_is_told_as_such(current: Current, baseline: Baseline) -> None:
+    runs = {"asked": 5, "taken": 5, "undisturbed": 4, "p50_ms": [], "disturbances": [[]] * 5}
+    case = _case(_timed(current, 10.0, runs=runs), baseline, "latency")
+    assert case.warning == "4 of 5 runs undisturbed (no reason reported)"
 
 
 @pytest.mark.parametrize("value", [10.0, 20.0], ids=["green", "red"])
@@ -287,6 +306,30 @@ def test_larger_model_is_red(current: Current, baseline: Baseline) -> None:
     case = _case(current, baseline.model_copy(update={"size_bytes": size // 2}), "size")
     assert case.status is Status.FAILED
     assert case.reason.endswith("times the baseline's; at most 1.1 allowed")
+
+
+def test_size_is_compared_as_a_multiple(current: Current, baseline: Baseline) -> None:
+    size = current.bundle.size_bytes()
+    case = _case(current, baseline.model_copy(update={"size_bytes": 3 * size}), "size")
+    assert (case.status, case.reason) == (
+        Status.PASSED,
+        f"{size} bytes, 0.3333 times the baseline's",
+    )
+    assert case.figures == {"ratio": 0.333333, "limit": 1.1}
+
+
+def test_accuracy_is_not_compared_where_either_predictions_are_missing(
+    current: Current, baseline: Baseline
+) -> None:
+    assert current.images is not None
+    images = current.images.predictions
+    for now, kept in (
+        (dataclasses.replace(current, predictions=None), images),
+        (dataclasses.replace(current, images=None), images),
+        (current, None),
+    ):
+        case = baseline_cases(now, baseline, kept, _ALLOWED)[0]
+        assert case.status is Status.UNVERIFIED
 
 
 def test_without_answers_accuracy_is_not_compared(current: Current, baseline: Baseline) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.errors import ConfigError
+from edgetl.errors import ConfigError, DataError
 from edgetl.pipeline.job import load_job, roots_of
 from edgetl.pipeline.planner import all_stages
 from edgetl.store.store import Store
@@ -126,3 +126,54 @@ def test_weights_of_teacher_and_student_are_opened_before_anything_runs(
     assert (teacher.where, student.where) == ("teacher.weights", "student.weights")
     assert "is a web page, not the file itself" in teacher.what
     assert "cannot be read as weights: it is text, which begins with 'no weights'" in student.what
+
+
+def test_broken_calibration_does_not_hide_the_problems_of_stages(
+    recipe: str, tmp_path: Path
+) -> None:
+    (tmp_path / "calibration/few.yaml").write_text("name: few\n", encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert "recipe.yaml:4: teacher.family: unknown model family 'mobilenet_v9'" in error.message
+    assert "calibration/few.yaml: split: is missing" in error.message
+    assert "undemanding" not in error.message
+
+
+def test_data_that_cannot_be_listed_do_not_hide_other_problems(recipe: str, tmp_path: Path) -> None:
+    text = _RECIPE.replace("{synthetic: {images: 60}}", "{path: away}")
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert "teacher.family: unknown model family" in error.message
+    assert "targets/odd.yaml:2: threads" in error.message
+    assert error.message.count(f"data path '{tmp_path / 'away'}' does not exist") == 1
+    assert "set `data: {path: ...}` in the recipe" in error.remedy
+
+
+def test_data_that_cannot_be_listed_are_an_error_of_their_own(recipe: str, tmp_path: Path) -> None:
+    text = _RECIPE.replace("{synthetic: {images: 60}}", "{path: away}")
+    text = text.replace("mobilenet_v9", "mobilenet_v2").replace("odd, ", "")
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="does not exist"):
+        load_job(recipe, (), Store(tmp_path / "store"), all_stages())
+
+
+def test_broken_recipe_does_not_hide_the_problems_of_the_files_it_names(
+    recipe: str, tmp_path: Path
+) -> None:
+    text = _RECIPE.replace("strategy: full", "epocs: 3").replace("calibration: few", "seed: x")
+    (tmp_path / "recipe.yaml").write_text(f"{text}calibration: fw\n", encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert "recipe.yaml:5: finetune.epocs: unknown key; did you mean 'epochs'?" in error.message
+    assert "recipe.yaml:6: seed: is 'x'; must be a whole number" in error.message
+    assert "targets/odd.yaml:2: threads: is 'none'" in error.message
+    assert "calibration/fw.yaml: no such file; did you mean 'few'?" in error.message
+
+
+@pytest.mark.parametrize("targets", ["7", "[1, {a: b}]", "null"])
+def test_recipe_whose_targets_are_no_names_is_its_own_problem(
+    recipe: str, tmp_path: Path, targets: str
+) -> None:
+    text = _RECIPE.replace("[odd, host]", targets)
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="targets") as caught:
+        load_job(recipe, (), Store(tmp_path / "store"), all_stages())
+    assert all(problem.source in {"", recipe} for problem in caught.value.problems)

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from edgetl.runtime.detections import Detections
-from edgetl.runtime.draw import _colour, _contrast, draw_detections, draw_label, transliterate
+from edgetl.runtime.draw import (
+    _colour,
+    _contrast,
+    _inside,
+    draw_detections,
+    draw_label,
+    transliterate,
+)
 from edgetl.runtime.errors import EdgetlUsageError, PackageError
 
 _GREY = 120
@@ -88,6 +95,31 @@ def test_tag_is_next_to_its_box_and_inside_the_image(
 ) -> None:
     canvas = draw_detections(_grey(300, 300), _detections([box], [0]), ["screw"])
     assert (canvas[region] == _colour(0)).all(axis=-1).mean() > 0.25
+
+
+@pytest.mark.parametrize(
+    ("place", "area"),
+    [
+        pytest.param((0, 0), (0, 0, 30, 10), id="corner"),
+        pytest.param((-5, -1), (0, 0, 30, 10), id="above and left"),
+        pytest.param((70, 40), (70, 40, 100, 50), id="last that fits"),
+        pytest.param((71, 41), (70, 40, 100, 50), id="below and right"),
+    ],
+)
+def test_tag_is_moved_into_the_image(place: tuple[int, int], area: tuple[int, ...]) -> None:
+    assert _inside(*place, (30, 10), (100, 50)) == area
+
+
+def test_text_stands_inside_its_tag_with_a_margin() -> None:
+    canvas = draw_label(_grey(300, 300), "I")
+    left, top, right, bottom = _changed(canvas)
+    colour = canvas[top, left]
+    rows, columns = np.nonzero((canvas[top:bottom, left:right] != colour).any(axis=-1))
+    # Text of 12 pixels, a margin of 2: it stands at (2, 1), and an I takes rows 3 to 11 of it.
+    assert (left, top) == (0, 0)
+    assert (rows.min(), rows.max()) == (4, 12)
+    assert columns.min() >= 2
+    assert columns.max() < right - 2
 
 
 def test_tags_of_close_boxes_do_not_overlap() -> None:

@@ -58,6 +58,7 @@ def test_progressive_jpeg_without_end_marker_is_refused() -> None:
 
 def test_what_is_whole_or_no_jpeg_is_not_completed() -> None:
     assert complete_jpeg(jpeg()) is None
+    assert complete_jpeg(jpeg() + b"\0\0") is None
     assert complete_jpeg(b"\xff\xd8 nothing") is None
     assert complete_jpeg(b"GIF89a") is None
 
@@ -73,9 +74,23 @@ def test_what_is_whole_or_no_jpeg_is_not_completed() -> None:
         (b"\n<!DOCTYPE html><html>", "a web page, not the image", "download the image itself"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a drawing in SVG", "render it as PNG"),
         (b"%PDF-1.7\n", "a PDF", "save its pages as PNG"),
+        (b"\xef\xbb\xbf\r\n\t <HTML>", "a web page, not the image", "download the image itself"),
+        (b"X<html>", "not an image in a format that Pillow reads", "save it again"),
         (b"hello, world", "not an image in a format that Pillow reads", "save it again"),
     ],
-    ids=["heic", "heif", "raw", "jxl", "lfs", "page", "svg", "pdf", "text"],
+    ids=[
+        "heic",
+        "heif",
+        "raw",
+        "jxl",
+        "lfs",
+        "page",
+        "svg",
+        "pdf",
+        "marked page",
+        "no page",
+        "text",
+    ],
 )
 def test_file_that_pillow_does_not_read_is_named_with_its_remedy(
     tmp_path: Path, content: bytes, what: str, remedy: str

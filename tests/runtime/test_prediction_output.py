@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from edgetl.runtime.errors import EdgetlUsageError, ImageError
-from edgetl.runtime.prediction_output import drawn_files, predictions
+from edgetl.runtime.prediction_output import PredictionText, drawn_files, predictions, texts
 from edgetl.runtime.predictor import Predictor
 
 
@@ -110,6 +111,27 @@ def test_image_that_cannot_be_read_is_reported_before_the_next_one(
     ]
     assert list(rows) == []
     assert errors[1].message == f"cannot read image '{tmp_path}': it is a folder"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "label"),
+    [(None, "Öse"), ("utf-8", "Öse"), ("latin-1", "Öse"), ("ascii", "\\u00d6se")],
+)
+def test_json_escapes_what_the_stream_lacks_also_after_an_error(
+    encoding: str | None, label: str
+) -> None:
+    def fails() -> Iterator[PredictionText]:
+        yield PredictionText(("a.png: Öse",), {"label": "Öse"})
+        raise ImageError("'b.png' is torn", remedy="take it out")
+
+    text = f'[\n  {{\n    "label": "{label}"\n  }}\n]'
+    whole = [PredictionText(("a.png: Öse",), {"label": "Öse"})]
+    assert list(texts(whole, as_json=True, encoding=encoding)) == [text]
+    printed = texts(fails(), as_json=True, encoding=encoding)
+    assert next(printed) == text
+    with pytest.raises(ImageError, match="is torn"):
+        next(printed)
+    assert list(texts(whole, as_json=False, encoding=encoding)) == ["a.png: Öse"]
 
 
 def test_pictures_of_images_of_one_name_get_numbers(tmp_path: Path) -> None:

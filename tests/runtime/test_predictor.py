@@ -136,6 +136,32 @@ def test_truncated_file_is_refused_before_an_engine_opens_it(model_folder: Path)
     assert caught.value.exit_code == 6
 
 
+def test_file_of_the_right_size_that_an_engine_refuses_is_called_damaged(
+    model_folder: Path, contract: Contract, state_files: StateFiles
+) -> None:
+    path = model_folder / "model.onnx"
+    content = path.read_bytes()
+    path.write_bytes(content[:90] + bytes(len(content) - 90))
+    message = r"model\.onnx is damaged: its SHA-256 is not the one that contract\.json states"
+    with pytest.raises(BundleError, match=message) as caught:
+        Predictor.open(model_folder)
+    assert caught.value.remedy == "copy the whole folder again from where it was made"
+    # The same bytes, if they are what was exported, are a matter of the engine.
+    state_files(model_folder, contract)
+    with pytest.raises(BundleError, match=r"onnxruntime \S+ cannot load .*model\.onnx: "):
+        Predictor.open(model_folder)
+
+
+def test_damaged_file_that_an_engine_loads_in_part_is_called_damaged(
+    model_folder: Path,
+) -> None:
+    model = onnx.load(model_folder / "model.onnx")
+    model.graph.input[0].name = model.graph.node[0].input[0] = "imagf"
+    onnx.save(model, model_folder / "model.onnx")
+    with pytest.raises(BundleError, match=r"model\.onnx is damaged: its SHA-256"):
+        Predictor.open(model_folder)
+
+
 def test_file_without_permission_is_not_called_damaged(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -270,3 +270,22 @@ def test_what_a_search_chose_and_tried_is_told(bench: Any, inputs: dict[str, Art
     assert said in STAGE.summary(STAGE.facts.model_validate(facts))
     assert again.manifest.digest == artifact.manifest.digest
     assert golden.replay(artifact.folder).passed
+
+
+def test_permission_for_fewer_images_does_not_change_the_key(bench: Any) -> None:
+    """Equal images give equal files; whether there are fewer depends on the data alone."""
+    base = planned_settings(bench, Precision.INT8)
+    assert planned_settings(bench, Precision.INT8, allow_fewer=True) == base
+    assert "allow_fewer" not in str(base)
+
+
+def test_few_images_are_all_calibrated_with_where_that_is_allowed(
+    bench: Any, inputs: dict[str, Artifact]
+) -> None:
+    wanted = job(bench, {"onnx": (Precision.INT8,)}, {"count": 500, "allow_fewer": True})
+    [node] = planned(bench, wanted)
+    made = bench.run(node, inputs)
+    assert made.manifest.facts["calibration_images"] == 24  # those of the training split
+    strict = job(bench, {"onnx": (Precision.INT8,)}, {"count": 500})
+    with pytest.raises(DataError, match="needs 500 images of the train split, which has 24"):
+        bench.run(planned(bench, strict)[0], inputs, "strict")

@@ -57,6 +57,7 @@ def test_fastest_that_holds_every_limit_is_chosen() -> None:
     )
     assert selection.outcome is Outcome.HELD
     assert selection.chosen == 1
+    assert selection.why == ""
     assert told(selection) == [
         ("holds", ""),
         ("chosen", "fastest within limits"),
@@ -174,6 +175,14 @@ def test_of_models_that_guess_the_better_one_is_nearest() -> None:
     assert choose(board(), guesses).why.endswith("nearest is b: almost")
 
 
+def test_perfect_guess_of_a_test_split_of_one_class_is_rejected() -> None:
+    always = "top-1 1.000 is no better than always predicting 'nut' (1.000)"
+    guess = figures("a", accuracies=top1(1.0), at_chance=always)
+    selection = choose(board(), [guess])
+    assert selection.outcome is Outcome.MISSED
+    assert told(selection) == [("rejected", always)]
+
+
 def test_without_a_device_a_guess_is_missed() -> None:
     guess = figures("a", at_chance=GUESS, p95_ms=None, memory_bytes=None)
     assert choose(board(device=None), [guess]).outcome is Outcome.MISSED
@@ -196,6 +205,25 @@ def test_gain_of_accuracy_is_no_drop() -> None:
 
 def test_missed_target_names_the_limit_and_who_comes_nearest() -> None:
     selection = choose(board(drop_pp=1.0), [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3)])
+    assert selection.why == "no candidate meets drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
+
+
+def test_each_limit_that_no_candidate_meets_is_named() -> None:
+    selection = choose(
+        board(drop_pp=1.0, p95_ms=1.0),
+        [figures("a", drop_pp=9.0, p95_ms=1.5), figures("b", drop_pp=2.3)],
+    )
+    assert selection.why == (
+        "no candidate meets drop_pp; nearest is b: drop 2.3 > 1 pp (top-1). "
+        "no candidate meets p95_ms; nearest is a: p95 1.5 > 1 ms"
+    )
+
+
+def test_limit_whose_figure_is_unknown_for_one_candidate_is_not_named() -> None:
+    selection = choose(
+        board(drop_pp=1.0, memory_mib=64),
+        [figures("a", drop_pp=9.0), figures("b", drop_pp=2.3, memory_bytes=None)],
+    )
     assert selection.why == "no candidate meets drop_pp; nearest is b: drop 2.3 > 1 pp (top-1)"
 
 
@@ -247,6 +275,35 @@ def test_disturbed_time_above_the_limit_is_unverified_and_not_rejected() -> None
     assert selection.chosen == 0
     assert selection.judgements[0].verdict is Verdict.UNVERIFIED
     assert selection.why == "p95 2 > 1 ms, but other programs disturbed the timing"
+
+
+def test_candidate_without_a_time_on_a_real_device_is_unverified() -> None:
+    selection = choose(board(p95_ms=3.0), [figures("a", p95_ms=None)])
+    assert selection.outcome is Outcome.UNVERIFIED
+    assert selection.why == "no time was measured on a real device"
+    assert told(selection) == [
+        (
+            "unverified",
+            "no time was measured on a real device; smallest that breaks no limit known",
+        )
+    ]
+
+
+def test_of_undecided_candidates_a_timed_one_goes_before_smaller_untimed_ones() -> None:
+    selection = choose(
+        board(memory_mib=100),
+        [
+            figures("a", p95_ms=None, size_bytes=1),
+            figures("b", p95_ms=3.0, memory_bytes=None),
+            figures("c", p95_ms=2.0, memory_bytes=None),
+        ],
+    )
+    assert selection.chosen == 2
+    assert told(selection) == [
+        ("unverified", "no time was measured on a real device"),
+        ("unverified", "memory is not measured"),
+        ("unverified", "memory is not measured; fastest that breaks no limit known"),
+    ]
 
 
 def test_candidate_shown_to_hold_goes_before_a_faster_doubtful_one() -> None:

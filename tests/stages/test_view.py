@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -204,16 +205,47 @@ def test_views_of_other_roles_are_read_one_after_the_other(
     assert memory_problem(monkeypatch, job, AT_40) == ""
 
 
-def test_memory_of_a_container_is_what_it_may_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("group", "files", "limit"),
+    [
+        pytest.param("", {}, None, id="no control groups"),
+        pytest.param("0::/", {"memory.max": "max"}, None, id="no limit"),
+        pytest.param("0::/", {"memory.max": "1048576"}, 1_048_576, id="container"),
+        pytest.param("0::/a/b", {"a/b/memory.max": "1048576"}, 1_048_576, id="service"),
+        pytest.param(
+            "0::/a/b",
+            {"a/b/memory.max": "max", "a/memory.max": "1048576"},
+            1_048_576,
+            id="group above",
+        ),
+        pytest.param(
+            "4:cpu:/d\n7:memory:/m",
+            {
+                "memory/m/memory.limit_in_bytes": "1048576",
+                "cpu/d/memory.limit_in_bytes": "4096",
+            },
+            1_048_576,
+            id="version 1",
+        ),
+        pytest.param(
+            "7:memory:/",
+            {"memory/memory.limit_in_bytes": f"{2**63 - 4096}"},
+            None,
+            id="version 1 without",
+        ),
+    ],
+)
+def test_memory_is_what_the_control_groups_leave(
+    tmp_path: Path, group: str, files: dict[str, str], limit: int | None
 ) -> None:
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(space, "_CGROUP_LIMIT", limit)
-    whole = space._memory_bytes()
-    limit.write_text("max\n")
-    assert space._memory_bytes() == whole
-    limit.write_text("1048576\n")
-    assert space._memory_bytes() == 1_048_576
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"{group}\n")
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert space._memory_bytes(tmp_path) == (limit or whole)
 
 
 def test_view_larger_than_the_free_disk_is_refused_before_an_image_is_decoded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -42,6 +43,31 @@ def test_unchanged_file_is_read_once_even_by_the_next_process(
     first.save()
     assert DigestMemory(old_file.parent / "m.json").digest(old_file) == digest_file(old_file)
     assert len(reads) == 1
+
+
+def test_cache_is_written_below_new_folders_and_only_if_it_changed(old_file: Path) -> None:
+    file = old_file.parent / "new" / "store" / "m.json"
+    known = DigestMemory(file)
+    known.save()
+    assert not file.exists()
+    known.digest(old_file)
+    known.save()
+    stat = old_file.stat()
+    assert json.loads(file.read_text()) == [
+        [
+            str(old_file),
+            3,
+            stat.st_mtime_ns,
+            stat.st_ctime_ns,
+            stat.st_ino,
+            # SHA-256 of b"one"
+            "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+        ]
+    ]
+    assert list(file.parent.iterdir()) == [file]
+    file.unlink()
+    known.save()
+    assert not file.exists()
 
 
 def test_edit_that_keeps_size_and_date_is_detected(old_file: Path) -> None:

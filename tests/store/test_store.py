@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,76 @@ def test_any_other_request_has_no_artifact(tmp_path: Path, other: Request) -> No
     store = Store(tmp_path)
     _commit(store)
     assert store.find(other) is None
+
+
+def test_everything_lies_below_a_new_root_at_its_place(tmp_path: Path) -> None:
+    root = tmp_path / "project" / ".edgetl"
+    store, key = Store(root), _REQUEST.key
+    with store.making(key, waits=lambda: None):
+        folders = store.folders(_REQUEST)
+        artifact = _commit(store)
+    assert folders == (root / "work" / key, root / "scratch" / key, root / "logs" / "export" / key)
+    assert artifact.folder == root / "artifacts" / "export" / key
+    store.record_run("parts", {"export onnx": artifact})
+    assert (root / "runs" / "parts.json").read_text() == (
+        f'{{\n  "export onnx": "export/{key}"\n}}\n'
+    )
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    assert files == [
+        f"artifacts/export/{key}/manifest.json",
+        f"artifacts/export/{key}/model.bin",
+        f"artifacts/export/{key}/sub/labels.txt",
+        f"locks/{key}",
+        "runs/parts.json",
+    ]
+    assert not (root / "work" / key).exists()
+
+
+def test_manifest_records_the_request_and_the_result(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    out, _, _ = store.folders(_REQUEST)
+    (out / "model.bin").write_text("weights")
+    before = datetime.now(UTC).replace(microsecond=0)
+    artifact = store.commit(
+        _REQUEST, kind="float", label="export onnx", facts={"shape": (1, 3)}, seconds=1.23456
+    )
+    text = (artifact.folder / "manifest.json").read_text()
+    written = json.loads(text)
+    assert text == json.dumps(written, indent=2) + "\n"
+    made_at = datetime.fromisoformat(written.pop("made_at"))
+    assert (made_at.utcoffset(), made_at.microsecond) == (timedelta(0), 0)
+    assert before <= made_at <= datetime.now(UTC)
+    # SHA-256 of b"weights"
+    files = {"model.bin": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"}
+    assert written == {
+        "schema_version": 2,
+        "stage": "export",
+        "version": 1,
+        "kind": "float",
+        "label": "export onnx",
+        "settings": {"format": "onnx"},
+        "inputs": {"model": "d" * 64},
+        "tools": {"torch": "2"},
+        "plugins": {"exporter onnx": "1"},
+        "files": files,
+        "facts": {"shape": [1, 3]},
+        "key": _REQUEST.key,
+        "digest": digest_value({"kind": "float", "files": files, "facts": {"shape": [1, 3]}}),
+        "seconds": 1.235,
+    }
+    # New facts equal facts that are read again.
+    assert artifact.manifest.facts == {"shape": [1, 3]}
+    assert store.find(_REQUEST) == artifact
+
+
+def test_manifest_is_utf8_and_commit_needs_no_scratch(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _, scratch, _ = store.folders(_REQUEST)
+    scratch.rmdir()
+    artifact = store.commit(_REQUEST, kind="float", label="Öse", facts={}, seconds=0.0)
+    text = (artifact.folder / "manifest.json").read_bytes()
+    assert '"label": "Öse"'.encode() in text
+    assert text.endswith(b"}\n")
 
 
 def test_same_content_has_the_same_digest_for_any_request(tmp_path: Path) -> None:
@@ -140,6 +211,17 @@ def test_check_that_passed_is_not_run_again_and_one_that_failed_is(tmp_path: Pat
     assert runs == ["failed", "failed", "passed", "passed"]
 
 
+def test_checks_that_passed_are_recorded_below_a_new_root(tmp_path: Path) -> None:
+    root = tmp_path / "project" / ".edgetl"
+    for key in ("a", "b"):
+        Store(root).once(key, lambda: None)
+    assert sorted(root.rglob("*")) == [
+        root / "checked",
+        root / "checked" / "a",
+        root / "checked" / "b",
+    ]
+
+
 def test_check_runs_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "checked").touch()
     runs: list[bool] = []
@@ -149,12 +231,27 @@ def test_check_runs_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert runs == [True]
 
 
+def test_result_is_recalled_under_its_key_unless_it_is_none(tmp_path: Path) -> None:
+    results = iter([None, "first", "second"])
+    recalled = [Store(tmp_path).recall(key, lambda: next(results)) for key in "aaab"]
+    assert recalled == [None, "first", "first", "second"]
+
+
+def test_result_is_returned_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "checked").touch()
+    assert Store(tmp_path).recall("a", lambda: "text") == "text"
+
+
 def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
     store = Store(tmp_path)
     out, _, _ = store.folders(_REQUEST)
     (out / "manifest.json").write_text("{}")
-    with pytest.raises(StoreError, match=r"stage 'export' wrote a file named manifest\.json"):
+    with pytest.raises(
+        StoreError, match=r"stage 'export' wrote a file named manifest\.json"
+    ) as caught:
         store.commit(_REQUEST, kind="float", label="x", facts={}, seconds=0.0)
+    assert caught.value.remedy == ("this is a bug in the stage; please report it with this message")
+    assert (out / "manifest.json").read_text() == "{}"
 
 
 def test_facts_that_are_not_json_are_a_bug(tmp_path: Path) -> None:
@@ -366,6 +463,10 @@ class _Other(FactsModel):
     share: float
 
 
+class _Nested(FactsModel):
+    inner: _Counted
+
+
 def test_facts_are_read_as_their_model(tmp_path: Path) -> None:
     assert _commit(Store(tmp_path)).read(_Counted) == _Counted(n=1)
 
@@ -381,3 +482,13 @@ def test_facts_that_do_not_fit_name_the_stage_and_what_to_do(tmp_path: Path) -> 
     assert caught.value.remedy == (
         f"run the recipe again; if that reuses it, remove {artifact.folder} first"
     )
+
+
+def test_nested_facts_that_do_not_fit_are_named_by_their_place(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.folders(_REQUEST)
+    artifact = store.commit(
+        _REQUEST, kind="float", label="x", facts={"inner": {"n": "many"}}, seconds=0.0
+    )
+    with pytest.raises(StoreError, match=r"do not fit this edgetl: inner\.n: input should be a"):
+        artifact.read(_Nested)

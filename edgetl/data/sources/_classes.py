@@ -29,6 +29,8 @@ class ClassReading:
     files: list[str] = field(default_factory=list)
     """Label files."""
     labels: dict[str, str] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
+    """Images with several classes or none, which is a problem of its own."""
     splits: dict[str, Split] = field(default_factory=dict)
     """Split of an image, where the labels state it."""
 
@@ -36,15 +38,17 @@ class ClassReading:
         """Look at the images."""
         self.matching = Matching(ImageLookup.of(self.container))
 
-    def several(self, what: str) -> None:
-        """Record an image that has more than one class."""
+    def several(self, what: str, image: str = "") -> None:
+        """Record that an image, which is not one without a class then, has more than one."""
+        if image:
+            self.unclear.add(image)
         self.matching.problems.append(LabelProblem(SEVERAL, what, fix=_ONE))
 
     def add(self, image: str, label: str, where: str, split: Split | None = None) -> None:
         """Record the class of an image, and a problem if it has another one already."""
         known = self.labels.setdefault(image, label)
         if known != label:
-            self.several(f"{where}: {image} is '{label}', and '{known}' before")
+            self.several(f"{where}: {image} is '{label}', and '{known}' before", image)
         if split:
             self.splits[image] = split
 
@@ -66,7 +70,9 @@ class ClassReading:
             classes=tuple(sorted(set(self.labels.values()))),
             given=given_splits(splits, self.layout, excluded),
             unlabelled=tuple(
-                name for name in images if name not in self.labels and name not in excluded
+                name
+                for name in images
+                if name not in self.labels and name not in excluded and name not in self.unclear
             ),
             others=tuple(name for name in self.container.files if name not in known),
             labels=tuple(self.files),

@@ -36,6 +36,11 @@ _WEAK_NAMES = re.compile(
 """Names of files that may hold labels, if nothing else does."""
 _BESIDE = frozenset({".txt", ".json", ".xml", ".yaml", ".yml", ".csv"})
 """Suffixes of label files of single images."""
+_BESIDE_NAME = re.compile(
+    r"^(?:gt|label|labels|ann|annotation)[_-]|[_-](?:gt|label|labels|ann|annotation|boxes|bbox)$",
+    re.IGNORECASE,
+)
+"""What is put before or after the name of an image for that of its labels."""
 _MIN_SHARE = 0.5
 """Of the images, those with a file of their name, so that such files are labels."""
 _NAMING = (".txt", ".lst", ".json", ".jsonl", ".ndjson", ".manifest", ".xml")
@@ -198,7 +203,10 @@ def _is_list(text: str) -> bool:
 
 
 def _with_image_names(container: Container, suffix: str) -> list[str]:
-    """Return the files with a suffix that are called like an image: `a.txt`, `a.jpg.txt`."""
+    """Return the files with a suffix that are called like an image.
+
+    For example `a.txt`, `a.jpg.txt` and `gt_a.txt` beside `a.jpg`.
+    """
     images = find_images(container)
     count = Counter(composed(basename(name)) for name in images)
     count.update(splitext(composed(basename(name)))[0] for name in images)
@@ -207,5 +215,5 @@ def _with_image_names(container: Container, suffix: str) -> list[str]:
         for name in container.files
         if name.lower().endswith(suffix)
         and not is_hidden(name)
-        and composed(basename(name))[: -len(suffix)] in count
+        and _BESIDE_NAME.sub("", composed(basename(name))[: -len(suffix)]) in count
     ]

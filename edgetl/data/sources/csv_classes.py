@@ -71,7 +71,7 @@ class CsvClassesSource:
                     continue
                 parts = _BETWEEN.split(label)
                 if len(parts) > 1 and labels.issuperset(parts):
-                    reading.several(f"{where}: {image} has {', '.join(parts)}")
+                    reading.several(f"{where}: {image} has {', '.join(parts)}", image)
                 reading.add(image, label, where, table.split(row) or of_file)
         reading.named_in = " and ".join(columns)
         return reading.listing()

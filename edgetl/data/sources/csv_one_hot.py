@@ -55,8 +55,9 @@ class CsvOneHotSource:
                 if len(labels) == 1:
                     reading.add(image, labels[0], where, table.split(row) or of_file)
                 elif labels:
-                    reading.several(f"{where}: {image} is {' and '.join(labels)}")
+                    reading.several(f"{where}: {image} is {' and '.join(labels)}", image)
                 else:
+                    reading.unclear.add(image)
                     reading.matching.problems.append(
                         LabelProblem(
                             "image without a class",

@@ -4,7 +4,8 @@ A line has the class number, then centre x, centre y, width and height as fracti
 or the points of an outline, which a repair of the recipe makes a box of. Key points after the box
 are ignored where `data.yaml` states their number as `kpt_shape`.
 The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they are next to
-the image. Names are in `data.yaml`, which may also define the splits, or in `classes.txt`.
+the image. Names are in `data.yaml`, which may also define the splits, or in `classes.txt`. Without
+splits there and in the folders, lists such as `train.txt` and `valid.txt` name them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from edgetl.data.sources._files import (
     with_suffix,
 )
 from edgetl.data.sources._outlines import around_points
+from edgetl.data.sources._split_lists import read_split_lists
+from edgetl.data.sources._yaml import read_table
 from edgetl.data.sources._yolo_names import find_names, is_plain, names_files
 from edgetl.data.split_names import SplitFolders
 from edgetl.types import LabelKind
@@ -35,6 +38,12 @@ _COLUMNS = 5
 _EXPECTED = "class, centre x, centre y, width, height"
 _LEAST_OUTLINE = 7
 """Columns of a class and three points."""
+_KEY_POINTS = "label line that seems to have a box and key points"
+_LEAST_WITH_POINTS = 3
+_LEAST_POINTS = 4
+"""Numbers after a box that may be key points."""
+_SLACK = 0.02
+"""Share of a side by which a key point may lie outside of its box."""
 _REWRITE = (
     "write the numbers with decimal points and with spaces between them, for example with "
     "`sed -i 's/,/./g'` for decimal commas"
@@ -50,22 +59,28 @@ _MIN_UNNAMED, _UNNAMED_SHARE = 3, 0.1
 wrong, not single lines. If no line has the number 0, classes were counted from 1."""
 _LOOKED_AT = 50
 """Texts beside images that decide whether they are labels."""
+_DATA_KEYS = frozenset({"train", "val", "test", "path", "nc", "kpt_shape"})
+"""Keys beside `names` in a table of YOLO."""
 _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 
 
 class YoloSource:
     """One text file per image."""
 
-    version = 3
+    version = 4
     label_kind = LabelKind.BOXES
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 
     def recognises(self, container: Container) -> bool:
         """Return whether there are class names, label folders, or images beside label lines."""
         files = names_files(container)
-        if any(not is_plain(name) for name in files):
-            return True
         texts = with_suffix(container, ".txt")
+        # Names alone may be those of class folders.
+        if any(
+            not is_plain(name) and (texts or read_table(container, name).keys() & _DATA_KEYS)
+            for name in files
+        ):
+            return True
         if any(_LABEL_FOLDER in name.lower().split("/")[:-1] for name in texts):
             return True
         by_stem = {composed(splitext(name)[0]): name for name in texts}
@@ -85,6 +100,10 @@ class YoloSource:
         reading = _Reading(container, names.classes, names.num_key_columns)
         folders = SplitFolders(images)
         splits = names.splits or {name: folders.of(name) for name in images}
+        lists: tuple[str, ...] = ()
+        if not any(splits.values()):
+            listed, lists = read_split_lists(container, images)
+            splits = {name: listed.get(name) for name in images if not lists or name in listed}
         samples: list[Sample] = []
         problems: list[LabelProblem] = list(names.problems)
         files: dict[str, str] = {}
@@ -93,7 +112,7 @@ class YoloSource:
             if file in files and image not in container.excluded:
                 what = f"{file}: matches {files[file]} and {image}"
                 problems.append(LabelProblem("labels that fit several images", what))
-            labelled = file is not None and file not in names.files
+            labelled = file is not None and file not in {*names.files, *lists}
             boxes: tuple[Box, ...] = ()
             if file is not None and labelled:
                 files.setdefault(file, image)
@@ -102,10 +121,15 @@ class YoloSource:
             if image in splits:
                 split = splits[image]
                 samples.append(Sample(image, "", split, boxes, relative=True, labelled=labelled))
-        stray = [name for name in _stray(texts.names, files) if name not in names.files]
+        if reading.has_key_points:  # which is the problem, not that they are outlines
+            samples = [
+                replace(one, boxes=tuple(replace(box, needs=None) for box in one.boxes))
+                for one in samples
+            ]
+        stray = [name for name in _stray(texts.names, files) if name not in {*names.files, *lists}]
         problems.extend(reading.final_problems(names.files[0]))
         problems.extend(LabelProblem(_NO_IMAGE, name, Drop.STRAY_LABELS) for name in stray)
-        known = {*images, *files, *stray, *names.files}
+        known = {*images, *files, *stray, *names.files, *lists}
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=names.classes,
@@ -114,7 +138,7 @@ class YoloSource:
             ),
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
-            labels=(*files, *stray, *names.files),
+            labels=(*files, *stray, *names.files, *lists),
             unlisted=tuple(name for name in images if name not in splits),
             problems=tuple(problems),
             label_kind=self.label_kind,
@@ -196,6 +220,9 @@ class _Reading:
     problems: list[LabelProblem] = field(default_factory=list)
     unnamed: set[LabelProblem] = field(default_factory=set)
     """The problems of lines with unnamed classes."""
+    with_points: list[str] = field(default_factory=list)
+    """Outlines whose first numbers are a box around all others, as of key points."""
+    num_outlines: int = 0
     numbers: list[int] = field(default_factory=list)
     """Class numbers, one per line, including unnamed classes."""
 
@@ -224,8 +251,18 @@ class _Reading:
                     self.unnamed.add(problem)
         return tuple(boxes)
 
+    @property
+    def has_key_points(self) -> bool:
+        """Whether all outlines read so far are rather boxes with key points."""
+        return len(self.with_points) >= max(_LEAST_WITH_POINTS, self.num_outlines)
+
     def final_problems(self, file: str) -> list[LabelProblem]:
         """Return all problems; if the class names in `file` are wrong, the remedy names them."""
+        if self.has_key_points:
+            fix = f"state how many they are in {file}, for example `kpt_shape: [17, 3]`"
+            self.problems += [
+                LabelProblem(_KEY_POINTS, where, fix=fix) for where in self.with_points
+            ]
         num_slips = _UNNAMED_SHARE * len(self.numbers) if 0 in self.numbers else 0
         if len(self.unnamed) < max(_MIN_UNNAMED, num_slips):
             return self.problems
@@ -281,10 +318,25 @@ class _Reading:
         label = self.classes[int(number)]
         around = around_points(values[1:]) if is_outline else None
         if around is not None:
+            self.num_outlines += 1
+            if _is_box_with_points(values[1:]):
+                self.with_points.append(where)
             return Box(label, around, where, needs=Repair.OUTLINES)
         x, y, width, height = values[1:]
         corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         return Box(label, corners, where, needs=Repair.PIXELS if in_pixels else None)
+
+
+def _is_box_with_points(values: Sequence[float]) -> bool:
+    """Return whether the first four numbers are a box with all the points after it inside."""
+    x, y, width, height = values[:4]
+    points = values[4:]
+    xs, ys = points[::2], points[1::2]
+    return (
+        len(points) >= _LEAST_POINTS
+        and all(abs(each - x) <= width / 2 + _SLACK for each in xs)
+        and all(abs(each - y) <= height / 2 + _SLACK for each in ys)
+    )
 
 
 class _SeparatorError(ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgetl.tasks import RecipeTemplate
 
 _IMAGES_FOR_256 = 260
+_IMAGES_FOR_128 = 130
 
 _BODY = """\
 # Unreadable images, empty classes and duplicates are errors, unless they may be dropped:
@@ -26,8 +27,10 @@ distill: {method: dkd, epochs: 30, control: true}
 """
 
 
-def _calibration(num_images: float) -> str:
-    return "balanced-256" if num_images >= _IMAGES_FOR_256 else "random-128"
+def _calibration(num_images: int) -> str:
+    if num_images >= _IMAGES_FOR_256:
+        return "balanced-256"
+    return "random-128" if num_images >= _IMAGES_FOR_128 else "balanced-few"
 
 
 RECIPE = RecipeTemplate(_BODY, _calibration)

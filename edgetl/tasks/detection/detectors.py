@@ -5,7 +5,6 @@ Letters: N batch, H, W of the input, M locations, T boxes, C channels.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
@@ -24,6 +23,7 @@ from edgetl.nn.detection_loss import detection_loss
 from edgetl.nn.detector import DecodedDetector
 from edgetl.nn.layers import RawPixels
 from edgetl.nn.yolox import RawDetections
+from edgetl.runtime.cores import usable_cores
 from edgetl.tasks.detection.evaluation import EVALUATION
 from edgetl.tasks.detection.training import DetectorTraining
 from edgetl.train.interfaces import (
@@ -159,7 +159,7 @@ def setup(
         views=training.views,
         no_aug_from=training.epochs - training.no_aug_epochs,
         # With a GPU the CPU is free to make batches; without one, training uses all cores.
-        threads=len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0,
+        threads=usable_cores() if torch.cuda.is_available() else 0,
     )
     batches = DetectorBatches(
         source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgetl.tasks import RecipeTemplate
 
 _IMAGES_FOR_100 = 102
+_IMAGES_FOR_32 = 34
 
 _BODY = """\
 # Problems of images or boxes are errors, unless you allow to drop, repair or accept them by name,
@@ -30,8 +31,10 @@ distill: {method: pkd, epochs: 60, control: true}
 """
 
 
-def _calibration(num_images: float) -> str:
-    return "detection-100" if num_images >= _IMAGES_FOR_100 else "detection-32"
+def _calibration(num_images: int) -> str:
+    if num_images >= _IMAGES_FOR_100:
+        return "detection-100"
+    return "detection-32" if num_images >= _IMAGES_FOR_32 else "detection-few"
 
 
 RECIPE = RecipeTemplate(_BODY, _calibration)

@@ -270,3 +270,14 @@ def test_table_without_a_header_is_named_as_such(tree: Write) -> None:
     table = b"images/a.jpg,cat\nimages/b.jpg,dog\n"
     with pytest.raises(DataError, match=r"not read: table of images without a header \(x\.csv\)"):
         listing(tree({**images("a.jpg", "b.jpg"), "x.csv": table}))
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["file,cat,dog\na.jpg,1,0\nb.jpg,0,1\nc.jpg,1,1\n", "file,label\na,cat\nb,dog\nc,cat|dog\n"],
+    ids=["columns", "text"],
+)
+def test_image_with_several_classes_is_not_said_to_have_none(tree: Write, table: str) -> None:
+    listed = listing(tree({**images("a.jpg", "b.jpg", "c.jpg"), "x.csv": table.encode()}))
+    assert listed.unlabelled == ()
+    assert [problem.title for problem in listed.problems] == ["image with several classes"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -427,3 +428,51 @@ def test_folders_inside_that_count_or_hold_images_are_no_classes(
 def test_folders_of_a_camera_or_a_layout_are_no_classes(tmp_path: Path, names: list[str]) -> None:
     with pytest.raises(DataError, match="is a folder for images, not a class"):
         listing(tmp_path, names)
+
+
+def test_folders_of_single_subjects_are_refused_until_the_layout_is_stated(tmp_path: Path) -> None:
+    names = [f"train/patient0{k}/study1/view{j}.jpg" for k in range(2) for j in range(2)]
+    names += [f"test/patient0{k}/study2/view{j}.jpg" for k in range(2) for j in range(2)]
+    write(tmp_path, "train.csv", "\n".join(["Path,Age,Sex", *(f"x/{name},60,F" for name in names)]))
+    what = (
+        r"the folders 'patient00', 'patient01' in 'images' are called like single subjects or "
+        r"recordings, not like classes; not read: table of images \(train\.csv\)"
+    )
+    with pytest.raises(DataError, match=what) as caught:
+        listing(tmp_path, names)
+    assert caught.value.remedy == (
+        "if they are the classes, write `data: {layout: folder}`; else sort the images into one "
+        "folder per class, or add a CSV with the columns file and label"
+    )
+    task = TASKS.load("classification").data
+    listed = list_samples(open_container(tmp_path), "images", task, "folder")
+    assert listed.classes == ("patient00", "patient01")
+
+
+@pytest.mark.parametrize(
+    "names", [("patient", "nurse"), ("euro 1", "euro 2"), ("video", "photo 1")]
+)
+def test_other_names_are_classes(tmp_path: Path, names: tuple[str, str]) -> None:
+    listed = listing(tmp_path, [f"{name}/{k}.jpg" for name in names for k in range(2)])
+    assert listed.classes == tuple(sorted(names))
+
+
+@pytest.mark.parametrize(
+    "name", ["unsorted", "New folder (2)", "Unlabeled", "backup", "to_sort", "Neuer Ordner"]
+)
+def test_folder_for_images_in_no_class_is_refused_until_it_is_excluded_or_stated(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(
+        DataError, match=rf"the folder '{re.escape(name)}' in 'images' is not called like a class"
+    ) as caught:
+        listing(tmp_path, ["cat/1.jpg", "dog/2.jpg", f"{name}/3.jpg"])
+    assert caught.value.remedy == (
+        f"exclude it with `data: {{exclude: ['*{name}/*']}}`; if it is a class, write "
+        "`data: {layout: folder}`"
+    )
+    task = TASKS.load("classification").data
+    container = open_container(tmp_path, exclude=(f"*{name}/*",))
+    assert list_samples(container, "images", task).classes == ("cat", "dog")
+    stated = list_samples(open_container(tmp_path), "images", task, "folder")
+    assert name in stated.classes

@@ -173,3 +173,13 @@ def test_labels_beside_images_without_folders_are_to_be_exported(tree: Write) ->
     with pytest.raises(DataError, match=r"not read: file that names 4 images") as caught:
         listing(tree({**{f"{k}.jpg": b"" for k in range(4)}, "via.json": text.encode()}))
     assert caught.value.remedy.startswith("export the labels as a CSV with the columns")
+
+
+@pytest.mark.parametrize("form", ["gt_{}.txt", "{}_ann.txt", "label-{}.txt"])
+def test_labels_with_a_word_before_or_after_the_name_of_the_image_are_named(
+    tree: Write, form: str
+) -> None:
+    files: Tree = {f"images/img{k}.jpg": b"" for k in range(3)}
+    files |= {f"gts/{form.format(f'img{k}')}": b"1,2,9,2,word" for k in range(3)}
+    with pytest.raises(DataError, match=r"not read: 3 \.txt files with the names of images"):
+        listing(tree(files))

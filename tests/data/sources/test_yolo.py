@@ -370,3 +370,59 @@ def test_confidence_after_the_box_is_to_be_removed(tree: Write) -> None:
     (problem,) = listed.problems
     assert problem.example.endswith("is the last one the confidence of a prediction?")
     assert problem.advice == "remove the sixth column, for example with `cut -d' ' -f1-5`"
+
+
+POINTS = b"1 0.5 0.25 0.2 0.1 .45 .22 .5 .25 .58 .28\n"
+
+
+def test_key_points_are_to_be_stated_where_all_outlines_look_like_a_box_with_points(
+    tree: Write,
+) -> None:
+    files: Tree = {f"images/{k}.jpg": b"" for k in range(3)}
+    labels: Tree = {f"labels/{k}.txt": POINTS for k in range(3)}
+    listed = listing(tree({"data.yaml": NAMES, **files, **labels}))
+    assert {problem.title for problem in listed.problems} == {
+        "label line that seems to have a box and key points"
+    }
+    assert [problem.example for problem in listed.problems] == [
+        f"labels/{k}.txt:1" for k in range(3)
+    ]
+    fix = "state how many they are in data.yaml, for example `kpt_shape: [17, 3]`"
+    assert {problem.fix for problem in listed.problems} == {fix}
+    assert [box.needs for sample in listed.samples for box in sample.boxes] == [None] * 3
+
+
+def test_outlines_are_no_key_points_if_one_goes_beyond_its_first_numbers(tree: Write) -> None:
+    files: Tree = {f"images/{k}.jpg": b"" for k in range(4)}
+    labels: Tree = {f"labels/{k}.txt": POINTS for k in range(3)}
+    labels["labels/3.txt"] = b"1 .1 .1 .5 .1 .9 .5 .5 .9 .1 .5\n"
+    listed = listing(tree({"data.yaml": NAMES, **files, **labels}))
+    assert listed.problems == ()
+    assert [box.needs for sample in listed.samples for box in sample.boxes] == [Repair.OUTLINES] * 4
+
+
+def test_names_without_labels_are_those_of_class_folders(tree: Write) -> None:
+    files: Tree = {"config.yaml": b"names: [cat, dog]\n", "cat/1.jpg": b"", "dog/2.jpg": b""}
+    container = open_container(tree(files))
+    assert not SOURCES.load("yolo").recognises(container)
+    listed = list_samples(container, "images", TASKS.load("classification").data)
+    assert listed.classes == ("cat", "dog")
+
+
+def test_lists_name_the_splits_where_nothing_else_does(tree: Write) -> None:
+    files: Tree = {"obj.names": b"nut\nscrew\n"}
+    for k in range(4):
+        files |= {f"obj/{k}.jpg": b"", f"obj/{k}.txt": LINE}
+    lists: Tree = {
+        "train.txt": b"data/obj/0.jpg\ndata/obj/1.jpg\n",
+        "valid.txt": b"data/obj/2.jpg\n",
+    }
+    listed = listing(tree({**files, **lists}))
+    assert {sample.name: sample.split for sample in listed.samples} == {
+        "obj/0.jpg": Split.TRAIN,
+        "obj/1.jpg": Split.TRAIN,
+        "obj/2.jpg": Split.VAL,
+    }
+    assert listed.unlisted == ("obj/3.jpg",)
+    assert {"train.txt", "valid.txt"} <= {*listed.labels}
+    assert listed.problems == ()

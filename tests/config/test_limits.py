@@ -1,0 +1,50 @@
+"""How limits are judged and worded."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgetl.config.limits import LIMITS, Limits
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text", "excess"),
+    [
+        pytest.param("top1", 0.75, "0.75 < 0.875", 0.125, id="accuracy below"),
+        pytest.param("top1", 0.875, "0.875 >= 0.875", 0.0, id="accuracy equal"),
+        pytest.param("top1", 1.0, "1 >= 0.875", -0.125, id="accuracy above"),
+        pytest.param("p95_ms", 0.75, "0.75 <= 0.875 ms", -0.125, id="time below"),
+        pytest.param("p95_ms", 0.875, "0.875 <= 0.875 ms", 0.0, id="time equal"),
+        pytest.param("p95_ms", 1.0, "1 > 0.875 ms", 0.125, id="time above"),
+    ],
+)
+def test_figure_is_compared_with_its_bound(
+    name: str, value: float, text: str, excess: float
+) -> None:
+    limit = LIMITS[name]
+    assert limit.compared(value, 0.875) == text
+    assert limit.excess(value, 0.875) == excess
+
+
+def test_limits_of_accuracy_share_a_case_and_are_known_without_a_device() -> None:
+    limits = {name: LIMITS[name] for name in ("top1", "map", "map50")}
+    assert [limit.title for limit in limits.values()] == ["top-1", "mAP", "mAP50"]
+    assert {limit.case for limit in limits.values()} == {"accuracy"}
+    assert {limit.required(0.5) for limit in limits.values()} == {"at least 0.5"}
+    assert not any(limit.source.on_device for limit in limits.values())
+    assert [name for name, limit in LIMITS.items() if limit.source.on_device] == [
+        "p95_ms",
+        "memory_mib",
+    ]
+
+
+def test_limits_that_are_set_are_told_in_words() -> None:
+    limits = Limits(top1=0.9, p95_ms=3, size_mib=1.5)
+    assert limits.in_words() == {
+        "better_than_guessing": "better than guessing",
+        "top1": "top-1 at least 0.9",
+        "drop_pp": "drop at most 1 pp",
+        "p95_ms": "p95 at most 3 ms",
+        "size_mib": "size at most 1.5 MiB",
+    }
+    assert Limits(better_than_guessing=False, drop_pp=None).in_words() == {}
