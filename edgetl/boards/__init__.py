@@ -13,7 +13,7 @@ from edgetl.config.board import OLDEST_PYTHON, Board, Feature, System
 from edgetl.config.target import Target
 from edgetl.devices import Device
 from edgetl.errors import ConfigError, Problem
-from edgetl.runtime.engines import first_for_numpy_2, packages
+from edgetl.runtime.engines import first_for_numpy_2, least_versions, packages
 from edgetl.runtime.packages import (
     LEAST_VERSIONS,
     NUMPY_1,
@@ -265,7 +265,8 @@ def _packages(target: Target, system: System | None, facts: Facts) -> Iterator[L
         actual = _or_missing(version)
         yield Line(name, expected, actual, ok, Aspect.PACKAGE, requirement=requirement)
     for key, (kind, provider) in zip(target.candidates, target.format_providers(), strict=True):
-        yield _engine(key, packages(kind, provider), system, installed)
+        names = packages(kind, provider)
+        yield _engine(key, names, least_versions(kind), system, installed)
 
 
 def _engines_for_numpy_1(target: Target, installed: Mapping[str, str | None]) -> list[str]:
@@ -283,13 +284,19 @@ def _engines_for_numpy_1(target: Target, installed: Mapping[str, str | None]) ->
 
 
 def _engine(
-    key: str, names: Sequence[str], system: System | None, installed: Mapping[str, str | None]
+    key: str,
+    names: Sequence[str],
+    least: Mapping[str, str],
+    system: System | None,
+    installed: Mapping[str, str | None],
 ) -> Line:
     stated = {name: system.engines[name] for name in names if system and name in system.engines}
-    # The runtime uses the first installed one. Any version passes of a package that the profile
-    # does not state, such as a vendor's own build.
+    # The runtime uses the first installed one. Of a package that the profile does not state, such
+    # as a vendor's own build, any version passes that the engine runs with.
     first = next((name for name in names if installed[name]), None)
     version = installed[first] if first else None
+    if first and version and first not in stated and is_older(version, least.get(first, "0")):
+        stated = {first: least[first]}
     ok = version is not None and (
         first not in stated or parse_version(version) >= parse_version(stated[first])
     )

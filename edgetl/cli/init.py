@@ -16,7 +16,8 @@ import yaml
 from edgetl.config.limits import Limits
 from edgetl.config.load import known_files
 from edgetl.config.recipe import Accept, DataTable, Drop
-from edgetl.data.audit import ONE_CLASS, Audit
+from edgetl.data.audit import Audit
+from edgetl.data.class_checks import ONE_CLASS
 from edgetl.data.container import what_else
 from edgetl.data.findings import report_of
 from edgetl.data.image_sets import Images, find_label_kind, open_images

@@ -97,9 +97,7 @@ def load_recipe(
     if recipe is None or problems:
         attributed = sorted(document.attributed(problems), key=lambda problem: problem.line or 0)
         raise ConfigError(source, attributed, remedy=document.remedy(attributed))
-    is_file = Path(name).is_file()
-    folder = path.resolve().parent if is_file else Path.cwd()
-    return LoadedRecipe(source, folder, recipe, tables, refinements, document)
+    return LoadedRecipe(source, _base(name, path), recipe, tables, refinements, document)
 
 
 def stage_names(name: str, overrides: Sequence[str]) -> frozenset[str]:
@@ -119,6 +117,26 @@ def stage_names(name: str, overrides: Sequence[str]) -> frozenset[str]:
         for entry in entries if isinstance(entries, list) else ():
             names.update(entry if isinstance(entry, dict) else ())
     return frozenset(names)
+
+
+def named_files(name: str, overrides: Sequence[str]) -> tuple[tuple[str, ...], str | None, Path]:
+    """Return the targets and the calibration that a recipe names, whatever else is wrong with it.
+
+    Returns:
+        Distinct targets, the calibration or None, and the base of relative paths.
+
+    Raises:
+        ConfigError: As `stage_names`.
+    """
+    path, source = _recipe_path(name)
+    data = _read(path, source, overrides).data
+    targets, calibration = data.get("targets"), data.get("calibration")
+    listed = targets if isinstance(targets, list) else []
+    return (
+        tuple(dict.fromkeys(each for each in listed if isinstance(each, str))),
+        calibration if isinstance(calibration, str) else None,
+        _base(name, path),
+    )
 
 
 def load_target(
@@ -184,6 +202,11 @@ def _read(path: Path, source: str, overrides: Sequence[str]) -> Document:
         override(document, place, value)
         document.overrides[place] = f"--set {text}"
     return document
+
+
+def _base(name: str, path: Path) -> Path:
+    """Return where relative paths of a recipe start: at its file, if that is the user's own."""
+    return path.resolve().parent if Path(name).is_file() else Path.cwd()
 
 
 def _task(document: Document, tasks: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from posixpath import splitext
 
 from edgetl.config.recipe import GroupColumn
@@ -27,9 +27,19 @@ _AUGMENTED = re.compile(
     r"saturation|gamma|gray|grey|grayscale|invert|inverted|overlay|annotated|contours?)[\s_.-]*\d*)+",
     re.IGNORECASE,
 )
+_AUGMENTOR = re.compile(
+    r".*_original_(?P<source>.+)\.(?:jpe?g|png|bmp|tiff?|gif)_[\da-f-]+", re.IGNORECASE
+)
+"""The stem of a copy by Augmentor, with the whole name of its source."""
+_PREFIXED = re.compile(
+    r"(?:aug|augmented|copy of|flip(?:ped)?|mirror(?:ed)?|rot(?:ated)?)[\s_.-]+(?P<source>.+)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[\s_.-]+\d+$")
+"""The stem of a copy with a word in front, and perhaps a number behind."""
 _HINT = re.compile(
-    r"\.rf\.|aug|flip|mirror|rot|deg|bright|dark|contrast|blur|nois|zoom|shear|shift|jitter|hue|"
-    r"saturation|gamma|gr[ae]y|invert|overlay|annotated|contour",
+    r"\.rf\.|_original_|copy|aug|flip|mirror|rot|deg|bright|dark|contrast|blur|nois|zoom|shear|"
+    r"shift|jitter|hue|saturation|gamma|gr[ae]y|invert|overlay|annotated|contour",
     re.IGNORECASE,
 )
 """A part of all these names."""
@@ -41,8 +51,9 @@ _MAX_SHOWN = 3
 def copies_of(images: Iterable[str]) -> dict[str, str]:
     """Return the source of images that augmentation made, and of the source if it is there.
 
-    `a_jpg.rf.HASH.jpg` (Roboflow) are copies of each other; `a_flip.jpg` and `a_90deg.jpg` are
-    copies of `a.jpg` if that exists. Folders of splits do not matter.
+    `a_jpg.rf.HASH.jpg` (Roboflow) are copies of each other; `a_flip.jpg`, `a_90deg.jpg`,
+    `aug_a_1.jpg` and `cat_original_a.jpg_UUID.jpg` are copies of `a.jpg` if that exists. Folders of
+    splits do not matter.
 
     Returns:
         Image to source, for sources with several images.
@@ -60,6 +71,8 @@ def copies_of(images: Iterable[str]) -> dict[str, str]:
             source = roboflow["source"]
         elif augmented and augmented["source"] in present:
             source = augmented["source"]
+        else:
+            source = next((each for each in _in_front(stem) if each in present), stem)
         members[source].append(name)
     return {
         name: source
@@ -68,6 +81,17 @@ def copies_of(images: Iterable[str]) -> dict[str, str]:
         and (len({stems[name] for name in names}) > 1 or _ROBOFLOW.fullmatch(stems[names[0]]))
         for name in names
     }
+
+
+def _in_front(stem: str) -> Iterator[str]:
+    """Yield the sources of a copy with a word in front: `cat_original_a.jpg_UUID`, `aug_a_1`."""
+    folder, slash, file = stem.rpartition("/")
+    for pattern in (_AUGMENTOR, _PREFIXED):
+        match = pattern.fullmatch(file)
+        if match:
+            source = f"{folder}{slash}{match['source']}"
+            yield source
+            yield _NUMBER.sub("", source)
 
 
 def stated_groups(

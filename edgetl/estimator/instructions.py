@@ -166,11 +166,12 @@ def _core(target: Target) -> str:
 
 def _files(model: Path) -> tuple[str, Mapping[str, Path]]:
     """Return the format of `model` and its files by name, the one to open first."""
-    if model.is_dir() or (not model.exists() and model.suffix not in FORMATS):
+    suffix = model.suffix.lower()
+    if model.is_dir() or (not model.exists() and suffix not in FORMATS):
         contract = Contract.load(model)
         engine_format, file = contract.format, model / contract.file
     else:
-        engine_format, file = FORMATS.get(model.suffix, ""), model
+        engine_format, file = FORMATS.get(suffix, ""), model
     if not engine_format or not file.is_file():
         raise UsageError(
             f"'{model}' is not a model file; allowed are {', '.join(FORMATS)} and folders with "

@@ -14,6 +14,7 @@ from edgetl.config.load import (
     load_calibration,
     load_recipe,
     load_target,
+    named_files,
     stage_names,
 )
 from edgetl.config.yaml_file import Document
@@ -74,8 +75,11 @@ def load_job(
         ConfigError: With all problems of the recipe, its targets and its calibration.
         EdgetlError: If the data or a package cannot be used, and nothing else is wrong.
     """
-    loaded = recipe_of(given, overrides, stages)
     errors: list[ConfigError] = []
+    try:
+        loaded = recipe_of(given, overrides, stages)
+    except ConfigError as error:
+        raise join_errors([error, *_errors_of_files(given, overrides)]) from error
     find_target = partial(load_target, beside=loaded.folder)
     targets = [_loaded(find_target, name, errors) for name in _once(loaded)]
     find_calibration = partial(load_calibration, beside=loaded.folder)
@@ -96,6 +100,8 @@ def load_job(
     checked = _Checked()
     for stage in stages.values():
         checked.check(stage, job, reading)
+    if calibration is None:
+        checked.problems = [each for each in checked.problems if each.where != "calibration"]
     checked.raise_all(loaded, errors)
     return dataclasses.replace(job, overviews=tuple(checked.overviews))
 
@@ -118,6 +124,7 @@ class _Checked:
         except EdgetlError as error:
             self.failures.setdefault(str(error), error)
         if reading is not None:
+            job = dataclasses.replace(job, overviews=tuple(self.overviews))
             inspection = stage.inspect(job, reading)
             places = {problem.where for problem in inspection.problems}
             problems = [problem for problem in problems if problem.where not in places]
@@ -154,6 +161,20 @@ def roots_of(models: Iterable[str], stages: Iterable[Stage]) -> dict[str, Root]:
     """
     roots = {stage.root.model: stage.root for stage in stages if stage.root}
     return {name: roots[name] for name in models}
+
+
+def _errors_of_files(given: str, overrides: Sequence[str]) -> list[ConfigError]:
+    """Return what is wrong with the files that a broken recipe names, as far as it can be read."""
+    errors: list[ConfigError] = []
+    try:
+        targets, calibration, folder = named_files(given, overrides)
+    except ConfigError:  # the error of the recipe itself
+        return errors
+    for name in targets:
+        _loaded(partial(load_target, beside=folder), name, errors)
+    if calibration is not None:
+        _loaded(partial(load_calibration, beside=folder), calibration, errors)
+    return errors
 
 
 def _loaded(load: Callable[[str], Named], name: str, errors: list[ConfigError]) -> Named | None:

@@ -1,7 +1,7 @@
 """Which versions of its packages the runtime works with, looked at before they end in a traceback.
 
 `edgetl.runtime.preprocess` checks numpy and Pillow when it is imported, and whatever touches pixels
-imports it first. An engine checks its package before it imports it.
+imports it first. An engine checks its package before it uses it.
 """
 
 from __future__ import annotations
@@ -67,6 +67,27 @@ def check_numpy_and_pillow() -> None:
         "or newer",
         remedy=f"pip install {' '.join(repr(requirements[name]) for name in old)}",
     )
+
+
+def check_engine(distribution: str, least: str) -> None:
+    """See that an engine's distribution is new enough; one of unknown version is.
+
+    Raises:
+        PackageError: If it is not.
+    """
+    # Here, because it takes long to import on a slow board.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version(distribution)
+    except PackageNotFoundError:
+        return
+    if is_older(installed, least):
+        raise PackageError(
+            f"this Python has {distribution} {installed}, but edgetl.runtime needs {least} or "
+            "newer",
+            remedy=f"pip install '{distribution}>={least}'",
+        )
 
 
 def check_built_for_numpy(module: str, first: Mapping[str, FirstForNumpy2]) -> None:

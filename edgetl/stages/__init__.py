@@ -218,8 +218,8 @@ class Stage(Generic[StageFacts]):
             for given settings and inputs; see `edgetl.plugins.Slot.stamp`.
         methods: Where further keys of the table come from, if they depend on a method it names.
         check: Every reason why the plan could not be carried out, known before the first epoch.
-        inspect: What is only known once the data were read, which may take minutes: whatever `run`
-            would refuse before the first epoch.
+        inspect: What is only known once the data were read, which may take minutes: whatever a run
+            would refuse because of them. `Job.overviews` has what earlier stages found.
         refine: Of a refining stage, the node of one entry of a `refine` list; its `options` are
             then those of the entry, and it has no recipe table of its own. It makes `REFINED_KIND`,
             reads the model as the input ``model``, and writes it with

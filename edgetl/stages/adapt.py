@@ -10,7 +10,18 @@ from pydantic import Field
 from edgetl.config.table import Table
 from edgetl.errors import DataError, Problem
 from edgetl.facts.training import AdaptationFacts
-from edgetl.stages import REFINED_KIND, Job, Node, Planned, Refining, Stage, Workspace, no_nodes
+from edgetl.stages import (
+    REFINED_KIND,
+    Inspection,
+    Job,
+    Node,
+    Planned,
+    Progress,
+    Refining,
+    Stage,
+    Workspace,
+    no_nodes,
+)
 from edgetl.stages._model_chain import refined_label
 from edgetl.stages._training import accuracy_text, family_of
 from edgetl.stages._views import model_view
@@ -78,6 +89,27 @@ def _check(job: Job) -> Iterator[Problem]:
                 )
 
 
+def _inspect(job: Job, progress: Progress) -> Inspection:
+    """Return whether there are enough unlabelled images, where a model is adapted."""
+    del progress
+    steps = [step for steps in job.refinements.values() for step in steps]
+    problems = [
+        Problem("unlabelled.path", str(_too_few(num_images)))
+        for each in job.overviews
+        if each.facts.role is Role.UNLABELLED and any(step.stage == "adapt" for step in steps)
+        for num_images in [each.facts.images[Split.TRAIN]]
+        if num_images < _MIN_IMAGES
+    ]
+    return Inspection(tuple(problems))
+
+
+def _too_few(num_images: int) -> DataError:
+    return DataError(
+        f"`unlabelled` has {num_images} image, but statistics need at least {_MIN_IMAGES}",
+        remedy="add images from where the model will work",
+    )
+
+
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> AdaptationFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.models import load_model, save_model
@@ -89,10 +121,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     unlabelled = Dataset.open(inputs["unlabelled"].folder)
     num_images = len(unlabelled.items(Split.TRAIN))
     if num_images < _MIN_IMAGES:
-        raise DataError(
-            f"`unlabelled` has {num_images} image, but statistics need at least {_MIN_IMAGES}",
-            remedy="add images from where the model will work",
-        )
+        raise _too_few(num_images)
     device = open_fabric(settings.device, mixed_precision=False).device
     num_norms = replace_batch_statistics(module.to(device), _batches(spec, unlabelled, device))
     if not num_norms:
@@ -163,5 +192,6 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     check=_check,
+    inspect=_inspect,
     plugins=_plugins,
 )

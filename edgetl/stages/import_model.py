@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -16,15 +15,22 @@ from edgetl.facts.training import ImportFacts
 from edgetl.hashing import digest_file
 from edgetl.models import MODEL_FILES, ModelSpec, check_versions, read_spec
 from edgetl.placeholder import placeholder
-from edgetl.stages import Job, Node, NoOptions, Planned, Root, Stage, Workspace
+from edgetl.stages import (
+    Inspection,
+    Job,
+    Node,
+    NoOptions,
+    Planned,
+    Progress,
+    Root,
+    Stage,
+    Workspace,
+)
 from edgetl.stages._training import missing_for_training, model_plugins, result_sentence
 from edgetl.stages._views import model_view, without_unread
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import Split
-
-if TYPE_CHECKING:  # planning must not wait for numpy
-    from edgetl.data.dataset import Dataset
+from edgetl.types import Role, Split
 
 MODEL = "model"
 
@@ -95,6 +101,17 @@ def _check(job: Job) -> Iterator[Problem]:
     yield from _input_problems(job.recipe.input, without_unread(spec.input))
 
 
+def _inspect(job: Job, progress: Progress) -> Inspection:
+    """Return whether the model has the classes that the images show."""
+    del progress
+    folder = _folder(job)
+    shown = [each.facts.classes for each in job.overviews if each.facts.role is Role.DATA]
+    if folder is None or not shown or any(_check(job)):
+        return Inspection(())
+    error = _classes_error(read_spec(folder), shown[0], folder)
+    return Inspection(() if error is None else (Problem("model.path", str(error)),))
+
+
 def _folder_problem(folder: Path) -> str:
     """Return why `folder` holds no saved model; empty if it has all files of one."""
     if folder.is_file():
@@ -137,7 +154,9 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     except StoreError as error:
         raise DataError(error.message, remedy=error.remedy) from error
     dataset = Dataset.open(inputs["dataset"].folder)
-    _check_classes(spec, dataset, settings.folder)
+    different = _classes_error(spec, dataset.classes, settings.folder)
+    if different is not None:
+        raise different
     for name, digest in settings.files.items():
         shutil.copyfile(settings.folder / name, work.out / name)
         if digest_file(work.out / name) != digest:
@@ -158,22 +177,21 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
 
 
-def _check_classes(spec: ModelSpec, dataset: Dataset, folder: Path) -> None:
-    """Refuse a model whose outputs stand for other classes than the labels.
+def _classes_error(spec: ModelSpec, classes: Sequence[str], folder: Path) -> DataError | None:
+    """Return the error of a model whose outputs stand for other classes than the labels.
 
-    Raises:
-        DataError: With the classes that differ.
+    None if it has the `classes` of the data.
     """
-    if spec.classes == dataset.classes:
-        return
+    if spec.classes == tuple(classes):
+        return None
     differences = {
-        "only the model has": [name for name in spec.classes if name not in dataset.classes],
-        "only the data have": [name for name in dataset.classes if name not in spec.classes],
+        "only the model has": [name for name in spec.classes if name not in classes],
+        "only the data have": [name for name in classes if name not in spec.classes],
     }
     parts = [f"{whose} {_named(names)}" for whose, names in differences.items() if names]
     if not parts:
-        parts = [f"the model has {_named(spec.classes)}, the data have {_named(dataset.classes)}"]
-    raise DataError(
+        parts = [f"the model has {_named(spec.classes)}, the data have {_named(classes)}"]
+    return DataError(
         f"the classes of the model in '{folder}' are not those of the data, in their order: "
         f"{'; '.join(parts)}",
         remedy="set `model.path` to a model of these classes, or `data` to images of the model's",
@@ -207,6 +225,7 @@ STAGE = Stage(
     run=_run,
     summary=result_sentence,
     check=_check,
+    inspect=_inspect,
     missing=missing_for_training,
     plugins=_plugins,
 )

@@ -24,7 +24,7 @@ from edgetl.data.overview import audit_names
 from edgetl.data.sources import SOURCES
 from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.data.task_data import TaskData
-from edgetl.errors import DataError, Problem, UsageError
+from edgetl.errors import DataError, EdgetlError, Problem, UsageError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.stages import Inspection, Job, Node, NoOptions, Planned, Progress, Stage, Workspace
 from edgetl.stages._calibration_images import calibration_problems
@@ -206,7 +206,7 @@ def _inspect(job: Job, progress: Progress) -> Inspection:
     for role, settings_of in _roles(job).items():
         try:
             settings[role] = settings_of()
-        except DataError as error:
+        except EdgetlError as error:
             problems.append(Problem(f"{role}.path", str(error)))
     readers = {name: each for one in settings.values() for name, each in _plugins(one, {}).items()}
     readers["index stage"] = str(STAGE.version)
@@ -268,7 +268,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=8,
+    version=9,
     needs=(),
     makes="dataset",
     options=NoOptions,

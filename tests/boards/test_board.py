@@ -252,6 +252,16 @@ def test_numpy_2_does_not_fit_an_engine_built_for_numpy_1(
     assert _line("rpi4", _PI4 | _packages(numpy="1.26.4", **installed), "numpy").ok
 
 
+def test_engine_that_is_not_stated_is_compared_with_the_least_version() -> None:
+    for version, ok in (("2.9.1", False), ("2.10", True)):
+        packages = _packages(numpy="1.26.4", ai_edge_litert=None, tflite_runtime=version)
+        line = _line("rpi4", _PI4 | packages, "engine of tflite")
+        assert (line.actual, line.ok) == (f"tflite-runtime {version}", ok)
+    packages = _packages(numpy="1.26.4", ai_edge_litert=None, tflite_runtime="2.9.1")
+    line = _line("rpi4", _PI4 | packages, "engine of tflite")
+    assert line.expected == line.requirement.replace("==", " ") == "tflite-runtime 2.10"
+
+
 def test_engine_that_is_not_used_does_not_hold_numpy_back() -> None:
     # LiteRT is used where both are installed.
     assert _wrong("rpi4", _PI4 | _packages(tflite_runtime="2.14.0")) == {}

@@ -233,10 +233,23 @@ def test_what_only_the_user_can_settle_is_shown_with_its_remedy(tmp_path: Path) 
         "before it can be planned, settle this:\n"
         "  1 x class that a split lacks:\n"
         "    dog (1 image): none in val, test\n"
-        "  fix the folders, or exclude files with `data: {exclude: [...]}`\n"
+        "  add images of such a class: it needs 3, one for every split, and copies of one image "
+        "stay together; or exclude it with `data: {exclude: [...]}`\n"
     ) in done.output
     assert plan(root).exit_code == 1  # the error, which the command line ends with 3
     assert "dog (1 image): none in val, test" in str(plan(root).exception)
+
+
+def test_empty_split_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    folders = {f"{split}/{name}": 8 for split in ("train", "test") for name in ("cat", "dog")}
+    root = write_images(tmp_path / "images", folders | {"val/cat": 0, "val/dog": 0})
+    assert init(root).exit_code == 0
+    message = str(plan(root).exception)
+    assert "cat (16 images): none in val" in message
+    assert "val has no images at all: delete its folders, so that edgetl takes images" in message
+    shutil.rmtree(root / "val")
+    assert init(root, "--force").exit_code == 0
+    assert plan(root).exit_code == 0
 
 
 def test_size_of_the_test_split_is_judged(tmp_path: Path) -> None:

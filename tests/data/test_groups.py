@@ -51,6 +51,17 @@ def test_other_names_are_no_copies(names: list[str]) -> None:
     assert copies_of(names) == {}
 
 
+@pytest.mark.parametrize(
+    "copy",
+    ["cat_original_IMG_1.jpg_0a3b-77.jpg", "aug_IMG_1_4711.png", "flipped-IMG_1.jpg",
+     "Copy of IMG_1.jpg"],
+)  # fmt: skip
+def test_copies_may_carry_a_word_in_front_of_the_name_of_their_source(copy: str) -> None:
+    names = ["cat/IMG_1.jpg", f"cat/{copy}"]
+    assert copies_of([*names, "cat/IMG_2.jpg"]) == dict.fromkeys(names, "cat/IMG_1")
+    assert copies_of(["cat/IMG_2.jpg", f"cat/{copy}"]) == {}
+
+
 def test_groups_across_splits_are_named() -> None:
     groups = {"a": "x", "b": "x", "c": "y", "d": "y"}
     assert straddling(groups, {"a": TRAIN, "b": TEST, "c": VAL, "d": VAL, "e": TEST}) == {

@@ -164,6 +164,13 @@ def test_folder_is_counted_by_its_contract(
     assert requests == [("emulated:cortex-a76?engine=openvino", "openvino", expected)]
 
 
+def test_suffix_of_a_model_may_be_in_upper_case(
+    tmp_path: Path, requests: list[tuple[str, str, list[str]]]
+) -> None:
+    estimate_by_instructions(a_model(tmp_path, "NET.ONNX"), a_target("Cortex-A76"))
+    assert requests == [("emulated:cortex-a76?engine=onnxruntime", "onnx", ["NET.ONNX"])]
+
+
 def test_folder_without_a_contract_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"has no contract\.json"):
         estimate_by_instructions(tmp_path, a_target())

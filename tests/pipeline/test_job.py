@@ -154,3 +154,26 @@ def test_data_that_cannot_be_listed_are_an_error_of_their_own(recipe: str, tmp_p
     (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="does not exist"):
         load_job(recipe, (), Store(tmp_path / "store"), all_stages())
+
+
+def test_broken_recipe_does_not_hide_the_problems_of_the_files_it_names(
+    recipe: str, tmp_path: Path
+) -> None:
+    text = _RECIPE.replace("strategy: full", "epocs: 3").replace("calibration: few", "seed: x")
+    (tmp_path / "recipe.yaml").write_text(f"{text}calibration: fw\n", encoding="utf-8")
+    error = _message(recipe, tmp_path)
+    assert "recipe.yaml:5: finetune.epocs: unknown key; did you mean 'epochs'?" in error.message
+    assert "recipe.yaml:6: seed: is 'x'; must be a whole number" in error.message
+    assert "targets/odd.yaml:2: threads: is 'none'" in error.message
+    assert "calibration/fw.yaml: no such file; did you mean 'few'?" in error.message
+
+
+@pytest.mark.parametrize("targets", ["7", "[1, {a: b}]", "null"])
+def test_recipe_whose_targets_are_no_names_is_its_own_problem(
+    recipe: str, tmp_path: Path, targets: str
+) -> None:
+    text = _RECIPE.replace("[odd, host]", targets)
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="targets") as caught:
+        load_job(recipe, (), Store(tmp_path / "store"), all_stages())
+    assert all(problem.source in {"", recipe} for problem in caught.value.problems)

@@ -201,6 +201,42 @@ def test_usual_cases_cost_no_look_at_the_disk(monkeypatch: pytest.MonkeyPatch) -
     check_built_for_numpy("pytest", {"pytest": "1000"})
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "version", "least"),
+    [
+        # Loads int8 files and gives other outputs.
+        pytest.param("tflite", "tflite-runtime", "2.9.1", "2.10", id="tflite-runtime"),
+        # Has no `Core`, `Type` or version in its top-level module.
+        pytest.param("openvino", "openvino", "2023.0.0", "2023.1", id="openvino"),
+    ],
+)
+def test_engine_that_is_too_old_is_refused_before_it_loads_a_model(
+    tmp_path: Path, model: str, name: str, version: str, least: str
+) -> None:
+    module = name.replace("-", "_")
+    _release(tmp_path / "site", module, version)
+    if model == "tflite":
+        (tmp_path / "site" / module / "interpreter.py").write_text("Interpreter = None")
+        (tmp_path / "site" / "ai_edge_litert").mkdir()
+        (tmp_path / "site" / "ai_edge_litert" / "__init__.py").write_text("raise ImportError")
+    done = _open(tmp_path, model, numpy="1.24.2")
+    assert done.returncode == 4, done.stderr
+    assert done.stderr == (
+        f"edgetl.runtime: this Python has {name} {version}, but edgetl.runtime needs {least} or "
+        f"newer\n  pip install '{name}>={least}'\n"
+    )
+
+
+@pytest.mark.parametrize("version", ["2.10", "2.14.0", "local"])
+def test_engine_that_is_new_enough_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    _release(tmp_path, "tflite_runtime", version)
+    monkeypatch.syspath_prepend(tmp_path)
+    packages.check_engine("tflite-runtime", "2.10")
+    packages.check_engine("no-such-engine", "2.10")
+
+
 def test_error_is_one_of_the_runtime_and_of_imports() -> None:
     assert issubclass(PackageError, EdgetlRuntimeError)
     assert issubclass(PackageError, ImportError)
@@ -213,11 +249,23 @@ def _deadly(site: Path, module: str, info: str) -> None:
     (site / info).mkdir()
 
 
-def _open(folder: Path, model: str) -> subprocess.CompletedProcess[str]:
+def _release(site: Path, module: str, version: str) -> None:
+    """Write an empty package with the metadata of a release."""
+    (site / module).mkdir(parents=True)
+    (site / module / "__init__.py").touch()
+    info = site / f"{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: {module.replace('_', '-')}\nVersion: {version}\n")
+
+
+def _open(
+    folder: Path, model: str, *, numpy: str = np.__version__
+) -> subprocess.CompletedProcess[str]:
     """Open a model file of a format with the packages of ``site`` before all others."""
     (folder / "model").write_bytes(b"a model")
     code = (
-        "import sys, pathlib\n"
+        "import sys, pathlib, numpy\n"
+        f"numpy.__version__ = '{numpy}'\n"
         "from edgetl.runtime.engines import open_session\n"
         "from edgetl.runtime.errors import PackageError\n"
         "try:\n    open_session(sys.argv[1], pathlib.Path(sys.argv[2]), 1)\n"

@@ -15,6 +15,7 @@ from edgetl.config.recipe import InputTable
 from edgetl.config.refinement import Refinement
 from edgetl.data.dataset import Dataset
 from edgetl.errors import DataError
+from edgetl.facts.dataset import DataOverview, DatasetFacts
 from edgetl.facts.training import AdaptationFacts, ChainFacts
 from edgetl.models import load_model
 from edgetl.nn.layers import RawPixels
@@ -108,6 +109,22 @@ def test_one_image_has_no_statistics(bench: Any, untrained: Callable[..., Path])
     }  # fmt: skip
     with pytest.raises(DataError, match="`unlabelled` has 1 image, but statistics need at least 2"):
         bench.run(node, inputs)
+
+
+@pytest.mark.parametrize(("num_images", "places"), [(1, ["unlabelled.path"]), (2, [])])
+def test_plan_counts_the_unlabelled_images(bench: Any, num_images: int, places: list[str]) -> None:
+    facts = DatasetFacts(
+        role=Role.UNLABELLED, task="classification", classes=(), dropped={}, duplicates=0,
+        images={Split.TRAIN: num_images, Split.VAL: 0, Split.TEST: 0}, other_files=0,
+    )  # fmt: skip
+    overviews = (DataOverview(facts=facts, sizes=None),)
+    adapted = dataclasses.replace(_job(bench, unlabelled=UNLABELLED), overviews=overviews)
+    problems = STAGE.inspect(adapted, bench.told).problems
+    assert [problem.where for problem in problems] == places
+    for problem in problems:
+        assert "`unlabelled` has 1 image, but statistics need at least 2" in problem.what
+    without = dataclasses.replace(adapted, refinements={})
+    assert STAGE.inspect(without, bench.told).problems == ()
 
 
 def _evaluated(job: Job) -> list[Node]:

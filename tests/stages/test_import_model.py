@@ -19,6 +19,7 @@ from edgetl.config.refinement import Refinement
 from edgetl.config.target import Target
 from edgetl.data.dataset import Dataset
 from edgetl.errors import DataError
+from edgetl.facts.dataset import DataOverview, DatasetFacts
 from edgetl.facts.training import AdaptationFacts, ImportFacts
 from edgetl.hashing import digest_file
 from edgetl.models import (
@@ -381,6 +382,30 @@ def test_model_of_other_classes_is_refused(
         f"{message}\n  set `model.path` to a model of these classes, or `data` to images of the "
         "model's"
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        pytest.param(["dark", "bright"], "", id="the same"),
+        pytest.param(["dark", "light"], "only the model has 'bright'; only the data have 'light'",
+                     id="others"),
+    ],
+)  # fmt: skip
+def test_plan_compares_the_classes_of_the_model_with_those_of_the_images(
+    bench: Any, saved: Path, shown: list[str], message: str
+) -> None:
+    assert saved.is_dir()
+    counts = dict.fromkeys(Split, 4)
+    facts = DatasetFacts(
+        role=Role.DATA, task="classification", classes=tuple(shown), images=counts, dropped={},
+        duplicates=0, other_files=0,
+    )  # fmt: skip
+    read = dataclasses.replace(job(bench), overviews=(DataOverview(facts=facts, sizes=None),))
+    problems = STAGE.inspect(read, bench.told).problems
+    assert [problem.where for problem in problems] == (["model.path"] if message else [])
+    assert all(message in problem.what for problem in problems)
+    assert STAGE.inspect(job(bench), bench.told).problems == ()
 
 
 def test_torn_weights_are_refused(bench: Any, saved: Path) -> None:

@@ -231,6 +231,17 @@ def test_check_runs_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert runs == [True]
 
 
+def test_result_is_recalled_under_its_key_unless_it_is_none(tmp_path: Path) -> None:
+    results = iter([None, "first", "second"])
+    recalled = [Store(tmp_path).recall(key, lambda: next(results)) for key in "aaab"]
+    assert recalled == [None, "first", "first", "second"]
+
+
+def test_result_is_returned_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "checked").touch()
+    assert Store(tmp_path).recall("a", lambda: "text") == "text"
+
+
 def test_stage_may_not_write_the_manifest(tmp_path: Path) -> None:
     store = Store(tmp_path)
     out, _, _ = store.folders(_REQUEST)

@@ -14,7 +14,7 @@ from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
 from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
 from edgetl.data.sources._agreement import agreed
-from edgetl.data.sources._class_names import are_subjects, unclear_levels
+from edgetl.data.sources._class_names import are_subjects, left_over, unclear_levels
 from edgetl.data.sources._files import find_images
 from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
@@ -196,7 +196,16 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
 
 
 def _refuse_unclear_folders(listing: Listing, container: Container, path: str, layout: str) -> None:
-    """Raise an error if folders of two levels may be the classes, or folders are of subjects."""
+    """Raise an error if it is unclear whether folders are classes, by their names or levels."""
+    rest = left_over({sample.label for sample in listing.samples})
+    if rest:
+        patterns = ", ".join(f"'*{name}/*'" for name in rest)
+        raise DataError(
+            f"the folder '{rest[0]}' in '{path}' is not called like a class, but like one for "
+            "images in no class",
+            remedy=f"exclude it with `data: {{exclude: [{patterns}]}}`; if it is a class, write "
+            f"`data: {{layout: {layout}}}`",
+        )
     if are_subjects(listing.classes):
         raise DataError(
             f"the folders {_few(listing.classes)} in '{path}' are called like single subjects or "

@@ -18,6 +18,13 @@ _HOLDERS = frozenset(
     | {"dcim", "camera", "misc"}
 )
 """Names of folders that hold all images of a layout, a camera or a phone, in lower case."""
+_LEFT_OVER = re.compile(
+    r"(?:unsorted|unlabell?ed|un_?classified|to[\s_-]?sort|to[\s_-]?label|backups?|trash|"
+    r"new[\s_-]folder|untitled[\s_-]folder|neuer[\s_-]ordner|nouveau[\s_-]dossier|"
+    r"nueva[\s_-]carpeta|\u65b0\u5efa\u6587\u4ef6\u5939)(?:\s*\(?\d+\)?)?",
+    re.IGNORECASE,
+)
+"""Names of folders for images that nobody has sorted, in the languages of file managers, too."""
 _SUBJECT = re.compile(
     r"patient|subject|participant|volunteer|specimen|case|session|recording|visit|study|trial|"
     r"video|clip|sequence|scan|slide",
@@ -167,6 +174,11 @@ def unclear_levels(samples: Sequence[Sample]) -> tuple[tuple[str, ...], tuple[st
     if len(same) < _MIN_SHARED * len(set().union(*inside.values())):
         return (), ()
     return tuple(sorted(inside)), tuple(sorted(same))
+
+
+def left_over(names: Collection[str]) -> list[str]:
+    """Return the folders that are called like a place for what is in no class: `unsorted`."""
+    return sorted(name for name in names if _LEFT_OVER.fullmatch(name))
 
 
 def are_subjects(names: Collection[str]) -> bool:

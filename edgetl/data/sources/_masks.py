@@ -25,11 +25,11 @@ _NAMED = (
 """The stem of a mask, with that of its image in front, or another word between: `1_lesion_mask`."""
 _MAYBE = re.compile(
     r"(?P<base>.+?)[\s_.-]+(?:gt(?:fine|coarse)[\s_.-])?(?:seg|gt|label|labels|labelids|instanceids|"
-    rf"color|matte|alpha|annotation|anno){_NUMBER}",
+    rf"colou?r|colou?red|matte|alpha|annotation|anno){_NUMBER}",
     re.IGNORECASE,
 )
 """Likewise, if the content agrees."""
-_HINT = re.compile(r"mask|seg|truth|gt|label|color|matte|alpha|anno|ids", re.IGNORECASE)
+_HINT = re.compile(r"mask|seg|truth|gt|label|colou?r|matte|alpha|anno|ids", re.IGNORECASE)
 """A part of all these names."""
 _IMAGE_ENDING = re.compile(
     r"(?P<base>.+)[\s_.-]+(?:leftimg8bit|image|img|rgb|input)", re.IGNORECASE

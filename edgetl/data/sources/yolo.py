@@ -4,7 +4,8 @@ A line has the class number, then centre x, centre y, width and height as fracti
 or the points of an outline, which a repair of the recipe makes a box of. Key points after the box
 are ignored where `data.yaml` states their number as `kpt_shape`.
 The labels of `.../images/a.jpg` are `.../labels/a.txt`; without a folder `images` they are next to
-the image. Names are in `data.yaml`, which may also define the splits, or in `classes.txt`.
+the image. Names are in `data.yaml`, which may also define the splits, or in `classes.txt`. Without
+splits there and in the folders, lists such as `train.txt` and `valid.txt` name them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edgetl.data.sources._files import (
     with_suffix,
 )
 from edgetl.data.sources._outlines import around_points
+from edgetl.data.sources._split_lists import read_split_lists
 from edgetl.data.sources._yaml import read_table
 from edgetl.data.sources._yolo_names import find_names, is_plain, names_files
 from edgetl.data.split_names import SplitFolders
@@ -65,7 +67,7 @@ _NO_LABELS = frozenset({"classes.txt", "obj.names", "notes.txt", "readme.txt"})
 class YoloSource:
     """One text file per image."""
 
-    version = 3
+    version = 4
     label_kind = LabelKind.BOXES
     expects = "YOLO, data.yaml with images/ and labels/*.txt"
 
@@ -98,6 +100,10 @@ class YoloSource:
         reading = _Reading(container, names.classes, names.num_key_columns)
         folders = SplitFolders(images)
         splits = names.splits or {name: folders.of(name) for name in images}
+        lists: tuple[str, ...] = ()
+        if not any(splits.values()):
+            listed, lists = read_split_lists(container, images)
+            splits = {name: listed.get(name) for name in images if not lists or name in listed}
         samples: list[Sample] = []
         problems: list[LabelProblem] = list(names.problems)
         files: dict[str, str] = {}
@@ -106,7 +112,7 @@ class YoloSource:
             if file in files and image not in container.excluded:
                 what = f"{file}: matches {files[file]} and {image}"
                 problems.append(LabelProblem("labels that fit several images", what))
-            labelled = file is not None and file not in names.files
+            labelled = file is not None and file not in {*names.files, *lists}
             boxes: tuple[Box, ...] = ()
             if file is not None and labelled:
                 files.setdefault(file, image)
@@ -120,10 +126,10 @@ class YoloSource:
                 replace(one, boxes=tuple(replace(box, needs=None) for box in one.boxes))
                 for one in samples
             ]
-        stray = [name for name in _stray(texts.names, files) if name not in names.files]
+        stray = [name for name in _stray(texts.names, files) if name not in {*names.files, *lists}]
         problems.extend(reading.final_problems(names.files[0]))
         problems.extend(LabelProblem(_NO_IMAGE, name, Drop.STRAY_LABELS) for name in stray)
-        known = {*images, *files, *stray, *names.files}
+        known = {*images, *files, *stray, *names.files, *lists}
         return Listing(
             samples=tuple(sorted(samples, key=lambda sample: sample.name)),
             classes=names.classes,
@@ -132,7 +138,7 @@ class YoloSource:
             ),
             unlabelled=(),
             others=tuple(name for name in container.files if name not in known),
-            labels=(*files, *stray, *names.files),
+            labels=(*files, *stray, *names.files, *lists),
             unlisted=tuple(name for name in images if name not in splits),
             problems=tuple(problems),
             label_kind=self.label_kind,

@@ -8,7 +8,9 @@ of a format and must not wait for them. It runs the whole model on that provider
 `EngineError`: times and outputs of another provider would be wrong.
 
 If releases of a distribution were built for numpy 1, ``FIRST_FOR_NUMPY_2`` maps it to the first
-that was not, or to None, and the engine calls `edgetl.runtime.packages.check_built_for_numpy`.
+that was not, or to None, and the engine calls `edgetl.runtime.packages.check_built_for_numpy`. If
+older releases do not work, ``LEAST_VERSIONS`` maps a distribution to the first that does, and the
+engine calls `edgetl.runtime.packages.check_engine`.
 
 An engine of an installed package imports nothing of its package except the files that it lists in
 ``FILES``: modules beside it whose names start with an underscore. They are copied with it to a
@@ -146,6 +148,16 @@ def first_for_numpy_2(format: str) -> Mapping[str, FirstForNumpy2]:  # noqa: A00
     return first
 
 
+def least_versions(format: str) -> Mapping[str, str]:  # noqa: A002
+    """Return the first version of distributions that works; of others all known ones do.
+
+    Raises:
+        ContractError: If there is no engine for `format`.
+    """
+    least: Mapping[str, str] = getattr(_engine(format), "LEAST_VERSIONS", {})
+    return least
+
+
 def package(format: str, provider: str = CPU) -> str:  # noqa: A002
     """Return the installed distribution that runs `format` on `provider`, without importing it.
 
@@ -182,7 +194,7 @@ def open_session(
     Raises:
         EngineError: If the engine's package cannot be imported, has no such provider, or would run
             even a part of the model elsewhere.
-        PackageError: If the engine's package does not run with the installed numpy.
+        PackageError: If the engine's package is too old, or does not run with the installed numpy.
         ContractError: If there is no engine for `format`, it has no such provider, or an input of
             the file is neither an image nor tokens.
         BundleError: If the file is missing or damaged, or the engine cannot run it.

@@ -23,6 +23,11 @@ _INTEGERS = ("int8", "int16")
 _TOKENS = ("int32", "int64")
 _REMEDY = "export the model with edgetl: images are raw RGB pixels of shape (1, H, W, 3)"
 
+_CHANNELS_FIRST = (
+    "its channels come first: export it again around a module that takes raw RGB pixels (1, H, W, "
+    "3), scales them as in its training, and calls the model with `x.permute(0, 3, 1, 2)`"
+)
+
 
 def is_tokens(info: TensorInfo) -> bool:
     """Return whether `info` takes token ids; any other input takes pixels."""
@@ -43,7 +48,7 @@ def check_input(info: TensorInfo) -> None:
     if len(info.shape) != 4 or info.shape[0] != 1 or info.shape[3] != 3:  # noqa: PLR2004 - NHWC
         raise ContractError(
             f"the model's input '{info.name}' has shape {info.shape}, not (1, H, W, 3)",
-            remedy=_REMEDY,
+            remedy=_CHANNELS_FIRST if info.shape[1:2] == (3,) else _REMEDY,
         )
     if info.dtype in _INTEGERS and info.scale is None:
         raise ContractError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, unloadable
+from edgetl.runtime.packages import check_engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 PROVIDERS = {CPU: ("openvino",)}
+LEAST_VERSIONS = {"openvino": "2023.1"}
+"""2023.0 has another interface."""
 
 
 class OpenvinoSession:
@@ -57,6 +60,9 @@ def open_session(file: Path, threads: int, provider: str) -> OpenvinoSession:
     """Load `file`; see `edgetl.runtime.engines.open_session`."""
     del provider  # there is but one
     import openvino
+
+    if not hasattr(openvino, "__version__"):  # before 2023.1
+        check_engine("openvino", LEAST_VERSIONS["openvino"])
 
     from edgetl.runtime.engines._arrays import check_input, is_tokens
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime.engines import CPU, TensorInfo, unloadable
-from edgetl.runtime.packages import check_built_for_numpy
+from edgetl.runtime.packages import check_built_for_numpy, check_engine
 from edgetl.runtime.silence import silenced
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 VERSION = 1
 PROVIDERS = {CPU: ("ai-edge-litert", "tflite-runtime")}
 FIRST_FOR_NUMPY_2 = {"ai-edge-litert": "1.1", "tflite-runtime": None}
+LEAST_VERSIONS = {"tflite-runtime": "2.10"}
+"""2.9 gives other outputs for int8 files, or refuses them."""
 
 
 class TfliteSession:
@@ -79,7 +81,7 @@ def _called(package: str) -> str:
 def _interpreter_class() -> tuple[Any, str]:
     """Return the class and its distribution; raises ImportError with LiteRT's reason.
 
-    Raises PackageError if the package does not run with the installed numpy.
+    Raises PackageError if the package is too old or does not run with the installed numpy.
     """
     litert, older = PROVIDERS[CPU]
     check_built_for_numpy("ai_edge_litert", {litert: FIRST_FOR_NUMPY_2[litert]})
@@ -91,6 +93,7 @@ def _interpreter_class() -> tuple[Any, str]:
             from tflite_runtime.interpreter import Interpreter
         except ImportError as second:
             raise first from second
+        check_engine(older, LEAST_VERSIONS[older])
         return Interpreter, older
     return Interpreter, litert
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -454,3 +455,24 @@ def test_folders_of_single_subjects_are_refused_until_the_layout_is_stated(tmp_p
 def test_other_names_are_classes(tmp_path: Path, names: tuple[str, str]) -> None:
     listed = listing(tmp_path, [f"{name}/{k}.jpg" for name in names for k in range(2)])
     assert listed.classes == tuple(sorted(names))
+
+
+@pytest.mark.parametrize(
+    "name", ["unsorted", "New folder (2)", "Unlabeled", "backup", "to_sort", "Neuer Ordner"]
+)
+def test_folder_for_images_in_no_class_is_refused_until_it_is_excluded_or_stated(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(
+        DataError, match=rf"the folder '{re.escape(name)}' in 'images' is not called like a class"
+    ) as caught:
+        listing(tmp_path, ["cat/1.jpg", "dog/2.jpg", f"{name}/3.jpg"])
+    assert caught.value.remedy == (
+        f"exclude it with `data: {{exclude: ['*{name}/*']}}`; if it is a class, write "
+        "`data: {layout: folder}`"
+    )
+    task = TASKS.load("classification").data
+    container = open_container(tmp_path, exclude=(f"*{name}/*",))
+    assert list_samples(container, "images", task).classes == ("cat", "dog")
+    stated = list_samples(open_container(tmp_path), "images", task, "folder")
+    assert name in stated.classes

@@ -407,3 +407,22 @@ def test_names_without_labels_are_those_of_class_folders(tree: Write) -> None:
     assert not SOURCES.load("yolo").recognises(container)
     listed = list_samples(container, "images", TASKS.load("classification").data)
     assert listed.classes == ("cat", "dog")
+
+
+def test_lists_name_the_splits_where_nothing_else_does(tree: Write) -> None:
+    files: Tree = {"obj.names": b"nut\nscrew\n"}
+    for k in range(4):
+        files |= {f"obj/{k}.jpg": b"", f"obj/{k}.txt": LINE}
+    lists: Tree = {
+        "train.txt": b"data/obj/0.jpg\ndata/obj/1.jpg\n",
+        "valid.txt": b"data/obj/2.jpg\n",
+    }
+    listed = listing(tree({**files, **lists}))
+    assert {sample.name: sample.split for sample in listed.samples} == {
+        "obj/0.jpg": Split.TRAIN,
+        "obj/1.jpg": Split.TRAIN,
+        "obj/2.jpg": Split.VAL,
+    }
+    assert listed.unlisted == ("obj/3.jpg",)
+    assert {"train.txt", "valid.txt"} <= {*listed.labels}
+    assert listed.problems == ()
