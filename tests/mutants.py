@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -17,10 +18,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from mutmut.mutation.file_mutation import mutate_file_contents
+from mutmut.__main__ import create_mutants
 from mutmut.stats import status_by_exit_code
-from mutmut.utils.file_utils import walk_mutatable_files
-from mutmut.utils.format_utils import get_mutant_name
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, walk_mutatable_files
 
 _ROOT = Path(__file__).parents[1]
 _GROUPS = {
@@ -40,27 +40,33 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--count", type=int, required=True)
     options = parser.parse_args(words)
     os.chdir(_ROOT)
-    group_of = {name: _group(path) for path in _files() for name in _names(path)}
+    # Anew each time: what an interrupted run or a removed test left would count.
+    shutil.rmtree("mutants", ignore_errors=True)
+    Path("mutants").mkdir()
+    copy_src_dir()
+    copy_also_copy_files()
+    create_mutants(os.cpu_count() or 1)
+    group_of = {name: _group(path) for path in _files() for name in _exit_codes(path)}
     names = _sample(group_of, options.count, options.seed)
-    # Tests start programs, and those must import the mutated package, too. The folder must be there
-    # when Python starts: it remembers that an entry of its path is missing.
-    Path("mutants").mkdir(exist_ok=True)
+    # Tests start programs, and those must import the mutated package, too.
     environment = {**os.environ, "PYTHONPATH": str(_ROOT / "mutants")}
     command = [str(Path(sys.executable).with_name("mutmut")), "run", *names]
     failed = subprocess.run(command, env=environment, check=False).returncode
     if failed:
         return failed
-    status = _status()
-    return _report({name: status[name] for name in names}, group_of)
+    codes = {name: code for path in _files() for name, code in _exit_codes(path).items()}
+    return _report({name: status_by_exit_code[codes[name]] for name in names}, group_of)
 
 
 def _files() -> list[Path]:
     return sorted(walk_mutatable_files())
 
 
-def _names(path: Path) -> list[str]:
-    mutated = mutate_file_contents(str(path), path.read_text("utf-8"))
-    return [get_mutant_name(path, name) for name in mutated.mutant_names]
+def _exit_codes(path: Path) -> dict[str, int | None]:
+    """Return what the tests of each mutant of a file ended with; None if they did not run."""
+    meta = json.loads(Path("mutants", f"{path}.meta").read_text("utf-8"))
+    codes: dict[str, int | None] = meta["exit_code_by_key"]
+    return codes
 
 
 def _group(path: Path) -> str:
@@ -75,16 +81,6 @@ def _sample(group_of: Mapping[str, str], count: int, seed: int) -> list[str]:
         shuffled.append(rng.sample(names, len(names)))
     in_turn = chain.from_iterable(zip_longest(*shuffled))
     return [name for name in in_turn if name is not None][:count]
-
-
-def _status() -> dict[str, str]:
-    """Return what became of each mutant: ``killed``, ``survived``, ``timeout``, ``no tests``."""
-    status: dict[str, str] = {}
-    for path in _files():
-        meta = json.loads(Path("mutants", f"{path}.meta").read_text("utf-8"))
-        for name, code in meta["exit_code_by_key"].items():
-            status[name] = status_by_exit_code[code]
-    return status
 
 
 def _report(status: Mapping[str, str], group_of: Mapping[str, str]) -> int:

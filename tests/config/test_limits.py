@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgetl.config.limits import LIMITS, Limits
+from edgetl.config.limits import LIMITS, Figures, Limits
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,29 @@ def test_figure_is_compared_with_its_bound(
     limit = LIMITS[name]
     assert limit.compared(value, 0.875) == text
     assert limit.excess(value, 0.875) == excess
+
+
+def test_each_limit_judges_its_own_figure_in_its_unit() -> None:
+    figures = Figures(
+        title="mAP",
+        accuracies={"top1": 0.9, "map": 0.5, "map50": None},
+        at_chance=None,
+        no_predictions=False,
+        drop_pp=1.5,
+        size_bytes=3 << 20,
+        p95_ms=7.0,
+        memory_bytes=64 << 20,
+        interfered=False,
+    )
+    assert {name: (limit.figure(figures), limit.unit) for name, limit in LIMITS.items()} == {
+        "top1": (0.9, ""),
+        "map": (0.5, ""),
+        "map50": (None, ""),
+        "drop_pp": (1.5, "pp"),
+        "p95_ms": (7.0, "ms"),
+        "size_mib": (3.0, "MiB"),
+        "memory_mib": (64.0, "MiB"),
+    }
 
 
 def test_limits_of_accuracy_share_a_case_and_are_known_without_a_device() -> None:

@@ -88,6 +88,12 @@ def test_too_large_image_is_refused(model_folder: Path) -> None:
         golden.record(model_folder, samples.inputs, samples.reference, [image])
 
 
+def test_no_samples_are_refused(model_folder: Path) -> None:
+    nothing = {"image": np.zeros((0, 32, 32, 3), np.uint8)}
+    with pytest.raises(ValueError, match="for at least one sample"):
+        golden.record(model_folder, nothing, {"logits": np.zeros((0, 3), np.float32)}, [])
+
+
 def test_reference_of_another_shape_is_refused(model_folder: Path) -> None:
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     with pytest.raises(ValueError, match="reference must hold"):

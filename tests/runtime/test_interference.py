@@ -153,6 +153,16 @@ def test_machine_without_counters_reports_no_disturbance(tmp_path: Path) -> None
     assert (disturbance.steal_share, disturbance.others_cores, disturbance.load) == (0.0, 0.0, None)
 
 
+def test_only_the_line_of_all_cores_is_read(tmp_path: Path) -> None:
+    # A kernel that does not count stolen time; the lines of the cores below are no columns of it.
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text("cpu  1 2 3 4\ncpu0 5 6 7 8\n")
+    watch = Watch(Sensors(tmp_path), tmp_path)
+    (tmp_path / "proc/stat").write_text("cpu  9000 2 3 4\ncpu0 5 6 9000 8\n")
+    disturbance = watch.read()
+    assert (disturbance.steal_share, disturbance.others_cores) == (0.0, 0.0)
+
+
 def test_program_that_starts_during_a_run_makes_it_invalid() -> None:
     hog = _Hog()
     observer = _MachineObserver(Sensors())
