@@ -96,10 +96,10 @@ class _Check:
 def _checks(limits: Limits, candidate: Measured) -> Iterator[_Check]:
     figures = candidate.figures
     chance = limits.chance_problem(figures)
-    # Of two candidates that only guess, the better one is nearer to the limit, which none meets:
-    # where all test images show one class, guessing reaches a metric of 1.
-    yield _Check("better_than_guessing", chance, 2 - figures.metric if chance else -1)
-    yield _Check("golden samples", candidate.broken, 1.0 if candidate.broken else -1.0)
+    # Of two candidates that only guess, the better one is nearer to the limit, but a perfect one
+    # misses it, too: where all test images show one class, guessing reaches a metric of 1.
+    yield _Check("better_than_guessing", chance, math.exp(-figures.metric) if chance else -math.inf)
+    yield _Check("golden samples", candidate.broken, math.inf if candidate.broken else -math.inf)
     # Limits that need no device come first, because their figures are certain.
     for bound in sorted(limits.bounds(), key=lambda bound: bound.limit.source.on_device):
         yield _check(bound, figures)
