@@ -134,7 +134,8 @@ def test_why_names_the_file_that_changed(
     assert done.stdout.count("->") == 1
 
 
-def test_plan_reads_the_model_without_a_framework(project: Path) -> None:
+def test_plan_reads_the_model_without_a_framework(project: Path, edgetl: Edgetl) -> None:
+    assert edgetl(project, "plan", "imported.yaml").returncode == 0  # reads the images, too
     script = (
         "import sys; sys.argv = ['edgetl', 'plan', 'imported.yaml']\n"
         "from edgetl.cli import main\n"
@@ -153,7 +154,7 @@ def test_plan_reads_the_model_without_a_framework(project: Path) -> None:
     [
         pytest.param(
             ("model.path=dist/host",),
-            "imported.yaml:4: model.path: 'DIST' has no model.json and no model.safetensors; name "
+            "--set model.path=dist/host: model.path: 'DIST' has no model.json and no model.safetensors; name "
             "a folder in which edgetl saved a model",
             id="bundle",
         ),
@@ -171,7 +172,7 @@ def test_plan_reads_the_model_without_a_framework(project: Path) -> None:
         ),
         pytest.param(
             ("input.size=64",),
-            "imported.yaml: input.size: is 64, but `model` was trained with 32; remove it, as a "
+            "--set input.size=64: input.size: is 64, but `model` was trained with 32; remove it, as a "
             "saved model brings its own input",
             id="input",
         ),
