@@ -12,7 +12,7 @@ demo: $(READY) ## make, verify, time and choose a classifier, then a detector; n
 
 test: $(READY) ## the default tests in parallel, then those on emulated boards; system packages first
 	bash .ci/system-packages
-	$(BIN)/python -m pytest -n auto -m "not slow and not emulated"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not emulated"
 	$(BIN)/python -m pytest -n auto --dist loadscope -m emulated
 
 test-slow: $(READY) ## the tests that take longer than a minute each

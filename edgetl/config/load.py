@@ -76,7 +76,9 @@ def load_recipe(
     problems += _model_problems(document, known)
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
-        data = document.data.get(stage, {}) if stage in known else {}
+        data = document.data.get(stage) if stage in known else {}
+        if data is None:  # left out, or null, which an override can set
+            data = {}
         selection = Selection(model)
         if methods and stage in methods:
             selection = select(model, methods[stage], task, data)

@@ -67,7 +67,8 @@ def network_problems(job: Job, table: TeacherTable | StudentTable, where: str) -
 def unread_table(job: Job, stage: str, network: str) -> Iterator[Problem]:
     """Yield the table of a training, which a recipe without its `network` does not read."""
     if job.tables[stage].model_fields_set:
-        yield Problem(stage, f"is only read where a `{network}` is trained; remove it")
+        what = f"is only read where a `{network}` is trained; remove it, or write `{stage}: null`"
+        yield Problem(stage, what)
 
 
 def missing_for_training(job: Job) -> Iterator[MissingPackage]:

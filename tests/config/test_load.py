@@ -250,6 +250,14 @@ def test_contradictory_data_table_is_refused(tmp_path: Path, data: str, what: st
     assert line == 3
 
 
+def test_table_that_is_null_is_left_out(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{_GOOD}finetune: {{epochs: 3}}\n", "utf-8")
+    for overrides, fields in (((), {"epochs"}), (("finetune=null",), set())):
+        loaded = load_recipe(str(recipe), overrides, _TABLES, tasks=_TASKS)
+        assert loaded.tables["finetune"].model_fields_set == fields
+
+
 def test_name_that_is_not_a_file_name_is_refused(tmp_path: Path) -> None:
     ((where, what, _),) = _problems(tmp_path, _GOOD, "name=../up")
     assert (where, what) == ("name", "is '../up'; letters, digits, '.', '_' and '-' only")

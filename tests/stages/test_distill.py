@@ -130,7 +130,8 @@ def test_student_that_cannot_be_built_is_refused_before_training(bench: Any) -> 
 
 def test_table_without_a_student_is_refused(bench: Any) -> None:
     assert bench.problems("distill", bench.job({"distill": {"method": "dkd"}})) == (
-        "recipe.yaml: distill: is only read where a `student` is trained; remove it"
+        "recipe.yaml: distill: is only read where a `student` is trained; remove it, "
+        "or write `distill: null`"
     )
     assert bench.problems("distill", bench.job()) == ""
 

@@ -337,7 +337,8 @@ def test_table_of_a_training_is_refused(
     assert saved.is_dir()
     fields = {"teacher": None, "model": {"path": "saved"}}
     assert bench.problems(stage, bench.job({stage: given}, **fields)) == (
-        f"recipe.yaml: {stage}: is only read where a `{network}` is trained; remove it"
+        f"recipe.yaml: {stage}: is only read where a `{network}` is trained; remove it, "
+        f"or write `{stage}: null`"
     )
     assert bench.problems(stage, bench.job(**fields)) == ""
 

@@ -184,7 +184,7 @@ def test_messy_folder_runs_once_it_may_leave_out_what_is_unusable(
     colours = _write_odd_images(project / "images" / "gear")
     kinds = "[unreadable, empty-classes, duplicates]"
     settings = (
-        f"data.drop={kinds}", "student=null", "distill={}", "finetune.epochs=1", "input.size=32",
+        f"data.drop={kinds}", "student=null", "distill=null", "finetune.epochs=1", "input.size=32",
         "targets=[fp32]",
     )  # fmt: skip
     (project / "targets" / "fp32.yaml").write_text(

@@ -65,7 +65,7 @@ def test_disk_that_fills_up_stops_index_then_training_and_the_rerun_goes_on(
         "name: quick\ndescription: no way to reach it\ndevice: null\nthreads: 1\n"
         "candidates: {onnx: [fp32]}\nlimits: {better_than_guessing: false}\n"
     )
-    sets = ("--set", "student=null", "--set", "targets=[quick]")
+    sets = ("--set", "student=null", "--set", "distill=null", "--set", "targets=[quick]")
     done = edgetl(project, "run", "recipe.yaml", *sets)
     assert done.returncode == 5, done.stderr  # no device
     made, expected = digests(project), digests(chain[0])

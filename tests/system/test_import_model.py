@@ -154,8 +154,8 @@ def test_plan_reads_the_model_without_a_framework(project: Path, edgetl: Edgetl)
     [
         pytest.param(
             ("model.path=dist/host",),
-            "--set model.path=dist/host: model.path: 'DIST' has no model.json and no model.safetensors; name "
-            "a folder in which edgetl saved a model",
+            "--set model.path=dist/host: model.path: 'DIST' has no model.json and no "
+            "model.safetensors; name a folder in which edgetl saved a model",
             id="bundle",
         ),
         pytest.param(
@@ -172,8 +172,8 @@ def test_plan_reads_the_model_without_a_framework(project: Path, edgetl: Edgetl)
         ),
         pytest.param(
             ("input.size=64",),
-            "--set input.size=64: input.size: is 64, but `model` was trained with 32; remove it, as a "
-            "saved model brings its own input",
+            "--set input.size=64: input.size: is 64, but `model` was trained with 32; remove it, "
+            "as a saved model brings its own input",
             id="input",
         ),
     ],
