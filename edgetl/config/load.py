@@ -77,7 +77,7 @@ def load_recipe(
     tables: dict[str, Table] = {}
     for stage, model in stage_tables.items():
         data = document.data.get(stage) if stage in known else {}
-        if data is None:  # left out, or null, which an override can set
+        if data is None:  # not in the recipe, or null, which an override can set
             data = {}
         selection = Selection(model)
         if methods and stage in methods:
