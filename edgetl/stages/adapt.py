@@ -54,6 +54,8 @@ class Settings(Table):
 
     model: str
     options: AdaptTable
+    seed: int
+    """Of the order of the images."""
     task: str = Field(exclude=True)
     """Enters the key by its version and the tools of its evaluation alone."""
     device: str = Field(exclude=True)
@@ -70,6 +72,7 @@ def _refine(job: Job, step: Refining, made: Planned) -> Node:
     settings = Settings(
         model=step.model,
         options=step.options,
+        seed=job.recipe.seed,
         task=job.recipe.task,
         device=job.recipe.device,
     )
@@ -123,7 +126,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     if num_images < _MIN_IMAGES:
         raise _too_few(num_images)
     device = open_fabric(settings.device, mixed_precision=False).device
-    num_norms = replace_batch_statistics(module.to(device), _batches(spec, unlabelled, device))
+    batches = _batches(spec, unlabelled, device, settings.seed)
+    num_norms = replace_batch_statistics(module.to(device), batches)
     if not num_norms:
         raise DataError(
             f"'{spec.family}' has no batch norms, so `method: {settings.options.method}` changes "
@@ -147,8 +151,14 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
 
 
-def _batches(spec: ModelSpec, dataset: Dataset, device: torch.device) -> Iterator[Tensor]:
-    """Yield all images, normalised; each batch has two images or more."""
+def _batches(
+    spec: ModelSpec, dataset: Dataset, device: torch.device, seed: int
+) -> Iterator[Tensor]:
+    """Yield all images, normalised, in random order; each batch has two images or more.
+
+    Neighbours by name often show the same, such as one class or one hour, and later norms see
+    images normalised by their batch: batches of one class would lose what tells it apart.
+    """
     import numpy as np
     import torch
     from torch import nn
@@ -157,7 +167,8 @@ def _batches(spec: ModelSpec, dataset: Dataset, device: torch.device) -> Iterato
 
     normalise = RawPixels(nn.Identity(), spec.mean, spec.std).to(device)
     images = dataset.images(Split.TRAIN)
-    for rows in np.array_split(np.arange(len(images)), -(-len(images) // _BATCH)):
+    order = np.random.default_rng(seed).permutation(len(images))
+    for rows in np.array_split(order, -(-len(images) // _BATCH)):
         pixels = torch.from_numpy(np.array(images[rows])).to(device).float()
         yield normalise(pixels)
         dataset.release()
@@ -181,7 +192,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="adapt",
-    version=1,
+    version=2,
     needs=("view",),
     makes=REFINED_KIND,
     options=AdaptTable,

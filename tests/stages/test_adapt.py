@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from edgetl.facts.training import AdaptationFacts, ChainFacts
 from edgetl.models import load_model
 from edgetl.nn.layers import RawPixels
 from edgetl.stages import STAGES, Job, Node, Refining
+from edgetl.stages.adapt import _batches
 from edgetl.stages.view import Settings as ViewSettings
 from edgetl.store.store import Artifact, Request, Store
 from edgetl.types import Role, Split
@@ -90,6 +92,25 @@ def test_statistics_become_those_of_the_unlabelled_images(
             torch.testing.assert_close(value, before.state_dict()[name], atol=0, rtol=0)
     assert (artifact.folder / "predictions.npz").is_file()
     assert STAGE.summarise(artifact).startswith(f"{facts.norms} batch norms adapted to 24 ")
+
+
+def test_batches_mix_images_that_are_neighbours_by_name() -> None:
+    """Of 64 black and then 64 white images, each of two batches has both."""
+    images = np.repeat(np.array([0, 255], np.uint8), 64)[:, None, None, None]
+    pixels = np.tile(images, (1, 2, 2, 3))
+    dataset: Any = SimpleNamespace(images=lambda _: pixels, release=lambda: None)
+    spec: Any = SimpleNamespace(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+    def means(seed: int) -> list[list[float]]:
+        batches = _batches(spec, dataset, torch.device("cpu"), seed)
+        return [batch.mean(dim=(1, 2, 3)).tolist() for batch in batches]
+
+    first, second = means(0)
+    assert len(first) == len(second) == 64
+    assert {*first} == {*second} == {0.0, 1.0}
+    assert sorted(first + second) == [0.0] * 64 + [1.0] * 64
+    assert means(0) == [first, second]
+    assert means(1) != [first, second]
 
 
 def test_recipe_without_unlabelled_images_is_refused(bench: Any) -> None:

@@ -16,7 +16,7 @@ def _settings(stage: str, task: str) -> Table:
     """Return settings of a stage that measures on images."""
     made: dict[str, Table] = {
         "adapt": adapt.Settings(
-            model="teacher", options=adapt.AdaptTable(), task=task, device="cpu"
+            model="teacher", options=adapt.AdaptTable(), seed=0, task=task, device="cpu"
         ),
         "compare": compare.Settings(task=task),
         "evaluate": evaluate.Settings(
