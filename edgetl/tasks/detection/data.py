@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import SyntheticData
-from edgetl.data.near_copies import Sketch
 from edgetl.data.sources import Box, Listing, Sample
+from edgetl.data.synthetic.generated import GeneratedImages
 from edgetl.data.synthetic.parts import CLASSES, SCENE_VERSION, main_class
 from edgetl.data.task_data import TaskData
 from edgetl.hashing import digest_value
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from numpy.typing import NDArray
 
 
-class SyntheticScenes:
+class SyntheticScenes(GeneratedImages):
     """Scenes of several parts, made on demand; no two are equal.
 
     Planning makes no boxes. Until they exist, a scene has the class of its first part as label, an
@@ -62,25 +62,6 @@ class SyntheticScenes:
 
         del name
         return SIZE, SIZE
-
-    def orientation(self, name: str) -> int:
-        """Return 1: they are upright."""
-        del name
-        return 1
-
-    @property
-    def levels(self) -> Mapping[str, int]:
-        """Nothing: they have 8 bits."""
-        return {}
-
-    @property
-    def sketches(self) -> Mapping[str, Sketch]:
-        """Nothing: they are not compared."""
-        return {}
-
-    def check(self, name: str) -> tuple[int, int]:
-        """Return the size, which is known."""
-        return self.size(name)
 
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return the boxes, computed without pixels."""
