@@ -156,8 +156,8 @@ def _batches(
 ) -> Iterator[Tensor]:
     """Yield all images, normalised, in random order; each batch has two images or more.
 
-    Neighbours by name often show the same, such as one class or one hour, and later norms see
-    images normalised by their batch: batches of one class would lose what tells it apart.
+    Neighbours by name often show the same, such as one class or one hour. Later norms see images
+    normalised by their batch, so each batch should be like all images.
     """
     import numpy as np
     import torch
