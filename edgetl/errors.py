@@ -169,6 +169,12 @@ def closest(name: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
 
 
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first `most` names, and how many there are beyond: ``a, b and 1,234 more``."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def known_names(name: str, known: Collection[str]) -> str:
     """Return ``Did you mean 'onnx'? Known: onnx, tflite.``, the remedy for an unknown name."""
     meant = closest(name, known)

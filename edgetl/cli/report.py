@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from edgetl.cli import options
-from edgetl.errors import EdgetlError, UsageError
+from edgetl.errors import EdgetlError, UsageError, first_of
 from edgetl.facts.package import PackageFacts
 from edgetl.pipeline.execute import survey
 from edgetl.pipeline.job import load_job, recipe_stages
@@ -21,6 +21,7 @@ from edgetl.store.store import Artifact, Store
 from edgetl.types import MIB, Fact
 
 _DEFAULT_OUT = Path("report.html")
+_MOST_NAMED = 3
 
 
 @click.command()
@@ -122,15 +123,11 @@ def _notice(
     removed = sorted(set(used) - {step.node.label for step in steps})
     if not changed and not removed:
         return ""
+    named = first_of([*changed, *removed], _MOST_NAMED)
     return (
-        "The recipe, the data, edgetl or a package changed after this run"
-        f" ({_some([*changed, *removed])}); 'edgetl run {recipe}' brings it up to date."
+        f"The recipe, the data, edgetl or a package changed after this run ({named}); "
+        f"'edgetl run {recipe}' brings it up to date."
     )
-
-
-def _some(labels: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(labels[:most]) + more
 
 
 def _as_json(run: Run, written: Path | None) -> dict[str, object]:

@@ -7,7 +7,7 @@ is judged by its value alone, or by the worse end of its interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgetl.config.table import Table
-from edgetl.errors import closest
+from edgetl.errors import closest, first_of
 from edgetl.types import MIB
 
 _MOST_NAMED = 8
@@ -266,11 +266,9 @@ class Limits(Table):
         default=None, ge=0.0, le=1.0
     )
     """Lowest mean average precision at an IoU threshold of .5, fraction."""
-    class_recall: Annotated[dict[str, Share], ClassLimit("recall")] = Field(default_factory=dict)
+    class_recall: Annotated[dict[str, Share] | None, ClassLimit("recall")] = None
     """Lowest recall of single classes of a classifier on the test split, fraction, by class."""
-    class_precision: Annotated[dict[str, Share], ClassLimit("precision")] = Field(
-        default_factory=dict
-    )
+    class_precision: Annotated[dict[str, Share] | None, ClassLimit("precision")] = None
     """Lowest precision of single classes of a classifier on the test split, fraction, by class."""
     drop_pp: Annotated[float | None, _DROP] = Field(default=1.0, ge=0.0)
     """Largest drop against the float model, percentage points of top-1 or mAP."""
@@ -291,7 +289,7 @@ class Limits(Table):
 
     def is_set(self, name: str) -> bool:
         """Return whether a limit of `LIMITS` or `CLASS_LIMITS` has a bound."""
-        return getattr(self, name) not in (None, {})
+        return any(bound.name.partition(".")[0] == name for bound in self.bounds())
 
     def bounds(self) -> Iterator[Bound]:
         """Yield every limit that is set, those of classes after those of all."""
@@ -300,17 +298,20 @@ class Limits(Table):
             if bound is not None:
                 yield Bound(name, limit, bound)
         for name, of_class in CLASS_LIMITS.items():
-            by_class: Mapping[str, float] = getattr(self, name)
-            for label, bound in by_class.items():
+            for label, bound in self._by_class(name).items():
                 yield Bound(f"{name}.{label}", of_class.of(label), bound)
 
-    def unknown_classes(self, classes: Collection[str]) -> Iterator[str]:
+    def unknown_classes(self, classes: Sequence[str]) -> Iterator[str]:
         """Yield a sentence for each limit on a class that is none of `classes`."""
         for name in CLASS_LIMITS:
-            for label in getattr(self, name):
+            for label in self._by_class(name):
                 if label not in classes:
                     meant = _meant(label, classes)
                     yield f"limits.{name}: the model has no class '{label}'; {meant}"
+
+    def _by_class(self, name: str) -> Mapping[str, float]:
+        """Return the bounds of the limit of `CLASS_LIMITS` called `name`, by class."""
+        return getattr(self, name) or {}
 
     def chance_problem(self, figures: Figures) -> str:
         """Return why `figures` are no better than guessing if that is refused, else nothing."""
@@ -327,12 +328,11 @@ class Limits(Table):
         return words
 
 
-def _meant(label: str, classes: Collection[str]) -> str:
+def _meant(label: str, classes: Sequence[str]) -> str:
     close = closest(label, classes)
     if close:
         return f"did you mean '{close}'?"
-    more = f" and {len(classes) - _MOST_NAMED:,} more" if len(classes) > _MOST_NAMED else ""
-    return f"known: {', '.join(list(classes)[:_MOST_NAMED])}{more}"
+    return f"known: {first_of(classes, _MOST_NAMED)}"
 
 
 LIMITS: Mapping[str, Limit] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from edgetl import __version__
-from edgetl.errors import ConfigError, Problem, StoreError
+from edgetl.errors import ConfigError, Problem, StoreError, first_of
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.runtime.bundle import MANIFEST_FILE
 from edgetl.runtime.errors import COPY_AGAIN, BundleError
@@ -103,11 +103,10 @@ def _unreadable(path: Path, error: ValidationError) -> BundleError:
         ".".join(map(str, each["loc"])) for each in errors if each["type"] == "extra_forbidden"
     ]
     if unknown:
-        more = f" and {len(unknown) - _MOST_SHOWN} more" if len(unknown) > _MOST_SHOWN else ""
-        keys = ", ".join(f"'{key}'" for key in unknown[:_MOST_SHOWN])
+        keys = first_of([f"'{key}'" for key in unknown], _MOST_SHOWN)
         return BundleError(
             f"{path} was written by another version of edgetl than {__version__}, which does not "
-            f"know {keys}{more}",
+            f"know {keys}",
             remedy="make the bundle again with this edgetl: edgetl run RECIPE",
         )
     place = ".".join(map(str, errors[0]["loc"])) or "the file"

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.errors import first_of
 from edgetl.graph_lint import LIMIT
 from edgetl.graph_lint._moves import Grid
 from edgetl.graph_lint.clipping import Clipped, Counts, Rounding, column_title, judge_clipping
@@ -183,9 +184,7 @@ def inside_branches(joins: Sequence[str], engine: str) -> list[Unseen]:
     """Return the report on joining operations whose values an engine does not expose."""
     if not joins:
         return []
-    named = ", ".join(joins[:_MOST_NAMED])
-    if len(joins) > _MOST_NAMED:
-        named += f" and {len(joins) - _MOST_NAMED} more"
+    named = first_of(joins, _MOST_NAMED)
     return [
         Unseen(
             f"{len(joins)} joining operation{'s' * (len(joins) > 1)} inside branches and loops, "

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from edgetl.config.recipe import InputTable
 from edgetl.config.table import Table
-from edgetl.errors import DataError, Problem, StoreError
+from edgetl.errors import DataError, Problem, StoreError, first_of
 from edgetl.facts.training import ImportFacts
 from edgetl.hashing import digest_file
 from edgetl.models import MODEL_FILES, ModelSpec, check_versions, read_spec
@@ -199,8 +199,7 @@ def _classes_error(spec: ModelSpec, classes: Sequence[str], folder: Path) -> Dat
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(f"'{name}'" for name in names[:_MOST_NAMED]) + more
+    return first_of([f"'{name}'" for name in names], _MOST_NAMED)
 
 
 def _tools(settings: Settings) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgetl.errors import first_of
 from edgetl.facts.training import WeightsFacts
 from edgetl.hashing import digest_file
 from edgetl.models import FAMILIES, Family
@@ -348,5 +349,4 @@ def _is_learned(name: str) -> bool:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return first_of(names, _SHOWN)

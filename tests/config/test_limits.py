@@ -91,6 +91,10 @@ def test_limits_of_classes_come_with_their_names() -> None:
     }
     assert [name for name in ("class_recall", "drop_pp") if limits.is_set(name)] == ["class_recall"]
     assert not Limits().is_set("class_precision")
+    for none in (Limits(class_recall={}, drop_pp=None), Limits(class_recall=None, drop_pp=None)):
+        assert not none.is_set("class_recall")
+        assert list(none.bounds()) == []
+        assert list(none.unknown_classes(("a",))) == []
 
 
 def test_limits_of_classes_that_are_not_there_are_told() -> None:

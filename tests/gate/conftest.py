@@ -18,6 +18,7 @@ from edgetl.config.target import Target
 from edgetl.data.dataset import IMAGES_FILE, Item, write_images, write_index
 from edgetl.facts.bundle import Origin
 from edgetl.facts.verification import ClassFigures, VerificationFacts
+from edgetl.gate.measure import Measurements, Times
 from edgetl.hashing import digest_folder
 from edgetl.runtime import golden
 from edgetl.runtime.bundle import runtime_files
@@ -267,5 +268,18 @@ def board() -> Callable[..., Target]:
                 "limits": {"top1": 0.8, "drop_pp": 1.0, "size_mib": 1.0, **limits},
             }
         )
+
+    return make
+
+
+@pytest.fixture
+def evidence(examples: Any) -> Callable[..., Measurements]:
+    """Return what makes measurements of a p95 of 5 ms and 64 MiB, with other figures."""
+
+    def make(p95_ms: float = 5.0, **changes: Any) -> Measurements:
+        runs = {"asked": 5, "taken": 5, "undisturbed": 5, "p50_ms": [4] * 5}
+        quiet = {"runs": {**runs, "disturbances": [[]] * 5}, "peak_memory_bytes": 64 << 20}
+        times = Times(examples.timing(p95_ms, **(quiet | changes)), {})
+        return Measurements("ssh://pi@rpi4", "measured", (), "", times, None)
 
     return make

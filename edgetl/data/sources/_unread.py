@@ -20,6 +20,7 @@ from edgetl.data.sources._files import (
     with_suffix,
 )
 from edgetl.data.sources._json import Form, json_files
+from edgetl.errors import first_of
 
 _NAMES = re.compile(
     r"_annotations\..*|_classes\.(csv|txt)|.*\.createml\.json|.*\.labels|.*\.coco\.json|"
@@ -58,6 +59,7 @@ _NUMBERED = re.compile(r"\d+[\s,;]")
 _MIN_NAMED, _MIN_SHARE_NAMED = 3, 0.1
 """Images that a file names at least if it is one of labels, and their share of all images."""
 _MAX_SHOWN = 4
+_MAX_FILES = 2
 OTHER_FORMATS = frozenset(
     {".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".dcm", ".dicom", ".nii"}
     | {".mha", ".mhd", ".svs", ".ndpi", ".czi", ".lif", ".svg", ".eps", ".psd", ".xcf", ".exr"}
@@ -80,7 +82,7 @@ class Unread:
 
     def __str__(self) -> str:
         """Return for example `12 .json files with the names of images (a/1.json, ...)`."""
-        return f"{self.what} ({few(self.names)})"
+        return f"{self.what} ({first_of(self.names, _MAX_FILES)})"
 
 
 def unread_labels(
@@ -128,14 +130,8 @@ def nothing_to_read(container: Container) -> str:
     ):
         names = having(sorted(kinds))
         if names:
-            return f"{text} ({few(names)})"
+            return f"{text} ({first_of(names, _MAX_FILES)})"
     return ""
-
-
-def few(names: Sequence[str]) -> str:
-    """Return the first names and how many there are beyond."""
-    shown = ", ".join(names[:2])
-    return shown if len(names) < 3 else f"{shown} and {len(names) - 2:,} more"  # noqa: PLR2004
 
 
 def _by_name(container: Container, read: frozenset[str]) -> Iterator[Unread]:
