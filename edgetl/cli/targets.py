@@ -12,6 +12,7 @@ from edgetl.boards import Line, compare, probe, require
 from edgetl.boards.identify import identify
 from edgetl.cli import options
 from edgetl.config.board import Board
+from edgetl.config.limits import Judge
 from edgetl.config.load import known_files, load_target
 from edgetl.config.target import Target
 from edgetl.devices import Device, check_address, open_device
@@ -21,6 +22,7 @@ from edgetl.types import Provenance
 _GAP = 2
 _MIB_PER_GIB = 1024
 _LISTING = {"all", "list", "ls"}
+_JUDGED_BY = {Judge.POINT: "figures by their value", Judge.SHOWN: "figures by their worse end"}
 _VERDICTS = {True: "ok", False: "no", None: "not compared"}
 
 
@@ -89,6 +91,7 @@ def show(name: str, *, as_json: bool) -> None:
             ("  threads", str(target.threads)),
             ("  candidates", names),
             *(("  limit", f"{key} {json.dumps(value)}") for key, value in limits.items()),
+            ("  judge", f"{target.judge}: {_JUDGED_BY[target.judge]}"),
             *_board_rows(target),
         ]
     )

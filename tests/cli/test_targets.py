@@ -61,6 +61,7 @@ def test_target_is_shown_completely() -> None:
         "  reached by  nothing: its models stay unverified",
         "  limit       p95_ms 50.0",
         "  limit       better_than_guessing true",
+        "  judge       point: figures by their value",
         "  board       Broadcom BCM2711, 4 x Cortex-A72, aarch64",
         "  features    none that speeds up int8",
         "  memory      1 GiB or more",
