@@ -65,10 +65,10 @@ def _numbered(container: Container, file: str, lookup: ImageLookup) -> Iterator[
     images: list[_Numbered] = []
     for number, line in enumerate(_lines(container, file), start=1):
         match = _LINE.fullmatch(line)
-        found = lookup.find(match["path"], file) if match else []
-        if match is None or len(found) != 1:
+        matches = lookup.find(match["path"], file) if match else []
+        if match is None or len(matches) != 1:
             return
-        images.append(_Numbered(found[0], int(match["number"]), number))
+        images.append(_Numbered(matches[0], int(match["number"]), number))
     yield from images
 
 
