@@ -1,8 +1,8 @@
 """Recognise images that belong together: frames of a video, images of a patient, pairs of sensors.
 
 Split by chance, they would be in training and test alike. Nothing is grouped here: the hint has the
-line of the recipe that groups them. Class folders with `img_0001.jpg`, `img_0002.jpg`, ... are no
-evidence; there must be several groups with several images each, in most classes.
+line of the recipe that groups them. Class folders with `img_0001.jpg`, `img_0002.jpg`, ... are
+ordinary; there must be several groups with several images each, in most classes.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def group_hint(listing: Listing, tables: Sequence[ImageTable]) -> str:
     given = {sample.name: sample.split for sample in listing.samples if sample.split}
     labels = {sample.name: sample.label for sample in listing.samples}
     for candidate in (*_columns(tables, names), *_by_names(names, labels)):
-        if not _is_evident(candidate, labels):
+        if not _are_likely(candidate, labels):
             continue
         across = straddling(_by_image(candidate.groups), given)
         if across:
@@ -107,7 +107,7 @@ def _hint(candidate: _Candidate, danger: str, remedy: str) -> str:
     )
 
 
-def _is_evident(candidate: _Candidate, labels: Mapping[str, str]) -> bool:
+def _are_likely(candidate: _Candidate, labels: Mapping[str, str]) -> bool:
     """Return whether several groups have several images, in most classes.
 
     By names, images of different classes are no group: each class may count from 1.

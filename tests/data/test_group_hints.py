@@ -179,7 +179,7 @@ def test_recordings_that_no_split_divides_need_no_hint(tree: Write) -> None:
     ids=["img", "numbers", "class", "browser", "cameras", "kinds", "numbered classes", "persons",
          "times", "camera folders", "one clip per class"],
 )  # fmt: skip
-def test_ordinary_names_are_no_evidence(tree: Write, names: list[str]) -> None:
+def test_ordinary_names_get_no_hint(tree: Write, names: list[str]) -> None:
     assert hint(tree(dict.fromkeys(names, b""))) == ""
 
 
