@@ -16,6 +16,7 @@ from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
 from edgetl.data.sources._agreement import agreed
 from edgetl.data.sources._class_names import are_subjects, left_over, unclear_levels
 from edgetl.data.sources._files import find_images
+from edgetl.data.sources._number_lists import agreeing_lists
 from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
 from edgetl.data.sources._segmentation import has_masks, masks_of, why_segmentation
@@ -164,7 +165,8 @@ def _choose(
     """Return the layout that is read and its contents.
 
     Raises:
-        DataError: If no layout can be read, or several say different things.
+        DataError: If no layout can be read, or several say different things, or a list of class
+            numbers and the folders.
     """
     listings: dict[str, Listing] = {}
     errors: dict[str, DataError] = {}
@@ -196,7 +198,10 @@ def _choose(
             remedy="exclude the labels of all but one with `data: {exclude: [...]}`, or name the "
             f"one to read with `data: {{layout: {names[0]}}}`",
         )
-    unread = unread_labels(container, listings[chosen].labels)
+    known = listings[chosen].labels
+    if origins[chosen] is LabelOrigin.FOLDERS:
+        known += agreeing_lists(container, listings[chosen].samples)
+    unread = unread_labels(container, known)
     if unread and origins[chosen] is not LabelOrigin.LABEL_FILES:
         where = "folders" if origins[chosen] is LabelOrigin.FOLDERS else "files"
         raise DataError(
