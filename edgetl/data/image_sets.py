@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 from edgetl.config.recipe import GroupColumn, SyntheticData
 from edgetl.data.container import FIX_OR_EXCLUDE, Container, open_container
 from edgetl.data.findings import for_table
+from edgetl.data.group_hints import group_hint
 from edgetl.data.groups import copies_of, stated_groups
 from edgetl.data.near_copies import Sketch, sketch
 from edgetl.data.sources import Box, Listing, guess_label_kind, list_samples, list_unlabelled
+from edgetl.data.sources._csv import image_tables
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
 from edgetl.hashing import digest_value
@@ -127,7 +129,10 @@ class StoredImages:
             raise DataError(error.message, remedy=for_table(error.remedy, self._role)) from error
         names = [sample.name for sample in listing.samples]
         if self._group is None:
-            return replace(listing, groups=copies_of(names))
+            listing = replace(listing, groups=copies_of(names))
+            if self._role is not Role.DATA:  # nothing else is split
+                return listing
+            return replace(listing, group_hint=group_hint(listing, image_tables(self._container)))
         groups = stated_groups(self._container, names, self._group)
         tables = () if isinstance(self._group, str) else (self._group.file,)
         return replace(

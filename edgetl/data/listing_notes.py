@@ -32,6 +32,8 @@ def notes_of(listing: Listing) -> Iterator[str]:
         what = "image belongs" if len(unlisted) == 1 else "images belong"
         yield f"{len(unlisted):,} {what} to no split: {few(unlisted)}"
     yield from _codes(listing.classes)
+    if listing.group_hint:
+        yield listing.group_hint
     if not listing.groups:
         return
     count = len(set(listing.groups.values()))
