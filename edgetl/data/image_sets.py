@@ -87,6 +87,10 @@ class Images(Protocol):
         """The images of one colour, of those that were checked."""
 
     @property
+    def stacks(self) -> Collection[str]:
+        """The files with several frames or pages, of those that were checked."""
+
+    @property
     def grey(self) -> Collection[str]:
         """The images without colours, of those that were checked."""
 
@@ -124,6 +128,7 @@ class StoredImages:
         self.sketches: dict[str, Sketch] = {}
         self.plain: set[str] = set()
         self.grey: set[str] = set()
+        self.stacks: set[str] = set()
 
     @cached_property
     def listing(self) -> Listing:
@@ -189,7 +194,7 @@ class StoredImages:
         """Return the size of a file's image once decoded; errors as `Images.check`."""
         from PIL import Image
 
-        from edgetl.data.image_size import highest_level, reduced_jpeg, why_blank
+        from edgetl.data.image_size import has_frames, highest_level, reduced_jpeg, why_blank
         from edgetl.runtime.image_file import BACKGROUND
 
         content = self._container.read(name)
@@ -204,6 +209,8 @@ class StoredImages:
             raise ImageError(f"image '{name}' shows nothing: {blank}", remedy=FIX_OR_EXCLUDE)
         self._keep_picture(name, Image.fromarray(pixels))
         size = pixels.shape[:2]
+        if has_frames(io.BytesIO(content)):
+            self.stacks.add(name)
         highest = highest_level(io.BytesIO(content))
         if highest is not None:
             self.levels[name] = highest

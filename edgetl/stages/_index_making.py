@@ -117,7 +117,8 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
             seen.unreadable.update(failed)
             audit = examine_images(settings, images, seen, settings.policy())
         labels = {each.name: each.label for split in audit.placed.values() for each in split}
-        dark = find_unused_bits(images.levels, labels, settings.accept)
+        of_classes = labels if kind is LabelKind.CLASSES else {}
+        dark = find_unused_bits(images.levels, of_classes, settings.accept)
         audit = replace(audit, findings=(*audit.findings, *dark))
         audit.refuse_if_wrong(called, table=settings.role)
         failed_again = newly_failed() if failed else {}
@@ -125,7 +126,7 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
     if Repair.TURN_BOXES not in settings.repair:
         _note_turned(audit, seen, work.progress)
-    _note_plain(audit, images, work.progress)
+    _note_odd(audit, images, work.progress)
     if kind is LabelKind.CLASSES and settings.path is not None:
         _note_telltales(labels, images, seen, work.progress)
     classes = audit.classes
@@ -199,8 +200,8 @@ def _note_turned(audit: Audit, seen: Seen, progress: Progress) -> None:
         )
 
 
-def _note_plain(audit: Audit, images: Images, progress: Progress) -> None:
-    """Show the images of one colour, which cameras and failed downloads leave behind."""
+def _note_odd(audit: Audit, images: Images, progress: Progress) -> None:
+    """Show the images of one colour, which failed downloads leave behind, and of several frames."""
     used = {sample.name for samples in audit.placed.values() for sample in samples}
     plain = sorted(used.intersection(images.plain))
     if plain:
@@ -208,6 +209,13 @@ def _note_plain(audit: Audit, images: Images, progress: Progress) -> None:
         progress.note(
             f"{len(plain):,} {what} of a single colour: {few(plain)}; exclude what shows nothing "
             "with `data: {exclude: [...]}`"
+        )
+    stacks = sorted(used.intersection(images.stacks))
+    if stacks:
+        what = "file has" if len(stacks) == 1 else "files have"
+        progress.note(
+            f"{len(stacks):,} {what} several frames or pages, of which only the first is read: "
+            f"{few(stacks)}; save the others as images of their own to use them"
         )
 
 

@@ -43,3 +43,8 @@ class GeneratedImages(ABC):
     def grey(self) -> Collection[str]:
         """Nothing: they have colours."""
         return ()
+
+    @property
+    def stacks(self) -> Collection[str]:
+        """Nothing: each is one frame."""
+        return ()
