@@ -16,6 +16,7 @@ from edgetl.facts.latency import BenchmarkFacts
 from edgetl.facts.package import Part
 from edgetl.report.html import page
 from edgetl.report.record import Run
+from edgetl.types import Provenance
 
 BOLD = '<b onload="x()">bolt</b> & "nut"'
 _EMPTY = {"meta", "link", "img", "br"}

@@ -22,7 +22,7 @@ name: imported
 task: classification
 data: {path: images, val: 0.2, test: 0.3, seed: 0}
 model: {path: saved}
-benchmark: {seconds: 0.02, count: 20}
+benchmark: {seconds: 0.02, count: 20, rounds: 4, most_rounds: 4}
 calibration: tiny
 targets: [host]
 """
