@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edgetl.api.bundles import find_bundle, recipe_folder
 from edgetl.cli import bundles, options
 from edgetl.errors import StoreError
 from edgetl.runtime.errors import COPY_AGAIN
@@ -66,7 +67,7 @@ def update(
     from edgetl.gate.measure import measure
 
     store = Store(store_root)
-    opened, is_recipe = bundles.find_bundle(bundle, target, store)
+    opened, is_recipe = find_bundle(bundle, target, store)
     files = files_case(opened)
     if files.status is Status.FAILED:
         raise StoreError(files.reason, remedy=COPY_AGAIN)
@@ -74,7 +75,7 @@ def update(
     measurements = None
     if device is not None:
         machine = open_device(device)
-        beside = bundles.recipe_folder(bundle)
+        beside = recipe_folder(bundle)
         require_machine(load_target(opened.manifest.target.name, beside=beside), machine)
         measurements = measure(
             opened,

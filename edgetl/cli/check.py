@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgetl.api.bundles import find_bundle, recipe_folder
 from edgetl.cli import bundles, options
 from edgetl.errors import DeviceError
 from edgetl.store.store import Store
@@ -94,12 +95,12 @@ def command(  # noqa: PLR0913 - one for each option
     from edgetl.report.checks import check_lines, check_markdown, error_markdown
     from edgetl.report.junit import error_xml, junit_xml
 
-    store, beside = Store(store_root), bundles.recipe_folder(bundle)
+    store, beside = Store(store_root), recipe_folder(bundle)
     profile = load_target(target, beside=beside, check_address=check_address)
     for stale in (junit, markdown):
         if stale is not None:
             stale.unlink(missing_ok=True)
-    opened, is_recipe = bundles.find_bundle(bundle, target, store)
+    opened, is_recipe = find_bundle(bundle, target, store)
     options = CheckOptions(
         target=profile,
         required=Required(require),

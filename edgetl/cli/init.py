@@ -22,7 +22,15 @@ from edgetl.data.container import what_else
 from edgetl.data.findings import report_of
 from edgetl.data.image_sets import Images, find_label_kind, open_images
 from edgetl.data.listing_notes import few
-from edgetl.data.overview import all_notes_of, audit_names, contents_of, facts_of, some_sizes
+from edgetl.data.overview import (
+    all_notes_of,
+    audit_names,
+    contents_of,
+    facts_of,
+    notes_of_sizes,
+    some_sizes,
+    summarise_sizes,
+)
 from edgetl.data.sources import Listing
 from edgetl.data.splits import choose_split_policy
 from edgetl.errors import DataError, UsageError
@@ -75,10 +83,11 @@ def command(images: Path, layout: str, exclude: tuple[str, ...], *, force: bool)
             draft = first_draft.settled(opened)
             if draft.has_one_class:
                 draft.audit.refuse_if_wrong(str(images))
+            sizes = some_sizes(opened)
             overview = DataOverview(
                 facts=facts_of(Role.DATA, task.data.task, draft.audit, opened.listing),
-                sizes=some_sizes(opened),
-                notes=tuple(all_notes_of(opened.listing)),
+                sizes=summarise_sizes(sizes.values()),
+                notes=(*all_notes_of(opened.listing), *notes_of_sizes(sizes)),
             )
             listing = opened.listing
     except DataError as error:

@@ -165,7 +165,15 @@ class _Attempt:
         for node in nodes:
             inputs = {name: artifacts[source] for name, source in node.inputs.items()}
             artifacts[node] = self._obtain(node, inputs)
+            for reader in nodes:
+                if node in reader.inputs.values():
+                    self._foresee(reader, artifacts)
         return artifacts
+
+    def _foresee(self, node: Node, artifacts: Mapping[Node, Artifact]) -> None:
+        """Let the stage of `node` look at those of its inputs that exist."""
+        inputs = {name: artifacts[each] for name, each in node.inputs.items() if each in artifacts}
+        self.stages[node.stage].foresee(node.settings, inputs)
 
     def _obtain(self, node: Node, inputs: Mapping[str, Artifact]) -> Artifact:
         request = _request(node, inputs, self.stages[node.stage])

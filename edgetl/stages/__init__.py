@@ -197,6 +197,11 @@ def nothing_to_prepare(settings: Any) -> None:  # noqa: ANN401 - as of `Stage.ru
     del settings
 
 
+def nothing_to_foresee(settings: Any, inputs: Mapping[str, Artifact]) -> None:  # noqa: ANN401 - as of `Stage.run`
+    """Do nothing: the foresight of a stage that can use whatever its inputs hold."""
+    del settings, inputs
+
+
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
     """Return nothing: the plug-ins of a stage whose result depends on none."""
     del settings, inputs
@@ -228,6 +233,8 @@ class Stage(Generic[StageFacts]):
         missing: The packages that a run of a job needs for this stage and that are not installed.
         prepare: Get what `run` needs from outside this machine, for given settings; before a run
             makes anything it is called for all that it is to make.
+        foresee: Raise what `run` would refuse, for given settings and those inputs that exist; a
+            run calls it as soon as another input exists, so that it fails before it trains.
         tools: Distributions whose version may change the result, for given settings.
         facts: The type that `run` returns and that readers of an artifact request.
         run: Write files into ``work.out`` and return facts.
@@ -251,6 +258,7 @@ class Stage(Generic[StageFacts]):
     root: Root | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     prepare: Callable[[Any], None] = nothing_to_prepare
+    foresee: Callable[[Any, Mapping[str, Artifact]], None] = nothing_to_foresee
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
     measured: bool = False

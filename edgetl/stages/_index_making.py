@@ -112,7 +112,8 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
         if failed:
             seen.unreadable.update(failed)
             audit = examine_images(settings, images, seen, settings.policy())
-        dark = find_unused_bits(images.levels, settings.accept)
+        labels = {each.name: each.label for split in audit.placed.values() for each in split}
+        dark = find_unused_bits(images.levels, labels, settings.accept)
         audit = replace(audit, findings=(*audit.findings, *dark))
         audit.refuse_if_wrong(called, table=settings.role)
         failed_again = newly_failed() if failed else {}
@@ -120,6 +121,7 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
     if Repair.TURN_BOXES not in settings.repair:
         _note_turned(audit, seen, work.progress)
+    _note_plain(audit, images, work.progress)
     classes = audit.classes
     if settings.role is Role.EVALUATION and others:
         classes = shared_classes(settings, audit.classes, others[0].classes)
@@ -188,6 +190,18 @@ def _note_turned(audit: Audit, seen: Seen, progress: Progress) -> None:
             f"{len(turned):,} images are turned upright by their EXIF orientation, and their "
             f"labels do not state a size: {few(sorted(turned))}; if the boxes were drawn on the "
             "pixels as stored, write `data: {repair: [turn-boxes]}`"
+        )
+
+
+def _note_plain(audit: Audit, images: Images, progress: Progress) -> None:
+    """Show the images of one colour, which cameras and failed downloads leave behind."""
+    used = {sample.name for samples in audit.placed.values() for sample in samples}
+    plain = sorted(used.intersection(images.plain))
+    if plain:
+        what = "image is" if len(plain) == 1 else "images are"
+        progress.note(
+            f"{len(plain):,} {what} of a single colour: {few(plain)}; exclude what shows nothing "
+            "with `data: {exclude: [...]}`"
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 from edgetl.errors import DataError, MissingPackage, MissingPackageError, StoreError
 from edgetl.facts import NoFacts
 from edgetl.pipeline.execute import run, survey
-from edgetl.stages import Job, Stage, Workspace
+from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Facts
 
@@ -201,3 +201,41 @@ def test_run_without_a_package_that_a_stage_needs_is_refused_before_anything_is_
     # What is there is found up to the stage whose package has no version to compare.
     assert [step.artifact is not None for step in seen.steps] == [True, False, False]
     assert survey(job, Store(tmp_path), stages).missing == ()
+
+
+def test_stage_that_cannot_use_an_input_fails_before_what_comes_between(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    """The parity reads the source as well, which is there before the sum is made."""
+    seen: list[tuple[str, ...]] = []
+    plan_parity = stages["parity"].plan
+
+    def plan(job: Job, made: Planned) -> list[Node]:
+        (node,) = plan_parity(job, made)
+        return [dataclasses.replace(node, inputs={**node.inputs, "source": made["number"][0]})]
+
+    def foresee(settings: object, inputs: Mapping[str, Artifact]) -> None:
+        del settings
+        seen.append(tuple(inputs))
+        if inputs["source"].file("value.txt").read_text() == "3":
+            raise DataError("three is too few", remedy="add one")
+
+    parity = dataclasses.replace(
+        stages["parity"], needs=("number", "sum"), plan=plan, foresee=foresee
+    )
+    with pytest.raises(DataError, match="three is too few"):
+        _run(job, {**stages, "parity": parity}, tmp_path, recorder)
+    assert seen == [("source",)]
+    assert recorder.events == ["begins source", "made source 3"]
+
+
+def test_stage_looks_again_when_another_input_exists(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    seen: list[tuple[str, ...]] = []
+    summing = dataclasses.replace(
+        stages["sum"], foresee=lambda _, inputs: seen.append(tuple(inputs))
+    )
+    _run(job, {**stages, "sum": summing}, tmp_path, recorder)
+    _run(job, {**stages, "sum": summing}, tmp_path, recorder)
+    assert seen == [("number",), ("number",)]

@@ -13,6 +13,7 @@ from posixpath import basename, splitext
 from edgetl.data.container import Container
 from edgetl.data.sources import Listing
 from edgetl.data.sources._classes import ClassReading
+from edgetl.data.sources._codes import with_names
 from edgetl.data.sources._csv import ImageTable, Row, image_tables
 from edgetl.data.sources._files import find_images
 from edgetl.data.split_names import split_in
@@ -37,7 +38,7 @@ _BETWEEN = re.compile(r"\s*[|;,]\s*")
 class CsvClassesSource:
     """One line per image with its class."""
 
-    version = 2
+    version = 3
     label_kind = LabelKind.CLASSES
     expects = "a CSV with a header and a line per image, such as `file,label`"
 
@@ -74,7 +75,7 @@ class CsvClassesSource:
                     reading.several(f"{where}: {image} has {', '.join(parts)}", image)
                 reading.add(image, label, where, table.split(row) or of_file)
         reading.named_in = " and ".join(columns)
-        return reading.listing()
+        return with_names(reading.listing(), container)
 
 
 def label_column(table: ImageTable) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.data.container import open_container
+from edgetl.data.listing_notes import notes_of
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
 from edgetl.tasks import TASKS
@@ -281,3 +282,58 @@ def test_image_with_several_classes_is_not_said_to_have_none(tree: Write, table:
     listed = listing(tree({**images("a.jpg", "b.jpg", "c.jpg"), "x.csv": table.encode()}))
     assert listed.unlabelled == ()
     assert [problem.title for problem in listed.problems] == ["image with several classes"]
+
+
+MID_BOXES = (
+    b"ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf\n"
+    b"a,x,/m/01yrx,1,0.1,0.6,0.2,0.7,0\nb,x,/m/0bt9lr,1,0.1,0.6,0.2,0.7,0\n"
+)
+MID_CLASSES = b"ImageID,LabelName,Confidence\na,/m/01yrx,1\nb,/m/0bt9lr,1\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "table"),
+    [("detection", MID_BOXES), ("classification", MID_CLASSES)],
+    ids=["boxes", "classes"],
+)
+@pytest.mark.parametrize(
+    "descriptions",
+    [
+        b"/m/01yrx,Cat\n/m/0bt9lr,Dog\n/m/0zz,Zebra\n",
+        b'LabelName,DisplayName\n/m/01yrx,Cat\n/m/0bt9lr,"Dog"\n',
+    ],
+    ids=["plain", "header"],
+)
+def test_codes_of_open_images_get_the_names_beside_them(
+    tree: Write, task: str, table: bytes, descriptions: bytes
+) -> None:
+    files = {"labels.csv": table, "class-descriptions-boxable.csv": descriptions}
+    listed = listing(tree({**images("a.jpg", "b.jpg"), **files}), task=task)
+    assert listed.classes == ("Cat", "Dog")
+    shown = [each.label or each.boxes[0].label for each in listed.samples]
+    assert shown == ["Cat", "Dog"]
+    assert "class-descriptions-boxable.csv" in listed.labels
+    assert listed.others == ()
+    assert [*notes_of(listed)] == []
+
+
+def test_codes_of_open_images_without_names_are_remarked(tree: Write) -> None:
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "labels.csv": MID_CLASSES}))
+    (note,) = notes_of(listed)
+    assert note == (
+        "2 class names are codes of Open Images: /m/01yrx, /m/0bt9lr; put its "
+        "class-descriptions.csv beside the labels to have words"
+    )
+
+
+def test_codes_with_the_same_name_stay_codes(tree: Write) -> None:
+    files = {"labels.csv": MID_CLASSES, "class-descriptions.csv": b"/m/01yrx,Cat\n/m/0bt9lr,Cat\n"}
+    listed = listing(tree({**images("a.jpg", "b.jpg"), **files}))
+    assert listed.classes == ("/m/01yrx", "/m/0bt9lr")
+
+
+def test_numbers_of_word_net_are_remarked(tree: Write) -> None:
+    listed = listing(tree({f"{name}/{k}.jpg": b"" for name in ("n02123045", "cat") for k in "ab"}))
+    assert [*notes_of(listed)] == [
+        "1 class name is a code of WordNet: n02123045; rename the classes to have words"
+    ]

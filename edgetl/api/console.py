@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import click
 
-from edgetl.stages import Node, Stage
+from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ class Console:
     Lines go to `sys.stdout`, or nowhere if `quiet`, so that ``--json`` prints only JSON.
     """
 
-    def __init__(self, stages: Mapping[str, Stage], *, quiet: bool) -> None:
-        self._stages = stages
+    def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._started = 0.0
         self._logged = 0.0
@@ -62,7 +60,7 @@ class Console:
         self._close_bar()
         if self._quiet:
             return
-        summary = self._stages[node.stage].summarise(artifact)
+        summary = STAGES.load(node.stage).summarise(artifact)
         duration = "reused" if reused else f"{artifact.manifest.seconds:.0f} s"
         click.echo(f"{node.label:<{_LABEL_WIDTH}} {summary}  [{duration}]")
 
