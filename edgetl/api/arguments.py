@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -16,6 +17,9 @@ PathLike: TypeAlias = str | os.PathLike[str]
 Settings: TypeAlias = Mapping[str, Fact] | Sequence[str]
 """Values of a recipe by dotted key, ``{"distill.epochs": 40}``, or texts as ``--set`` takes them,
 ``["distill.epochs=40"]``."""
+
+LONGEST_SECONDS = 600.0
+"""Of a run of a timing."""
 
 _END_OF_DOCUMENT = "...\n"
 """What PyYAML writes after a single value."""
@@ -133,15 +137,28 @@ def as_count(name: str, value: object) -> int:
     return value
 
 
-def as_number(name: str, value: object, low: float, high: float) -> float:
+def as_number(name: str, value: object, low: float, high: float = math.inf) -> float:
     """Return the argument `name`, a number from `low` to `high`.
 
     Raises:
         UsageError: If it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise wrong_type(name, value, f"a number from {low:g} to {high:g}")
+        upper = "or more" if high == math.inf else f"to {high:g}"
+        raise wrong_type(name, value, f"a number, {low:g} {upper}")
     return float(value)
+
+
+def as_seconds(name: str, value: object) -> float:
+    """Return the argument `name`, the duration of a run of a timing.
+
+    Raises:
+        UsageError: If it is not a number above zero, or longer than the command allows.
+    """
+    seconds = as_number(name, value, 0.0, LONGEST_SECONDS)
+    if seconds == 0.0:
+        raise wrong_type(name, value, "above zero")
+    return seconds
 
 
 def as_overrides(value: object) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from edgetl.api.arguments import LONGEST_SECONDS
+
 device = click.option(
     "--device",
     metavar="ADDRESS",
@@ -12,7 +14,7 @@ device = click.option(
 
 seconds = click.option(
     "--seconds",
-    type=click.FloatRange(min=0.0, max=600.0, min_open=True),
+    type=click.FloatRange(min=0.0, max=LONGEST_SECONDS, min_open=True),
     default=10.0,
     show_default=True,
     help="Minimum duration of each of the five runs of a timing.",

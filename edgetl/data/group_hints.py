@@ -11,8 +11,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from posixpath import basename, dirname, splitext
+from posixpath import basename, splitext
 
 from edgetl.data.groups import straddling
 from edgetl.data.listing import Listing
@@ -38,8 +39,6 @@ _FRAME = r"([^/]*[^/\d])\d+\.\w+$"
 _FRAME_NUMBER = re.compile(r"(\d+)\.\w+$")
 _EXPORTED = r"([^/]+)_(?:mp4|mov|avi|mkv|webm|MP4|MOV|AVI)-\d+"
 """A frame that Roboflow took of a video: `belt_mp4-12_jpg.rf.HASH.jpg`."""
-_FOLDER = r"([^/]+)/[^/]+$"
-_TWO_FOLDERS = r"([^/]+/[^/]+)/[^/]+$"
 _SENSORS = "rgb|ir|nir|tir|swir|thermal|infrared|visible|vis|left|right"
 _PAIR = re.compile(rf"[\s_.-]({_SENSORS})\.\w+$", re.IGNORECASE)
 _PAIR_FOLDER = re.compile(rf"(?:^|/)({_SENSORS})/(?:[^/]+/)*[^/]+$", re.IGNORECASE)
@@ -155,25 +154,40 @@ def _columns(tables: Sequence[ImageTable], names: Sequence[str]) -> Iterator[_Ca
 
 def _by_names(names: Sequence[str], labels: Mapping[str, str]) -> Iterator[_Candidate]:
     yield from _candidates(names, _EXPORTED, "videos", lambda _: True)
-    if _are_recordings(names, labels):
-        folders = {dirname(name) for name in names}
-        unique = len({basename(folder) for folder in folders}) == len(folders)
-        pattern = _FOLDER if unique else _TWO_FOLDERS
-        yield from _candidates(names, pattern, "recordings, by their folders", lambda _: True)
+    yield from _folders(names, labels)
     for word in _SUBJECTS:
         if sum(word in name.casefold() for name in names) >= _MIN_SHARE * len(names):
             pattern = rf"(?i)({word}[\s_-]*\d+)"
             yield from _candidates(names, pattern, f"{word}s, by their names", lambda _: True)
-    yield from _candidates(names, _FRAME, "recordings, by the numbers of their names", _are_frames)
+    are_frames = partial(_are_frames, labels=labels)
+    yield from _candidates(names, _FRAME, "recordings, by the numbers of their names", are_frames)
     yield from _pairs(names)
 
 
-def _are_recordings(names: Sequence[str], labels: Mapping[str, str]) -> bool:
-    """Return whether images are in folders that only count, inside the classes."""
-    own = {basename(dirname(name)) for name in names}
-    if any(basename(dirname(name)) == labels[name] for name in names):
-        return False
-    return _only_count(own) and not are_parts(own) and not any(map(_is_known, own))
+def _folders(names: Sequence[str], labels: Mapping[str, str]) -> Iterator[_Candidate]:
+    """Yield the groups by the outermost folder in each class, if such folders only count."""
+    inside = {name: _inside(name, labels[name]) for name in names}
+    depths = {len(each) for each in inside.values()}
+    by_class: dict[str, set[str]] = defaultdict(set)
+    for name, folders in inside.items():
+        by_class[labels[name]].update(folders[:1])
+    own = set().union(*by_class.values())
+    if len(depths) != 1 or 0 in depths or are_parts(own) or any(map(_is_known, own)):
+        return
+    if not all(len(each) == 1 or _only_count(each) for each in by_class.values()):
+        return
+    below = "/[^/]+" * min(depths) + "$"
+    unique = sum(map(len, by_class.values())) == len(own)
+    pattern = ("([^/]+)" if unique else "([^/]+/[^/]+)") + below
+    yield from _candidates(names, pattern, "recordings, by their folders", lambda _: True)
+
+
+def _inside(name: str, label: str) -> list[str]:
+    """Return the folders around an image inside that of its class; the last one without a class."""
+    *folders, _ = name.split("/")
+    if label not in folders:
+        return folders[-1:]
+    return folders[folders.index(label) + 1 :]
 
 
 def _is_known(folder: str) -> bool:
@@ -203,12 +217,15 @@ def _candidates(
         yield _Candidate(what, f"'{pattern}'", {**alone, **groups})
 
 
-def _are_frames(groups: _Groups) -> bool:
+def _are_frames(groups: _Groups, labels: Mapping[str, str]) -> bool:
     """Return whether most images are in runs of numbers after names of recordings."""
     runs = {name: members for name, members in groups.items() if _is_run(members)}
     if sum(map(len, runs.values())) < _MIN_SHARE * sum(map(len, groups.values())):
         return False
-    return all(map(_RECORDING.search, runs)) or _only_count(runs)
+    by_class: dict[str, set[str]] = defaultdict(set)
+    for name, members in runs.items():
+        by_class[labels[members[0]]].add(name)
+    return all(map(_RECORDING.search, runs)) or all(map(_only_count, by_class.values()))
 
 
 def _is_run(names: Sequence[str]) -> bool:
@@ -221,7 +238,7 @@ def _is_run(names: Sequence[str]) -> bool:
     return steps.most_common(1)[0][1] >= _MIN_STEADY * (len(numbers) - 1)
 
 
-def _only_count(names: Mapping[str, object] | set[str]) -> bool:
+def _only_count(names: set[str]) -> bool:
     """Return whether names differ in numbers alone: `clip01_`, `clip02_`."""
     return (
         len(names) > 1

@@ -72,8 +72,11 @@ def named(pattern: str, classes: Iterable[str] = ("run", "walk"), **counts: int)
         ("{label}/Patient {group}, view {k}.jpg",
          "6 patients, by their names (Patient 0, Patient 1, Patient 10, ...)",
          r"'(?i)(patient[\s_-]*\d+)'", 6),
+        ("{label}/{label}-g{group}_{k:03}.jpg",
+         "6 recordings, by the numbers of their names (run-g0_, run-g1_, run-g2_, ...)",
+         r"'([^/]*[^/\d])\d+\.\w+$'", 6),
     ],
-    ids=["clips", "folders", "numbers", "exported frames", "patients"],
+    ids=["clips", "folders", "numbers", "exported frames", "patients", "named by class"],
 )  # fmt: skip
 def test_images_of_one_recording_or_subject(
     tree: Write, pattern: str, what: str, entry: str, count: int
@@ -98,6 +101,23 @@ def test_folders_that_repeat_in_classes_are_told_apart(tree: Write) -> None:
     text = hint(root)
     assert "6 recordings, by their folders (a/1, a/2, a/3, ...)" in text
     assert len(groups_by(root, text)) == 6
+
+
+@pytest.mark.parametrize(
+    ("pattern", "example"),
+    [
+        ("{label}/v_{label}_g{group}/frame{k:05}.jpg", "v_run_g0, v_run_g1, v_run_g2, ..."),
+        ("{label}/SOB-{group}/40X/{k}.png", "SOB-0, SOB-1, SOB-10, ..."),
+    ],
+    ids=["UCF101", "BreaKHis"],
+)
+def test_outermost_folders_in_each_class_are_the_groups(
+    tree: Write, pattern: str, example: str
+) -> None:
+    root = tree(dict.fromkeys(named(pattern), b""))
+    text = hint(root)
+    assert f"30 images seem to be of 6 recordings, by their folders ({example})" in text
+    assert sorted(map(len, groups_by(root, text))) == [5] * 6
 
 
 def test_images_that_stand_alone_are_groups_of_one(tree: Write) -> None:

@@ -78,7 +78,7 @@ def test_every_file_belongs_to_one_distribution(wheels: tuple[Path, Path]) -> No
     assert not runtime & edgetl
     sources = {path.relative_to(_TREE).as_posix() for path in (_TREE / "edgetl").rglob("*.py")}
     of_runtime = {name for name in sources if name.startswith("edgetl/runtime/")}
-    assert runtime == of_runtime | {"edgetl/__init__.py"}
+    assert runtime == of_runtime | {"edgetl/__init__.py", "edgetl/py.typed"}
     assert {name for name in edgetl if name.endswith(".py")} == sources - runtime
     assert {"edgetl/targets/host.yaml", "edgetl/calibration/balanced-256.yaml"} <= edgetl
     assert {"edgetl/recipes/parts.yaml", "edgetl/report/templates/report.html"} <= edgetl

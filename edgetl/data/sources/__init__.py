@@ -20,7 +20,12 @@ from edgetl.data.sources._number_lists import agreeing_lists
 from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
 from edgetl.data.sources._segmentation import has_masks, masks_of, why_segmentation
-from edgetl.data.sources._unread import join_unread, nothing_to_read, unread_labels
+from edgetl.data.sources._unread import (
+    join_unread,
+    nothing_to_read,
+    tables_of_folders,
+    unread_labels,
+)
 from edgetl.data.sources._yaml import read_table
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
@@ -201,7 +206,12 @@ def _choose(
     known = listings[chosen].labels
     if origins[chosen] is LabelOrigin.FOLDERS:
         known += agreeing_lists(container, listings[chosen].samples)
-    unread = unread_labels(container, known)
+    classes = listings[chosen].classes
+    # A single folder is no class as long as something else may have the labels.
+    alone = origins[chosen] is LabelOrigin.FOLDERS and len(classes) == 1
+    unread = unread_labels(container, known, weak=alone)
+    if origins[chosen] is LabelOrigin.FOLDERS:
+        unread += tables_of_folders(container, classes)
     if unread and origins[chosen] is not LabelOrigin.LABEL_FILES:
         where = "folders" if origins[chosen] is LabelOrigin.FOLDERS else "files"
         raise DataError(

@@ -126,14 +126,14 @@ def table_files(container: Container) -> tuple[str, ...]:
 def image_table(container: Container, name: str, lookup: ImageLookup) -> ImageTable | None:
     """Return a table; None if it cannot be read or its lines do not name images."""
     try:
-        header, rows = _read(container, name)
+        header, rows = read_rows(container, name)
     except ValueError:
         return None
     column = _file_column(name, header, rows[:_LOOKED_AT], lookup)
     return None if column is None else ImageTable(name, header, tuple(rows), column)
 
 
-def _read(container: Container, name: str) -> tuple[tuple[str, ...], list[Row]]:
+def read_rows(container: Container, name: str) -> tuple[tuple[str, ...], list[Row]]:
     """Return the header and the lines; raises ValueError with the reason if there are none."""
     text = read_text(container, name)
     if name.lower().endswith(_LINES):

@@ -57,7 +57,7 @@ class CsvBoxesSource:
                 boxes = reading.boxes.setdefault(image, [])
                 split = table.split(row) or of_file
                 if split:
-                    reading.splits[image] = split
+                    reading.matching.place(reading.splits, image, split, where)
                 if relative:
                     reading.relative.add(image)
                 size = _size(table, row)

@@ -8,6 +8,7 @@ A column `split`, the name of the table (`train.csv`) or the folders of the imag
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from posixpath import basename, splitext
 
 from edgetl.data.container import Container
@@ -32,7 +33,8 @@ _MAX_SHARE = 0.5
 """Distinct texts per line; a column with more is no class but a name or a measurement."""
 _MISSING = frozenset({"", "NaN", "nan", "NULL", "null", "<NA>", "N/A", "n/a", "#N/A"})
 """What tools write for a class that is not known."""
-_BETWEEN = re.compile(r"\s*[|;,]\s*")
+_BETWEEN = re.compile(r"\s*[|;,]\s*|\s+")
+_NUMBER = re.compile(r"-?\d*\.?\d+")
 
 
 class CsvClassesSource:
@@ -106,7 +108,14 @@ def _has_classes(table: ImageTable, column: int) -> bool:
     """Return whether the texts of a column repeat as classes do."""
     texts = {row.cells[column] for row in table.rows}
     count = len(table.rows)
-    return texts != {""} and (count < _MIN_ROWS or len(texts) <= _MAX_SHARE * count)
+    if texts == {""} or _is_measured(texts - _MISSING):
+        return False
+    return count < _MIN_ROWS or len(texts) <= _MAX_SHARE * count
+
+
+def _is_measured(texts: Collection[str]) -> bool:
+    """Return whether all texts are numbers and some are not whole, as no class is called."""
+    return all(map(_NUMBER.fullmatch, texts)) and any(float(text) % 1 for text in texts)
 
 
 SOURCE = CsvClassesSource()
