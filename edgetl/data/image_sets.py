@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from numpy.typing import NDArray
     from PIL import Image
 
+_COLOUR_SIDE = 32
+"""Of the image that is looked at for colours."""
 _MIN_SIDE, _MIN_PIXELS = 8, 1024
 """An image with less of both is a placeholder of a web page, or a failed crop."""
 
@@ -84,6 +86,10 @@ class Images(Protocol):
     def plain(self) -> Collection[str]:
         """The images of one colour, of those that were checked."""
 
+    @property
+    def grey(self) -> Collection[str]:
+        """The images without colours, of those that were checked."""
+
     def check(self, name: str) -> tuple[int, int]:
         """Return height and width after decoding, as cheaply as the format allows.
 
@@ -117,6 +123,7 @@ class StoredImages:
         self.levels: dict[str, int] = {}
         self.sketches: dict[str, Sketch] = {}
         self.plain: set[str] = set()
+        self.grey: set[str] = set()
 
     @cached_property
     def listing(self) -> Listing:
@@ -203,9 +210,18 @@ class StoredImages:
         return size
 
     def _keep_picture(self, name: str, image: Image.Image) -> None:
-        """Keep whether an image is of one colour, and its sketch."""
+        """Keep whether an image is of one colour or without any, and its sketch."""
+        from PIL import Image, ImageChops
+
         if image.convert("RGB").getcolors(1):
             self.plain.add(name)
+        small = image.convert("RGB").resize((_COLOUR_SIDE, _COLOUR_SIDE), Image.Resampling.NEAREST)
+        red, green, blue = small.split()
+        if not (
+            ImageChops.difference(red, green).getbbox()
+            or ImageChops.difference(green, blue).getbbox()
+        ):
+            self.grey.add(name)
         kept = sketch(image)
         if kept is not None:
             self.sketches[name] = kept

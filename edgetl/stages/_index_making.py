@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from posixpath import splitext
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -20,6 +21,7 @@ from edgetl.data.listing_notes import few
 from edgetl.data.near_copies import near_copies
 from edgetl.data.overview import all_notes_of, facts_of
 from edgetl.data.splits import SplitPolicy
+from edgetl.data.telltales import telltales
 from edgetl.errors import DataError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
@@ -33,6 +35,8 @@ from edgetl.types import LabelKind, Role, Split
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import DatasetIndex
 
+_FORMATS = {"JPG": "JPEG", "JPE": "JPEG", "JFIF": "JPEG", "TIF": "TIFF"}
+"""Formats by those of their suffixes that differ."""
 _UPRIGHT = 1
 """The EXIF orientation of an image that is not turned."""
 
@@ -122,6 +126,8 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
     if Repair.TURN_BOXES not in settings.repair:
         _note_turned(audit, seen, work.progress)
     _note_plain(audit, images, work.progress)
+    if kind is LabelKind.CLASSES and settings.path is not None:
+        _note_telltales(labels, images, seen, work.progress)
     classes = audit.classes
     if settings.role is Role.EVALUATION and others:
         classes = shared_classes(settings, audit.classes, others[0].classes)
@@ -203,6 +209,24 @@ def _note_plain(audit: Audit, images: Images, progress: Progress) -> None:
             f"{len(plain):,} {what} of a single colour: {few(plain)}; exclude what shows nothing "
             "with `data: {exclude: [...]}`"
         )
+
+
+def _note_telltales(
+    labels: Mapping[str, str], images: Images, seen: Seen, progress: Progress
+) -> None:
+    """Show the classes that something besides their content tells apart."""
+    properties = {
+        "image size": {name: "{1} x {0}".format(*seen.sizes[name]) for name in labels},
+        "file format": {name: _format_of(name) for name in labels},
+        "colour": {name: "grey images" if name in images.grey else "colours" for name in labels},
+    }
+    for note in telltales(labels, properties):
+        progress.note(note)
+
+
+def _format_of(name: str) -> str:
+    suffix = splitext(name)[1].upper().removeprefix(".")
+    return _FORMATS.get(suffix, suffix)
 
 
 def _noted_copies(audit: Audit, images: Images, progress: Progress) -> list[tuple[str, str]]:

@@ -207,3 +207,25 @@ def test_colours_with_all_bits_are_taken(bench: Any, tmp_path: Path) -> None:
         for k in range(5):
             save_deep_colours(tmp_path / f"images/{label}/{k}.png", k + 9 * (label == "nut"), 65535)
     assert sum(index(bench).images.values()) == 10
+
+
+@pytest.mark.parametrize(
+    ("form", "note"),
+    [
+        ("grey.png", "the colour alone tells {}: 'gear' by colours, 'nut' by grey images; a"),
+        ("colours.jpg", "the file format alone tells {}: 'gear' by PNG, 'nut' by JPEG; a"),
+        ("large.png", "the image size alone tells {}: 'gear' by 30 x 20, 'nut' by 60 x 40; a"),
+    ],
+    ids=["grey", "format", "size"],
+)
+def test_class_that_something_besides_its_content_tells_is_remarked(
+    bench: Any, root: Path, form: str, note: str
+) -> None:
+    kind, suffix = form.split(".")
+    for k in range(8):
+        (root / f"nut/{k}.png").unlink()
+        image = picture(500 + k, (40, 60) if kind == "large" else (20, 30))
+        image.convert("L" if kind == "grey" else "RGB").save(root / f"nut/{k}.{suffix}")
+    (overview,) = STAGE.inspect(bench.job(data={"path": "images"}), bench.told).overviews
+    (only,) = overview.notes
+    assert only.startswith(note.format("classes from the others"))

@@ -38,3 +38,8 @@ class GeneratedImages(ABC):
     def plain(self) -> Collection[str]:
         """Nothing: they show something."""
         return ()
+
+    @property
+    def grey(self) -> Collection[str]:
+        """Nothing: they have colours."""
+        return ()
