@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=20)
     repeats: int = parser.parse_args().repeats
-    in_turns, alone, told_apart = 0, 0, 0
+    in_turns, alone, significant = 0, 0, 0
     with tempfile.TemporaryDirectory() as name:
         folders = [_model(Path(name) / cost, count) for cost, count in _COSTS.items()]
         for seed in range(repeats):
@@ -55,8 +55,8 @@ def main() -> None:
                 rounds = [rounds_of(latency) for latency in latencies]
                 fastest = min(range(len(rounds)), key=lambda i: rounds[i].typical)
                 in_turns += folders[fastest].name == "1.0"
-                told_apart += all(
-                    ratio(each, rounds[fastest]).told_apart
+                significant += all(
+                    ratio(each, rounds[fastest]).significant
                     for i, each in enumerate(rounds)
                     if i != fastest
                 )
@@ -64,8 +64,8 @@ def main() -> None:
                 seconds = sum(len(each.runs) for each in latencies) * 0.1 / len(folders) / 5
                 p95 = {folder.name: _p95_ms(folder, seconds) for folder in folders}
                 alone += min(p95, key=lambda cost: p95[cost]) == "1.0"
-    print(f"{'timed':<22} fastest found  all others told apart")
-    print(f"{'in turns':<22} {in_turns:>6} of {repeats:<4} {told_apart:>10} of {repeats}")
+    print(f"{'timed':<22} fastest found  all others significantly slower")
+    print(f"{'in turns':<22} {in_turns:>6} of {repeats:<4} {significant:>10} of {repeats}")
     print(f"{'one after the other':<22} {alone:>6} of {repeats:<4}")
 
 

@@ -172,10 +172,10 @@ def _compare(given: argparse.Namespace) -> int:
 
 def _take_turns(given: argparse.Namespace) -> int:
     from edgetl.runtime.timing_plan import TimingPlan
-    from edgetl.runtime.turn_process import answer_requests
+    from edgetl.runtime.turn_process import serve_requests
 
     turn = TimingPlan(given.seconds, given.count, given.rounds)
-    answer_requests(given.bundle, threads=given.threads, turn=turn)
+    serve_requests(given.bundle, threads=given.threads, turn=turn)
     return 0
 
 

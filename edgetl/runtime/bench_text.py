@@ -66,10 +66,10 @@ def comparison_lines(latencies: Mapping[str, Latency]) -> Iterator[str]:
     for name in order[1:]:
         compared = ratio(rounds[name], rounds[order[0]])
         interval = f"{compared.value:.2f} [{compared.low:.2f} {compared.high:.2f}]"
-        if compared.told_apart:
+        if compared.significant:
             yield f"{name} takes {interval} times as long as {order[0]}"
         else:
-            yield f"{name} and {order[0]} cannot be told apart: {interval} times as long"
+            yield f"{name} and {order[0]} do not differ significantly: {interval} times as long"
 
 
 def _short(figure: dict[str, float] | None) -> str:

@@ -56,14 +56,14 @@ class Ratio:
     """Whether disturbed rounds were counted, because too few were not."""
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether one of the two is certainly faster."""
         return not self.low <= 1.0 <= self.high
 
     @property
     def decided(self) -> bool:
-        """Whether more rounds are not needed: told apart, or certainly about equally fast."""
-        return self.told_apart or (self.low >= 1 - EQUAL and self.high <= 1 + EQUAL)
+        """Whether more rounds are not needed: significantly different, or certainly about equally fast."""
+        return self.significant or (self.low >= 1 - EQUAL and self.high <= 1 + EQUAL)
 
 
 def ratio(first: Rounds, second: Rounds) -> Ratio:

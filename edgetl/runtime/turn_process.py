@@ -1,6 +1,6 @@
 """The process that times one model in turns; see `edgetl.runtime.turns`, which starts it.
 
-It reads requests from its standard input, one per line, and answers each by one line of JSON. It
+It reads requests from its standard input, one per line, and replies to each with one line of JSON. It
 ends with its input, and so with its parent.
 """
 
@@ -26,30 +26,30 @@ _WARM_UP_S = 1.0
 """Each model waits between its turns, so that none of them starts as in a long warm-up."""
 
 
-def answer_requests(folder: Path, *, threads: int, turn: TimingPlan) -> None:
-    """Open the model folder, answer with a `Latency` without runs, then answer the requests.
+def serve_requests(folder: Path, *, threads: int, turn: TimingPlan) -> None:
+    """Open the model folder, reply with a `Latency` without runs, then reply to the requests.
 
     Raises:
         EdgetlRuntimeError: If the folder cannot be opened, or has no golden samples.
     """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     # Engines print, too.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def answer(value: object) -> None:
-        answers.write(json.dumps(value) + "\n")
-        answers.flush()
+    def reply(value: object) -> None:
+        replies.write(json.dumps(value) + "\n")
+        replies.flush()
 
     model = OpenModel(folder, threads, _WARM_UP_S)
-    answer(model.latency(turn, (), host.peak_memory_bytes(), None).as_json())
+    reply(model.latency(turn, (), host.peak_memory_bytes(), None).as_json())
     for line in sys.stdin:
         request, _, amount = line.strip().partition(" ")
         if request == TURN:
             # Other models had the caches since the last turn.
             model.work.model()
             model.work.end_to_end()
-            answer(run_as_json(take_run(model.work, model.now, turn, model.observer)))
+            reply(run_as_json(take_run(model.work, model.now, turn, model.observer)))
         elif request == SUSTAIN:
-            answer(asdict(model.sustain(float(amount))))
+            reply(asdict(model.sustain(float(amount))))
         else:
             raise ValueError(f"unknown request {request!r}")

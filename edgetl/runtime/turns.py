@@ -118,7 +118,7 @@ class _Timed:
         self.runs: list[Run] = []
         process = _Process(folder, self._arguments)
         try:
-            self._opened = Latency.from_json(process.answer())
+            self._opened = Latency.from_json(process.reply())
         except BaseException:
             process.close()
             raise
@@ -150,14 +150,14 @@ class _Timed:
             return self._process.ask(request)
         process = _Process(self._folder, self._arguments)
         try:
-            process.answer()
+            process.reply()
             return process.ask(request)
         finally:
             process.close()
 
 
 class _Process:
-    """A process that answers requests; see `edgetl.runtime.turn_process`."""
+    """A process that replies to requests; see `edgetl.runtime.turn_process`."""
 
     def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
         self._folder = folder
@@ -167,15 +167,15 @@ class _Process:
         )
 
     def ask(self, request: str) -> dict[str, Any]:
-        """Send the request and return its answer; see `answer`."""
-        # A process that has ended is reported because its answer is missing.
+        """Send the request and return the reply; see `reply`."""
+        # A process that has ended is reported because its reply is missing.
         with suppress(BrokenPipeError):
             self._process.stdin.write(f"{request}\n")  # type: ignore[union-attr] # a pipe
             self._process.stdin.flush()  # type: ignore[union-attr]
-        return self.answer()
+        return self.reply()
 
-    def answer(self) -> dict[str, Any]:
-        """Return the next answer.
+    def reply(self) -> dict[str, Any]:
+        """Return the next reply.
 
         Raises:
             TurnError: If the process fails.
@@ -183,8 +183,8 @@ class _Process:
         """
         line = self._process.stdout.readline()  # type: ignore[union-attr] # a pipe
         if line:
-            answer: dict[str, Any] = json.loads(line)
-            return answer
+            reply: dict[str, Any] = json.loads(line)
+            return reply
         code = self._process.wait()
         if code > 0:
             raise TurnError(code)

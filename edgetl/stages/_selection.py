@@ -12,7 +12,7 @@ from edgetl.errors import first_of
 from edgetl.facts.package import Outcome, Verdict
 from edgetl.runtime.paired import Rounds, ratio
 
-_NAMES = 3
+_NAMES = 2
 """At most named in a reason."""
 
 
@@ -52,7 +52,7 @@ class Selection:
 def choose(target: Target, candidates: Sequence[Measured]) -> Selection:
     """Return the fastest of the candidates that meet every limit.
 
-    Of several that cannot be told apart from the fastest one, the smallest is chosen. If none is
+    Of several whose difference from the fastest one is not significant, the smallest is chosen. If none is
     shown to meet all limits, one of those that break none is chosen in the same way but stays
     unverified; without a device nothing is timed, so the smallest is chosen.
 
@@ -155,14 +155,14 @@ def _best(candidates: Sequence[Measured], positions: Sequence[int]) -> tuple[int
         return min(positions, key=lambda i: candidates[i].figures.size_bytes), "smallest"
     fastest = min(rounds, key=lambda i: rounds[i].typical)
     compared = {i: ratio(each, rounds[fastest]) for i, each in rounds.items() if i != fastest}
-    equal = [fastest, *(i for i, each in compared.items() if not each.told_apart)]
+    equal = [fastest, *(i for i, each in compared.items() if not each.significant)]
     best = min(equal, key=lambda i: (candidates[i].figures.size_bytes, rounds[i].typical))
     how = "fastest"
     if len(equal) > 1:
         others = first_of([candidates[i].name for i in equal if i != best], _NAMES)
-        how = f"smallest of the fastest (not told apart from {others})"
+        how = f"smallest of the fastest (no significant difference from {others})"
     if any(each.disturbed for each in compared.values()):
-        how += ", by times that other programs disturbed,"
+        how += " by disturbed times"
     return best, how
 
 
@@ -172,7 +172,7 @@ def _slower(candidates: Sequence[Measured], i: int, best: int) -> str:
     if one is None or other is None:
         return ""
     compared = ratio(one, other)
-    if not compared.told_apart:
+    if not compared.significant:
         return ""
     return f"{compared.value:.2f} times as long [{compared.low:.2f} {compared.high:.2f}]"
 

@@ -168,7 +168,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     latencies = [Latency.from_json(each) for each in data]
     timed = list(zip(settings.candidates, latencies, strict=True))
     for candidate, latency in timed:
-        _check_answer(settings, candidate, latency)
+        _check_machine(settings, candidate, latency)
         text = json.dumps(latency.as_json()) + "\n"
         (work.out / latency_file(candidate)).write_text(text, encoding="utf-8")
     if device.provenance == Provenance.MEASURED:
@@ -191,7 +191,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     )
 
 
-def _check_answer(settings: Settings, candidate: Candidate, latency: Latency) -> None:
+def _check_machine(settings: Settings, candidate: Candidate, latency: Latency) -> None:
     """Raise an error if the device is not the planned one, or runs the model elsewhere.
 
     Raises:

@@ -74,7 +74,7 @@ def test_only_common_rounds_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "told_apart", "decided"),
+    ("low", "high", "significant", "decided"),
     [
         (1.01, 1.2, True, True),
         (0.9, 0.999, True, True),
@@ -86,10 +86,10 @@ def test_only_common_rounds_count() -> None:
     ],
 )
 def test_decision_needs_one_side_or_next_to_nothing(
-    low: float, high: float, *, told_apart: bool, decided: bool
+    low: float, high: float, *, significant: bool, decided: bool
 ) -> None:
     found = Ratio(1.0, low, high, disturbed=False)
-    assert (found.told_apart, found.decided) == (told_apart, decided)
+    assert (found.significant, found.decided) == (significant, decided)
 
 
 def test_typical_time_is_that_of_quiet_turns() -> None:

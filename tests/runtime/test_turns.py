@@ -67,10 +67,10 @@ def test_models_go_on_without_a_pause_after_the_rounds(two: list[Path]) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "rounds"),
     [
-        pytest.param([1.0], [1.2], (8, 8), id="told apart"),
-        pytest.param([1.0], [1.01], (8, 8), id="told apart by a percent"),
+        pytest.param([1.0], [1.2], (8, 8), id="significant"),
+        pytest.param([1.0], [1.01], (8, 8), id="significant percent"),
         pytest.param([1.0, 1.02], [1.02, 1.0], (8, 8), id="about equal"),
-        pytest.param([1.0, 1.2], [1.2, 1.0], (12, 12), id="not told apart"),
+        pytest.param([1.0, 1.2], [1.2, 1.0], (12, 12), id="not significant"),
     ],
 )
 def test_rounds_end_when_the_order_is_clear(
@@ -129,7 +129,7 @@ def _run_with_times(
                 | {"others_cores": busy, "frequency_mhz": [None, None], "throttled": []},
             }  # fmt: skip
 
-        def answer(self) -> dict[str, object]:
+        def reply(self) -> dict[str, object]:
             return {
                 "schema": 3, "engine": "e 1", "provider": "cpu", "threads": 1, "load_ns": 1,
                 "plan": {"seconds": 0.0, "count": 20, "runs": 8}, "first_ns": 1, "runs": [],
@@ -213,7 +213,7 @@ def test_compare_prints_figures_and_order(
     for line in lines[:2]:
         assert "  p50 0." in line
         assert "p95 unknown ms, 2 rounds" in line
-    assert "cannot be told apart: " in lines[2]
+    assert "do not differ significantly: " in lines[2]
     assert lines[2].endswith("[0.00 inf] times as long")
 
 

@@ -76,7 +76,7 @@ def test_of_equally_fast_ones_the_smaller_is_chosen_then_the_first() -> None:
     assert selection.chosen == 1
     assert told(selection) == [
         ("holds", ""),
-        ("chosen", "smallest of the fastest (not told apart from a, c) within limits"),
+        ("chosen", "smallest of the fastest (no significant difference from a, c) within limits"),
         ("holds", ""),
     ]
 
@@ -112,7 +112,7 @@ def test_ranking_by_disturbed_times_is_said() -> None:
     slow = timed("slow", [1.2] * 8, everything, interfered=True)
     assert told(choose(board(), [slow, fast])) == [
         ("holds", "1.20 times as long [1.20 1.20]"),
-        ("chosen", "fastest, by times that other programs disturbed, within limits"),
+        ("chosen", "fastest by disturbed times within limits"),
     ]
     # One that has no competitor is not ranked.
     assert told(choose(board(), [fast])) == [("chosen", "fastest within limits")]

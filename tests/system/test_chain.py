@@ -47,7 +47,7 @@ def test_run_tells_every_stage_and_prints_the_table(chain: tuple[Path, Done]) ->
         ["host", "onnx", "int8"],
     ]
     # Four rounds are too few to tell the two apart.
-    chosen = "chosen: smallest of the fastest (not told apart from onnx fp32)"
+    chosen = "chosen: smallest of the fastest (no significant difference from onnx fp32)"
     assert [chosen in row for row in rows[:2]] == [False, True]
     assert rows[2].startswith("dist/host/")
 
