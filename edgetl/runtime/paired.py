@@ -62,7 +62,7 @@ class Ratio:
 
     @property
     def decided(self) -> bool:
-        """Whether more rounds are not needed: significantly different, or certainly about equally fast."""
+        """Whether more rounds are not needed: one is faster, or both are about equally fast."""
         return self.significant or (self.low >= 1 - EQUAL and self.high <= 1 + EQUAL)
 
 

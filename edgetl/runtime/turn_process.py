@@ -1,7 +1,7 @@
 """The process that times one model in turns; see `edgetl.runtime.turns`, which starts it.
 
-It reads requests from its standard input, one per line, and replies to each with one line of JSON. It
-ends with its input, and so with its parent.
+It reads requests from its standard input, one per line, and replies to each with one line of JSON.
+It ends with its input, and so with its parent.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ class Selection:
 def choose(target: Target, candidates: Sequence[Measured]) -> Selection:
     """Return the fastest of the candidates that meet every limit.
 
-    Of several whose difference from the fastest one is not significant, the smallest is chosen. If none is
-    shown to meet all limits, one of those that break none is chosen in the same way but stays
-    unverified; without a device nothing is timed, so the smallest is chosen.
+    Of several whose difference from the fastest one is not significant, the smallest is chosen. If
+    none is shown to meet all limits, one of those that break none is chosen in the same way but
+    stays unverified; without a device nothing is timed, so the smallest is chosen.
 
     Args:
         target: Whether it has a device decides if times can be expected.
