@@ -15,8 +15,8 @@ def expected_seconds(steps: Sequence[Step], store: Store) -> dict[Node, float]:
     """Return how long each step will take whose artifact is missing, seconds.
 
     That is as long as the last step of the same name in the store took, or else the stage's median
-    step; data and settings may have changed, so it only distinguishes minutes from hours. Steps of stages that
-    have never run are left out.
+    step. Data and settings may have changed, so it only distinguishes minutes from hours. Steps of
+    stages that have never run are omitted.
     """
     missing = [step.node for step in steps if step.artifact is None]
     if not missing:
