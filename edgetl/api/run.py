@@ -14,6 +14,7 @@ from edgetl.pipeline import execute
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.job import load_job, quick_overrides, recipe_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
+from edgetl.report.operating_point import operating_point_lines
 from edgetl.report.small_test import small_test_lines
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Role, Split
@@ -83,6 +84,7 @@ class RunResult:
         packages = [each.facts for each in self.targets.values()]
         yield candidate_table(packages)
         yield from verdict_lines(packages, self.dist)
+        yield from operating_point_lines(packages, self.artifacts.values())
         yield from worst_error_lines(packages, self.artifacts.values())
         yield from small_test_lines(self._num_tested(), [each.limits for each in packages])
 

@@ -41,7 +41,7 @@ _EXPECTED = {
     "dict_type": "a table of `key: value` lines",
     "tuple_type": "a list",
 }
-_CONSEQUENCES = frozenset({"too_short", "string_type"})
+_CONSEQUENCES = frozenset({"too_short", "string_type", "float_type"})
 _MEMBERS = frozenset({"constrained-float", "str", "GroupColumn"})
 """Names that pydantic gives to the members of unions."""
 
@@ -121,7 +121,7 @@ def _as_read(key: str) -> str:
 
 def _drop_consequences(by_place: dict[Place, list[ErrorDetails]]) -> None:
     # Pydantic counts only valid items: a list with one wrong item is reported as too short as well.
-    # A wrong table that could also be text is reported as no text, too.
+    # A wrong table that could also be text or a number is reported as none, too.
     for place in list(by_place):
         is_above = any(other != place and other[: len(place)] == place for other in by_place)
         if is_above and all(details["type"] in _CONSEQUENCES for details in by_place[place]):

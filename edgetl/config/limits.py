@@ -267,9 +267,11 @@ class Limits(Table):
     )
     """Lowest mean average precision at an IoU threshold of .5, fraction."""
     class_recall: Annotated[dict[str, Share] | None, ClassLimit("recall")] = None
-    """Lowest recall of single classes of a classifier on the test split, fraction, by class."""
+    """Lowest recall of single classes on the test split, fraction, by class: of predictions that
+    reach the thresholds of the operating point, and of a detector at an IoU of .5."""
     class_precision: Annotated[dict[str, Share] | None, ClassLimit("precision")] = None
-    """Lowest precision of single classes of a classifier on the test split, fraction, by class."""
+    """Lowest precision of single classes on the test split, fraction, by class; as for
+    `class_recall`."""
     drop_pp: Annotated[float | None, _DROP] = Field(default=1.0, ge=0.0)
     """Largest drop against the float model, percentage points of top-1 or mAP."""
     p95_ms: Annotated[float | None, _P95] = Field(default=None, gt=0.0)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
 
     from edgetl.config.recipe import NmsTable
     from edgetl.data.dataset import Dataset
+    from edgetl.evaluation.operating import Ranking
     from edgetl.runtime.detections import NmsSettings
 
 Outputs: TypeAlias = Mapping[str, "NDArray[np.float32]"]
@@ -115,6 +116,22 @@ class Evaluation(Protocol):
 
     def details(self, predictions: Predictions, dataset: Dataset, split: Split) -> Facts:
         """Return figures per class as ``classes``, and tables or curves to store in a file."""
+
+    def ranking(self, predictions: Predictions, dataset: Dataset, split: Split) -> Ranking | None:
+        """Return the predictions of each class by score, for thresholds; None without classes.
+
+        A task whose `TaskPlugin.limits` contain ``class_recall`` returns one.
+        """
+
+    def reported(self, predictions: Predictions, thresholds: Sequence[float]) -> Predictions:
+        """Return the predictions that a runtime with `thresholds` reports.
+
+        All of them where it still reports something for every image: an unsure classifier does.
+
+        Args:
+            predictions: Predictions for all images of a split.
+            thresholds: Lowest score, by class.
+        """
 
     def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         """Return how far `after` is from `before`: one step of the parity ladder.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from edgetl.config.candidate import Candidate
-from edgetl.config.limits import Limits
+from edgetl.config.limits import Judge, Limits
 from edgetl.facts import FactsModel
 from edgetl.types import Provenance
 
@@ -39,6 +39,8 @@ class Part(StrEnum):
     FILE = "file"
     FLOAT = "float"
     """The file that it was quantized from."""
+    OPERATING_POINT = "operating point"
+    """Its thresholds; absent if the recipe states none."""
     VERIFICATION = "verification"
 
     def of(self, candidate: Candidate) -> str:
@@ -89,6 +91,7 @@ class PackageFacts(FactsModel):
     """Address."""
     threads: int
     limits: Limits
+    judge: Judge = Judge.POINT
     verdict: Outcome
     why: str
     """Of a target whose limits are not met: which limit no candidate meets, or what is missing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgetl.config.candidate import ModelFile
 from edgetl.facts import FactsModel
+from edgetl.facts.operating_point import OperatingFigures
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.types import Facts, Precision
 
@@ -28,6 +29,27 @@ class ClassFigures(FactsModel):
             )
             for row in details["classes"]
         )
+
+
+def at_thresholds(
+    classes: tuple[ClassFigures, ...], operating: OperatingFigures | None
+) -> tuple[ClassFigures, ...]:
+    """Return `classes` with recall and precision as in `operating`; unchanged if that is None."""
+    if operating is None:
+        return classes
+    return tuple(
+        row.model_copy(
+            update={
+                "support": counts.support,
+                "figures": {
+                    **row.figures,
+                    "recall": counts.recall and counts.recall.value,
+                    "precision": counts.precision and counts.precision.value,
+                },
+            }
+        )
+        for row, counts in zip(classes, operating.classes, strict=True)
+    )
 
 
 class Drop(Difference):
@@ -73,9 +95,17 @@ class VerificationFacts(Score):
     """The first step of the ladder that does not hold."""
     classes: tuple[ClassFigures, ...]
     """In the order of the model's outputs."""
+    operating: OperatingFigures | None = None
+    """At the thresholds of its operating point; a detector always has thresholds. None if every
+    prediction counts."""
     worst_errors: str | None
     """Name of the picture of the worst errors; None if there is none."""
     size_bytes: int
+
+    @property
+    def judged_classes(self) -> tuple[ClassFigures, ...]:
+        """The figures of classes that limits judge: at their thresholds, where there are any."""
+        return at_thresholds(self.classes, self.operating)
 
     @property
     def file(self) -> ModelFile:

@@ -12,7 +12,7 @@ from edgetl.errors import ExitCode
 from edgetl.evaluation import Predictions
 from edgetl.evaluation.judged import figures_of
 from edgetl.facts.scores import Difference, Score
-from edgetl.facts.verification import ClassFigures
+from edgetl.facts.verification import ClassFigures, at_thresholds
 from edgetl.gate.bundle import Bundle, Images
 from edgetl.gate.case import MANIFEST, Case, Status, judged, warned
 from edgetl.gate.measure import Measurements, Times
@@ -51,7 +51,7 @@ class Accuracy:
             at_chance=verification.at_chance,
             no_predictions=verification.num_predictions == 0,
             drop=verification.drop,
-            classes=verification.classes,
+            classes=verification.judged_classes,
             provenance=MANIFEST,
         )
 
@@ -60,17 +60,23 @@ class Accuracy:
         cls, predictions: Predictions, images: Images, bundle: Bundle, provenance: str
     ) -> Accuracy:
         """Return the accuracy of predictions made on a device."""
+        # Here, because the command line must not wait for numpy.
+        from edgetl.evaluation.operating import operating_figures
+
         evaluation = TASKS.load(images.dataset.task).evaluation
-        nms = Contract.load(bundle.folder).nms
-        score = evaluation.score(predictions, images.dataset, Split.TEST)
+        contract, dataset = Contract.load(bundle.folder), images.dataset
+        nms, reported = contract.nms, predictions
+        if contract.class_thresholds is not None:
+            reported = evaluation.reported(predictions, contract.class_thresholds)
+        score = evaluation.score(predictions, dataset, Split.TEST)
+        details = evaluation.details(predictions, dataset, Split.TEST)
+        operating = operating_figures(evaluation, predictions, dataset, contract)
         return cls(
             score=score,
-            at_chance=evaluation.at_chance(predictions, images.dataset, Split.TEST, nms),
-            no_predictions=evaluation.num_predictions(predictions, nms) == 0,
+            at_chance=evaluation.at_chance(reported, dataset, Split.TEST, nms),
+            no_predictions=evaluation.num_predictions(reported, nms) == 0,
             drop=_drop(bundle, score),
-            classes=ClassFigures.of_details(
-                evaluation.details(predictions, images.dataset, Split.TEST)
-            ),
+            classes=at_thresholds(ClassFigures.of_details(details), operating),
             provenance=provenance,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from edgetl.config.limits import Judge
 from edgetl.facts.model_files import RangeFacts
 from edgetl.facts.package import CandidateRow
 from edgetl.types import MIB
@@ -18,6 +19,10 @@ _SIGNS = {
     "missed": "\N{BALLOT X}",
     "rejected": "\N{BALLOT X}",
     "unverified": "?",
+}
+_JUDGED_BY = {
+    Judge.POINT: "judged by the value of a figure",
+    Judge.SHOWN: "judged by the worse end of the 95 % interval of a figure",
 }
 _OTHER_NAMES = {"ap": "AP", "ap50": "AP50"}
 
@@ -82,6 +87,11 @@ def sign(word: str) -> str:
     return _SIGNS.get(word, "")
 
 
+def judged_by(judge: Judge) -> str:
+    """Return by what a target judges figures, in words."""
+    return _JUDGED_BY[judge]
+
+
 def heading(key: str) -> str:
     """Return the column heading of a figure per class."""
     return _OTHER_NAMES.get(key, key.replace("_", " "))
@@ -96,6 +106,7 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "estimator": estimator,
     "fmt": bound,
     "sign": sign,
+    "judge": judged_by,
     "heading": heading,
 }
 """For templates, by name."""

@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from edgetl.config.limits import Judge
 from edgetl.facts.package import CandidateRow, PackageFacts
 from edgetl.facts.training import ChainFacts, ChainStep
-from edgetl.report.formatting import mib, milliseconds, percentage_points, reasons, share, sign
+from edgetl.report.formatting import (
+    judged_by,
+    mib,
+    milliseconds,
+    percentage_points,
+    reasons,
+    share,
+    sign,
+)
+from edgetl.report.operating_point import operating_point_lines
 from edgetl.report.record import Run, reason_of
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<#|~])")
@@ -26,6 +36,10 @@ def _lines(run: Run) -> Iterator[str]:
     for package in run.packages:
         yield ""
         yield from _target(package.read(PackageFacts))
+    lines = operating_point_lines(
+        [package.read(PackageFacts) for package in run.packages], run.artifacts.values()
+    )
+    yield from _operating_points(lines)
     comparison = run.comparison
     if comparison is not None and comparison.gain is not None and comparison.student is not None:
         gain = comparison.gain
@@ -49,7 +63,8 @@ def _target(facts: PackageFacts) -> Iterator[str]:
     limits = facts.limits.in_words()
     if limits:
         yield ""
-        yield f"Limits: {'; '.join(limits.values())}"
+        how = f" ({judged_by(facts.judge)})" if facts.judge is Judge.SHOWN else ""
+        yield f"Limits: {'; '.join(limits.values())}{how}"
     rows = facts.rows
     titles = [rows[0].title, *rows[0].others]
     yield ""
@@ -57,6 +72,15 @@ def _target(facts: PackageFacts) -> Iterator[str]:
     yield _row(["---", *["--:"] * (len(titles) + 4), "---", "---"])
     for row in rows:
         yield _row(_cells(row))
+
+
+def _operating_points(lines: Iterator[str]) -> Iterator[str]:
+    """Yield a list of the classes of each operating point."""
+    for line in lines:
+        if line.startswith(" "):
+            yield f"- {_plain(line)}"
+        else:
+            yield from ("", f"{_plain(line)}", "")
 
 
 def _chains(chains: Sequence[ChainFacts]) -> Iterator[str]:

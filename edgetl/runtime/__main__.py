@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("images", type=_path, nargs="+", metavar="IMAGE", help="image files")
     predict.add_argument("--top", type=_count, help="most classes (1) or objects (all) to print")
     predict.add_argument(
-        "--threshold", type=_score, help="score threshold of a detector, 0 to 1 (the contract's)"
+        "--threshold", type=_score, help="lowest score of a prediction, 0 to 1 (the contract's)"
     )
     predict.add_argument(
         "--draw", type=_path, metavar="FOLDER", help="save each image with its predictions there"

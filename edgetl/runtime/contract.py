@@ -33,8 +33,11 @@ CONTRACT_FILE = "contract.json"
 LABELS_FILE = "labels.txt"
 SCHEMA = 2
 _OLD_SCHEMA = 1
-_KNOWN_REQUIREMENTS: frozenset[str] = frozenset()
-"""Names in ``requires`` that this runtime can fulfil; there are none so far."""
+CLASS_THRESHOLDS = "class_thresholds"
+"""Required where predictions below the threshold of their class do not count: a runtime that
+ignored it would report more."""
+_KNOWN_REQUIREMENTS = frozenset({CLASS_THRESHOLDS})
+"""Names in ``requires`` that this runtime can fulfil."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,10 @@ class Contract:
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
     nms: NmsSettings | None = None
-    """The operating point of a detector; None if the task has none."""
+    """Non-maximum suppression of a detector; None if the task has none."""
+    class_thresholds: tuple[float, ...] | None = None
+    """Lowest score, in 0..1, of a prediction of each class, in the order of `labels`: probability,
+    or score of a detection in addition to that of `nms`. None if the recipe stated none."""
     provider: str = CPU
     """Execution provider; one of `edgetl.runtime.engines.providers`."""
 
@@ -133,8 +139,15 @@ class Contract:
             "inputs": [input_json(spec) for spec in self.inputs],
             "outputs": [dataclasses.asdict(output) for output in self.outputs],
         }
+        operating_point: dict[str, Any] = {}
         if self.nms is not None:
-            data["operating_point"] = {"nms": dataclasses.asdict(self.nms)}
+            operating_point["nms"] = dataclasses.asdict(self.nms)
+        if self.class_thresholds is not None:
+            thresholds = dict(zip(self.labels, self.class_thresholds))
+            operating_point[CLASS_THRESHOLDS] = thresholds
+            data["requires"] = [CLASS_THRESHOLDS]
+        if operating_point:
+            data["operating_point"] = operating_point
         if self.provider != CPU:
             data["provider"] = self.provider
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -153,15 +166,18 @@ def _contract(path: Path, data: object) -> Contract:
     elif schema != SCHEMA:
         raise table.error("schema", f"is {schema}; this runtime reads {_OLD_SCHEMA} and {SCHEMA}")
     _check_requirements(path, table)
+    labels = table.texts("labels")
+    operating_point = table.table("operating_point") if table.has("operating_point") else None
     contract = Contract(
         task=table.take("task", TEXT),
-        labels=table.texts("labels"),
+        labels=labels,
         format=table.take("format", TEXT),
         files=tuple(_file(row, sized=schema == SCHEMA) for row in table.tables("files")),
         precision=table.take("precision", TEXT),
         inputs=tuple(read_input(row) for row in table.tables("inputs")),
         outputs=tuple(_output(row) for row in table.tables("outputs")),
-        nms=_nms(table.table("operating_point")) if table.has("operating_point") else None,
+        nms=_nms(operating_point) if operating_point else None,
+        class_thresholds=_thresholds(operating_point, labels) if operating_point else None,
         provider=table.take_or("provider", TEXT, CPU),
     )
     _check(contract, table)
@@ -209,6 +225,17 @@ def _nms(operating_point: JsonTable) -> NmsSettings | None:
         return NmsSettings(float(score_threshold), float(iou), max_detections, mode)
     except ValueError as error:
         raise table.error("", str(error)) from error
+
+
+def _thresholds(operating_point: JsonTable, labels: tuple[str, ...]) -> tuple[float, ...] | None:
+    if not operating_point.has(CLASS_THRESHOLDS):
+        return None
+    table = operating_point.table(CLASS_THRESHOLDS)
+    thresholds = tuple(float(table.take(label, NUMBER)) for label in labels)
+    for label, threshold in zip(labels, thresholds):
+        if not 0 <= threshold <= 1:
+            raise table.error(label, f"is {threshold}; must be in 0...1")
+    return thresholds
 
 
 def _check(contract: Contract, table: JsonTable) -> None:

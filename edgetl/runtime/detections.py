@@ -77,6 +77,14 @@ class Detections:
         """Return how many there are."""
         return len(self.scores)
 
+    def at_least(self, thresholds: Sequence[float]) -> Detections:
+        """Return those whose score reaches the threshold of their class.
+
+        After non-maximum suppression, so that they are the best of those at a lower threshold.
+        """
+        kept = self.scores >= np.asarray(thresholds, np.float64)[self.labels]
+        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept])
+
     def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
         """Return a line per detection, or one line if there are none; see `tasks.Prediction`."""
         lines = [

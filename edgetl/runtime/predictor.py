@@ -77,10 +77,10 @@ class Predictor:
         return cls(place, contract, session, used)
 
     def with_threshold(self, threshold: float) -> Predictor:
-        """Return the same model with another score threshold.
+        """Return the same model with another threshold, for all classes.
 
         Raises:
-            EdgetlUsageError: If the task has no threshold.
+            EdgetlUsageError: If the model has no threshold.
             ValueError: If `threshold` is not in 0..1.
         """
         task = tasks.load(self.contract.task)

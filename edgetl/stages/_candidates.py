@@ -6,15 +6,21 @@ import dataclasses
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetl.config.candidate import Candidate, ModelFile
 from edgetl.config.target import Target
 from edgetl.exporters import EXPORTERS
+from edgetl.facts.operating_point import OperatingPointFacts
 from edgetl.hashing import digest_value
 from edgetl.runtime.engines import CPU
 from edgetl.stages import Job, Node, Planned
 from edgetl.stages._model_chain import deployed_name
+from edgetl.store.store import Artifact
 from edgetl.types import Precision
+
+if TYPE_CHECKING:  # planning must not wait for numpy
+    from edgetl.runtime.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +71,46 @@ def node_of(nodes: Sequence[Node], key: Hashable) -> Node:
     raise ValueError(f"no node was planned for {key}")
 
 
-def set_provider(provider: str, folder: Path, out: Path) -> tuple[str, ...]:
-    """Write the contract of the model folder `folder`, with another provider, into `out`.
+def operating_point_node(made: Planned, file: ModelFile) -> Node | None:
+    """Return the node that chooses the thresholds of the model file; None if none are stated."""
+    nodes = made.get("operating point", ())
+    return node_of(nodes, file) if nodes else None
+
+
+def write_contract(
+    provider: str, operating_point: Artifact | None, folder: Path, out: Path
+) -> tuple[str, ...]:
+    """Write the contract of the model folder `folder`, as a candidate has it, into `out`.
+
+    Args:
+        provider: Of the candidate.
+        operating_point: With its thresholds; None if the recipe states none.
+        folder: Of its file.
+        out: The folder to write to.
 
     Returns:
-        The names of the files written; none for the CPU, which every model folder names already.
+        The names of the files written; none if the contract is that of the model folder, which is
+        for the CPU.
     """
     from edgetl.runtime.contract import CONTRACT_FILE, Contract
 
-    if provider == CPU:
+    if provider == CPU and operating_point is None:
         return ()
-    dataclasses.replace(Contract.load(folder), provider=provider).save(out)
+    contract = operating_contract(Contract.load(folder), operating_point)
+    dataclasses.replace(contract, provider=provider).save(out)
     return (CONTRACT_FILE,)
+
+
+def operating_contract(contract: Contract, operating_point: Artifact | None) -> Contract:
+    """Return `contract` with the thresholds of `operating_point`, if it has any."""
+    facts = operating_point.read(OperatingPointFacts) if operating_point else None
+    if facts is None or facts.thresholds is None:
+        return contract
+    thresholds, nms = facts.thresholds, contract.nms
+    if nms is not None:
+        # Whatever reaches the threshold of its class takes part in NMS.
+        nms = dataclasses.replace(nms, score_threshold=min(thresholds))
+    return dataclasses.replace(contract, nms=nms, class_thresholds=thresholds)
 
 
 def runtime_digest(job: Job, formats: Iterable[str]) -> str:

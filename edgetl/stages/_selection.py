@@ -27,6 +27,10 @@ class Measured:
     """Golden samples that it predicts differently on the device; empty if none, or not tried."""
     rounds: Rounds | None = None
     """Its turns in the timing of all candidates; None if no real device timed it."""
+    unreached: str = ""
+    """What of the stated operating point no threshold reaches, in words; empty if all is."""
+    shortfall: float = 0.0
+    """How far the best threshold is from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ def _checks(limits: Limits, candidate: Measured) -> Iterator[_Check]:
     # misses it, too: where all test images show one class, guessing reaches a metric of 1.
     yield _Check("better_than_guessing", chance, math.exp(-figures.metric) if chance else -math.inf)
     yield _Check("golden samples", candidate.broken, math.inf if candidate.broken else -math.inf)
+    unreached = candidate.unreached
+    yield _Check("operating_point", unreached, candidate.shortfall if unreached else -math.inf)
     # Limits that need no device come first, because their figures are certain.
     for bound in sorted(limits.bounds(), key=lambda bound: bound.limit.source.on_device):
         yield _check(bound, figures)

@@ -36,7 +36,14 @@ from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
 from edgetl.runtime.timing_plan import TimingPlan, TurnsPlan
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
-from edgetl.stages._candidates import Timing, candidates_of, file_node, runtime_digest, set_provider
+from edgetl.stages._candidates import (
+    Timing,
+    candidates_of,
+    file_node,
+    operating_point_node,
+    runtime_digest,
+    write_contract,
+)
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Provenance
 
@@ -121,6 +128,10 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             **_amounts(table, device),
         )
         inputs = {Part.FILE.of(each): file_node(made, each.file) for each in candidates}
+        for each in candidates:
+            point = operating_point_node(made, each.file)
+            if point is not None:
+                inputs[Part.OPERATING_POINT.of(each)] = point
         label = f"benchmark {timing.device} x{timing.threads}"
         nodes.append(Node("benchmark", label, settings, inputs, key=timing))
     return nodes
@@ -164,7 +175,8 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
     device = open_device(settings.device)
     folders = [inputs[Part.FILE.of(each)].folder for each in settings.candidates]
-    data, broken = _measure(device, settings, folders)
+    points = [inputs.get(Part.OPERATING_POINT.of(each)) for each in settings.candidates]
+    data, broken = _measure(device, settings, folders, points)
     latencies = [Latency.from_json(each) for each in data]
     timed = list(zip(settings.candidates, latencies, strict=True))
     for candidate, latency in timed:
@@ -229,11 +241,20 @@ def _notes(settings: Settings, timed: Sequence[tuple[Candidate, Latency]]) -> It
 
 
 def _measure(
-    device: Device, settings: Settings, folders: Sequence[Path]
+    device: Device,
+    settings: Settings,
+    folders: Sequence[Path],
+    points: Sequence[Artifact | None] | None = None,
 ) -> tuple[list[Facts], list[tuple[str, ...] | None]]:
     """Return the latencies that the runtime on the device prints, as JSON, and what is broken.
 
     The latter are the golden samples that differ there; None if the CPU runs the model.
+
+    Args:
+        device: The device to run on.
+        settings: Of the timing.
+        folders: Of the model file of each candidate.
+        points: The operating point of each candidate; None if the recipe states none.
     """
     from edgetl.runtime.bundle import runtime_files
     from edgetl.runtime.contract import Contract
@@ -242,10 +263,11 @@ def _measure(
     files = dict(runtime_files(formats, [Contract.load(folders[0]).task]))
     places = {f"candidates/{i}": candidate for i, candidate in enumerate(settings.candidates)}
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
-        for (place, candidate), folder in zip(places.items(), folders, strict=True):
+        given = points or [None] * len(folders)
+        for (place, candidate), folder, point in zip(places.items(), folders, given, strict=True):
             changed = Path(name) / place
             changed.mkdir(parents=True)
-            names = set_provider(candidate.provider, folder, changed)
+            names = write_contract(candidate.provider, point, folder, changed)
             present = (path for path in folder.iterdir() if path.is_file())
             files |= {f"{place}/{path.name}": path for path in sorted(present)}
             files |= {f"{place}/{each}": changed / each for each in names}
@@ -355,7 +377,7 @@ def _summary(facts: BenchmarkFacts) -> str:
 STAGE = Stage(
     name="benchmark",
     version=5,
-    needs=("float", "quantized"),
+    needs=("float", "quantized", "operating point"),
     makes="latency",
     options=BenchmarkTable,
     plan=_plan,

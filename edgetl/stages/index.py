@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from edgetl.config.operating_point import OperatingPointTable
 from edgetl.config.recipe import (
     Accept,
     DataTable,
@@ -19,6 +20,7 @@ from edgetl.config.recipe import (
     Repair,
     UnlabelledTable,
 )
+from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images, open_images
 from edgetl.data.overview import audit_names
 from edgetl.data.sources import SOURCES
@@ -35,7 +37,7 @@ from edgetl.stages._inspection import inspect_roles
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import LabelKind, Role
+from edgetl.types import LabelKind, Role, Split
 
 __all__ = ["STAGE", "Settings"]
 
@@ -138,6 +140,7 @@ def _check(job: Job) -> Iterator[Problem]:
             yield from _wrong_labels(job, images)
         else:
             yield from _limits_on_no_class(job, audit.classes)
+            yield from _operating_point_problems(job, audit)
     yield from calibration_problems(
         job, {split: len(samples) for split, samples in audit.placed.items()}
     )
@@ -148,6 +151,21 @@ def _limits_on_no_class(job: Job, classes: Sequence[str]) -> Iterator[Problem]:
     for target in job.targets:
         for what in target.limits.unknown_classes(classes):
             yield Problem("targets", f"targets/{target.name}.yaml: {what}")
+
+
+def _operating_point_problems(job: Job, audit: Audit) -> Iterator[Problem]:
+    """Yield classes of `operating_point` that the data do not have, or that nothing chooses it."""
+    table = job.tables.get("operating_point")
+    if not isinstance(table, OperatingPointTable) or not table.is_set:
+        return
+    for key, what in table.unknown_classes(audit.classes):
+        yield Problem(f"operating_point.{key}", what)
+    if not audit.placed[Split.VAL]:
+        yield Problem(
+            "operating_point",
+            "is chosen on the validation split, which has no images; set data.val above 0, or give "
+            "the images a val/ folder",
+        )
 
 
 def _other_counts(job: Job) -> dict[Role, int]:

@@ -21,6 +21,7 @@ from edgetl.evaluation.judged import figures_of
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.bundle import BundleManifest, Origin
 from edgetl.facts.latency import BenchmarkFacts, LatencyFacts, rounds_of
+from edgetl.facts.operating_point import OperatingPointFacts
 from edgetl.facts.package import (
     BUNDLE_FOLDER,
     LATENCY_INPUT,
@@ -40,8 +41,9 @@ from edgetl.stages._candidates import (
     file_node,
     float_node,
     node_of,
+    operating_point_node,
     runtime_digest,
-    set_provider,
+    write_contract,
 )
 from edgetl.stages._model_chain import chain_of, deployed_name, model_node
 from edgetl.stages._model_folder import mib
@@ -98,6 +100,9 @@ def _inputs(target: Target, candidates: Sequence[Candidate], made: Planned) -> d
         file = candidate.file
         inputs[Part.FILE.of(candidate)] = file_node(made, file)
         inputs[Part.VERIFICATION.of(candidate)] = node_of(made["verification"], file)
+        point = operating_point_node(made, file)
+        if point is not None:
+            inputs[Part.OPERATING_POINT.of(candidate)] = point
         if candidate.precision is not Precision.FP32:
             inputs[Part.FLOAT.of(candidate)] = float_node(made, file)
     if target.device is not None:
@@ -110,14 +115,17 @@ def _check(job: Job) -> Iterator[Problem]:
     own = job.recipe.task
     known = TASKS.load(own).limits
     # Every limit belongs to one of edgetl's own tasks, so no other package is imported.
-    others = {limit: task for task in TASKS.built_in() for limit in TASKS.load(task).limits}
+    others: dict[str, list[str]] = {}
+    for task in TASKS.built_in():
+        for limit in TASKS.load(task).limits:
+            others.setdefault(limit, []).append(task)
     for target in job.targets:
-        for name, task in others.items():
+        for name, tasks in others.items():
             if name in known or not target.limits.is_set(name):
                 continue
             yield Problem(
                 "targets",
-                f"targets/{target.name}.yaml: limits.{name} is for {task}; "
+                f"targets/{target.name}.yaml: limits.{name} is for {' and '.join(tasks)}; "
                 f"{own} has {', '.join(known) or 'no limit of accuracy'}",
             )
 
@@ -142,6 +150,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         device=target.device,
         threads=target.threads,
         limits=target.limits,
+        judge=target.judge,
         verdict=selection.outcome,
         why=selection.why,
         chosen=None if chosen is None else chosen.candidate,
@@ -160,14 +169,18 @@ class _Assessment:
     verification: VerificationFacts
     latency: LatencyFacts | None
     """None where no device ran it."""
+    operating_point: OperatingPointFacts | None
+    """None if the recipe states none."""
 
     @classmethod
     def of(cls, candidate: Candidate, inputs: Mapping[str, Artifact]) -> _Assessment:
         timed = inputs.get(LATENCY_INPUT)
+        point = inputs.get(Part.OPERATING_POINT.of(candidate))
         return cls(
             candidate,
             inputs[Part.VERIFICATION.of(candidate)].read(VerificationFacts),
             None if timed is None else timed.read(BenchmarkFacts).of(candidate),
+            None if point is None else point.read(OperatingPointFacts),
         )
 
     @property
@@ -180,7 +193,7 @@ class _Assessment:
         return figures_of(
             verification,
             verification.drop,
-            verification.classes,
+            verification.judged_classes,
             timing,
             at_chance=verification.at_chance,
             no_predictions=verification.num_predictions == 0,
@@ -191,7 +204,15 @@ class _Assessment:
     def measured(self) -> Measured:
         broken = (self.latency.broken if self.latency else None) or ()
         rounds = None if self.timing is None else rounds_of(self.timing)
-        return Measured(self.candidate.name, self.figures(), "; ".join(broken), rounds)
+        point = self.operating_point
+        return Measured(
+            self.candidate.name,
+            self.figures(),
+            "; ".join(broken),
+            rounds,
+            unreached="" if point is None else next(point.unreached(), ""),
+            shortfall=0.0 if point is None else point.shortfall,
+        )
 
     def row(self, judgement: Judgement, limits: Limits) -> CandidateRow:
         """Return one line of the table of a target with `limits`."""
@@ -260,7 +281,8 @@ def _write_bundle(
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
-    set_provider(candidate.provider, folder, folder)
+    point = inputs.get(Part.OPERATING_POINT.of(candidate))
+    write_contract(candidate.provider, point, folder, folder)
     manifest = BundleManifest.model_validate(
         {
             "schema": SCHEMA,
@@ -314,8 +336,16 @@ def _summary(facts: PackageFacts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=6,
-    needs=("view", MODEL_KIND, "float", "quantized", "verification", "latency"),
+    version=7,
+    needs=(
+        "view",
+        MODEL_KIND,
+        "float",
+        "quantized",
+        "operating point",
+        "verification",
+        "latency",
+    ),
     makes="bundle",
     options=NoOptions,
     plan=_plan,

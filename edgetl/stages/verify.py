@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from edgetl.config.table import Table
 from edgetl.errors import DataError, MissingPackage, Problem
 from edgetl.evaluation import Evaluation, Inputs, Outputs, Predictions
 from edgetl.exporters import EXPORTERS
+from edgetl.facts.operating_point import OperatingFigures
 from edgetl.facts.verification import ClassFigures, Drop, LadderStep, VerificationFacts
 from edgetl.plugins import ENGINES
 from edgetl.runtime.errors import ContractError, EngineError
@@ -22,18 +24,20 @@ from edgetl.stages import (
     Node,
     NoOptions,
     Planned,
-    Progress,
     Stage,
     Workspace,
 )
 from edgetl.stages._candidates import (
     file_node,
     float_node,
+    operating_contract,
+    operating_point_node,
     runtime_digest,
     size_bytes,
     wanted,
 )
 from edgetl.stages._deployed import outputs_of, predictions_of, trained_outputs
+from edgetl.stages._file_predictions import predict_split
 from edgetl.stages._model_chain import deployed_node, teacher_of
 from edgetl.stages._phases import TEACHER
 from edgetl.stages._training import family_of
@@ -45,8 +49,8 @@ from edgetl.types import Precision, Split
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import Dataset
+    from edgetl.runtime.contract import Contract
     from edgetl.runtime.detections import NmsSettings
-    from edgetl.runtime.predictor import Predictor
 
 WORST_ERRORS_FILE = "worst-errors.png"
 PREDICTIONS_FILE = "predictions.npz"
@@ -77,6 +81,9 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
             inputs["teacher dataset"] = model_view(job, made, str(teacher.key))
         if file.precision is not Precision.FP32:
             inputs["candidate"] = file_node(made, file)
+        point = operating_point_node(made, file)
+        if point is not None:
+            inputs["operating point"] = point
         settings = Settings(
             model=file.model,
             format=file.format,
@@ -134,13 +141,14 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     _check_images(dataset, evaluation)
     candidate = inputs.get("candidate", inputs["float"])
     predictor = Predictor.open(candidate.folder)
-    predictions, first = _predictions(predictor, evaluation, dataset, work.progress)
+    predictions, first = predict_split(predictor, evaluation, dataset, Split.TEST, work.progress)
     samples = evaluation.inputs(dataset, Split.TEST, slice(evaluation.images_per_chunk))
     ladder = _ladder(settings, inputs, samples, first)
     details = evaluation.details(predictions, dataset, Split.TEST)
-    nms = predictor.contract.nms
+    operating = _operating(inputs, predictor.contract, predictions, dataset)
+    nms = operating.contract.nms
     drop = _drop(inputs["model"], predictions, dataset, nms, against=settings.model)
-    picture = evaluation.worst_errors(predictions, dataset, Split.TEST, nms)
+    picture = evaluation.worst_errors(operating.reported, dataset, Split.TEST, nms)
     dataset.release()
     facts = VerificationFacts(
         **dict(evaluation.score(predictions, dataset, Split.TEST)),
@@ -148,14 +156,15 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
         format=settings.format,
         precision=settings.precision,
         engine=predictor.session.engine,
-        num_predictions=evaluation.num_predictions(predictions, nms),
-        at_chance=evaluation.at_chance(predictions, dataset, Split.TEST, nms),
+        num_predictions=evaluation.num_predictions(operating.reported, nms),
+        at_chance=evaluation.at_chance(operating.reported, dataset, Split.TEST, nms),
         truncated=evaluation.truncated(dataset, Split.TEST, nms),
         drop=drop,
         teacher_drop=_teacher_drop(inputs, predictions, nms) or drop,
         ladder=tuple(ladder),
         breaks_at=next((step.step for step in ladder if not step.holds), None),
         classes=ClassFigures.of_details(details),
+        operating=operating.figures,
         worst_errors=None if picture is None else WORST_ERRORS_FILE,
         size_bytes=size_bytes(candidate.folder, settings.format),
     )
@@ -171,6 +180,34 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
     return facts
 
 
+@dataclass(frozen=True, slots=True)
+class _Operating:
+    """What the file reports with its thresholds."""
+
+    contract: Contract
+    reported: Predictions
+    """All if there are no thresholds of classes: metrics are over all scores."""
+    figures: OperatingFigures | None
+
+
+def _operating(
+    inputs: Mapping[str, Artifact], contract: Contract, predictions: Predictions, dataset: Dataset
+) -> _Operating:
+    """Return what of `predictions` is reported at the operating point of the file.
+
+    If that cannot be reached, or is not stated, it is that of its contract.
+    """
+    from edgetl.evaluation.operating import operating_figures
+
+    evaluation = TASKS.load(dataset.task).evaluation
+    used = operating_contract(contract, inputs.get("operating point"))
+    reported = predictions
+    figures = operating_figures(evaluation, predictions, dataset, used)
+    if used.class_thresholds is not None:
+        reported = evaluation.reported(predictions, used.class_thresholds)
+    return _Operating(used, reported, figures)
+
+
 def _check_images(dataset: Dataset, evaluation: Evaluation) -> None:
     shown = evaluation.shown(dataset, Split.TEST)
     if not len(shown):
@@ -184,25 +221,6 @@ def _check_images(dataset: Dataset, evaluation: Evaluation) -> None:
             "be measured",
             remedy="label what the test images show, or move images with boxes into the test split",
         )
-
-
-def _predictions(
-    predictor: Predictor, evaluation: Evaluation, dataset: Dataset, progress: Progress
-) -> tuple[Predictions, Outputs]:
-    """Return the predictions for all test images, and the raw outputs for the first few of them.
-
-    The raw outputs of a detector are a thousand times larger than its predictions, so they are
-    never held for more than a few images.
-    """
-    count, chunk = len(dataset.items(Split.TEST)), evaluation.images_per_chunk
-    nms = predictor.contract.nms
-    first = predictor.run(evaluation.inputs(dataset, Split.TEST, slice(chunk)))
-    parts = [evaluation.collect(first, dataset, Split.TEST, 0, nms)]
-    for start in range(chunk, count, chunk):
-        progress.step(start, count, "test images")
-        outputs = predictor.run(evaluation.inputs(dataset, Split.TEST, slice(start, start + chunk)))
-        parts.append(evaluation.collect(outputs, dataset, Split.TEST, start, nms))
-    return evaluation.join(parts), first
 
 
 def _ladder(
@@ -304,8 +322,8 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=6,
-    needs=("view", MODEL_KIND, "float", "quantized"),
+    version=7,
+    needs=("view", MODEL_KIND, "float", "quantized", "operating point"),
     makes="verification",
     options=NoOptions,
     plan=_plan,

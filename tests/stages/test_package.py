@@ -183,11 +183,13 @@ def test_detector_is_judged_by_its_map(
 @pytest.mark.parametrize(
     ("task", "limit", "words"),
     [
-        ("detection", {"top1": 0.5}, "limits.top1 is for classification; detection has map, map50"),
         (
             "detection",
-            {"class_recall": {"crack": 0.5}},
-            "limits.class_recall is for classification; detection has map, map50",
+            {"top1": 0.5},
+            (
+                "limits.top1 is for classification; detection has map, map50, "
+                "class_recall, class_precision"
+            ),
         ),
         (
             "classification",

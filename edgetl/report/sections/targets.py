@@ -37,4 +37,4 @@ def _target(run: Run, package: Artifact, position: int) -> dict[str, object]:
     }
 
 
-SECTION = Section(version=1, title="Verdicts", position=10, render=_render)
+SECTION = Section(version=2, title="Verdicts", position=10, render=_render)

@@ -67,7 +67,7 @@ class Task(Protocol):
         """
 
     def with_threshold(self, contract: Contract, threshold: float) -> Contract:
-        """Return `contract` with another score threshold.
+        """Return `contract` with another threshold, for all classes.
 
         Raises:
             EdgetlUsageError: If the task has no threshold.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,10 +27,18 @@ _PROBABILITIES = "probabilities"
 class ClassPrediction:
     """The classes of one sample."""
 
-    label: str
-    index: int
+    label: str | None
+    """None if the model is unsure: its most likely class does not reach its threshold in the
+    contract."""
+    index: int | None
+    """Of the label; None if the model is unsure."""
     probabilities: tuple[float, ...]
     """One per class, in the order of the contract's labels; they add up to 1."""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether no class reaches its threshold."""
+        return self.index is None
 
     def top(self, count: int) -> list[int]:
         """Return the indices of the `count` most likely classes, most likely first."""
@@ -39,10 +47,11 @@ class ClassPrediction:
     def lines(self, labels: Sequence[str], top: int | None) -> list[str]:
         """Return the most likely classes in one line; see `edgetl.runtime.tasks.Prediction`."""
         best = self.top(top or 1)
-        return [", ".join(f"{labels[index]} {self.probabilities[index]:.4f}" for index in best)]
+        text = ", ".join(f"{labels[index]} {self.probabilities[index]:.4f}" for index in best)
+        return [f"unsure ({text})" if self.unsure else text]
 
     def row(self, labels: Sequence[str], top: int | None) -> dict[str, object]:
-        """Return the same as plain JSON."""
+        """Return the same as plain JSON; ``label`` is null if the model is unsure."""
         best = self.top(top or 1)
         rows = [{"label": labels[i], "probability": self.probabilities[i]} for i in best]
         return {"label": self.label, "top": rows}
@@ -55,8 +64,8 @@ class ClassPrediction:
         from edgetl.runtime.draw import draw_label
 
         best = self.top(top or 1)
-        text = "\n".join(f"{labels[index]} {self.probabilities[index]:.2f}" for index in best)
-        return draw_label(image, text)
+        lines = [f"{labels[index]} {self.probabilities[index]:.2f}" for index in best]
+        return draw_label(image, "\n".join(["unsure", *lines] if self.unsure else lines))
 
 
 def problems(contract: Contract) -> Iterator[tuple[str, str]]:
@@ -82,14 +91,19 @@ def predict(
     values = outputs[output.name]
     probabilities = softmax(values) if output.kind == _LOGITS else values
     (index,) = top_k(probabilities, 1)
-    return ClassPrediction(
-        contract.labels[index], index, tuple(float(value) for value in probabilities)
-    )
+    every = tuple(float(value) for value in probabilities)
+    thresholds = contract.class_thresholds
+    if thresholds is not None and every[index] < thresholds[index]:
+        return ClassPrediction(None, None, every)
+    return ClassPrediction(contract.labels[index], index, every)
 
 
 def with_threshold(contract: Contract, threshold: float) -> Contract:
-    """Raise an error: a classifier has no threshold."""
-    del contract, threshold
+    """Return `contract` with another threshold of all classes, if it has thresholds."""
+    if contract.class_thresholds is not None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"the threshold is {threshold}; must be in 0...1")
+        return replace(contract, class_thresholds=(threshold,) * len(contract.labels))
     raise EdgetlUsageError(
         "the model is a classifier, which has no threshold",
         remedy="drop --threshold; --top sets how many classes are printed",

@@ -46,18 +46,22 @@ def predict(outputs: Outputs, contract: Contract, image_size: tuple[int, int] | 
     if image_size is None:
         raise ValueError("a detector needs the size of the image, in whose pixels its boxes are")
     values = {output.kind: outputs[output.name] for output in contract.outputs}
-    return detect(
+    detections = detect(
         values[_BOXES],
         values[_SCORES],
         image_size=image_size,
         preprocess=contract.image.preprocess,
         nms=_nms(contract),
     )
+    if contract.class_thresholds is None:
+        return detections
+    return detections.at_least(contract.class_thresholds)
 
 
 def with_threshold(contract: Contract, threshold: float) -> Contract:
-    """Return `contract` with another score threshold; see `edgetl.runtime.tasks.Task`."""
-    return replace(contract, nms=replace(_nms(contract), score_threshold=threshold))
+    """Return `contract` with another threshold of all classes; see `edgetl.runtime.tasks.Task`."""
+    nms = replace(_nms(contract), score_threshold=threshold)
+    return replace(contract, nms=nms, class_thresholds=None)
 
 
 def stored(values: NDArray[np.float32]) -> NDArray[np.float32]:

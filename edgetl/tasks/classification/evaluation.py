@@ -11,7 +11,9 @@ from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import Inputs, Outputs, Predictions, image_inputs
 from edgetl.evaluation.noise import LOWEST_SNR_DB, max_error, snr_db
+from edgetl.evaluation.operating import RankedClass, Ranking
 from edgetl.facts.scores import Agreement, Difference, Score
+from edgetl.runtime.decode import softmax
 from edgetl.runtime.detections import NmsSettings
 from edgetl.tasks.classification._misclassified import worst_errors_image
 from edgetl.tasks.classification._shares import paired_difference, top1
@@ -72,6 +74,25 @@ class _ClassificationEvaluation:
             "classes": _per_class(predicted, labels, dataset.classes),
             "confusion": _confusion(predicted, labels, len(dataset.classes)),
         }
+
+    def ranking(self, predictions: Predictions, dataset: Dataset, split: Split) -> Ranking:
+        """Return the images by the probability of their most likely class."""
+        probabilities, labels = softmax(predictions["logits"]), dataset.labels(split)
+        predicted = probabilities.argmax(axis=1)
+        classes = []
+        for index, name in enumerate(dataset.classes):
+            images = np.flatnonzero(predicted == index)
+            scores = probabilities[images, index].astype(np.float64)
+            order = np.argsort(-scores, kind="stable")
+            right = (labels[images] == index)[order]
+            support = int((labels == index).sum())
+            classes.append(RankedClass(name, scores[order], right, support))
+        return Ranking(tuple(classes), images=len(labels), one_each=True)
+
+    def reported(self, predictions: Predictions, thresholds: Sequence[float]) -> Predictions:
+        """Return all: the most likely class of an unsure prediction is still shown."""
+        del thresholds
+        return predictions
 
     def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         del nms

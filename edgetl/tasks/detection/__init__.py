@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 class _Detection:
     version = 1
-    limits = ("map", "map50")
+    limits = ("map", "map50", "class_recall", "class_precision")
     has_nms = True
     evaluation_tools: tuple[str, ...] = ("numpy", "pycocotools")
 

@@ -15,6 +15,7 @@ from edgetl.config.recipe import NmsTable
 from edgetl.data.dataset import Dataset
 from edgetl.evaluation import Inputs, Outputs, Predictions, image_inputs
 from edgetl.evaluation.noise import LOWEST_SNR_DB, max_error, snr_db
+from edgetl.evaluation.operating import RankedClass, Ranking
 from edgetl.facts.scores import Agreement, Difference, Score
 from edgetl.runtime.detections import Detections, NmsSettings, detect, non_maximum_suppression
 from edgetl.tasks.detection._bootstrap import interval, mean_precision, resamples
@@ -150,6 +151,27 @@ class _DetectionEvaluation:
                     if classes[k]["ap"] is not None
                 },
             },
+        }
+
+    def ranking(self, predictions: Predictions, dataset: Dataset, split: Split) -> Ranking:
+        """Return the detections by score, correct at an IoU of .5; crowds count for nothing."""
+        classes = []
+        evaluated = _evaluated(predictions, dataset, split)
+        for name, matches in zip(dataset.classes, evaluated.matches, strict=True):
+            counted = ~matches.ignored[0]
+            scores, hits = matches.scores[counted], matches.hits[0][counted]
+            classes.append(RankedClass(name, scores, hits, int(matches.objects.sum())))
+        num_images = len(dataset.truths(split))
+        return Ranking(tuple(classes), images=num_images, one_each=False)
+
+    def reported(self, predictions: Predictions, thresholds: Sequence[float]) -> Predictions:
+        labels, scores = predictions["labels"], predictions["scores"]
+        kept = scores >= np.asarray(thresholds, np.float64)[labels]
+        before = np.cumsum([0, *kept], dtype=np.int64)
+        names = ("boxes", "scores", "labels")
+        return {
+            **{name: predictions[name][kept] for name in names},
+            "offsets": before[predictions["offsets"]],
         }
 
     def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:

@@ -76,6 +76,13 @@ class _GradingEvaluation:
             rows.append({"label": name, "support": len(own), "closeness": closeness})
         return {"classes": rows}
 
+    def ranking(self, predictions: Predictions, dataset: Dataset, split: Split) -> None:
+        del predictions, dataset, split
+
+    def reported(self, predictions: Predictions, thresholds: Sequence[float]) -> Predictions:
+        del thresholds
+        return predictions
+
     def compare(self, before: Outputs, after: Outputs, nms: NmsSettings | None = None) -> Agreement:
         del nms
         expected, actual = before["grade"], after["grade"]
