@@ -20,7 +20,6 @@ from edgetl.config.recipe import (
     Repair,
     UnlabelledTable,
 )
-from edgetl.data.audit import Audit
 from edgetl.data.image_sets import Images, open_images
 from edgetl.data.overview import audit_names
 from edgetl.data.sources import SOURCES
@@ -37,7 +36,7 @@ from edgetl.stages._inspection import inspect_roles
 from edgetl.stages._space import memory_problems
 from edgetl.store.store import Artifact
 from edgetl.tasks import TASKS
-from edgetl.types import LabelKind, Role, Split
+from edgetl.types import LabelKind, Role
 
 __all__ = ["STAGE", "Settings"]
 
@@ -140,7 +139,7 @@ def _check(job: Job) -> Iterator[Problem]:
             yield from _wrong_labels(job, images)
         else:
             yield from _limits_on_no_class(job, audit.classes)
-            yield from _operating_point_problems(job, audit)
+            yield from _operating_point_of_no_class(job, audit.classes)
     yield from calibration_problems(
         job, {split: len(samples) for split, samples in audit.placed.items()}
     )
@@ -153,19 +152,12 @@ def _limits_on_no_class(job: Job, classes: Sequence[str]) -> Iterator[Problem]:
             yield Problem("targets", f"targets/{target.name}.yaml: {what}")
 
 
-def _operating_point_problems(job: Job, audit: Audit) -> Iterator[Problem]:
-    """Yield classes of `operating_point` that the data do not have, or that nothing chooses it."""
+def _operating_point_of_no_class(job: Job, classes: Sequence[str]) -> Iterator[Problem]:
+    """Yield the classes of `operating_point` that the data do not have."""
     table = job.tables.get("operating_point")
-    if not isinstance(table, OperatingPointTable) or not table.is_set:
-        return
-    for key, what in table.unknown_classes(audit.classes):
-        yield Problem(f"operating_point.{key}", what)
-    if not audit.placed[Split.VAL]:
-        yield Problem(
-            "operating_point",
-            "is chosen on the validation split, which has no images; set data.val above 0, or give "
-            "the images a val/ folder",
-        )
+    if isinstance(table, OperatingPointTable):
+        for key, what in table.unknown_classes(classes):
+            yield Problem(f"operating_point.{key}", what)
 
 
 def _other_counts(job: Job) -> dict[Role, int]:

@@ -57,6 +57,7 @@ name: fixed
 task: classification
 data: {path: images, val: 0.25, test: 0.25, seed: 0}
 model: {path: saved}
+operating_point: {precision: {brick: 0.2}, recall: {leaf: 0.2}}
 device: cpu
 calibration: fixed
 targets: [untimed]
