@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from edgetl.api.arguments import PathLike, Settings, as_overrides, as_path, as_recipe
 from edgetl.api.progress import ShownReading, shown_reading
 from edgetl.config.target import Target
-from edgetl.errors import MissingPackage, MissingPackageError
+from edgetl.errors import MissingPackage, MissingPackageError, first_of
 from edgetl.facts.dataset import DataOverview
+from edgetl.pipeline.duration import expected_seconds
 from edgetl.pipeline.execute import Step, survey
 from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.report.data_table import data_table
@@ -18,6 +19,12 @@ from edgetl.store.store import Artifact, Store
 from edgetl.types import Fact, Role, Split
 
 _LABEL_WIDTH = 28
+_NAMES = 3
+"""Steps of unknown duration that a line names."""
+_LONG_S = 90.0
+"""From here on, minutes say enough."""
+_S_PER_MINUTE = 60.0
+_LONG_MINUTES = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,9 @@ class PlannedStep:
     """The finished artifact; None if a run would make it."""
     summary: str
     """The artifact in a few words; empty if it does not exist."""
+    expected_s: float | None
+    """How long a run will take to make it, seconds, by earlier ones in the store; None if it exists
+    or no such step has run."""
 
     @property
     def reused(self) -> bool:
@@ -76,8 +86,19 @@ class PlanResult:
             yield f"{step.label:<{_LABEL_WIDTH}} {action}"
         num = len(self.to_run)
         yield f"{num} to run, {len(self.steps) - num} to reuse; no problems found"
+        yield from self._duration_lines()
         if self.undecided:
             yield f"further steps depend on the result of: {', '.join(self.undecided)}"
+
+    def _duration_lines(self) -> Iterator[str]:
+        """Yield how long a run will take, as far as that is known."""
+        known = [step.expected_s for step in self.to_run if step.expected_s is not None]
+        unknown = [step.label for step in self.to_run if step.expected_s is None]
+        if known:
+            line = f"about {_in_words(sum(known))} to run, going by earlier steps in this store"
+            yield f"{line}; not known of {first_of(unknown, _NAMES)}" if unknown else line
+        elif unknown:
+            yield "how long that takes is not known: no such step has run in this store"
 
     def missing_line(self) -> str:
         """Return the packages that a run needs, with the command that installs them, or nothing."""
@@ -91,6 +112,7 @@ class PlanResult:
                 "stage": step.stage,
                 "action": "reuse" if step.reused else "run",
                 "key": step.key,
+                "expected_s": step.expected_s,
                 **self._data_of(step.label),
             }
             for step in self.steps
@@ -139,6 +161,7 @@ def plan(
     stages = recipe_stages(name, overrides)
     job = load_job(name, overrides, kept, stages, reading=reading)
     surveyed = survey(job, kept, stages)
+    seconds = expected_seconds(surveyed.steps, kept)
 
     def planned(step: Step) -> PlannedStep:
         node, artifact = step.node, step.artifact
@@ -148,6 +171,7 @@ def plan(
             key=step.request.key if step.request else None,
             artifact=artifact,
             summary=stages[node.stage].summarise(artifact) if artifact else "",
+            expected_s=seconds.get(node),
         )
 
     return PlanResult(
@@ -158,3 +182,13 @@ def plan(
         targets=job.targets,
         missing=surveyed.missing,
     )
+
+
+def _in_words(seconds: float) -> str:
+    """Return ``50 s``, ``12 min`` or ``1.6 h``."""
+    minutes = seconds / _S_PER_MINUTE
+    if seconds < _LONG_S:
+        return f"{seconds:.0f} s"
+    if minutes < _LONG_MINUTES:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.1f} h"

@@ -12,7 +12,7 @@ from edgetl.facts.dataset import DatasetFacts
 from edgetl.facts.package import CandidateRow, Outcome, PackageFacts
 from edgetl.pipeline import execute
 from edgetl.pipeline.copy_bundle import copy_bundle
-from edgetl.pipeline.job import load_job, recipe_stages
+from edgetl.pipeline.job import load_job, quick_overrides, recipe_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.report.small_test import small_test_lines
 from edgetl.store.store import Artifact, Store
@@ -121,6 +121,7 @@ def run(
     set: Settings | None = None,  # noqa: A002 - as the option is called
     store: PathLike = ".edgetl",
     dist: PathLike = "dist",
+    quick: bool = False,
     progress: ShownRun = None,
 ) -> RunResult:
     """Make, verify, time and choose the models of a recipe; package those that meet the limits.
@@ -133,6 +134,7 @@ def run(
         set: Values that replace those of the recipe: ``{"distill.epochs": 40}``.
         store: Folder of finished artifacts.
         dist: Folder for the bundles, one per target.
+        quick: Whether to time briefly, in few and short turns: for a first look.
         progress: True for the terminal, or a listener: an object with the methods of
             `edgetl.pipeline.execute.Listener`.
 
@@ -148,6 +150,8 @@ def run(
     kept, bundles = Store(as_path("store", store)), as_path("dist", dist)
     with shown_run(progress) as listener:
         stages = recipe_stages(name, overrides)
+        if quick:
+            overrides = (*quick_overrides(stages.values()), *overrides)
         job = load_job(name, overrides, kept, stages)
         artifacts = execute.run(job, kept, stages, listener)
     kept.record_run(job.recipe.name, artifacts)

@@ -25,9 +25,16 @@ from edgetl.errors import ExitCode
     show_default=True,
     help="Folder for the bundles, one per target.",
 )
+@click.option("--quick", is_flag=True, help="Time briefly, in few and short turns.")
 @options.as_json
 def command(
-    recipe: str, overrides: tuple[str, ...], store_root: Path, dist: Path, *, as_json: bool
+    recipe: str,
+    overrides: tuple[str, ...],
+    store_root: Path,
+    dist: Path,
+    *,
+    quick: bool,
+    as_json: bool,
 ) -> None:
     """Make, verify, time and choose the models of RECIPE, a file or the name of a built-in one.
 
@@ -39,7 +46,9 @@ def command(
     edgetl run images/recipe.yaml --set distill.epochs=40
     """
     with Console(quiet=as_json) as console:
-        result = run(recipe, set=overrides, store=store_root, dist=dist, progress=console)
+        result = run(
+            recipe, set=overrides, store=store_root, dist=dist, quick=quick, progress=console
+        )
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=2))
     else:

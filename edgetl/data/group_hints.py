@@ -41,10 +41,11 @@ _EXPORTED = r"([^/]+)_(?:mp4|mov|avi|mkv|webm|MP4|MOV|AVI)-\d+"
 """A frame that Roboflow took of a video: `belt_mp4-12_jpg.rf.HASH.jpg`."""
 _SENSORS = "rgb|ir|nir|tir|swir|thermal|infrared|visible|vis|left|right"
 _PAIR = re.compile(rf"[\s_.-]({_SENSORS})\.\w+$", re.IGNORECASE)
+_PAIR_START = re.compile(rf"(?:^|/)({_SENSORS})[\s_.-][^/]+\.\w+$", re.IGNORECASE)
 _PAIR_FOLDER = re.compile(rf"(?:^|/)({_SENSORS})/(?:[^/]+/)*[^/]+$", re.IGNORECASE)
 _DIGITS = re.compile(r"\d+")
 _MIN_GROUPS = 3
-_MIN_RUN = 4
+_MIN_RUN = 3
 """Frames of a video."""
 _MIN_SHARE = 0.5
 """Of the images, those in groups of several."""
@@ -249,14 +250,16 @@ def _only_count(names: set[str]) -> bool:
 
 def _pairs(names: Sequence[str]) -> Iterator[_Candidate]:
     """Yield pairs of two sensors, by the ends of their names or by their folders."""
-    for find, where in ((_PAIR, "end"), (_PAIR_FOLDER, "folder")):
+    for find, where in ((_PAIR, "names"), (_PAIR_START, "names"), (_PAIR_FOLDER, "folders")):
         matches = {name: match for name in names if (match := find.search(name))}
         sensors = sorted({match[1] for match in matches.values()})
         if len(sensors) < 2 or len(matches) < len(names):  # noqa: PLR2004
             continue
         either = "|".join(sensors)
         pattern = rf"([^/]+)[\s_.-](?:{either})\.\w+$"
-        if where == "folder":
+        if find is _PAIR_START:
+            pattern = rf"(?:{either})[\s_.-]([^/]+)\.\w+$"
+        elif find is _PAIR_FOLDER:
             pattern = rf"(?:{either})/(?:.+/)?([^/]+)\.\w+$"
         elif all("/" in name for name in names):  # stems may repeat in other folders
             pattern = f"([^/]+/{pattern[1:]}"
@@ -266,7 +269,7 @@ def _pairs(names: Sequence[str]) -> Iterator[_Candidate]:
             stems = {stem: {splitext(name)[0] for name in each} for stem, each in groups.items()}
             return sum(len(each) >= count for each in stems.values()) > len(stems) / 2
 
-        what = f"pairs of {' and '.join(sensors)}, by their {'names' if where == 'end' else where}"
+        what = f"pairs of {' and '.join(sensors)}, by their {where}"
         yield from _candidates(names, pattern, what, have_all)
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     from numpy.typing import NDArray
     from PIL import Image
 
+_COLOUR_SIDE = 32
+"""Of the image that is looked at for colours."""
 _MIN_SIDE, _MIN_PIXELS = 8, 1024
 """An image with less of both is a placeholder of a web page, or a failed crop."""
 
@@ -84,6 +86,14 @@ class Images(Protocol):
     def plain(self) -> Collection[str]:
         """The images of one colour, of those that were checked."""
 
+    @property
+    def stacks(self) -> Collection[str]:
+        """The files with several frames or pages, of those that were checked."""
+
+    @property
+    def grey(self) -> Collection[str]:
+        """The images without colours, of those that were checked."""
+
     def check(self, name: str) -> tuple[int, int]:
         """Return height and width after decoding, as cheaply as the format allows.
 
@@ -117,6 +127,8 @@ class StoredImages:
         self.levels: dict[str, int] = {}
         self.sketches: dict[str, Sketch] = {}
         self.plain: set[str] = set()
+        self.grey: set[str] = set()
+        self.stacks: set[str] = set()
 
     @cached_property
     def listing(self) -> Listing:
@@ -182,7 +194,7 @@ class StoredImages:
         """Return the size of a file's image once decoded; errors as `Images.check`."""
         from PIL import Image
 
-        from edgetl.data.image_size import highest_level, reduced_jpeg, why_blank
+        from edgetl.data.image_size import has_frames, highest_level, reduced_jpeg, why_blank
         from edgetl.runtime.image_file import BACKGROUND
 
         content = self._container.read(name)
@@ -197,15 +209,26 @@ class StoredImages:
             raise ImageError(f"image '{name}' shows nothing: {blank}", remedy=FIX_OR_EXCLUDE)
         self._keep_picture(name, Image.fromarray(pixels))
         size = pixels.shape[:2]
+        if has_frames(io.BytesIO(content)):
+            self.stacks.add(name)
         highest = highest_level(io.BytesIO(content))
         if highest is not None:
             self.levels[name] = highest
         return size
 
     def _keep_picture(self, name: str, image: Image.Image) -> None:
-        """Keep whether an image is of one colour, and its sketch."""
+        """Keep whether an image is of one colour or without any, and its sketch."""
+        from PIL import Image, ImageChops
+
         if image.convert("RGB").getcolors(1):
             self.plain.add(name)
+        small = image.convert("RGB").resize((_COLOUR_SIDE, _COLOUR_SIDE), Image.Resampling.NEAREST)
+        red, green, blue = small.split()
+        if not (
+            ImageChops.difference(red, green).getbbox()
+            or ImageChops.difference(green, blue).getbbox()
+        ):
+            self.grey.add(name)
         kept = sketch(image)
         if kept is not None:
             self.sketches[name] = kept

@@ -66,6 +66,15 @@ def highest_level(stream: BinaryIO) -> int | None:
     return max(int(end[1]) for end in ends if isinstance(end, tuple)) << 8 | 0xFF
 
 
+def has_frames(stream: BinaryIO) -> bool:
+    """Return whether an image that was decoded is only the first of several in its file."""
+    try:
+        with Image.open(stream) as image:
+            return int(getattr(image, "n_frames", 1)) > 1
+    except _DAMAGED:
+        return False
+
+
 def why_blank(stream: BinaryIO) -> str:
     """Return why an image is decoded to nothing but white, as transparency makes it so; or empty.
 

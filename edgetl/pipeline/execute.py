@@ -6,6 +6,7 @@ import errno
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -128,10 +129,11 @@ def run(
         while True:
             finder = Finder(store, stages)
             plan = plan_round(job, stages, finder.find)
+            to_make = {node for node in plan.nodes if finder.find(node) is None}
             for node in plan.nodes:
-                if finder.find(node) is None:
+                if node in to_make:
                     stages[node.stage].prepare(node.settings)
-            artifacts = attempt.obtain_all(plan.nodes)
+            artifacts = attempt.obtain_all(plan.nodes, to_make)
             for node in plan.undecided:
                 if node not in artifacts:
                     raise ValueError(f"a plan waits for '{node.label}', which no stage plans")
@@ -147,7 +149,7 @@ def run_nodes(
     """Make the missing artifacts of `nodes`, each after those that it reads; raises like `run`."""
     store.root.mkdir(parents=True, exist_ok=True)
     try:
-        return _Attempt(store, stages, listener).obtain_all(nodes)
+        return _Attempt(store, stages, listener).obtain_all(nodes, set(nodes))
     finally:
         store.memory.save()
 
@@ -160,13 +162,14 @@ class _Attempt:
     done: dict[str, Artifact] = field(default_factory=dict)
     """By key: the artifacts that an earlier round has reported already."""
 
-    def obtain_all(self, nodes: Sequence[Node]) -> dict[Node, Artifact]:
+    def obtain_all(self, nodes: Sequence[Node], to_make: AbstractSet[Node]) -> dict[Node, Artifact]:
+        """Return the artifacts of `nodes`, of which `to_make` did not exist at the start."""
         artifacts: dict[Node, Artifact] = {}
         for node in nodes:
             inputs = {name: artifacts[source] for name, source in node.inputs.items()}
             artifacts[node] = self._obtain(node, inputs)
             for reader in nodes:
-                if node in reader.inputs.values():
+                if reader in to_make and node in reader.inputs.values():
                     self._foresee(reader, artifacts)
         return artifacts
 

@@ -24,6 +24,7 @@ from edgetl.facts import FactsModel
 from edgetl.facts.dataset import DataOverview
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
+from edgetl.types import Fact
 
 StageFacts = TypeVar("StageFacts", bound=FactsModel, default=Any)
 
@@ -240,6 +241,7 @@ class Stage(Generic[StageFacts]):
         run: Write files into ``work.out`` and return facts.
         summary: The line that is printed when the stage is done, from its facts.
         measured: Whether the result is a measurement, which no two runs repeat.
+        quick: Options of a quick run, which end the stage sooner.
     """
 
     name: str
@@ -262,6 +264,7 @@ class Stage(Generic[StageFacts]):
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
     measured: bool = False
+    quick: Mapping[str, Fact] = field(default_factory=dict)
 
     def summarise(self, artifact: Artifact) -> str:
         """Return the summary line of the stage's artifact."""

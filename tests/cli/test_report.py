@@ -36,6 +36,7 @@ def package(examples: Any) -> Facts:
         "onnx fp32",
         verdict="unverified",
         reason="no device",
+        p50_ms=None,
         p95_ms=None,
         p95_low_ms=None,
         p95_high_ms=None,

@@ -134,7 +134,8 @@ def test_images_that_stand_alone_are_groups_of_one(tree: Write) -> None:
     ("pattern", "where"),
     [
         ("{label}/{group}_{sensor}.png", "names"),
-        ("{label}/{sensor}/{label}{group}.png", "folder"),
+        ("{label}/{sensor}_{label}{group}.png", "names"),
+        ("{label}/{sensor}/{label}{group}.png", "folders"),
     ],
 )
 def test_pairs_of_two_sensors(tree: Write, pattern: str, where: str) -> None:

@@ -229,13 +229,16 @@ def test_stage_that_cannot_use_an_input_fails_before_what_comes_between(
     assert recorder.events == ["begins source", "made source 3"]
 
 
-def test_stage_looks_again_when_another_input_exists(
-    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+def test_stage_looks_only_at_the_inputs_of_what_is_to_be_made(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any, numbers: dict[str, int]
 ) -> None:
     seen: list[tuple[str, ...]] = []
     summing = dataclasses.replace(
         stages["sum"], foresee=lambda _, inputs: seen.append(tuple(inputs))
     )
     _run(job, {**stages, "sum": summing}, tmp_path, recorder)
+    _run(job, {**stages, "sum": summing}, tmp_path, recorder)
+    assert seen == [("number",)]
+    numbers["number"] = 4
     _run(job, {**stages, "sum": summing}, tmp_path, recorder)
     assert seen == [("number",), ("number",)]

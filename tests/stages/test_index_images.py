@@ -207,3 +207,51 @@ def test_colours_with_all_bits_are_taken(bench: Any, tmp_path: Path) -> None:
         for k in range(5):
             save_deep_colours(tmp_path / f"images/{label}/{k}.png", k + 9 * (label == "nut"), 65535)
     assert sum(index(bench).images.values()) == 10
+
+
+@pytest.mark.parametrize(
+    ("form", "note"),
+    [
+        ("grey.png", "the colour alone tells {}: 'gear' by colours, 'nut' by grey images; a"),
+        ("colours.jpg", "the file format alone tells {}: 'gear' by PNG, 'nut' by JPEG; a"),
+        ("large.png", "the image size alone tells {}: 'gear' by 30 x 20, 'nut' by 60 x 40; a"),
+    ],
+    ids=["grey", "format", "size"],
+)
+def test_class_that_something_besides_its_content_tells_is_remarked(
+    bench: Any, root: Path, form: str, note: str
+) -> None:
+    kind, suffix = form.split(".")
+    for k in range(8):
+        (root / f"nut/{k}.png").unlink()
+        image = picture(500 + k, (40, 60) if kind == "large" else (20, 30))
+        image.convert("L" if kind == "grey" else "RGB").save(root / f"nut/{k}.{suffix}")
+    (overview,) = STAGE.inspect(bench.job(data={"path": "images"}), bench.told).overviews
+    (only,) = overview.notes
+    assert only.startswith(note.format("classes from the others"))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif"])
+def test_files_with_several_frames_are_named(bench: Any, root: Path, suffix: str) -> None:
+    frames = [picture(900 + k) for k in range(3)]
+    frames[0].save(root / f"gear/stack.{suffix}", save_all=True, append_images=frames[1:])
+    (overview,) = STAGE.inspect(bench.job(data={"path": "images"}), bench.told).overviews
+    (note,) = overview.notes
+    assert note == (
+        "1 file has several frames or pages, of which only the first is read: "
+        f"gear/stack.{suffix}; save the others as images of their own to use them"
+    )
+
+
+def test_boxes_with_fewer_bits_are_named_by_their_series(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/classes.txt").write_text("nut\nbolt\n")
+    for k in range(12):
+        name = f"{('left', 'right')[k % 2]}_{k:02}"
+        save_deep(tmp_path / f"images/{name}.png", k, 4095 if k % 2 else 60000)
+        (tmp_path / f"images/{name}.txt").write_text(f"{k % 2} .5 .5 .5 .5\n")
+    teacher = {"family": "yolox_nano", "weights": "none"}
+    job = bench.job(task="detection", data={"path": "images"}, teacher=teacher)
+    (problem,) = STAGE.inspect(job, bench.told).problems
+    assert "1 x series of file names of 16-bit images with fewer bits" in problem.what
+    assert "right_: at most 4,095 in 6 images, 12 instead of 16 bits" in problem.what

@@ -159,7 +159,10 @@ def test_plan_without_extras_checks_the_recipe_and_lists_what_a_run_needs(
         "'torch', 'torchvision' (edgetl[train]); 'onnx', 'onnxscript' (edgetl[onnx])\n"
         "  pip install 'edgetl[train,onnx]'\n"
     )
-    assert planned.stdout.endswith(f" to run, 0 to reuse; no problems found\nfor a run: {needed}")
+    unknown = "how long that takes is not known: no such step has run in this store"
+    assert planned.stdout.endswith(
+        f" to run, 0 to reuse; no problems found\n{unknown}\nfor a run: {needed}"
+    )
     as_json = plain(project, "plan", "recipe.yaml", "--json")
     assert (as_json.returncode, as_json.stderr) == (0, f"for a run: {needed}")
     wrong = plain(project, "plan", "recipe.yaml", "--set", "finetune.epocs=1")

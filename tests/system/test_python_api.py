@@ -97,6 +97,22 @@ def test_plan_returns_what_the_command_prints(place: Path, edgetl: Callable[...,
     assert finetune.summary
     assert sum(planned.data[0].facts.images.values()) == 60
     assert planned.missing == ()
+    # The new distillation and all that reads it; the first one took its time.
+    expected = [step.expected_s for step in planned.to_run]
+    assert None not in expected
+    assert [step.expected_s for step in planned.steps if step.reused] == [None] * 3
+    (distill,) = (step for step in planned.to_run if step.label == "distill")
+    assert distill.expected_s is not None
+    assert distill.expected_s > 0.1
+
+
+@pytest.mark.usefixtures("place")
+def test_quick_run_times_in_few_and_short_turns() -> None:
+    result = api.run("recipe.yaml", quick=True, set={"benchmark.count": 25})
+    settings = result.artifacts["benchmark local x1"].manifest.settings
+    assert {key: settings[key] for key in ("seconds", "count", "most_rounds")} == {
+        "seconds": 0.02, "count": 25, "most_rounds": 8,
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("place")

@@ -61,7 +61,7 @@ _IMAGE_FOLDERS = frozenset(
 )
 _TARGETS = frozenset(
     {"labels", "label", "annotations", "annotation", "annot", "annots", "targets", "target"}
-    | {"outputs", "output"}
+    | {"outputs", "output", "semantic", "semantic_rgb", "instance", "panoptic", "segmentations"}
 )
 """Folders that may hold masks, if the content agrees."""
 _OF_SPLIT = re.compile(r"^(?:train|val|valid|validation|test)(?:ing)?[\s_.-]*(?=[a-z])")

@@ -38,3 +38,13 @@ class GeneratedImages(ABC):
     def plain(self) -> Collection[str]:
         """Nothing: they show something."""
         return ()
+
+    @property
+    def grey(self) -> Collection[str]:
+        """Nothing: they have colours."""
+        return ()
+
+    @property
+    def stacks(self) -> Collection[str]:
+        """Nothing: each is one frame."""
+        return ()

@@ -437,3 +437,31 @@ def test_table_with_a_class_for_each_folder_is_named(tree: Write, table: bytes) 
 )
 def test_table_about_classes_says_nothing_against_them(tree: Write, files: Tree) -> None:
     assert listing(tree(files)).layout == "folder"
+
+
+def test_number_of_a_class_agrees_with_its_folder(tree: Write) -> None:
+    """As in GTSRB: `00007/GT-00007.csv` has class 7."""
+    files: dict[str, bytes | None] = {}
+    for number in (3, 7):
+        names = [f"{number}_{k}.png" for k in range(3)]
+        files |= {f"{number:05}/{name}": b"" for name in names}
+        rows = [f"{name};48;{number}" for name in names]
+        files[f"{number:05}/GT-{number:05}.csv"] = table_of(rows, "Filename;Width;ClassId")
+    listed = listing(tree(files))
+    assert (listed.layout, listed.classes) == ("folder", ("00003", "00007"))
+
+
+@pytest.mark.parametrize(
+    ("column", "yes", "no", "split"),
+    [("is_valid", "True", "False", Split.VAL), ("is_test", "1", "0", Split.TEST)],
+)
+def test_column_of_flags_states_a_split(
+    tree: Write, column: str, yes: str, no: str, split: Split
+) -> None:
+    """As fastai writes them; such a column is no class either."""
+    rows = [f"{k}.jpg,{'ab'[k % 2]},{yes if k < 2 else no}" for k in range(6)]
+    names = [f"{k}.jpg" for k in range(6)]
+    files = {**images(*names), "x.csv": table_of(rows, f"fname,kind of thing,{column}")}
+    listed = listing(tree(files))
+    assert [each.split for each in listed.samples] == [split] * 2 + [Split.TRAIN] * 4
+    assert listed.classes == ("a", "b")

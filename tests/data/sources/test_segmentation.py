@@ -133,3 +133,11 @@ def test_masks_of_some_classes_say_nothing_against_them(tree: Write) -> None:
     files = pairs("test/{}/{}.png", "ground_truth/{}/{}_mask.png", ("crack",))
     files |= {f"train/{name}/{k}.png": picture(k) for name in ("good", "crack") for k in range(4)}
     assert listing(tree(files)).classes == ("crack", "good")
+
+
+def test_folder_of_semantic_masks_is_known_by_its_content(tree: Write) -> None:
+    """As in KITTI, where images and masks have the same names."""
+    files = pairs("{}/image_2/{}.png", "{}/semantic/{}.png", ("training", "testing"))
+    listed = listing(tree(files))
+    assert listed.classes == ("image_2",)
+    assert [(each.what, len(each.names)) for each in listed.ignored] == [("masks", 8)]
