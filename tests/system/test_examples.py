@@ -49,7 +49,7 @@ def test_example_is_short(path: Path) -> None:
 
 
 def test_recipe_is_planned_and_run(project: Path) -> None:
-    code, text = _run(project, "plan_and_run.py", "recipe.yaml", "benchmark.count=15")
+    code, text = _run(project, "plan_and_run.py", "recipe.yaml", "finetune.epochs=1")
     assert code == 0, text
     assert text.splitlines()[0].endswith(" steps are to be run")
     (chosen,) = (line for line in text.splitlines() if line.startswith("host: "))
