@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetl.api.arguments import PathLike, Settings, as_overrides, as_path, as_recipe
+from edgetl.api.arguments import PathLike, Settings, as_flag, as_overrides, as_path, as_recipe
 from edgetl.api.progress import ShownRun, shown_run
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.facts.package import CandidateRow, Outcome, PackageFacts
@@ -148,9 +148,10 @@ def run(
     """
     name, overrides = as_recipe(recipe), as_overrides(set)
     kept, bundles = Store(as_path("store", store)), as_path("dist", dist)
+    brief = as_flag("quick", quick)
     with shown_run(progress) as listener:
         stages = recipe_stages(name, overrides)
-        if quick:
+        if brief:
             overrides = (*quick_overrides(stages.values()), *overrides)
         job = load_job(name, overrides, kept, stages)
         artifacts = execute.run(job, kept, stages, listener)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from PIL import Image
 
 from docs.command_page import contexts
 from edgetl.cli import COMMANDS
@@ -90,23 +89,6 @@ def test_target_of_the_board_page_is_valid() -> None:
     (text,) = _blocks(_ROOT / "docs" / "board.md", "yaml")
     target = Target.model_validate(yaml.safe_load(text))
     assert (target.name, target.device) == ("gatepi", "ssh://pi@raspberrypi")
-
-
-def test_program_of_the_readme_runs_on_a_finished_run(finished: Path) -> None:
-    (program,) = _blocks(_ROOT / "README.md", "python")
-    assert len([line for line in program.splitlines() if line]) <= 10
-    Image.new("RGB", (40, 30), "red").save(finished / "image.jpg")
-    done = subprocess.run(
-        [sys.executable, "-c", program.replace('"parts"', '"recipe.yaml"')],
-        cwd=finished,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "\nheld onnx " in done.stdout
-    labels = (finished / "dist" / "host" / "labels.txt").read_text(encoding="utf-8").split()
-    assert done.stdout.splitlines()[-1].split()[0] in labels
 
 
 def _options(words: list[str]) -> set[str] | None:
