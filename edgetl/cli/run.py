@@ -16,6 +16,7 @@ from edgetl.facts.dataset import DatasetFacts
 from edgetl.facts.package import Outcome, PackageFacts
 from edgetl.pipeline.copy_bundle import copy_bundle
 from edgetl.pipeline.execute import run
+from edgetl.pipeline.executors import EXECUTORS, default_executor
 from edgetl.pipeline.job import load_job, recipe_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.report.small_test import small_test_lines
@@ -34,9 +35,16 @@ from edgetl.types import Role, Split
     show_default=True,
     help="Folder for the bundles, one per target.",
 )
+@options.executor
 @options.as_json
 def command(
-    recipe: str, overrides: tuple[str, ...], store_root: Path, dist: Path, *, as_json: bool
+    recipe: str,
+    overrides: tuple[str, ...],
+    store_root: Path,
+    dist: Path,
+    executor_name: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Make, verify, time and choose the models of RECIPE, a file or the name of a built-in one.
 
@@ -47,11 +55,12 @@ def command(
     edgetl run parts
     edgetl run images/recipe.yaml --set distill.epochs=40
     """
+    executor = EXECUTORS.load(executor_name or default_executor())
     store = Store(store_root)
     stages = recipe_stages(recipe, overrides)
     job = load_job(recipe, overrides, store, stages)
     with Console(stages, quiet=as_json) as console:
-        artifacts = run(job, store, stages, console)
+        artifacts = run(job, store, stages, console, executor=executor)
     store.record_run(job.recipe.name, artifacts)
     packages: dict[str, PackageFacts] = {}
     for artifact in artifacts.values():

@@ -12,6 +12,7 @@ from edgetl.errors import DataError, Problem
 from edgetl.facts.training import AdaptationFacts
 from edgetl.stages import (
     REFINED_KIND,
+    Cores,
     Inspection,
     Job,
     Node,
@@ -205,4 +206,5 @@ STAGE = Stage(
     check=_check,
     inspect=_inspect,
     plugins=_plugins,
+    cores=Cores.ALL,
 )

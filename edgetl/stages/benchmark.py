@@ -20,7 +20,7 @@ from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
 from edgetl.runtime.timing_plan import TimingPlan
-from edgetl.stages import Job, Node, Planned, Stage, Workspace
+from edgetl.stages import Cores, Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import Timing, candidates_of, file_node, runtime_digest, set_provider
 from edgetl.store.store import Artifact
 from edgetl.types import MIB, Facts, Provenance
@@ -284,4 +284,5 @@ STAGE = Stage(
     check=_check,
     missing=_missing,
     measured=True,
+    cores=Cores.MACHINE,
 )
