@@ -14,6 +14,7 @@ class Schedule:
     """Hands out the missing nodes, each once everything that it reads exists.
 
     Attributes:
+        nodes: The nodes of the round, in the order of the plan.
         store: The store that all artifacts are in.
         artifacts: The finished artifacts by node.
     """
@@ -37,6 +38,7 @@ class Schedule:
             reported: By key, the artifacts that it received in earlier rounds; gets those of this
                 one.
         """
+        self.nodes = tuple(nodes)
         self.store = store
         self.artifacts: dict[Node, Artifact] = {}
         self._stages = stages

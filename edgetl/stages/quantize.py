@@ -261,4 +261,5 @@ STAGE = Stage(
     check=_check,
     missing=_missing,
     plugins=_plugins,
+    memory_mib=1536,
 )

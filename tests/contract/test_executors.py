@@ -210,7 +210,7 @@ def test_two_nodes_run_at_once_in_processes_that_are_used_again(
     tmp_path: Path, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _set_cores(monkeypatch, 2)
-    nodes = [_node("one", f"node {i}", number=i, sleep_s=0.3) for i in range(6)]
+    nodes = [_node("one", f"node {i}", number=i, sleep_s=0.6) for i in range(6)]
     spans = _spans(_run(nodes, tmp_path, recorder, "processes"), tmp_path)
     assert any(a.overlaps(b) for a, b in _pairs(spans))
     assert len({span.process for span in spans.values()}) == 2
@@ -253,12 +253,41 @@ def test_nodes_that_do_not_fit_into_memory_together_run_one_after_the_other(
 ) -> None:
     _set_cores(monkeypatch, 2)
     nodes = [_node("large", f"large {i}", number=i, sleep_s=0.2) for i in range(3)]
-    nodes += [_node("one", f"small {i}", number=i, sleep_s=0.2) for i in range(4)]
+    nodes += [_node("one", f"small {i}", number=i, sleep_s=1.5) for i in range(4)]
     spans = _spans(_run(nodes, tmp_path, recorder, "processes"), tmp_path)
     large = {span for label, span in spans.items() if label.startswith("large")}
     together = [set(pair) for pair in _pairs(spans) if pair[0].overlaps(pair[1])]
     assert together
     assert not [pair for pair in together if pair & large]
+
+
+def test_idle_worker_ends_where_another_node_needs_its_memory(
+    tmp_path: Path, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set_cores(monkeypatch, 2)
+    first = [_node("one", f"first {i}", number=i, sleep_s=0.5) for i in range(2)]
+    large = _node("large", "large", *first)
+    then = [_node("one", f"then {i}", large, number=i, sleep_s=0.5) for i in range(2)]
+    spans = _spans(_run([*first, large, *then], tmp_path, recorder, "processes"), tmp_path)
+    before, after = ({spans[f"{word} {i}"].process for i in range(2)} for word in ("first", "then"))
+    assert len(before) == len(after) == 2
+    assert before & after == {spans["large"].process}
+
+
+def test_node_goes_to_the_worker_that_has_imported_its_packages(
+    tmp_path: Path, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set_cores(monkeypatch, 2)
+    packages = ("click", "pydantic")
+    first = [_node("one", f"first {each}", package=each, sleep_s=0.5) for each in packages]
+    gate = _node("one", "gate", *first)
+    then = [
+        _node("one", f"then {each}", gate, package=each, sleep_s=0.5) for each in packages[::-1]
+    ]
+    spans = _spans(_run([*first, gate, *then], tmp_path, recorder, "processes"), tmp_path)
+    for each in packages:
+        assert spans[f"first {each}"].process == spans[f"then {each}"].process
+    assert spans["then click"].process != spans["then pydantic"].process
 
 
 def test_worker_killed_at_ten_random_points_changes_nothing(
@@ -298,6 +327,16 @@ def test_node_whose_process_is_killed_twice_is_an_error_with_the_likely_cause(
     assert "--executor serial" in caught.value.remedy
     assert caught.value.exit_code == 2
     assert _run([node], tmp_path, recorder, "processes")["node"].manifest.facts == {"value": 1}
+
+
+def test_killed_process_is_replaced_although_its_fork_goes_on(
+    tmp_path: Path, recorder: _Recorder
+) -> None:
+    counter = tmp_path / "kills"
+    counter.write_text("1", encoding="utf-8")
+    node = _node("one", "node", kill_file=str(counter), forks=True)
+    made = _run([node], tmp_path, recorder, "processes")
+    assert made["node"].manifest.facts == {"value": 1}
 
 
 def test_bug_of_a_stage_is_printed_by_its_process_and_named(

@@ -8,13 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from edgetl.pipeline.executors import _worker
 from edgetl.pipeline.executors._messages import Message
 from edgetl.pipeline.make import WorkItem
+
+_CHECK_S = 1.0
 
 
 class WorkerProcess:
@@ -51,11 +53,18 @@ class WorkerProcess:
 
     def receive(self) -> Message | None:
         """Return what the worker reports next; None if it has died."""
+        if not self._connection.poll():
+            return None
         try:
             message: Message = self._connection.recv()
         except (EOFError, ConnectionError):
             return None
         return message
+
+    def has_ended(self) -> bool:
+        """Return whether the process has ended; `bury` waits for it."""
+        options = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        return os.waitid(os.P_PID, self._process.pid, options) is not None
 
     def resident_bytes(self) -> int:
         """Return the memory that the process holds; 0 if it has died."""
@@ -109,7 +118,14 @@ class WorkerProcess:
         return self._connection.fileno()
 
 
-def with_news(workers: Iterable[WorkerProcess]) -> Sequence[WorkerProcess]:
-    """Wait until at least one of `workers` has something to report, and return those."""
+def with_news(workers: Sequence[WorkerProcess]) -> Sequence[WorkerProcess]:
+    """Wait until at least one of `workers` has reported something or died, and return those."""
     by_number = {worker.fileno(): worker for worker in workers}
-    return [by_number[number] for number in wait(by_number) if isinstance(number, int)]
+    while True:
+        ready = wait(by_number, _CHECK_S)
+        if ready:
+            return [by_number[number] for number in ready if isinstance(number, int)]
+        # A process that the stage has forked keeps the connection of a dead worker open.
+        ended = [worker for worker in workers if worker.has_ended()]
+        if ended:
+            return ended

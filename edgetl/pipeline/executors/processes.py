@@ -118,6 +118,7 @@ class _Round:
         self._schedule = schedule
         self._pool = pool
         self._ready: list[WorkItem] = []
+        self._position = {node: number for number, node in enumerate(schedule.nodes)}
         self._killed: set[WorkItem] = set()
         self._failure: BaseException | None = None
 
@@ -131,6 +132,7 @@ class _Round:
         """
         while True:
             self._ready += self._schedule.ready()
+            self._ready.sort(key=lambda item: self._position[item.node])
             while self._failure is None and (item := self._next()):
                 self._start(item)
             in_work = self._pool.in_work()
@@ -219,7 +221,7 @@ class _Round:
         name = signal.Signals(-code).name
         if item not in self._killed:
             self._killed.add(item)
-            self._ready.insert(0, item)
+            self._ready.append(item)
             self._schedule.progress(item).note(
                 f"the process that was making this was ended by {name}; making it again"
             )

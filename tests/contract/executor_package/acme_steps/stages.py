@@ -67,8 +67,12 @@ class Step(Table):
     sleep_s: float = 0.0
     error: str = ""
     """A key of `ERRORS`, ``bug`` for one that nobody expects."""
+    package: str = ""
+    """Its only tool."""
     kill_file: str = Field(default="", exclude=True)
     """Has how often the process is to be killed in the middle of its sleep."""
+    forks: bool = Field(default=False, exclude=True)
+    """Whether the process is to be forked, before it is killed."""
     child_file: str = Field(default="", exclude=True)
     """Gets the number of a child process that sleeps for long."""
 
@@ -83,6 +87,8 @@ def _run(settings: Step, inputs: Mapping[str, Artifact], work: Workspace) -> Ste
     if settings.child_file:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         Path(settings.child_file).write_text(f"{os.getpid()} {child.pid} ", encoding="utf-8")
+    if settings.forks and os.fork() == 0:
+        time.sleep(600)
     time.sleep(settings.sleep_s / 2)
     if settings.kill_file:
         _die(Path(settings.kill_file))
@@ -115,8 +121,7 @@ def _plan(job: Job, made: Planned) -> Sequence[Node]:
 
 
 def _tools(settings: Step) -> tuple[str, ...]:
-    del settings
-    return ()
+    return (settings.package,) if settings.package else ()
 
 
 def _summary(facts: StepFacts) -> str:
