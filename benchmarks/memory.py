@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from edgetl.cli.console import Console
+from edgetl.api.console import Console
 from edgetl.pipeline.execute import Finder, run_nodes
 from edgetl.pipeline.job import load_job
 from edgetl.pipeline.planner import all_stages, plan_round
@@ -37,7 +37,7 @@ def main() -> None:
         for last in (1, 2, 3):
             started = time.perf_counter()
             wanted = [node for node in nodes if node.stage in {"index", "view", "finetune"}][:last]
-            run_nodes(wanted, store, stages, Console(stages, quiet=True))
+            run_nodes(wanted, store, stages, Console(quiet=True))
             seconds = time.perf_counter() - started
             peak_mb = (peak_memory_bytes() or 0) / 1e6
             verdict = "holds" if peak_mb < _LIMIT_MB else "MISSED"

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgetl.cli.console import Console
+from edgetl.api.console import Console
 from edgetl.data.dataset import Dataset
 from edgetl.data.loaders import eval_batches
 from edgetl.models import FAMILIES, as_classifier
@@ -62,7 +62,7 @@ def _dataset(folder: Path, images: int) -> Dataset:
     job = load_job("parts", [f"data.synthetic.images={images}"], store, stages)
     plan = plan_round(job, stages, Finder(store, stages).find)
     [index] = [node for node in plan.nodes if node.stage == "index"]
-    artifacts = run_nodes([index], store, stages, Console(stages, quiet=True))
+    artifacts = run_nodes([index], store, stages, Console(quiet=True))
     return Dataset.open(artifacts[index].folder)
 
 

@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import pkgutil
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
@@ -31,6 +32,20 @@ from edgetl.errors import (
 from edgetl.runtime.installed import IMPORT_FAILURES, InstalledPlugin, installed_plugins
 
 Contract = TypeVar("Contract")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """What is known about a plug-in without importing it."""
+
+    name: str
+    """As recipes, targets and options spell it."""
+    summary: str
+    """First line of its file; of an installed plug-in, the summary of its package."""
+    package: str
+    """``edgetl``, or distribution and version of the package that adds it."""
+    requirement: str
+    """What pip installs for it, such as ``edgetl[onnx]``; empty if its package suffices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +140,23 @@ class Slot(Generic[Contract]):
         spec = importlib.util.find_spec(self._module(name))
         return _constant(Path(spec.origin), "EXTRA") if spec and spec.origin else ""
 
+    def describe(self, name: str) -> PluginInfo:
+        """Return what is known about the plug-in `name` without importing it.
+
+        Raises:
+            UsageError: If there is no such plug-in.
+            PluginError: If its package shares the name with another.
+        """
+        plugin, extra = self._find(name), self.extra_of(name)
+        if plugin is not None:
+            summary = metadata.metadata(plugin.distribution)["Summary"] or ""
+            package, owner = plugin.distribution, plugin.owner
+        else:
+            spec = importlib.util.find_spec(self._module(name))
+            summary = _first_line(Path(spec.origin)) if spec and spec.origin else ""
+            package = owner = "edgetl"
+        return PluginInfo(name, summary, owner, f"{package}[{extra}]" if extra else "")
+
     def missing(self, name: str, module: str) -> MissingPackage:
         """Return the `module` that the plug-in `name` cannot import, and the extra that has it."""
         plugin, extra = self._find(name), self.extra_of(name)
@@ -202,6 +234,12 @@ DEVICE_HALVES: Slot[ModuleType] = Slot(
 
 def _of(plugin: InstalledPlugin | None) -> str:
     return f" of package '{plugin.owner}'" if plugin else ""
+
+
+def _first_line(file: Path) -> str:
+    """Return the first line of a module's docstring, without its full stop."""
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].removesuffix(".")
 
 
 def _constant(file: Path, name: str) -> str:

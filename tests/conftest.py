@@ -21,7 +21,15 @@ import pytest
 from edgetl.config.candidate import Candidate
 from edgetl.config.limits import Limits
 from edgetl.facts.bundle import BundleManifest, BundleTarget
-from edgetl.facts.latency import LatencyFacts, Quantile, Quantiles, RunsFacts, TimingFacts
+from edgetl.facts.latency import (
+    BenchmarkFacts,
+    CandidateLatency,
+    LatencyFacts,
+    Quantile,
+    Quantiles,
+    RunsFacts,
+    TimingFacts,
+)
 from edgetl.facts.package import CandidateRow, PackageFacts
 from edgetl.facts.scores import Score
 from edgetl.facts.training import TrainingFacts, WeightsFacts
@@ -147,7 +155,7 @@ class Examples:
             "stable": True,
             "interfered": False,
             "runs": RunsFacts(
-                asked=3, taken=4, undisturbed=3, p50_ms=(p50.value,) * 4, disturbances=((),) * 4
+                asked=8, taken=9, undisturbed=9, p50_ms=(p50.value,) * 9, disturbances=((),) * 9
             ),
             "sustained": None,
         }
@@ -164,6 +172,15 @@ class Examples:
         }
         return LatencyFacts.model_validate(fields | changes)
 
+    def benchmark(self, **latencies: LatencyFacts) -> BenchmarkFacts:
+        """Return the times of several candidates; ``onnx_int8=...``."""
+        return BenchmarkFacts(
+            candidates=tuple(
+                CandidateLatency(candidate=self.candidate(name.replace("_", " ")), latency=each)
+                for name, each in latencies.items()
+            )
+        )
+
     def row(self, name: str, **changes: Any) -> CandidateRow:
         """Return a line of a target's table, timed and chosen."""
         fields: Facts = {
@@ -179,6 +196,7 @@ class Examples:
             "drop_high_pp": 1.0,
             "breaks_at": None,
             "size_bytes": 1 << 20,
+            "p50_ms": 1.5,
             "p95_ms": 2.0,
             "p95_low_ms": 1.9,
             "p95_high_ms": 2.1,

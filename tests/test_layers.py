@@ -14,6 +14,7 @@ _ROOT = Path(edgetl.__file__).parent
 
 _LAYERS = (
     ("cli", "__main__"),
+    ("api",),
     ("pipeline", "report", "gate", "estimator"),
     ("stages",),
     ("boards",),

@@ -7,7 +7,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_SOURCES = ("edgetl/__init__.py", "edgetl/runtime")
+_SOURCES = ("edgetl/__init__.py", "edgetl/py.typed", "edgetl/runtime")
 
 
 class Sources(BuildHookInterface):

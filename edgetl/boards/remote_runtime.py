@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgetl.devices import Connection
 from edgetl.errors import DeviceError
 from edgetl.runtime.engines import CPU
-from edgetl.runtime.timing_plan import TimingPlan
+from edgetl.runtime.timing_plan import TimingPlan, TurnsPlan
 from edgetl.types import Fact, Facts
 
 if TYPE_CHECKING:  # planning must not wait for numpy
@@ -20,6 +20,8 @@ _START_S = 120.0
 _BUILD_S = 1200.0
 """TensorRT builds a program for the device's GPU whenever a file is opened, which takes minutes on
 a small board."""
+_OPEN_S = 20.0
+"""Where memory is short, a process is started for each turn."""
 _TIMEOUT_FACTOR = 2.0
 _S_PER_MINUTE = 60.0
 
@@ -72,6 +74,31 @@ class TimingRequest:
         per_run_s = 2 * (_TIMEOUT_FACTOR * plan.seconds + plan.count * self.slowest_s)
         sustained_s = _TIMEOUT_FACTOR * self.sustained_minutes * _S_PER_MINUTE
         return start_s(self.provider) + plan.max_runs * per_run_s + sustained_s
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsRequest:
+    """How the runtime on a device times several models in turns."""
+
+    threads: int
+    plan: TurnsPlan
+    slowest_s: float
+    """Of one inference; a timing that takes longer hangs."""
+    providers: tuple[str, ...]
+    """Execution provider of each model."""
+    sustained_minutes: float = 0.0
+    """How long each model then runs without a pause."""
+
+    @property
+    def timeout_s(self) -> float:
+        """Time after which a timing certainly hangs: all rounds, each turn in a new process."""
+        turn = self.plan.turn
+        turn_s = 2 * (_TIMEOUT_FACTOR * turn.seconds + turn.count * self.slowest_s)
+        sustained_s = _TIMEOUT_FACTOR * self.sustained_minutes * _S_PER_MINUTE
+        return sum(
+            start_s(provider) + self.plan.most_rounds * (_OPEN_S + turn_s) + sustained_s
+            for provider in self.providers
+        )
 
 
 def start_s(provider: str) -> float:
@@ -140,3 +167,25 @@ def bench(connection: Connection, address: str, folder: str, request: TimingRequ
     if request.sustained_minutes:
         command += ["--sustained", str(request.sustained_minutes)]
     return run_json(connection, address, command, what="a latency", timeout_s=request.timeout_s)
+
+
+def compare(
+    connection: Connection, address: str, folders: Iterable[str], request: TurnsRequest
+) -> list[Facts]:
+    """Time the models in `folders` in turns with the runtime in the device's folder.
+
+    Returns:
+        For each model, what `edgetl.runtime.latency.Latency.from_json` reads.
+
+    Raises:
+        DeviceError: If Python or a model fails, or what is printed is not JSON.
+    """
+    plan = request.plan
+    command = ["-m", "edgetl.runtime", "compare", *folders, "--json"]
+    command += ["--threads", str(request.threads), "--seconds", str(plan.turn.seconds)]
+    command += ["--count", str(plan.turn.count), "--rounds", str(plan.turn.runs)]
+    command += ["--most-rounds", str(plan.most_rounds)]
+    if request.sustained_minutes:
+        command += ["--sustained", str(request.sustained_minutes)]
+    data = run_json(connection, address, command, what="latencies", timeout_s=request.timeout_s)
+    return list(data["latencies"])

@@ -1,4 +1,4 @@
-"""Thin click commands; the only place that prints.
+"""Thin click commands: options, one call of the Python API, printing.
 
 A command's module is imported when the command is called, so that ``edgetl --help`` is fast.
 """

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import click
 
+from edgetl.api.baseline import record_baseline
 from edgetl.cli import bundles, options
-from edgetl.errors import StoreError
-from edgetl.runtime.errors import COPY_AGAIN
-from edgetl.store.store import Store
 
 
 @click.group()
@@ -56,35 +54,9 @@ def update(
     edgetl baseline update dist/host --out baseline.json
     edgetl baseline update images/recipe.yaml --target rpi4 --device ssh://pi@rpi4
     """
-    from edgetl.boards import require_machine
-    from edgetl.config.load import load_target
-    from edgetl.devices import open_device
-    from edgetl.gate.baseline import make_baseline, write_baseline
-    from edgetl.gate.bundle import find_images
-    from edgetl.gate.case import Status
-    from edgetl.gate.limits import files_case
-    from edgetl.gate.measure import measure
-
-    store = Store(store_root)
-    opened, is_recipe = bundles.find_bundle(bundle, target, store)
-    files = files_case(opened)
-    if files.status is Status.FAILED:
-        raise StoreError(files.reason, remedy=COPY_AGAIN)
-    images = find_images(opened, store)
-    measurements = None
-    if device is not None:
-        machine = open_device(device)
-        beside = bundles.recipe_folder(bundle)
-        require_machine(load_target(opened.manifest.target.name, beside=beside), machine)
-        measurements = measure(
-            opened,
-            machine,
-            threads=opened.manifest.target.threads,
-            seconds=seconds,
-            dataset=images.dataset if is_recipe and images else None,
-        )
-    baseline = make_baseline(opened, images, measurements)
-    write_baseline(baseline, out)
+    baseline = record_baseline(
+        bundle, out, target=target, device=device, seconds=seconds, store=store_root
+    )
     facts = {
         "out": str(out),
         "name": baseline.name,

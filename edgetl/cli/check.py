@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import click
 
+from edgetl.api.bundles import recipe_folder
+from edgetl.api.check import check
 from edgetl.cli import bundles, options
 from edgetl.errors import DeviceError
-from edgetl.store.store import Store
 from edgetl.types import Provenance
-
-if TYPE_CHECKING:  # help must not wait for numpy
-    from edgetl.gate.bundle import Bundle
-    from edgetl.gate.check import Checked, CheckOptions
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -58,7 +55,7 @@ def command(  # noqa: PLR0913 - one for each option
     target: str,
     device: str | None,
     baseline: Path | None,
-    require: str,
+    require: Literal["measured", "emulated"],
     max_drop_pp: float,
     max_ratio: float,
     seconds: float,
@@ -85,55 +82,51 @@ def command(  # noqa: PLR0913 - one for each option
     edgetl check dist/rpi4 --target rpi4 --device emulated:cortex-a72 --require emulated
     edgetl check images/recipe.yaml --target host --baseline baseline.json --junit check.xml
     """
-    from edgetl.config.load import load_target
-    from edgetl.devices import check_address
-    from edgetl.gate.bundle import find_images
-    from edgetl.gate.case import Required
-    from edgetl.gate.check import CheckOptions
-    from edgetl.gate.compare import Allowed
-    from edgetl.report.checks import check_lines, check_markdown, error_markdown
-    from edgetl.report.junit import error_xml, junit_xml
-
-    store, beside = Store(store_root), bundles.recipe_folder(bundle)
-    profile = load_target(target, beside=beside, check_address=check_address)
     for stale in (junit, markdown):
         if stale is not None:
             stale.unlink(missing_ok=True)
-    opened, is_recipe = bundles.find_bundle(bundle, target, store)
-    options = CheckOptions(
-        target=profile,
-        required=Required(require),
-        baseline=baseline,
-        allowed=Allowed(max_drop_pp, max_ratio),
-        seconds=seconds,
-        images=find_images(opened, store) if is_recipe or baseline else None,
-        predict=is_recipe,
-    )
     try:
-        checked = _check(opened, options, device)
+        result = check(
+            bundle,
+            target=target,
+            device=device,
+            baseline=baseline,
+            require=require,
+            max_drop_pp=max_drop_pp,
+            max_ratio=max_ratio,
+            seconds=seconds,
+            store=store_root,
+        )
     except DeviceError as error:
-        where = {"bundle": bundle, "target": target, "device": device or profile.device or ""}
-        _write(junit, error_xml(where, str(error)))
-        _write(markdown, error_markdown(where, str(error)))
+        _write_error(error, bundle, target, device, junit=junit, markdown=markdown)
         raise
-    facts = checked.as_json()
-    _write(junit, junit_xml(facts))
-    _write(markdown, check_markdown(facts))
+    _write(junit, result.junit())
+    _write(markdown, result.markdown())
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
+        click.echo(json.dumps(result.as_json(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        for line in check_lines(facts):
+        for line in result.lines():
             click.echo(line)
-    sys.exit(checked.exit_code)
+    sys.exit(result.checked.exit_code)
 
 
-def _check(bundle: Bundle, options: CheckOptions, address: str | None) -> Checked:
-    from edgetl.boards import require_machine
-    from edgetl.gate.check import check_bundle, reach
+def _write_error(
+    error: DeviceError,
+    bundle: str,
+    target: str,
+    device: str | None,
+    *,
+    junit: Path | None,
+    markdown: Path | None,
+) -> None:
+    from edgetl.config.load import load_target
+    from edgetl.report.checks import error_markdown
+    from edgetl.report.junit import error_xml
 
-    device = reach(options.target, address, options.required)
-    require_machine(options.target, device)
-    return check_bundle(bundle, device, options)
+    address = device or load_target(target, beside=recipe_folder(bundle)).device or ""
+    where = {"bundle": bundle, "target": target, "device": address}
+    _write(junit, error_xml(where, str(error)))
+    _write(markdown, error_markdown(where, str(error)))
 
 
 def _write(path: Path | None, text: str) -> None:

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from edgetl.api.estimate import ModelEstimate, estimate
 from edgetl.cli import options
-from edgetl.config.load import load_target
-from edgetl.config.target import Target
-from edgetl.errors import UsageError
-from edgetl.types import Facts, Provenance
-
-if TYPE_CHECKING:  # help must not wait for numpy
-    from edgetl.estimator.cost_profile import CostProfile
-    from edgetl.estimator.graph import Graph
-    from edgetl.estimator.predict import Prediction
+from edgetl.types import Provenance
 
 _GAP = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One model and its prediction."""
-
-    path: Path
-    graph: Graph
-    prediction: Prediction
-
-    def as_json(self, warnings: Sequence[str]) -> Facts:
-        """Return plain JSON."""
-        return {
-            "model": str(self.path),
-            "format": self.graph.format,
-            "precision": self.graph.precision.value,
-            "provenance": Provenance.ESTIMATED.value,
-            **dataclasses.asdict(self.prediction.estimate),
-            "notes": list(self.prediction.notes),
-            "warnings": list(warnings),
-        }
 
 
 @click.command()
@@ -78,119 +47,34 @@ def command(
     edgetl estimate a.onnx b.tflite --target rpi4
     edgetl estimate model.xml --profile profiles/n100.json --json
     """
-    if name is None and path is None:
-        raise UsageError(
-            "neither a target nor a profile was given",
-            remedy="edgetl estimate MODEL --target NAME; 'edgetl targets' lists the targets",
-        )
-    from edgetl.devices import check_address
-    from edgetl.estimator.cost_profile import FOLDER, load_profile
-
-    target = load_target(name, check_address=check_address) if name else None
-    kept = path or FOLDER / f"{name}.json"
-    profile = load_profile(kept) if path or kept.is_file() else None
-    rows = sorted(
-        (_row(each, profile, target) for each in models),
-        key=lambda row: row.prediction.estimate.ms,
-    )
-    warnings = [tuple(_warnings(row, profile, target)) for row in rows]
+    estimates = estimate(models, target=name, profile=path)
     if as_json:
-        data = [row.as_json(lines) for row, lines in zip(rows, warnings, strict=True)]
-        click.echo(json.dumps(data, indent=2))
-        return
-    _print(rows, warnings)
+        click.echo(json.dumps([each.as_json() for each in estimates], indent=2))
+    else:
+        _print(estimates)
 
 
-def _row(path: Path, profile: CostProfile | None, target: Target | None) -> _Row:
-    from edgetl.estimator.graph import read_graph
-    from edgetl.estimator.predict import Prediction, estimate_by_profile, find_model
-    from edgetl.graph_lint import require_runnable
-
-    model = find_model(path)
-    graph = read_graph(model)
-    require_runnable(model)
-    if target is not None and graph.format not in target.files():
-        raise UsageError(
-            f"{path} is for '{graph.format}', which target '{target.name}' does not offer; it "
-            f"offers {', '.join(sorted(target.files()))}",
-            remedy="use a file of one of these formats, or add the format to `candidates` in "
-            f"targets/{target.name}.yaml",
-        )
-    if profile is not None:
-        return _Row(path, graph, estimate_by_profile(graph, profile))
-    if target is None:
-        raise TypeError("neither a profile nor a target")
-    from edgetl.estimator.instructions import estimate_by_instructions
-
-    try:
-        estimate = estimate_by_instructions(model, target)
-    except UsageError as error:
-        raise UsageError(
-            f"profiles/{target.name}.json does not exist, and instructions cannot replace it: "
-            f"{error.message}",
-            remedy=f"edgetl profile --target {target.name} --device "
-            f"{target.device or 'ssh://user@host'}",
-        ) from error
-    return _Row(path, graph, Prediction(estimate, ()))
-
-
-def _warnings(row: _Row, profile: CostProfile | None, target: Target | None) -> Iterator[str]:
-    """Yield reasons to distrust the estimate, or to expect a missed limit."""
-    if target is None:
-        return
-    if profile is not None and profile.threads != target.threads:
-        yield (
-            f"the profile was made with {profile.threads} thread(s), but {target.name} uses "
-            f"{target.threads}"
-        )
-    if profile is not None and target.board is not None:
-        yield from _other_engine(row, profile, target)
-    limit = target.limits.p95_ms
-    estimate = row.prediction.estimate
-    if limit is not None and estimate.high_ms >= limit:
-        relation = "lies above" if estimate.low_ms > limit else "reaches"
-        yield (
-            f"the band {relation} the limit p95_ms {limit:g} of {target.name}; only a measurement "
-            "can decide: edgetl check BUNDLE --target "
-            f"{target.name} --device {target.device or 'ssh://user@host'}"
-        )
-
-
-def _other_engine(row: _Row, profile: CostProfile, target: Target) -> Iterator[str]:
-    fit = profile.fit(row.graph.format, row.graph.precision)
-    if fit is None or target.board is None:
-        return
-    package, _, timed = fit.engine.partition(" ")
-    known = {
-        system.engines[package] for system in target.board.systems if package in system.engines
-    }
-    if known and timed not in known:
-        yield (
-            f"the profile timed {fit.engine}, but {target.name} has {' or '.join(sorted(known))}"
-        )
-
-
-def _print(rows: Sequence[_Row], warnings: Sequence[Sequence[str]]) -> None:
+def _print(estimates: Sequence[ModelEstimate]) -> None:
     table = [("model", "format", "median ms", "band", "provenance")]
-    for row in rows:
-        estimate = row.prediction.estimate
+    for each in estimates:
+        figures = each.estimate
         table.append(
             (
-                str(row.path),
-                f"{row.graph.format} {row.graph.precision}",
-                f"{estimate.ms:.2f}",
-                f"{estimate.low_ms:.2f} to {estimate.high_ms:.2f}",
-                f"{Provenance.ESTIMATED} ({estimate.method})",
+                str(each.model),
+                f"{each.format} {each.precision}",
+                f"{figures.ms:.2f}",
+                f"{figures.low_ms:.2f} to {figures.high_ms:.2f}",
+                f"{Provenance.ESTIMATED} ({figures.method})",
             )
         )
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     for line in table:
         cells = (cell.ljust(width + _GAP) for cell, width in zip(line, widths, strict=True))
         click.echo("".join(cells).rstrip())
-    for basis in dict.fromkeys(row.prediction.estimate.basis for row in rows):
+    for basis in dict.fromkeys(each.estimate.basis for each in estimates):
         click.echo(f"  by {basis}")
-    for row, lines in zip(rows, warnings, strict=True):
-        for note in row.prediction.notes:
-            click.echo(f"  {row.path}: {note}")
-        for warning in lines:
-            click.echo(f"  {row.path}: warning: {warning}")
+    for each in estimates:
+        for note in each.notes:
+            click.echo(f"  {each.model}: {note}")
+        for warning in each.warnings:
+            click.echo(f"  {each.model}: warning: {warning}")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgetl.api.lint import lint
 from edgetl.cli import options
 from edgetl.errors import ExitCode
-from edgetl.graph_lint import LIMIT, PIXELS, lint
+from edgetl.graph_lint import LIMIT, PIXELS
 
 if TYPE_CHECKING:
     from edgetl.graph_lint.findings import Lint

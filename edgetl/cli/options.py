@@ -29,7 +29,6 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON inste
 
 executor = click.option(
     "--executor",
-    "executor_name",
     metavar="NAME",
     help="How stages are run: 'serial', one after the other, or 'processes', side by side; the "
     "default on more than one core.",

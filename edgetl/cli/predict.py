@@ -80,11 +80,10 @@ def command(
     edgetl predict dist/host image.jpg --top 3
     edgetl predict dist/host *.jpg --threshold 0.5 --draw out
     """
-    from edgetl.runtime.bundle import check_place
     from edgetl.runtime.prediction_output import predictions, texts
-    from edgetl.runtime.predictor import Predictor
+    from edgetl.runtime.predictor import load
 
-    check_place(bundle)
+    predictor = load(bundle, threads=threads)
     errors: list[ImageError] = []
 
     def report(error: ImageError) -> None:
@@ -92,7 +91,7 @@ def command(
         print_error(error.message, error.remedy)
 
     results = predictions(
-        Predictor.open(bundle, threads),
+        predictor,
         images,
         top=top,
         threshold=threshold,

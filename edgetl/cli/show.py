@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from edgetl.api.survey import survey_recipe, unknown_label
 from edgetl.cli import options
-from edgetl.cli.survey import survey_recipe, unknown_label
 from edgetl.errors import UsageError
 from edgetl.facts.verification import VerificationFacts
 from edgetl.pipeline.execute import Step

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 
 import click
 
-from edgetl.boards import Line, compare, probe, require
-from edgetl.boards.identify import identify
+from edgetl.api.targets import check_target, read_targets
 from edgetl.cli import options
 from edgetl.config.board import Board
 from edgetl.config.limits import Judge
 from edgetl.config.load import known_files, load_target
 from edgetl.config.target import Target
-from edgetl.devices import Device, check_address, open_device
+from edgetl.devices import check_address
 from edgetl.errors import ConfigError, UsageError
-from edgetl.types import Provenance
 
 _GAP = 2
 _MIB_PER_GIB = 1024
 _LISTING = {"all", "list", "ls"}
 _JUDGED_BY = {Judge.POINT: "figures by their value", Judge.SHOWN: "figures by their worse end"}
-_VERDICTS = {True: "ok", False: "no", None: "not compared"}
 
 
 class _Targets(click.Group):
@@ -60,7 +56,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
                 f"--json must follow '{word}'", remedy=f"edgetl targets {word} ... --json"
             )
         return
-    known, broken = _all()
+    known, broken = read_targets()
     if as_json:
         click.echo(json.dumps([target.model_dump(mode="json") for target in known], indent=2))
     else:
@@ -117,51 +113,16 @@ def check(name: str | None, address: str | None, *, as_json: bool) -> None:
     edgetl targets check rpi4 --device ssh://pi@raspberrypi
     edgetl targets check rpi5 --device emulated:cortex-a76
     """
-    named = open_device(address) if address else None
-    if name is not None:
-        target = load_target(name, check_address=check_address)
-        device = named or _own_device(target)
-        facts = probe(device, target)
-    elif named is None:
-        raise UsageError(
-            "neither a target nor a device was given",
-            remedy="edgetl targets check --device ssh://user@host",
-        )
-    else:
-        device = named
-        known, broken = _all()
-        _refuse(broken)
-        facts = probe(device, *known)
-        target = identify(known, device, facts)
-    emulated = device.provenance == Provenance.EMULATED
-    lines = compare(target, facts, emulated=emulated)
+    checked = check_target(name, device=address)
     if as_json:
-        result = {
-            "target": target.name,
-            "device": device.address,
-            "provenance": device.provenance,
-            "lines": [dataclasses.asdict(line) for line in lines],
-            "facts": facts,
-        }
-        click.echo(json.dumps(result, indent=2))
+        click.echo(json.dumps(checked.as_json(), indent=2))
     else:
         # An emulation has no /etc/os-release and would show this machine's.
-        system = "emulated" if emulated else facts["os"] or "unknown system"
-        click.echo(f"{device.address} ({system}) as {target.name}:")
+        system = "emulated" if checked.emulated else checked.facts["os"] or "unknown system"
+        click.echo(f"{checked.device.address} ({system}) as {checked.target.name}:")
         header = ("  property", "expected", "actual", "")
-        _table([header, *(_compared(line) for line in lines)])
-    require(target, device, facts, lines)
-
-
-def _all() -> tuple[list[Target], list[ConfigError]]:
-    """Return all valid targets, and the errors of the others."""
-    valid, broken = [], []
-    for name in sorted(known_files("targets")):
-        try:
-            valid.append(load_target(name, check_address=check_address))
-        except ConfigError as error:
-            broken.append(error)
-    return valid, broken
+        _table([header, *((f"  {first}", *rest) for first, *rest in checked.rows())])
+    checked.require()
 
 
 def _refuse(broken: Sequence[ConfigError]) -> None:
@@ -170,15 +131,6 @@ def _refuse(broken: Sequence[ConfigError]) -> None:
         click.echo(f"edgetl: {error}", err=True)
     if broken:
         raise broken[-1]
-
-
-def _own_device(target: Target) -> Device:
-    if target.device is None:
-        raise UsageError(
-            f"targets/{target.name}.yaml names no device",
-            remedy=f"edgetl targets check {target.name} --device ssh://user@host",
-        )
-    return open_device(target.device)
 
 
 def _row(target: Target) -> tuple[str, ...]:
@@ -221,10 +173,6 @@ def _always(board: Board) -> dict[str, str]:
     """Return the properties that are compared in addition to those under `identity`."""
     features = {"features": " and ".join(board.features)} if board.features else {}
     return {"architecture": board.architecture, **features}
-
-
-def _compared(line: Line) -> tuple[str, ...]:
-    return f"  {line.name}", line.expected, line.actual, _VERDICTS[line.ok]
 
 
 def _memory(mib: int) -> str:

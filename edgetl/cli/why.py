@@ -8,11 +8,8 @@ from pathlib import Path
 
 import click
 
+from edgetl.api.why import why
 from edgetl.cli import options
-from edgetl.cli.survey import survey_recipe, unknown_label
-from edgetl.pipeline.job import recipe_stages
-from edgetl.pipeline.why import explain
-from edgetl.store.store import Store
 
 
 @click.command()
@@ -35,14 +32,7 @@ def command(
     edgetl why images/recipe.yaml
     edgetl why images/recipe.yaml "quantize onnx int8"
     """
-    store = Store(store_root)
-    stages = recipe_stages(recipe, overrides)
-    steps = survey_recipe(recipe, overrides, store, stages).steps
-    reasons = explain(steps, store)
-    if label is not None:
-        reasons = tuple(reason for reason in reasons if reason.label == label)
-        if not reasons:
-            raise unknown_label(label, recipe, (step.node.label for step in steps))
+    reasons = why(recipe, label, set=overrides, store=store_root)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(reason) for reason in reasons], indent=2))
         return

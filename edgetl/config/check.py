@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -39,6 +41,9 @@ _EXPECTED = {
     "dict_type": "a table of `key: value` lines",
     "tuple_type": "a list",
 }
+_CONSEQUENCES = frozenset({"too_short", "string_type"})
+_MEMBERS = frozenset({"constrained-float", "str", "GroupColumn"})
+"""Names that pydantic gives to the members of unions."""
 
 
 def check_table(
@@ -64,7 +69,10 @@ def check_table(
     except ValidationError as error:
         by_place: dict[Place, list[ErrorDetails]] = {}
         for details in error.errors(include_url=False):
-            by_place.setdefault(_keys_only((*above, *details["loc"])), []).append(details)
+            place = _keys_only((*above, *details["loc"]))
+            if _is_key_without_text(details):
+                place = _as_written(document, place, details["input"])
+            by_place.setdefault(place, []).append(details)
         _drop_consequences(by_place)
         problems = [
             Problem(
@@ -85,17 +93,38 @@ def field_names(model: type[BaseModel]) -> tuple[str, ...]:
 def _keys_only(loc: Place) -> Place:
     # Pydantic adds the name of a union member, such as literal['val']; keys never look like this.
     return tuple(
-        key
-        for key in loc
-        if not (isinstance(key, str) and (key == "constrained-float" or "[" in key))
+        key for key in loc if not (isinstance(key, str) and (key in _MEMBERS or "[" in key))
     )
+
+
+def _is_key_without_text(details: ErrorDetails) -> bool:
+    """Return whether a key is not text."""
+    kind, place = details["type"], details["loc"]
+    return kind == "invalid_key" or (kind == "string_type" and place[-1:] == ("[key]",))
+
+
+def _as_written(document: Document, place: Place, value: object) -> Place:
+    """Return the place of a key that YAML reads as `value`: pydantic calls both yes and 1 '1'."""
+    for known in document.lines:
+        key = known[-1]
+        if known[:-1] == place[:-1] and isinstance(key, str) and repr(value) == _as_read(key):
+            return known
+    return place
+
+
+def _as_read(key: str) -> str:
+    try:
+        return repr(yaml.safe_load(key))
+    except (yaml.YAMLError, ValueError):  # quoted in the document, such as "2024-99-99"
+        return ""
 
 
 def _drop_consequences(by_place: dict[Place, list[ErrorDetails]]) -> None:
     # Pydantic counts only valid items: a list with one wrong item is reported as too short as well.
+    # A wrong table that could also be text is reported as no text, too.
     for place in list(by_place):
         is_above = any(other != place and other[: len(place)] == place for other in by_place)
-        if is_above and all(details["type"] == "too_short" for details in by_place[place]):
+        if is_above and all(details["type"] in _CONSEQUENCES for details in by_place[place]):
             del by_place[place]
 
 
@@ -112,21 +141,32 @@ def _describe(
     if kind == "extra_forbidden":
         table = _inner(model, first["loc"][:-1])
         return _unknown(str(place[-1]), table, beside(), is_top=depth == 0 and len(place) == 1)
+    if _is_key_without_text(first):
+        return f'must be in quotes, "{place[-1]}": YAML reads it as {first["input"]!s}, not as text'
     if kind == "missing":
         return "is missing"
     if kind == "value_error" and "ctx" in first:
         return str(first["ctx"]["error"])
     if kind == "string_pattern_mismatch":
         return f"is {first['input']!r}; letters, digits, '.', '_' and '-' only"
-    if kind == "too_short" and "ctx" in first:
+    return f"is {first['input']!r}; must {_must(errors)}"
+
+
+def _must(errors: Sequence[ErrorDetails]) -> str:
+    """Return what a value must do or be instead of what it is."""
+    first = errors[0]
+    if first["type"] == "too_short" and "ctx" in first:
         least = first["ctx"]["min_length"]
-        return f"is {first['input']!r}; must have at least {least} item{'s' * (least > 1)}"
+        return f"have at least {least} item{'s' * (least > 1)}"
     # A value that fits no member of a union is reported once per member.
-    expected = [
-        _EXPECTED.get(details["type"], details["msg"].removeprefix("Input should be "))
-        for details in errors
-    ]
-    return f"is {first['input']!r}; must be {' or '.join(expected)}"
+    return f"be {' or '.join(map(_expected, errors))}"
+
+
+def _expected(details: ErrorDetails) -> str:
+    kind, value = details["type"], details["input"]
+    if kind == "string_type" and isinstance(value, bool | int | float | date):
+        return "text in quotes"
+    return _EXPECTED.get(kind, details["msg"].removeprefix("Input should be "))
 
 
 def _inner(model: type[BaseModel], loc: Place) -> type[BaseModel]:

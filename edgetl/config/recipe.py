@@ -24,6 +24,8 @@ class Drop(StrEnum):
     """Kinds of unusable data that a recipe can allow edgetl to drop."""
 
     UNREADABLE = "unreadable"
+    """Images that cannot be decoded, are fully transparent, or have so few pixels that they
+    show nothing."""
     EMPTY_CLASSES = "empty-classes"
     DUPLICATES = "duplicates"
     BAD_LABELS = "bad-labels"
@@ -73,7 +75,8 @@ class Accept(StrEnum):
     without any box is still an error, since no model can learn it; `drop: [empty-classes]` removes
     it from the model. A split without boxes is an error as well."""
     UNUSED_BITS = "unused-bits"
-    """16-bit images whose values use few of their bits are meant to be that dark."""
+    """16-bit images whose values use few of their bits, all or those of one class or folder, are
+    meant to be that dark."""
 
 
 class SyntheticData(Table):

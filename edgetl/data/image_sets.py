@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -12,20 +12,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgetl.config.recipe import GroupColumn, SyntheticData
-from edgetl.data.container import Container, open_container
+from edgetl.data.container import FIX_OR_EXCLUDE, Container, open_container
 from edgetl.data.findings import for_table
+from edgetl.data.group_hints import group_hint
 from edgetl.data.groups import copies_of, stated_groups
 from edgetl.data.near_copies import Sketch, sketch
 from edgetl.data.sources import Box, Listing, guess_label_kind, list_samples, list_unlabelled
+from edgetl.data.sources._csv import image_tables
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
 from edgetl.hashing import digest_value
+from edgetl.runtime.errors import ImageError
 from edgetl.types import LabelKind, Role
 
 if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+_COLOUR_SIDE = 32
+"""Of the image that is looked at for colours."""
+_MIN_SIDE, _MIN_PIXELS = 8, 1024
+"""An image with less of both is a placeholder of a web page, or a failed crop."""
 
 
 class Images(Protocol):
@@ -74,11 +82,23 @@ class Images(Protocol):
     def sketches(self) -> Mapping[str, Sketch]:
         """The sketch of each image that was checked and shows enough, by name."""
 
+    @property
+    def plain(self) -> Collection[str]:
+        """The images of one colour, of those that were checked."""
+
+    @property
+    def stacks(self) -> Collection[str]:
+        """The files with several frames or pages, of those that were checked."""
+
+    @property
+    def grey(self) -> Collection[str]:
+        """The images without colours, of those that were checked."""
+
     def check(self, name: str) -> tuple[int, int]:
         """Return height and width after decoding, as cheaply as the format allows.
 
         Raises:
-            ImageError: If it cannot be decoded.
+            ImageError: If it cannot be decoded, or transparency makes it all white.
         """
 
     def boxes(self, name: str) -> tuple[Box, ...]:
@@ -106,6 +126,9 @@ class StoredImages:
         self._group = group
         self.levels: dict[str, int] = {}
         self.sketches: dict[str, Sketch] = {}
+        self.plain: set[str] = set()
+        self.grey: set[str] = set()
+        self.stacks: set[str] = set()
 
     @cached_property
     def listing(self) -> Listing:
@@ -118,7 +141,10 @@ class StoredImages:
             raise DataError(error.message, remedy=for_table(error.remedy, self._role)) from error
         names = [sample.name for sample in listing.samples]
         if self._group is None:
-            return replace(listing, groups=copies_of(names))
+            listing = replace(listing, groups=copies_of(names))
+            if self._role is not Role.DATA:  # nothing else is split
+                return listing
+            return replace(listing, group_hint=group_hint(listing, image_tables(self._container)))
         groups = stated_groups(self._container, names, self._group)
         tables = () if isinstance(self._group, str) else (self._group.file,)
         return replace(
@@ -168,23 +194,41 @@ class StoredImages:
         """Return the size of a file's image once decoded; errors as `Images.check`."""
         from PIL import Image
 
-        from edgetl.data.image_size import highest_level, reduced_jpeg
+        from edgetl.data.image_size import has_frames, highest_level, reduced_jpeg, why_blank
+        from edgetl.runtime.image_file import BACKGROUND
 
         content = self._container.read(name)
         reduced = reduced_jpeg(io.BytesIO(content))
         if reduced is not None:
             size, image = reduced
-            self._keep_sketch(name, image)
+            self._keep_picture(name, image)
             return size
         pixels = self.decode(name)
-        self._keep_sketch(name, Image.fromarray(pixels))
+        blank = why_blank(io.BytesIO(content)) if pixels.min() == BACKGROUND else ""
+        if blank:
+            raise ImageError(f"image '{name}' shows nothing: {blank}", remedy=FIX_OR_EXCLUDE)
+        self._keep_picture(name, Image.fromarray(pixels))
         size = pixels.shape[:2]
+        if has_frames(io.BytesIO(content)):
+            self.stacks.add(name)
         highest = highest_level(io.BytesIO(content))
         if highest is not None:
             self.levels[name] = highest
         return size
 
-    def _keep_sketch(self, name: str, image: Image.Image) -> None:
+    def _keep_picture(self, name: str, image: Image.Image) -> None:
+        """Keep whether an image is of one colour or without any, and its sketch."""
+        from PIL import Image, ImageChops
+
+        if image.convert("RGB").getcolors(1):
+            self.plain.add(name)
+        small = image.convert("RGB").resize((_COLOUR_SIDE, _COLOUR_SIDE), Image.Resampling.NEAREST)
+        red, green, blue = small.split()
+        if not (
+            ImageChops.difference(red, green).getbbox()
+            or ImageChops.difference(green, blue).getbbox()
+        ):
+            self.grey.add(name)
         kept = sketch(image)
         if kept is not None:
             self.sketches[name] = kept
@@ -192,6 +236,12 @@ class StoredImages:
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Return the boxes of the listing."""
         return self._boxes[name]
+
+
+def is_tiny(size: tuple[int, int]) -> bool:
+    """Return whether an image with this height and width is too small to show anything."""
+    height, width = size
+    return min(height, width) < _MIN_SIDE and height * width < _MIN_PIXELS
 
 
 def find_label_kind(path: Path, exclude: tuple[str, ...] = (), layout: str = "") -> LabelKind:

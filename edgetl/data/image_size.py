@@ -19,6 +19,10 @@ _LEAST_SIDE = 32
 _UPRIGHT = 1
 _TIFF_BITS_PER_SAMPLE = 258
 _DEEP_BITS = 16
+_PNG_DEPTH_AT = 24
+"""Where the header of a PNG has the bits of a channel."""
+_COLOURS = frozenset({"RGB", "RGBA", "LA"})
+_WITH_ALPHA = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _DAMAGED = (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning)
 """Exceptions of Pillow for damaged headers; decoding reports them in words."""
 
@@ -44,19 +48,46 @@ def read_orientation(stream: BinaryIO) -> int:
 
 
 def highest_level(stream: BinaryIO) -> int | None:
-    """Return the highest grey level of an image with 16 bits; None if it has another depth.
+    """Return the highest level of an image with 16 bits; None if it has another depth.
 
-    Colours of 16 bits are not looked at: Pillow decodes their high byte alone.
+    Of colours, Pillow decodes the high byte alone; theirs is the highest level with that byte.
     """
     try:
         with Image.open(stream) as image:
             is_deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
-            if not is_deep or _bits_of_tiff(image) != _DEEP_BITS:
+            if is_deep and _bits_of_tiff(image) == _DEEP_BITS:
+                _, highest = image.getextrema()
+                return int(highest) if isinstance(highest, int | float) else None
+            if image.mode not in _COLOURS or not _has_deep_colours(image, stream):
                 return None
-            _, highest = image.getextrema()
+            ends = image.convert("RGB").getextrema()
     except _DAMAGED:
         return None
-    return int(highest) if isinstance(highest, int | float) else None
+    return max(int(end[1]) for end in ends if isinstance(end, tuple)) << 8 | 0xFF
+
+
+def has_frames(stream: BinaryIO) -> bool:
+    """Return whether an image that was decoded is only the first of several in its file."""
+    try:
+        with Image.open(stream) as image:
+            return int(getattr(image, "n_frames", 1)) > 1
+    except _DAMAGED:
+        return False
+
+
+def why_blank(stream: BinaryIO) -> str:
+    """Return why an image is decoded to nothing but white, as transparency makes it so; or empty.
+
+    Args:
+        stream: An image that was decoded without an error.
+    """
+    with Image.open(stream) as image:
+        if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
+            return ""
+        _, highest = image.convert("RGBA").getchannel("A").getextrema()
+    if not highest:
+        return "every pixel is transparent"
+    return "it is white on a transparent background, which is decoded to white"
 
 
 def reduced_jpeg(stream: BinaryIO) -> tuple[tuple[int, int], Image.Image] | None:
@@ -95,3 +126,14 @@ def _bits_of_tiff(image: Image.Image) -> int:
     """Return the bits of a grey level; as many as of any other deep format if it is no TIFF."""
     per_sample = getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE)
     return int(per_sample[0]) if isinstance(per_sample, tuple) else _DEEP_BITS
+
+
+def _has_deep_colours(image: Image.Image, stream: BinaryIO) -> bool:
+    """Return whether an open image with several channels has 16 bits in each."""
+    if image.format == "PNG":
+        stream.seek(_PNG_DEPTH_AT)
+        depth = stream.read(1)
+        stream.seek(0)
+        return depth == bytes([_DEEP_BITS])
+    per_sample = getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE)
+    return isinstance(per_sample, tuple) and set(per_sample) == {_DEEP_BITS}

@@ -131,3 +131,5 @@ class Listing:
     """Images that must be in one split with others, to the name of their group."""
     states_groups: bool = False
     """Whether the recipe states the groups; else they are copies, recognised by their names."""
+    group_hint: str = ""
+    """What images seem to belong together, and how to state it; empty if the recipe does."""

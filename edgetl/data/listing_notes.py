@@ -7,6 +7,7 @@ from posixpath import splitext
 
 from edgetl.data.groups import straddling
 from edgetl.data.listing import Listing
+from edgetl.data.sources._codes import OPEN_IMAGES, WORD_NET
 from edgetl.data.sources._unread import OTHER_FORMATS
 
 _MAX_SHOWN = 3
@@ -30,6 +31,9 @@ def notes_of(listing: Listing) -> Iterator[str]:
     if unlisted:
         what = "image belongs" if len(unlisted) == 1 else "images belong"
         yield f"{len(unlisted):,} {what} to no split: {few(unlisted)}"
+    yield from _codes(listing.classes)
+    if listing.group_hint:
+        yield listing.group_hint
     if not listing.groups:
         return
     count = len(set(listing.groups.values()))
@@ -45,6 +49,18 @@ def notes_of(listing: Listing) -> Iterator[str]:
     if across:
         names = [name for members in across.values() for name in members]
         yield f"copies of {len(across):,} images are in several splits: {few(names)}"
+
+
+def _codes(classes: Sequence[str]) -> Iterator[str]:
+    """Yield which class names are codes that say nothing to those who see them on a device."""
+    for pattern, catalogue, remedy in (
+        (OPEN_IMAGES, "Open Images", "put its class-descriptions.csv beside the labels"),
+        (WORD_NET, "WordNet", "rename the classes"),
+    ):
+        codes = [each for each in classes if pattern.fullmatch(each)]
+        if codes:
+            what = "class name is a code" if len(codes) == 1 else "class names are codes"
+            yield f"{len(codes):,} {what} of {catalogue}: {few(codes)}; {remedy} to have words"
 
 
 def few(names: Sequence[str]) -> str:

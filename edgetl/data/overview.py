@@ -10,7 +10,7 @@ from edgetl.config.recipe import DataTable
 from edgetl.data.audit import Audit, examine
 from edgetl.data.box_lint import lint_boxes
 from edgetl.data.findings import Allowed
-from edgetl.data.image_sets import Images
+from edgetl.data.image_sets import Images, is_tiny
 from edgetl.data.listing import Listing, Sample
 from edgetl.data.listing_notes import few, notes_of
 from edgetl.data.splits import SplitPolicy
@@ -106,15 +106,27 @@ def all_notes_of(listing: Listing) -> Iterator[str]:
     yield from notes_of(listing)
 
 
-def some_sizes(images: Images) -> ImageSizes | None:
-    """Return the sizes of evenly spaced images; None if none of them can be read."""
+def some_sizes(images: Images) -> dict[str, tuple[int, int]]:
+    """Return height and width of evenly spaced images that can be read, by name."""
     samples = images.listing.samples
     step = -(-len(samples) // _MAX_READ) or 1
-    sizes = []
+    sizes = {}
     for sample in samples[::step]:
         with suppress(ImageError):
-            sizes.append(images.size(sample.name))
-    return summarise_sizes(sizes)
+            sizes[sample.name] = images.size(sample.name)
+    return sizes
+
+
+def notes_of_sizes(sizes: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+    """Yield which images are too small to show anything, of those whose size was read."""
+    tiny = sorted(name for name, size in sizes.items() if is_tiny(size))
+    if tiny:
+        what = "image is" if len(tiny) == 1 else "images are"
+        shown = [f"{name} ({sizes[name][1]} x {sizes[name][0]})" for name in tiny]
+        yield (
+            f"{len(tiny):,} {what} too small to show anything: {few(shown)}; drop such images "
+            "with `data: {drop: [unreadable]}`"
+        )
 
 
 def summarise_sizes(sizes: Iterable[tuple[int, int]]) -> ImageSizes | None:

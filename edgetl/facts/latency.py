@@ -6,7 +6,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from edgetl.config.candidate import Candidate
 from edgetl.facts import FactsModel
+from edgetl.runtime.paired import Rounds
 from edgetl.types import Provenance
 
 Host = dict[str, str | int | float | None]
@@ -105,7 +107,7 @@ class TimingFacts(FactsModel):
 
 
 class LatencyFacts(TimingFacts):
-    """Facts of the benchmark stage."""
+    """The times of one candidate on one device."""
 
     device: str
     """Address."""
@@ -118,3 +120,35 @@ class LatencyFacts(TimingFacts):
     def measured(self) -> bool:
         """Whether the times count as speed."""
         return self.provenance is Provenance.MEASURED
+
+
+class CandidateLatency(FactsModel):
+    """One of several candidates that were timed in turns."""
+
+    candidate: Candidate
+    latency: LatencyFacts
+
+
+class BenchmarkFacts(FactsModel):
+    """Facts of the benchmark stage: the candidates that were timed on one device."""
+
+    candidates: tuple[CandidateLatency, ...]
+    """At least one."""
+
+    def of(self, candidate: Candidate) -> LatencyFacts:
+        """Return the times of `candidate`; raises KeyError if it was not timed."""
+        for each in self.candidates:
+            if each.candidate == candidate:
+                return each.latency
+        raise KeyError(candidate.name)
+
+
+def latency_file(candidate: Candidate) -> str:
+    """Return the name of the artifact's file with the single times of `candidate`."""
+    key = (candidate.model, candidate.format, candidate.precision.value, candidate.provider)
+    return f"{'-'.join(key)}.json"
+
+
+def rounds_of(latency: LatencyFacts) -> Rounds:
+    """Return the turns of a candidate that was timed in turns, milliseconds."""
+    return Rounds(latency.runs.p50_ms, [bool(each) for each in latency.runs.disturbances])

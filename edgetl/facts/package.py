@@ -9,6 +9,8 @@ from edgetl.config.limits import Limits
 from edgetl.facts import FactsModel
 from edgetl.types import Provenance
 
+LATENCY_INPUT = "latency"
+"""Name of the package's input that has the times of all candidates; absent without a device."""
 BUNDLE_FOLDER = "bundle"
 """Folder of the artifact that a device can run; absent if no candidate was chosen."""
 
@@ -38,7 +40,6 @@ class Part(StrEnum):
     FLOAT = "float"
     """The file that it was quantized from."""
     VERIFICATION = "verification"
-    LATENCY = "latency"
 
     def of(self, candidate: Candidate) -> str:
         """Return the name of the package's input that is this part of `candidate`."""
@@ -68,8 +69,9 @@ class CandidateRow(FactsModel):
     breaks_at: str | None
     """The first step of the parity ladder that does not hold."""
     size_bytes: int
-    p95_ms: float | None
+    p50_ms: float | None
     """None if no device measured it."""
+    p95_ms: float | None
     p95_low_ms: float | None
     p95_high_ms: float | None
     provenance: Provenance | None

@@ -122,10 +122,13 @@ def run(
         while undecided:
             finder = Finder(store, stages)
             plan = plan_round(job, stages, finder.find)
+            to_make = {node for node in plan.nodes if finder.find(node) is None}
             for node in plan.nodes:
-                if finder.find(node) is None:
+                if node in to_make:
                     stages[node.stage].prepare(node.settings)
-            schedule = Schedule(plan.nodes, store, stages, listener, reported=reported)
+            schedule = Schedule(
+                plan.nodes, store, stages, listener, to_make=to_make, reported=reported
+            )
             yield schedule
             for node in plan.undecided:
                 if node not in schedule.artifacts:
@@ -150,7 +153,7 @@ def run_nodes(
 ) -> dict[Node, Artifact]:
     """Make the missing artifacts of `nodes`, each after those that it reads; raises like `run`."""
     store.root.mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(nodes, store, stages, listener, reported={})
+    schedule = Schedule(nodes, store, stages, listener, to_make=set(nodes), reported={})
     try:
         executor.execute([schedule])
     finally:

@@ -49,6 +49,13 @@ def recipe_stages(given: str, overrides: Sequence[str]) -> Mapping[str, Stage]:
     return in_order(STAGES.load(name) for name in (*built_in, *sorted(used)))
 
 
+def quick_overrides(stages: Iterable[Stage]) -> tuple[str, ...]:
+    """Return what a quick run sets in the recipe: ``benchmark.seconds=0.02``."""
+    return tuple(
+        f"{stage.name}.{key}={value}" for stage in stages for key, value in stage.quick.items()
+    )
+
+
 def load_job(
     given: str,
     overrides: Sequence[str],

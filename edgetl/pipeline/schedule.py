@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from edgetl.pipeline.listener import Listener, NodeProgress
 from edgetl.pipeline.make import Made, WorkItem, request_of
@@ -26,6 +27,7 @@ class Schedule:
         stages: Mapping[str, Stage],
         listener: Listener,
         *,
+        to_make: AbstractSet[Node],
         reported: dict[str, Artifact],
     ) -> None:
         """Take the nodes of a round.
@@ -35,6 +37,8 @@ class Schedule:
             store: Is searched for artifacts.
             stages: By name.
             listener: Receives every artifact.
+            to_make: Those that have no artifact at the start. Their stages look at their inputs as
+                soon as these exist.
             reported: By key, the artifacts that it received in earlier rounds; gets those of this
                 one.
         """
@@ -43,6 +47,7 @@ class Schedule:
         self.artifacts: dict[Node, Artifact] = {}
         self._stages = stages
         self._listener = listener
+        self._to_make = to_make
         self._reported = reported
         self._waiting = list(nodes)
         self._in_work: set[str] = set()
@@ -55,6 +60,7 @@ class Schedule:
 
         Raises:
             StoreError: If an artifact is damaged.
+            EdgetlError: If a stage cannot use an artifact.
         """
         for node in tuple(self._waiting):
             if not all(source in self.artifacts for source in node.inputs.values()):
@@ -65,7 +71,7 @@ class Schedule:
                 continue  # the same request as that of another node, which is being made
             self._waiting.remove(node)
             if request.key in self._reported:
-                self.artifacts[node] = self._reported[request.key]
+                self._take(node, self._reported[request.key])
                 continue
             artifact = self.store.find(request)
             item = WorkItem(node, request, inputs)
@@ -76,11 +82,15 @@ class Schedule:
                 self.finish(item, Made(artifact, reused=True))
 
     def finish(self, item: WorkItem, made: Made) -> None:
-        """Take the artifact of `item`, and report it."""
+        """Take the artifact of `item`, and report it.
+
+        Raises:
+            EdgetlError: If another stage cannot use it.
+        """
         self._in_work.remove(item.request.key)
         self._reported[item.request.key] = made.artifact
-        self.artifacts[item.node] = made.artifact
         self._listener.ends(item.node, made.artifact, reused=made.reused)
+        self._take(item.node, made.artifact)
 
     def stage(self, item: WorkItem) -> Stage:
         """Return the stage of `item`."""
@@ -89,3 +99,15 @@ class Schedule:
     def progress(self, item: WorkItem) -> NodeProgress:
         """Return what passes the events of `item` on to the listener."""
         return NodeProgress(self._listener, item.node)
+
+    def _take(self, node: Node, artifact: Artifact) -> None:
+        """Keep the artifact of `node`, and let the stages that are to read it look at it."""
+        self.artifacts[node] = artifact
+        for reader in self.nodes:
+            if reader in self._to_make and node in reader.inputs.values():
+                inputs = {
+                    name: self.artifacts[each]
+                    for name, each in reader.inputs.items()
+                    if each in self.artifacts
+                }
+                self._stages[reader.stage].foresee(reader.settings, inputs)

@@ -29,7 +29,7 @@ def candidate_table(packages: Sequence[PackageFacts]) -> str:
     for name in ("target", "candidate"):
         table.add_column(name, no_wrap=True)
     first = packages[0].rows[0]
-    for name in (first.title, *first.others, "drop pp", "p95 ms", "MiB"):
+    for name in (first.title, *first.others, "drop pp", "p50 ms", "p95 ms", "MiB"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for package in packages:
@@ -80,9 +80,10 @@ def _figures(row: CandidateRow) -> Iterator[str]:
     for value in row.others.values():
         yield share(value)
     yield f"{row.drop_pp:z.1f}"
-    if row.p95_ms is None:
-        yield "not measured"
+    if row.p95_ms is None or row.p50_ms is None:
+        yield from ("not measured", "not measured")
     else:
+        yield f"{row.p50_ms:.2f}"
         yield f"{row.p95_ms:.2f} [{row.p95_low_ms:.2f} {row.p95_high_ms:.2f}]"
     yield f"{row.size_bytes / MIB:.2f}"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from edgetl.config.limits import LIMITS
-from edgetl.facts.latency import LatencyFacts
+from edgetl.facts.latency import BenchmarkFacts, latency_file
 from edgetl.facts.package import CandidateRow, PackageFacts, Part
 from edgetl.facts.verification import VerificationFacts
 from edgetl.report import plots
 from edgetl.report.plots import Figure, Limit, Point
-from edgetl.report.record import LATENCY_FILE, Epochs, Run, epochs_of, model_facts
+from edgetl.report.record import Epochs, Run, epochs_of, model_facts
 from edgetl.runtime.latency import load_latency
 from edgetl.runtime.quantiles import NS_PER_MS
 from edgetl.store.store import Artifact
@@ -84,26 +86,25 @@ def precision_recall(details: Facts, name: str) -> Figure | None:
 
 def latencies(run: Run, package: Artifact, name: str) -> list[Figure]:
     """Return a histogram of the single times of every candidate that was timed."""
+    timed = run.timed(package)
+    if timed is None:
+        return []
     histograms: list[Figure] = []
     for position, row in enumerate(package.read(PackageFacts).rows):
-        artifact = run.part(package, row.candidate, Part.LATENCY)
-        if artifact is None:
-            continue
-        facts = artifact.read(LatencyFacts)
+        facts = timed.read(BenchmarkFacts).of(row.candidate)
         quantiles = {"p50": facts.p50, "p95": facts.p95}
         marks = {key: each.value for key, each in quantiles.items() if each is not None}
         title = row.candidate.name
         if not facts.measured:
             title = f"{title} ({facts.provenance})"
-        histograms.append(
-            plots.histogram(f"{name}-{position}", title, _samples_ms(artifact), marks)
-        )
+        samples_ms = _samples_ms(timed.file(latency_file(row.candidate)))
+        histograms.append(plots.histogram(f"{name}-{position}", title, samples_ms, marks))
     return histograms
 
 
-def _samples_ms(latency: Artifact) -> list[float]:
+def _samples_ms(file: Path) -> list[float]:
     """Return the single times that the figures are computed from, of the model alone."""
-    counted = load_latency(latency.file(LATENCY_FILE)).counted
+    counted = load_latency(file).counted
     return [sample / NS_PER_MS for run in counted for sample in run.model_ns]
 
 

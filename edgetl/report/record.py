@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from edgetl.config.candidate import Candidate
 from edgetl.errors import StoreError, UsageError
-from edgetl.facts.latency import Host, LatencyFacts
-from edgetl.facts.package import CandidateRow, PackageFacts, Part
+from edgetl.facts.latency import BenchmarkFacts, Host, LatencyFacts
+from edgetl.facts.package import LATENCY_INPUT, CandidateRow, PackageFacts, Part
 from edgetl.facts.training import ChainFacts, ComparisonFacts, ModelFacts
 from edgetl.stages import STAGES
 from edgetl.store.store import Artifact, Store
@@ -17,7 +17,6 @@ from edgetl.types import Fact
 
 RESULTS_FILE = "results.csv"
 VERIFICATION_FILE = "verification.json"
-LATENCY_FILE = "latency.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,19 @@ class Run:
 
     def part(self, package: Artifact, candidate: Candidate, part: Part) -> Artifact | None:
         """Return an artifact of a candidate that `package` read; None if there is none."""
-        digest = package.manifest.inputs.get(part.of(candidate))
+        return self._input(package, part.of(candidate))
+
+    def timed(self, package: Artifact) -> Artifact | None:
+        """Return the artifact with the times that `package` read; None without a device."""
+        return self._input(package, LATENCY_INPUT)
+
+    def latency(self, package: Artifact, candidate: Candidate) -> LatencyFacts | None:
+        """Return the times of a candidate of `package`; None without a device."""
+        timed = self.timed(package)
+        return None if timed is None else timed.read(BenchmarkFacts).of(candidate)
+
+    def _input(self, package: Artifact, name: str) -> Artifact | None:
+        digest = package.manifest.inputs.get(name)
         for artifact in self.artifacts.values():
             if artifact.manifest.digest == digest:
                 return artifact
@@ -171,7 +182,7 @@ def hosts_of(run: Run) -> list[tuple[str, Host]]:
     """Return device and fingerprint of every machine that something was timed on, each once."""
     hosts: list[tuple[str, Host]] = []
     for artifact in run.of_kind("latency"):
-        latency = artifact.read(LatencyFacts)
+        latency = artifact.read(BenchmarkFacts).candidates[0].latency
         host = (latency.device, latency.host)
         if host not in hosts:
             hosts.append(host)

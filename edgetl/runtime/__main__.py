@@ -1,4 +1,4 @@
-"""The command line of the device: ``python -m edgetl.runtime predict|check|bench``."""
+"""The command line of the device: ``python -m edgetl.runtime COMMAND``."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ examples:
   python -m edgetl.runtime predict . *.jpg --threshold 0.5 --draw out
   python -m edgetl.runtime check .
   python -m edgetl.runtime bench . --threads 4
+  python -m edgetl.runtime compare dist/a dist/b
 
 exit codes: 0 done, 1 bug, 2 usage, 3 an image cannot be read (the others are predicted),
 4 missing package, 6 bundle damaged
@@ -143,6 +144,41 @@ def _bench(given: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(given: argparse.Namespace) -> int:
+    from edgetl.runtime.bench_text import comparison_lines
+    from edgetl.runtime.bundle import check_place
+    from edgetl.runtime.timing_plan import TimingPlan, TurnsPlan
+    from edgetl.runtime.turns import TurnError, time_in_turns
+
+    for bundle in given.bundle:
+        check_place(bundle)
+    turn = TimingPlan(given.seconds, given.count, given.rounds)
+    try:
+        latencies = time_in_turns(
+            given.bundle,
+            threads=given.threads,
+            plan=TurnsPlan(turn, max(given.rounds, given.most_rounds)),
+            sustained_minutes=given.sustained,
+        )
+    except TurnError as error:
+        return error.exit_code
+    if given.json:
+        print(json.dumps({"latencies": [latency.as_json() for latency in latencies]}))
+    else:
+        names = [str(bundle) for bundle in given.bundle]
+        print("\n".join(comparison_lines(dict(zip(names, latencies)))))
+    return 0
+
+
+def _take_turns(given: argparse.Namespace) -> int:
+    from edgetl.runtime.timing_plan import TimingPlan
+    from edgetl.runtime.turn_process import serve_requests
+
+    turn = TimingPlan(given.seconds, given.count, given.rounds)
+    serve_requests(given.bundle, threads=given.threads, turn=turn)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m edgetl.runtime",
@@ -174,14 +210,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--count", type=_count, default=50, help="least inferences of a run (50)")
     bench.add_argument("--runs", type=_count, default=5, help="undisturbed runs (5)")
-    bench.add_argument(
-        "--sustained",
-        type=_seconds,
-        default=0.0,
-        metavar="MINUTES",
-        help="then run without a pause, and watch temperature and frequency (0)",
+    compare = _command(
+        commands,
+        "compare",
+        "Time several bundles in turns, until it is clear which is faster.",
+        "compare dist/a dist/b --threads 4",
+        several=True,
     )
-    for command in (predict, bench):
+    compare.set_defaults(command=_compare)
+    # Without a help text it is not listed: `compare` starts it.
+    turns = commands.add_parser("turns")
+    turns.set_defaults(command=_take_turns)
+    turns.add_argument("bundle", type=_path)
+    turns.add_argument("--threads", type=_count)
+    for command in (compare, turns):
+        command.add_argument(
+            "--seconds", type=_seconds, default=0.1, help="least duration of a turn (0.1)"
+        )
+        command.add_argument(
+            "--count", type=_count, default=10, help="least inferences of a turn (10)"
+        )
+        command.add_argument("--rounds", type=_count, default=8, help="least rounds (8)")
+    compare.add_argument(
+        "--most-rounds", type=_count, default=24, help="rounds while the order is not clear (24)"
+    )
+    for command in (bench, compare):
+        command.add_argument(
+            "--sustained",
+            type=_seconds,
+            default=0.0,
+            metavar="MINUTES",
+            help="then run without a pause, and watch temperature and frequency (0)",
+        )
+    for command in (predict, bench, compare):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -191,6 +252,8 @@ def _command(
     name: str,
     text: str,
     example: str,
+    *,
+    several: bool = False,
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(
         name,
@@ -198,7 +261,8 @@ def _command(
         description=text,
         epilog=f"example: python -m edgetl.runtime {example}",
     )
-    command.add_argument("bundle", type=_path, metavar="BUNDLE", help="the folder to use")
+    folders, what = ("+", "the folders to use") if several else (None, "the folder to use")
+    command.add_argument("bundle", type=_path, nargs=folders, metavar="BUNDLE", help=what)
     command.add_argument("--threads", type=_count, default=1, help="threads of one inference (1)")
     return command
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from edgetl.runtime.paired import ratio
 from edgetl.runtime.sustained import SLOWER
 from edgetl.runtime.timing_plan import ATTEMPTS_PER_RUN
+from edgetl.runtime.turns import rounds_of
 
 if TYPE_CHECKING:
     from edgetl.runtime.latency import Latency
@@ -45,6 +47,33 @@ def latency_lines(latency: Latency) -> Iterator[str]:
             "no two successive windows agreed within 2 %"
         )
     yield from _disturbances(summary)
+
+
+def comparison_lines(latencies: Mapping[str, Latency]) -> Iterator[str]:
+    """Yield one line per model that was timed in turns, the fastest first, then what that says.
+
+    Args:
+        latencies: By name; see `edgetl.runtime.turns.time_in_turns`.
+    """
+    rounds = {name: rounds_of(latency) for name, latency in latencies.items()}
+    order = sorted(latencies, key=lambda name: rounds[name].typical)
+    width = max(len(name) for name in order)
+    for name in order:
+        summary = latencies[name].summary()
+        p50, p95 = (_short(summary["model_ms"][each]) for each in ("p50", "p95"))
+        text = f"{name:<{width}}  p50 {p50}, p95 {p95} ms, {summary['runs']['taken']} rounds"
+        yield text + ("; disturbed by other programs" if summary["interfered"] else "")
+    for name in order[1:]:
+        compared = ratio(rounds[name], rounds[order[0]])
+        interval = f"{compared.value:.2f} [{compared.low:.2f} {compared.high:.2f}]"
+        if compared.significant:
+            yield f"{name} takes {interval} times as long as {order[0]}"
+        else:
+            yield f"{name} and {order[0]} do not differ significantly: {interval} times as long"
+
+
+def _short(figure: dict[str, float] | None) -> str:
+    return "unknown" if figure is None else f"{figure['value']:.3f}"
 
 
 def _figures(quantiles: dict[str, Any]) -> str:

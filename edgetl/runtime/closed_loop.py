@@ -22,7 +22,7 @@ NS_PER_S = 10**9
 _WINDOW_COUNT = 5
 _WINDOW_S = 0.02
 _STABLE_SHARE = 0.02
-_WARM_UP_LIMIT_S = 10.0
+WARM_UP_LIMIT_S = 10.0
 
 
 class Work(Protocol):
@@ -79,13 +79,13 @@ class Run:
     """Energy of all inferences of the model alone."""
 
 
-def warm_up(run: Callable[[], object], now: Now) -> WarmUp:
-    """Run until the medians of two successive windows agree within 2 %, or for 10 s.
+def warm_up(run: Callable[[], object], now: Now, *, limit_s: float = WARM_UP_LIMIT_S) -> WarmUp:
+    """Run until the medians of two successive windows agree within 2 %, or for `limit_s`.
 
     Each window is twice as long as the one before, so outliers soon lose their weight and the
     medians converge even when times scatter.
     """
-    until = now() + round(_WARM_UP_LIMIT_S * NS_PER_S)
+    until = now() + round(limit_s * NS_PER_S)
     window = samples(run, now, seconds=_WINDOW_S, count=_WINDOW_COUNT)
     done, seconds, stable = len(window), _WINDOW_S, False
     while not stable:
@@ -103,7 +103,7 @@ def take_runs(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Ite
     """Yield runs until enough of them were undisturbed, at most `plan.max_runs`."""
     undisturbed = 0
     for _ in range(plan.max_runs):
-        run = _take_run(work, now, plan, observer)
+        run = take_run(work, now, plan, observer)
         yield run
         undisturbed += not run.disturbance.interfered
         if undisturbed == plan.runs:
@@ -137,7 +137,8 @@ def samples(
     return taken
 
 
-def _take_run(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Run:
+def take_run(work: Work, now: Now, plan: TimingPlan, observer: Observer) -> Run:
+    """Time the model alone, and then end to end."""
     pre_ns, post_ns = array("q"), array("q")
 
     def end_to_end() -> None:

@@ -31,6 +31,14 @@ def peak_memory_bytes() -> int | None:
     return None
 
 
+def available_memory_bytes() -> int | None:
+    """Return the memory that new processes can use without swapping, or None if unknown."""
+    for line in (_read("/proc/meminfo") or "").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
 def _processor() -> str | None:
     info = _read("/proc/cpuinfo") or ""
     for line in info.splitlines():

@@ -69,7 +69,7 @@ class Latency:
         data = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("plan", "warm_up"):
             data[name] = asdict(data[name])
-        data["runs"] = [_run_as_json(run) for run in self.runs]
+        data["runs"] = [run_as_json(run) for run in self.runs]
         data["sustained"] = None if self.sustained is None else asdict(self.sustained)
         return {"schema": SCHEMA, **data}
 
@@ -85,7 +85,7 @@ class Latency:
         values = {key: value for key, value in data.items() if key not in {"schema", "summary"}}
         values["plan"] = TimingPlan(**values["plan"])
         values["warm_up"] = WarmUp(**values["warm_up"])
-        values["runs"] = tuple(_run_from_json(run) for run in values["runs"])
+        values["runs"] = tuple(run_from_json(run) for run in values["runs"])
         sustained = values["sustained"]
         values["sustained"] = None if sustained is None else Sustained.from_json(sustained)
         return cls(**values)
@@ -151,13 +151,15 @@ def load_latency(path: Path) -> Latency:
     return Latency.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _run_as_json(run: Run) -> dict[str, Any]:
+def run_as_json(run: Run) -> dict[str, Any]:
+    """Return the run as plain JSON; `Latency.from_json` reads it."""
     data = {field.name: getattr(run, field.name) for field in fields(run)}
     data["disturbance"] = asdict(run.disturbance)
     return {**data, **{name: data[name].tolist() for name in _TIMES}}
 
 
-def _run_from_json(data: dict[str, Any]) -> Run:
+def run_from_json(data: dict[str, Any]) -> Run:
+    """Return the run from the output of `run_as_json`."""
     disturbance = dict(data["disturbance"])
     disturbance["frequency_mhz"] = _pair(disturbance["frequency_mhz"])
     disturbance["throttled"] = tuple(disturbance.get("throttled", ()))

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgetl.runtime import golden, host
-from edgetl.runtime.closed_loop import Now, Run, take_runs, warm_up
+from edgetl.runtime.closed_loop import WARM_UP_LIMIT_S, Now, Run, take_runs, warm_up
 from edgetl.runtime.errors import BundleError
 from edgetl.runtime.image_file import read_fitted
 from edgetl.runtime.interference import Disturbance, Watch
 from edgetl.runtime.latency import Latency
 from edgetl.runtime.predictor import Predictor
 from edgetl.runtime.sensors import EnergyMeter, Sensors
-from edgetl.runtime.sustained import sustain
+from edgetl.runtime.sustained import Sustained, sustain
 from edgetl.runtime.timing_plan import TimingPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -46,41 +46,70 @@ def measure(
     Raises:
         EdgetlRuntimeError: If the folder cannot be opened, or has no golden samples.
     """
-    now = time.perf_counter_ns
-    started = now()
-    predictor = Predictor.open(folder, threads)
-    load_ns = now() - started
-    work = PredictorWork(predictor, now)
-    started = now()
-    work.model()
-    first_ns = now() - started
-    warm = warm_up(work.model, now)
-    # Loads the image decoders, too.
-    work.end_to_end()
-    sensors = Sensors()
+    model = OpenModel(folder, threads)
     runs: list[Run] = []
     peak_memory_bytes = None
-    for run in take_runs(work, now, plan, _MachineObserver(sensors)):
+    for run in take_runs(model.work, model.now, plan, model.observer):
         runs.append(run)
         if len(runs) == 1:
             # Later readings would include the collected samples.
             peak_memory_bytes = host.peak_memory_bytes()
-    sustained = None
-    if sustained_minutes > 0:
-        sustained = sustain(work.model, now, minutes=sustained_minutes, sensors=sensors)
-    return Latency(
-        engine=predictor.session.engine,
-        provider=predictor.contract.provider,
-        threads=predictor.threads,
-        plan=plan,
-        load_ns=load_ns,
-        first_ns=first_ns,
-        warm_up=warm,
-        runs=tuple(runs),
-        peak_memory_bytes=peak_memory_bytes,
-        host=host.fingerprint(),
-        sustained=sustained,
-    )
+    sustained = model.sustain(sustained_minutes) if sustained_minutes > 0 else None
+    return model.latency(plan, runs, peak_memory_bytes, sustained)
+
+
+class OpenModel:
+    """A model folder that is open and warm, and what opening it took.
+
+    Args:
+        folder: A model folder with golden samples.
+        threads: Threads per inference; see `Predictor.open`.
+        warm_up_s: Time after which the warm-up ends, seconds.
+
+    Raises:
+        EdgetlRuntimeError: If the folder cannot be opened, or has no golden samples.
+    """
+
+    def __init__(self, folder: Path, threads: int, warm_up_s: float = WARM_UP_LIMIT_S) -> None:
+        self.now: Now = time.perf_counter_ns
+        started = self.now()
+        self._predictor = Predictor.open(folder, threads)
+        self._load_ns = self.now() - started
+        self.work = PredictorWork(self._predictor, self.now)
+        started = self.now()
+        self.work.model()
+        self._first_ns = self.now() - started
+        self._warm_up = warm_up(self.work.model, self.now, limit_s=warm_up_s)
+        # Loads the image decoders, too.
+        self.work.end_to_end()
+        self._sensors = Sensors()
+        self.observer = _MachineObserver(self._sensors)
+
+    def sustain(self, minutes: float) -> Sustained:
+        """Run the model without a pause."""
+        return sustain(self.work.model, self.now, minutes=minutes, sensors=self._sensors)
+
+    def latency(
+        self,
+        plan: TimingPlan,
+        runs: Sequence[Run],
+        peak_memory_bytes: int | None,
+        sustained: Sustained | None,
+    ) -> Latency:
+        """Return the measurement that consists of `runs`."""
+        return Latency(
+            engine=self._predictor.session.engine,
+            provider=self._predictor.contract.provider,
+            threads=self._predictor.threads,
+            plan=plan,
+            load_ns=self._load_ns,
+            first_ns=self._first_ns,
+            warm_up=self._warm_up,
+            runs=tuple(runs),
+            peak_memory_bytes=peak_memory_bytes,
+            host=host.fingerprint(),
+            sustained=sustained,
+        )
 
 
 class PredictorWork:

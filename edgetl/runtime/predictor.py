@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgetl.runtime import tasks
+from edgetl.runtime.bundle import check_place
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.cores import usable_threads
 from edgetl.runtime.engines import Session, open_session
-from edgetl.runtime.errors import BundleError, ContractError
+from edgetl.runtime.errors import BundleError, ContractError, EdgetlUsageError
 from edgetl.runtime.frames import check_frame
 from edgetl.runtime.image_file import read_fitted
 from edgetl.runtime.model_files import check_digests, check_sizes
@@ -186,6 +188,31 @@ class Predictor:
                 for spec in specs
             )
             raise ValueError(f"inputs are {given}; the model takes {wanted}")
+
+
+def load(bundle: str | PathLike[str], *, threads: int = 1) -> Predictor:
+    """Return a predictor of the model in the folder `bundle`.
+
+    Args:
+        bundle: A bundle or model folder.
+        threads: How many threads of the CPU one inference may use; see `Predictor.open`.
+
+    Raises:
+        EdgetlUsageError: If an argument is of the wrong type, or there is no such folder.
+        EdgetlRuntimeError: If the model cannot be opened; see `Predictor.open`.
+    """
+    if not isinstance(bundle, (str, PathLike)):
+        raise EdgetlUsageError(
+            f"`bundle` is {type(bundle).__name__} {bundle!r}",
+            remedy="it must be the path of a bundle, such as 'dist/host'",
+        )
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise EdgetlUsageError(
+            f"`threads` is {type(threads).__name__} {threads!r}",
+            remedy="it must be an integer above zero",
+        )
+    check_place(Path(bundle))
+    return Predictor.open(Path(bundle), threads)
 
 
 _REMEDY = "export the model again; its contract.json belongs to another file"

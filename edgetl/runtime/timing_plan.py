@@ -41,3 +41,13 @@ class TimingPlan:
         if num_runs < self.min_undisturbed:
             return False
         return num_samples >= min(support(_JUDGED_QUANTILE), self.runs * self.count)
+
+
+@dataclass(frozen=True)
+class TurnsPlan:
+    """How models are timed in turns; see `edgetl.runtime.turns`."""
+
+    turn: TimingPlan
+    """Its runs are the least number of rounds, in each of which every model has one turn."""
+    most_rounds: int
+    """Number of rounds after which the timing ends, even if the order is not clear."""

@@ -25,6 +25,7 @@ from edgetl.facts import FactsModel
 from edgetl.facts.dataset import DataOverview
 from edgetl.plugins import Slot
 from edgetl.store.store import Artifact
+from edgetl.types import Fact
 
 StageFacts = TypeVar("StageFacts", bound=FactsModel, default=Any)
 
@@ -209,6 +210,11 @@ def nothing_to_prepare(settings: Any) -> None:  # noqa: ANN401 - as of `Stage.ru
     del settings
 
 
+def nothing_to_foresee(settings: Any, inputs: Mapping[str, Artifact]) -> None:  # noqa: ANN401 - as of `Stage.run`
+    """Do nothing: the foresight of a stage that can use whatever its inputs hold."""
+    del settings, inputs
+
+
 def no_plugins(settings: Any, inputs: Mapping[str, Artifact]) -> dict[str, str]:  # noqa: ANN401 - as of `Stage.run`
     """Return nothing: the plug-ins of a stage whose result depends on none."""
     del settings, inputs
@@ -240,6 +246,8 @@ class Stage(Generic[StageFacts]):
         missing: The packages that a run of a job needs for this stage and that are not installed.
         prepare: Get what `run` needs from outside this machine, for given settings; before a run
             makes anything it is called for all that it is to make.
+        foresee: Raise what `run` would refuse, for given settings and those inputs that exist; a
+            run calls it as soon as another input exists, so that it fails before it trains.
         tools: Distributions whose version may change the result, for given settings.
         facts: The type that `run` returns and that readers of an artifact request.
         run: Write files into ``work.out`` and return facts.
@@ -247,6 +255,7 @@ class Stage(Generic[StageFacts]):
         measured: Whether the result is a measurement, which no two runs repeat.
         cores: What a run needs of the processor.
         memory_mib: Most memory that a run needs, with the processes that it starts.
+        quick: Options of a quick run, which end the stage sooner.
     """
 
     name: str
@@ -265,11 +274,13 @@ class Stage(Generic[StageFacts]):
     root: Root | None = None
     missing: Callable[[Job], Iterator[MissingPackage]] = no_missing_packages
     prepare: Callable[[Any], None] = nothing_to_prepare
+    foresee: Callable[[Any, Mapping[str, Artifact]], None] = nothing_to_foresee
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
     measured: bool = False
     cores: Cores = Cores.ONE
     memory_mib: int = 1024
+    quick: Mapping[str, Fact] = field(default_factory=dict)
 
     def summarise(self, artifact: Artifact) -> str:
         """Return the summary line of the stage's artifact."""

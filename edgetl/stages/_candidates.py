@@ -19,16 +19,11 @@ from edgetl.types import Precision
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Identifies a timing among those of a job."""
+    """Where and how candidates are timed together."""
 
-    candidate: Candidate
-    device: str | None
+    device: str
+    """Address."""
     threads: int
-
-    @classmethod
-    def on(cls, target: Target, candidate: Candidate) -> Timing:
-        """Return how `candidate` is timed for `target`."""
-        return cls(candidate, target.device, target.threads)
 
 
 def candidates_of(job: Job, target: Target) -> Iterator[Candidate]:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from edgetl.data.findings import DroppedItem
-from edgetl.data.image_sets import Images
+from edgetl.data.container import FIX_OR_EXCLUDE
+from edgetl.data.findings import DroppedItem, is_most, share_of
+from edgetl.data.image_sets import Images, is_tiny
 from edgetl.data.prefetch import prefetched
 from edgetl.data.sources import Box, Listing
 from edgetl.runtime.cores import usable_cores
@@ -95,7 +96,20 @@ def look(images: Images, pool: ThreadPoolExecutor, *, turns: bool = False) -> Se
             seen.remedies[name] = result.remedy
         else:
             seen.contents[name] = result
+    _set_aside_tiny(seen, len(names))
     return seen
+
+
+def _set_aside_tiny(seen: Seen, total: int) -> None:
+    """Count images that are too small to show anything as unreadable, unless most are small."""
+    tiny = [name for name, size in seen.sizes.items() if is_tiny(size)]
+    if is_most(share_of(len(tiny), total)):
+        return
+    for name in set(tiny) & seen.contents.keys():
+        height, width = seen.sizes[name]
+        del seen.contents[name]
+        seen.unreadable[name] = f"image '{name}' shows nothing: it has {width} x {height} pixels"
+        seen.remedies[name] = FIX_OR_EXCLUDE
 
 
 def undecodable(

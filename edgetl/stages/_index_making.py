@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from posixpath import splitext
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -20,6 +21,7 @@ from edgetl.data.listing_notes import few
 from edgetl.data.near_copies import near_copies
 from edgetl.data.overview import all_notes_of, facts_of
 from edgetl.data.splits import SplitPolicy
+from edgetl.data.telltales import telltales
 from edgetl.errors import DataError
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.hashing import digest_file
@@ -33,6 +35,8 @@ from edgetl.types import LabelKind, Role, Split
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import DatasetIndex
 
+_FORMATS = {"JPG": "JPEG", "JPE": "JPEG", "JFIF": "JPEG", "TIF": "TIFF"}
+"""Formats by those of their suffixes that differ."""
 _UPRIGHT = 1
 """The EXIF orientation of an image that is not turned."""
 
@@ -112,7 +116,9 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
         if failed:
             seen.unreadable.update(failed)
             audit = examine_images(settings, images, seen, settings.policy())
-        dark = find_unused_bits(images.levels, settings.accept)
+        labels = {each.name: each.label for split in audit.placed.values() for each in split}
+        of_classes = labels if kind is LabelKind.CLASSES else {}
+        dark = find_unused_bits(images.levels, of_classes, settings.accept)
         audit = replace(audit, findings=(*audit.findings, *dark))
         audit.refuse_if_wrong(called, table=settings.role)
         failed_again = newly_failed() if failed else {}
@@ -120,6 +126,9 @@ def make_index(settings: Settings, others: Sequence[DatasetIndex], work: Workspa
             raise DataError(f"'{called}' changed while it was read", remedy="run again")
     if Repair.TURN_BOXES not in settings.repair:
         _note_turned(audit, seen, work.progress)
+    _note_odd(audit, images, work.progress)
+    if kind is LabelKind.CLASSES and settings.path is not None:
+        _note_telltales(labels, images, seen, work.progress)
     classes = audit.classes
     if settings.role is Role.EVALUATION and others:
         classes = shared_classes(settings, audit.classes, others[0].classes)
@@ -189,6 +198,43 @@ def _note_turned(audit: Audit, seen: Seen, progress: Progress) -> None:
             f"labels do not state a size: {few(sorted(turned))}; if the boxes were drawn on the "
             "pixels as stored, write `data: {repair: [turn-boxes]}`"
         )
+
+
+def _note_odd(audit: Audit, images: Images, progress: Progress) -> None:
+    """Show the images of one colour, which failed downloads leave behind, and of several frames."""
+    used = {sample.name for samples in audit.placed.values() for sample in samples}
+    plain = sorted(used.intersection(images.plain))
+    if plain:
+        what = "image is" if len(plain) == 1 else "images are"
+        progress.note(
+            f"{len(plain):,} {what} of a single colour: {few(plain)}; exclude what shows nothing "
+            "with `data: {exclude: [...]}`"
+        )
+    stacks = sorted(used.intersection(images.stacks))
+    if stacks:
+        what = "file has" if len(stacks) == 1 else "files have"
+        progress.note(
+            f"{len(stacks):,} {what} several frames or pages, of which only the first is read: "
+            f"{few(stacks)}; save the others as images of their own to use them"
+        )
+
+
+def _note_telltales(
+    labels: Mapping[str, str], images: Images, seen: Seen, progress: Progress
+) -> None:
+    """Show the classes that something besides their content tells apart."""
+    properties = {
+        "image size": {name: "{1} x {0}".format(*seen.sizes[name]) for name in labels},
+        "file format": {name: _format_of(name) for name in labels},
+        "colour": {name: "grey images" if name in images.grey else "colours" for name in labels},
+    }
+    for note in telltales(labels, properties):
+        progress.note(note)
+
+
+def _format_of(name: str) -> str:
+    suffix = splitext(name)[1].upper().removeprefix(".")
+    return _FORMATS.get(suffix, suffix)
 
 
 def _noted_copies(audit: Audit, images: Images, progress: Progress) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgetl.config.recipe import Accept, Drop
 from edgetl.data.findings import DroppedItem, find_unreadable, refuse
+from edgetl.data.image_levels import find_unused_bits
 from edgetl.data.image_sets import Images
 from edgetl.data.listing_notes import notes_of
 from edgetl.errors import DataError
@@ -140,6 +141,8 @@ def index_unlabelled(
     if unreadable and Drop.UNREADABLE not in settings.drop:
         finding = find_unreadable(unreadable, seen.remedies, len(images.listing.samples))
         refuse([finding], called, table=settings.role)
+    for dark in find_unused_bits(images.levels, {}, ()):
+        work.progress.note(f"{len(dark.examples):,} x {dark.title}; {dark.advice}")
     names = [name for name in names if name not in unreadable]
     if not names:
         raise DataError(f"no usable image in '{called}'", remedy="set another `unlabelled.path`")

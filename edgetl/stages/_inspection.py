@@ -26,7 +26,7 @@ from edgetl.types import Role
 if TYPE_CHECKING:  # planning must not wait for numpy
     from edgetl.data.dataset import DatasetIndex
 
-_VERSION = 1
+_VERSION = 2
 """Raised when data that passed before may no longer pass, or have another overview."""
 
 

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from edgetl.config.limits import Bound, Figures, Judge, Limits, Source
 from edgetl.config.target import Target
+from edgetl.errors import first_of
 from edgetl.facts.package import Outcome, Verdict
+from edgetl.runtime.paired import Rounds, ratio
+
+_NAMES = 2
+"""At most named in a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,8 @@ class Measured:
     figures: Figures
     broken: str = ""
     """Golden samples that it predicts differently on the device; empty if none, or not tried."""
+    rounds: Rounds | None = None
+    """Its turns in the timing of all candidates; None if no real device timed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +52,28 @@ class Selection:
 def choose(target: Target, candidates: Sequence[Measured]) -> Selection:
     """Return the fastest of the candidates that meet every limit.
 
-    If none is shown to meet them all, the fastest of those that break none is chosen but stays
-    unverified; without a device nothing is timed, so the smallest is chosen.
+    Of several whose difference from the fastest one is not significant, the smallest is chosen. If
+    none is shown to meet all limits, one of those that break none is chosen in the same way but
+    stays unverified; without a device nothing is timed, so the smallest is chosen.
 
     Args:
         target: Whether it has a device decides if times can be expected.
-        candidates: At least one; ties go to the smaller one, then to the first.
+        candidates: At least one; ties go to the first.
     """
     judged = [_judge(target, candidate) for candidate in candidates]
     holding = _those(judged, Verdict.HOLDS)
     if holding:
-        best = _first(candidates, holding)
-        remarks = ["fastest within limits", judged[best].reason]
-        judged[best] = Judgement(Verdict.CHOSEN, "; ".join(filter(None, remarks)))
+        best, how = _best(candidates, holding)
+        for i in holding:
+            reason = f"{how} within limits" if i == best else _slower(candidates, i, best)
+            verdict = Verdict.CHOSEN if i == best else Verdict.HOLDS
+            judged[i] = Judgement(verdict, "; ".join(filter(None, [reason, judged[i].reason])))
         return Selection(Outcome.HELD, best, tuple(judged), "")
     undecided = _those(judged, Verdict.UNVERIFIED)
     if undecided:
-        best = _first(candidates, undecided)
+        best, how = _best(candidates, undecided)
         why = judged[best].reason
-        order = "smallest" if candidates[best].figures.p95_ms is None else "fastest"
-        reason = f"{why}; {order} that breaks no limit known"
-        judged[best] = Judgement(Verdict.UNVERIFIED, reason)
+        judged[best] = Judgement(Verdict.UNVERIFIED, f"{why}; {how} that breaks no limit known")
         return Selection(Outcome.UNVERIFIED, best, tuple(judged), why)
     return Selection(Outcome.MISSED, None, tuple(judged), _missed(target.limits, candidates))
 
@@ -140,12 +148,33 @@ def _those(judged: Sequence[Judgement], verdict: Verdict) -> list[int]:
     return [i for i, judgement in enumerate(judged) if judgement.verdict is verdict]
 
 
-def _first(candidates: Sequence[Measured], positions: Sequence[int]) -> int:
-    def order(i: int) -> tuple[float, int]:
-        figures = candidates[i].figures
-        return math.inf if figures.p95_ms is None else figures.p95_ms, figures.size_bytes
+def _best(candidates: Sequence[Measured], positions: Sequence[int]) -> tuple[int, str]:
+    """Return the fastest, or the smallest of the fastest ones, and which of these it is."""
+    rounds = {i: each for i in positions if (each := candidates[i].rounds) is not None}
+    if not rounds:
+        return min(positions, key=lambda i: candidates[i].figures.size_bytes), "smallest"
+    fastest = min(rounds, key=lambda i: rounds[i].typical)
+    compared = {i: ratio(each, rounds[fastest]) for i, each in rounds.items() if i != fastest}
+    equal = [fastest, *(i for i, each in compared.items() if not each.significant)]
+    best = min(equal, key=lambda i: (candidates[i].figures.size_bytes, rounds[i].typical))
+    how = "fastest"
+    if len(equal) > 1:
+        others = first_of([candidates[i].name for i in equal if i != best], _NAMES)
+        how = f"smallest of the fastest (no significant difference from {others})"
+    if any(each.disturbed for each in compared.values()):
+        how += " by disturbed times"
+    return best, how
 
-    return min(positions, key=order)
+
+def _slower(candidates: Sequence[Measured], i: int, best: int) -> str:
+    """Return how much longer candidate `i` takes than the chosen one, in words."""
+    one, other = candidates[i].rounds, candidates[best].rounds
+    if one is None or other is None:
+        return ""
+    compared = ratio(one, other)
+    if not compared.significant:
+        return ""
+    return f"{compared.value:.2f} times as long [{compared.low:.2f} {compared.high:.2f}]"
 
 
 def _missed(limits: Limits, candidates: Sequence[Measured]) -> str:

@@ -114,6 +114,23 @@ def _too_few(num_images: int) -> DataError:
     )
 
 
+def _foresee(settings: Settings, inputs: Mapping[str, Artifact]) -> None:
+    """Count the unlabelled images before a model is trained that is to be adapted."""
+    from edgetl.data.dataset import Dataset
+
+    del settings
+    if "unlabelled" in inputs:
+        _count(Dataset.open(inputs["unlabelled"].folder))
+
+
+def _count(unlabelled: Dataset) -> int:
+    """Return the number of unlabelled images; DataError if there are too few."""
+    num_images = len(unlabelled.items(Split.TRAIN))
+    if num_images < _MIN_IMAGES:
+        raise _too_few(num_images)
+    return num_images
+
+
 def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) -> AdaptationFacts:
     from edgetl.data.dataset import Dataset
     from edgetl.models import load_model, save_model
@@ -123,9 +140,7 @@ def _run(settings: Settings, inputs: Mapping[str, Artifact], work: Workspace) ->
 
     spec, module = load_model(inputs["model"].folder)
     unlabelled = Dataset.open(inputs["unlabelled"].folder)
-    num_images = len(unlabelled.items(Split.TRAIN))
-    if num_images < _MIN_IMAGES:
-        raise _too_few(num_images)
+    num_images = _count(unlabelled)
     device = open_fabric(settings.device, mixed_precision=False).device
     batches = _batches(spec, unlabelled, device, settings.seed)
     num_norms = replace_batch_statistics(module.to(device), batches)
@@ -205,6 +220,7 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     inspect=_inspect,
+    foresee=_foresee,
     plugins=_plugins,
     cores=Cores.ALL,
 )

@@ -287,7 +287,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="index",
-    version=9,
+    version=10,
     needs=(),
     makes="dataset",
     options=NoOptions,

@@ -20,8 +20,16 @@ from edgetl.errors import Problem
 from edgetl.evaluation.judged import figures_of
 from edgetl.exporters import EXPORTERS
 from edgetl.facts.bundle import BundleManifest, Origin
-from edgetl.facts.latency import LatencyFacts
-from edgetl.facts.package import BUNDLE_FOLDER, CandidateRow, Outcome, PackageFacts, Part, Verdict
+from edgetl.facts.latency import BenchmarkFacts, LatencyFacts, rounds_of
+from edgetl.facts.package import (
+    BUNDLE_FOLDER,
+    LATENCY_INPUT,
+    CandidateRow,
+    Outcome,
+    PackageFacts,
+    Part,
+    Verdict,
+)
 from edgetl.facts.verification import VerificationFacts
 from edgetl.hashing import digest_folder
 from edgetl.runtime.engines import CPU
@@ -92,9 +100,8 @@ def _inputs(target: Target, candidates: Sequence[Candidate], made: Planned) -> d
         inputs[Part.VERIFICATION.of(candidate)] = node_of(made["verification"], file)
         if candidate.precision is not Precision.FP32:
             inputs[Part.FLOAT.of(candidate)] = float_node(made, file)
-        if target.device is not None:
-            timing = Timing.on(target, candidate)
-            inputs[Part.LATENCY.of(candidate)] = node_of(made["latency"], timing)
+    if target.device is not None:
+        inputs[LATENCY_INPUT] = node_of(made["latency"], Timing(target.device, target.threads))
     return inputs
 
 
@@ -156,11 +163,11 @@ class _Assessment:
 
     @classmethod
     def of(cls, candidate: Candidate, inputs: Mapping[str, Artifact]) -> _Assessment:
-        latency = inputs.get(Part.LATENCY.of(candidate))
+        timed = inputs.get(LATENCY_INPUT)
         return cls(
             candidate,
             inputs[Part.VERIFICATION.of(candidate)].read(VerificationFacts),
-            None if latency is None else latency.read(LatencyFacts),
+            None if timed is None else timed.read(BenchmarkFacts).of(candidate),
         )
 
     @property
@@ -183,7 +190,8 @@ class _Assessment:
 
     def measured(self) -> Measured:
         broken = (self.latency.broken if self.latency else None) or ()
-        return Measured(self.candidate.name, self.figures(), "; ".join(broken))
+        rounds = None if self.timing is None else rounds_of(self.timing)
+        return Measured(self.candidate.name, self.figures(), "; ".join(broken), rounds)
 
     def row(self, judgement: Judgement, limits: Limits) -> CandidateRow:
         """Return one line of the table of a target with `limits`."""
@@ -205,6 +213,7 @@ class _Assessment:
             drop_high_pp=verification.drop.high_pp,
             breaks_at=verification.breaks_at,
             size_bytes=figures.size_bytes,
+            p50_ms=None if timing is None or timing.p50 is None else timing.p50.value,
             p95_ms=figures.p95_ms,
             p95_low_ms=None if p95 is None else p95.low,
             p95_high_ms=None if p95 is None else p95.high,
@@ -275,8 +284,9 @@ def _write_bundle(
 
 def _lineage(candidate: Candidate, inputs: Mapping[str, Artifact]) -> dict[str, Origin]:
     """Return key and digest of every artifact that the model was made from or judged by."""
-    names = {name: name for name in inputs if not Part.is_in(name)}
-    names |= {part.value: part.of(candidate) for part in Part}
+    chains = (name for name in inputs if not Part.is_in(name) and name != LATENCY_INPUT)
+    names = {name: name for name in chains}
+    names |= {part.value: part.of(candidate) for part in Part} | {LATENCY_INPUT: LATENCY_INPUT}
     return {
         name: Origin(
             stage=inputs[source].manifest.stage,
@@ -304,7 +314,7 @@ def _summary(facts: PackageFacts) -> str:
 
 STAGE = Stage(
     name="package",
-    version=5,
+    version=6,
     needs=("view", MODEL_KIND, "float", "quantized", "verification", "latency"),
     makes="bundle",
     options=NoOptions,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # planning must not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgetl.data.dataset import Dataset
     from edgetl.runtime.contract import Contract
     from edgetl.runtime.inputs import InputSpec
 
@@ -208,13 +209,26 @@ def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], l
     """Return the images that calibrate, ``(N, H, W, 3)``, and the digests of their contents."""
     import numpy as np
 
-    from edgetl.data.calibration_sampling import sample_calibration
     from edgetl.data.dataset import Dataset
 
     dataset = Dataset.open(folder)
     if settings.images is None:
         return np.empty((0, dataset.size, dataset.size, 3), np.uint8), []
-    calibration = Calibration.model_validate(dict(settings.images))
+    split = Split(settings.images.split)
+    positions = _sampled(settings.images, dataset)
+    items = [dataset.items(split)[position] for position in positions]
+    return np.array(dataset.images(split)[positions]), [item.sha256 for item in items]
+
+
+def _sampled(wanted: Images, dataset: Dataset) -> NDArray[np.int64]:
+    """Return the positions of the images that calibrate.
+
+    Raises:
+        DataError: If there are too few, or some are test images.
+    """
+    from edgetl.data.calibration_sampling import sample_calibration
+
+    calibration = Calibration.model_validate(dict(wanted))
     split = Split(calibration.split)
     positions = sample_calibration(dataset.labels(split), calibration)
     items = [dataset.items(split)[position] for position in positions]
@@ -226,7 +240,15 @@ def _calibration(settings: Settings, folder: Path) -> tuple[NDArray[np.uint8], l
             f"'{shared[0]}'",
             remedy=f"set `split: train` in calibration/{calibration.name}.yaml",
         )
-    return np.array(dataset.images(split)[positions]), [item.sha256 for item in items]
+    return positions
+
+
+def _foresee(settings: Settings, inputs: Mapping[str, Artifact]) -> None:
+    """Sample the images that calibrate, which dropped images may have made too few."""
+    from edgetl.data.dataset import Dataset
+
+    if settings.images is not None and "dataset" in inputs:
+        _sampled(settings.images, Dataset.open(inputs["dataset"].folder))
 
 
 def _summary(facts: QuantizationFacts) -> str:
@@ -260,6 +282,7 @@ STAGE = Stage(
     summary=_summary,
     check=_check,
     missing=_missing,
+    foresee=_foresee,
     plugins=_plugins,
     memory_mib=1536,
 )

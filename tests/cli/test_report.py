@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from edgetl.api.survey import survey_recipe
 from edgetl.cli import edgetl
-from edgetl.cli.survey import survey_recipe
 from edgetl.config.limits import Limits
 from edgetl.config.recipe import InputTable
 from edgetl.errors import UsageError
@@ -36,6 +36,7 @@ def package(examples: Any) -> Facts:
         "onnx fp32",
         verdict="unverified",
         reason="no device",
+        p50_ms=None,
         p95_ms=None,
         p95_low_ms=None,
         p95_high_ms=None,

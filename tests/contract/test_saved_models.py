@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgetl.cli.console import Console
+from edgetl.api.console import Console
 from edgetl.models import SPEC_FILE
 from edgetl.pipeline.execute import run
 from edgetl.pipeline.job import load_job
@@ -62,7 +62,7 @@ def artifacts(
     job = load_job(request.param, (*_RECIPES[request.param], *_SHORT, *refined), store, stages)
     # Without a target nothing is exported.
     trainings = dataclasses.replace(job, targets=())
-    with Console(stages, quiet=True) as console:
+    with Console(quiet=True) as console:
         return run(trainings, store, stages, console)
 
 

@@ -43,7 +43,7 @@ def test_other_images_have_none(stream: io.BytesIO) -> None:
 
 
 def test_set_of_12_bits_is_refused_with_the_factor() -> None:
-    findings = find_unused_bits({"b.tif": 4095, "a.tif": 900}, ())
+    findings = find_unused_bits({"b.tif": 4095, "a.tif": 900}, {}, ())
     with pytest.raises(
         DataError,
         match=r"2 x 16-bit image of a set that uses only 12 bits, so that it is decoded to less "
@@ -66,4 +66,49 @@ def test_set_of_12_bits_is_refused_with_the_factor() -> None:
     ids=["one is bright", "none is deep", "accepted"],
 )
 def test_other_sets_are_taken(levels: dict[str, int], accept: tuple[Accept, ...]) -> None:
-    assert find_unused_bits(levels, accept) == []
+    assert find_unused_bits(levels, {}, accept) == []
+
+
+def test_one_bright_image_does_not_hide_that_the_set_has_12_bits() -> None:
+    levels = {f"{k:02}.tif": 4095 for k in range(20)} | {"hot.tif": 65535}
+    (finding,) = find_unused_bits(levels, {}, ())
+    assert finding.title.startswith(
+        "16-bit image of a set that, but for 1 of 21, uses only 12 bits, so that"
+    )
+    assert len(finding.examples) == 20
+    assert "multiply all values but those of hot.tif, which are brighter, by 16" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("dark", "title"),
+    [
+        ({f"a/{k}.tif": 4000 + k for k in range(4)}, "folder"),
+        ({f"b/left_{k}.tif": 4000 + k for k in range(4)}, "series of file names"),
+        (
+            {f"b/{name}.tif": 4095 for name in ("ad", "be", "cf", "dg")},
+            "group that ends at one level",
+        ),
+    ],
+)
+def test_part_with_fewer_bits_is_found_by(dark: dict[str, int], title: str) -> None:
+    bright = {f"b/right_{k}.tif": 60000 + k for k in range(9)}
+    (finding,) = find_unused_bits(dark | bright, {}, ())
+    assert finding.title == (
+        f"{title} of 16-bit images with fewer bits than the others, so that it is decoded darker"
+    )
+    (example,) = finding.examples
+    assert "in 4 images, 12 instead of 16 bits" in example
+
+
+@pytest.mark.parametrize(
+    "dark",
+    [
+        {f"a/{k}.tif": 4000 for k in range(3)},
+        {f"a/{k}.tif": 17000 if k else 900 for k in range(5)},
+        {f"b/{name}.tif": 4000 + k for k, name in enumerate(("ad", "be", "cf", "dg"))},
+    ],
+    ids=["few", "one is bright", "no part of their own"],
+)
+def test_dark_images_of_a_bright_set_are_taken(dark: dict[str, int]) -> None:
+    bright = {f"b/right_{k}.tif": 60000 + k for k in range(9)}
+    assert find_unused_bits(dark | bright, {}, ()) == []

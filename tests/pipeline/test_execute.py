@@ -14,7 +14,7 @@ from edgetl.errors import DataError, MissingPackage, MissingPackageError, StoreE
 from edgetl.facts import NoFacts
 from edgetl.pipeline import executors
 from edgetl.pipeline.execute import run, survey
-from edgetl.stages import Job, Stage, Workspace
+from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact, Store
 from edgetl.types import Facts
 
@@ -211,3 +211,44 @@ def test_executor_for_one_core_is_serial_and_for_more_is_not(
     assert executors.default_executor() == "serial"
     monkeypatch.setattr(executors, "usable_cores", lambda: 2)
     assert executors.default_executor() == "processes"
+
+
+def test_stage_that_cannot_use_an_input_fails_before_what_comes_between(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any
+) -> None:
+    """The parity reads the source as well, which is there before the sum is made."""
+    seen: list[tuple[str, ...]] = []
+    plan_parity = stages["parity"].plan
+
+    def plan(job: Job, made: Planned) -> list[Node]:
+        (node,) = plan_parity(job, made)
+        return [dataclasses.replace(node, inputs={**node.inputs, "source": made["number"][0]})]
+
+    def foresee(settings: object, inputs: Mapping[str, Artifact]) -> None:
+        del settings
+        seen.append(tuple(inputs))
+        if inputs["source"].file("value.txt").read_text() == "3":
+            raise DataError("three is too few", remedy="add one")
+
+    parity = dataclasses.replace(
+        stages["parity"], needs=("number", "sum"), plan=plan, foresee=foresee
+    )
+    with pytest.raises(DataError, match="three is too few"):
+        _run(job, {**stages, "parity": parity}, tmp_path, recorder)
+    assert seen == [("source",)]
+    assert recorder.events == ["begins source", "made source 3"]
+
+
+def test_stage_looks_only_at_the_inputs_of_what_is_to_be_made(
+    job: Job, stages: Stages, tmp_path: Path, recorder: Any, numbers: dict[str, int]
+) -> None:
+    seen: list[tuple[str, ...]] = []
+    summing = dataclasses.replace(
+        stages["sum"], foresee=lambda _, inputs: seen.append(tuple(inputs))
+    )
+    _run(job, {**stages, "sum": summing}, tmp_path, recorder)
+    _run(job, {**stages, "sum": summing}, tmp_path, recorder)
+    assert seen == [("number",)]
+    numbers["number"] = 4
+    _run(job, {**stages, "sum": summing}, tmp_path, recorder)
+    assert seen == [("number",), ("number",)]

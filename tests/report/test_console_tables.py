@@ -37,6 +37,7 @@ def row(examples: Any) -> Callable[..., CandidateRow]:
         "low": 0.97,
         "high": 0.99,
         "drop_pp": 0.25,
+        "p50_ms": 0.583,
         "p95_ms": 0.614,
         "p95_low_ms": 0.6,
         "p95_high_ms": 0.63,
@@ -64,10 +65,11 @@ def test_table_has_a_line_per_candidate_with_figures_and_reason(row: Row, packag
     )
     lines = candidate_table([held]).splitlines()
     assert lines[0].split() == [
-        "target", "candidate", "top-1", "drop", "pp", "p95", "ms", "MiB", "verdict",
+        "target", "candidate", "top-1", "drop", "pp", "p50", "ms", "p95", "ms", "MiB", "verdict",
     ]  # fmt: skip
-    assert lines[1].split(maxsplit=10) == [
-        "host", "onnx", "int8", "0.981", "[0.970", "0.990]", "0.2", "0.61", "[0.60", "0.63]",
+    assert lines[1].split(maxsplit=11) == [
+        "host", "onnx", "int8", "0.981", "[0.970", "0.990]", "0.2", "0.58", "0.61", "[0.60",
+        "0.63]",
         "1.10  chosen: fastest within limits",
     ]  # fmt: skip
     assert lines[2].endswith("holds: timing disturbed")
@@ -79,7 +81,14 @@ def test_drop_of_next_to_nothing_has_no_sign(row: Row, package: Package) -> None
 
 
 def test_candidate_without_device_is_not_measured(row: Row, package: Package) -> None:
-    line = row(p95_ms=None, p95_low_ms=None, p95_high_ms=None, verdict="unverified", reason="x")
+    line = row(
+        p50_ms=None,
+        p95_ms=None,
+        p95_low_ms=None,
+        p95_high_ms=None,
+        verdict="unverified",
+        reason="x",
+    )
     assert "not measured" in candidate_table([package("unverified", line)])
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from edgetl.errors import PluginError
+from edgetl.facts.latency import BenchmarkFacts
 from edgetl.facts.package import Part
 from edgetl.report.html import page
 from edgetl.report.record import Run
+from edgetl.types import Provenance
 
 BOLD = '<b onload="x()">bolt</b> & "nut"'
 _EMPTY = {"meta", "link", "img", "br"}
@@ -140,14 +142,22 @@ def test_target_without_device_says_not_measured(classified: _Page) -> None:
     assert "Not measured: no device." in words
 
 
+def _timed_with(run: Run, **changes: object) -> Run:
+    """Return the run with other facts of every timing."""
+    timing = run.artifacts["benchmark local x1"]
+    facts = timing.read(BenchmarkFacts)
+    changed = [
+        each.model_copy(update={"latency": each.latency.model_copy(update=changes)})
+        for each in facts.candidates
+    ]
+    as_json = facts.model_copy(update={"candidates": tuple(changed)}).model_dump(mode="json")
+    manifest = timing.manifest.model_copy(update={"facts": as_json})
+    other = {"benchmark local x1": dataclasses.replace(timing, manifest=manifest)}
+    return dataclasses.replace(run, artifacts={**run.artifacts, **other})
+
+
 def test_emulated_times_are_never_shown_as_measured(classifier: Run) -> None:
-    timing = classifier.artifacts["benchmark onnx int8"]
-    facts = {**timing.manifest.facts, "provenance": "emulated"}
-    manifest = timing.manifest.model_copy(update={"facts": facts})
-    emulated = dataclasses.replace(timing, manifest=manifest)
-    run = dataclasses.replace(
-        classifier, artifacts={**classifier.artifacts, "benchmark onnx int8": emulated}
-    )
+    run = _timed_with(classifier, provenance=Provenance.EMULATED)
     words = _Page(page(run)).words()
     assert "emulated on local" in words
     assert "onnx int8 (emulated): 3 inferences" in words
@@ -202,15 +212,15 @@ def test_student_is_compared_with_its_control(classified: _Page) -> None:
 def test_table_says_how_times_were_taken(classified: _Page) -> None:
     table = next(table for table in classified.tables if "warm-up" in table[0])
     pause = "2 min, at the end 1.07 times as long; under-voltage"
-    assert table[1:] == [["onnx int8", "4", "3", "never settled", "61", "unknown", pause]]
+    assert table[0][1] == "turns"
+    assert table[1:] == [
+        [name, "9", "9", "never settled", "61", "unknown", pause]
+        for name in ("onnx int8", "tflite int8")
+    ]
 
 
 def test_unknown_temperature_is_shown_as_unknown(classifier: Run) -> None:
-    timing = classifier.artifacts["benchmark onnx int8"]
-    facts = timing.manifest.facts | {"hottest_c": None}
-    manifest = timing.manifest.model_copy(update={"facts": facts})
-    other = {"benchmark onnx int8": dataclasses.replace(timing, manifest=manifest)}
-    run = dataclasses.replace(classifier, artifacts={**classifier.artifacts, **other})
+    run = _timed_with(classifier, hottest_c=None)
     table = next(table for table in _Page(page(run)).tables if "warm-up" in table[0])
     assert table[1][4] == "unknown"
 

@@ -130,6 +130,11 @@ def test_one_image_has_no_statistics(bench: Any, untrained: Callable[..., Path])
     }  # fmt: skip
     with pytest.raises(DataError, match="`unlabelled` has 1 image, but statistics need at least 2"):
         bench.run(node, inputs)
+    # A run asks before the teacher is trained, when only the images are there.
+    with pytest.raises(DataError, match="`unlabelled` has 1 image, but statistics need at least 2"):
+        STAGE.foresee(node.settings, {"unlabelled": one})
+    STAGE.foresee(node.settings, {"unlabelled": dataset})
+    STAGE.foresee(node.settings, {"dataset": dataset})
 
 
 @pytest.mark.parametrize(("num_images", "places"), [(1, ["unlabelled.path"]), (2, [])])

@@ -16,7 +16,7 @@ from edgetl.errors import ConfigError, MissingPackageError
 from edgetl.pipeline.job import roots_of
 from edgetl.pipeline.planner import all_stages
 from edgetl.stages import Job, Node, NoOptions, benchmark
-from edgetl.stages._candidates import runtime_digest
+from edgetl.stages._candidates import Timing, runtime_digest
 from edgetl.stages.benchmark import STAGE, BenchmarkTable, Settings
 from edgetl.types import Precision
 
@@ -63,24 +63,24 @@ def _job(*targets: Target) -> Job:
     )
 
 
-def test_targets_that_want_the_same_measurement_share_it() -> None:
+def test_candidates_of_targets_that_are_timed_alike_are_timed_together() -> None:
     nodes = STAGE.plan(
         _job(
-            _target("one", "local", 1, ["fp32", "int8"]),
-            _target("two", "local", 1, ["fp32"]),
+            _target("one", "local", 1, ["fp32"]),
+            _target("two", "local", 1, ["int8", "fp32"]),
             _target("four", "local", 4, ["fp32"]),
             _target("far", None, 1, ["fp32"]),
         ),
         _MADE,
     )
-    assert [node.label for node in nodes] == [
-        "benchmark onnx fp32 local x1",
-        "benchmark onnx int8 local x1",
-        "benchmark onnx fp32 local x4",
-    ]
-    assert [node.inputs["candidate"].label for node in nodes[:2]] == [
-        "export onnx",
-        "quantize",
+    assert [node.label for node in nodes] == ["benchmark local x1", "benchmark local x4"]
+    assert [node.key for node in nodes] == [Timing("local", 1), Timing("local", 4)]
+    assert [{name: each.label for name, each in node.inputs.items()} for node in nodes] == [
+        {
+            "file/teacher/onnx/fp32/cpu": "export onnx",
+            "file/teacher/onnx/int8/cpu": "quantize",
+        },
+        {"file/teacher/onnx/fp32/cpu": "export onnx"},
     ]
 
 
@@ -88,15 +88,17 @@ def test_machine_and_runtime_are_part_of_the_settings() -> None:
     job = _job(_target("one", "local", 1, ["fp32"]))
     (node,) = STAGE.plan(job, _MADE)
     assert node.settings.model_dump(mode="json") == {
-        "format": "onnx",
-        "provider": "cpu",
+        "candidates": [
+            {"model": "teacher", "format": "onnx", "precision": "fp32", "provider": "cpu"}
+        ],
         "device": "local",
         "host": open_device("local").describe(),
         "runtime": runtime_digest(job, ["onnx"]),
         "threads": 1,
-        "seconds": 10.0,
-        "count": 50,
-        "runs": 5,
+        "seconds": 0.1,
+        "count": 10,
+        "rounds": 8,
+        "most_rounds": 24,
         "sustained": 0.0,
     }
 
@@ -114,7 +116,9 @@ def test_emulated_device_is_asked_for_few_times_because_they_mean_nothing(
     monkeypatch.setattr(benchmark, "open_device", lambda _: emulated)
     (node,) = STAGE.plan(_job(_target("one", "local", 1, ["fp32"])), _MADE)
     settings = node.settings.model_dump(mode="json")
-    assert (settings["seconds"], settings["count"], settings["runs"]) == (0.0, 10, 1)
+    assert {key: settings[key] for key in ("seconds", "count", "rounds", "most_rounds")} == {
+        "seconds": 0.0, "count": 10, "rounds": 1, "most_rounds": 1,
+    }  # fmt: skip
 
 
 def test_unknown_device_is_found_before_anything_runs() -> None:
@@ -138,18 +142,14 @@ def test_package_that_this_machine_lacks_is_found_before_anything_runs() -> None
     assert list(STAGE.missing(_job(on_gpu.model_copy(update={"device": None})))) == []
 
 
-def test_providers_are_timed_apart_and_read_one_file() -> None:
+def test_providers_are_timed_in_turns_and_read_one_file() -> None:
     target = _target("one", "local", 1, ["fp32"])
     both = {"onnx": (Precision.FP32,), "onnx@cuda": (Precision.FP32,)}
-    cpu, cuda = STAGE.plan(_job(target.model_copy(update={"candidates": both})), _MADE)
-    assert (cpu.label, cuda.label) == (
-        "benchmark onnx fp32 local x1",
-        "benchmark onnx fp32 cuda local x1",
-    )
-    assert cpu.inputs == cuda.inputs
-    assert isinstance(cuda.settings, Settings)
+    (node,) = STAGE.plan(_job(target.model_copy(update={"candidates": both})), _MADE)
+    assert isinstance(node.settings, Settings)
+    cpu, cuda = node.settings.candidates
+    assert (cpu.provider, cuda.provider) == ("cpu", "cuda")
+    assert set(node.inputs.values()) == {_MADE["float"][0]}
     # Building the program for the GPU takes its time, too.
-    on_cpu = cuda.settings.model_copy(update={"provider": "cpu"})
-    assert (
-        benchmark._request(cuda.settings).timeout_s == 1200 + benchmark._request(on_cpu).timeout_s
-    )
+    on_cpu = node.settings.model_copy(update={"candidates": (cpu, cpu)})
+    assert benchmark._turns(node.settings).timeout_s == 1200 + benchmark._turns(on_cpu).timeout_s

@@ -11,7 +11,8 @@ import pytest
 from edgetl.config.candidate import Candidate
 from edgetl.config.target import Target
 from edgetl.facts import FactsModel
-from edgetl.facts.package import PackageFacts, Part
+from edgetl.facts.latency import LatencyFacts
+from edgetl.facts.package import LATENCY_INPUT, PackageFacts, Part
 from edgetl.facts.verification import ClassFigures
 from edgetl.runtime.bundle import check_files, runtime_files
 from edgetl.runtime.contract import Contract, OutputSpec
@@ -244,7 +245,7 @@ def test_target_without_a_device_gets_a_bundle_marked_unverified(
     assert STAGE.summary(facts) == "unverified, no device; onnx fp32: drop 0.0 pp, 4.0 MiB"
 
 
-def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
+def test_node_reads_the_times_of_all_and_file_and_verification_of_every_candidate() -> None:
     target = _target("local")
     candidates = [variant.of("student") for variant in target.variants()]
     fp32, int8 = candidates
@@ -252,7 +253,7 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
         "float": [fp32.file],
         "quantized": [int8.file],
         "verification": [int8.file, fp32.file],
-        "latency": [Timing.on(target, each) for each in candidates],
+        "latency": [Timing("local", 1)],
     }
     made = {
         kind: [Node(kind, f"{kind} {key}", NoOptions(), key=key) for key in each]
@@ -262,11 +263,10 @@ def test_node_reads_file_verification_and_latency_of_every_candidate() -> None:
     assert {name: (node.stage, node.key) for name, node in nodes.items()} == {
         "file/student/onnx/fp32/cpu": ("float", fp32.file),
         "verification/student/onnx/fp32/cpu": ("verification", fp32.file),
-        "latency/student/onnx/fp32/cpu": ("latency", Timing(fp32, "local", 1)),
         "file/student/onnx/int8/cpu": ("quantized", int8.file),
         "verification/student/onnx/int8/cpu": ("verification", int8.file),
         "float/student/onnx/int8/cpu": ("float", fp32.file),
-        "latency/student/onnx/int8/cpu": ("latency", Timing(int8, "local", 1)),
+        "latency": ("latency", Timing("local", 1)),
     }
 
 
@@ -348,8 +348,11 @@ def _on_cuda(
     ).save(artifacts[_file("onnx fp32")].folder)
     timed = root / "timed"
     timed.mkdir()
-    facts = examples.latency(1.0, provider="cuda", broken=broken).model_dump(mode="json")
-    artifacts[Part.LATENCY.of(cuda)] = shelve(timed, "benchmark cuda", "latency", facts)
+    on_cuda = examples.latency(1.0, provider="cuda", broken=tuple(broken))
+    facts = examples.benchmark(onnx_fp32=examples.latency(2.0), onnx_fp32_cuda=on_cuda)
+    artifacts[LATENCY_INPUT] = shelve(
+        timed, "benchmark local x1", "latency", facts.model_dump(mode="json")
+    )
     return Settings(
         recipe="parts", model="student", target=target, runtime="0" * 64, task="classification"
     ), artifacts
@@ -366,7 +369,7 @@ def test_bundle_asks_for_the_provider_that_was_chosen(
         ("onnx fp32", "cpu"),
         ("onnx fp32 cuda", "cuda"),
     ]
-    assert facts.rows[0].reason == ""
+    assert facts.rows[0].reason == "3.00 times as long [3.00 3.00]"
     assert facts.rows[1].reason == (
         "fastest within limits; accuracy is the file's on the CPU, cuda reproduces the golden "
         "samples"
@@ -397,7 +400,7 @@ def test_provider_that_was_not_tried_is_told(
 ) -> None:
     settings, artifacts = _on_cuda(tmp_path, shelve, examples, broken=[])
     target = settings.target.model_copy(update={"device": None})
-    untimed = {name: made for name, made in artifacts.items() if not name.startswith("latency/")}
+    untimed = {name: made for name, made in artifacts.items() if name != LATENCY_INPUT}
     facts = STAGE.run(settings.model_copy(update={"target": target}), untimed, workspace("package"))
     assert facts.rows[1].reason == (
         "no device; accuracy is the file's on the CPU, cuda was not tried"
@@ -454,6 +457,7 @@ def _artifacts(
         "teacher": put("finetune", "teacher"),
         "student": put("distill", "student"),
     }
+    times: dict[str, LatencyFacts] = {}
     for name, (drop_pp, p95_ms) in candidates.items():
         candidate = examples.candidate(name)
         is_float = candidate.precision is Precision.FP32
@@ -466,6 +470,8 @@ def _artifacts(
         if not is_float:
             artifacts[Part.FLOAT.of(candidate)] = artifacts[_file("onnx fp32")]
         if p95_ms is not None:
-            timed = put(f"benchmark {name}", "latency", examples.latency(p95_ms))
-            artifacts[Part.LATENCY.of(candidate)] = timed
+            times[name.replace(" ", "_")] = examples.latency(p95_ms)
+    if times:
+        timed = put("benchmark local x1", "latency", examples.benchmark(**times))
+        artifacts[LATENCY_INPUT] = timed
     return artifacts

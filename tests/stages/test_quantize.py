@@ -289,3 +289,16 @@ def test_few_images_are_all_calibrated_with_where_that_is_allowed(
     strict = job(bench, {"onnx": (Precision.INT8,)}, {"count": 500})
     with pytest.raises(DataError, match="needs 500 images of the train split, which has 24"):
         bench.run(planned(bench, strict)[0], inputs, "strict")
+
+
+def test_too_few_calibration_images_are_found_before_anything_is_trained(bench: Any) -> None:
+    """A run asks as soon as the images are there; dropped ones are not counted when planned."""
+    precisions = (Precision.FP32, Precision.FP16, Precision.INT8)
+    dataset = bench.dataset()  # of 24 images to train on
+    fp16, int8 = planned(bench, job(bench, {"openvino": precisions}, {"count": 25}))
+    STAGE.foresee(fp16.settings, {"dataset": dataset})
+    STAGE.foresee(int8.settings, {})
+    with pytest.raises(DataError, match="'few' needs 25 images of the train split, which has 24"):
+        STAGE.foresee(int8.settings, {"dataset": dataset})
+    _, enough = planned(bench, job(bench, {"openvino": precisions}))
+    STAGE.foresee(enough.settings, {"dataset": dataset})

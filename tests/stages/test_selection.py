@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from edgetl.config.limits import Figures
 from edgetl.config.target import Target
 from edgetl.facts.package import Outcome, Verdict
+from edgetl.runtime.paired import Rounds
 from edgetl.stages._selection import Measured, Selection, choose
 
 
@@ -43,7 +46,9 @@ def figures(name: str, **changed: Any) -> Measured:
         "end_to_end_p95_ms": 3.0,
         "classes": {"crack": {"recall": 0.97, "precision": 0.9}, "dent": {"recall": None}},
     }
-    return Measured(name, Figures(**(values | changed)), broken)
+    made = Figures(**(values | changed))
+    rounds = None if made.p95_ms is None else Rounds([made.p95_ms] * 8, [False] * 8)
+    return Measured(name, made, broken, rounds)
 
 
 def told(selection: Selection) -> list[tuple[str, str]]:
@@ -59,7 +64,7 @@ def test_fastest_that_holds_every_limit_is_chosen() -> None:
     assert selection.chosen == 1
     assert selection.why == ""
     assert told(selection) == [
-        ("holds", ""),
+        ("holds", "2.00 times as long [2.00 2.00]"),
         ("chosen", "fastest within limits"),
         ("rejected", "drop 14.23 > 1 pp (top-1)"),
     ]
@@ -67,7 +72,50 @@ def test_fastest_that_holds_every_limit_is_chosen() -> None:
 
 def test_of_equally_fast_ones_the_smaller_is_chosen_then_the_first() -> None:
     same = [figures("a"), figures("b", size_bytes=1), figures("c", size_bytes=1)]
-    assert choose(board(), same).chosen == 1
+    selection = choose(board(), same)
+    assert selection.chosen == 1
+    assert told(selection) == [
+        ("holds", ""),
+        ("chosen", "smallest of the fastest (no significant difference from a, c) within limits"),
+        ("holds", ""),
+    ]
+
+
+def timed(
+    name: str, rounds: list[float], disturbed: Collection[int] = (), **changed: Any
+) -> Measured:
+    made = figures(name, **changed)
+    return dataclasses.replace(
+        made, rounds=Rounds(rounds, [i in disturbed for i in range(len(rounds))])
+    )
+
+
+def test_a_slow_round_does_not_change_which_is_fastest() -> None:
+    # The last two rounds were ten times as slow for both, and so the means are of no use.
+    fast = timed("fast", [1.0] * 7 + [10.0, 10.0])
+    slow = timed("slow", [1.2] * 7 + [12.0, 11.0], size_bytes=1)
+    selection = choose(board(), [slow, fast])
+    assert selection.chosen == 1
+    assert told(selection)[0] == ("holds", "1.20 times as long [1.10 1.20]")
+
+
+def test_time_of_a_disturbed_turn_does_not_rank() -> None:
+    # Nine quiet rounds in which the first is faster, and three in which only it was disturbed.
+    fast = timed("fast", [1.0] * 9 + [9.0] * 3, {9, 10, 11})
+    slow = timed("slow", [1.2] * 12)
+    assert told(choose(board(), [slow, fast]))[1] == ("chosen", "fastest within limits")
+
+
+def test_ranking_by_disturbed_times_is_said() -> None:
+    everything = set(range(8))
+    fast = timed("fast", [1.0] * 8, everything, interfered=True)
+    slow = timed("slow", [1.2] * 8, everything, interfered=True)
+    assert told(choose(board(), [slow, fast])) == [
+        ("holds", "1.20 times as long [1.20 1.20]"),
+        ("chosen", "fastest by disturbed times within limits"),
+    ]
+    # One that has no competitor is not ranked.
+    assert told(choose(board(), [fast])) == [("chosen", "fastest within limits")]
 
 
 @pytest.mark.parametrize(
@@ -338,9 +386,9 @@ def test_limit_that_is_met_but_not_shown_is_remarked() -> None:
     selection = choose(board(drop_pp=1.0), candidates)
     assert selection.outcome is Outcome.HELD
     assert told(selection) == [
-        ("holds", DOUBTFUL),
+        ("holds", f"2.00 times as long [2.00 2.00]; {DOUBTFUL}"),
         ("chosen", f"fastest within limits; {DOUBTFUL}"),
-        ("holds", ""),
+        ("holds", "2.00 times as long [2.00 2.00]"),
     ]
 
 

@@ -45,7 +45,7 @@ teacher: {family: mobilenet_v3_small, width: 0.25, weights: none}
 finetune: {strategy: full, epochs: 2}
 student: {family: mobilenet_v2, width: 0.1}
 distill: {epochs: 1, control: true}
-benchmark: {seconds: 0.02, count: 20}
+benchmark: {seconds: 0.02, count: 20, rounds: 4, most_rounds: 4}
 calibration: tiny
 targets: [host]
 """

@@ -28,7 +28,7 @@ teacher: {family: yolox_nano, width: 0.5, weights: none}
 finetune: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip}
 student: {family: yolox_nano, width: 0.5}
 distill: {epochs: 20, batch_size: 4, lr: 0.02, augment: flip, control: false}
-benchmark: {seconds: 0.02, count: 20}
+benchmark: {seconds: 0.02, count: 20, rounds: 4, most_rounds: 4}
 nms: {mode: class-agnostic, iou: 0.6}
 calibration: tiny
 targets: [host]

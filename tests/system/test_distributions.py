@@ -78,7 +78,7 @@ def test_every_file_belongs_to_one_distribution(wheels: tuple[Path, Path]) -> No
     assert not runtime & edgetl
     sources = {path.relative_to(_TREE).as_posix() for path in (_TREE / "edgetl").rglob("*.py")}
     of_runtime = {name for name in sources if name.startswith("edgetl/runtime/")}
-    assert runtime == of_runtime | {"edgetl/__init__.py"}
+    assert runtime == of_runtime | {"edgetl/__init__.py", "edgetl/py.typed"}
     assert {name for name in edgetl if name.endswith(".py")} == sources - runtime
     assert {"edgetl/targets/host.yaml", "edgetl/calibration/balanced-256.yaml"} <= edgetl
     assert {"edgetl/recipes/parts.yaml", "edgetl/report/templates/report.html"} <= edgetl
@@ -197,7 +197,10 @@ def test_plan_without_extras_checks_the_recipe_and_lists_what_a_run_needs(
         "'torch', 'torchvision' (edgetl[train]); 'onnx', 'onnxscript' (edgetl[onnx])\n"
         "  pip install 'edgetl[train,onnx]'\n"
     )
-    assert planned.stdout.endswith(f" to run, 0 to reuse; no problems found\nfor a run: {needed}")
+    unknown = "how long that takes is not known: no such step has run in this store"
+    assert planned.stdout.endswith(
+        f" to run, 0 to reuse; no problems found\n{unknown}\nfor a run: {needed}"
+    )
     as_json = plain(project, "plan", "recipe.yaml", "--json")
     assert (as_json.returncode, as_json.stderr) == (0, f"for a run: {needed}")
     wrong = plain(project, "plan", "recipe.yaml", "--set", "finetune.epocs=1")

@@ -29,7 +29,7 @@ finetune: {strategy: slow-stem, epochs: 2, stem_rate: 0.5}
 student: {family: patch_mean, width: 0.5, refine: [{sharpen: }]}
 distill: {method: logit-distance, epochs: 1, distance_weight: 0.5}
 tally: {times: 3}
-benchmark: {seconds: 0.02, count: 20}
+benchmark: {seconds: 0.02, count: 20, rounds: 4, most_rounds: 4}
 calibration: tiny
 targets: [host]
 """

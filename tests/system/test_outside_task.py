@@ -27,7 +27,7 @@ data: {path: images, val: 0.2, test: 0.3, seed: 0}
 input: {size: 32, fit: stretch}
 teacher: {family: patch_grade, weights: none}
 finetune: {strategy: slow-stem, epochs: 12, beta: 0.5}
-benchmark: {seconds: 0.02, count: 20}
+benchmark: {seconds: 0.02, count: 20, rounds: 4, most_rounds: 4}
 calibration: tiny
 targets: [host]
 """

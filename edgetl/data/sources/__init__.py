@@ -16,9 +16,16 @@ from edgetl.data.listing import Box, LabelOrigin, LabelProblem, Listing, Sample
 from edgetl.data.sources._agreement import agreed
 from edgetl.data.sources._class_names import are_subjects, left_over, unclear_levels
 from edgetl.data.sources._files import find_images
+from edgetl.data.sources._number_lists import agreeing_lists
 from edgetl.data.sources._screened import ScreenedContainer
 from edgetl.data.sources._screening import screen
-from edgetl.data.sources._unread import join_unread, nothing_to_read, unread_labels
+from edgetl.data.sources._segmentation import has_masks, masks_of, why_segmentation
+from edgetl.data.sources._unread import (
+    join_unread,
+    nothing_to_read,
+    tables_of_folders,
+    unread_labels,
+)
 from edgetl.data.sources._yaml import read_table
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError
@@ -67,6 +74,10 @@ class Source(Protocol):
 _EXPORT = (
     "export the labels as a CSV with the columns file and label, or as COCO, Pascal VOC or YOLO if "
     "they are boxes"
+)
+_NO_SEGMENTATION = (
+    "edgetl trains classifiers and detectors: export boxes around the objects as COCO, Pascal VOC "
+    "or YOLO and write `task: detection`"
 )
 _RECIPE_KEYS = frozenset({"name", "task", "data"})
 """Keys of every recipe. Settings of other tools may have them, too, but no table `data`."""
@@ -137,7 +148,7 @@ def list_samples(container: Container, path: str, task: TaskData, layout: str = 
     raise DataError(f"no {kind.noun} in '{path}'{not_read}", remedy=remedy)
 
 
-def _read_stated(container: Container, path: str, task: TaskData, layout: str) -> Listing:
+def _read_stated(container: ScreenedContainer, path: str, task: TaskData, layout: str) -> Listing:
     """Return what the layout lists that the recipe names."""
     source = SOURCES.load(layout)
     if source.label_kind is not task.label_kind:
@@ -153,11 +164,14 @@ def _read_stated(container: Container, path: str, task: TaskData, layout: str) -
     return source.list(container)
 
 
-def _choose(sources: Mapping[str, Source], container: Container, path: str) -> tuple[str, Listing]:
+def _choose(
+    sources: Mapping[str, Source], container: ScreenedContainer, path: str
+) -> tuple[str, Listing]:
     """Return the layout that is read and its contents.
 
     Raises:
-        DataError: If no layout can be read, or several say different things.
+        DataError: If no layout can be read, or several say different things, or a list of class
+            numbers and the folders.
     """
     listings: dict[str, Listing] = {}
     errors: dict[str, DataError] = {}
@@ -170,6 +184,13 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
     broken = [name for name in errors if origins[name] is LabelOrigin.LABEL_FILES]
     if not listings:
         failed = (broken or [*errors])[0]
+        masks = masks_of(container.ignored)
+        if not broken and has_masks(len(find_images(container)), masks):
+            raise DataError(
+                f"the data in '{path}' look like data for segmentation: their labels are "
+                f"{len(masks):,} masks ({masks[0]}, ...), and {errors[failed].message}",
+                remedy=f"{_NO_SEGMENTATION}; if folders are to be classes, {errors[failed].remedy}",
+            ) from errors[failed]
         named = "" if broken else _not_read(container)
         remedy = errors[failed].remedy + (f"; or {_EXPORT}" if named else "")
         raise DataError(errors[failed].message + named, remedy=remedy) from errors[failed]
@@ -182,7 +203,15 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
             remedy="exclude the labels of all but one with `data: {exclude: [...]}`, or name the "
             f"one to read with `data: {{layout: {names[0]}}}`",
         )
-    unread = unread_labels(container, listings[chosen].labels)
+    known = listings[chosen].labels
+    if origins[chosen] is LabelOrigin.FOLDERS:
+        known += agreeing_lists(container, listings[chosen].samples)
+    classes = listings[chosen].classes
+    # A single folder is no class as long as something else may have the labels.
+    alone = origins[chosen] is LabelOrigin.FOLDERS and len(classes) == 1
+    unread = unread_labels(container, known, weak=alone)
+    if origins[chosen] is LabelOrigin.FOLDERS:
+        unread += tables_of_folders(container, classes)
     if unread and origins[chosen] is not LabelOrigin.LABEL_FILES:
         where = "folders" if origins[chosen] is LabelOrigin.FOLDERS else "files"
         raise DataError(
@@ -191,11 +220,28 @@ def _choose(sources: Mapping[str, Source], container: Container, path: str) -> t
             f"else {_EXPORT}",
         )
     if origins[chosen] is LabelOrigin.FOLDERS:
+        _refuse_segmentation(listings[chosen], container, path, chosen)
         _refuse_unclear_folders(listings[chosen], container, path, chosen)
     return chosen, listings[chosen]
 
 
-def _refuse_unclear_folders(listing: Listing, container: Container, path: str, layout: str) -> None:
+def _refuse_segmentation(
+    listing: Listing, container: ScreenedContainer, path: str, layout: str
+) -> None:
+    """Raise an error if the images have masks as labels, and folders that are not of classes."""
+    reason = why_segmentation(listing.samples, masks_of(container.ignored))
+    if reason and len(listing.classes) > 1:  # one class is refused in any case
+        raise DataError(
+            f"the data in '{path}' look like data for segmentation, whose folders "
+            f"({_few(listing.classes)}) are no classes: {reason}",
+            remedy=f"{_NO_SEGMENTATION}; if the folders are the classes, write "
+            f"`data: {{layout: {layout}}}`",
+        )
+
+
+def _refuse_unclear_folders(
+    listing: Listing, container: ScreenedContainer, path: str, layout: str
+) -> None:
     """Raise an error if it is unclear whether folders are classes, by their names or levels."""
     rest = left_over({sample.label for sample in listing.samples})
     if rest:
@@ -242,10 +288,14 @@ def _finished(listing: Listing, container: ScreenedContainer, layout: str) -> Li
     )
 
 
-def _not_read(container: Container) -> str:
-    """Return the label files that are not read, for the end of a message."""
+def _not_read(container: ScreenedContainer) -> str:
+    """Return the labels that are not read, for the end of a message."""
     unread = unread_labels(container, (), weak=True)
-    return f"; not read: {join_unread(unread)}" if unread else ""
+    not_read = [join_unread(unread)] if unread else []
+    masks = masks_of(container.ignored)
+    if has_masks(len(find_images(container)), masks):
+        not_read.append(f"{len(masks):,} masks, the labels of segmentation ({masks[0]}, ...)")
+    return f"; not read: {'; '.join(not_read)}" if not_read else ""
 
 
 def _expected(layouts: Mapping[str, Source], kind: LabelKind) -> str:

@@ -56,6 +56,7 @@ def _say_the_same(one: Listing, other: Listing) -> bool:
 def _content(listing: Listing, sample: Sample) -> tuple[object, ...]:
     """Return what a layout says of an image."""
     label = _BETWEEN.sub(" ", sample.label.casefold())
+    label = str(int(label)) if label.isdecimal() else label  # class 7 in the folder 00007
     if listing.label_kind is LabelKind.CLASSES:
         return label, sample.split
     boxes = sorted(

@@ -33,7 +33,7 @@ class BoxReading:
     boxes: dict[str, list[Box]] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Height and width as stated."""
-    splits: dict[str, Split | None] = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
     """Split of an image, where the labels state it."""
     relative: set[str] = field(default_factory=set)
     """Images whose boxes are fractions of their sides."""

@@ -167,7 +167,9 @@ def unclear_levels(samples: Sequence[Sample]) -> tuple[tuple[str, ...], tuple[st
     for sample in samples:
         inside[sample.label].add(_folder_inside(sample))
     common = set.intersection(*inside.values()) if inside else set()
-    same = {name for name in common if not (is_like_a_split(name) or is_holder(name))}
+    same = {
+        name for name in common if not (is_like_a_split(name) or is_holder(name) or _is_form(name))
+    }
     is_plain = "" in set().union(*inside.values())
     if len(inside) < 2 or len(same) < 2 or is_plain or _only_count(same):  # noqa: PLR2004
         return (), ()

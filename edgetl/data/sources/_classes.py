@@ -50,7 +50,7 @@ class ClassReading:
         if known != label:
             self.several(f"{where}: {image} is '{label}', and '{known}' before", image)
         if split:
-            self.splits[image] = split
+            self.matching.place(self.splits, image, split, where)
 
     def listing(self) -> Listing:
         """Return the contents of the layout.

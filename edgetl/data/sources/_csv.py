@@ -29,6 +29,12 @@ _FILE_COLUMNS = (
 )
 """Names of columns with images, without anything but letters, the most certain first."""
 _SPLIT_COLUMNS = frozenset({"split", "set", "subset", "dataset", "partition", "usage", "phase"})
+_FLAGS = {
+    **dict.fromkeys(("isvalid", "isval", "isvalidation"), Split.VAL),
+    **dict.fromkeys(("istest", "istesting"), Split.TEST),
+}
+"""Splits by the columns that say whether an image is in them; the others are in train."""
+_YES, _NO = frozenset({"true", "1", "1.0", "yes"}), frozenset({"false", "0", "0.0", "no", ""})
 _CORNERS = (("xmin", "x1", "left"), ("ymin", "y1", "top"), ("xmax", "x2", "right"),
             ("ymax", "y2", "bottom"))  # fmt: skip
 """Names of the columns with left, top, right and bottom of a box, likewise."""
@@ -69,13 +75,22 @@ class ImageTable:
                 return position
         return None
 
+    @cached_property
+    def flag_column(self) -> int | None:
+        """The column that says whether an image is in a split, such as `is_valid` of fastai."""
+        for position, name in enumerate(self.header):
+            cells = {row.cells[position].casefold() for row in self.rows}
+            if plain(name) in _FLAGS and cells <= _YES | _NO and cells & _YES:
+                return position
+        return None
+
     @property
     def other_columns(self) -> tuple[int, ...]:
         """Columns besides those for image and split, and those without a name and content."""
         return tuple(
             position
             for position, name in enumerate(self.header)
-            if position not in {self.file_column, self.split_column}
+            if position not in {self.file_column, self.split_column, self.flag_column}
             and (name or any(row.cells[position] for row in self.rows))
         )
 
@@ -99,7 +114,12 @@ class ImageTable:
 
     def split(self, row: Row) -> Split | None:
         """Return the split that a line names."""
-        return None if self.split_column is None else split_of(row.cells[self.split_column])
+        if self.split_column is not None:
+            return split_of(row.cells[self.split_column])
+        if self.flag_column is None:
+            return None
+        flagged = row.cells[self.flag_column].casefold() in _YES
+        return _FLAGS[plain(self.header[self.flag_column])] if flagged else Split.TRAIN
 
 
 def plain(name: str) -> str:
@@ -126,14 +146,14 @@ def table_files(container: Container) -> tuple[str, ...]:
 def image_table(container: Container, name: str, lookup: ImageLookup) -> ImageTable | None:
     """Return a table; None if it cannot be read or its lines do not name images."""
     try:
-        header, rows = _read(container, name)
+        header, rows = read_rows(container, name)
     except ValueError:
         return None
     column = _file_column(name, header, rows[:_LOOKED_AT], lookup)
     return None if column is None else ImageTable(name, header, tuple(rows), column)
 
 
-def _read(container: Container, name: str) -> tuple[tuple[str, ...], list[Row]]:
+def read_rows(container: Container, name: str) -> tuple[tuple[str, ...], list[Row]]:
     """Return the header and the lines; raises ValueError with the reason if there are none."""
     text = read_text(container, name)
     if name.lower().endswith(_LINES):

@@ -18,6 +18,7 @@ class Form(StrEnum):
     """Known contents of JSON files, in words for messages."""
 
     COCO = "COCO"
+    COCO_CLASSES = "COCO with classes of images"
     CREATEML = "CreateML"
     DATUMARO = "Datumaro"
     DATUMARO_CLASSES = "Datumaro with labels of images"
@@ -35,6 +36,8 @@ _TYPE = re.compile(r'"type"\s*:\s*"(\w+)"')
 _COCO = ('"images"', '"annotations"')
 _COCO_FURTHER = ('"categories"', '"image_id"')
 """Of these a COCO file has one at least, as without categories it is still no other file."""
+_COCO_BOXES = ('"bbox"', '"segmentation"', '"keypoints"', '"segments_info"', '"caption"')
+"""Of an annotation that has more than the class of an image."""
 _CREATEML = re.compile(r'"(?:image|imagefilename)"\s*:\s*"')
 _CREATEML_BOXES = re.compile(r'"coordinates"\s*:|"annotations?"\s*:\s*\[\s*\]')
 _LABELS = re.compile(
@@ -81,7 +84,8 @@ def _form(container: Container, name: str) -> Form:
         if all(key in content for key in keys):
             return form
     if all(key in content for key in _COCO) and any(key in content for key in _COCO_FURTHER):
-        return Form.COCO
+        with_boxes = any(key in content for key in _COCO_BOXES) or '"category_id"' not in content
+        return Form.COCO if with_boxes else Form.COCO_CLASSES
     if all(key in content for key in _DATUMARO):
         kinds = {match[1] for match in _TYPE.finditer(content)}
         return Form.DATUMARO_CLASSES if kinds == {"label"} else Form.DATUMARO

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from posixpath import basename, dirname, splitext
 
@@ -11,9 +11,15 @@ from edgetl.config.recipe import Drop
 from edgetl.data.container import Container
 from edgetl.data.listing import LabelProblem
 from edgetl.data.sources._files import IMAGE_SUFFIXES, composed, find_images, local_path
+from edgetl.types import Split
 
 NO_IMAGE = "labels without an image"
 """Title of the problem; `data.drop` names it `stray-labels`."""
+_SEVERAL_SPLITS = "image in several splits"
+_ONE_SPLIT = (
+    "list each image in one split, or exclude files with the same images, with "
+    "`data: {exclude: [...]}`"
+)
 
 
 class ImageLookup:
@@ -72,6 +78,15 @@ class Matching:
             what = f"{where}: there is no image '{path}'"
             self.problems.append(LabelProblem(NO_IMAGE, what, Drop.STRAY_LABELS))
         return None
+
+    def place(
+        self, splits: MutableMapping[str, Split], image: str, split: Split, where: str
+    ) -> None:
+        """Put an image into a split; it is a problem if it is in another one already."""
+        known = splits.setdefault(image, split)
+        if known is not split:
+            what = f"{where}: {image} is in {split}, and in {known} before"
+            self.problems.append(LabelProblem(_SEVERAL_SPLITS, what, fix=_ONE_SPLIT))
 
 
 def nearest(images: Sequence[str], file: str) -> list[str]:

@@ -61,9 +61,11 @@ _IMAGE_FOLDERS = frozenset(
 )
 _TARGETS = frozenset(
     {"labels", "label", "annotations", "annotation", "annot", "annots", "targets", "target"}
-    | {"outputs", "output"}
+    | {"outputs", "output", "semantic", "semantic_rgb", "instance", "panoptic", "segmentations"}
 )
 """Folders that may hold masks, if the content agrees."""
+_OF_SPLIT = re.compile(r"^(?:train|val|valid|validation|test)(?:ing)?[\s_.-]*(?=[a-z])")
+_ADDED = re.compile(r"[\s_.-]+[a-z]+$", re.IGNORECASE)
 _LOSSLESS = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
 _LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
 _MIN_PAIRED = 0.8
@@ -223,6 +225,17 @@ def _beside_their_image(images: Iterable[str], look: _Look) -> set[str]:
     return masks | look.masks(open_pairs)
 
 
+def _is_target(folder: str) -> bool:
+    """Return whether a folder is called `labels` or the like: also `train_labels`, `valannot`."""
+    target = _OF_SPLIT.sub("", folder.casefold())
+    return target in _TARGETS
+
+
+def _shorter(stem: str) -> str:
+    """Return a stem without the letters that masks add to that of their image: `1_L`."""
+    return _ADDED.sub("", stem)
+
+
 def _folders_of_masks(
     photographs: Mapping[str, Mapping[str, str]], lossless: Mapping[str, Mapping[str, str]]
 ) -> set[str]:
@@ -255,16 +268,24 @@ def _of_other_suffix(images: Iterable[str], look: _Look) -> set[str]:
         elif suffix.lower() in _LOSSLESS:
             lossless[folder][stem] = name
     masks = _folders_of_masks(photographs, lossless)
+    targets = {folder for folder in lossless if any(map(_is_target, folder.split("/")))}
     for folder, members in lossless.items():
         beside = photographs.get(folder, {})
         masks |= look.masks({
             name: beside[stem] for stem, name in members.items() if stem in beside
         })  # fmt: skip
         if not beside:
-            is_target = folder.rpartition("/")[2].casefold() in _TARGETS
-            plain = [stems for other, stems in lossless.items() if is_target and other != folder]
+            is_target = folder in targets
+            plain = [
+                stems for other, stems in lossless.items() if is_target and other not in targets
+            ]
             for others in (*photographs.values(), *plain):
-                pairs = {name: others[stem] for stem, name in members.items() if stem in others}
+                pairs = {
+                    name: others[each]
+                    for stem, name in members.items()
+                    for each in [stem if stem in others or not is_target else _shorter(stem)]
+                    if each in others
+                }
                 if len(pairs) == len(members):
                     masks |= look.masks(pairs)
                     break

@@ -10,7 +10,7 @@ from posixpath import basename, splitext
 
 from edgetl.data.container import Container
 from edgetl.data.hidden_files import is_hidden
-from edgetl.data.sources._csv import image_tables, table_files
+from edgetl.data.sources._csv import image_tables, read_rows, table_files
 from edgetl.data.sources._files import (
     IMAGE_SUFFIXES,
     composed,
@@ -58,6 +58,8 @@ _NUMBERED = re.compile(r"\d+[\s,;]")
 """The number of an image in front of its path."""
 _MIN_NAMED, _MIN_SHARE_NAMED = 3, 0.1
 """Images that a file names at least if it is one of labels, and their share of all images."""
+_MIN_NUMBERED = 0.8
+"""Of the folders, those with a digit in their name if they are videos or the like."""
 _MAX_SHOWN = 4
 _MAX_FILES = 2
 OTHER_FORMATS = frozenset(
@@ -101,6 +103,33 @@ def unread_labels(
     if weak:
         unread += _weak(container, {name for each in unread for name in each.names} | known)
     return tuple(unread)
+
+
+def tables_of_folders(container: Container, folders: Collection[str]) -> tuple[Unread, ...]:
+    """Return the tables with a class for each folder, so that folders are no classes.
+
+    Folders with plain words are classes, whatever a table says of them; videos have numbers.
+    """
+    numbered = [name for name in folders if any(map(str.isdigit, name))]
+    if len(numbered) < _MIN_NUMBERED * len(folders):
+        return ()
+    names = [
+        name
+        for name in with_suffix(container, ".csv", ".tsv", ".txt")
+        if _has_classes_of(container, name, frozenset(folders))
+    ]
+    return (Unread("table with a class for each folder", tuple(names)),) if names else ()
+
+
+def _has_classes_of(container: Container, file: str, folders: Collection[str]) -> bool:
+    try:
+        _, rows = read_rows(container, file)
+    except ValueError:
+        return False
+    columns = [*zip(*(row.cells for row in rows), strict=True)]
+    of_folders = [column for column in columns if set(column) >= set(folders)]
+    repeated = [column for column in columns if 1 < len(set(column)) <= len(folders) / 2]
+    return bool(of_folders and repeated)
 
 
 def join_unread(unread: Sequence[Unread]) -> str:

@@ -16,6 +16,7 @@ from posixpath import basename, splitext
 from edgetl.data.container import Container
 from edgetl.data.sources import Box, Listing
 from edgetl.data.sources._boxes import BoxReading
+from edgetl.data.sources._codes import with_names
 from edgetl.data.sources._csv import ImageTable, Row, image_tables
 from edgetl.data.split_names import split_in
 from edgetl.types import LabelKind
@@ -26,7 +27,7 @@ _LABELS = ("class", "label", "labelname", "classname", "category", "name")
 class CsvBoxesSource:
     """One line per box."""
 
-    version = 2
+    version = 3
     label_kind = LabelKind.BOXES
     expects = "a CSV with the columns filename, class, xmin, ymin, xmax and ymax"
 
@@ -56,7 +57,7 @@ class CsvBoxesSource:
                 boxes = reading.boxes.setdefault(image, [])
                 split = table.split(row) or of_file
                 if split:
-                    reading.splits[image] = split
+                    reading.matching.place(reading.splits, image, split, where)
                 if relative:
                     reading.relative.add(image)
                 size = _size(table, row)
@@ -69,7 +70,7 @@ class CsvBoxesSource:
                     except ValueError as error:
                         reading.broken(f"{where}: {error}", image)
         reading.named_in = f"the classes in {' and '.join(reading.files)}"
-        return reading.listing()
+        return with_names(reading.listing(), container)
 
 
 def _columns(table: ImageTable) -> tuple[int, ...]:

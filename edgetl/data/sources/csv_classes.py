@@ -8,11 +8,13 @@ A column `split`, the name of the table (`train.csv`) or the folders of the imag
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from posixpath import basename, splitext
 
 from edgetl.data.container import Container
 from edgetl.data.sources import Listing
 from edgetl.data.sources._classes import ClassReading
+from edgetl.data.sources._codes import with_names
 from edgetl.data.sources._csv import ImageTable, Row, image_tables
 from edgetl.data.sources._files import find_images
 from edgetl.data.split_names import split_in
@@ -31,13 +33,14 @@ _MAX_SHARE = 0.5
 """Distinct texts per line; a column with more is no class but a name or a measurement."""
 _MISSING = frozenset({"", "NaN", "nan", "NULL", "null", "<NA>", "N/A", "n/a", "#N/A"})
 """What tools write for a class that is not known."""
-_BETWEEN = re.compile(r"\s*[|;,]\s*")
+_BETWEEN = re.compile(r"\s*[|;,]\s*|\s+")
+_NUMBER = re.compile(r"-?\d*\.?\d+")
 
 
 class CsvClassesSource:
     """One line per image with its class."""
 
-    version = 2
+    version = 3
     label_kind = LabelKind.CLASSES
     expects = "a CSV with a header and a line per image, such as `file,label`"
 
@@ -74,7 +77,7 @@ class CsvClassesSource:
                     reading.several(f"{where}: {image} has {', '.join(parts)}", image)
                 reading.add(image, label, where, table.split(row) or of_file)
         reading.named_in = " and ".join(columns)
-        return reading.listing()
+        return with_names(reading.listing(), container)
 
 
 def label_column(table: ImageTable) -> int | None:
@@ -105,7 +108,14 @@ def _has_classes(table: ImageTable, column: int) -> bool:
     """Return whether the texts of a column repeat as classes do."""
     texts = {row.cells[column] for row in table.rows}
     count = len(table.rows)
-    return texts != {""} and (count < _MIN_ROWS or len(texts) <= _MAX_SHARE * count)
+    if texts == {""} or _is_measured(texts - _MISSING):
+        return False
+    return count < _MIN_ROWS or len(texts) <= _MAX_SHARE * count
+
+
+def _is_measured(texts: Collection[str]) -> bool:
+    """Return whether all texts are numbers and some are not whole, as no class is called."""
+    return all(map(_NUMBER.fullmatch, texts)) and any(float(text) % 1 for text in texts)
 
 
 SOURCE = CsvClassesSource()

@@ -1,4 +1,4 @@
-"""A table with a line for each image and a column of 0 and 1 for each class.
+"""A table with a line for each image and a column of 0 (or -1) and 1 for each class.
 
 Roboflow calls it multi-label classification (`train/_classes.csv`). Only tables with exactly one 1
 in each line can be read, since a classifier predicts one class per image.
@@ -15,7 +15,7 @@ from edgetl.data.sources._csv import ImageTable, image_tables
 from edgetl.data.split_names import split_in
 from edgetl.types import LabelKind
 
-_ZERO = frozenset({"0", "0.0", "false", "False", "FALSE"})
+_ZERO = frozenset({"0", "0.0", "-1", "-1.0", "false", "False", "FALSE"})
 _ONE = frozenset({"1", "1.0", "true", "True", "TRUE"})
 _MIN_CLASSES = 2
 
@@ -23,7 +23,7 @@ _MIN_CLASSES = 2
 class CsvOneHotSource:
     """One column per class."""
 
-    version = 1
+    version = 2
     label_kind = LabelKind.CLASSES
     expects = "a CSV with a column of 0 and 1 for each class, such as `file,cat,dog`"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from posixpath import splitext
+from posixpath import basename, dirname, splitext
 
 from edgetl.config.recipe import Drop, Repair
 from edgetl.data.container import Container
@@ -76,6 +76,8 @@ class YoloSource:
         files = names_files(container)
         texts = with_suffix(container, ".txt")
         # Names alone may be those of class folders.
+        if not texts and all(_names_folders(container, name) for name in files):
+            return False
         if any(
             not is_plain(name) and (texts or read_table(container, name).keys() & _DATA_KEYS)
             for name in files
@@ -208,6 +210,14 @@ def _stray(texts: Iterable[str], files: Mapping[str, str]) -> Iterator[str]:
 
 class _NoNameError(ValueError):
     """A label line has a class without a name."""
+
+
+def _names_folders(container: Container, file: str) -> bool:
+    """Return whether all names in a YAML file are those of folders with images."""
+    names = read_table(container, file).get("names") if not is_plain(file) else None
+    listed = names.values() if isinstance(names, dict) else names
+    folders = {basename(dirname(name)) for name in find_images(container)}
+    return isinstance(names, list | dict) and {*map(str, listed or ())} <= folders
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from edgetl.data.near_copies import Sketch
 
@@ -33,3 +33,18 @@ class GeneratedImages(ABC):
     def sketches(self) -> Mapping[str, Sketch]:
         """Nothing: they are not compared."""
         return {}
+
+    @property
+    def plain(self) -> Collection[str]:
+        """Nothing: they show something."""
+        return ()
+
+    @property
+    def grey(self) -> Collection[str]:
+        """Nothing: they have colours."""
+        return ()
+
+    @property
+    def stacks(self) -> Collection[str]:
+        """Nothing: each is one frame."""
+        return ()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgetl.facts.latency import LatencyFacts
-from edgetl.facts.package import PackageFacts, Part
+from edgetl.facts.package import PackageFacts
 from edgetl.report import figures
 from edgetl.report.record import Run, hosts_of
 from edgetl.report.sections import Section
@@ -33,9 +33,9 @@ def _render(run: Run) -> str | None:
 def _timings(run: Run, package: Artifact) -> Iterator[tuple[str, LatencyFacts]]:
     """Yield each candidate that was timed for the target of `package`, with its facts."""
     for row in package.read(PackageFacts).rows:
-        latency = run.part(package, row.candidate, Part.LATENCY)
+        latency = run.latency(package, row.candidate)
         if latency is not None:
-            yield row.candidate.name, latency.read(LatencyFacts)
+            yield row.candidate.name, latency
 
 
-SECTION = Section(version=2, title="Latency", position=60, render=_render)
+SECTION = Section(version=3, title="Latency", position=60, render=_render)

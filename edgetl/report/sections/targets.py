@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgetl.facts.latency import LatencyFacts
 from edgetl.facts.package import PackageFacts, Part
 from edgetl.facts.verification import VerificationFacts
 from edgetl.report import figures
@@ -26,14 +25,13 @@ def _render(run: Run) -> str | None:
 def _target(run: Run, package: Artifact, position: int) -> dict[str, object]:
     facts = package.read(PackageFacts)
     row = shown_row(facts)
-    latency = run.part(package, row.candidate, Part.LATENCY)
     verification = run.part(package, row.candidate, Part.VERIFICATION)
     return {
         "facts": facts,
         "reason": reason_of(facts),
         "limits": facts.limits.in_words(),
         "row": row,
-        "latency": None if latency is None else latency.read(LatencyFacts),
+        "latency": run.latency(package, row.candidate),
         "verification": None if verification is None else verification.read(VerificationFacts),
         "tradeoff": figures.candidates(run, package, f"tradeoff-{position}"),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from edgetl.data.container import open_container
+from edgetl.data.listing_notes import notes_of
 from edgetl.data.sources import Listing, list_samples
 from edgetl.errors import DataError
 from edgetl.tasks import TASKS
@@ -281,3 +282,186 @@ def test_image_with_several_classes_is_not_said_to_have_none(tree: Write, table:
     listed = listing(tree({**images("a.jpg", "b.jpg", "c.jpg"), "x.csv": table.encode()}))
     assert listed.unlabelled == ()
     assert [problem.title for problem in listed.problems] == ["image with several classes"]
+
+
+MID_BOXES = (
+    b"ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf\n"
+    b"a,x,/m/01yrx,1,0.1,0.6,0.2,0.7,0\nb,x,/m/0bt9lr,1,0.1,0.6,0.2,0.7,0\n"
+)
+MID_CLASSES = b"ImageID,LabelName,Confidence\na,/m/01yrx,1\nb,/m/0bt9lr,1\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "table"),
+    [("detection", MID_BOXES), ("classification", MID_CLASSES)],
+    ids=["boxes", "classes"],
+)
+@pytest.mark.parametrize(
+    "descriptions",
+    [
+        b"/m/01yrx,Cat\n/m/0bt9lr,Dog\n/m/0zz,Zebra\n",
+        b'LabelName,DisplayName\n/m/01yrx,Cat\n/m/0bt9lr,"Dog"\n',
+    ],
+    ids=["plain", "header"],
+)
+def test_codes_of_open_images_get_the_names_beside_them(
+    tree: Write, task: str, table: bytes, descriptions: bytes
+) -> None:
+    files = {"labels.csv": table, "class-descriptions-boxable.csv": descriptions}
+    listed = listing(tree({**images("a.jpg", "b.jpg"), **files}), task=task)
+    assert listed.classes == ("Cat", "Dog")
+    shown = [each.label or each.boxes[0].label for each in listed.samples]
+    assert shown == ["Cat", "Dog"]
+    assert "class-descriptions-boxable.csv" in listed.labels
+    assert listed.others == ()
+    assert [*notes_of(listed)] == []
+
+
+def test_codes_of_open_images_without_names_are_remarked(tree: Write) -> None:
+    listed = listing(tree({**images("a.jpg", "b.jpg"), "labels.csv": MID_CLASSES}))
+    (note,) = notes_of(listed)
+    assert note == (
+        "2 class names are codes of Open Images: /m/01yrx, /m/0bt9lr; put its "
+        "class-descriptions.csv beside the labels to have words"
+    )
+
+
+def test_codes_with_the_same_name_stay_codes(tree: Write) -> None:
+    files = {"labels.csv": MID_CLASSES, "class-descriptions.csv": b"/m/01yrx,Cat\n/m/0bt9lr,Cat\n"}
+    listed = listing(tree({**images("a.jpg", "b.jpg"), **files}))
+    assert listed.classes == ("/m/01yrx", "/m/0bt9lr")
+
+
+def test_numbers_of_word_net_are_remarked(tree: Write) -> None:
+    listed = listing(tree({f"{name}/{k}.jpg": b"" for name in ("n02123045", "cat") for k in "ab"}))
+    assert [*notes_of(listed)] == [
+        "1 class name is a code of WordNet: n02123045; rename the classes to have words"
+    ]
+
+
+def table_of(rows: Iterable[str], header: str = "file,label") -> bytes:
+    return "\n".join([header, *rows]).encode()
+
+
+def test_image_in_the_tables_of_two_splits_is_a_problem(tree: Write) -> None:
+    names = [f"{k}.jpg" for k in range(6)]
+    rows = [f"{name},{'ab'[k % 2]}" for k, name in enumerate(names)]
+    files = {"test.csv": table_of(rows[:2]), "train.csv": table_of(rows[1:])}
+    listed = listing(tree({**images(*names), **files}))
+    assert [(each.title, each.example) for each in listed.problems] == [
+        ("image in several splits", "train.csv:2: images/1.jpg is in train, and in test before")
+    ]
+    assert listed.problems[0].fix.startswith("list each image in one split, or exclude files")
+
+
+def test_box_in_the_tables_of_two_splits_is_a_problem(tree: Write) -> None:
+    header = "filename,class,xmin,ymin,xmax,ymax"
+    rows = [f"{k}.jpg,a,1,1,5,5" for k in range(4)]
+    files = {"val.csv": table_of(rows[:2], header), "train.csv": table_of(rows[1:], header)}
+    listed = listing(tree({**images(*(f"{k}.jpg" for k in range(4))), **files}), task="detection")
+    assert [each.example for each in listed.problems] == [
+        "val.csv:3: images/1.jpg is in val, and in train before"
+    ]
+
+
+def test_measured_numbers_are_no_classes(tree: Write) -> None:
+    names = [f"{k}.jpg" for k in range(24)]
+    rows = [f"{name},{k % 4 * 0.25}" for k, name in enumerate(names)]
+    with pytest.raises(DataError, match=r"not read: table of images \(labels\.csv\)"):
+        listing(tree({**images(*names), "labels.csv": table_of(rows)}))
+
+
+def test_whole_numbers_with_a_point_are_classes(tree: Write) -> None:
+    names = [f"{k}.jpg" for k in range(24)]
+    rows = [f"{name},{k % 4}.0" for k, name in enumerate(names)]
+    listed = listing(tree({**images(*names), "labels.csv": table_of(rows)}))
+    assert listed.classes == ("0.0", "1.0", "2.0", "3.0")
+
+
+def test_several_classes_may_be_separated_by_spaces(tree: Write) -> None:
+    names = [f"{k}.jpg" for k in range(30)]
+    labels_of = ["cat", "dog", "cat dog", "polar bear"]
+    rows = [f"{name},{labels_of[k % 4]}" for k, name in enumerate(names)]
+    listed = listing(tree({**images(*names), "labels.csv": table_of(rows)}))
+    assert {each.title for each in listed.problems} == {"image with several classes"}
+    assert listed.problems[0].example == "labels.csv:4: images/2.jpg has cat, dog"
+    assert len(listed.problems) == 7  # of 30 images every fourth; a bear is one animal
+
+
+def test_minus_one_denies_a_class(tree: Write) -> None:
+    rows = ["a.jpg,1,-1", "b.jpg,-1,1"]
+    files = {**images("a.jpg", "b.jpg"), "list.csv": table_of(rows, "image_id,cat,dog")}
+    assert labels(listing(tree(files))) == CAT_AND_DOG
+
+
+def test_single_folder_is_no_class_beside_a_table_that_is_not_read(tree: Write) -> None:
+    files = {f"faces/{k}.jpg": b"" for k in range(12)}
+    rows = [f"{k}.jpg,{k}.5,{k * 2}" for k in range(12)]
+    root = tree({**files, "landmarks.csv": table_of(rows, "image,eye,mouth")})
+    with pytest.raises(DataError, match=r"not read: table of images \(landmarks\.csv\)"):
+        listing(root)
+
+
+FRAMES: Tree = {f"{video}/{k:03}.jpg": b"" for video in range(101, 107) for k in range(3)}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"video,label\n101,wave\n102,swipe\n103,wave\n104,swipe\n105,wave\n106,swipe\n",
+        b"id;label;length\n101;wave;9\n102;wave;8\n103;wave;7\n104;swipe;6\n105;wave;5\n106;wave;4\n",
+    ],
+    ids=["commas", "semicolons"],
+)
+def test_table_with_a_class_for_each_folder_is_named(tree: Write, table: bytes) -> None:
+    root = tree({**FRAMES, "labels.csv": table})
+    with pytest.raises(
+        DataError, match=r"not read: table with a class for each folder \(labels\.csv\)"
+    ) as caught:
+        listing(root)
+    assert "if the names of folders are the classes, write `data: {layout: folder}`" in (
+        caught.value.remedy
+    )
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {**FRAMES, "names.csv": b"id,name\n101,a\n102,b\n103,c\n104,d\n105,e\n106,f\n"},
+        {
+            **{f"{name}/{k}.jpg": b"" for name in ("cat", "dog", "bus", "car") for k in range(3)},
+            "kinds.csv": b"class,kind\ncat,animal\ndog,animal\nbus,vehicle\ncar,vehicle\n",
+        },
+    ],
+    ids=["a name for each", "kinds of classes"],
+)
+def test_table_about_classes_says_nothing_against_them(tree: Write, files: Tree) -> None:
+    assert listing(tree(files)).layout == "folder"
+
+
+def test_number_of_a_class_agrees_with_its_folder(tree: Write) -> None:
+    """As in GTSRB: `00007/GT-00007.csv` has class 7."""
+    files: dict[str, bytes | None] = {}
+    for number in (3, 7):
+        names = [f"{number}_{k}.png" for k in range(3)]
+        files |= {f"{number:05}/{name}": b"" for name in names}
+        rows = [f"{name};48;{number}" for name in names]
+        files[f"{number:05}/GT-{number:05}.csv"] = table_of(rows, "Filename;Width;ClassId")
+    listed = listing(tree(files))
+    assert (listed.layout, listed.classes) == ("folder", ("00003", "00007"))
+
+
+@pytest.mark.parametrize(
+    ("column", "yes", "no", "split"),
+    [("is_valid", "True", "False", Split.VAL), ("is_test", "1", "0", Split.TEST)],
+)
+def test_column_of_flags_states_a_split(
+    tree: Write, column: str, yes: str, no: str, split: Split
+) -> None:
+    """As fastai writes them; such a column is no class either."""
+    rows = [f"{k}.jpg,{'ab'[k % 2]},{yes if k < 2 else no}" for k in range(6)]
+    names = [f"{k}.jpg" for k in range(6)]
+    files = {**images(*names), "x.csv": table_of(rows, f"fname,kind of thing,{column}")}
+    listed = listing(tree(files))
+    assert [each.split for each in listed.samples] == [split] * 2 + [Split.TRAIN] * 4
+    assert listed.classes == ("a", "b")

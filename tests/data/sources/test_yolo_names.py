@@ -9,10 +9,10 @@ import pytest
 
 from edgetl.config.recipe import Drop
 from edgetl.data.container import open_container
-from edgetl.data.sources import Listing, list_samples
+from edgetl.data.sources import Listing, guess_label_kind, list_samples
 from edgetl.errors import DataError
 from edgetl.tasks import TASKS
-from edgetl.types import Split
+from edgetl.types import LabelKind, Split
 
 Tree = dict[str, bytes | None]
 Write = Callable[[Tree], Path]
@@ -149,3 +149,17 @@ def test_single_line_with_an_unnamed_class_is_a_broken_line(tree: Write) -> None
     (problem,) = listing(tree(files)).problems
     assert (problem.title, problem.fix) == ("broken label line", "")
     assert problem.example == "labels/a.txt:11: there is no class 1; only 0 is named"
+
+
+@pytest.mark.parametrize("names", ["[cat, dog]", "{0: cat, 1: dog}"])
+def test_data_yaml_beside_class_folders_with_its_names_is_not_about_boxes(
+    tmp_path: Path, names: str
+) -> None:
+    for split in ("train", "val"):
+        for label in ("cat", "dog"):
+            (tmp_path / split / label).mkdir(parents=True)
+            (tmp_path / split / label / "1.jpg").write_bytes(b"")
+    (tmp_path / "data.yaml").write_text(f"train: train\nval: val\nnames: {names}\n")
+    assert guess_label_kind(open_container(tmp_path)) is LabelKind.CLASSES
+    (tmp_path / "data.yaml").write_text("train: train\nval: val\nnames: [cat, nut]\n")
+    assert guess_label_kind(open_container(tmp_path)) is LabelKind.BOXES

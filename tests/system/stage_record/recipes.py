@@ -36,7 +36,7 @@ finetune:
   {strategy: probe-then-full, probe_epochs: 1, epochs: 1, batch_size: 24, optimizer: sgd, lr: 0.03}
 student: {family: few_layers, refine: [{adapt: {}}]}
 distill: {method: soft-targets, epochs: 2, batch_size: 8, optimizer: sgd, lr: 0.01, views: 2}
-benchmark: {seconds: 0.02, count: 20}
+benchmark: {seconds: 0.02, count: 20, rounds: 4, most_rounds: 4}
 device: cpu
 calibration: fixed
 targets: [timed, untimed]

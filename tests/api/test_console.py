@@ -9,49 +9,33 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.cli import console
-from edgetl.cli.console import Console
+from edgetl.api import console
+from edgetl.api.console import Console
 from edgetl.config.table import Table
-from edgetl.facts import FactsModel
-from edgetl.stages import Node, Stage
+from edgetl.facts.model_files import ExportFacts
+from edgetl.stages import Node
 from edgetl.store.store import Artifact
 from edgetl.types import Facts
 
-
-class _Facts(FactsModel):
-    value: int
-
-
-_STAGES = {
-    "export": Stage(
-        name="export",
-        version=1,
-        needs=(),
-        makes="float",
-        options=Table,
-        plan=lambda _job, _made: (),
-        tools=lambda _: (),
-        facts=_Facts,
-        run=lambda *_: _Facts(value=0),
-        summary=lambda facts: f"value {facts.value}",
-    )
-}
 _ONNX = Node("export", "export onnx", Table())
 _TFLITE = Node("export", "export tflite", Table())
+
+_RESULT = "3.0 MiB; 1.0e-06 of the outputs' range from torch"
 
 Shelve = Callable[[Path, str, str, Facts], Artifact]
 
 
 @pytest.fixture
 def artifact(shelve: Shelve, tmp_path: Path) -> Artifact:
-    return shelve(tmp_path, "export onnx", "float", {"value": 3})
+    facts = ExportFacts(size_bytes=3 << 20, max_abs_error=1e-6, output_span=1.0, nms=None)
+    return shelve(tmp_path, "export onnx", "float", facts.model_dump(mode="json"))
 
 
 def test_log_names_the_node_of_every_line(
     artifact: Artifact, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "_LOG_EVERY_SECONDS", 0.0)
-    with Console(_STAGES, quiet=False) as shown:
+    with Console(quiet=False) as shown:
         shown.note(_ONNX, "another process is making this; waiting")
         shown.begins(_ONNX)
         shown.note(_ONNX, "alone")
@@ -63,7 +47,7 @@ def test_log_names_the_node_of_every_line(
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "  export tflite: 1/4  files  about 0 s left",
-        f"export onnx                  value 3  [{artifact.manifest.seconds:.0f} s]",
+        f"export onnx                  {_RESULT}  [{artifact.manifest.seconds:.0f} s]",
     ]
     assert err.splitlines() == [
         "  export onnx: another process is making this; waiting",
@@ -79,7 +63,7 @@ def test_terminal_shows_a_bar_for_each_node_and_results_above(
     screen = _Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("TERM", "xterm")
-    with Console(_STAGES, quiet=False) as shown:
+    with Console(quiet=False) as shown:
         shown.begins(_ONNX)
         shown.begins(_TFLITE)
         shown.step(_ONNX, 1, 3, "onnx files")
@@ -98,7 +82,7 @@ def test_terminal_shows_a_bar_for_each_node_and_results_above(
         ]
         shown.ends(_TFLITE, artifact, reused=True)
         assert shown._bars is None
-    assert "export onnx                  value 3  [reused]" in screen.getvalue()
+    assert f"export onnx                  {_RESULT}  [reused]" in screen.getvalue()
 
 
 class _Terminal(io.StringIO):
@@ -109,7 +93,7 @@ class _Terminal(io.StringIO):
 def test_quiet_console_prints_nothing_but_notes(
     artifact: Artifact, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Console(_STAGES, quiet=True) as shown:
+    with Console(quiet=True) as shown:
         shown.begins(_ONNX)
         shown.step(_ONNX, 1, 3, "files")
         shown.note(_ONNX, "all weights start at random")

@@ -1,4 +1,4 @@
-"""The steps of a recipe, shared by plan, why and show."""
+"""The steps of a recipe, shared by why and show."""
 
 from __future__ import annotations
 

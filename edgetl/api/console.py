@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import click
 
-from edgetl.stages import Node, Stage
+from edgetl.stages import STAGES, Node
 from edgetl.store.store import Artifact
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ class Console:
     Lines go to `sys.stdout`, or nowhere if `quiet`, so that ``--json`` prints only JSON.
     """
 
-    def __init__(self, stages: Mapping[str, Stage], *, quiet: bool) -> None:
-        self._stages = stages
+    def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._rows: dict[Node, _Row] = {}
         self._bars: Bars | None = None
@@ -71,7 +69,7 @@ class Console:
             self._close_bars()
         if self._quiet:
             return
-        summary = self._stages[node.stage].summarise(artifact)
+        summary = STAGES.load(node.stage).summarise(artifact)
         duration = "reused" if reused else f"{artifact.manifest.seconds:.0f} s"
         self._print(f"{node.label:<{_LABEL_WIDTH}} {summary}  [{duration}]")
 
