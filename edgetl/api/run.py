@@ -9,6 +9,7 @@ from pathlib import Path
 from edgetl.api.arguments import (
     PathLike,
     Settings,
+    as_flag,
     as_optional_text,
     as_overrides,
     as_path,
@@ -161,9 +162,10 @@ def run(
     kept, bundles = Store(as_path("store", store)), as_path("dist", dist)
     wanted = as_optional_text("executor", executor)
     made_by = EXECUTORS.load(default_executor() if wanted is None else wanted)
+    brief = as_flag("quick", quick)
     with shown_run(progress) as listener:
         stages = recipe_stages(name, overrides)
-        if quick:
+        if brief:
             overrides = (*quick_overrides(stages.values()), *overrides)
         job = load_job(name, overrides, kept, stages)
         artifacts = execute.run(job, kept, stages, listener, executor=made_by)

@@ -101,6 +101,9 @@ def _call(function: Callable[..., object], *words: Any, **named: Any) -> Callabl
             id="value of a setting",
         ),
         pytest.param(
+            _run(quick=1), "`quick` is int 1\n  it must be True or False", id="number for a flag"
+        ),
+        pytest.param(
             _run(progress=print),
             "`progress` is builtin_function_or_method without begins, ends, step, note\n"
             "  use progress=True for the terminal, or an object with the methods begins, ends",
