@@ -168,6 +168,21 @@ def _call(function: Callable[..., object], *words: Any, **named: Any) -> Callabl
             id="pixels",
         ),
         pytest.param(
+            _call(edgetl.profile, "host", threads=0),
+            "`threads` is int 0\n  it must be an integer above zero",
+            id="threads",
+        ),
+        pytest.param(
+            _call(edgetl.profile, "host", log=True),
+            "`log` is bool\n  it must be a function of one text",
+            id="log",
+        ),
+        pytest.param(
+            _call(edgetl.profile, device="ssh://pi@pi"),
+            "the target of device 'ssh://pi@pi' is unknown",
+            id="profile without a target",
+        ),
+        pytest.param(
             _call(edgetl.check_target), "neither a target nor a device was given", id="no target"
         ),
     ],
