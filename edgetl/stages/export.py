@@ -251,4 +251,5 @@ STAGE = Stage(
     check=_check,
     missing=_missing,
     plugins=_plugins,
+    memory_mib=2048,
 )

@@ -57,12 +57,14 @@ def test_run_with_settings_reports_to_a_listener(place: Path) -> None:
             del artifact
             heard.append((node.label, reused))
 
-        def step(self, done: int, total: int, text: str) -> None: ...
+        def step(self, node: object, done: int, total: int, text: str) -> None: ...
 
-        def note(self, text: str) -> None: ...
+        def note(self, node: object, text: str) -> None: ...
 
     changed = {"benchmark.count": 21}
-    result = api.run(place / "recipe.yaml", set=changed, dist="out", progress=Listener())
+    result = api.run(
+        place / "recipe.yaml", set=changed, dist="out", executor="serial", progress=Listener()
+    )
     labels = [label for label, _ in heard if not label.startswith("begins")]
     assert labels == list(result.artifacts)
     assert ("index", True) in heard
