@@ -9,6 +9,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from docs import layer_picture
 from docs.command_page import command_page
 from docs.recorded import problems, sections
 from docs.schema_pages import schema_page
@@ -50,8 +51,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the records of the scripts in their place."""
+    """Put the records of the scripts and the picture of the rooms in their places."""
     del page, files
-    if _RECORDS not in markdown:
-        return markdown
-    return markdown.replace(_RECORDS, sections(Path(config.docs_dir).parent))
+    if _RECORDS in markdown:
+        markdown = markdown.replace(_RECORDS, sections(Path(config.docs_dir).parent))
+    return markdown.replace(
+        layer_picture.MARK, layer_picture.picture(layer_picture.rooms(markdown))
+    )
