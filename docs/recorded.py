@@ -81,7 +81,14 @@ def sections(root: Path) -> str:
         else:
             without.append(f"- `{script.name}`: {_claim(script)}")
     if without:
-        lines += ["### Without a record", "", "Not run since they last changed:", "", *without, ""]
+        lines += [
+            "### Without a record",
+            "",
+            "There is no output of these scripts as they are now:",
+            "",
+            *without,
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -63,7 +63,7 @@ def test_page_shows_claims_with_records_then_scripts_without(root: Path) -> None
     record = (root / "docs" / "measurements" / "speed.txt").read_text("utf-8")
     assert shown == (
         f"### speed\n\nIt is fast.\n\n```text\n{record}```\n\n"
-        "### Without a record\n\nNot run since they last changed:\n\n"
+        "### Without a record\n\nThere is no output of these scripts as they are now:\n\n"
         "- `memory.py`: Memory stays small.\n"
     )
 

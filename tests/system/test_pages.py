@@ -47,6 +47,13 @@ def test_pages_with_commands_are_known() -> None:
     assert names >= {"README.md", "docs/index.md", "docs/own-images.md", "docs/own-boxes.md"}
 
 
+def test_start_page_leads_to_every_intention_at_once() -> None:
+    links = set(re.findall(r"\]\((\S+\.md)\)", _text(_ROOT / "docs" / "index.md")))
+    assert links >= {
+        *("own-images.md", "own-boxes.md", "board.md", "ci.md", "own-family.md", "device.md"),
+    }
+
+
 @pytest.mark.parametrize("page", _WITH_COMMANDS, ids=_id)
 def test_commands_end_well_in_order_in_one_folder(page: Path, tmp_path: Path) -> None:
     # `make` needs a checkout and sets up an environment; what it calls is tested elsewhere.
