@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -127,3 +128,16 @@ def test_examples_of_commands_stay_as_they_are() -> None:
         command_page()
     )
     assert "\b" not in command_page()
+
+
+def test_pages_include_files_that_exist() -> None:
+    root = Path(__file__).parents[2]
+    lines = [
+        line
+        for page in sorted((root / "docs").rglob("*.md"))
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if "--8" in line  # a formatter of code in pages would make `--8 < --` of it
+    ]
+    names = [re.fullmatch(r'--8<-- "(.+)"', line) for line in lines]
+    assert len(names) >= 4
+    assert all(name and (root / name[1]).is_file() for name in names), lines
