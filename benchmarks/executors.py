@@ -52,9 +52,9 @@ def main() -> None:
         for turn in range(options.rounds):
             for name in _EXECUTORS if turn % 2 == 0 else _EXECUTORS[::-1]:
                 store = Path(folder) / "store"
-                for stage in trained:
-                    made = base / "artifacts" / stage
-                    shutil.copytree(made, store / "artifacts" / stage)
+                for made in (base / "artifacts").iterdir():
+                    if made.name in trained:
+                        shutil.copytree(made, store / "artifacts" / made.name)
                 took, peak = _run(options.recipe, overrides, store, name)
                 seconds[name].append(took)
                 peaks[name].append(peak)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from edgetl.errors import EdgetlError
 from edgetl.pipeline.execute import run_nodes
@@ -152,6 +153,26 @@ def test_digests_do_not_depend_on_the_executor(
     serial = _run(_diamond(), tmp_path / "serial", recorder, "serial")
     other = _run(_diamond(), tmp_path / "other", recorder, executor)
     assert _digests(other) == _digests(serial)
+
+
+@pytest.mark.parametrize("executor", _NAMES)
+def test_torch_has_one_thread_where_a_stage_needs_one_core(
+    executor: str, tmp_path: Path, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, usual = torch.get_num_threads(), min(2, os.cpu_count() or 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(usual))  # of other processes
+    torch.set_num_threads(usual)
+    try:
+        nodes = [
+            _node(kind, kind, number=10, package="torch", counts_threads=True)
+            for kind in ("one", "all")
+        ]
+        made = _run(nodes, tmp_path, recorder, executor)
+        assert torch.get_num_threads() == usual
+    finally:
+        torch.set_num_threads(before)
+    values = {label: artifact.manifest.facts["value"] for label, artifact in made.items()}
+    assert values == {"one": 11, "all": 10 + usual}
 
 
 @pytest.mark.parametrize("executor", _NAMES)

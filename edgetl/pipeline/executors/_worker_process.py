@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgetl.pipeline.executors._messages import Message
 from edgetl.pipeline.make import WorkItem
 
 _CHECK_S = 1.0
+_POLL_S = 0.01
 
 
 class WorkerProcess:
@@ -76,8 +78,10 @@ class WorkerProcess:
 
     def bury(self) -> int:
         """End what a dead worker has started, and return its exit code as `subprocess` gives it."""
-        # The number of the group is free for others once its first process is waited for.
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        deadline = time.monotonic() + _worker.GRACE_S
+        # Not by waiting for the process: then others may get its number, which is the group's.
+        while not self.has_ended() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
         self._kill_group()
         code = self._process.wait()
         self._close()

@@ -31,7 +31,7 @@ _ORDER = (Cores.ALL, Cores.ONE, Cores.MACHINE)
 
 
 class WorkerEndedError(EdgetlError):
-    """A worker process was killed twice, or ended by itself."""
+    """The worker process of a node was killed twice."""
 
     exit_code = ExitCode.USAGE
 

@@ -69,6 +69,8 @@ class Step(Table):
     """A key of `ERRORS`, ``bug`` for one that nobody expects."""
     package: str = ""
     """Its only tool."""
+    counts_threads: bool = False
+    """Whether the threads of torch are added as well."""
     kill_file: str = Field(default="", exclude=True)
     """Has how often the process is to be killed in the middle of its sleep."""
     forks: bool = Field(default=False, exclude=True)
@@ -101,6 +103,10 @@ def _run(settings: Step, inputs: Mapping[str, Artifact], work: Workspace) -> Ste
         raise error
     work.progress.note("added")
     value = settings.number + sum(each.read(StepFacts).value for each in inputs.values())
+    if settings.counts_threads:
+        import torch
+
+        value += torch.get_num_threads()
     (work.out / "half.txt").rename(work.out / "value.txt")
     (work.out / "value.txt").write_text(str(value), encoding="utf-8")
     span = {"started": started, "ended": time.monotonic(), "process": os.getpid()}
