@@ -83,13 +83,13 @@ class OperatingPointFacts(FactsModel):
     def _unreached(self, row: ClassThreshold) -> str:
         stated = f"the {row.figure} of {row.stated:g} stated for '{row.label}'"
         if row.reached is None:
-            nothing = (
-                f"no validation image is predicted as '{row.label}'"
+            nothing, remedy = (
+                (f"no validation image is predicted as '{row.label}'", "train longer")
                 if row.figure == "precision"
-                else f"the validation split does not show '{row.label}'"
+                else (f"the validation split does not show '{row.label}'", "add images of it")
             )
             return (
-                f"{nothing}, so no threshold reaches {stated}; train longer, or remove it from "
+                f"{nothing}, so no threshold reaches {stated}; {remedy}, or remove it from "
                 "`operating_point`"
             )
         best = row.reached

@@ -322,7 +322,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=7,
+    version=8,
     needs=("view", MODEL_KIND, "float", "quantized", "operating point"),
     makes="verification",
     options=NoOptions,
