@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgetl.config.operating_point import Figure, Goal
 from edgetl.evaluation.operating import RankedClass, Ranking, choose_threshold, figures_at
-from edgetl.facts.operating_point import ClassThreshold, OperatingPointFacts, ShareFacts
+from edgetl.facts.operating_point import ClassThreshold, OperatingPointFacts
 from edgetl.types import Precision
 
 
@@ -132,13 +132,13 @@ def test_figures_at_thresholds_by_hand() -> None:
     crack, dent_row = figures.classes
     assert (crack.predicted, crack.right, crack.support) == (3, 2, 4)
     assert (dent_row.predicted, dent_row.right, dent_row.support) == (1, 1, 3)
-    # Wilson (1927), 95 %: 2 of 3 and 2 of 4 by R's prop.test without correction.
-    assert crack.precision == ShareFacts(count=2, total=3, value=0.666667, low=0.207655,
-                                         high=0.938509)  # fmt: skip
+    assert crack.precision is not None
     assert crack.recall is not None
-    assert (crack.recall.low, crack.recall.value, crack.recall.high) == pytest.approx(
-        (0.150039, 0.5, 0.849961), abs=1e-5
-    )
+    # Wilson (1927), z = 1.96, z^2 = 3.84: (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)
+    # 2 of 3: (0.6667 + 0.6402 -+ 0.8333) / 2.2805; 2 of 4: (0.5 + 0.4802 -+ 0.6860) / 1.9604
+    for share, low, high in ((crack.precision, 0.2077, 0.9385), (crack.recall, 0.1500, 0.8500)):
+        assert (share.low, share.high) == pytest.approx((low, high), abs=1e-4)
+    assert (crack.precision.value, crack.recall.value) == (0.666667, 0.5)
     assert figures.decided is not None
     assert (figures.decided.count, figures.decided.total) == (4, 7)
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from edgetl.config.calibration import Calibration
+from edgetl.config.operating_point import OperatingPointTable
 from edgetl.config.recipe import Recipe, models_of
 from edgetl.config.target import Target
 from edgetl.data.dataset import Dataset
@@ -434,6 +435,18 @@ def test_limit_on_a_class_that_the_data_do_not_have_is_found_before_anything_run
         "targets/board.yaml: limits.class_recall: the model has no class 'zipper'; known: "
         f"{', '.join(classes)}"
     )
+
+
+def test_operating_point_of_a_class_that_the_data_do_not_have_is_found_before_anything_runs(
+    flat: Path, tmp_path: Path
+) -> None:
+    classes = sorted(each.name for each in flat.iterdir() if each.is_dir())
+    table = OperatingPointTable(precision={classes[0]: 0.9}, recall={"zipper": 0.98})
+    job = make_job(tmp_path, {"path": "flat"})
+    job = dataclasses.replace(job, tables={**job.tables, "operating_point": table})
+    (problem,) = STAGE.check(job)
+    assert problem.where == "operating_point.recall.zipper"
+    assert problem.what == f"the data have no class 'zipper'; known: {', '.join(classes)}"
 
 
 def test_planning_imports_neither_numpy_nor_pillow(flat: Path, tmp_path: Path) -> None:

@@ -422,3 +422,14 @@ def test_worse_end_of_an_interval_depends_on_the_limit(
     key = f"{name}.crack" if isinstance(bound, dict) else name
     selection = choose(board(**limits), [figures("a", intervals={key: interval})])
     assert told(selection) == [("chosen", f"fastest within limits; {text}")]
+
+
+def test_operating_point_that_is_not_reached_rejects_a_candidate() -> None:
+    sentence = "no threshold reaches the precision of 0.98 stated for 'crack': the best is 0.9"
+    short = dataclasses.replace(figures("a", p95_ms=1.0), unreached=sentence, shortfall=0.08)
+    both = choose(board(), [short, figures("b")])
+    assert told(both) == [("rejected", sentence), ("chosen", "fastest within limits")]
+    shorter = dataclasses.replace(short, name="c", unreached="far from it", shortfall=0.5)
+    none = choose(board(), [shorter, short])
+    assert (none.outcome, none.chosen) == (Outcome.MISSED, None)
+    assert none.why == f"no candidate meets operating_point; nearest is a: {sentence}"
