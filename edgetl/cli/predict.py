@@ -43,7 +43,7 @@ _PATH = _Named(path_type=Path)
 @click.option(
     "--threshold",
     type=click.FloatRange(0.0, 1.0),
-    help="Minimum score of an object.  [default: the model's]",
+    help="Minimum score of a prediction.  [default: the model's]",
 )
 @click.option(
     "--draw",

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edgetl.config.target import Target
@@ -305,34 +304,6 @@ def test_limit_of_a_class_is_judged_by_what_the_device_predicts(
     assert _red(passed) == []
     assert _red(missed) == ["accuracy"]
     assert _reason(missed, "accuracy") == f"recall of {worst} {recall[worst]:.4g} < 0.99"
-
-
-def test_limit_of_a_class_is_judged_at_the_threshold_of_the_bundle(
-    backend: Any, check: Check
-) -> None:
-    """Of the red images that are found, half are surer than the threshold."""
-    gain = 0.02  # so that no probability is 1
-    soft = backend.bundle("soft", gain=gain, seed=1)
-    images = find_images(open_bundle(soft, "board"), backend.store)
-    assert images is not None
-    logits = gain * images.predictions["logits"].astype(np.float64)
-    found = (logits.argmax(axis=1) == 0) & (images.dataset.labels(Split.TEST) == 0)
-    ratios = np.exp(logits - logits[:, :1])
-    scores = (1.0 / ratios.sum(axis=1)).astype(np.float32)
-    threshold = float(np.median(scores[found]))
-    surer = found & (scores >= threshold)
-    assert 0 < surer.sum() < found.sum()
-    thresholds = (threshold, 0.0, 0.0)
-    dataclasses.replace(Contract.load(soft), class_thresholds=thresholds).save(soft)
-    backend.seal(soft)
-
-    passed = check(soft, class_recall={"red": surer.sum() / 20})
-    missed = check(soft, class_recall={"red": found.sum() / 20})
-
-    assert _red(passed) == []
-    assert _red(missed) == ["accuracy"]
-    reason = f"recall of red {surer.sum() / 20:.4g} < {found.sum() / 20:g}"
-    assert _reason(missed, "accuracy") == reason
 
 
 def test_limit_of_a_class_that_the_model_does_not_have_is_refused(good: Path, check: Check) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from edgetl.config.target import Target
 from edgetl.errors import ExitCode
+from edgetl.evaluation.operating import share_facts
 from edgetl.facts.latency import Quantile
+from edgetl.facts.operating_point import ClassCounts, OperatingFigures
 from edgetl.facts.scores import Difference
 from edgetl.gate.bundle import Bundle, Images, find_images, open_bundle
 from edgetl.gate.case import MANIFEST, Case, Status
@@ -26,8 +28,9 @@ from edgetl.gate.limits import (
     unproven,
 )
 from edgetl.gate.measure import Measurements, Times
-from edgetl.runtime.contract import LABELS_FILE
+from edgetl.runtime.contract import LABELS_FILE, Contract
 from edgetl.runtime.golden import ReplayRow
+from edgetl.types import Split
 
 Board = Callable[..., Target]
 _NOT_REPLAYED = Measurements("ssh://pi@rpi4", "measured", (), "", None, None)
@@ -111,6 +114,45 @@ def test_predictions_that_only_guess_are_told(bundle: Bundle, images: Images) ->
     accuracy = Accuracy.of_predictions(always_red, images, bundle, "emulated")
     assert accuracy.at_chance == ("top-1 0.333 is no better than always predicting 'red' (0.333)")
     assert accuracy.provenance == "emulated"
+
+
+def test_predictions_on_a_device_are_judged_at_the_thresholds_of_the_bundle(
+    bundle: Bundle, images: Images
+) -> None:
+    # All 20 images of each class right: exp(1) / (exp(1) + 2) = 0.576, and 0.787 for each second.
+    logits = np.eye(3, dtype=np.float32)[images.dataset.labels(Split.TEST)]
+    logits[::2] *= 2
+    surer = int((images.dataset.labels(Split.TEST)[::2] == 0).sum())
+    assert 0 < surer < 20
+    contract = Contract.load(bundle.folder)
+    dataclasses.replace(contract, class_thresholds=(0.7, 0.0, 0.9)).save(bundle.folder)
+    accuracy = Accuracy.of_predictions({"logits": logits}, images, bundle, "measured")
+    red, green, blue = (row.figures for row in accuracy.classes)
+    assert (red["recall"], red["precision"]) == (surer / 20, 1.0)
+    assert (green["recall"], green["precision"]) == (1.0, 1.0)
+    assert (blue["recall"], blue["precision"]) == (0.0, None)
+    assert accuracy.score.value == 1.0
+    assert accuracy.no_predictions is False
+
+
+def test_manifest_is_judged_at_its_thresholds(bundle: Bundle) -> None:
+    counts = [
+        ClassCounts(
+            label=label,
+            support=20,
+            predicted=predicted,
+            right=5,
+            recall=share_facts(5, 20),
+            precision=share_facts(5, predicted),
+        )
+        for label, predicted in (("red", 5), ("green", 10), ("blue", 20))
+    ]
+    operating = OperatingFigures(classes=tuple(counts), decided=None)
+    accuracy = bundle.manifest.accuracy.model_copy(update={"operating": operating})
+    manifest = bundle.manifest.model_copy(update={"accuracy": accuracy})
+    classes = Accuracy.of_manifest(dataclasses.replace(bundle, manifest=manifest)).classes
+    assert [row.figures["precision"] for row in classes] == [1.0, 0.5, 0.25]
+    assert [row.figures["recall"] for row in classes] == [0.25] * 3
 
 
 def test_figures_come_from_accuracy_file_and_device(bundle: Bundle, times: Times) -> None:

@@ -122,6 +122,8 @@ def test_step_that_breaks_is_named_and_accuracy_is_counted(
     assert facts.value == 0.5  # three of six are of the first class
     words = "top-1 0.500 is no better than always predicting 'nut' (0.500)"
     assert facts.at_chance == words
+    assert facts.operating is None
+    assert facts.judged_classes == facts.classes
     assert [(row.label, row.support, row.figures) for row in facts.classes] == [
         ("nut", 3, {"recall": 1.0, "precision": 0.5}),
         ("bolt", 2, {"recall": 0.0, "precision": None}),
@@ -237,6 +239,16 @@ def test_detector_file_agrees_with_torch(boxed: dict[str, Artifact], workspace: 
     assert STAGE.summary(facts).startswith(f"mAP {facts.value:.3f} [")
     written = json.loads((work.out / "verification.json").read_text())
     assert written["curves"]["recall"][-1] == 1.0
+    # What a limit on a class is judged by: detections from the score of the contract on.
+    assert facts.operating is not None
+    assert facts.operating.decided is None
+    counts = facts.operating.classes
+    assert sum(row.predicted for row in counts) == facts.num_predictions  # there are no crowds
+    assert [row.support for row in counts] == [row.support for row in facts.classes]
+    for judged, row in zip(facts.judged_classes, counts, strict=True):
+        assert judged.figures["recall"] == (row.recall and row.recall.value)
+        assert judged.figures["precision"] == (row.precision and row.precision.value)
+        assert "ap50" in judged.figures
     assert VerificationFacts.model_validate_json(facts.model_dump_json()) == facts
 
 
