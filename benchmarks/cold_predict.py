@@ -152,8 +152,9 @@ def _run(command: list[str | Path], environment: dict[str, str]) -> Run:
 
 
 def _report(runs: dict[str, list[Run]]) -> None:
-    predictions = {run.answer for found in runs.values() for run in found}
-    print(f"answers: {', '.join(sorted(predictions))}")
+    # The path, which is printed in front, is a temporary one.
+    predictions = {run.answer.rpartition(": ")[2] for found in runs.values() for run in found}
+    print(f"predictions: {', '.join(sorted(predictions))}")
     print(f"{'':<16}{'median s':>10}{'spread s':>18}{'peak MiB':>10}")
     medians: dict[str, tuple[float, float]] = {}
     for kind, found in runs.items():

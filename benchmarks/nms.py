@@ -47,7 +47,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{_LOCATIONS} x {_CLASSES}, at most {_LIMIT} detections, median of {num_runs}, 1 thread")
     print(
-        f"{'predictions':<10}{'mode':<16}{'found':>6}{'numpy ms':>10}{'p95 ms':>8}"
+        f"{'predictions':<12}{'mode':<16}{'found':>6}{'numpy ms':>10}{'p95 ms':>8}"
         f"{'torch finds':>13}{'torch ms':>10}{'ratio':>7}"
     )
     for name, (predictions, score) in _kinds(np.random.default_rng(0)).items():
@@ -74,7 +74,7 @@ def _report(name: str, predictions: Predictions, nms: NmsSettings, num_runs: int
     numpy_ms, torch_ms = (statistics.median(taken) for taken in times)
     p95_ms = sorted(times[0])[int(0.95 * num_runs)]
     print(
-        f"{name:<10}{nms.mode:<16}{found[0]:>6}{numpy_ms:>10.2f}{p95_ms:>8.2f}"
+        f"{name:<12}{nms.mode:<16}{found[0]:>6}{numpy_ms:>10.2f}{p95_ms:>8.2f}"
         f"{found[1]:>13}{torch_ms:>10.2f}{numpy_ms / torch_ms:>7.2f}"
     )
 

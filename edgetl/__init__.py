@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         list_strategies,
         list_tasks,
     )
+    from edgetl.api.profile import profile
     from edgetl.api.report import Report, make_report
     from edgetl.api.run import RunResult, TargetResult, run
     from edgetl.api.targets import (
@@ -78,6 +79,7 @@ __all__ = [
     "load",
     "make_report",
     "plan",
+    "profile",
     "record_baseline",
     "run",
     "why",
@@ -91,6 +93,7 @@ if not TYPE_CHECKING:  # else any name would pass for one of this package
         "edgetl.api.init": ("InitResult", "init"),
         "edgetl.api.lint": ("lint",),
         "edgetl.api.plan": ("PlanResult", "PlannedStep", "plan"),
+        "edgetl.api.profile": ("profile",),
         "edgetl.api.report": ("Report", "make_report"),
         "edgetl.api.run": ("RunResult", "TargetResult", "run"),
         "edgetl.api.targets": (

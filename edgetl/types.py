@@ -63,7 +63,9 @@ class Precision(StrEnum):
     """Number format of a model file's weights and activations."""
 
     FP32 = "fp32"
+    """32-bit floats, as trained."""
     FP16 = "fp16"
+    """Weights in 16-bit floats."""
     INT8 = "int8"
     """int8 weights per channel, 8-bit activations, static ranges from calibration."""
     W8A16 = "w8a16"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from edgetl.config.candidate import Candidate
 from edgetl.config.limits import Limits
@@ -279,12 +280,14 @@ def _with_requirements(distributions: Sequence[str]) -> set[str]:
     complete: set[str] = set()
     left = list(distributions)
     while left:
-        name = left.pop()
+        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
         if name in complete:
             continue
         complete.add(name)
-        required = [line for line in metadata.requires(name) or [] if ";" not in line]
-        left += [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in required]
+        for line in metadata.requires(name) or []:
+            required = Requirement(line)
+            if required.marker is None or required.marker.evaluate({"extra": ""}):
+                left.append(required.name)
     return complete
 
 

@@ -137,6 +137,11 @@ def as_count(name: str, value: object) -> int:
     return value
 
 
+def as_optional_count(name: str, value: object) -> int | None:
+    """Return the argument `name`, an integer above zero or None; raises like `as_count`."""
+    return None if value is None else as_count(name, value)
+
+
 def as_number(name: str, value: object, low: float, high: float = math.inf) -> float:
     """Return the argument `name`, a number from `low` to `high`.
 

@@ -12,7 +12,7 @@ import click
 
 from edgetl.api.console import Console
 from edgetl.errors import UsageError
-from edgetl.pipeline.execute import Listener
+from edgetl.pipeline.listener import Listener
 from edgetl.stages import Node, Progress
 from edgetl.store.store import Artifact
 
@@ -49,7 +49,7 @@ def shown_reading(progress: ShownReading) -> Progress:
         UsageError: If `progress` stands for nobody.
     """
     _check(progress, _OF_PROGRESS)
-    return Reading() if progress is True else progress or Silent()
+    return Reading() if progress is True else progress or SilentReading()
 
 
 class Silent:
@@ -60,6 +60,17 @@ class Silent:
 
     def ends(self, node: Node, artifact: Artifact, *, reused: bool) -> None:
         """Say nothing."""
+
+    def step(self, node: Node, done: int, total: int, text: str) -> None:
+        """Say nothing."""
+
+    def note(self, node: Node, text: str) -> None:
+        """Log `text`."""
+        _LOG.info("%s: %s", node.label, text)
+
+
+class SilentReading:
+    """Shows nothing of the images that are read; what a user may want to know is logged as INFO."""
 
     def step(self, done: int, total: int, text: str) -> None:
         """Say nothing."""

@@ -6,12 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetl.api.arguments import PathLike, Settings, as_overrides, as_path, as_recipe
+from edgetl.api.arguments import (
+    PathLike,
+    Settings,
+    as_flag,
+    as_optional_text,
+    as_overrides,
+    as_path,
+    as_recipe,
+)
 from edgetl.api.progress import ShownRun, shown_run
 from edgetl.facts.dataset import DatasetFacts
 from edgetl.facts.package import CandidateRow, Outcome, PackageFacts
 from edgetl.pipeline import execute
 from edgetl.pipeline.copy_bundle import copy_bundle
+from edgetl.pipeline.executors import EXECUTORS, default_executor
 from edgetl.pipeline.job import load_job, quick_overrides, recipe_stages
 from edgetl.report.console_tables import candidate_table, verdict_lines, worst_error_lines
 from edgetl.report.small_test import small_test_lines
@@ -122,6 +131,7 @@ def run(
     store: PathLike = ".edgetl",
     dist: PathLike = "dist",
     quick: bool = False,
+    executor: str | None = None,
     progress: ShownRun = None,
 ) -> RunResult:
     """Make, verify, time and choose the models of a recipe; package those that meet the limits.
@@ -135,8 +145,10 @@ def run(
         store: Folder of finished artifacts.
         dist: Folder for the bundles, one per target.
         quick: Whether to time briefly, in few and short turns: for a first look.
+        executor: How stages are run: ``serial``, one after the other, or ``processes``, side by
+            side; None for the latter where there is more than one core.
         progress: True for the terminal, or a listener: an object with the methods of
-            `edgetl.pipeline.execute.Listener`.
+            `edgetl.pipeline.listener.Listener`.
 
     Raises:
         UsageError: If an argument is of the wrong type, or `dist` contains foreign files.
@@ -148,12 +160,15 @@ def run(
     """
     name, overrides = as_recipe(recipe), as_overrides(set)
     kept, bundles = Store(as_path("store", store)), as_path("dist", dist)
+    wanted = as_optional_text("executor", executor)
+    made_by = EXECUTORS.load(default_executor() if wanted is None else wanted)
+    brief = as_flag("quick", quick)
     with shown_run(progress) as listener:
         stages = recipe_stages(name, overrides)
-        if quick:
+        if brief:
             overrides = (*quick_overrides(stages.values()), *overrides)
         job = load_job(name, overrides, kept, stages)
-        artifacts = execute.run(job, kept, stages, listener)
+        artifacts = execute.run(job, kept, stages, listener, executor=made_by)
     kept.record_run(job.recipe.name, artifacts)
     targets: dict[str, TargetResult] = {}
     for artifact in artifacts.values():

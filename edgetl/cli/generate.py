@@ -19,8 +19,20 @@ from edgetl.tasks import TASKS
     show_default=True,
     help="One part per image in folders named by class, or scenes with boxes in YOLO files.",
 )
-@click.option("--images", default=600, show_default=True, type=click.IntRange(min=60))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--images",
+    default=600,
+    show_default=True,
+    type=click.IntRange(min=60),
+    help="Number of images, over all classes.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Equal seeds give equal images.",
+)
 def command(folder: Path, *, task: str, images: int, seed: int) -> None:
     """Write labelled synthetic images of small parts on a conveyor into FOLDER.
 

@@ -26,3 +26,10 @@ store = click.option(
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+executor = click.option(
+    "--executor",
+    metavar="NAME",
+    help="How stages are run: 'serial', one after the other, or 'processes', side by side; the "
+    "default on more than one core.",
+)

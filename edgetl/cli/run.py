@@ -26,12 +26,14 @@ from edgetl.errors import ExitCode
     help="Folder for the bundles, one per target.",
 )
 @click.option("--quick", is_flag=True, help="Time briefly, in few and short turns.")
+@options.executor
 @options.as_json
 def command(
     recipe: str,
     overrides: tuple[str, ...],
     store_root: Path,
     dist: Path,
+    executor: str | None,
     *,
     quick: bool,
     as_json: bool,
@@ -47,7 +49,13 @@ def command(
     """
     with Console(quiet=as_json) as console:
         result = run(
-            recipe, set=overrides, store=store_root, dist=dist, quick=quick, progress=console
+            recipe,
+            set=overrides,
+            store=store_root,
+            dist=dist,
+            quick=quick,
+            executor=executor,
+            progress=console,
         )
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=2))

@@ -63,6 +63,7 @@ class Calibration(Table):
     sampling: Literal["random", "balanced"]
     """Sample uniformly from all images, or as evenly per class as the split allows."""
     seed: int = Field(default=0, ge=0)
+    """Seed of the sampling."""
     range: RangeTable = RangeTable()
     float_layers: FloatTable = FloatTable()
 

@@ -27,7 +27,9 @@ class Drop(StrEnum):
     """Images that cannot be decoded, are fully transparent, or have so few pixels that they
     show nothing."""
     EMPTY_CLASSES = "empty-classes"
+    """Classes without images or boxes."""
     DUPLICATES = "duplicates"
+    """Copies of an image in another split or another class."""
     BAD_LABELS = "bad-labels"
     """Images with unreadable labels or an unknown class."""
     BAD_BOXES = "bad-boxes"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgetl.estimator.cost import USUAL_NS, amounts
 from edgetl.estimator.graph import Operation
+from edgetl.estimator.nonnegative import nonnegative_least_squares
 
 COVERAGE = 0.9
 """Share of networks that a band is meant to contain."""
@@ -100,14 +101,12 @@ def solve(table: Floats, times_ns: Floats, ridge: float) -> Floats:
         times_ns: Shape ``(N,)``, above zero.
         ridge: See `_RIDGES`.
     """
-    from scipy.optimize import nnls
-
     usual = np.array(list(USUAL_NS.values()))
     usual = usual * np.median(times_ns / (table @ usual))
     # In units of the usual price, so that all unknowns are close to one.
     rows = np.vstack([table * usual / times_ns[:, None], math.sqrt(ridge) * np.eye(len(usual))])
     right_side = np.concatenate([np.ones(len(times_ns)), np.full(len(usual), math.sqrt(ridge))])
-    prices: Floats = nnls(rows, right_side)[0] * usual
+    prices: Floats = nonnegative_least_squares(rows, right_side) * usual
     return prices
 
 

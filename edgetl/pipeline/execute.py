@@ -1,36 +1,21 @@
-"""Look up existing artifacts and make the missing ones, in order."""
+"""Look up existing artifacts and make the missing ones, by an executor."""
 
 from __future__ import annotations
 
-import errno
-import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 
-from edgetl.errors import MissingPackage, MissingPackageError, StoreError
+from edgetl.errors import MissingPackage, MissingPackageError
+from edgetl.pipeline.executors import Executor
+from edgetl.pipeline.executors.serial import EXECUTOR
+from edgetl.pipeline.listener import Listener
+from edgetl.pipeline.make import request_of
 from edgetl.pipeline.planner import plan_round
+from edgetl.pipeline.schedule import Schedule
 from edgetl.runtime.errors import EngineError
-from edgetl.stages import Job, Node, Progress, Stage, Workspace
+from edgetl.stages import Job, Node, Stage
 from edgetl.store.store import Artifact, Request, Store
-
-_FULL_BYTES = 1 << 20
-"""If less space than this is free after a failure, the full disk was the reason."""
-
-
-class Listener(Progress, Protocol):
-    """Receives the events of a run, by node."""
-
-    def begins(self, node: Node) -> None:
-        """The stage of `node` starts to run."""
-
-    def ends(self, node: Node, artifact: Artifact, *, reused: bool) -> None:
-        """The artifact of `node` exists: it was in the store, or was just made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +60,7 @@ class Finder:
                 return Step(node, None, None)
             inputs[name] = artifact
         try:
-            request = _request(node, inputs, self._stages[node.stage])
+            request = request_of(node, inputs, self._stages[node.stage])
         except (PackageNotFoundError, EngineError):
             return Step(node, None, None)
         return Step(node, request, self._store.find(request))
@@ -107,7 +92,12 @@ def survey(job: Job, store: Store, stages: Mapping[str, Stage]) -> Survey:
 
 
 def run(
-    job: Job, store: Store, stages: Mapping[str, Stage], listener: Listener
+    job: Job,
+    store: Store,
+    stages: Mapping[str, Stage],
+    listener: Listener,
+    *,
+    executor: Executor = EXECUTOR,
 ) -> dict[str, Artifact]:
     """Make everything that is missing and return all artifacts by label.
 
@@ -124,147 +114,53 @@ def run(
     if missing:
         raise MissingPackageError.of(missing)
     store.root.mkdir(parents=True, exist_ok=True)
-    attempt = _Attempt(store, stages, listener)
-    try:
-        while True:
+    artifacts: dict[str, Artifact] = {}
+
+    def rounds() -> Iterator[Schedule]:
+        reported: dict[str, Artifact] = {}
+        undecided = True
+        while undecided:
             finder = Finder(store, stages)
             plan = plan_round(job, stages, finder.find)
             to_make = {node for node in plan.nodes if finder.find(node) is None}
             for node in plan.nodes:
                 if node in to_make:
                     stages[node.stage].prepare(node.settings)
-            artifacts = attempt.obtain_all(plan.nodes, to_make)
+            schedule = Schedule(
+                plan.nodes, store, stages, listener, to_make=to_make, reported=reported
+            )
+            yield schedule
             for node in plan.undecided:
-                if node not in artifacts:
+                if node not in schedule.artifacts:
                     raise ValueError(f"a plan waits for '{node.label}', which no stage plans")
-            if not plan.undecided:
-                return {node.label: artifact for node, artifact in artifacts.items()}
+            undecided = bool(plan.undecided)
+            artifacts.update((node.label, schedule.artifacts[node]) for node in plan.nodes)
+
+    try:
+        executor.execute(rounds())
     finally:
         store.memory.save()
+    return artifacts
 
 
 def run_nodes(
-    nodes: Sequence[Node], store: Store, stages: Mapping[str, Stage], listener: Listener
+    nodes: Sequence[Node],
+    store: Store,
+    stages: Mapping[str, Stage],
+    listener: Listener,
+    *,
+    executor: Executor = EXECUTOR,
 ) -> dict[Node, Artifact]:
     """Make the missing artifacts of `nodes`, each after those that it reads; raises like `run`."""
     store.root.mkdir(parents=True, exist_ok=True)
+    schedule = Schedule(nodes, store, stages, listener, to_make=set(nodes), reported={})
     try:
-        return _Attempt(store, stages, listener).obtain_all(nodes, set(nodes))
+        executor.execute([schedule])
     finally:
         store.memory.save()
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    store: Store
-    stages: Mapping[str, Stage]
-    listener: Listener
-    done: dict[str, Artifact] = field(default_factory=dict)
-    """By key: the artifacts that an earlier round has reported already."""
-
-    def obtain_all(self, nodes: Sequence[Node], to_make: AbstractSet[Node]) -> dict[Node, Artifact]:
-        """Return the artifacts of `nodes`, of which `to_make` did not exist at the start."""
-        artifacts: dict[Node, Artifact] = {}
-        for node in nodes:
-            inputs = {name: artifacts[source] for name, source in node.inputs.items()}
-            artifacts[node] = self._obtain(node, inputs)
-            for reader in nodes:
-                if reader in to_make and node in reader.inputs.values():
-                    self._foresee(reader, artifacts)
-        return artifacts
-
-    def _foresee(self, node: Node, artifacts: Mapping[Node, Artifact]) -> None:
-        """Let the stage of `node` look at those of its inputs that exist."""
-        inputs = {name: artifacts[each] for name, each in node.inputs.items() if each in artifacts}
-        self.stages[node.stage].foresee(node.settings, inputs)
-
-    def _obtain(self, node: Node, inputs: Mapping[str, Artifact]) -> Artifact:
-        request = _request(node, inputs, self.stages[node.stage])
-        if request.key not in self.done:
-            self.done[request.key] = self._find_or_make(node, request, inputs)
-        return self.done[request.key]
-
-    def _find_or_make(
-        self, node: Node, request: Request, inputs: Mapping[str, Artifact]
-    ) -> Artifact:
-        artifact = self.store.find(request)
-        if artifact is not None:
-            self.listener.ends(node, artifact, reused=True)
-            return artifact
-        with (
-            _disk_full_named(self.store),
-            self.store.making(
-                request.key,
-                waits=lambda: self.listener.note(
-                    f"{node.label}: another process is making this; waiting"
-                ),
-            ),
-        ):
-            artifact = self.store.find(
-                request
-            )  # the other process may have made it in the meantime
-            reused = artifact is not None
-            if artifact is None:
-                self.listener.begins(node)
-                artifact = self._make(node, request, inputs)
-        self.listener.ends(node, artifact, reused=reused)
-        return artifact
-
-    def _make(self, node: Node, request: Request, inputs: Mapping[str, Artifact]) -> Artifact:
-        stage = self.stages[node.stage]
-        out, scratch, logs = self.store.folders(request)
-        started = time.monotonic()
-        work = Workspace(out=out, scratch=scratch, logs=logs, progress=self.listener)
-        facts = stage.run(node.settings, inputs, work)
-        if type(facts) is not stage.facts:
-            raise TypeError(
-                f"stage {stage.name} returned {type(facts).__name__}, not {stage.facts.__name__}"
-            )
-        return self.store.commit(
-            request,
-            kind=stage.makes,
-            label=node.label,
-            facts=facts.model_dump(mode="json"),
-            seconds=time.monotonic() - started,
-        )
-
-
-def _request(node: Node, inputs: Mapping[str, Artifact], stage: Stage) -> Request:
-    return Request(
-        stage=stage.name,
-        version=stage.version,
-        settings=node.settings.model_dump(mode="json"),
-        inputs={name: artifact.manifest.digest for name, artifact in inputs.items()},
-        tools={tool: _installed(tool) for tool in sorted(stage.tools(node.settings))},
-        plugins=dict(sorted(stage.plugins(node.settings, inputs).items())),
-    )
-
-
-@contextmanager
-def _disk_full_named(store: Store) -> Iterator[None]:
-    # Libraries wrap the error of a full disk in their own, so check the disk as well.
-    done = False
-    reason: OSError | None = None
-    try:
-        yield
-        done = True
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        reason = error
-    finally:
-        if not done and (reason or shutil.disk_usage(store.root).free < _FULL_BYTES):
-            raise StoreError(
-                f"no space left on the disk of {store.root}; finished work is kept",
-                remedy="free some space ('edgetl prune' removes what no recipe uses) and run again",
-            ) from reason
+    return {node: schedule.artifacts[node] for node in nodes}
 
 
 def _missing_packages(job: Job, stages: Mapping[str, Stage]) -> tuple[MissingPackage, ...]:
     """Return the packages that a run of `job` needs and that are not installed."""
     return tuple(package for stage in stages.values() for package in stage.missing(job))
-
-
-@cache
-def _installed(distribution: str) -> str:
-    return version(distribution)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
@@ -169,6 +170,17 @@ class Refining:
     """The model that is refined."""
 
 
+class Cores(StrEnum):
+    """What a stage needs of the processor while it runs."""
+
+    ONE = "one"
+    """It may run beside others; torch computes with one thread."""
+    ALL = "all"
+    """It computes with as many threads as there are cores."""
+    MACHINE = "machine"
+    """It measures time: whatever else runs on the machine would show."""
+
+
 def no_nodes(job: Job, made: Planned) -> Sequence[Node]:
     """Return nothing: the plan of a refining stage, whose nodes come from `refine` lists."""
     del job, made
@@ -241,6 +253,8 @@ class Stage(Generic[StageFacts]):
         run: Write files into ``work.out`` and return facts.
         summary: The line that is printed when the stage is done, from its facts.
         measured: Whether the result is a measurement, which no two runs repeat.
+        cores: What a run needs of the processor.
+        memory_mib: Most memory that a run needs, with the processes that it starts.
         quick: Options of a quick run, which end the stage sooner.
     """
 
@@ -264,6 +278,8 @@ class Stage(Generic[StageFacts]):
     plugins: Callable[[Any, Mapping[str, Artifact]], dict[str, str]] = no_plugins
     methods: MethodKeys | None = None
     measured: bool = False
+    cores: Cores = Cores.ONE
+    memory_mib: int = 1024
     quick: Mapping[str, Fact] = field(default_factory=dict)
 
     def summarise(self, artifact: Artifact) -> str:

@@ -12,6 +12,7 @@ from edgetl.errors import DataError, Problem
 from edgetl.facts.training import AdaptationFacts
 from edgetl.stages import (
     REFINED_KIND,
+    Cores,
     Inspection,
     Job,
     Node,
@@ -221,4 +222,5 @@ STAGE = Stage(
     inspect=_inspect,
     foresee=_foresee,
     plugins=_plugins,
+    cores=Cores.ALL,
 )

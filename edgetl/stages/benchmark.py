@@ -35,7 +35,7 @@ from edgetl.runtime.engines import CPU
 from edgetl.runtime.errors import EngineError
 from edgetl.runtime.quantiles import support
 from edgetl.runtime.timing_plan import TimingPlan, TurnsPlan
-from edgetl.stages import Job, Node, Planned, Stage, Workspace
+from edgetl.stages import Cores, Job, Node, Planned, Stage, Workspace
 from edgetl.stages._candidates import Timing, candidates_of, file_node, runtime_digest, set_provider
 from edgetl.store.store import Artifact
 from edgetl.types import Facts, Provenance
@@ -366,5 +366,6 @@ STAGE = Stage(
     check=_check,
     missing=_missing,
     measured=True,
+    cores=Cores.MACHINE,
     quick={"seconds": 0.02, "most_rounds": 8},
 )

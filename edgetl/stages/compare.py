@@ -83,7 +83,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="compare",
-    version=4,
+    version=5,
     needs=("view", "student"),
     makes="comparison",
     options=NoOptions,

@@ -11,7 +11,7 @@ from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
-from edgetl.stages import Job, Node, Planned, Root, Stage, Workspace
+from edgetl.stages import Cores, Job, Node, Planned, Root, Stage, Workspace
 from edgetl.stages._phases import TEACHER
 from edgetl.stages._student import (
     CONTROL,
@@ -192,4 +192,5 @@ STAGE = Stage(
     prepare=_prepare,
     plugins=_plugins,
     methods=METHOD_KEYS,
+    cores=Cores.ALL,
 )

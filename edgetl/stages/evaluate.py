@@ -143,7 +143,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="evaluate",
-    version=2,
+    version=3,
     needs=("view", MODEL_KIND),
     makes="evaluation",
     options=NoOptions,

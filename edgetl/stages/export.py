@@ -239,7 +239,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="export",
-    version=7,
+    version=8,
     needs=("view", MODEL_KIND),
     makes="float",
     options=NoOptions,
@@ -251,4 +251,5 @@ STAGE = Stage(
     check=_check,
     missing=_missing,
     plugins=_plugins,
+    memory_mib=2048,
 )

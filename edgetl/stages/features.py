@@ -12,7 +12,7 @@ from pydantic import Field
 from edgetl.config.table import Table
 from edgetl.facts.training import FeaturesFacts
 from edgetl.models import FAMILIES
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages import Cores, Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._phases import TEACHER, finetune_phases
 from edgetl.stages._training import network_settings
 from edgetl.stages._views import model_view
@@ -116,4 +116,5 @@ STAGE = Stage(
     summary=_summary,
     prepare=_prepare,
     plugins=_plugins,
+    cores=Cores.ALL,
 )

@@ -13,7 +13,7 @@ from edgetl.config.table import Table
 from edgetl.errors import Problem
 from edgetl.facts.training import TrainingFacts
 from edgetl.models import FAMILIES
-from edgetl.stages import Job, Node, Planned, Root, Stage, Workspace
+from edgetl.stages import Cores, Job, Node, Planned, Root, Stage, Workspace
 from edgetl.stages._phases import (
     STRATEGY_KEYS,
     TEACHER,
@@ -180,4 +180,5 @@ STAGE = Stage(
     prepare=_prepare,
     plugins=_plugins,
     methods=STRATEGY_KEYS,
+    cores=Cores.ALL,
 )

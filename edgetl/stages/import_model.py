@@ -213,7 +213,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="import_model",
-    version=1,
+    version=2,
     needs=("view",),
     makes="imported",
     root=Root(MODEL, _input),

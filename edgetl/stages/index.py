@@ -26,7 +26,17 @@ from edgetl.data.splits import SplitPolicy, choose_split_policy
 from edgetl.data.task_data import TaskData
 from edgetl.errors import DataError, EdgetlError, Problem, UsageError
 from edgetl.facts.dataset import DatasetFacts
-from edgetl.stages import Inspection, Job, Node, NoOptions, Planned, Progress, Stage, Workspace
+from edgetl.stages import (
+    Cores,
+    Inspection,
+    Job,
+    Node,
+    NoOptions,
+    Planned,
+    Progress,
+    Stage,
+    Workspace,
+)
 from edgetl.stages._calibration_images import calibration_problems
 from edgetl.stages._image_reading import look, reading_pool
 from edgetl.stages._index_making import Settings, examine_images, make_index
@@ -289,4 +299,5 @@ STAGE = Stage(
     check=_check,
     inspect=_inspect,
     plugins=_plugins,
+    cores=Cores.ALL,
 )

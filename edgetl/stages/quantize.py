@@ -284,4 +284,5 @@ STAGE = Stage(
     missing=_missing,
     foresee=_foresee,
     plugins=_plugins,
+    memory_mib=1536,
 )

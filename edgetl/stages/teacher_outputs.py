@@ -13,7 +13,7 @@ from pydantic import Field
 from edgetl.config.table import Table
 from edgetl.data.levels import Level
 from edgetl.facts.training import TeacherOutputsFacts
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages import Cores, Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._phases import TEACHER
 from edgetl.stages._student import num_stored_views, student_training
 from edgetl.stages._training import family_of
@@ -99,4 +99,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     plugins=_plugins,
+    cores=Cores.ALL,
 )

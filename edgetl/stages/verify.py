@@ -304,7 +304,7 @@ def _plugins(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 STAGE = Stage(
     name="verify",
-    version=6,
+    version=7,
     needs=("view", MODEL_KIND, "float", "quantized"),
     makes="verification",
     options=NoOptions,

@@ -21,7 +21,7 @@ from edgetl.data.prefetch import prefetched
 from edgetl.errors import DataError
 from edgetl.facts.dataset import ViewFacts
 from edgetl.runtime.errors import ImageError
-from edgetl.stages import Job, Node, NoOptions, Planned, Stage, Workspace
+from edgetl.stages import Cores, Job, Node, NoOptions, Planned, Stage, Workspace
 from edgetl.stages._image_reading import counted, prefetch_depth, reading_pool
 from edgetl.stages._space import check_disk, view_bytes
 from edgetl.stages._unseen_boxes import unseen_boxes
@@ -190,4 +190,5 @@ STAGE = Stage(
     run=_run,
     summary=_summary,
     plugins=_plugins,
+    cores=Cores.ALL,
 )

@@ -87,6 +87,8 @@ def _call(function: Callable[..., object], *words: Any, **named: Any) -> Callabl
             "`set` must map keys of the recipe to values, not be str 'epochs=3'\n  for example",
             id="set as one text",
         ),
+        pytest.param(_run(executor=3), "`executor` is int 3\n  it must be a text", id="executor"),
+        pytest.param(_run(executor=""), "unknown executor ''", id="empty executor"),
         pytest.param(_run(set=[3]), "`set` is int 3\n  it must be a text", id="set of numbers"),
         pytest.param(
             _run(set={3: 4}),
@@ -97,6 +99,9 @@ def _call(function: Callable[..., object], *words: Any, **named: Any) -> Callabl
             _run(set={"finetune.epochs": np.float32(3)}),
             r"`set` gives 'finetune.epochs' the value float32 .*, which a recipe cannot hold",
             id="value of a setting",
+        ),
+        pytest.param(
+            _run(quick=1), "`quick` is int 1\n  it must be True or False", id="number for a flag"
         ),
         pytest.param(
             _run(progress=print),
@@ -161,6 +166,21 @@ def _call(function: Callable[..., object], *words: Any, **named: Any) -> Callabl
             _call(edgetl.lint, "a.onnx", pixels="0..3"),
             "`pixels` is '0..3'\n  use one of: '0..255', '0..1', '-1..1'",
             id="pixels",
+        ),
+        pytest.param(
+            _call(edgetl.profile, "host", threads=0),
+            "`threads` is int 0\n  it must be an integer above zero",
+            id="threads",
+        ),
+        pytest.param(
+            _call(edgetl.profile, "host", log=True),
+            "`log` is bool\n  it must be a function of one text",
+            id="log",
+        ),
+        pytest.param(
+            _call(edgetl.profile, device="ssh://pi@pi"),
+            "the target of device 'ssh://pi@pi' is unknown",
+            id="profile without a target",
         ),
         pytest.param(
             _call(edgetl.check_target), "neither a target nor a device was given", id="no target"

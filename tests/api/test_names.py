@@ -100,3 +100,8 @@ def test_annotations_of_results_can_be_resolved() -> None:
     # Notebooks and documentation tools do so.
     assert get_type_hints(edgetl.RunResult)["targets"]
     assert get_type_hints(edgetl.PlanResult)["steps"]
+
+
+def test_every_public_function_is_in_the_documentation() -> None:
+    text = (_SOURCE.parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in _FUNCTIONS if f"`{name}" not in text] == []

@@ -47,11 +47,11 @@ class Recorder:
         value = artifact.read(ValueFacts).value
         self.events.append(f"{'reused' if reused else 'made'} {node.label} {value}")
 
-    def step(self, done: int, total: int, text: str) -> None:
-        self.events.append(f"step {done}/{total} {text}")
+    def step(self, node: Node, done: int, total: int, text: str) -> None:
+        self.events.append(f"step {node.label} {done}/{total} {text}")
 
-    def note(self, text: str) -> None:
-        self.events.append(f"note {text}")
+    def note(self, node: Node, text: str) -> None:
+        self.events.append(f"note {node.label}: {text}")
 
 
 def _source_run(

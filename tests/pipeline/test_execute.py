@@ -12,6 +12,7 @@ import pytest
 
 from edgetl.errors import DataError, MissingPackage, MissingPackageError, StoreError
 from edgetl.facts import NoFacts
+from edgetl.pipeline import executors
 from edgetl.pipeline.execute import run, survey
 from edgetl.stages import Job, Node, Planned, Stage, Workspace
 from edgetl.store.store import Artifact, Store
@@ -201,6 +202,15 @@ def test_run_without_a_package_that_a_stage_needs_is_refused_before_anything_is_
     # What is there is found up to the stage whose package has no version to compare.
     assert [step.artifact is not None for step in seen.steps] == [True, False, False]
     assert survey(job, Store(tmp_path), stages).missing == ()
+
+
+def test_executor_for_one_core_is_serial_and_for_more_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executors, "usable_cores", lambda: 1)
+    assert executors.default_executor() == "serial"
+    monkeypatch.setattr(executors, "usable_cores", lambda: 2)
+    assert executors.default_executor() == "processes"
 
 
 def test_stage_that_cannot_use_an_input_fails_before_what_comes_between(

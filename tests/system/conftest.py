@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
+from edgetl import __version__
 from edgetl.hashing import digest_folder
 from edgetl.runtime.contract import Contract
 from edgetl.runtime.model_files import describe_files
 
 Done = subprocess.CompletedProcess[str]
+Environment = Callable[[Path, Sequence[str]], Path]
+
+_TREE = Path(__file__).parents[2]
+_SSHD = Path(__file__).parents[1] / "devices" / "ssh" / "sshd.py"
 
 # What a bundle's runtime sees of a machine that is busy with other tests.
 _WATCH = """
@@ -188,3 +198,122 @@ def chain(tmp_path_factory: pytest.TempPathFactory, _drawn: Path) -> tuple[Path,
 def finished(chain: tuple[Path, Done], tmp_path: Path) -> Path:
     """Return a copy of that folder, to change."""
     return shutil.copytree(chain[0], tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[Path, Path], Path]:
+    """Return what makes the wheel of a source tree, with the build backend installed here."""
+    pytest.importorskip("hatchling", reason="edgetl[dev] is not installed")
+
+    def make(source: Path, out: Path) -> Path:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index"),
+                *("--no-build-isolation", "--wheel-dir", str(out), str(source)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (wheel,) = out.glob("*.whl")
+        return wheel
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def wheels(
+    tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]
+) -> tuple[Path, Path]:
+    """The wheels of edgetl-runtime and of edgetl, in this order."""
+    out = tmp_path_factory.mktemp("wheels")
+    return build(_TREE / "distributions" / "runtime", out / "runtime"), build(_TREE, out / "edgetl")
+
+
+@pytest.fixture(scope="session")
+def requirements() -> Callable[[Path], list[str]]:
+    """Return what reads the requirements of a wheel."""
+    return _requirements
+
+
+def _requirements(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(archive.read(name))
+    assert metadata["Version"] == __version__
+    return metadata.get_all("Requires-Dist", [])
+
+
+@pytest.fixture(scope="session")
+def pip() -> Callable[..., None]:
+    """Return what runs `pip WORDS` for a Python."""
+
+    def run(python: Path, *words: str | Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "--python", python, *words],
+            env=_without_checkout(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def install(
+    wheels: tuple[Path, Path], environment: Environment, pip: Callable[..., None]
+) -> Environment:
+    """Return what installs edgetl in a new environment, without extras, and returns its Python.
+
+    It takes the folder, and the distributions that are installed beside it.
+    """
+
+    def make(folder: Path, others: Sequence[str]) -> Path:
+        lines = (line for wheel in wheels for line in _requirements(wheel) if ";" not in line)
+        names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines} - {"edgetl-runtime"}
+        python = environment(folder, [*sorted(names), *others])
+        pip(python, "install", "--no-deps", "--no-index", *wheels)
+        pip(python, "check")
+        return python
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def outside() -> Callable[..., Done]:
+    """Return what runs a command that cannot import the checkout, in a folder."""
+
+    def run(*command: str | Path, folder: Path | None = None, **environment: str) -> Done:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=_without_checkout() | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def _without_checkout() -> dict[str, str]:
+    """Return the environment variables without PYTHONPATH, which may name the checkout."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An OpenSSH server on loopback, in the role of a board."""
+    pytest.importorskip("asyncssh")
+    # By path: installed packages bring one that is called `tests`.
+    spec = importlib.util.spec_from_file_location("edgetl_tests_gate_sshd", _SSHD)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    with module.running_sshd(tmp_path_factory.mktemp("sshd")) as running:
+        yield running

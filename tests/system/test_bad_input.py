@@ -102,6 +102,12 @@ def test_all_problems_of_a_recipe_are_told_at_once(project: Path, edgetl: Edgetl
     _refused(done, 3, "unknown model family 'resnet'", "Did you mean 'mobilenet_v2'?", "gone.pth")
 
 
+def test_unknown_executor_is_refused(finished: Path, edgetl: Edgetl) -> None:
+    done = edgetl(finished, "run", "recipe.yaml", "--executor", "proceses")
+    _refused(done, 2, "unknown executor 'proceses'", "Did you mean 'processes'?", "serial")
+    assert edgetl(finished, "run", "recipe.yaml", "--executor", "serial").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "messages"),
     [

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
-from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -28,49 +26,10 @@ _TRAINING = ("torch", "torchvision", "lightning_fabric", "tensorboard", "safeten
 pytest.importorskip("hatchling", reason="edgetl[dev] is not installed")
 
 
-def _run(*command: str | Path, folder: Path | None = None) -> Done:
-    # Without PYTHONPATH, which may name the checkout.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def _build(source: Path, out: Path) -> Path:
-    """Return the wheel of `source`, made with the build backend that is installed here."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index"),
-            *("--no-build-isolation", "--wheel-dir", str(out), str(source)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (wheel,) = out.glob("*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The wheels of edgetl-runtime and of edgetl, in this order."""
-    out = tmp_path_factory.mktemp("wheels")
-    return _build(_RUNTIME_TREE, out / "runtime"), _build(_TREE, out / "edgetl")
-
-
 def _names(wheel: Path) -> set[str]:
     """Return what a wheel installs, but for what describes the distribution."""
     with zipfile.ZipFile(wheel) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
-
-
-def _requirements(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        metadata = message_from_bytes(archive.read(name))
-    assert metadata["Version"] == __version__
-    return metadata.get_all("Requires-Dist", [])
 
 
 def test_every_file_belongs_to_one_distribution(wheels: tuple[Path, Path]) -> None:
@@ -84,8 +43,10 @@ def test_every_file_belongs_to_one_distribution(wheels: tuple[Path, Path]) -> No
     assert {"edgetl/recipes/parts.yaml", "edgetl/report/templates/report.html"} <= edgetl
 
 
-def test_edgetl_needs_exactly_its_own_runtime_and_no_framework(wheels: tuple[Path, Path]) -> None:
-    runtime, edgetl = map(_requirements, wheels)
+def test_edgetl_needs_exactly_its_own_runtime_and_no_framework(
+    wheels: tuple[Path, Path], requirements: Callable[[Path], list[str]]
+) -> None:
+    runtime, edgetl = map(requirements, wheels)
     assert f"edgetl-runtime=={__version__}" in edgetl
     plain = {re.split(r"[^a-z-]", line)[0] for line in edgetl if "; extra" not in line}
     assert not plain & {"torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorboard"}
@@ -101,7 +62,10 @@ def test_both_carry_the_license() -> None:
 
 @pytest.mark.parametrize("tree", [_RUNTIME_TREE, _TREE], ids=["runtime", "edgetl"])
 def test_source_distribution_makes_the_same_wheel(
-    tree: Path, wheels: tuple[Path, Path], tmp_path: Path
+    tree: Path,
+    wheels: tuple[Path, Path],
+    build: Callable[[Path, Path], Path],
+    tmp_path: Path,
 ) -> None:
     command = (sys.executable, "-m", "hatchling", "build", "--target", "sdist")
     done = subprocess.run(
@@ -111,13 +75,8 @@ def test_source_distribution_makes_the_same_wheel(
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         file.extractall(tmp_path, filter="data")
-    wheel = _build(tmp_path / archive.name.removesuffix(".tar.gz"), tmp_path / "wheel")
+    wheel = build(tmp_path / archive.name.removesuffix(".tar.gz"), tmp_path / "wheel")
     assert wheel.read_bytes() == wheels[0 if tree is _RUNTIME_TREE else 1].read_bytes()
-
-
-def _pip(python: Path, *words: str | Path) -> None:
-    done = _run(sys.executable, "-m", "pip", "--python", python, *words)
-    assert done.returncode == 0, done.stderr
 
 
 def _is_whole(python: Path, distribution: str) -> bool:
@@ -129,41 +88,44 @@ def _is_whole(python: Path, distribution: str) -> bool:
 
 
 def test_either_can_be_removed_and_the_other_stays_whole(
-    wheels: tuple[Path, Path], environment: Environment, tmp_path: Path
+    wheels: tuple[Path, Path],
+    environment: Environment,
+    pip: Callable[..., None],
+    outside: Callable[..., Done],
+    tmp_path: Path,
 ) -> None:
     python = environment(tmp_path / "venv", ["numpy", "pillow"])
     install = ("install", "--no-deps", "--no-index")
-    _pip(python, *install, *wheels)
+    pip(python, *install, *wheels)
     assert _is_whole(python, "edgetl")
     assert _is_whole(python, "edgetl_runtime")
 
-    _pip(python, "uninstall", "--yes", "edgetl")
+    pip(python, "uninstall", "--yes", "edgetl")
     assert _is_whole(python, "edgetl_runtime")
-    assert _run(python, "-m", "edgetl.runtime", "--help", folder=tmp_path).returncode == 0
-    done = _run(python, "-c", "import edgetl; print(edgetl.__version__)", folder=tmp_path)
+    assert outside(python, "-m", "edgetl.runtime", "--help", folder=tmp_path).returncode == 0
+    done = outside(python, "-c", "import edgetl; print(edgetl.__version__)", folder=tmp_path)
     assert done.stdout == f"{__version__}\n"
-    assert "No module named" in _run(python, "-c", "import edgetl.errors", folder=tmp_path).stderr
+    assert (
+        "No module named" in outside(python, "-c", "import edgetl.errors", folder=tmp_path).stderr
+    )
 
-    _pip(python, *install, wheels[1])
-    _pip(python, "uninstall", "--yes", "edgetl-runtime")
+    pip(python, *install, wheels[1])
+    pip(python, "uninstall", "--yes", "edgetl-runtime")
     assert _is_whole(python, "edgetl")
 
 
 @pytest.fixture(scope="module")
 def plain(
-    wheels: tuple[Path, Path],
-    environment: Environment,
+    install: Environment,
+    outside: Callable[..., Done],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Done]:
     """Return what runs `edgetl WORDS` in a folder, installed without extras but with an engine."""
     folder = tmp_path_factory.mktemp("plain")
-    lines = (line for wheel in wheels for line in _requirements(wheel) if ";" not in line)
-    names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines} - {"edgetl-runtime"}
-    python = environment(folder / "venv", [*sorted(names), "onnxruntime"])
-    _pip(python, "install", "--no-deps", "--no-index", *wheels)
+    python = install(folder / "venv", ["onnxruntime"])
     for name in (*_TRAINING, "onnx", "openvino"):
-        assert "No module named" in _run(python, "-c", f"import {name}", folder=folder).stderr
-    return lambda place, *words: _run(python.parent / "edgetl", *words, folder=place)
+        assert "No module named" in outside(python, "-c", f"import {name}", folder=folder).stderr
+    return lambda place, *words: outside(python.parent / "edgetl", *words, folder=place)
 
 
 @pytest.mark.parametrize(

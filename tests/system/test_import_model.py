@@ -55,7 +55,7 @@ def ran(
 ) -> tuple[Path, Done]:
     """Return such a folder after a run of that recipe, to look at, and what the run printed."""
     folder = _project(tmp_path_factory.mktemp("imported"), chain[0], edgetl)
-    done = edgetl(folder, "run", "imported.yaml")
+    done = edgetl(folder, "run", "imported.yaml", "--executor", "serial")
     assert done.returncode == 0, done.stderr
     return folder, done
 

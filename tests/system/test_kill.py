@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -27,11 +28,11 @@ _TRIES = 6
 _MUST_BE_HIT = {"index", "view", "finetune", "distill", "export", "quantize", "verify", "package"}
 
 
-def _start(folder: Path) -> subprocess.Popen[str]:
+def _start(folder: Path, *words: str) -> subprocess.Popen[str]:
     """Start a run in a process group of its own; what a kill leaves in TMPDIR stays in `folder`."""
     (folder / "tmp").mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-m", "edgetl", "run", "recipe.yaml"],
+        [sys.executable, "-m", "edgetl", "run", "recipe.yaml", *words],
         cwd=folder,
         env=os.environ | {"TMPDIR": str(folder / "tmp")},
         stdout=subprocess.PIPE,
@@ -178,3 +179,38 @@ def test_run_killed_twenty_times_ends_with_the_same_digests(
     hit = {stage for stage, after_s in kills if _hit(project, stage, after_s)}
     assert hit >= _MUST_BE_HIT
     _compare(project, chain[0], edgetl, digests)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_run_whose_workers_are_killed_ten_times_ends_with_the_same_digests(
+    project: Path, chain: tuple[Path, Done], edgetl: Edgetl, digests: Digests
+) -> None:
+    rng = random.Random(2)  # noqa: S311 - spreads kills
+    kills = 0
+    while kills < 10:
+        process = _start(project, "--executor", "processes")
+        while process.poll() is None:
+            time.sleep(rng.uniform(0.5, 4.0))
+            workers = _children(process.pid)
+            if workers and kills < 10:
+                with contextlib.suppress(ProcessLookupError):  # the run has just ended
+                    os.kill(rng.choice(workers), signal.SIGKILL)
+                    kills += 1
+        _, stderr = process.communicate()
+        # Two kills may hit the same node.
+        assert process.returncode in {0, 2}, stderr
+        assert (process.returncode == 2) == ("was ended by SIGKILL twice" in stderr)
+        if kills < 10:
+            stage = rng.choice(("finetune", "export", "quantize", "verify"))
+            shutil.rmtree(project / ".edgetl" / "artifacts" / stage, ignore_errors=True)
+    _compare(project, chain[0], edgetl, digests)
+
+
+def _children(number: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{number}/task").iterdir())
+        texts = [(task / "children").read_text(encoding="ascii") for task in tasks]
+    except FileNotFoundError:  # it has just ended
+        return []
+    return [int(child) for text in texts for child in text.split()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,14 @@ def test_run_with_settings_reports_to_a_listener(place: Path) -> None:
             del artifact
             heard.append((node.label, reused))
 
-        def step(self, done: int, total: int, text: str) -> None: ...
+        def step(self, node: object, done: int, total: int, text: str) -> None: ...
 
-        def note(self, text: str) -> None: ...
+        def note(self, node: object, text: str) -> None: ...
 
     changed = {"benchmark.count": 21}
-    result = api.run(place / "recipe.yaml", set=changed, dist="out", progress=Listener())
+    result = api.run(
+        place / "recipe.yaml", set=changed, dist="out", executor="serial", progress=Listener()
+    )
     labels = [label for label, _ in heard if not label.startswith("begins")]
     assert labels == list(result.artifacts)
     assert ("index", True) in heard
@@ -198,3 +201,21 @@ def test_device_is_compared_with_a_target() -> None:
     checked.require()
     assert repr(checked).startswith("local as host:\n  ")
     assert checked.as_json()["target"] == "host"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_example_of_the_documentation_runs(
+    place: Path, page: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(api.__file__).parents[1] / page).read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import edgetl\n.*?)```", text, flags=re.DOTALL)
+    image = next((place / "images").rglob("*.jpg"))
+    for shown, here in (
+        ("images/recipe.yaml", "recipe.yaml"),
+        ('"distill.epochs": 40', '"distill.epochs": 1'),
+        ("image.jpg", str(image)),
+    ):
+        assert shown in code
+        code = code.replace(shown, here)
+    exec(compile(code, page, "exec"), {})  # noqa: S102 - our own page
+    assert "\nTargetResult(host: held, onnx " in capfd.readouterr().out
