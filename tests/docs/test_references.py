@@ -10,6 +10,7 @@ import click
 import pytest
 from pydantic import create_model
 
+import edgetl
 from docs.command_page import command_page, contexts
 from docs.schema_pages import ENUMS, described_keys, member_docs, schema_page
 from edgetl.cli.schema import KINDS, json_schema
@@ -141,3 +142,15 @@ def test_pages_include_files_that_exist() -> None:
     names = [re.fullmatch(r'--8<-- "(.+)"', line) for line in lines]
     assert len(names) >= 4
     assert all(name and (root / name[1]).is_file() for name in names), lines
+
+
+def test_every_public_name_of_the_package_has_an_entry() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "python.md").read_text("utf-8")
+    entries = set(re.findall(r"^::: (\S+)$", page, flags=re.MULTILINE))
+    runtime = {"edgetl.runtime.predictor.Predictor"}  # on the page of the runtime
+    missing = []
+    for name in edgetl.__all__:
+        place = getattr(edgetl, name).__module__
+        if not {place, f"{place}.{name}"} & (entries | runtime):
+            missing.append(f"{place}.{name}")
+    assert missing == []
