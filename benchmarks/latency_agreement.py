@@ -5,7 +5,7 @@ own `benchmark_app -hint latency -nireq 1 -api sync`. Ours and the loop take tur
 second in one process; ours and benchmark_app take turns as fresh processes. So what the machine
 does meanwhile meets both alike; the ratio is the median of the turns' ratios.
 
-What differs: ours also puts pixels into the input tensor and takes the answers out each time, which
+What differs: ours also puts pixels into the input tensor and takes the outputs out each time, which
 the others do once or never. benchmark_app gives OpenVINO uint8 pixels, as ours does, and tells
 OpenVINO's own time of an inference, without that of the call from Python: 0.03 to 0.05 ms, which
 every program in Python pays, and of which 3 % is reached by models of less than 1.5 ms. Without
@@ -28,6 +28,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from edgetl.runtime.contract import Contract
 
 _SIZE = 224
 _LIMIT = 0.03
@@ -60,8 +62,8 @@ def main() -> None:
 
 
 def _compare(folder: Path, num_turns: int, seconds: int) -> None:
-    contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
-    model, kind = folder / contract["file"], contract["format"]
+    contract = Contract.load(folder)
+    model, kind = folder / contract.file, contract.format
     bare = {"onnx": _bare_onnxruntime, "openvino": _bare_openvino}.get(kind)
     if bare is None:
         raise SystemExit(f"{folder} is for '{kind}'; onnx and openvino are compared")

@@ -61,9 +61,9 @@ def _dataset(folder: Path, images: int) -> Dataset:
     store, stages = Store(folder), all_stages()
     job = load_job("parts", [f"data.synthetic.images={images}"], store, stages)
     plan = plan_round(job, stages, Finder(store, stages).find)
-    [index] = [node for node in plan.nodes if node.stage == "index"]
-    artifacts = run_nodes([index], store, stages, Console(quiet=True))
-    return Dataset.open(artifacts[index].folder)
+    nodes = [node for node in plan.nodes if node.stage in {"index", "view"}]
+    artifacts = run_nodes(nodes, store, stages, Console(quiet=True))
+    return Dataset.open(artifacts[nodes[-1]].folder)
 
 
 def _seconds(dataset: Dataset, folder: Path) -> dict[str, float]:

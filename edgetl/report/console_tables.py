@@ -12,7 +12,7 @@ from edgetl.report.formatting import reasons, share
 from edgetl.store.store import Artifact
 from edgetl.types import MIB
 
-_WIDE = 200
+_WIDE = 240
 """Columns of a log line; a table wrapped at 80 is hard to read and to grep."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import torch
@@ -239,7 +239,7 @@ class _Loop(Generic[SampleT]):
                 )
             self.stepper.step()
             if self.average:
-                self.average.update(self.module, step)
+                self.average.update(step)
             self.run_context.step(
                 step + 1, num_steps * self.training.epochs, self._figures(epoch, losses)
             )
@@ -305,10 +305,17 @@ def _epoch_seed(seed: int, epoch: int) -> int:
 def _reproducible(device: torch.device) -> Iterator[None]:
     """Use a separate random state, and on a CPU allow only deterministic algorithms."""
     before = torch.are_deterministic_algorithms_enabled()
+    # torch sets the module's class, which mypy does not see.
+    settings: Any = torch.utils.deterministic
+    fills = settings.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         # On a GPU, deterministic algorithms need a setting of cuBLAS from process start.
         torch.use_deterministic_algorithms(before or device.type == "cpu")
+        # Every new tensor would be filled first, which finds operations that read what they have
+        # not written; torch's own do not.
+        settings.fill_uninitialized_memory = False
         try:
             yield
         finally:
+            settings.fill_uninitialized_memory = fills
             torch.use_deterministic_algorithms(before)

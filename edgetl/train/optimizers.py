@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from edgetl.train.interfaces import EVERYTHING
@@ -113,18 +113,21 @@ class WeightAverage:
         self.decay = decay
         self.module = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
         """The network with the averaged weights, in evaluation mode."""
+        values, averages = module.state_dict(), self.module.state_dict()
+        # Tensors of both networks, listed once: they change in place.
+        names = [name for name, value in values.items() if value.is_floating_point()]
+        self._averaged = [averages[name] for name in names], [values[name] for name in names]
+        others = values.keys() - names
+        self._copied = [(averages[name], values[name]) for name in others]
 
-    def update(self, module: nn.Module, step: int) -> None:
-        """Include the weights of `module` after `step`, counted from 0."""
+    def update(self, step: int) -> None:
+        """Include the weights of the module after `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages = self.module.state_dict()
+        averages, values = self._averaged
         with torch.no_grad():
-            for name, value in module.state_dict().items():
-                average: Tensor = averages[name]
-                if value.is_floating_point():
-                    average.lerp_(value, 1.0 - decay)
-                else:
-                    average.copy_(value)
+            torch._foreach_lerp_(averages, values, 1.0 - decay)
+            for average, value in self._copied:
+                average.copy_(value)
 
 
 def _groups(

@@ -113,7 +113,7 @@ def test_nodes_record_the_plugins_that_they_load_with_the_package(ran: tuple[Pat
         "evaluate student": family,
         "export npz": {"exporter npz": f"1, {_OWNER}"} | engine | family,
         "verify npz fp32": engine | family,
-        "benchmark npz fp32 local x1": {},
+        "benchmark local x1": {},
         "package host": {},
     }
 
@@ -162,7 +162,7 @@ def test_second_run_reuses_everything_and_a_new_version_remakes_what_loads_it(
     why = {row["label"]: row for row in json.loads(done.stdout)}
     run_again = {label for label, row in why.items() if row["text"] != "reused"}
     assert run_again == {
-        "export npz", "verify npz fp32", "benchmark npz fp32 local x1", "package host"
+        "export npz", "verify npz fp32", "benchmark local x1", "package host"
     }  # fmt: skip
     assert why["export npz"]["changes"] == [
         {"field": "plugins.exporter npz", "before": f"1, {_OWNER}", "now": f"2, {_OWNER}"}

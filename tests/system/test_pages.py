@@ -47,6 +47,14 @@ def test_pages_with_commands_are_known() -> None:
     assert names >= {"README.md", "docs/index.md", "docs/own-images.md", "docs/own-boxes.md"}
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_to_files_of_the_repository_lead_there(name: str) -> None:
+    # Links between pages of the site are checked when it is built.
+    links = re.findall(r"\]\(([^)#:]+)\)", _text(_ROOT / name))
+    assert links
+    assert [link for link in links if not (_ROOT / link).exists()] == []
+
+
 def test_start_page_leads_to_every_intention_at_once() -> None:
     links = set(re.findall(r"\]\((\S+\.md)\)", _text(_ROOT / "docs" / "index.md")))
     assert links >= {

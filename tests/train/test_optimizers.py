@@ -143,9 +143,9 @@ def test_average_follows_quickly_at_first_and_copies_counters() -> None:
     assert module.num_batches_tracked is not None
     module.num_batches_tracked.fill_(3)
 
-    average.update(module, step=0)
+    average.update(step=0)
     first = average.module.state_dict()["weight"].item()
-    average.update(module, step=100)
+    average.update(step=100)
     second = average.module.state_dict()["weight"].item()
 
     # Step 0: decay (1 + 0) / (10 + 0) = 0.1, so 0.1 * 1 + 0.9 * 11 = 10. Step 100: decay 0.5.
