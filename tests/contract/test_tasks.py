@@ -55,11 +55,17 @@ def test_limits_begin_with_the_metric(task: TaskPlugin) -> None:
     assert {_ALL_LIMITS[limit].case for limit in task.limits} == {"accuracy"}
 
 
-def test_every_limit_of_accuracy_belongs_to_one_task() -> None:
+def test_every_limit_of_accuracy_belongs_to_a_task_and_that_of_a_metric_to_one() -> None:
     of_tasks = [limit for name in TASKS.names() for limit in TASKS.load(name).limits]
-    assert sorted(of_tasks) == sorted(
+    assert set(of_tasks) == {
         limit for limit, entry in _ALL_LIMITS.items() if entry.case == "accuracy"
+    }
+    assert sorted(limit for limit in of_tasks if limit in LIMITS) == sorted(
+        limit for limit, entry in LIMITS.items() if entry.case == "accuracy"
     )
+    # Recall and precision of a class are figures of several tasks, and of each but once.
+    for name in TASKS.names():
+        assert len(set(TASKS.load(name).limits)) == len(TASKS.load(name).limits)
 
 
 def test_default_methods_support_the_task(name: str, task: TaskPlugin) -> None:

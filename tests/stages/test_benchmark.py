@@ -233,9 +233,9 @@ def test_disturbed_timing_is_said_and_marked(
     measured = benchmark._measure
 
     def disturbed(
-        device: Device, settings: Settings, folders: list[Path]
+        device: Device, settings: Settings, folders: list[Path], points: list[Artifact | None]
     ) -> tuple[list[Facts], list[None]]:
-        data, _ = measured(device, settings, folders)
+        data, _ = measured(device, settings, folders, points)
         for run in data[0]["runs"]:
             run["disturbance"]["others_cores"] = 1.0e6
         return data, [None]
