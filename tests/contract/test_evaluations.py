@@ -254,6 +254,26 @@ def test_classes_are_told_in_their_order(
     ]
 
 
+def test_predictions_are_ranked_by_class(
+    evaluation: Evaluation, dataset: Dataset, perfect: Predictions
+) -> None:
+    ranking = evaluation.ranking(perfect, dataset, TEST)
+
+    assert ranking is not None
+    assert [(row.label, row.support) for row in ranking.classes] == [
+        ("nut", 4),
+        ("bolt", 3),
+        ("gear", 1),
+    ]
+    for row in ranking.classes:
+        assert row.right.tolist() == [True] * row.support
+        assert (np.diff(row.scores) <= 0).all()
+    every = evaluation.reported(perfect, (0.0, 0.0, 0.0))
+    assert {name: values.tolist() for name, values in every.items()} == {
+        name: values.tolist() for name, values in perfect.items()
+    }
+
+
 def test_rule_is_given_where_the_runtime_needs_one(
     evaluation: Evaluation, dataset: Dataset, perfect: Predictions, task: str
 ) -> None:
