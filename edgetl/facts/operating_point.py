@@ -84,7 +84,7 @@ class OperatingPointFacts(FactsModel):
         stated = f"the {row.figure} of {row.stated:g} stated for '{row.label}'"
         if row.reached is None:
             nothing, remedy = (
-                (f"no validation image is predicted as '{row.label}'", "train longer")
+                (f"nothing in the validation split is predicted as '{row.label}'", "train longer")
                 if row.figure == "precision"
                 else (f"the validation split does not show '{row.label}'", "add images of it")
             )

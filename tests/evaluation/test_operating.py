@@ -182,8 +182,9 @@ def _facts(*classes: ClassThreshold) -> OperatingPointFacts:
         ),
         pytest.param(
             (), 4, Goal("precision", 0.9),
-            "no validation image is predicted as 'crack', so no threshold reaches the precision "
-            "of 0.9 stated for 'crack'; train longer, or remove it from `operating_point`",
+            "nothing in the validation split is predicted as 'crack', so no threshold reaches the "
+            "precision of 0.9 stated for 'crack'; train longer, or remove it from "
+            "`operating_point`",
             id="never predicted",
         ),
         pytest.param(

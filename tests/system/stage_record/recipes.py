@@ -48,6 +48,7 @@ data: {path: scenes, val: 0.25, test: 0.25, seed: 0}
 input: {size: 64}
 teacher: {family: yolox_nano, width: 0.25, weights: none}
 finetune: {epochs: 1, batch_size: 12, optimizer: sgd, lr: 0.001}
+operating_point: {recall: {leaf: 0.3}}
 device: cpu
 calibration: fixed
 targets: [untimed]
