@@ -16,13 +16,13 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from edgetl.runtime import host
 from edgetl.runtime.errors import EdgetlUsageError
 from edgetl.runtime.latency import Latency, run_from_json
 from edgetl.runtime.paired import Rounds, undecided
+from edgetl.runtime.quantiles import MEDIAN, headline
 from edgetl.runtime.sustained import Sustained
 from edgetl.runtime.timing_plan import TimingPlan, TurnsPlan
 from edgetl.runtime.turn_process import SUSTAIN, TURN
@@ -69,8 +69,9 @@ def time_in_turns(
     """
     models: list[_Timed] = []
     try:
-        # Appended one by one: if one cannot be opened, those before it are closed.
-        models.extend(_Timed(folder, threads, plan.turn) for folder in folders)
+        for folder in folders:
+            models.append(_Timed(folder, threads, plan.turn))
+            models[-1].open()
         for taken in range(plan.most_rounds):
             waiting = _waiting(models, plan)
             if not waiting:
@@ -94,7 +95,8 @@ def rounds_of(latency: Latency) -> Rounds:
 
 def _rounds(runs: Sequence[Run]) -> Rounds:
     return Rounds(
-        [median(run.model_ns) for run in runs], [run.disturbance.interfered for run in runs]
+        [headline([run.model_ns], MEDIAN) for run in runs],
+        [run.disturbance.interfered for run in runs],
     )
 
 
@@ -114,23 +116,27 @@ class _Timed:
         self._arguments = ["--threads", str(threads), "--seconds", str(turn.seconds)]
         self._arguments += ["--count", str(turn.count), "--rounds", str(turn.runs)]
         self._process: _Process | None = None
+        self._opened: Latency | None = None
         self._sustained: Sustained | None = None
         self.runs: list[Run] = []
-        process = _Process(folder, self._arguments)
-        try:
-            self._opened = Latency.from_json(process.reply())
-        except BaseException:
-            process.close()
-            raise
-        if _short_of_memory(self._opened.peak_memory_bytes):
-            process.close()
-        else:
-            self._process = process
 
     @property
     def latency(self) -> Latency:
-        """The measurement so far."""
+        """The measurement so far.
+
+        Raises:
+            ValueError: If the model has not been opened.
+        """
+        if self._opened is None:
+            raise ValueError(f"{self._folder} has not been opened")
         return replace(self._opened, runs=tuple(self.runs), sustained=self._sustained)
+
+    def open(self) -> None:
+        """Start the process, and end it again if memory is short."""
+        self._process = _Process(self._folder, self._arguments)
+        self._opened = Latency.from_json(self._process.reply())
+        if _short_of_memory(self._opened.peak_memory_bytes):
+            self.close()
 
     def take_turn(self) -> None:
         """Time the model once more."""
@@ -144,6 +150,7 @@ class _Timed:
         """End the process."""
         if self._process is not None:
             self._process.close()
+            self._process = None
 
     def _ask(self, request: str) -> dict[str, Any]:
         if self._process is not None:

@@ -244,7 +244,7 @@ def _measure(
     device: Device,
     settings: Settings,
     folders: Sequence[Path],
-    points: Sequence[Artifact | None] | None = None,
+    points: Sequence[Artifact | None],
 ) -> tuple[list[Facts], list[tuple[str, ...] | None]]:
     """Return the latencies that the runtime on the device prints, as JSON, and what is broken.
 
@@ -263,8 +263,7 @@ def _measure(
     files = dict(runtime_files(formats, [Contract.load(folders[0]).task]))
     places = {f"candidates/{i}": candidate for i, candidate in enumerate(settings.candidates)}
     with tempfile.TemporaryDirectory(prefix="edgetl-benchmark-") as name:
-        given = points or [None] * len(folders)
-        for (place, candidate), folder, point in zip(places.items(), folders, given, strict=True):
+        for (place, candidate), folder, point in zip(places.items(), folders, points, strict=True):
             changed = Path(name) / place
             changed.mkdir(parents=True)
             names = write_contract(candidate.provider, point, folder, changed)
@@ -274,9 +273,7 @@ def _measure(
         with device.connect() as connection:
             connection.put(files)
             broken = [
-                None
-                if candidate.provider == CPU
-                else _broken(connection, settings, place, candidate.provider)
+                _broken(connection, settings, place, candidate.provider)
                 for place, candidate in places.items()
             ]
             if device.provenance == Provenance.MEASURED:
@@ -356,7 +353,7 @@ def _table(job: Job) -> BenchmarkTable:
 
 
 def _summary(facts: BenchmarkFacts) -> str:
-    """Return for example ``8 timed, fastest onnx int8: p95 0.61 ms [0.60 0.63], p50 0.58``."""
+    """Return for example ``8 timed, fastest onnx int8: p95 0.61 ms [0.60 0.63], p50 0.58 ms``."""
     num, first = len(facts.candidates), facts.candidates[0].latency
     if not first.measured:
         count = sum(each.latency.count for each in facts.candidates)

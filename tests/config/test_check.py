@@ -34,8 +34,8 @@ def test_class_without_quotes_gets_the_quotes_to_write(tmp_path: Path, key: str,
 
 def test_two_names_that_are_read_alike_are_told_apart(tmp_path: Path) -> None:
     """Pydantic calls both of them '1'."""
-    found = problems(tmp_path, Limits, "class_recall: {crack: 1, yes: 1}\nclass_precision: {1: 1}")
-    assert [place for place, _, _ in found] == ["class_recall.yes", "class_precision.1"]
+    listed = problems(tmp_path, Limits, "class_recall: {crack: 1, yes: 1}\nclass_precision: {1: 1}")
+    assert [place for place, _, _ in listed] == ["class_recall.yes", "class_precision.1"]
 
 
 def test_key_that_is_no_text_is_named_in_the_table_itself(tmp_path: Path) -> None:
@@ -71,5 +71,5 @@ def test_value_that_must_be_text_needs_quotes_unless_it_is_none(
 
 
 def test_table_that_could_also_be_text_is_judged_as_a_table(tmp_path: Path) -> None:
-    found = problems(tmp_path, DataTable, "path: a\ngroup: {file: a.csv, colum: x}\n")
-    assert [place for place, _, _ in found] == ["group.column", "group.colum"]
+    listed = problems(tmp_path, DataTable, "path: a\ngroup: {file: a.csv, colum: x}\n")
+    assert [place for place, _, _ in listed] == ["group.column", "group.colum"]

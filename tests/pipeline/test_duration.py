@@ -33,8 +33,8 @@ def keep(tmp_path: Path) -> Callable[..., None]:
 
 def _expected(job: Job, stages: Stages, root: Path) -> dict[str, float]:
     store = Store(root)
-    found = expected_seconds(survey(job, store, stages).steps, store)
-    return {node.label: seconds for node, seconds in found.items()}
+    expected = expected_seconds(survey(job, store, stages).steps, store)
+    return {node.label: seconds for node, seconds in expected.items()}
 
 
 def test_nothing_is_known_in_an_empty_store(job: Job, stages: Stages, tmp_path: Path) -> None:

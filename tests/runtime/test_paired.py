@@ -35,8 +35,8 @@ def test_eight_rounds_are_the_least_whose_interval_has_ends() -> None:
 )  # twice the probability that at most `skipped` of `count` coins show heads is below 1 %
 def test_interval_leaves_out_rounds_at_both_ends(count: int, skipped: int) -> None:
     times = [float(i) for i in range(count)]
-    found = ratio(quiet(*times), quiet(*[1.0] * count))
-    assert (found.low, found.high) == (skipped, count - 1 - skipped)
+    measured = ratio(quiet(*times), quiet(*[1.0] * count))
+    assert (measured.low, measured.high) == (skipped, count - 1 - skipped)
     tail = sum(math.comb(count, k) for k in range(skipped + 1)) / 2**count
     assert 2 * tail <= 1 - LEVEL < 2 * (tail + math.comb(count, skipped + 1) / 2**count)
 
@@ -49,8 +49,8 @@ def test_interval_contains_the_median_ratio_as_often_as_it_promises() -> None:
         common = [rng.lognormvariate(0.0, 1.0) for _ in range(12)]
         first = quiet(*(each * (1 + rng.expovariate(4.0)) for each in common))
         second = quiet(*(each * (1 + rng.expovariate(4.0)) for each in common))
-        found = ratio(first, second)
-        hits += found.low <= 1.0 <= found.high
+        measured = ratio(first, second)
+        hits += measured.low <= 1.0 <= measured.high
     # 98 % of 2000 with a standard deviation of 4.4, far above chance if it were 95 %.
     assert hits >= 1967
 
@@ -88,8 +88,8 @@ def test_only_common_rounds_count() -> None:
 def test_decision_needs_one_side_or_next_to_nothing(
     low: float, high: float, *, significant: bool, decided: bool
 ) -> None:
-    found = Ratio(1.0, low, high, disturbed=False)
-    assert (found.significant, found.decided) == (significant, decided)
+    measured = Ratio(1.0, low, high, disturbed=False)
+    assert (measured.significant, measured.decided) == (significant, decided)
 
 
 def test_typical_time_is_that_of_quiet_turns() -> None:

@@ -33,15 +33,15 @@ def two(model_folder: Path) -> list[Path]:
 
 def _processes() -> set[str]:
     """Return the command lines of all processes that time a model."""
-    found = set()
+    numbers = set()
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if b"turns" in words and b"edgetl.runtime" in words:
-            found.add(folder.name)
-    return found
+            numbers.add(folder.name)
+    return numbers
 
 
 def test_every_model_has_a_turn_in_every_round(two: list[Path]) -> None:

@@ -348,7 +348,7 @@ def test_answer_of_another_provider_than_asked_for_is_refused(
     workspace: Callable[[str], Workspace],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    on_cpu = benchmark._measure(open_device("local"), settings, [candidate.folder])
+    on_cpu = benchmark._measure(open_device("local"), settings, [candidate.folder], [None])
     monkeypatch.setattr(benchmark, "_measure", lambda *_: on_cpu)
     asked = settings.model_copy(update={"candidates": (_CUDA,)})
     with pytest.raises(DeviceError, match="ran the model on cpu, but cuda was requested"):

@@ -43,10 +43,10 @@ def index(bench: Any, **data: Any) -> DatasetFacts:
 
 def problem(bench: Any, **data: Any) -> str:
     """Return what a plan says of the data, which a run says in the same words."""
-    found = STAGE.inspect(bench.job(data={"path": "images", **data}), bench.told).problems
+    problems = STAGE.inspect(bench.job(data={"path": "images", **data}), bench.told).problems
     with pytest.raises(DataError, match=r"cannot be used as they are") as caught:
         index(bench, **data)
-    assert [each.what for each in found] == [str(caught.value)]
+    assert [each.what for each in problems] == [str(caught.value)]
     return str(caught.value)
 
 

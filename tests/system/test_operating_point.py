@@ -117,11 +117,11 @@ def test_bundle_predicts_at_the_thresholds_what_the_run_reports(
     index = json.loads((folder / shown["index"]["folder"] / "index.json").read_text("utf-8"))
     names = [row[0] for row in index["splits"]["test"]]
     words = ["predict", str(bundle), *(f"images/{each}" for each in names), "--json"]
-    answered = subprocess.run(
+    predicted = subprocess.run(
         [sys.executable, "-m", "edgetl.runtime", *words],
         cwd=folder, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    rows = json.loads(answered.stdout)
+    rows = json.loads(predicted.stdout)
 
     labels = list(_COLOURS)
     for row, shares in zip(rows, _softmax(verified), strict=True):
@@ -130,9 +130,9 @@ def test_bundle_predicts_at_the_thresholds_what_the_run_reports(
             assert row["label"] == (best if max(shares) >= thresholds[best] else None)
     counted = {row["label"]: row for row in manifest["accuracy"]["operating"]["classes"]}
     for label in labels:
-        told = [name for name, row in zip(names, rows, strict=True) if row["label"] == label]
-        right = [name for name in told if name.startswith(f"{label}/")]
-        assert (counted[label]["predicted"], counted[label]["right"]) == (len(told), len(right))
+        named = [name for name, row in zip(names, rows, strict=True) if row["label"] == label]
+        right = [name for name in named if name.startswith(f"{label}/")]
+        assert (counted[label]["predicted"], counted[label]["right"]) == (len(named), len(right))
     unsure = sum(row["label"] is None for row in rows)
     assert 0 < unsure < len(rows)
     head = f"operating point of {name} on {len(rows)} test images: unsure of {unsure:,}, decided "

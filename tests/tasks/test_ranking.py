@@ -43,13 +43,13 @@ def test_detections_by_score_where_crowds_count_for_nothing(
         [(0, 0, 20, 20, 0), (60, 20, 120, 60, 0)],
         crowd={1: [1]},
     )
-    found = predictions(
+    predicted = predictions(
         # A nut, the same once more, and a bolt that overlaps by a quarter only.
         [(0, 0, 20, 20, 0, 0.9), (0, 0, 20, 18, 0, 0.4), (50, 0, 70, 10, 1, 0.8)],
         # A nut among the crowd, which is neither right nor wrong, and the other one.
         [(60, 20, 90, 60, 0, 0.95), (0, 0, 20, 19, 0, 0.5)],
     )
-    ranking = evaluation.ranking(found, dataset, Split.TEST)
+    ranking = evaluation.ranking(predicted, dataset, Split.TEST)
     assert ranking is not None
     assert (ranking.images, ranking.one_each, ranking.unit) == (2, False, "object")
     nut, bolt, gear = ranking.classes
@@ -64,12 +64,12 @@ def test_detections_that_are_reported_by_hand(
     predictions: Callable[..., Predictions],
 ) -> None:
     evaluation = TASKS.load("detection").evaluation
-    found = predictions(
+    predicted = predictions(
         [(0, 0, 20, 20, 0, 0.9), (0, 0, 20, 18, 1, 0.5)],
         [],
         [(0, 0, 9, 9, 1, 0.75), (1, 0, 9, 9, 0, 0.25), (2, 0, 9, 9, 1, 0.6)],
     )
-    kept = evaluation.reported(found, (0.5, 0.6, 0.0))
+    kept = evaluation.reported(predicted, (0.5, 0.6, 0.0))
     assert kept["scores"].tolist() == pytest.approx([0.9, 0.75, 0.6], abs=1e-6)
     assert kept["labels"].tolist() == [0, 1, 1]
     assert kept["boxes"][:, 0].tolist() == [0, 0, 2]
